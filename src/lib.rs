@@ -1,0 +1,1 @@
+//! Packet I/O on Linux AF_XDP, with a simulated kernel behind the same seam.
