@@ -1,0 +1,1 @@
+//! Faults that wrap a backend.

@@ -1,0 +1,1 @@
+//! The real kernel: AF_XDP sockets.

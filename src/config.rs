@@ -1,0 +1,367 @@
+//! What a socket is asked to be ([`Config`]) and what it became ([`Granted`]).
+
+use crate::error::{FluxError, Result};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// How to wait for packets. None of them sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poller {
+    /// Spin, with kernel busy polling where the kernel has it.
+    Busy,
+    /// Spin for a time learnt from the arrival gap, at most `spin`; then `poll(2)`.
+    Adaptive {
+        /// Longest spin before the system call.
+        spin: Duration,
+    },
+    /// `poll(2)` whenever the rings are empty.
+    Syscall,
+}
+
+impl Poller {
+    /// Adaptive polling with the default spin of 50 µs.
+    pub const ADAPTIVE: Poller = Poller::Adaptive { spin: Duration::from_micros(50) };
+}
+
+impl Default for Poller {
+    fn default() -> Self {
+        Self::ADAPTIVE
+    }
+}
+
+impl fmt::Display for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Poller::Busy => "busy",
+            Poller::Adaptive { .. } => "adaptive",
+            Poller::Syscall => "syscall",
+        })
+    }
+}
+
+impl FromStr for Poller {
+    type Err = FluxError;
+
+    fn from_str(s: &str) -> Result<Self> {
+        match s {
+            "busy" => Ok(Poller::Busy),
+            "adaptive" => Ok(Poller::ADAPTIVE),
+            "syscall" => Ok(Poller::Syscall),
+            _ => Err(FluxError::config(
+                format!("poll mode '{s}'"),
+                "must be busy, adaptive or syscall",
+            )),
+        }
+    }
+}
+
+/// Which RX queues of the interface to open; each gets its own socket over one shared UMEM.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Queues {
+    /// Every queue the interface has.
+    #[default]
+    All,
+    /// These, by number, ascending and without repeats.
+    Only(Vec<u32>),
+}
+
+impl fmt::Display for Queues {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Queues::All => f.write_str("all"),
+            Queues::Only(list) => {
+                let list: Vec<_> = list.iter().map(u32::to_string).collect();
+                f.write_str(&list.join(","))
+            }
+        }
+    }
+}
+
+impl FromStr for Queues {
+    type Err = FluxError;
+
+    /// `all`, `N`, `N-M`, `N,M,…` and mixtures of the last three.
+    fn from_str(s: &str) -> Result<Self> {
+        const MOST: u32 = 4096;
+        let bad = |why: &str| FluxError::config(format!("queue '{s}'"), why);
+        if s == "all" {
+            return Ok(Queues::All);
+        }
+        let number = |t: &str| {
+            t.trim()
+                .parse::<u32>()
+                .ok()
+                .filter(|&n| n < MOST)
+                .ok_or_else(|| bad("must be all, N, N-M or N,M with numbers below 4096"))
+        };
+        let mut list = Vec::new();
+        for part in s.split(',') {
+            match part.split_once('-') {
+                None => list.push(number(part)?),
+                Some((from, to)) => {
+                    let (from, to) = (number(from)?, number(to)?);
+                    if from > to {
+                        return Err(bad("the range runs backwards"));
+                    }
+                    list.extend(from..=to);
+                }
+            }
+        }
+        list.sort_unstable();
+        list.dedup();
+        Ok(Queues::Only(list))
+    }
+}
+
+macro_rules! keyword_enum {
+    ($(#[$doc:meta])* $name:ident, $label:literal { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+        pub enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            /// The words it is written with.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $($name::$variant => $word),+ })
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = FluxError;
+            fn from_str(s: &str) -> Result<Self> {
+                match s {
+                    $($word => Ok($name::$variant),)+
+                    _ => Err(FluxError::config(
+                        format!(concat!($label, " '{}'"), s),
+                        format!("must be one of {}", Self::WORDS.join(", ")),
+                    )),
+                }
+            }
+        }
+    };
+}
+
+keyword_enum! {
+    /// Where the XDP program hooks in.
+    AttachMode, "attach mode" {
+        /// Native where the driver has it, else skb; says which it got.
+        #[default]
+        Auto = "auto",
+        /// In the driver, before an skb exists.
+        Native = "native",
+        /// Generic XDP, on skbs: any driver, slower.
+        Skb = "skb",
+    }
+}
+
+keyword_enum! {
+    /// How packets get in and out of the UMEM.
+    BindMode, "bind mode" {
+        /// Zero-copy where the driver has it, else copy; says which it got.
+        #[default]
+        Auto = "auto",
+        /// The kernel copies each packet.
+        Copy = "copy",
+        /// The NIC reads and writes the UMEM itself.
+        ZeroCopy = "zerocopy",
+    }
+}
+
+keyword_enum! {
+    /// Whether the UMEM lies in huge pages.
+    HugePages, "huge pages" {
+        /// Huge pages where they can be had, else ordinary ones; says which it got.
+        #[default]
+        Auto = "auto",
+        /// Huge pages or an error.
+        On = "on",
+        /// Ordinary pages.
+        Off = "off",
+    }
+}
+
+/// Everything a socket is asked to be. [`crate::FluxBuilder`] fills it in.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Interface name.
+    pub interface: String,
+    /// RX queues to open.
+    pub queues: Queues,
+    /// How to wait.
+    pub poller: Poller,
+    /// Packets per batch, 1 to 4096.
+    pub batch: u32,
+    /// UMEM frames in all; `None` is 4096 a queue, at most 16384.
+    pub frames: Option<u32>,
+    /// Bytes per frame: 2048 or 4096.
+    pub frame_size: u32,
+    /// Entries per ring, a power of two; `None` derives it from the frames, at most 2048.
+    pub ring_size: Option<u32>,
+    /// Huge pages for the UMEM.
+    pub huge_pages: HugePages,
+    /// XDP hook.
+    pub attach: AttachMode,
+    /// Copy or zero-copy.
+    pub bind: BindMode,
+    /// Whether the XDP program writes its receive time in front of each packet.
+    pub rx_timestamps: bool,
+}
+
+/// Largest batch.
+pub const MAX_BATCH: u32 = 4096;
+/// Smallest and largest number of UMEM frames.
+pub const FRAMES: std::ops::RangeInclusive<u32> = 16..=1 << 20;
+/// Largest ring.
+pub const MAX_RING: u32 = 1 << 15;
+
+impl Config {
+    /// The defaults for `interface`.
+    #[must_use]
+    pub fn new(interface: impl Into<String>) -> Self {
+        Self {
+            interface: interface.into(),
+            queues: Queues::All,
+            poller: Poller::default(),
+            batch: 64,
+            frames: None,
+            frame_size: 2048,
+            ring_size: None,
+            huge_pages: HugePages::Auto,
+            attach: AttachMode::Auto,
+            bind: BindMode::Auto,
+            rx_timestamps: false,
+        }
+    }
+
+    /// Checks every value that needs no kernel to be checked.
+    ///
+    /// # Errors
+    /// `ErrorKind::Config`, naming the value and the rule.
+    pub fn validate(&self) -> Result<()> {
+        if self.batch == 0 || self.batch > MAX_BATCH {
+            return Err(FluxError::config(
+                format!("batch {}", self.batch),
+                format!("must be 1 to {MAX_BATCH}"),
+            ));
+        }
+        if ![2048, 4096].contains(&self.frame_size) {
+            let why = if self.frame_size.is_power_of_two() {
+                "must be 2048 or 4096 bytes"
+            } else {
+                "is not a power of two: must be 2048 or 4096 bytes"
+            };
+            return Err(FluxError::config(format!("frame size {}", self.frame_size), why));
+        }
+        if let Some(frames) = self.frames
+            && !FRAMES.contains(&frames)
+        {
+            return Err(FluxError::config(
+                format!("{frames} frames"),
+                format!("must be {} to {}", FRAMES.start(), FRAMES.end()),
+            ));
+        }
+        if let Some(size) = self.ring_size
+            && (!size.is_power_of_two() || size > MAX_RING)
+        {
+            return Err(FluxError::config(
+                format!("ring size {size}"),
+                format!("must be a power of two, at most {MAX_RING}"),
+            ));
+        }
+        if self.queues == Queues::Only(Vec::new()) {
+            return Err(FluxError::config("queue list", "names no queue"));
+        }
+        Ok(())
+    }
+
+    /// Frames and ring size for `queues` queues.
+    #[must_use]
+    pub(crate) fn sizes(&self, queues: usize) -> (u32, u32) {
+        let queues = u32::try_from(queues).unwrap_or(u32::MAX).max(1);
+        let frames =
+            self.frames.unwrap_or_else(|| queues.saturating_mul(4096).min(16384).max(queues * 64));
+        let ring = self.ring_size.unwrap_or_else(|| {
+            let share = (frames / queues / 2).clamp(8, 2048);
+            1 << share.ilog2()
+        });
+        (frames, ring)
+    }
+}
+
+/// What was really granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// `xdp` or `sim`.
+    pub backend: &'static str,
+    /// Interface name.
+    pub interface: String,
+    /// Interface index.
+    pub ifindex: u32,
+    /// Driver name, where it can be known.
+    pub driver: Option<String>,
+    /// `native`, `skb`, or `none` without a program.
+    pub attach: &'static str,
+    /// Whether every socket is bound in zero-copy mode.
+    pub zero_copy: bool,
+    /// Queues opened.
+    pub queues: Vec<u32>,
+    /// Entries per ring.
+    pub ring_size: u32,
+    /// UMEM frames in all.
+    pub frames: u32,
+    /// Bytes per frame.
+    pub frame_size: u32,
+    /// Whether the UMEM lies in huge pages.
+    pub huge_pages: bool,
+    /// Whether the kernel polls the device from our system calls (`SO_PREFER_BUSY_POLL`).
+    pub kernel_busy_poll: bool,
+    /// Clock of the receive stamps.
+    pub rx_clock: &'static str,
+    /// Clock of [`crate::backend::Backend::now`].
+    pub tx_clock: &'static str,
+    /// What fell back, in words, for the user to read.
+    pub notes: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queue_lists_parse() {
+        assert_eq!("all".parse::<Queues>().unwrap(), Queues::All);
+        assert_eq!("3".parse::<Queues>().unwrap(), Queues::Only(vec![3]));
+        assert_eq!("4-6,0,5".parse::<Queues>().unwrap(), Queues::Only(vec![0, 4, 5, 6]));
+        for bad in ["", "x", "1-", "6-4", "-1", "4096", "1,,2"] {
+            let error = bad.parse::<Queues>().unwrap_err();
+            assert_eq!(error.kind(), crate::error::ErrorKind::Config, "{bad}");
+        }
+    }
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        let ok = Config::new("eth0");
+        assert!(ok.validate().is_ok());
+        let text = |c: Config| c.validate().unwrap_err().to_string();
+        assert_eq!(text(Config { batch: 0, ..ok.clone() }), "batch 0: must be 1 to 4096");
+        assert!(text(Config { frame_size: 3000, ..ok.clone() }).contains("not a power of two"));
+        assert!(text(Config { frame_size: 8192, ..ok.clone() }).contains("2048 or 4096"));
+        assert!(text(Config { frames: Some(3), ..ok.clone() }).contains("16 to"));
+        assert!(text(Config { ring_size: Some(511), ..ok }).contains("power of two"));
+    }
+
+    #[test]
+    fn default_sizes_leave_half_the_frames_for_transmission() {
+        let config = Config::new("eth0");
+        for queues in 1..200 {
+            let (frames, ring) = config.sizes(queues);
+            assert!(ring.is_power_of_two() && ring * queues as u32 <= frames / 2);
+        }
+        assert_eq!(config.sizes(1), (4096, 2048));
+    }
+}

@@ -1,0 +1,146 @@
+//! When to spin and when to ask the kernel: the poll modes as a state machine over time stamps.
+//!
+//! Pure: it is told what happened and when, and says what to do next. Nothing here waits.
+
+use crate::config::Poller;
+use std::time::Duration;
+
+/// What to do after an empty look at the rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Idle {
+    /// Look again at once.
+    Spin,
+    /// Block in `poll(2)`.
+    Block,
+}
+
+/// The state of one waiting loop.
+#[derive(Clone, Debug)]
+pub struct PollState {
+    poller: Poller,
+    /// Since when the rings have been empty; `None` while packets come.
+    idle_since: Option<u64>,
+    /// When the last packets came.
+    last_arrival: Option<u64>,
+    /// Smoothed time between arrivals in ns (weight 1/8, as TCP's SRTT).
+    gap: u64,
+}
+
+impl PollState {
+    /// A loop that has seen nothing yet.
+    #[must_use]
+    pub fn new(poller: Poller) -> Self {
+        Self { poller, idle_since: None, last_arrival: None, gap: 0 }
+    }
+
+    /// The configured mode.
+    #[must_use]
+    pub fn poller(&self) -> Poller {
+        self.poller
+    }
+
+    /// Packets came. `now` is only asked for when the mode learns from it.
+    #[inline]
+    pub fn on_packets(&mut self, now: impl FnOnce() -> u64) {
+        // Within a run of full batches there is no gap to learn.
+        if self.idle_since.take().is_none() {
+            return;
+        }
+        if let Poller::Adaptive { .. } = self.poller {
+            let now = now();
+            if let Some(last) = self.last_arrival {
+                let gap = now.saturating_sub(last);
+                self.gap = if self.gap == 0 { gap } else { self.gap - self.gap / 8 + gap / 8 };
+            }
+            self.last_arrival = Some(now);
+        }
+    }
+
+    /// The rings were empty.
+    #[inline]
+    pub fn on_empty(&mut self, now: impl FnOnce() -> u64) -> Idle {
+        let since = &mut self.idle_since;
+        match self.poller {
+            Poller::Busy => {
+                since.get_or_insert(0);
+                Idle::Spin
+            }
+            Poller::Syscall => {
+                since.get_or_insert(0);
+                Idle::Block
+            }
+            Poller::Adaptive { spin } => {
+                let now = now();
+                let since = *since.get_or_insert(now);
+                let spin = u64::try_from(spin.as_nanos()).unwrap_or(u64::MAX);
+                // The next packet is expected after the whole spin: spinning would be wasted.
+                // Spin a little all the same, so that a faster stream is noticed.
+                let worth = if self.gap > spin { spin / 16 } else { spin };
+                if now.saturating_sub(since) < worth { Idle::Spin } else { Idle::Block }
+            }
+        }
+    }
+
+    /// Time until `deadline`, for `poll(2)`; `None` is for ever.
+    #[must_use]
+    pub fn timeout(now: u64, deadline: Option<u64>) -> Option<Duration> {
+        deadline.map(|at| Duration::from_nanos(at.saturating_sub(now)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const US: u64 = 1000;
+
+    fn spun(state: &mut PollState, from: u64) -> u64 {
+        (0..).map(|i| from + i * US).find(|&t| state.on_empty(|| t) == Idle::Block).unwrap() - from
+    }
+
+    #[test]
+    fn busy_always_spins_and_syscall_always_blocks() {
+        let mut busy = PollState::new(Poller::Busy);
+        let mut syscall = PollState::new(Poller::Syscall);
+        for t in 0..1000 {
+            assert_eq!(busy.on_empty(|| t * US), Idle::Spin);
+            assert_eq!(syscall.on_empty(|| t * US), Idle::Block);
+            if t % 7 == 0 {
+                busy.on_packets(|| t * US);
+                syscall.on_packets(|| t * US);
+            }
+        }
+    }
+
+    #[test]
+    fn adaptive_spins_for_its_time_then_blocks() {
+        let mut state = PollState::new(Poller::ADAPTIVE);
+        assert_eq!(spun(&mut state, 7 * US), 50 * US);
+        assert_eq!(state.on_empty(|| 1000 * US), Idle::Block, "it stays blocked while idle");
+    }
+
+    #[test]
+    fn adaptive_learns_that_packets_are_far_apart_and_unlearns_it() {
+        let mut state = PollState::new(Poller::ADAPTIVE);
+        let mut t = 0;
+        for _ in 0..20 {
+            t += 1000 * US;
+            state.on_empty(|| t - 10 * US);
+            state.on_packets(|| t);
+        }
+        assert!(spun(&mut state, t) < 5 * US, "1 ms gaps are not worth a 50 µs spin");
+        for _ in 0..60 {
+            t += 5 * US;
+            state.on_empty(|| t - US);
+            state.on_packets(|| t);
+        }
+        assert_eq!(spun(&mut state, t), 50 * US, "5 µs gaps are");
+    }
+
+    #[test]
+    fn a_deadline_in_the_past_is_no_time_at_all() {
+        assert_eq!(PollState::timeout(10, Some(4)), Some(Duration::ZERO));
+        assert_eq!(PollState::timeout(10, Some(14)), Some(Duration::from_nanos(4)));
+        assert_eq!(PollState::timeout(10, None), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! The reading side of a ring.
+
+use super::mem::RingMem;
+use super::producer::{set_flag, snapshot};
+use super::{Cursor, NEED_WAKEUP, RingSnapshot};
+use crate::sync::{Ordering, order, wakeup_fence};
+
+/// Reads entries that the other side wrote.
+pub struct Consumer<T> {
+    mem: RingMem<T>,
+    cursor: Cursor,
+}
+
+impl<T: Copy> Consumer<T> {
+    /// The one consumer of `mem`. It starts where the shared words stand.
+    pub(crate) fn new(mem: RingMem<T>) -> Self {
+        let near = mem.consumer().load(Ordering::Relaxed);
+        let far = mem.producer().load(order::OBSERVE); // pairs with Reservation::commit
+        let cursor = Cursor::new(mem.size, near, far);
+        Self { mem, cursor }
+    }
+
+    /// Number of slots.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.mem.size
+    }
+
+    /// Looks at up to `max` entries. Their slots stay the reader's until [`Drain::release`];
+    /// dropping the guard leaves them in the ring.
+    #[inline(always)]
+    pub fn peek(&mut self, max: u32) -> Drain<'_, T> {
+        if self.cursor.filled() < max {
+            // Pairs with Reservation::commit: index before slots.
+            self.cursor.refresh(self.mem.producer().load(order::OBSERVE));
+        }
+        let granted = self.cursor.filled().min(max);
+        Drain { ring: self, granted, taken: 0 }
+    }
+
+    /// Entries waiting, by a fresh look at the far index.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.mem.producer().load(order::OBSERVE).wrapping_sub(self.cursor.near())
+    }
+
+    /// Whether the other side asked to be woken. It fences first.
+    #[inline(always)]
+    #[must_use]
+    pub fn needs_wakeup(&self) -> bool {
+        wakeup_fence();
+        self.mem.flags().load(Ordering::Relaxed) & NEED_WAKEUP != 0
+    }
+
+    /// Sets or clears NEED_WAKEUP: the kernel's side of the protocol (it reads fill and TX).
+    pub(crate) fn set_need_wakeup(&self, on: bool) {
+        set_flag(&self.mem, on);
+    }
+
+    /// The ring as it stands now.
+    #[must_use]
+    pub fn snapshot(&self) -> RingSnapshot {
+        snapshot(&self.mem, &self.cursor)
+    }
+}
+
+/// Entries being read. Not released yet, so the other side cannot overwrite them.
+#[must_use = "entries stay in the ring until release()"]
+pub struct Drain<'r, T> {
+    ring: &'r mut Consumer<T>,
+    granted: u32,
+    taken: u32,
+}
+
+impl<T: Copy> Drain<'_, T> {
+    /// Entries not yet taken.
+    #[inline(always)]
+    #[must_use]
+    pub fn left(&self) -> u32 {
+        self.granted - self.taken
+    }
+
+    /// The next entry.
+    #[inline(always)]
+    pub fn take(&mut self) -> Option<T> {
+        if self.taken == self.granted {
+            return None;
+        }
+        let slot = self.ring.mem.slot(self.ring.cursor.slot(self.taken));
+        self.taken += 1;
+        // SAFETY: the acquire load in peek() saw the producer past this slot, so it is written;
+        // the producer will not touch it again until release().
+        Some(slot.with(|p| unsafe { p.read() }))
+    }
+
+    /// Gives the slots of the taken entries back and returns how many that was.
+    #[inline(always)]
+    pub fn release(self) -> u32 {
+        if self.taken > 0 {
+            self.ring.cursor.advance(self.taken);
+            // Pairs with Producer::grant: we are done reading before the slots are reused.
+            self.ring.mem.consumer().store(self.ring.cursor.near(), order::PUBLISH);
+        }
+        self.taken
+    }
+}

@@ -1,0 +1,1 @@
+//! The only libc calls of the crate.

@@ -1,0 +1,333 @@
+//! Frame tokens, and the memory they stand for.
+
+use super::ledger::{Holder, Ledger};
+use super::region::Region;
+use super::{FreeList, NoRoom, Span};
+use crate::ring::Desc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Headroom that the kernel leaves in front of a received packet: `XDP_PACKET_HEADROOM`.
+pub(crate) const RX_HEADROOM: u32 = 256;
+
+/// Where the XDP program's `struct flux_meta` lies: just in front of the packet.
+const META_LEN: usize = 16;
+/// First word of a valid `struct flux_meta` ("flux", native byte order).
+pub(crate) const META_MAGIC: u32 = 0x666c_7578;
+
+/// The right to one frame of one UMEM, and to its bytes.
+///
+/// Dropping a bare token leaks the frame (safe, but it never comes back); give it to
+/// [`Umem::free`], a ring, or keep it in a [`crate::Packet`].
+#[must_use = "a dropped Frame is lost to its UMEM: free it or push it to a ring"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Frame {
+    index: u32,
+    umem: u32,
+}
+
+impl Frame {
+    /// The frame's number in its UMEM.
+    #[must_use]
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Moves the right out of a place that cannot be moved from (a `Drop`), leaving a token
+    /// that belongs to no UMEM.
+    pub(crate) fn take(&mut self) -> Frame {
+        std::mem::replace(self, Frame { index: u32::MAX, umem: 0 })
+    }
+
+    /// Whether [`Frame::take`] emptied it.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.umem == 0
+    }
+}
+
+/// A frame and where in it the packet lies.
+#[must_use = "a dropped Buffer loses its frame: free it or push it to a ring"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Buffer {
+    /// The frame.
+    pub frame: Frame,
+    /// The packet's place in it.
+    pub span: Span,
+}
+
+/// Packet memory shared by all sockets of an interface.
+pub struct Umem {
+    region: Region,
+    frames: u32,
+    frame_size: u32,
+    tag: u32,
+    free: FreeList,
+    ledger: Ledger,
+}
+
+/// Tags start at 1; 0 is "no UMEM".
+static NEXT_TAG: AtomicU32 = AtomicU32::new(1);
+
+impl Umem {
+    /// Cuts `region` into frames of `frame_size` bytes (a power of two, at most 4096).
+    pub(crate) fn new(region: Region, frame_size: u32) -> Self {
+        debug_assert!(frame_size.is_power_of_two() && frame_size <= 4096);
+        let frames = u32::try_from(region.len() / frame_size as usize).unwrap_or(u32::MAX - 1);
+        Self {
+            region,
+            frames,
+            frame_size,
+            tag: NEXT_TAG.fetch_add(1, Ordering::Relaxed),
+            free: FreeList::full(frames),
+            ledger: Ledger::new(frames),
+        }
+    }
+
+    /// Number of frames.
+    #[must_use]
+    pub fn frames(&self) -> u32 {
+        self.frames
+    }
+
+    /// Bytes per frame.
+    #[must_use]
+    #[inline(always)]
+    pub fn frame_size(&self) -> u32 {
+        self.frame_size
+    }
+
+    /// Whether the memory is in huge pages.
+    #[must_use]
+    pub fn huge_pages(&self) -> bool {
+        self.region.huge_pages()
+    }
+
+    /// Frames in the free list, exact while nobody else takes or gives.
+    #[must_use]
+    pub fn free_hint(&self) -> u32 {
+        self.free.len_hint()
+    }
+
+    /// Frames held as tokens by this process, by the debug ledger; `None` in release builds.
+    #[must_use]
+    pub fn held_by_user(&self) -> Option<u32> {
+        self.ledger.count(Holder::User)
+    }
+
+    #[cfg(all(target_os = "linux", feature = "bpf"))]
+    pub(crate) fn region(&self) -> &Region {
+        &self.region
+    }
+
+    /// Takes a free frame.
+    #[inline]
+    pub fn alloc(&self) -> Option<Frame> {
+        let index = self.free.pop()?;
+        let ours = self.ledger.transfer(index, Holder::Free, Holder::User);
+        debug_assert!(ours, "frame {index} was in the free list and somewhere else");
+        Some(Frame { index, umem: self.tag })
+    }
+
+    /// Gives a frame back.
+    ///
+    /// # Panics
+    /// When the frame belongs to another UMEM.
+    #[inline]
+    pub fn free(&self, frame: Frame) {
+        self.check(&frame);
+        self.ledger.transfer(frame.index, Holder::User, Holder::Free);
+        self.free.push(frame.index);
+    }
+
+    /// Gives frames back with one exchange.
+    ///
+    /// # Panics
+    /// When one belongs to another UMEM.
+    pub fn free_all(&self, frames: impl IntoIterator<Item = Frame>) {
+        self.free.push_all(frames.into_iter().map(|frame| {
+            self.check(&frame);
+            self.ledger.transfer(frame.index, Holder::User, Holder::Free);
+            frame.index
+        }));
+    }
+
+    /// All bytes of a frame.
+    ///
+    /// # Panics
+    /// When the frame belongs to another UMEM.
+    #[must_use]
+    #[inline(always)]
+    pub fn bytes<'a>(&'a self, frame: &'a Frame) -> &'a [u8] {
+        self.check(frame);
+        // SAFETY: the token is the only right to these bytes (Frame is unique per index while
+        // it is out), and it is borrowed for as long as the slice.
+        unsafe { self.region.slice(self.offset(frame), self.frame_size as usize) }
+    }
+
+    /// All bytes of a frame, for writing.
+    ///
+    /// # Panics
+    /// When the frame belongs to another UMEM.
+    #[must_use]
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)] // exclusive through `frame`, the only right to these bytes
+    pub fn bytes_mut<'a>(&'a self, frame: &'a mut Frame) -> &'a mut [u8] {
+        self.check(frame);
+        // SAFETY: as in bytes(), and the token is borrowed exclusively.
+        unsafe { self.region.slice_mut(self.offset(frame), self.frame_size as usize) }
+    }
+
+    /// The packet in a buffer.
+    #[must_use]
+    #[inline(always)]
+    pub fn packet<'a>(&'a self, buffer: &'a Buffer) -> &'a [u8] {
+        &self.bytes(&buffer.frame)[buffer.span.start()..buffer.span.end()]
+    }
+
+    /// The packet in a buffer, for writing.
+    #[must_use]
+    #[inline(always)]
+    pub fn packet_mut<'a>(&'a self, buffer: &'a mut Buffer) -> &'a mut [u8] {
+        let (start, end) = (buffer.span.start(), buffer.span.end());
+        &mut self.bytes_mut(&mut buffer.frame)[start..end]
+    }
+
+    /// A buffer of `len` bytes at offset `start` of a free frame.
+    ///
+    /// # Errors
+    /// [`NoRoom`] when it does not fit a frame; `Ok(None)` when no frame is free.
+    pub fn alloc_buffer(&self, start: u32, len: u32) -> Result<Option<Buffer>, NoRoom> {
+        let span = Span::new(start, len, self.frame_size)?;
+        Ok(self.alloc().map(|frame| Buffer { frame, span }))
+    }
+
+    /// Receive time in ns that the XDP program wrote in front of the packet, if it did.
+    pub(crate) fn rx_stamp(&self, buffer: &Buffer) -> Option<u64> {
+        let start = buffer.span.start().checked_sub(META_LEN)?;
+        let meta = self.bytes(&buffer.frame).get(start..start + META_LEN)?;
+        let magic = u32::from_ne_bytes(meta[..4].try_into().ok()?);
+        let ns = u64::from_ne_bytes(meta[8..].try_into().ok()?);
+        (magic == META_MAGIC).then_some(ns)
+    }
+
+    /// Writes a receive stamp in front of a packet that starts at `start`: the simulated
+    /// kernel's XDP program, and (with `None`) the eraser that keeps a stamp of the frame's
+    /// last packet from being read as this one's.
+    pub(crate) fn put_rx_stamp(&self, frame: &mut Frame, start: usize, ns: Option<u64>) {
+        let Some(at) = start.checked_sub(META_LEN) else { return };
+        let Some(meta) = self.bytes_mut(frame).get_mut(at..start) else { return };
+        let (magic, ns) = ns.map_or((0, 0), |ns| (META_MAGIC, ns));
+        meta[..4].copy_from_slice(&magic.to_ne_bytes());
+        meta[4..8].fill(0);
+        meta[8..].copy_from_slice(&ns.to_ne_bytes());
+    }
+
+    #[inline(always)]
+    fn check(&self, frame: &Frame) {
+        assert!(frame.umem == self.tag, "frame {} belongs to another UMEM", frame.index);
+    }
+
+    /// Whether the token is of this UMEM: rings refuse foreign ones.
+    #[inline(always)]
+    pub(crate) fn owns(&self, frame: &Frame) -> bool {
+        frame.umem == self.tag
+    }
+
+    #[inline(always)]
+    fn offset(&self, frame: &Frame) -> usize {
+        frame.index as usize * self.frame_size as usize
+    }
+
+    /// Turns a token into the address that a ring carries; the token is gone to `holder`.
+    #[inline(always)]
+    pub(crate) fn post(&self, frame: Frame, from: Holder, holder: Holder) -> u64 {
+        debug_assert!(self.owns(&frame));
+        let moved = self.ledger.transfer(frame.index, from, holder);
+        debug_assert!(moved, "frame {} was not held by {from:?}", frame.index);
+        self.offset(&frame) as u64
+    }
+
+    /// The one door from an integer that the other side of a ring wrote to an owned frame.
+    ///
+    /// Checks all that can be checked: the address lies in the UMEM and the packet in its frame.
+    /// That each posted frame comes back once is the kernel's promise; the ledger checks it in
+    /// debug builds.
+    #[inline(always)]
+    pub(crate) fn claim(&self, desc: Desc, from: Holder, to: Holder) -> Result<Buffer, Desc> {
+        let size = u64::from(self.frame_size);
+        let index = desc.addr / size;
+        let start = (desc.addr % size) as u32;
+        let Ok(span) = Span::new(start, desc.len, self.frame_size) else { return Err(desc) };
+        if index >= u64::from(self.frames) || !self.ledger.transfer(index as u32, from, to) {
+            return Err(desc);
+        }
+        Ok(Buffer { frame: Frame { index: index as u32, umem: self.tag }, span })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn umem(frames: u32) -> Umem {
+        Umem::new(Region::allocate(frames as usize * 2048), 2048)
+    }
+
+    #[test]
+    fn every_frame_is_handed_out_once() {
+        let umem = umem(4);
+        let frames: Vec<_> = std::iter::from_fn(|| umem.alloc()).collect();
+        assert_eq!(frames.len(), 4);
+        assert_eq!(umem.free_hint(), 0);
+        umem.free_all(frames);
+        assert_eq!(umem.free_hint(), 4);
+    }
+
+    #[test]
+    fn frames_do_not_overlap() {
+        let umem = umem(2);
+        let (mut a, mut b) = (umem.alloc().unwrap(), umem.alloc().unwrap());
+        umem.bytes_mut(&mut a).fill(0xaa);
+        umem.bytes_mut(&mut b).fill(0xbb);
+        assert!(umem.bytes(&a).iter().all(|&x| x == 0xaa));
+        umem.free_all([a, b]);
+    }
+
+    #[test]
+    #[should_panic(expected = "another UMEM")]
+    fn a_frame_of_another_umem_opens_nothing() {
+        let (a, b) = (umem(1), umem(1));
+        let frame = a.alloc().unwrap();
+        let _ = b.bytes(&frame);
+    }
+
+    #[test]
+    fn a_descriptor_outside_the_umem_or_its_frame_is_refused() {
+        let umem = umem(2);
+        let frame = umem.alloc().unwrap();
+        let addr = umem.post(frame, Holder::User, Holder::Reception);
+        for (addr, len) in
+            [(addr + 2048 * 7, 60), (addr + 2000, 49), (u64::MAX, 1), (addr, u32::MAX)]
+        {
+            let desc = Desc { addr, len, options: 0 };
+            assert_eq!(umem.claim(desc, Holder::Reception, Holder::User), Err(desc));
+        }
+        let desc = Desc { addr: addr + 256, len: 60, options: 0 };
+        let buffer = umem.claim(desc, Holder::Reception, Holder::User).unwrap();
+        assert_eq!((buffer.span.start(), buffer.span.len()), (256, 60));
+        #[cfg(debug_assertions)]
+        assert_eq!(umem.claim(desc, Holder::Reception, Holder::User), Err(desc), "returned twice");
+        umem.free(buffer.frame);
+    }
+
+    #[test]
+    fn a_receive_stamp_is_read_once_written_and_gone_once_erased() {
+        let umem = umem(1);
+        let mut buffer = umem.alloc_buffer(RX_HEADROOM, 60).unwrap().unwrap();
+        assert_eq!(umem.rx_stamp(&buffer), None);
+        umem.put_rx_stamp(&mut buffer.frame, 256, Some(42));
+        assert_eq!(umem.rx_stamp(&buffer), Some(42));
+        umem.put_rx_stamp(&mut buffer.frame, 256, None);
+        assert_eq!(umem.rx_stamp(&buffer), None);
+        umem.free(buffer.frame);
+    }
+}

@@ -1,0 +1,140 @@
+//! The lock-free list of free frames: a stack of indices, last in first out, so that the frame
+//! handed out next is the one most likely still in cache.
+
+use crate::sync::{AtomicU32, AtomicU64, Ordering, order};
+
+const NIL: u32 = u32::MAX;
+
+/// A stack of frame indices that any thread may push to and pop from.
+///
+/// Head is `tag << 32 | index`. The tag grows with each exchange, so that a popper which slept
+/// while its head was popped and pushed again (ABA) fails its exchange. Nothing is allocated
+/// after construction, so a push cannot fail; it is safe to call from `Drop`.
+pub struct FreeList {
+    head: AtomicU64,
+    next: Box<[AtomicU32]>,
+}
+
+fn pack(tag: u64, index: u32) -> u64 {
+    tag << 32 | u64::from(index)
+}
+
+fn index_of(head: u64) -> u32 {
+    head as u32
+}
+
+impl FreeList {
+    /// A list of `len` frames, all free, the lowest index on top.
+    #[must_use]
+    pub fn full(len: u32) -> Self {
+        let next = |i: u32| AtomicU32::new(if i + 1 < len { i + 1 } else { NIL });
+        Self {
+            head: AtomicU64::new(pack(0, if len == 0 { NIL } else { 0 })),
+            next: (0..len).map(next).collect(),
+        }
+    }
+
+    /// Takes one free index.
+    pub fn pop(&self) -> Option<u32> {
+        let mut head = self.head.load(order::TAKE); // pairs with push: links before head
+        loop {
+            let index = index_of(head);
+            if index == NIL {
+                return None;
+            }
+            // May be stale when another thread popped `index` meanwhile; then the tag differs
+            // and the exchange fails.
+            let next = self.next[index as usize].load(Ordering::Relaxed);
+            let new = pack((head >> 32).wrapping_add(1), next);
+            // Pairs with push: the frame's bytes are visible to the new owner.
+            match self.head.compare_exchange_weak(head, new, order::TAKE, order::TAKE) {
+                Ok(_) => return Some(index),
+                Err(seen) => head = seen,
+            }
+        }
+    }
+
+    /// Gives `index` back. The caller owns it and it is not in the list.
+    pub fn push(&self, index: u32) {
+        self.push_chain(index, index);
+    }
+
+    /// Gives several indices back with one exchange. The caller owns them all.
+    pub fn push_all(&self, indices: impl IntoIterator<Item = u32>) {
+        let mut indices = indices.into_iter();
+        let Some(first) = indices.next() else { return };
+        let mut last = first;
+        for index in indices {
+            self.next[last as usize].store(index, Ordering::Relaxed);
+            last = index;
+        }
+        self.push_chain(first, last);
+    }
+
+    /// `first` … `last` are linked already.
+    fn push_chain(&self, first: u32, last: u32) {
+        let mut head = self.head.load(Ordering::Relaxed);
+        loop {
+            self.next[last as usize].store(index_of(head), Ordering::Relaxed);
+            let new = pack((head >> 32).wrapping_add(1), first);
+            // Pairs with pop: what the old owner wrote is visible to the next one.
+            match self.head.compare_exchange_weak(head, new, order::GIVE, Ordering::Relaxed) {
+                Ok(_) => return,
+                Err(seen) => head = seen,
+            }
+        }
+    }
+
+    /// Free frames, exact while nobody else uses the list.
+    #[must_use]
+    pub fn len_hint(&self) -> u32 {
+        let mut index = index_of(self.head.load(order::TAKE));
+        let mut count = 0;
+        while index != NIL && count < self.next.len() as u32 {
+            count += 1;
+            index = self.next[index as usize].load(Ordering::Relaxed);
+        }
+        count
+    }
+}
+
+#[cfg(all(test, not(flux_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_frame_freed_last_is_handed_out_first() {
+        let list = FreeList::full(3);
+        assert_eq!(
+            [list.pop(), list.pop(), list.pop(), list.pop()],
+            [Some(0), Some(1), Some(2), None]
+        );
+        list.push(1);
+        list.push_all([0, 2]);
+        assert_eq!(list.len_hint(), 3);
+        assert_eq!(
+            [list.pop(), list.pop(), list.pop(), list.pop()],
+            [Some(0), Some(2), Some(1), None]
+        );
+    }
+
+    #[test]
+    fn threads_never_share_an_index() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let list = FreeList::full(8);
+        let taken: Vec<AtomicBool> = (0..8).map(|_| AtomicBool::new(false)).collect();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20_000 {
+                        let Some(i) = list.pop() else { continue };
+                        assert!(!taken[i as usize].swap(true, Ordering::Relaxed));
+                        taken[i as usize].store(false, Ordering::Relaxed);
+                        list.push(i);
+                    }
+                });
+            }
+        });
+        assert_eq!(list.len_hint(), 8);
+    }
+}

@@ -1,0 +1,33 @@
+//! The packet memory: one region cut into frames, and who owns each frame.
+//!
+//! ```text
+//!   region  | frame 0 | frame 1 | … | frame n−1 |      addr = index × frame_size + offset
+//!
+//!   free list ──alloc──▶ Frame token ──push──▶ fill / TX ring ──▶ kernel
+//!       ▲                    │  ▲                                   │
+//!       └──────── free ──────┘  └────────── claim ◀── RX / completion ring
+//! ```
+//!
+//! Invariant: *frames are conserved*. Every frame is in exactly one place: the free list, a
+//! [`Frame`] token, or the kernel's hands (a ring, or being worked on). A token is neither `Copy`
+//! nor `Clone` and carries its UMEM's tag; only [`Umem::alloc`] and the crate-private `claim`
+//! make one. In debug builds the [`ledger`] checks each step.
+//! Callers: `socket` (rings of tokens), `packet` (bytes), `backend::sim` (the kernel's half).
+
+#[cfg(not(flux_loom))]
+mod frame;
+pub(crate) mod free_list;
+#[cfg(not(flux_loom))]
+pub(crate) mod ledger;
+#[cfg(not(flux_loom))]
+pub(crate) mod region;
+#[cfg(not(flux_loom))]
+mod span;
+
+#[cfg(not(flux_loom))]
+pub use frame::{Buffer, Frame, Umem};
+#[cfg(not(flux_loom))]
+pub(crate) use frame::{META_MAGIC, RX_HEADROOM};
+pub use free_list::FreeList;
+#[cfg(not(flux_loom))]
+pub use span::{NoRoom, Span};

@@ -1,0 +1,103 @@
+//! The bytes behind a UMEM: allocated (any OS), or mapped (what the kernel pins).
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+
+const PAGE: usize = 4096;
+
+enum Kind {
+    Allocated(Layout),
+    #[cfg(all(target_os = "linux", feature = "bpf"))]
+    Mapped {
+        huge: bool,
+        _mapping: crate::sys::mapping::Mapping,
+    },
+}
+
+/// A page-aligned block of zeroed memory that is shared with the other side of the rings.
+///
+/// Invariant: `base` spans `len` valid bytes until drop. Who may touch which bytes is decided by
+/// [`super::Frame`] tokens; the region itself hands out no safe access.
+pub(crate) struct Region {
+    base: NonNull<u8>,
+    len: usize,
+    kind: Kind,
+}
+
+// SAFETY: the raw pointer forbids the auto impl. The memory belongs to this value alone and is
+// not tied to a thread.
+unsafe impl Send for Region {}
+// SAFETY: as above; access through `&Region` is unsafe and governed by unique Frame tokens.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// `len` zeroed bytes from the allocator.
+    pub(crate) fn allocate(len: usize) -> Self {
+        let whole = len.max(PAGE).next_multiple_of(PAGE);
+        let Ok(layout) = Layout::from_size_align(whole, PAGE) else {
+            handle_alloc_error(Layout::new::<u8>())
+        };
+        // SAFETY: the layout has a size above zero.
+        let base = unsafe { alloc_zeroed(layout) };
+        let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
+        Self { base, len, kind: Kind::Allocated(layout) }
+    }
+
+    /// `len` zeroed bytes from `mmap`, in huge pages or not.
+    #[cfg(all(target_os = "linux", feature = "bpf"))]
+    pub(crate) fn map(len: usize, huge: bool) -> std::io::Result<Self> {
+        let mapping = crate::sys::mapping::Mapping::anonymous(len, huge)?;
+        Ok(Self { base: mapping.base(), len, kind: Kind::Mapped { huge, _mapping: mapping } })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[cfg(all(target_os = "linux", feature = "bpf"))]
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    pub(crate) fn huge_pages(&self) -> bool {
+        match self.kind {
+            Kind::Allocated(_) => false,
+            #[cfg(all(target_os = "linux", feature = "bpf"))]
+            Kind::Mapped { huge, .. } => huge,
+        }
+    }
+
+    /// # Safety
+    /// `offset + len` is inside the region, and nobody writes these bytes during `'_`.
+    #[inline(always)]
+    pub(crate) unsafe fn slice(&self, offset: usize, len: usize) -> &[u8] {
+        debug_assert!(offset + len <= self.len);
+        // SAFETY: inside the block, as the caller promises.
+        let start = unsafe { self.base.add(offset) };
+        // SAFETY: initialised (zeroed) memory, not written meanwhile, as the caller promises.
+        unsafe { std::slice::from_raw_parts(start.as_ptr(), len) }
+    }
+
+    /// # Safety
+    /// `offset + len` is inside the region, and nobody else touches these bytes during `'_`.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)] // exclusive by the caller's promise
+    pub(crate) unsafe fn slice_mut(&self, offset: usize, len: usize) -> &mut [u8] {
+        debug_assert!(offset + len <= self.len);
+        // SAFETY: inside the block, as the caller promises.
+        let start = unsafe { self.base.add(offset) };
+        // SAFETY: initialised (zeroed) memory, touched by nobody else, as the caller promises.
+        unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), len) }
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        match self.kind {
+            // SAFETY: allocated with this layout in allocate(), freed once.
+            Kind::Allocated(layout) => unsafe { dealloc(self.base.as_ptr(), layout) },
+            #[cfg(all(target_os = "linux", feature = "bpf"))]
+            Kind::Mapped { .. } => {}
+        }
+    }
+}
