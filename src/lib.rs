@@ -11,15 +11,41 @@ pub mod umem;
 #[cfg(not(flux_loom))]
 pub mod backend;
 #[cfg(not(flux_loom))]
+mod builder;
+#[cfg(not(flux_loom))]
 pub mod config;
+#[cfg(not(flux_loom))]
+pub mod engine;
 #[cfg(not(flux_loom))]
 pub mod error;
 #[cfg(not(flux_loom))]
+pub mod packet;
+#[cfg(not(flux_loom))]
 pub mod poll;
+#[cfg(not(flux_loom))]
+pub mod raw;
+#[cfg(all(feature = "async", not(flux_loom)))]
+#[allow(unsafe_code)] // tokio's promise about registered descriptors
+mod reactor;
 #[cfg(not(flux_loom))]
 pub mod socket;
 #[cfg(all(target_os = "linux", not(flux_loom)))]
 mod sys;
+#[cfg(not(flux_loom))]
+pub mod system;
 
 #[cfg(not(flux_loom))]
 pub use backend::sim as simulator;
+#[cfg(all(feature = "async", not(flux_loom)))]
+pub use reactor::AsyncFluxRaw;
+#[cfg(not(flux_loom))]
+pub use {
+    backend::{Filter, Match},
+    builder::FluxBuilder,
+    config::{AttachMode, BindMode, Config, Granted, HugePages, Poller, Queues},
+    engine::{EngineStats, FluxEngine, PacketBatch, StopHandle},
+    error::{ErrorKind, FluxError},
+    packet::{Packet, PacketRef},
+    raw::{FluxRaw, RingsSnapshot},
+    system::{FluxRx, FluxTx},
+};

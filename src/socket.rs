@@ -271,16 +271,28 @@ pub(crate) struct RxHalf {
 }
 
 impl RxHalf {
-    /// Tops the fill ring up from the spare frames, then from the free list. Called once per
-    /// batch.
+    /// Tops the fill ring up and tells the kernel where it asked for that. Called once per batch.
     pub(crate) fn refill(&mut self) -> Result<()> {
+        if self.post() && self.fill.needs_wakeup() {
+            self.backend.kick_rx(self.queue)?;
+        }
+        Ok(())
+    }
+
+    /// The first frames of the fill ring, before the queue is bound: there is nobody to kick.
+    pub(crate) fn prime(&mut self) {
+        self.post();
+    }
+
+    /// Posts spare frames, then frames from the free list; true when any went.
+    fn post(&mut self) -> bool {
         let out = self.fill.posted - self.rx.received - self.rx.invalid;
         let want = self.share.saturating_sub(u32::try_from(out).unwrap_or(u32::MAX));
         if want == 0 {
             if !self.spare.is_empty() {
                 self.umem.free_all(self.spare.drain(..));
             }
-            return Ok(());
+            return false;
         }
         while (self.spare.len() as u32) < want
             && let Some(frame) = self.umem.alloc()
@@ -292,14 +304,12 @@ impl RxHalf {
             let from = self.spare.len().saturating_sub(want as usize);
             self.spare[from..].iter_mut().for_each(|f| self.umem.put_rx_stamp(f, start, None));
         }
-        if self.fill.post(&mut self.spare, want) > 0 && self.fill.needs_wakeup() {
-            self.backend.kick_rx(self.queue)?;
-        }
+        let posted = self.fill.post(&mut self.spare, want);
         // Frames that did not fit must not hide here from the transmitters.
         if !self.spare.is_empty() {
             self.umem.free_all(self.spare.drain(..));
         }
-        Ok(())
+        posted > 0
     }
 }
 

@@ -128,7 +128,7 @@ pub trait Backend: Send + Sync {
     /// A descriptor that polls readable when RX has work; `None` on the simulator, which is
     /// waited for with [`Backend::wait`].
     #[cfg(unix)]
-    fn fd(&self, queue: usize) -> Option<std::os::fd::RawFd>;
+    fn fd(&self, queue: usize) -> Option<std::os::fd::BorrowedFd<'_>>;
 
     /// Replaces what the XDP program redirects to us.
     ///

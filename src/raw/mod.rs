@@ -1,0 +1,165 @@
+//! Mode C: bare metal. The four rings of one queue, and nothing between them and you.
+//!
+//! # Safety guardrails
+//!
+//! What the types still hold on to, and what is yours:
+//! - A ring takes and gives [`Frame`](crate::umem::Frame) tokens, and refuses those of another
+//!   UMEM. So no safe code can touch a frame that the kernel holds, or post one twice.
+//! - A token that is dropped is a frame lost: it stays safe, and shows in
+//!   [`RingsSnapshot::held`].
+//! - Refilling, reaping and kicking are yours. No fill entries: nothing is received. No reaping:
+//!   the completion ring fills and transmission stops. No kick when the ring `needs_wakeup()`:
+//!   nothing is sent.
+//! - [`TxSlots::push_desc`](crate::socket::TxSlots::push_desc) is the one unsafe door.
+
+use crate::backend::{Backend, Interest, Kick, XdpStatistics};
+use crate::config::Granted;
+use crate::error::Result;
+use crate::socket::{CompRing, FillRing, RxRing, SocketSnapshot, TxRing};
+use crate::umem::Umem;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One queue's four rings.
+pub struct FluxRaw {
+    /// Received packets.
+    pub rx: RxRing,
+    /// Packets to send.
+    pub tx: TxRing,
+    /// Free frames offered to the kernel.
+    pub fill: FillRing,
+    /// Frames of sent packets.
+    pub comp: CompRing,
+    umem: Arc<Umem>,
+    backend: Arc<dyn Backend>,
+    granted: Arc<Granted>,
+    queue: usize,
+}
+
+impl FluxRaw {
+    /// One per queue.
+    pub(crate) fn from_parts(parts: crate::builder::Parts) -> Vec<Self> {
+        let one = |socket: crate::socket::Socket| Self {
+            queue: socket.rx.queue,
+            rx: socket.rx.rx,
+            fill: socket.rx.fill,
+            tx: socket.tx.tx,
+            comp: socket.tx.comp,
+            umem: Arc::clone(&parts.umem),
+            backend: Arc::clone(&parts.backend),
+            granted: Arc::clone(&parts.granted),
+        };
+        parts.sockets.into_iter().map(one).collect()
+    }
+
+    /// The packet memory: allocate, free and look into frames. Shared by all queues.
+    #[must_use]
+    pub fn umem(&self) -> &Arc<Umem> {
+        &self.umem
+    }
+
+    /// What the kernel granted.
+    #[must_use]
+    pub fn granted(&self) -> &Granted {
+        &self.granted
+    }
+
+    /// Tells the kernel that the TX ring has entries. Call it when `tx.needs_wakeup()`; copy
+    /// mode takes 32 entries a call.
+    ///
+    /// # Errors
+    /// When the interface is gone or down.
+    pub fn kick_tx(&self) -> Result<Kick> {
+        self.backend.kick_tx(self.queue)
+    }
+
+    /// Tells the kernel that the fill ring has frames. Call it when `fill.needs_wakeup()`.
+    ///
+    /// # Errors
+    /// When the interface is gone or down.
+    pub fn kick_rx(&self) -> Result<Kick> {
+        self.backend.kick_rx(self.queue)
+    }
+
+    /// Blocks until there is something to receive, or `timeout` passes (then false).
+    ///
+    /// # Errors
+    /// When the interface is gone or down.
+    pub fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
+        self.backend.wait(&[self.queue], Interest::Rx, timeout)
+    }
+
+    /// Now, in ns of the clock of receive stamps.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.backend.now()
+    }
+
+    /// The kernel's counters of this queue.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn kernel_stats(&self) -> Result<XdpStatistics> {
+        self.backend.stats(self.queue)
+    }
+
+    /// The four rings as they stand, and where the frames are.
+    #[must_use]
+    pub fn debug_rings(&self) -> RingsSnapshot {
+        let queue = self.granted.queues.get(self.queue).copied().unwrap_or_default();
+        let socket = crate::socket::snapshot(queue, &self.fill, &self.rx, &self.tx, &self.comp);
+        RingsSnapshot::new(&self.umem, vec![socket])
+    }
+
+    /// A descriptor for an event loop; `None` on the simulator.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.backend.fd(self.queue)
+    }
+
+    #[cfg(feature = "async")]
+    pub(crate) fn backend(&self) -> (&Arc<dyn Backend>, usize) {
+        (&self.backend, self.queue)
+    }
+}
+
+/// The rings of one or more queues over one UMEM, and where its frames are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RingsSnapshot {
+    /// One per queue.
+    pub sockets: Vec<SocketSnapshot>,
+    /// Frames of the UMEM.
+    pub frames: u32,
+    /// Bytes per frame.
+    pub frame_size: u32,
+    /// Frames in the free list.
+    pub free: u32,
+    /// Frames in none of these queues' rings and not free: held by the application, or by
+    /// queues that share the UMEM and are not listed. Exact while nothing moves.
+    pub held: i64,
+}
+
+impl RingsSnapshot {
+    pub(crate) fn new(umem: &Umem, sockets: Vec<SocketSnapshot>) -> Self {
+        let (frames, free) = (umem.frames(), umem.free_hint());
+        let out: u64 = sockets.iter().map(|s| s.in_reception + s.in_transmission).sum();
+        let held = i64::from(frames) - i64::from(free) - i64::try_from(out).unwrap_or(i64::MAX);
+        Self { sockets, frames, frame_size: umem.frame_size(), free, held }
+    }
+}
+
+/// The counters of several queues, added up.
+pub(crate) fn sum_stats(backend: &dyn Backend, queues: &[usize]) -> Result<XdpStatistics> {
+    let mut sum = XdpStatistics::default();
+    for &queue in queues {
+        let one = backend.stats(queue)?;
+        sum.rx_dropped += one.rx_dropped;
+        sum.rx_invalid_descs += one.rx_invalid_descs;
+        sum.tx_invalid_descs += one.tx_invalid_descs;
+        sum.rx_ring_full += one.rx_ring_full;
+        sum.rx_fill_ring_empty_descs += one.rx_fill_ring_empty_descs;
+        sum.tx_ring_empty_descs += one.tx_ring_empty_descs;
+    }
+    Ok(sum)
+}
