@@ -1,1 +1,4 @@
 //! Packet I/O on Linux AF_XDP, with a simulated kernel behind the same seam.
+
+#[cfg(feature = "tools")]
+pub mod tools;
