@@ -1,6 +1,5 @@
 //! [`Host`]: everything a command may ask of the machine it runs on.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use super::error::{Cause, HostError};
 
 /// What a command may ask of the machine it runs on.
 ///
-/// The kernel answers by netlink (`KernelHost`); a simulated network answers
+/// The kernel answers by netlink ([`KernelHost`](super::KernelHost)); a simulated network answers
 /// for its simulated host. `neighbour` takes `&mut self` because it sends packets and lets time
 /// pass, virtual time on a simulated host.
 pub trait Host {
@@ -124,28 +123,6 @@ impl Target {
     }
 }
 
-/// An Ethernet address.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct MacAddr(pub [u8; 6]);
-
-impl MacAddr {
-    /// Everybody on the link.
-    pub const BROADCAST: MacAddr = MacAddr([0xff; 6]);
-}
-
-impl fmt::Display for MacAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
-    }
-}
-
-impl fmt::Debug for MacAddr {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Interface {
@@ -154,7 +131,7 @@ pub struct Interface {
     /// The name.
     pub name: String,
     /// The Ethernet address; `None` where the link layer is not Ethernet (tun, tunnels).
-    pub mac: Option<MacAddr>,
+    pub mac: Option<[u8; 6]>,
     /// The largest packet without its link layer header, in bytes.
     pub mtu: u32,
     /// Administratively up.
@@ -309,7 +286,7 @@ impl Route {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Neighbour {
     /// The address.
-    pub mac: MacAddr,
+    pub mac: [u8; 6],
     /// From question to answer; zero if no question was needed.
     pub took: Duration,
     /// It was known already, or follows from the address.
@@ -318,28 +295,28 @@ pub struct Neighbour {
 
 impl Neighbour {
     /// An address known without asking.
-    pub fn known(mac: MacAddr) -> Self {
+    pub fn known(mac: [u8; 6]) -> Self {
         Neighbour { mac, took: Duration::ZERO, cached: true }
     }
 }
 
 /// The Ethernet address that a multicast or the limited broadcast address maps to (RFC 1112 §6.4,
 /// RFC 2464 §7).
-pub fn group_mac(addr: IpAddr) -> Option<MacAddr> {
+pub fn group_mac(addr: IpAddr) -> Option<[u8; 6]> {
     match addr {
-        IpAddr::V4(Ipv4Addr::BROADCAST) => Some(MacAddr::BROADCAST),
+        IpAddr::V4(Ipv4Addr::BROADCAST) => Some([0xff; 6]),
         IpAddr::V4(addr) if addr.is_multicast() => {
             let [_, b, c, d] = addr.octets();
-            Some(MacAddr([0x01, 0x00, 0x5e, b & 0x7f, c, d]))
+            Some([0x01, 0x00, 0x5e, b & 0x7f, c, d])
         }
         IpAddr::V6(addr) if addr.is_multicast() => Some(ipv6_group_mac(addr)),
         _ => None,
     }
 }
 
-fn ipv6_group_mac(addr: Ipv6Addr) -> MacAddr {
+fn ipv6_group_mac(addr: Ipv6Addr) -> [u8; 6] {
     let [.., a, b, c, d] = addr.octets();
-    MacAddr([0x33, 0x33, a, b, c, d])
+    [0x33, 0x33, a, b, c, d]
 }
 
 #[cfg(test)]
@@ -356,11 +333,11 @@ mod tests {
 
     #[test]
     fn group_addresses_map_to_their_ethernet_addresses() {
-        let mac = |addr| group_mac(ip(addr)).map(|mac| mac.to_string());
-        assert_eq!(mac("224.0.0.251").as_deref(), Some("01:00:5e:00:00:fb"));
-        assert_eq!(mac("239.255.1.2").as_deref(), Some("01:00:5e:7f:01:02"));
-        assert_eq!(mac("255.255.255.255").as_deref(), Some("ff:ff:ff:ff:ff:ff"));
-        assert_eq!(mac("ff02::1:ff00:2").as_deref(), Some("33:33:ff:00:00:02"));
+        let mac = |addr| group_mac(ip(addr));
+        assert_eq!(mac("224.0.0.251"), Some([0x01, 0x00, 0x5e, 0x00, 0x00, 0xfb]));
+        assert_eq!(mac("239.255.1.2"), Some([0x01, 0x00, 0x5e, 0x7f, 0x01, 0x02]));
+        assert_eq!(mac("255.255.255.255"), Some([0xff; 6]));
+        assert_eq!(mac("ff02::1:ff00:2"), Some([0x33, 0x33, 0xff, 0x00, 0x00, 0x02]));
         assert_eq!(mac("10.0.0.255"), None);
         assert_eq!(mac("fe80::1"), None);
     }

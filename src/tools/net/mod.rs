@@ -16,9 +16,13 @@
 
 mod error;
 mod host;
+#[cfg(target_os = "linux")]
+mod kernel;
 
 pub use error::{Cause, HostError};
 pub use host::{
-    Address, AddressScope, Family, Host, Interface, MacAddr, Neighbour, Queues, Route, RouteKind,
-    Target, Vlan, group_mac,
+    Address, AddressScope, Family, Host, Interface, Neighbour, Queues, Route, RouteKind, Target,
+    Vlan, group_mac,
 };
+#[cfg(target_os = "linux")]
+pub use kernel::KernelHost;
