@@ -30,9 +30,12 @@ mod reactor;
 #[cfg(not(flux_loom))]
 pub mod socket;
 #[cfg(all(target_os = "linux", not(flux_loom)))]
+#[allow(unsafe_code)] // system calls
 mod sys;
 #[cfg(not(flux_loom))]
 pub mod system;
+#[cfg(all(feature = "tools", not(flux_loom)))]
+pub mod tools;
 
 #[cfg(not(flux_loom))]
 pub use backend::sim as simulator;

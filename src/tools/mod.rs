@@ -1,0 +1,5 @@
+//! What the commands do, without a terminal: no argument parsing, no tables, no colours.
+//!
+//! `bin/flux` turns arguments into a plan, calls in here, and prints what comes back.
+
+pub mod net;

@@ -1,0 +1,28 @@
+//! What the commands know about the host's network, and the clockwork they share.
+//!
+//! ```text
+//!   ping  trace  fw  lb  pump  bench
+//!     │     │     │   │    │     │
+//!     └─────┴──┬──┴───┴────┴─────┘
+//!              ▼
+//!        dyn Host ──── KernelHost (netlink)      Pacer       when to send
+//!              └────── a simulated host          ProbeTable  what an answer answers
+//!                                                RttStats    what it all came to
+//! ```
+//!
+//! Invariant: a command learns about routes, addresses and neighbours through [`Host`] alone, so
+//! it behaves the same on the simulated network. Time is always a parameter; nothing in here
+//! reads a clock except the host that waits for the kernel.
+
+mod error;
+mod host;
+#[cfg(target_os = "linux")]
+mod kernel;
+
+pub use error::{Cause, HostError};
+pub use host::{
+    Address, AddressScope, Family, Host, Interface, Neighbour, Queues, Route, RouteKind, Target,
+    Vlan, group_mac,
+};
+#[cfg(target_os = "linux")]
+pub use kernel::KernelHost;
