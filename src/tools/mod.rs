@@ -3,3 +3,4 @@
 //! `bin/flux` turns arguments into a plan, calls in here, and prints what comes back.
 
 pub mod net;
+pub mod ping;

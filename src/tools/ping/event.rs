@@ -1,0 +1,230 @@
+//! What a run reports while it goes and at its end. The command prints these as text or JSON.
+
+use serde::Serialize;
+use std::net::IpAddr;
+
+/// One thing that happened. Times in µs, sizes in bytes.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Before the first packet: what was really granted.
+    Start(Start),
+    /// The link layer address of a next hop was found; its time is in no RTT.
+    Neighbour(NeighbourFound),
+    /// The first answer to a probe, in time and as it should be.
+    Reply(Reply),
+    /// A further answer to a probe that was answered.
+    Duplicate(Reply),
+    /// An answer to a probe that had been given up.
+    Late(Reply),
+    /// An answer whose checksum or payload is wrong.
+    Corrupt(Reply),
+    /// A router or host says that a probe did not get there.
+    Icmp(IcmpError),
+    /// A probe was not answered in time.
+    Timeout(Timeout),
+    /// A probe could not be sent.
+    SendError(SendError),
+    /// The numbers of one target, at the end or in between.
+    Summary(Summary),
+    /// The numbers of one target while the run goes on (SIGQUIT).
+    Interim(Summary),
+}
+
+/// What was really granted, once per interface in use.
+#[derive(Clone, Debug, Serialize)]
+pub struct Start {
+    /// `sim` or `xdp`.
+    pub backend: &'static str,
+    /// Interface name.
+    pub interface: String,
+    /// Driver name, where it is known.
+    pub driver: Option<String>,
+    /// `native` or `skb`.
+    pub attach: &'static str,
+    /// Whether all sockets are zero-copy.
+    pub zero_copy: bool,
+    /// Queue numbers.
+    pub queues: Vec<u32>,
+    /// Entries per ring.
+    pub ring_size: u32,
+    /// UMEM frames.
+    pub frames: u32,
+    /// Bytes per frame.
+    pub frame_size: u32,
+    /// Whether the UMEM is in huge pages.
+    pub hugepages: bool,
+    /// Poll mode.
+    pub poll: String,
+    /// Clocks of the two stamps an RTT is the difference of.
+    pub clocks: Clocks,
+    /// What fell back, in words.
+    pub notes: Vec<String>,
+    /// Every target, as given and resolved, in order.
+    pub targets: Vec<StartTarget>,
+    /// ICMP payload bytes.
+    pub payload_bytes: usize,
+}
+
+/// Where the two stamps of an RTT come from.
+#[derive(Clone, Debug, Serialize)]
+pub struct Clocks {
+    /// Stamp of the sending: taken in user space just before the kick.
+    pub tx: String,
+    /// Stamp of the reception: the XDP program's, or user space's.
+    pub rx: String,
+}
+
+/// One target of the run.
+#[derive(Clone, Debug, Serialize)]
+pub struct StartTarget {
+    /// As given.
+    pub name: String,
+    /// Resolved address.
+    pub address: IpAddr,
+    /// Our address.
+    pub source: IpAddr,
+    /// Next hop, where it is not the target itself.
+    pub gateway: Option<IpAddr>,
+}
+
+/// Neighbour resolution, which is in no RTT.
+#[derive(Clone, Debug, Serialize)]
+pub struct NeighbourFound {
+    /// The next hop.
+    pub address: IpAddr,
+    /// Its link layer address.
+    pub mac: String,
+    /// How long the kernel took; 0 when it knew.
+    pub took_us: f64,
+    /// Whether the kernel knew.
+    pub cached: bool,
+}
+
+/// An answer to a probe.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reply {
+    /// The target, as given.
+    pub target: String,
+    /// Who answered.
+    pub from: IpAddr,
+    /// Sequence number, extended past 16 bits; the first probe is 1.
+    pub seq: u64,
+    /// ICMP message length: header and payload.
+    pub bytes: usize,
+    /// TTL or hop limit of the answer.
+    pub ttl: u8,
+    /// Round-trip time; `None` where it cannot be known.
+    pub rtt_us: Option<f64>,
+    /// A reply to a later probe came before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub reordered: bool,
+    /// Wall-clock time of the reply in seconds since 1970, when asked for (`-D`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<f64>,
+}
+
+/// An ICMP error about one of our probes.
+#[derive(Clone, Debug, Serialize)]
+pub struct IcmpError {
+    /// The target, as given.
+    pub target: String,
+    /// Who sent the error.
+    pub from: IpAddr,
+    /// The probe it is about.
+    pub seq: u64,
+    /// ICMP type.
+    #[serde(rename = "type")]
+    pub icmp_type: u8,
+    /// ICMP code.
+    pub code: u8,
+    /// In words, as ping says it.
+    pub text: String,
+    /// Next-hop MTU, where the error tells it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    /// From sending to the error.
+    pub rtt_us: Option<f64>,
+}
+
+/// A probe that was given up.
+#[derive(Clone, Debug, Serialize)]
+pub struct Timeout {
+    /// The target, as given.
+    pub target: String,
+    /// The probe.
+    pub seq: u64,
+}
+
+/// A probe that could not be sent.
+#[derive(Clone, Debug, Serialize)]
+pub struct SendError {
+    /// The target, as given.
+    pub target: String,
+    /// Why.
+    pub error: String,
+}
+
+/// The numbers of one target.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// The target, as given.
+    pub target: String,
+    /// Its address.
+    pub address: IpAddr,
+    /// Probes sent.
+    pub sent: u64,
+    /// Probes answered in time.
+    pub received: u64,
+    /// Probes given up, ICMP errors included.
+    pub lost: u64,
+    /// `lost ÷ sent`, percent.
+    pub loss_pct: f64,
+    /// Further answers to answered probes.
+    pub duplicates: u64,
+    /// Replies that came after the reply to a later probe.
+    pub reordered: u64,
+    /// Answers that came after their probe was given up.
+    pub late: u64,
+    /// Answers with a wrong checksum or payload.
+    pub corrupt: u64,
+    /// ICMP errors.
+    pub errors: u64,
+    /// Round-trip times; `None` without a reply.
+    pub rtt_us: Option<RttSummary>,
+    /// From the first probe to the end.
+    pub elapsed_ms: f64,
+    /// The histogram's rows, when asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub histogram: Vec<HistogramRow>,
+}
+
+/// Round-trip times in µs.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct RttSummary {
+    /// Smallest.
+    pub min: f64,
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Median.
+    pub p50: f64,
+    /// 90th percentile.
+    pub p90: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// Largest.
+    pub max: f64,
+    /// Standard deviation of the population.
+    pub stddev: f64,
+}
+
+/// One bar of the histogram.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct HistogramRow {
+    /// From here, µs,
+    pub from_us: f64,
+    /// up to and without this.
+    pub to_us: f64,
+    /// Replies in between.
+    pub count: u64,
+}
