@@ -10,5 +10,7 @@
 //! counted as foreign. No terminal and no argument parsing in here.
 
 mod event;
+mod plan;
 
 pub use event::*;
+pub use plan::*;
