@@ -15,9 +15,8 @@ const RUNS: usize = 51;
 
 fn main() {
     let (mut tx, mut rx) = heap_ring::<Desc>(SIZE, u32::MAX - SIZE);
-    let mut source: Vec<Desc> = (0..BATCH)
-        .map(|i| Desc { addr: u64::from(i) * 2048, len: 64, options: 0 })
-        .collect();
+    let mut source: Vec<Desc> =
+        (0..BATCH).map(|i| Desc { addr: u64::from(i) * 2048, len: 64, options: 0 }).collect();
     let mut sink = vec![Desc::default(); BATCH as usize];
     let mut between = vec![Desc::default(); SIZE as usize];
 
