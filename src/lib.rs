@@ -19,6 +19,7 @@ pub mod poll;
 #[cfg(not(flux_loom))]
 pub mod socket;
 #[cfg(all(target_os = "linux", not(flux_loom)))]
+#[allow(unsafe_code)] // system calls, mappings, libbpf
 mod sys;
 
 #[cfg(not(flux_loom))]
