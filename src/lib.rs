@@ -30,7 +30,7 @@ mod reactor;
 #[cfg(not(flux_loom))]
 pub mod socket;
 #[cfg(all(target_os = "linux", not(flux_loom)))]
-#[allow(unsafe_code)] // system calls
+#[allow(unsafe_code)] // system calls, mappings, libbpf
 mod sys;
 #[cfg(not(flux_loom))]
 pub mod system;
