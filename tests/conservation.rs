@@ -48,15 +48,25 @@ fn mode_c_forwards_a_million_packets_under_faults_and_loses_no_frame() {
 #[derive(Clone, Debug)]
 enum Op {
     /// Packets from the wire, some longer than a frame can hold.
-    Inject { packets: u8, len: u16 },
+    Inject {
+        packets: u8,
+        len: u16,
+    },
     /// One turn; bit `i` of each mask decides about packet `i` of a batch.
-    Turn { send: u64, extract: u64, wait_us: u8 },
+    Turn {
+        send: u64,
+        extract: u64,
+        wait_us: u8,
+    },
     /// Drop the oldest packets held.
     Release(u8),
     /// Send the oldest packets held (mode B).
     SendHeld(u8),
     /// New packets (mode B).
-    Alloc { packets: u8, len: u16 },
+    Alloc {
+        packets: u8,
+        len: u16,
+    },
     Flush,
     Link(bool),
     Step(u16),
