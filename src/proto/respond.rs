@@ -237,11 +237,15 @@ fn turn_echo(frame: &mut [u8]) -> Option<()> {
     match pair {
         IpPair::V4 { src, dst } => {
             let mut ip = super::Ipv4Mut::parse(l3).ok()?;
-            (ip.set_src(src), ip.set_dst(dst), ip.set_ttl(TTL));
+            ip.set_src(src);
+            ip.set_dst(dst);
+            ip.set_ttl(TTL);
         }
         IpPair::V6 { src, dst } => {
             let mut ip = super::Ipv6Mut::parse(l3).ok()?;
-            (ip.set_src(src), ip.set_dst(dst), ip.set_hop_limit(TTL));
+            ip.set_src(src);
+            ip.set_dst(dst);
+            ip.set_hop_limit(TTL);
         }
     }
     EthernetMut::parse(frame).ok()?.swap();
