@@ -12,7 +12,7 @@ use pnet_packet::ipv4::{Ipv4Packet, MutableIpv4Packet};
 use pnet_packet::ipv6::{Ipv6Packet, MutableIpv6Packet};
 use pnet_packet::tcp::{MutableTcpPacket, TcpPacket};
 use pnet_packet::udp::{MutableUdpPacket, UdpPacket};
-use pnet_packet::{Packet, icmp, icmpv6, ipv4, tcp, udp};
+use pnet_packet::{MutablePacket, Packet, icmp, icmpv6, ipv4, tcp, udp};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -91,7 +91,7 @@ fn frame() -> impl Strategy<Value = (Vec<u8>, Link, Net)> {
             1 => build::echo_request(&mut buf, &link, &net, a, b, &data),
             _ => build::udp(&mut buf, &link, &net, &UdpRepr { src_port: a, dst_port: b }, &data),
         };
-        buf.truncate(len.unwrap());
+        buf.truncate(len.unwrap_or_default());
         (buf, link, net)
     })
 }
