@@ -1,6 +1,9 @@
 //! Answers to a received frame: what a host or router says back. Each function writes a whole
 //! frame into `out`, with the request's VLAN tags and its Ethernet addresses exchanged, and
 //! returns the length; `None` when there is nothing to answer, or no room.
+//!
+//! Only [`neighbor_advert`] verifies the request's checksum. The others trust the caller to have
+//! asked [`Headers::verify_checksums`] first: a damaged request would get a valid answer.
 
 use std::net::IpAddr;
 
@@ -225,8 +228,7 @@ fn turn_echo(frame: &mut [u8]) -> Option<()> {
         Transport::Icmpv6 { kind: Icmpv6Kind::ECHO_REQUEST, .. } => Icmpv6Kind::ECHO_REPLY.0,
         _ => return None,
     };
-    // Of a fragment only the first piece could be changed here.
-    let pair = reply_pair(&headers).filter(|_| !headers.is_fragment())?;
+    let pair = reply_pair(&headers)?;
     let l4 = frame.get_mut(headers.l4_offset()..)?.first_chunk_mut::<8>()?;
     let old = u16_at(l4, 0);
     l4[0] = reply;
@@ -259,9 +261,6 @@ fn tcp_reply(
 ) -> Option<usize> {
     let headers = Headers::parse(frame).ok()?;
     let Transport::Tcp { src_port, dst_port, .. } = headers.transport else { return None };
-    if headers.is_fragment() {
-        return None;
-    }
     let ip = reply_pair(&headers)?;
     let segment =
         TcpView::parse(frame.get(headers.l4_offset()..headers.payload_range().end)?).ok()?;
@@ -279,8 +278,9 @@ fn own_mac(frame: &[u8]) -> Option<MacAddr> {
     (!mac.is_multicast()).then_some(mac)
 }
 
+/// `None` for a piece of a datagram: only the whole can be answered.
 fn reply_pair(headers: &Headers) -> Option<IpPair> {
-    let ip = headers.ip?;
+    let ip = headers.ip.filter(|_| !headers.is_fragment())?;
     (is_host(ip.src()) && !is_group(ip.dst())).then(|| ip.reversed())
 }
 
@@ -366,6 +366,10 @@ mod tests {
             let headers = Headers::parse(&frame).unwrap();
             assert_eq!((headers.ip, headers.ttl), (Some(net.ip.reversed()), TTL));
         }
+        let mut piece = made(|to| build::echo_request(to, &LINK, &V4, 7, 9, b"abc")).unwrap();
+        piece[20] = 0x20;
+        assert_eq!(made(|to| echo_reply(to, &piece)), None, "a fragment is not answered");
+        assert!(!echo_in_place(&mut piece));
     }
 
     #[test]
