@@ -365,3 +365,7 @@ impl Program {
         self.program.as_fd()
     }
 }
+
+#[cfg(test)]
+#[path = "xdp_tests.rs"]
+mod tests;

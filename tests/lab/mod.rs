@@ -348,6 +348,23 @@ pub fn pin(cpu: usize) {
     check(done).unwrap_or_else(|error| panic!("no CPU {cpu}: {error}"));
 }
 
+/// Calls `f` on a thread without any capability (as nobody), in the caller's namespace.
+pub fn unprivileged<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    const NOBODY: libc::uid_t = 65534;
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            // SAFETY: takes three numbers; the bare system call changes this thread only.
+            let done = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
+            assert_eq!(done, 0, "setresuid: {}", io::Error::last_os_error());
+            f()
+        });
+        match inside.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
 /// A frame of [`ETH_LAB`] from `from` to `to`, padded to the least length of Ethernet.
 pub fn lab_frame(from: [u8; 6], to: [u8; 6], payload: &[u8]) -> Vec<u8> {
     let mut frame = [&to[..], &from[..], &ETH_LAB.to_be_bytes(), payload].concat();
