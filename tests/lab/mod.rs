@@ -15,6 +15,7 @@
 //!
 //! `tests/lab.sh` is the same network for a shell.
 #![allow(dead_code, unsafe_code)] // each test file uses its part of it
+#![allow(clippy::unwrap_used, clippy::expect_used)] // it runs in tests alone
 
 use std::fs::File;
 use std::io::{self, Write};

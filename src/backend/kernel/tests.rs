@@ -1,15 +1,17 @@
 //! The real kernel over a veth pair, in namespaces of the test's own.
 
 use super::*;
+use crate::backend::Opened;
 use crate::backend::filter::Match;
-use crate::config::AttachMode;
+use crate::config::{AttachMode, HugePages};
 use crate::socket::Socket;
+use crate::sys::hugepages;
 use crate::umem::Buffer;
 use lab::{ETH_LAB, Lab, OUR_MAC, OURS, PEER_MAC, lab_frame};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-#[path = "../../tests/lab/mod.rs"]
+#[path = "../../../tests/lab/mod.rs"]
 pub(crate) mod lab;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -100,7 +102,10 @@ impl Rig {
             let sent: u64 =
                 self.sockets.iter().map(|s| s.tx.tx.posted() - s.tx.comp.completed()).sum();
             if sent == 0 {
-                assert_eq!(u64::from(self.umem.free_hint()) + posted, self.umem.frames().into());
+                assert_eq!(
+                    u64::from(self.umem.free_hint()) + posted,
+                    u64::from(self.umem.frames())
+                );
                 assert_eq!(self.umem.held_by_user().unwrap_or(0), 0);
                 return;
             }

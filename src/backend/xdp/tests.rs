@@ -407,7 +407,7 @@ fn a_match_with_a_socket_is_redirected_with_the_time_in_front() {
     assert_eq!(action, REDIRECT);
     let (meta, rest) = out.split_at(16);
     assert_eq!(rest, packet);
-    assert_eq!(meta[..4], crate::umem::META_MAGIC.to_ne_bytes());
+    assert_eq!(meta[..4], 0x666c_7578u32.to_ne_bytes());
     let stamp = u64::from_ne_bytes(meta[8..].try_into().unwrap());
     assert!(before <= stamp && stamp <= after);
     let counters = program.queue_counters(0).unwrap();
