@@ -23,6 +23,7 @@ mod clock;
 mod default_network;
 mod host;
 mod link;
+mod nat;
 mod network;
 mod outbox;
 mod port;

@@ -4,6 +4,7 @@ use super::answer::Trouble;
 use super::clock::Clock;
 use super::host::Host;
 use super::link::Profile;
+use super::nat::Nat;
 use super::port::Port;
 use super::router::{Action, Interface, Limit, Router};
 use super::switch::Switch;
@@ -24,13 +25,14 @@ pub struct End {
     node: NodeId,
     addresses: Vec<String>,
     mtu: u32,
+    nat: bool,
 }
 
 impl End {
     /// An interface of `node` without addresses, with an MTU of 1500.
     #[must_use]
     pub fn new(node: NodeId) -> Self {
-        Self { node, addresses: Vec::new(), mtu: 1500 }
+        Self { node, addresses: Vec::new(), mtu: 1500, nat: false }
     }
 
     /// With this address and prefix length, such as `10.0.0.1/24`.
@@ -44,6 +46,14 @@ impl End {
     #[must_use]
     pub fn mtu(mut self, mtu: u32) -> Self {
         self.mtu = mtu;
+        self
+    }
+
+    /// The outer side of a NAT: IPv4 packets that a router sends here get this end's address as
+    /// their source, and answers find their way back.
+    #[must_use]
+    pub fn nat(mut self) -> Self {
+        self.nat = true;
         self
     }
 }
@@ -186,6 +196,7 @@ impl NetworkBuilder {
                 addresses: addresses.clone(),
                 mtu: end.mtu,
                 neighbours: HashMap::new(),
+                nat: end.nat.then(Nat::default),
             }),
             Some(Node::Switch(switch)) => {
                 switch.add_interface();

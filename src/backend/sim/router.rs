@@ -2,6 +2,7 @@
 
 use super::MacAddr;
 use super::answer::{self, Trouble};
+use super::nat::Nat;
 use super::outbox::Outbox;
 use super::wire::{self, ETH, Ip};
 use crate::backend::filter::covers;
@@ -15,6 +16,8 @@ pub(super) struct Interface {
     pub(super) mtu: u32,
     /// Who else is on the link, as ARP and neighbour discovery would find out.
     pub(super) neighbours: HashMap<IpAddr, MacAddr>,
+    /// What leaves here gets this interface's IPv4 address as its source.
+    pub(super) nat: Option<Nat>,
 }
 
 /// What happens to packets for a prefix.
@@ -94,11 +97,14 @@ impl Router {
             return None;
         }
         self.learn(at, &ip, answer::sender(packet));
-        if self.owns(ip.dst) {
-            self.local(at, packet, &ip, out)
-        } else {
-            self.forward(at, packet, &ip, out)
+        if !self.owns(ip.dst) {
+            return self.forward(at, packet, &ip, out);
         }
+        if self.interfaces[at].nat.as_ref().is_some_and(|nat| nat.back(packet)) {
+            let ip = Ip::of_frame(packet)?;
+            return self.forward(at, packet, &ip, out);
+        }
+        self.local(at, packet, &ip, out)
     }
 
     /// A sender on the link is a neighbour from now on.
@@ -157,7 +163,17 @@ impl Router {
         } else {
             packet[ip.l3 + 7] -= 1;
         }
-        answer::set_addresses(packet, mac, self.interfaces[to].mac);
+        let interface = &mut self.interfaces[to];
+        if let (Some(nat), IpAddr::V4(_)) = (&mut interface.nat, ip.src) {
+            let own = interface.addresses.iter().find_map(|&(own, _)| match own {
+                IpAddr::V4(own) => Some(own),
+                IpAddr::V6(_) => None,
+            })?;
+            if !nat.out(packet, own) {
+                return None;
+            }
+        }
+        answer::set_addresses(packet, mac, interface.mac);
         if too_long {
             cut(packet, ip, mtu, to, out);
         } else {
