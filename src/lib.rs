@@ -17,6 +17,8 @@ pub mod error;
 #[cfg(not(flux_loom))]
 pub mod poll;
 #[cfg(not(flux_loom))]
+pub mod proto;
+#[cfg(not(flux_loom))]
 pub mod socket;
 #[cfg(all(target_os = "linux", not(flux_loom)))]
 mod sys;

@@ -1,13 +1,14 @@
 //! Source NAT: many inner addresses behind the one of a router's outer interface (RFC 3022).
 
 use super::wire::{self, Ip};
+use crate::proto::{IpProto, checksum};
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Who uses an outer port or echo identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Inside {
-    proto: u8,
+    proto: IpProto,
     address: Ipv4Addr,
     port: u16,
 }
@@ -16,7 +17,7 @@ struct Inside {
 #[derive(Default)]
 pub(super) struct Nat {
     outward: HashMap<Inside, u16>,
-    inward: HashMap<(u8, u16), Inside>,
+    inward: HashMap<(IpProto, u16), Inside>,
 }
 
 /// Where in a packet the port or identifier lies that stands for the inner host.
@@ -25,8 +26,8 @@ fn port_offset(ip: &Ip, packet: &[u8], source: bool) -> Option<usize> {
         return None;
     }
     match ip.proto {
-        wire::TCP | wire::UDP => Some(ip.l4 + if source { 0 } else { 2 }),
-        wire::ICMP => ip.echo_id(packet).map(|_| ip.l4 + 4),
+        IpProto::TCP | IpProto::UDP => Some(ip.l4 + if source { 0 } else { 2 }),
+        IpProto::ICMP => ip.echo_id(packet).map(|_| ip.l4 + 4),
         _ => None,
     }
 }
@@ -85,9 +86,11 @@ impl Nat {
         let Some(inside) = self.inside(quoted, packet, at) else { return false };
         rewrite(packet, quoted, quoted.l3 + 12, &inside.address.octets());
         rewrite_port(packet, quoted, at, inside.port);
-        packet[ip.l3 + 16..ip.l3 + 20].copy_from_slice(&inside.address.octets());
-        wire::seal_ipv4(packet, ip.l3);
-        wire::seal_transport(&mut packet[..ip.end], ip.src, ip.dst, wire::ICMP, ip.l4);
+        rewrite(packet, ip, ip.l3 + 16, &inside.address.octets());
+        let message = &mut packet[ip.l4..ip.end];
+        message[2..4].fill(0);
+        let sum = checksum::of(message);
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
         true
     }
 }
@@ -95,7 +98,7 @@ impl Nat {
 /// Replaces an address, and adapts the header's and the transport's checksum.
 fn rewrite(packet: &mut [u8], ip: &Ip, at: usize, new: &[u8; 4]) {
     adapt(packet, Some(ip.l3 + 10), at, new);
-    if matches!(ip.proto, wire::TCP | wire::UDP) {
+    if matches!(ip.proto, IpProto::TCP | IpProto::UDP) {
         // The pseudo-header has the address too.
         adapt(packet, transport_checksum(packet, ip), at, new);
     }
@@ -111,25 +114,21 @@ fn rewrite_port(packet: &mut [u8], ip: &Ip, at: usize, port: u16) {
 /// Where the transport checksum lies, if it is in the packet (a quote may end before it) and used.
 fn transport_checksum(packet: &[u8], ip: &Ip) -> Option<usize> {
     let at = match ip.proto {
-        wire::ICMP => ip.l4 + 2,
-        wire::UDP => ip.l4 + 6,
+        IpProto::ICMP => ip.l4 + 2,
+        IpProto::UDP => ip.l4 + 6,
         _ => ip.l4 + 16,
     };
-    let used = wire::be16(packet.get(..ip.end)?, at)? != 0 || ip.proto != wire::UDP;
+    let used = wire::be16(packet.get(..ip.end)?, at)? != 0 || ip.proto != IpProto::UDP;
     used.then_some(at)
 }
 
 /// Adapts the checksum at `sum` to `new` bytes replacing those at `at` (RFC 1624, equation 3).
 fn adapt(packet: &mut [u8], sum: Option<usize>, at: usize, new: &[u8]) {
     let Some(sum) = sum else { return };
-    let Some(old_sum) = wire::be16(packet, sum) else { return };
-    let mut total = u32::from(!old_sum);
+    let Some(mut total) = wire::be16(packet, sum) else { return };
     for (i, pair) in new.chunks_exact(2).enumerate() {
-        total += u32::from(!wire::be16(packet, at + 2 * i).unwrap_or(0));
-        total += u32::from(u16::from_be_bytes([pair[0], pair[1]]));
+        let old = wire::be16(packet, at + 2 * i).unwrap_or(0);
+        total = checksum::update_u16(total, old, u16::from_be_bytes([pair[0], pair[1]]));
     }
-    while total > 0xffff {
-        total = (total & 0xffff) + (total >> 16);
-    }
-    packet[sum..sum + 2].copy_from_slice(&(!(total as u16)).to_be_bytes());
+    packet[sum..sum + 2].copy_from_slice(&total.to_be_bytes());
 }

@@ -1,6 +1,6 @@
 //! Building networks: nodes, addresses, links, routes.
 
-use super::answer::Trouble;
+use super::Simulator;
 use super::clock::Clock;
 use super::host::Host;
 use super::link::Profile;
@@ -9,9 +9,10 @@ use super::port::Port;
 use super::router::{Action, Interface, Limit, Router};
 use super::switch::Switch;
 use super::world::{Node, World};
-use super::{MacAddr, Simulator};
 use crate::backend::filter::covers;
 use crate::error::{FluxError, Result};
+use crate::proto::MacAddr;
+use crate::proto::respond::IcmpError;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -180,7 +181,7 @@ impl NetworkBuilder {
     fn lay(&mut self, end: End, interface: usize) {
         let addresses = self.parse_all(&end.addresses);
         let number = (self.laid.len() as u16).to_be_bytes();
-        let mut mac = [2, 0, 0, 1, number[0], number[1]];
+        let mut mac = MacAddr([2, 0, 0, 1, number[0], number[1]]);
         match self.world.node(end.node.0) {
             Some(Node::Port(port)) => {
                 mac = port.mac;
@@ -219,12 +220,12 @@ impl NetworkBuilder {
 
     /// At `router`, answers packets for `prefix` with "host unreachable".
     pub fn unreachable(&mut self, router: NodeId, prefix: &str) {
-        self.add_route(router, prefix, Action::Refuse(Trouble::HostUnreachable));
+        self.add_route(router, prefix, Action::Refuse(IcmpError::HostUnreachable));
     }
 
     /// At `router`, answers packets for `prefix` with "administratively prohibited".
     pub fn prohibit(&mut self, router: NodeId, prefix: &str) {
-        self.add_route(router, prefix, Action::Refuse(Trouble::Prohibited));
+        self.add_route(router, prefix, Action::Refuse(IcmpError::Prohibited));
     }
 
     /// At `router`, drops packets for `prefix` without a word.

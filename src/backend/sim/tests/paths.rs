@@ -1,12 +1,10 @@
 //! Networks of one's own: NAT, limits, fragments, refusals, and the speed of it all.
 
-use super::super::wire::{self, Ip};
+use super::super::wire::Ip;
 use super::super::{End, NetworkBuilder, NodeId, Profile};
 use super::packets::*;
 use super::*;
-use std::net::IpAddr;
-
-const US: super::super::MacAddr = [2, 0, 0, 0, 0, 1];
+use crate::proto::{Ipv4View, TcpFlags};
 
 /// us 10.0.0.1 ── 10.0.0.254 router 192.0.2.1 ── 192.0.2.9 host
 fn two_links(
@@ -31,12 +29,9 @@ fn two_links(
     Rig::open(&net.build().unwrap(), "sim0", Filter::Everything)
 }
 
-fn macs(rig: &Rig) -> (super::super::MacAddr, super::super::MacAddr) {
-    (rig.sim.neighbour("sim0", ip("10.0.0.254")).unwrap(), US)
-}
-
-fn pair(dst: &str) -> (IpAddr, IpAddr) {
-    (ip("10.0.0.1"), ip(dst))
+fn to(rig: &Rig, dst: &str) -> Way {
+    let mac = rig.sim.neighbour("sim0", ip("10.0.0.254")).unwrap();
+    Way { macs: (mac, US), addresses: (ip("10.0.0.1"), ip(dst)) }
 }
 
 fn kind_code(packet: &[u8]) -> (u8, u8) {
@@ -47,13 +42,13 @@ fn kind_code(packet: &[u8]) -> (u8, u8) {
 #[test]
 fn behind_a_nat_every_protocol_finds_its_way_back() {
     let mut rig = two_links(|_, _| (), End::nat);
-    let to = macs(&rig);
-    let (reply, _) = rig.ask(&echo(to, pair("192.0.2.9"), 64, 3, 40)).unwrap();
+    let way = to(&rig, "192.0.2.9");
+    let (reply, _) = rig.ask(&way.echo(64, 3, 40)).unwrap();
     assert_eq!(judge(&reply).dst, ip("10.0.0.1"));
-    let (reply, _) = rig.ask(&tcp(to, pair("192.0.2.9"), (40_000, 80), 2)).unwrap();
+    let (reply, _) = rig.ask(&way.tcp((40_000, 80), TcpFlags::SYN)).unwrap();
     assert_eq!(judge(&reply).ports(&reply), Some((80, 40_000)));
     // The error quotes our packet as we sent it, but for the TTL.
-    let probe = udp(to, pair("192.0.2.9"), (40_000, 33_434), b"odd");
+    let probe = way.udp(64, (40_000, 33_434), b"odd");
     let (reply, _) = rig.ask(&probe).unwrap();
     assert_eq!(kind_code(&reply), (3, 3));
     let quoted = judge(&reply).quoted(&reply).unwrap();
@@ -65,15 +60,15 @@ fn behind_a_nat_every_protocol_finds_its_way_back() {
 #[test]
 fn two_inner_hosts_with_one_port_are_told_apart() {
     let mut rig = two_links(|_, _| (), End::nat);
-    let to = macs(&rig);
+    let way = to(&rig, "192.0.2.9");
     for inner in ["10.0.0.1", "10.0.0.77"] {
-        let addresses = (ip(inner), ip("192.0.2.9"));
-        let (reply, _) = rig.ask(&tcp(to, addresses, (40_000, 80), 2)).unwrap();
+        let way = Way { addresses: (ip(inner), ip("192.0.2.9")), ..way };
+        let (reply, _) = rig.ask(&way.tcp((40_000, 80), TcpFlags::SYN)).unwrap();
         let header = judge(&reply);
         assert_eq!((header.dst, header.ports(&reply)), (ip(inner), Some((80, 40_000))));
     }
     // Nobody asked for this one: it is the router's own.
-    let (reply, _) = rig.ask(&echo(to, pair("192.0.2.1"), 64, 1, 8)).unwrap();
+    let (reply, _) = rig.ask(&to(&rig, "192.0.2.1").echo(64, 1, 8)).unwrap();
     assert_eq!(judge(&reply).src, ip("192.0.2.1"));
     rig.assert_balance();
 }
@@ -81,10 +76,10 @@ fn two_inner_hosts_with_one_port_are_told_apart() {
 #[test]
 fn icmp_errors_are_limited_and_the_limit_recovers() {
     let mut rig = two_links(|net, router| net.limit_icmp(router, 10, 3), |end| end);
-    let to = macs(&rig);
+    let way = to(&rig, "192.0.2.9");
     let mut burst = |rig: &mut Rig| {
         for sequence in 0..8 {
-            rig.send(&echo(to, pair("192.0.2.9"), 1, sequence, 8));
+            rig.send(&way.echo(1, sequence, 8));
         }
         rig.sim.step(Duration::from_millis(50));
         rig.take().len()
@@ -104,8 +99,10 @@ fn refusals_say_what_they_are_and_a_black_hole_says_nothing() {
         net.blackhole(router, "203.0.113.0/24");
     };
     let mut rig = two_links(tweak, |end| end);
-    let to = macs(&rig);
-    let mut ask = |dst| rig.ask(&echo(to, pair(dst), 64, 1, 8)).map(|(reply, _)| kind_code(&reply));
+    let mut ask = |dst| {
+        let request = to(&rig, dst).echo(64, 1, 8);
+        rig.ask(&request).map(|(reply, _)| kind_code(&reply))
+    };
     assert_eq!(ask("198.51.100.1"), Some((3, 13)));
     assert_eq!(ask("198.51.100.200"), Some((3, 1)), "the longer prefix wins");
     assert_eq!(ask("203.0.113.1"), None);
@@ -117,16 +114,10 @@ fn refusals_say_what_they_are_and_a_black_hole_says_nothing() {
 #[test]
 fn without_dont_fragment_a_long_packet_is_cut() {
     let mut rig = two_links(|_, _| (), |end| end.mtu(600));
-    let to = macs(&rig);
-    // From the far side: the host's long answer to a whole request would need the request to
-    // pass first, so the request is cut on its way, and the host answers no fragments.
-    let mut request = echo(to, pair("192.0.2.9"), 64, 1, 1200);
-    request[14 + 6] = 0;
-    wire::seal_ipv4(&mut request, 14);
-    assert_eq!(rig.ask(&request), None);
-    let mut request = echo(to, pair("192.0.2.9"), 64, 1, 1200);
-    request[14 + 6] = 0x40;
-    wire::seal_ipv4(&mut request, 14);
+    let way = to(&rig, "192.0.2.9");
+    // The host answers no fragments.
+    assert_eq!(rig.ask(&way.cuttable_echo(1200)), None);
+    let request = way.echo(64, 1, 1200);
     assert_eq!(kind_code(&rig.ask(&request).unwrap().0), (3, 4));
     rig.assert_balance();
 }
@@ -151,20 +142,18 @@ fn fragments_cover_the_datagram() {
     let mut from = Rig::open(&sim, "a0", Filter::Nothing);
     let mut to = Rig::open(&sim, "b0", Filter::Everything);
     let mac = sim.neighbour("a0", ip("10.0.0.254")).unwrap();
-    let mut packet = echo((mac, US), (ip("10.0.0.1"), ip("10.0.1.1")), 64, 1, 1400);
-    packet[20] = 0;
-    wire::seal_ipv4(&mut packet, 14);
+    let way = Way { macs: (mac, US), addresses: (ip("10.0.0.1"), ip("10.0.1.1")) };
+    let packet = way.cuttable_echo(1400);
     from.send(&packet);
     let parts = to.take();
     assert_eq!(parts.len(), 3);
     let mut whole: Vec<u8> = Vec::new();
     for (n, part) in parts.iter().enumerate() {
         let header = Ip::of_frame(&part.bytes).unwrap();
-        assert!(
-            part.bytes.len() <= 614 && super::super::answer::header_intact(&part.bytes, &header)
-        );
-        let field = wire::be16(&part.bytes, 20).unwrap();
-        assert_eq!((usize::from(field & 0x1fff) * 8, field & 0x2000 != 0), (whole.len(), n < 2));
+        let view = Ipv4View::parse(&part.bytes[14..]).unwrap();
+        assert!(part.bytes.len() <= 614 && view.verify_checksum());
+        let field = view.fragment().unwrap();
+        assert_eq!((usize::from(field.offset), field.more), (whole.len(), n < 2));
         assert_eq!((header.first, header.fragment), (n == 0, true));
         whole.extend(&part.bytes[header.l4..header.end]);
     }
