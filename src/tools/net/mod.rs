@@ -15,9 +15,12 @@
 //! reads a clock except the host that waits for the kernel.
 
 mod error;
+pub mod histogram;
 mod host;
 #[cfg(target_os = "linux")]
 mod kernel;
+pub mod pace;
+pub mod probes;
 
 pub use error::{Cause, HostError};
 pub use host::{
