@@ -118,6 +118,14 @@ impl FluxError {
         self
     }
 
+    /// The same error with the system's own as its source.
+    #[must_use]
+    #[cfg(feature = "tools")]
+    pub(crate) fn with_source(mut self, source: io::Error) -> Self {
+        self.source = Some(source);
+        self
+    }
+
     /// What sort of trouble it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
