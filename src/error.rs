@@ -126,6 +126,13 @@ impl FluxError {
         self
     }
 
+    /// The same error with a cause that says more than the errno does.
+    #[must_use]
+    pub fn with_cause(mut self, cause: impl Into<String>) -> Self {
+        self.cause = cause.into();
+        self
+    }
+
     /// What sort of trouble it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -158,7 +165,7 @@ impl std::error::Error for FluxError {
 }
 
 /// The errno's text without Rust's "(os error N)" tail.
-fn errno_text(error: &io::Error) -> String {
+pub(crate) fn errno_text(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
         Some(at) => text[..at].to_owned(),

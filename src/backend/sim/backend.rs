@@ -184,7 +184,7 @@ impl Backend for SimBackend {
     }
 
     #[cfg(unix)]
-    fn fd(&self, _queue: usize) -> Option<std::os::fd::RawFd> {
+    fn fd(&self, _queue: usize) -> Option<std::os::fd::BorrowedFd<'_>> {
         None
     }
 

@@ -132,9 +132,10 @@ impl HostError {
 fn os_hint(source: &io::Error) -> Option<String> {
     match source.raw_os_error()? {
         libc::EPERM => Some("needs CAP_NET_ADMIN".into()),
-        libc::ENOBUFS => {
-            Some("the neighbour table may be full: raise net.ipv4.neigh.default.gc_thresh3".into())
-        }
+        libc::ENOBUFS => Some(
+            "the neighbour table is full: raise net.ipv4.neigh.default.gc_thresh3 (or net.ipv6)"
+                .into(),
+        ),
         _ => None,
     }
 }

@@ -64,6 +64,9 @@ impl KernelHost {
         if interface.mac.is_none() {
             return refuse(Cause::NotEthernet);
         }
+        if interface.kind == "loopback" {
+            return interface.mac.map(|mac| Ok(Neighbour::known(mac)));
+        }
         let broadcast = interface.is_broadcast(addr).then_some([0xff; 6]);
         group_mac(addr).or(broadcast).map(|mac| Ok(Neighbour::known(mac)))
     }
