@@ -220,7 +220,7 @@ impl FluxBuilder {
         };
         let Opened { mut backend, rings } = opened;
         if let Some(faults) = faults {
-            backend = Faulty::new(backend, faults);
+            backend = Faulty::wrap(backend, faults);
         }
         let mut sockets: Vec<_> = (rings.into_iter().enumerate())
             .map(|(at, rings)| Socket::new(rings, at, &backend, &umem, share, config.rx_timestamps))

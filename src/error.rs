@@ -118,6 +118,21 @@ impl FluxError {
         self
     }
 
+    /// The same error with the system's own as its source.
+    #[must_use]
+    #[cfg(feature = "tools")]
+    pub(crate) fn with_source(mut self, source: io::Error) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// The same error with a cause that says more than the errno does.
+    #[must_use]
+    pub fn with_cause(mut self, cause: impl Into<String>) -> Self {
+        self.cause = cause.into();
+        self
+    }
+
     /// What sort of trouble it is.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -150,7 +165,7 @@ impl std::error::Error for FluxError {
 }
 
 /// The errno's text without Rust's "(os error N)" tail.
-fn errno_text(error: &io::Error) -> String {
+pub(crate) fn errno_text(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {
         Some(at) => text[..at].to_owned(),

@@ -23,6 +23,8 @@ pub mod packet;
 #[cfg(not(flux_loom))]
 pub mod poll;
 #[cfg(not(flux_loom))]
+pub mod proto;
+#[cfg(not(flux_loom))]
 pub mod raw;
 #[cfg(all(feature = "async", not(flux_loom)))]
 #[allow(unsafe_code)] // tokio's promise about registered descriptors
@@ -30,7 +32,7 @@ mod reactor;
 #[cfg(not(flux_loom))]
 pub mod socket;
 #[cfg(all(target_os = "linux", not(flux_loom)))]
-#[allow(unsafe_code)] // system calls
+#[allow(unsafe_code)] // system calls, mappings, libbpf
 mod sys;
 #[cfg(not(flux_loom))]
 pub mod system;

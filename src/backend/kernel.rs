@@ -1,1 +1,520 @@
-//! The real kernel: AF_XDP sockets.
+//! The real kernel: AF_XDP sockets, one per queue, over one UMEM.
+//!
+//! ```text
+//!   open()   socket(AF_XDP) × queues ── first registers the UMEM ── rings sized and mapped
+//!   start()  XDP program attached ── sockets bound (the rest share the first's UMEM) ── XSKMAP
+//!   drop     link closed: detached ── sockets closed: unbound ── UMEM unmapped
+//! ```
+//!
+//! Invariant: the UMEM outlives the sockets, and a ring's mapping its `Producer` or `Consumer`.
+
+use super::filter::Filter;
+use super::xdp::Program;
+use super::{Backend, Interest, Kick, Opened, QueueCounters, RingSet, XdpStatistics};
+use crate::config::{BindMode, Config, Granted, HugePages, Poller};
+use crate::error::{ErrorKind, FluxError, Op, Result};
+use crate::ring::{Consumer, Producer};
+use crate::sys::if_xdp::{Ring, XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY};
+use crate::sys::poll::Woken;
+use crate::sys::xsk::Xsk;
+use crate::sys::{clock, ethtool, hugepages, netdev, poll};
+use crate::umem::region::Region;
+use crate::umem::{RX_HEADROOM, Umem};
+use std::cell::Cell;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// A queue that its last owner just closed refuses to be bound for a moment.
+const BIND_PATIENCE: Duration = Duration::from_millis(300);
+const BIND_RETRY: Duration = Duration::from_millis(5);
+
+/// `poll(2)` does not end when the interface goes: the socket just stays unready. So the kernel
+/// is asked this often whether the queue still lives.
+const PULSE: Duration = Duration::from_millis(200);
+/// The same while spinning, in rounds (some milliseconds).
+const PULSE_SPINS: u32 = 1 << 16;
+
+/// Longest time that the kernel polls the device in one system call of ours.
+const BUSY_POLL_US: u32 = 20;
+
+/// Ethernet header and one VLAN tag.
+const LINK_HEADER: u32 = 18;
+
+fn no_such_interface(interface: &str) -> FluxError {
+    FluxError::new(ErrorKind::Device, format!("cannot open {interface}"), "no such interface")
+        .with_hint("`ip -brief link` lists the interfaces of this network namespace")
+}
+
+fn index(interface: &str) -> Result<u32> {
+    netdev::index(interface).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENODEV) => no_such_interface(interface),
+        _ => FluxError::os(Op::Netdev, interface, error),
+    })
+}
+
+/// RX queues of the interface.
+pub(crate) fn queue_count(interface: &str) -> Result<u32> {
+    let index = index(interface)?;
+    match ethtool::channels(interface) {
+        Ok(channels) if channels.rx + channels.combined > 0 => Ok(channels.rx + channels.combined),
+        _ => Ok(netdev::sysfs_rx_queues(interface, index)),
+    }
+}
+
+/// Packet memory, and what to tell the user when it is not what the machine is set up for.
+pub(crate) fn region(bytes: usize, huge: HugePages) -> Result<(Region, Option<String>)> {
+    let map = |huge| Region::map(bytes, huge);
+    let ordinary = || map(false).map_err(|e| FluxError::os(Op::Map, "the UMEM", e));
+    let need = bytes.div_ceil(hugepages::HUGE_PAGE);
+    let have = hugepages::count();
+    match huge {
+        HugePages::Off => Ok((ordinary()?, None)),
+        HugePages::Auto if have.total == 0 => Ok((ordinary()?, None)),
+        HugePages::Auto => {
+            if have.free >= need
+                && let Ok(region) = map(true)
+            {
+                return Ok((region, None));
+            }
+            let note = format!(
+                "ordinary pages: {} of {} huge pages are free, {need} needed",
+                have.free, have.total
+            );
+            Ok((ordinary()?, Some(note)))
+        }
+        HugePages::On => match map(true) {
+            Ok(region) => Ok((region, None)),
+            Err(error) => {
+                let error = FluxError::os(Op::Map, "the UMEM in huge pages", error);
+                let cause = format!(
+                    "{need} free 2 MiB pages are needed, nr_hugepages is {} with {} free",
+                    have.total, have.free
+                );
+                let command = have.total + need.saturating_sub(have.free);
+                Err(error.with_cause(cause).with_hint(format!(
+                    "reserve them with `sysctl -w vm.nr_hugepages={command}`, or use --hugepages auto"
+                )))
+            }
+        },
+    }
+}
+
+/// Opens one socket per queue and maps their rings; [`Backend::start`] binds them.
+pub(crate) fn open(
+    config: &Config,
+    queues: &[u32],
+    umem: &Arc<Umem>,
+    ring_size: u32,
+    filter: &Filter,
+) -> Result<Opened> {
+    let interface = config.interface.as_str();
+    let ifindex = index(interface)?;
+    let available = queue_count(interface)?;
+    for &queue in queues {
+        if queue >= available {
+            return Err(no_such_queue(interface, queue, available));
+        }
+    }
+    let netdev = |e| FluxError::os(Op::Netdev, interface, e);
+    if !netdev::is_up(interface).map_err(netdev)? {
+        return Err(FluxError::new(
+            ErrorKind::Device,
+            format!("cannot open {interface}"),
+            "the interface is down",
+        )
+        .with_hint(format!("`ip link set {interface} up` raises it")));
+    }
+    let mut notes = Vec::new();
+    let room = umem.frame_size().saturating_sub(RX_HEADROOM);
+    let mtu = netdev::mtu(interface).map_err(netdev)?;
+    if mtu + LINK_HEADER > room {
+        let cause = format!("MTU {mtu} needs more than the {room} bytes that a frame has for it");
+        if mtu + LINK_HEADER <= 4096 - RX_HEADROOM {
+            return Err(FluxError::config(format!("frame size {}", umem.frame_size()), cause)
+                .with_hint("use --frame-size 4096"));
+        }
+        notes.push(format!("{cause}: longer packets are dropped"));
+    }
+
+    let mut sockets = Vec::with_capacity(queues.len());
+    let mut rings = Vec::with_capacity(queues.len());
+    for &queue in queues {
+        let (socket, set) = open_queue(interface, queue, umem, ring_size, sockets.is_empty())?;
+        sockets.push(socket);
+        rings.push(set);
+    }
+    let backend = KernelBackend {
+        program: Mutex::new(None),
+        sockets,
+        umem: Arc::clone(umem),
+        config: config.clone(),
+        ifindex,
+        available,
+        queues: queues.to_vec(),
+        ring_size,
+        filter: filter.clone(),
+        notes,
+        busy_poll: AtomicBool::new(false),
+    };
+    Ok(Opened { backend: Arc::new(backend), rings })
+}
+
+fn no_such_queue(interface: &str, queue: u32, available: u32) -> FluxError {
+    let valid = match available {
+        1 => "it has queue 0 only".to_owned(),
+        n => format!("it has queues 0 to {}", n - 1),
+    };
+    FluxError::new(
+        ErrorKind::Config,
+        format!("cannot bind to {interface} queue {queue}"),
+        format!("no such queue: {valid}"),
+    )
+    .with_hint("use --queue with one of these, or --queue all")
+}
+
+fn open_queue(
+    interface: &str,
+    queue: u32,
+    umem: &Umem,
+    size: u32,
+    first: bool,
+) -> Result<(Xsk, RingSet)> {
+    let name = format!("{interface} queue {queue}");
+    let fail = |op: Op| {
+        let name = name.clone();
+        move |error: io::Error| FluxError::os(op, name, error)
+    };
+    let socket = Xsk::open().map_err(fail(Op::Socket))?;
+    if first {
+        let region = umem.region();
+        let address = region.base().as_ptr() as u64;
+        let len = u64::from(umem.frames()) * u64::from(umem.frame_size());
+        socket.register_umem(address, len, umem.frame_size()).map_err(fail(Op::RegisterUmem))?;
+    }
+    for ring in [Ring::Fill, Ring::Comp, Ring::Rx, Ring::Tx] {
+        socket.size_ring(ring, size).map_err(fail(Op::SizeRing))?;
+    }
+    // A kick should send all there is; older kernels send 32 frames per call, and say so here.
+    let _ = socket.set_tx_budget(size);
+    let offsets = socket.mmap_offsets().map_err(fail(Op::Query))?;
+    let rings = RingSet {
+        fill: Producer::new(socket.map_ring(Ring::Fill, &offsets, size).map_err(fail(Op::Map))?),
+        comp: Consumer::new(socket.map_ring(Ring::Comp, &offsets, size).map_err(fail(Op::Map))?),
+        rx: Consumer::new(socket.map_ring(Ring::Rx, &offsets, size).map_err(fail(Op::Map))?),
+        tx: Producer::new(socket.map_ring(Ring::Tx, &offsets, size).map_err(fail(Op::Map))?),
+    };
+    Ok((socket, rings))
+}
+
+struct KernelBackend {
+    /// First, so that the program is detached before its sockets close.
+    program: Mutex<Option<Program>>,
+    sockets: Vec<Xsk>,
+    /// Keeps the packet memory mapped until the sockets are closed.
+    umem: Arc<Umem>,
+    config: Config,
+    ifindex: u32,
+    available: u32,
+    queues: Vec<u32>,
+    ring_size: u32,
+    filter: Filter,
+    notes: Vec<String>,
+    busy_poll: AtomicBool,
+}
+
+impl KernelBackend {
+    fn interface(&self) -> &str {
+        &self.config.interface
+    }
+
+    fn program(&self) -> MutexGuard<'_, Option<Program>> {
+        self.program.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn queue_error(&self, op: Op, queue: usize, error: io::Error) -> FluxError {
+        let queue = self.queues.get(queue).copied().unwrap_or(u32::MAX);
+        FluxError::os(op, format_args!("{} queue {queue}", self.interface()), error)
+    }
+
+    fn socket(&self, queue: usize) -> Result<&Xsk> {
+        self.sockets.get(queue).ok_or_else(|| {
+            self.queue_error(Op::Query, queue, io::Error::from_raw_os_error(libc::ENOENT))
+        })
+    }
+
+    /// Loads and attaches; the sockets are added by the caller.
+    fn attach(&self, filter: &Filter) -> Result<(Program, &'static str, Option<String>)> {
+        let mut program =
+            Program::load(self.interface(), self.available, self.config.rx_timestamps)?;
+        program.set_filter(filter)?;
+        let (mode, note) = program.attach(self.ifindex, self.config.attach)?;
+        Ok((program, mode, note))
+    }
+
+    fn add_sockets(&self, program: &Program) -> Result<()> {
+        let mut pairs = self.queues.iter().zip(&self.sockets);
+        pairs.try_for_each(|(&queue, socket)| program.add_socket(queue, socket.raw_fd()))
+    }
+
+    /// Binds all queues, the first with `mode`; says whether that is zero-copy.
+    fn bind_all(&self, mode: BindMode) -> Result<bool> {
+        let flags = XDP_USE_NEED_WAKEUP
+            | match mode {
+                BindMode::Auto => 0,
+                BindMode::Copy => XDP_COPY,
+                BindMode::ZeroCopy => XDP_ZEROCOPY,
+            };
+        let first = self.socket(0)?;
+        self.bind(0, first, flags, None)?;
+        for (at, socket) in self.sockets.iter().enumerate().skip(1) {
+            self.bind(at, socket, XDP_SHARED_UMEM, Some(first))?;
+        }
+        let mut zero_copy = true;
+        for (at, socket) in self.sockets.iter().enumerate() {
+            zero_copy &= socket.is_zero_copy().map_err(|e| self.queue_error(Op::Query, at, e))?;
+        }
+        Ok(zero_copy)
+    }
+
+    fn bind(&self, at: usize, socket: &Xsk, flags: u16, shared: Option<&Xsk>) -> Result<()> {
+        let queue = self.queues[at];
+        let give_up = clock::monotonic_ns() + nanos(BIND_PATIENCE);
+        loop {
+            let error = match socket.bind(self.ifindex, queue, flags, shared) {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            match error.raw_os_error() {
+                Some(libc::EBUSY) if clock::monotonic_ns() < give_up => poll::pause(BIND_RETRY),
+                // The number of queues may have shrunk since open().
+                Some(libc::EINVAL) => {
+                    let available = queue_count(self.interface())?;
+                    return Err(if queue >= available {
+                        no_such_queue(self.interface(), queue, available)
+                    } else {
+                        self.queue_error(Op::Bind, at, error)
+                    });
+                }
+                _ => return Err(self.queue_error(Op::Bind, at, error)),
+            }
+        }
+    }
+
+    /// Kernel busy polling where it does something: not on veth, whose NAPI has nothing to poll
+    /// until its peer sends.
+    fn enable_busy_poll(&self, driver: Option<&str>, notes: &mut Vec<String>) -> bool {
+        if self.config.poller != Poller::Busy || matches!(driver, Some("veth" | "tun")) {
+            return false;
+        }
+        let budget = self.config.batch.clamp(8, 64);
+        for socket in &self.sockets {
+            if let Err(error) = socket.set_busy_poll(BUSY_POLL_US, budget) {
+                let why = crate::error::errno_text(&error);
+                notes.push(format!("no kernel busy polling ({why}): spinning on the rings alone"));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether the queue still lives: ENXIO after the interface was removed, ENETDOWN while it is
+    /// down.
+    fn pulse(&self, queues: &[usize]) -> Result<()> {
+        for &queue in queues {
+            match self.socket(queue)?.wake_rx() {
+                Err(error) if gone(&error) => {
+                    return Err(self.queue_error(Op::Wait, queue, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENXIO | libc::ENETDOWN | libc::ENODEV))
+}
+
+impl Backend for KernelBackend {
+    fn start(&self) -> Result<Granted> {
+        let mut notes = self.notes.clone();
+        let driver = ethtool::driver_info(self.interface()).ok();
+        let mut slot = self.program();
+        let (mut program, mut attach) = (None, "none");
+        if self.filter != Filter::Nothing {
+            let (loaded, mode, note) = self.attach(&self.filter)?;
+            (program, attach) = (Some(loaded), mode);
+            notes.extend(note);
+        }
+        // Drivers deliver into a zero-copy UMEM from their native hook alone.
+        let bind = match self.config.bind {
+            BindMode::ZeroCopy if attach == "skb" => {
+                return Err(FluxError::new(
+                    ErrorKind::Unsupported,
+                    format!("cannot bind to {} in zero-copy mode", self.interface()),
+                    "the XDP program is attached in skb mode",
+                )
+                .with_hint("use --bind auto or --bind copy, or --attach native"));
+            }
+            BindMode::Auto if attach == "skb" => BindMode::Copy,
+            mode => mode,
+        };
+        let zero_copy = self.bind_all(bind)?;
+        if zero_copy && program.is_none() {
+            // Drivers set their zero-copy queues going with the program, also for sending.
+            let (loaded, mode, note) = self.attach(&self.filter)?;
+            (program, attach) = (Some(loaded), mode);
+            notes.extend(note);
+        }
+        if let Some(program) = &program {
+            self.add_sockets(program)?;
+        }
+        *slot = program;
+        let kernel_busy_poll = self.enable_busy_poll(driver.as_deref(), &mut notes);
+        self.busy_poll.store(kernel_busy_poll, Ordering::Relaxed);
+        Ok(Granted {
+            backend: "xdp",
+            interface: self.interface().to_owned(),
+            ifindex: self.ifindex,
+            driver,
+            attach,
+            zero_copy,
+            queues: self.queues.clone(),
+            ring_size: self.ring_size,
+            frames: self.umem.frames(),
+            frame_size: self.umem.frame_size(),
+            huge_pages: self.umem.huge_pages(),
+            kernel_busy_poll,
+            rx_clock: "monotonic",
+            tx_clock: "monotonic",
+            notes,
+        })
+    }
+
+    fn kick_tx(&self, queue: usize) -> Result<Kick> {
+        let kicked = self.socket(queue)?.wake_tx();
+        kicked.map_or_else(|error| self.kick_result(queue, error), |()| Ok(Kick::Done))
+    }
+
+    fn kick_rx(&self, queue: usize) -> Result<Kick> {
+        let kicked = self.socket(queue)?.wake_rx();
+        kicked.map_or_else(|error| self.kick_result(queue, error), |()| Ok(Kick::Done))
+    }
+
+    fn wait(
+        &self,
+        queues: &[usize],
+        interest: Interest,
+        timeout: Option<Duration>,
+    ) -> Result<bool> {
+        let events = match interest {
+            Interest::Rx => libc::POLLIN,
+            Interest::Tx => libc::POLLOUT,
+        };
+        let mut stack = [poll::entry(-1, 0); 64];
+        let mut heap;
+        let fds = if queues.len() <= stack.len() {
+            &mut stack[..queues.len()]
+        } else {
+            heap = vec![poll::entry(-1, 0); queues.len()];
+            &mut heap[..]
+        };
+        for (fd, &queue) in fds.iter_mut().zip(queues) {
+            *fd = poll::entry(self.socket(queue)?.raw_fd(), events);
+        }
+        let until = timeout.map(|t| clock::monotonic_ns().saturating_add(nanos(t)));
+        loop {
+            let left = until.map_or(PULSE, |at| {
+                Duration::from_nanos(at.saturating_sub(clock::monotonic_ns())).min(PULSE)
+            });
+            let woken = poll::poll(fds, Some(left))
+                .map_err(|e| FluxError::os(Op::Wait, self.interface(), e))?;
+            let broken = libc::POLLERR | libc::POLLNVAL | libc::POLLHUP;
+            if woken == Woken::Timeout || fds.iter().any(|fd| fd.revents & broken != 0) {
+                self.pulse(queues)?;
+            }
+            match woken {
+                Woken::Ready => return Ok(true),
+                Woken::Signal => return Ok(false),
+                Woken::Timeout if until.is_some_and(|at| clock::monotonic_ns() >= at) => {
+                    return Ok(false);
+                }
+                Woken::Timeout => {}
+            }
+        }
+    }
+
+    fn spin(&self, queues: &[usize], _deadline: Option<u64>) -> Result<()> {
+        thread_local! {
+            static SPINS: Cell<u32> = const { Cell::new(0) };
+        }
+        if self.busy_poll.load(Ordering::Relaxed) {
+            return self.pulse(queues);
+        }
+        let spins = SPINS.get().wrapping_add(1);
+        SPINS.set(spins);
+        if spins.is_multiple_of(PULSE_SPINS) {
+            self.pulse(queues)?;
+        }
+        std::hint::spin_loop();
+        Ok(())
+    }
+
+    fn stats(&self, queue: usize) -> Result<XdpStatistics> {
+        let stats = self.socket(queue)?.statistics();
+        let stats = stats.map_err(|e| self.queue_error(Op::Query, queue, e))?;
+        Ok(XdpStatistics {
+            rx_dropped: stats.rx_dropped,
+            rx_invalid_descs: stats.rx_invalid_descs,
+            tx_invalid_descs: stats.tx_invalid_descs,
+            rx_ring_full: stats.rx_ring_full,
+            rx_fill_ring_empty_descs: stats.rx_fill_ring_empty_descs,
+            tx_ring_empty_descs: stats.tx_ring_empty_descs,
+        })
+    }
+
+    fn now(&self) -> u64 {
+        clock::monotonic_ns()
+    }
+
+    fn fd(&self, queue: usize) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.sockets.get(queue).map(std::os::fd::AsFd::as_fd)
+    }
+
+    fn set_filter(&self, filter: &Filter) -> Result<()> {
+        let mut slot = self.program();
+        if let Some(program) = slot.as_mut() {
+            return program.set_filter(filter);
+        }
+        if *filter != Filter::Nothing {
+            let (program, _, _) = self.attach(filter)?;
+            self.add_sockets(&program)?;
+            *slot = Some(program);
+        }
+        Ok(())
+    }
+
+    fn queue_counters(&self) -> Result<Vec<QueueCounters>> {
+        self.program().as_ref().map_or_else(|| Ok(Vec::new()), Program::counters)
+    }
+}
+
+impl KernelBackend {
+    fn kick_result(&self, queue: usize, error: io::Error) -> Result<Kick> {
+        match error.raw_os_error() {
+            Some(libc::EAGAIN | libc::EBUSY | libc::ENOBUFS) => Ok(Kick::Again),
+            _ => Err(self.queue_error(Op::Kick, queue, error)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "kernel_tests.rs"]
+mod tests;

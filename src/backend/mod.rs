@@ -78,6 +78,21 @@ pub struct XdpStatistics {
     pub tx_ring_empty_descs: u64,
 }
 
+/// What the XDP program did with the packets of one RX queue since it was attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueCounters {
+    /// NIC queue number.
+    pub queue: u32,
+    /// Ours, and sent to the queue's socket.
+    pub redirected: u64,
+    /// Not ours: left to the kernel's own stack.
+    pub passed: u64,
+    /// Redirected without the receive stamp that was asked for.
+    pub no_meta: u64,
+    /// Ours, but they came on a queue without a socket and were left to the kernel's stack.
+    pub no_socket: u64,
+}
+
 /// The other side of the rings.
 pub trait Backend: Send + Sync {
     /// Binds the queues and attaches the XDP program. Called once, after the fill rings got
@@ -135,4 +150,13 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// When the kernel refuses, or there are too many rows.
     fn set_filter(&self, filter: &Filter) -> Result<()>;
+
+    /// What the XDP program did with the packets of each RX queue of the interface, the queues
+    /// that were not opened included; empty where there is no program.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn queue_counters(&self) -> Result<Vec<QueueCounters>> {
+        Ok(Vec::new())
+    }
 }

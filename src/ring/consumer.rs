@@ -53,7 +53,7 @@ impl<T: Copy> Consumer<T> {
     }
 
     /// Sets or clears NEED_WAKEUP: the kernel's side of the protocol (it reads fill and TX).
-    pub(crate) fn set_need_wakeup(&self, on: bool) {
+    pub fn set_need_wakeup(&self, on: bool) {
         set_flag(&self.mem, on);
     }
 

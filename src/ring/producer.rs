@@ -53,7 +53,7 @@ impl<T: Copy> Producer<T> {
 
     /// Sets or clears NEED_WAKEUP: the kernel's side of the protocol (it writes RX and
     /// completion entries, and the flags of all four rings).
-    pub(crate) fn set_need_wakeup(&self, on: bool) {
+    pub fn set_need_wakeup(&self, on: bool) {
         set_flag(&self.mem, on);
     }
 

@@ -1,4 +1,41 @@
-//! The only libc calls of the crate.
+//! The only system calls: AF_XDP sockets, mappings, interfaces, the clock, libbpf.
+//!
+//! ```text
+//!   if_xdp     what linux/if_xdp.h says              netdev, ethtool   what an interface is
+//!   xsk        one AF_XDP socket                     poll, clock       waiting and time
+//!   mapping    memory: UMEM and rings                bpf, skel         programs and their links
+//! ```
+//!
+//! Invariant: everything here is safe to call; what the kernel writes is checked before it is
+//! used. Interfaces are looked up in the network namespace of the calling thread.
+//! Callers: `umem::region`, `backend`, `tools::net`.
 
-#[cfg(feature = "tools")]
+#[cfg(feature = "bpf")]
+pub(crate) mod bpf;
+#[cfg(feature = "bpf")]
+pub(crate) mod clock;
+#[cfg(any(feature = "bpf", feature = "tools"))]
 pub(crate) mod ethtool;
+#[cfg(feature = "bpf")]
+pub(crate) mod hugepages;
+#[cfg(feature = "bpf")]
+pub(crate) mod if_xdp;
+#[cfg(feature = "bpf")]
+pub(crate) mod mapping;
+#[cfg(feature = "bpf")]
+pub(crate) mod netdev;
+#[cfg(feature = "bpf")]
+pub(crate) mod poll;
+#[cfg(feature = "bpf")]
+pub(crate) mod skel;
+#[cfg(feature = "bpf")]
+pub(crate) mod xsk;
+
+#[cfg(feature = "bpf")]
+use std::io;
+
+/// A system call's result: negative is errno.
+#[cfg(feature = "bpf")]
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

@@ -3,7 +3,7 @@
 use super::Shared;
 use crate::backend::Interest;
 use crate::config::Granted;
-use crate::error::{ErrorKind, FluxError, Result};
+use crate::error::Result;
 use crate::packet::Packet;
 use crate::poll::PollState;
 use crate::socket::TxHalf;
@@ -102,10 +102,9 @@ impl FluxTx {
     #[cfg(feature = "async")]
     pub async fn send_async(&mut self, mut packet: Packet) -> Result<()> {
         if packet.queue() >= self.halves.len() || !packet.is_of(&self.shared.umem) {
-            return Err(FluxError::new(
-                ErrorKind::Config,
-                "cannot send the packet",
-                "it comes from another socket or names a queue that is not open",
+            return Err(crate::FluxError::config(
+                "packet to send",
+                "comes from another socket or names a queue that is not open",
             ));
         }
         loop {

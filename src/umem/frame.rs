@@ -12,7 +12,7 @@ pub(crate) const RX_HEADROOM: u32 = 256;
 /// Where the XDP program's `struct flux_meta` lies: just in front of the packet.
 const META_LEN: usize = 16;
 /// First word of a valid `struct flux_meta` ("flux", native byte order).
-pub(crate) const META_MAGIC: u32 = 0x666c_7578;
+const META_MAGIC: u32 = 0x666c_7578;
 
 /// The right to one frame of one UMEM, and to its bytes.
 ///

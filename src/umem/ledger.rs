@@ -14,6 +14,8 @@ pub(crate) enum Holder {
     Transmission,
     /// A token in the simulated kernel, on the reception path.
     SimReception,
+    /// A token in the simulated kernel, on the transmission path.
+    SimTransmission,
 }
 
 /// One byte per frame in debug builds, nothing in release builds.

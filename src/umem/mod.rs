@@ -25,9 +25,9 @@ pub(crate) mod region;
 mod span;
 
 #[cfg(not(flux_loom))]
-pub use frame::{Buffer, Frame, Umem};
+pub(crate) use frame::RX_HEADROOM;
 #[cfg(not(flux_loom))]
-pub(crate) use frame::{META_MAGIC, RX_HEADROOM};
+pub use frame::{Buffer, Frame, Umem};
 pub use free_list::FreeList;
 #[cfg(not(flux_loom))]
 pub use span::{NoRoom, Span};

@@ -1,26 +1,348 @@
-//! stub
-use crate::{
-    backend::{Filter, Opened},
-    config::Config,
-    error::Result,
-    umem::Umem,
-};
-use std::sync::Arc;
-/// stub
-#[derive(Clone)]
-pub struct Simulator;
-impl Simulator {
-    pub(crate) fn queues(&self, _: &str) -> Result<u32> {
-        Ok(1)
+//! The simulated kernel and, behind it, a small network in virtual time.
+//!
+//! ```text
+//!   rings ◀─▶ KernelQueue ◀─▶ Port ── lane ─▶ Switch ── lane ─▶ Host, Router ─▶ …
+//!             kernel's half    XDP filter, RSS,       delay, loss, rate …
+//!             of AF_XDP        host stack
+//!                      World: nodes, lanes, one heap of events (time, sequence)
+//! ```
+//!
+//! Invariants: the rings are [`crate::ring`]'s own, the simulated kernel only holds the other
+//! ends; it holds frames as tokens like everybody else. Nothing happens except inside a call:
+//! virtual time moves only when somebody waits, spins, steps or sends (100 ns a packet), and each
+//! event happens at its own time. The same seed and the same calls give the same bytes.
+//! Virtual time belongs to whoever waits: with several threads over one simulation, one that
+//! waits runs past what another was about to do. Use [`SimSpec::realtime`] for those.
+//!
+//! Callers: the builder opens ports; tests and users build networks, inject, capture and step.
+#![deny(unsafe_code)]
+
+mod answer;
+mod backend;
+mod clock;
+mod default_network;
+mod host;
+mod link;
+mod network;
+mod outbox;
+mod port;
+mod queue;
+mod router;
+mod spec;
+mod switch;
+#[cfg(test)]
+mod tests;
+pub(crate) mod wire;
+mod world;
+
+pub use link::Profile;
+pub use network::{End, NetworkBuilder, NodeId, RouteInfo};
+pub use spec::SimSpec;
+
+use crate::backend::filter::MAX_MATCHES;
+use crate::backend::{Filter, Opened};
+use crate::config::{AttachMode, BindMode, Config, Granted};
+use crate::error::{ErrorKind, FluxError, Result};
+use crate::umem::Umem;
+use backend::SimBackend;
+use clock::Clock;
+use port::{Port, Tap};
+use queue::{KernelQueue, QueueMode};
+use std::net::IpAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use world::{Node, World};
+
+/// A 48-bit Ethernet address.
+pub type MacAddr = [u8; 6];
+
+/// The world behind its lock, and the bell that rings when another thread changed it.
+struct Shared {
+    world: Mutex<World>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, World> {
+        // A panicking test thread must not take the others' world with it.
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The lock, with everything that is due done.
+    fn enter(&self) -> MutexGuard<'_, World> {
+        let mut world = self.lock();
+        world.catch_up();
+        world.poll_drivers();
+        world
+    }
+}
+
+/// What the machine knows about one of its interfaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortInfo {
+    /// Name.
+    pub name: String,
+    /// Interface index, from 1.
+    pub ifindex: u32,
+    /// Ethernet address.
+    pub mac: MacAddr,
+    /// Largest IP packet.
+    pub mtu: u32,
+    /// RX queues.
+    pub queues: u32,
+    /// Addresses with their prefix lengths.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// Whether it is up.
+    pub up: bool,
+}
+
+/// A simulated machine and its network. Clones are handles to the same one.
+#[derive(Clone)]
+pub struct Simulator {
+    shared: Arc<Shared>,
+}
+
+impl Simulator {
+    fn from_world(world: World) -> Self {
+        Self { shared: Arc::new(Shared { world: Mutex::new(world), changed: Condvar::new() }) }
+    }
+
+    /// One port, `lo0`, that receives what it sends, at once.
+    #[must_use]
+    pub fn loopback(queues: u32) -> Self {
+        let mut world = World::new(Clock::new(false), 0);
+        let port = world.add(Node::Port(Port::new("lo0", 1, queues)));
+        world.connect((port, 0), (port, 0), Profile::default(), Profile::default());
+        Self::from_world(world)
+    }
+
+    /// Two ports, `a0` and `b0`: what one sends the other receives, at once.
+    #[must_use]
+    pub fn crossed_pair(queues: u32) -> Self {
+        let mut world = World::new(Clock::new(false), 0);
+        let a = world.add(Node::Port(Port::new("a0", 1, queues)));
+        let b = world.add(Node::Port(Port::new("b0", 2, queues)));
+        world.connect((a, 0), (b, 0), Profile::default(), Profile::default());
+        Self::from_world(world)
+    }
+
+    /// The node of a port, or an error that names the ports there are.
+    fn find(world: &World, name: &str) -> Result<usize> {
+        let found = world.ports().find(|(_, port)| port.name == name);
+        found.map(|(at, _)| at).ok_or_else(|| {
+            let names: Vec<_> = world.ports().map(|(_, port)| port.name.as_str()).collect();
+            FluxError::new(
+                ErrorKind::Device,
+                format!("cannot find interface {name}"),
+                format!("the simulated machine has {}", names.join(", ")),
+            )
+        })
+    }
+
+    fn with_port<R>(&self, name: &str, act: impl FnOnce(&mut Port, u64) -> R) -> Result<R> {
+        let mut world = self.shared.enter();
+        let (at, now) = (Self::find(&world, name)?, world.now());
+        let port = world.port(at).map(|port| act(port, now));
+        port.ok_or_else(|| FluxError::new(ErrorKind::Device, format!("cannot use {name}"), "gone"))
+    }
+
+    /// Number of RX queues of a port.
+    pub(crate) fn queues(&self, port: &str) -> Result<u32> {
+        self.with_port(port, |port, _| port.queues())
+    }
+
+    /// Opens sockets on `queues` of the port that `config` names.
     pub(crate) fn open(
         &self,
-        _: &Config,
-        _: &[u32],
-        _: &Arc<Umem>,
-        _: u32,
-        _: &Filter,
+        config: &Config,
+        queues: &[u32],
+        umem: &Arc<Umem>,
+        ring_size: u32,
+        filter: &Filter,
     ) -> Result<Opened> {
-        Err(crate::FluxError::config("x", "y"))
+        check_filter(filter)?;
+        let mut world = self.shared.enter();
+        let name = &config.interface;
+        let at = Self::find(&world, name)?;
+        let clock = world.clock.name();
+        let Some(port) = world.port(at) else {
+            return Err(FluxError::new(ErrorKind::Device, format!("cannot use {name}"), "gone"));
+        };
+        for &queue in queues {
+            match port.sockets.get(queue as usize) {
+                None => {
+                    return Err(FluxError::config(
+                        format!("queue {queue} of {name}"),
+                        format!("must be 0 to {}", port.queues() - 1),
+                    ));
+                }
+                Some(Some(_)) => {
+                    return Err(FluxError::new(
+                        ErrorKind::Busy,
+                        format!("cannot bind to {name} queue {queue}"),
+                        "another socket owns it",
+                    )
+                    .with_hint("choose another --queue, or close its owner"));
+                }
+                Some(None) => {}
+            }
+        }
+        let zero_copy = config.bind == BindMode::ZeroCopy;
+        if zero_copy && !port.offers_zero_copy {
+            return Err(FluxError::new(
+                ErrorKind::Unsupported,
+                format!("cannot bind to {name} queue {}", queues.first().unwrap_or(&0)),
+                "Operation not supported",
+            )
+            .with_hint("the driver has no zero-copy here: use --bind auto or --bind copy"));
+        }
+        let mode = QueueMode { zero_copy, stamps: config.rx_timestamps };
+        let mut rings = Vec::with_capacity(queues.len());
+        for &queue in queues {
+            let (socket, set) = KernelQueue::create(umem, ring_size, mode);
+            port.sockets[queue as usize] = Some(socket);
+            rings.push(set);
+        }
+        port.filter = filter.clone();
+        let granted = Granted {
+            backend: "sim",
+            interface: name.clone(),
+            ifindex: port.ifindex,
+            driver: Some("sim".to_owned()),
+            attach: if config.attach == AttachMode::Skb { "skb" } else { "native" },
+            zero_copy,
+            queues: queues.to_vec(),
+            ring_size,
+            frames: umem.frames(),
+            frame_size: umem.frame_size(),
+            huge_pages: umem.huge_pages(),
+            kernel_busy_poll: false,
+            rx_clock: clock,
+            tx_clock: clock,
+            notes: Vec::new(),
+        };
+        let (shared, queues) = (Arc::clone(&self.shared), queues.to_vec());
+        let backend = Arc::new(SimBackend { shared, port: at, queues, granted });
+        Ok(Opened { backend, rings })
+    }
+
+    /// The interface of this name.
+    #[must_use]
+    pub fn port(&self, name: &str) -> Option<PortInfo> {
+        self.ports().into_iter().find(|port| port.name == name)
+    }
+
+    /// All interfaces.
+    #[must_use]
+    pub fn ports(&self) -> Vec<PortInfo> {
+        let world = self.shared.enter();
+        let info = |port: &Port| PortInfo {
+            name: port.name.clone(),
+            ifindex: port.ifindex,
+            mac: port.mac,
+            mtu: port.mtu,
+            queues: port.queues(),
+            addresses: port.addresses.clone(),
+            up: port.up,
+        };
+        world.ports().map(|(_, port)| info(port)).collect()
+    }
+
+    /// The time in ns, as [`crate::backend::Backend::now`] tells it.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.shared.enter().now()
+    }
+
+    /// Lets virtual time pass, with everything that happens in it. A real clock cannot be pushed:
+    /// with one, this only does what is due.
+    pub fn step(&self, time: Duration) {
+        let mut world = self.shared.enter();
+        if !world.clock.is_realtime() {
+            let to = world.now().saturating_add(clock::nanos(time));
+            world.advance_to(to);
+        }
+    }
+
+    /// Receives a packet on a port as if from the wire, on this queue or (`None`) the one that
+    /// RSS picks.
+    ///
+    /// # Errors
+    /// When there is no such port.
+    pub fn inject(&self, port: &str, queue: Option<u32>, packet: &[u8]) -> Result<()> {
+        self.with_port(port, |port, now| port.receive(packet, queue, now))?;
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+
+    /// Starts to keep copies of what a port sends and of what it passes to the host stack.
+    ///
+    /// # Errors
+    /// When there is no such port.
+    pub fn tap(&self, port: &str) -> Result<()> {
+        self.with_port(port, |port, _| {
+            port.tap.get_or_insert_with(Tap::default);
+        })
+    }
+
+    /// Takes what a tapped port sent since the last call; empty without a [`Simulator::tap`].
+    #[must_use]
+    pub fn sent(&self, port: &str) -> Vec<Vec<u8>> {
+        let taken = |tap: &mut Tap| std::mem::take(&mut tap.sent);
+        self.with_port(port, |port, _| port.tap.as_mut().map(taken))
+            .ok()
+            .flatten()
+            .unwrap_or_default()
+    }
+
+    /// Takes what a tapped port passed to the host stack since the last call.
+    #[must_use]
+    pub fn passed(&self, port: &str) -> Vec<Vec<u8>> {
+        let taken = |tap: &mut Tap| std::mem::take(&mut tap.passed);
+        self.with_port(port, |port, _| port.tap.as_mut().map(taken))
+            .ok()
+            .flatten()
+            .unwrap_or_default()
+    }
+
+    /// How many packets a port passed to the host stack: not matched by the filter, or on a queue
+    /// without a socket.
+    #[must_use]
+    pub fn passed_to_host(&self, port: &str) -> u64 {
+        self.with_port(port, |port, _| port.passed).unwrap_or(0)
+    }
+
+    /// Packets that a port dropped, in or out, because they are longer than its MTU allows.
+    #[must_use]
+    pub fn oversized(&self, port: &str) -> u64 {
+        self.with_port(port, |port, _| port.oversized).unwrap_or(0)
+    }
+
+    /// Fill ring entries of a queue that named no frame. Linux counts them too, but
+    /// `xdp_statistics` does not show them (`rx_invalid_descs` is the RX ring's own counter).
+    #[must_use]
+    pub fn fill_invalid(&self, port: &str, queue: u32) -> u64 {
+        let count = |port: &mut Port, _| port.socket(queue).map_or(0, |s| s.fill_invalid());
+        self.with_port(port, count).unwrap_or(0)
+    }
+
+    /// Raises or lowers an interface of ours. While it is down, kicks end in ENETDOWN and what
+    /// arrives is lost.
+    ///
+    /// # Errors
+    /// When there is no such port.
+    pub fn set_link_up(&self, port: &str, up: bool) -> Result<()> {
+        self.with_port(port, |port, _| port.up = up)
+    }
+}
+
+/// The XDP program's table has only so many rows.
+fn check_filter(filter: &Filter) -> Result<()> {
+    match filter {
+        Filter::Any(rows) if rows.len() > MAX_MATCHES => Err(FluxError::config(
+            format!("filter of {} rows", rows.len()),
+            format!("must have at most {MAX_MATCHES}"),
+        )),
+        _ => Ok(()),
     }
 }

@@ -15,9 +15,13 @@
 //! reads a clock except the host that waits for the kernel.
 
 mod error;
+pub mod histogram;
 mod host;
 #[cfg(target_os = "linux")]
 mod kernel;
+pub mod pace;
+pub mod probes;
+mod sim_host;
 
 pub use error::{Cause, HostError};
 pub use host::{
@@ -26,3 +30,4 @@ pub use host::{
 };
 #[cfg(target_os = "linux")]
 pub use kernel::KernelHost;
+pub use sim_host::SimHost;

@@ -18,7 +18,9 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use super::error::{Cause, HostError};
-use super::host::{Family, Host, Interface, Neighbour, Queues, Route, Target, group_mac};
+use super::host::{
+    Address, AddressScope, Family, Host, Interface, Neighbour, Queues, Route, Target, group_mac,
+};
 use crate::sys::ethtool;
 use netlink::Netlink;
 
@@ -62,6 +64,9 @@ impl KernelHost {
         if interface.mac.is_none() {
             return refuse(Cause::NotEthernet);
         }
+        if interface.kind == "loopback" {
+            return interface.mac.map(|mac| Ok(Neighbour::known(mac)));
+        }
         let broadcast = interface.is_broadcast(addr).then_some([0xff; 6]);
         group_mac(addr).or(broadcast).map(|mac| Ok(Neighbour::known(mac)))
     }
@@ -77,20 +82,22 @@ impl KernelHost {
             return HostError::new("send to", &interface.name, Cause::InterfaceDown);
         }
         let error = HostError::new(OPERATION, format!("{addr} on {}", interface.name), cause);
-        let mut own = interface
-            .addresses
-            .iter()
-            .filter(|own| own.addr.is_ipv4() == addr.is_ipv4())
-            .peekable();
-        let family = if addr.is_ipv4() { "IPv4" } else { "IPv6" };
+        // ARP asks from any address; neighbour discovery without a packet from a link-local one.
+        let (family, asks): (_, fn(&Address) -> bool) = match addr {
+            IpAddr::V4(_) => ("IPv4", |own| own.addr.is_ipv4()),
+            IpAddr::V6(_) => {
+                ("IPv6 link-local", |own| own.addr.is_ipv6() && own.scope == AddressScope::Link)
+            }
+        };
+        let mut own = interface.addresses.iter().filter(|own| asks(own)).peekable();
+        let name = &interface.name;
         if !error.is_negative() {
             error
         } else if own.peek().is_none() {
-            error.with_hint(format!("{} has no {family} address to ask from", interface.name))
-        } else if own.all(|own| !own.is_usable()) {
+            error.with_hint(format!("{name} has no {family} address to ask from"))
+        } else if !own.any(Address::is_usable) {
             error.with_hint(format!(
-                "{} has no {family} address in use yet: duplicate address detection still runs",
-                interface.name
+                "{name} has no {family} address in use yet: duplicate address detection still runs"
             ))
         } else {
             error
@@ -130,10 +137,9 @@ impl Host for KernelHost {
     ) -> Result<Route, HostError> {
         let fail = |cause| HostError::new("find a route to", dst, cause);
         let answer = route::lookup(&self.netlink, dst, oif, src);
-        // IPv4 says EINVAL for a source that is not ours, as it does for a blackhole. IPv6 does
-        // not look at the source at all.
+        // IPv4 has no errno of its own for a source that is not ours; IPv6 does not look at it.
         if let Some(src) = src
-            && (src.is_ipv6() || matches!(answer, Err(Cause::Blackhole)))
+            && (src.is_ipv6() || answer.is_err())
             && !self.interfaces()?.iter().any(|interface| interface.has_address(src))
         {
             return Err(fail(Cause::ForeignSource(src)));

@@ -29,6 +29,9 @@ const RTNLGRP_NEIGH: u32 = 3;
 /// new entries, and few enough for their notifications to fit into a socket buffer.
 const WINDOW: usize = 256;
 
+/// Longer timeouts than a year might leave the range of the clock.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// An address on the link of an interface, given by index.
 pub(super) type Key = (u32, IpAddr);
 
@@ -118,10 +121,7 @@ pub(super) fn resolve(
             }
             continue;
         };
-        let Some(deadline) = start.checked_add(timeout) else {
-            return Err(io::ErrorKind::InvalidInput.into());
-        };
-        match notifications.notifications(deadline)? {
+        match notifications.notifications(start + timeout.min(LONGEST))? {
             Notified::Messages(messages) => messages.iter().for_each(|one| resolver.notice(one)),
             Notified::Overrun => {
                 let keys: Vec<Key> = resolver.pending.keys().copied().collect();

@@ -1,0 +1,76 @@
+# One entry for everything: `make demo` shows the tool, `make test` is the test.
+SHELL := /bin/bash
+CARGO ?= cargo
+LOOM = RUSTFLAGS="--cfg flux_loom $(MUTANT)" CARGO_TARGET_DIR=target/loom \
+       $(CARGO) test --release --no-default-features --test loom_core
+PREFIX ?= /usr/local
+
+.PHONY: help build demo test deps lint unit bare loom loom-full loom-mutants bpf-check bpf gen \
+        bench fuzz install clean
+
+help: ## This list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## Release build of flux
+	@scripts/deps.sh build
+	$(CARGO) build --release --locked
+
+demo: build ## Build, then flux ping on the simulated network and, as root, over a veth pair
+	@scripts/demo.sh
+
+test: ## The test: lint, unit, property, command-line, real kernel (as root), loom
+	@scripts/deps.sh test
+	@scripts/test.sh
+
+deps: ## Install the Debian packages that building and testing need
+	@scripts/deps.sh test
+
+lint: ## rustfmt and clippy, with and without features
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
+
+unit: ## All tests of the default build; as root also those on the real kernel
+	$(CARGO) test --locked
+
+bare: ## The library without clang, libbpf and the command line
+	$(CARGO) test --locked --no-default-features
+
+loom: ## Model-check ring, free list and wakeup (three preemptions)
+	LOOM_MAX_PREEMPTIONS=3 $(LOOM)
+
+loom-full: ## The same without a bound
+	$(LOOM)
+
+loom-mutants: ## Weaken one ordering at a time: each must be noticed
+	@for m in publish observe give take fence; do \
+	  if LOOM_MAX_PREEMPTIONS=3 $(MAKE) -s loom MUTANT="--cfg flux_mutant=\\\"$$m\\\"" >/dev/null 2>&1; \
+	  then echo "mutant '$$m' was not noticed"; exit 1; else echo "mutant '$$m' noticed"; fi; done
+
+bpf: ## Recompile bpf/*.bpf.c into bpf/generated (needs clang)
+	CARGO_TARGET_DIR=target/bpf $(CARGO) check --locked --no-default-features --features bpf-gen
+
+bpf-check: bpf ## Fail when bpf/generated is not what the sources give
+	@git diff --exit-code --stat -- bpf/generated || { echo "bpf/generated is stale: run 'make bpf' and commit"; exit 1; }
+
+gen: ## Regenerate man pages and completions
+	@scripts/gen.sh
+
+bench: ## Criterion benchmarks, and ping against its peers (as root)
+	$(CARGO) bench --locked
+	@scripts/bench-ping.sh
+
+T ?= 30
+fuzz: ## Run each fuzz target for T seconds (needs cargo-fuzz and a nightly toolchain)
+	@scripts/fuzz.sh $(T)
+
+install: build ## Install binary, man pages and completions under PREFIX
+	install -D -m755 target/release/flux $(DESTDIR)$(PREFIX)/bin/flux
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -D -m644 completions/flux.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/flux
+	install -D -m644 completions/_flux $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_flux
+	install -D -m644 completions/flux.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/flux.fish
+
+clean: ## Remove build results
+	$(CARGO) clean

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What the XDP programs share with each other and with src/backend/xdp.rs.
+ *
+ * The first half declares the few pieces of the kernel's user interface that the programs need,
+ * so that compiling them takes clang alone: no kernel headers, no vmlinux.h.
+ */
+#ifndef FLUX_H
+#define FLUX_H
+
+typedef unsigned char __u8;
+typedef signed char __s8;
+typedef unsigned short __u16;
+typedef signed short __s16;
+typedef unsigned int __u32;
+typedef signed int __s32;
+typedef unsigned long long __u64;
+typedef signed long long __s64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u64 __be64;
+typedef __u16 __sum16;
+typedef __u32 __wsum;
+
+/* linux/bpf.h */
+enum { BPF_MAP_TYPE_ARRAY = 2, BPF_MAP_TYPE_PERCPU_ARRAY = 6, BPF_MAP_TYPE_XSKMAP = 17 };
+enum { XDP_ABORTED, XDP_DROP, XDP_PASS, XDP_TX, XDP_REDIRECT };
+
+struct xdp_md {
+	__u32 data;
+	__u32 data_end;
+	__u32 data_meta;
+	__u32 ingress_ifindex;
+	__u32 rx_queue_index;
+	__u32 egress_ifindex;
+};
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_endian.h>
+
+/* Written by the program just in front of the packet: `META_MAGIC` in src/umem/frame.rs. */
+#define FLUX_META_MAGIC 0x666c7578
+
+struct flux_meta {
+	__u32 magic;
+	__u32 pad;
+	__u64 rx_ns; /* CLOCK_MONOTONIC */
+};
+
+/* What a packet has; a match row names what it needs. */
+#define FLUX_HAS_IP 1
+#define FLUX_HAS_IPV4 2
+#define FLUX_HAS_IPV6 4
+#define FLUX_HAS_PROTO 8
+#define FLUX_HAS_PORTS 16
+#define FLUX_HAS_ICMP 32
+#define FLUX_HAS_ICMP_ID 64
+
+/*
+ * One row, `struct Match` of src/backend/filter.rs. A field that is not set has mask 0 or the
+ * whole range, and no bit in `need`. Addresses are in network byte order, an IPv4 address in the
+ * first word; everything else is in host byte order.
+ */
+struct flux_match {
+	__u32 src[4];
+	__u32 src_mask[4];
+	__u32 dst[4];
+	__u32 dst_mask[4];
+	__u16 src_port_min, src_port_max;
+	__u16 dst_port_min, dst_port_max;
+	__u16 icmp_id_min, icmp_id_max;
+	__u16 ether_type, ether_mask;
+	__u16 need;
+	__u8 ip_proto, proto_mask;
+	__u8 icmp_type, icmp_type_mask;
+	__u8 quoted;
+	__u8 pad;
+};
+_Static_assert(sizeof(struct flux_match) == 88, "shared with src/backend/xdp.rs");
+
+#define FLUX_MAX_MATCHES 32
+
+#define FLUX_TABLE_EVERYTHING 1 /* redirect without looking */
+#define FLUX_TABLE_QUOTED 2	/* some row looks at quoted datagrams */
+
+struct flux_table {
+	__u32 rows;
+	__u32 flags;
+	struct flux_match row[FLUX_MAX_MATCHES];
+};
+_Static_assert(sizeof(struct flux_table) == 8 + 32 * 88, "shared with src/backend/xdp.rs");
+
+struct flux_settings {
+	__u32 active; /* which of the two tables */
+	__u32 stamp;  /* whether to write struct flux_meta */
+};
+
+/* Per RX queue and CPU. */
+struct flux_counters {
+	__u64 redirected;
+	__u64 passed;	 /* not ours */
+	__u64 no_meta;	 /* redirected without the stamp that was asked for */
+	__u64 no_socket; /* ours, on a queue without a socket: passed */
+};
+
+#endif

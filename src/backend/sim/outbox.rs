@@ -1,0 +1,40 @@
+//! What a node wants to send, and the packet buffers that everybody reuses.
+
+/// Most idle buffers kept; a burst beyond that is given back to the allocator.
+const POOL: usize = 4096;
+
+/// A node's answers, to be put on its links when it is done, and the buffer pool.
+#[derive(Default)]
+pub(super) struct Outbox {
+    /// Interface of the sending node, packet.
+    pub(super) sends: Vec<(usize, Vec<u8>)>,
+    pool: Vec<Vec<u8>>,
+    /// Virtual time of what is being handled.
+    pub(super) now: u64,
+}
+
+impl Outbox {
+    /// An empty buffer.
+    pub(super) fn buffer(&mut self) -> Vec<u8> {
+        self.pool.pop().unwrap_or_else(|| Vec::with_capacity(2048))
+    }
+
+    /// A buffer with these bytes.
+    pub(super) fn copy(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut buffer = self.buffer();
+        buffer.extend_from_slice(bytes);
+        buffer
+    }
+
+    /// Takes a buffer back whose packet has come to its end.
+    pub(super) fn recycle(&mut self, mut packet: Vec<u8>) {
+        if self.pool.len() < POOL {
+            packet.clear();
+            self.pool.push(packet);
+        }
+    }
+
+    pub(super) fn send(&mut self, interface: usize, packet: Vec<u8>) {
+        self.sends.push((interface, packet));
+    }
+}

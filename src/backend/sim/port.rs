@@ -1,0 +1,132 @@
+//! A port: one of our network interfaces, with its XDP program, sockets and host stack.
+
+use super::MacAddr;
+use super::outbox::Outbox;
+use super::queue::KernelQueue;
+use super::wire;
+use crate::backend::Filter;
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// Ethernet header and one VLAN tag: what a device accepts on top of its MTU.
+const L2_ROOM: usize = 18;
+
+/// Packets that a tap keeps at most, so that a forgotten one does not eat the memory.
+const TAP_LIMIT: usize = 1 << 20;
+
+/// One interface of the simulated machine.
+pub(super) struct Port {
+    pub(super) name: String,
+    pub(super) ifindex: u32,
+    pub(super) mac: MacAddr,
+    pub(super) mtu: u32,
+    pub(super) addresses: Vec<(IpAddr, u8)>,
+    /// Where packets for other networks go.
+    pub(super) gateways: Vec<IpAddr>,
+    /// Who else is on the link, as ARP and neighbour discovery would find out.
+    pub(super) neighbours: HashMap<IpAddr, MacAddr>,
+    pub(super) up: bool,
+    pub(super) offers_zero_copy: bool,
+    pub(super) sockets: Vec<Option<KernelQueue>>,
+    pub(super) filter: Filter,
+    /// Packets that went on to the host stack.
+    pub(super) passed: u64,
+    /// Packets longer than the MTU allows, which the device dropped.
+    pub(super) oversized: u64,
+    pub(super) tap: Option<Tap>,
+}
+
+/// Copies of what passed by, when somebody asked for them.
+#[derive(Default)]
+pub(super) struct Tap {
+    pub(super) sent: Vec<Vec<u8>>,
+    pub(super) passed: Vec<Vec<u8>>,
+}
+
+fn keep(list: &mut Vec<Vec<u8>>, packet: &[u8]) {
+    if list.len() < TAP_LIMIT {
+        list.push(packet.to_vec());
+    }
+}
+
+impl Port {
+    pub(super) fn new(name: &str, ifindex: u32, queues: u32) -> Self {
+        Self {
+            name: name.to_owned(),
+            ifindex,
+            mac: [2, 0, 0, 0, 0, ifindex as u8],
+            mtu: 1500,
+            addresses: Vec::new(),
+            gateways: Vec::new(),
+            neighbours: HashMap::new(),
+            up: true,
+            offers_zero_copy: true,
+            sockets: (0..queues.max(1)).map(|_| None).collect(),
+            filter: Filter::Nothing,
+            passed: 0,
+            oversized: 0,
+            tap: None,
+        }
+    }
+
+    pub(super) fn queues(&self) -> u32 {
+        self.sockets.len() as u32
+    }
+
+    pub(super) fn socket(&mut self, queue: u32) -> Option<&mut KernelQueue> {
+        self.sockets.get_mut(queue as usize)?.as_mut()
+    }
+
+    /// The queue that RSS picks for a packet.
+    fn rss(&self, packet: &[u8]) -> u32 {
+        match self.queues() {
+            1 => 0,
+            n => wire::flow_hash(packet) % n,
+        }
+    }
+
+    /// A packet from the wire, on the queue that RSS picks or the given one.
+    pub(super) fn receive(&mut self, packet: &[u8], queue: Option<u32>, now: u64) {
+        if !self.up {
+            return;
+        }
+        if packet.len() > self.mtu as usize + L2_ROOM {
+            self.oversized += 1;
+            return;
+        }
+        let queue = queue.unwrap_or_else(|| self.rss(packet));
+        // Without a socket on its queue a packet goes on to the stack, whatever the filter says:
+        // the XSKMAP has no entry, and the program falls back to XDP_PASS.
+        let ours = self.filter.matches(packet);
+        match self.sockets.get_mut(queue as usize) {
+            Some(Some(socket)) if ours && socket.is_bound() => socket.receive(packet, now),
+            _ => {
+                self.passed += 1;
+                if let Some(tap) = &mut self.tap {
+                    keep(&mut tap.passed, packet);
+                }
+            }
+        }
+    }
+
+    /// Lets the kernel's half of `queue` send; the packets go to `out`. Returns how many, and
+    /// whether all of them.
+    pub(super) fn transmit(&mut self, queue: u32, out: &mut Outbox) -> crate::backend::Kick {
+        let Some(Some(socket)) = self.sockets.get_mut(queue as usize) else {
+            return crate::backend::Kick::Done;
+        };
+        let (tap, longest) = (&mut self.tap, self.mtu as usize + L2_ROOM);
+        let oversized = &mut self.oversized;
+        socket.transmit(|packet| {
+            if let Some(tap) = tap {
+                keep(&mut tap.sent, packet);
+            }
+            if packet.len() > longest {
+                *oversized += 1;
+                return;
+            }
+            let packet = out.copy(packet);
+            out.send(0, packet);
+        })
+    }
+}

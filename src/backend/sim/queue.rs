@@ -1,0 +1,235 @@
+//! The kernel's half of one queue's rings: AF_XDP copy mode as Linux 6.18 does it (`net/xdp/xsk.c`).
+
+use crate::backend::{Kick, RingSet, XdpStatistics};
+use crate::ring::{Consumer, Desc, Producer, heap_ring};
+use crate::umem::ledger::Holder;
+use crate::umem::{Frame, RX_HEADROOM, Umem};
+use std::sync::Arc;
+
+/// Most descriptors that one kick sends (`TX_BATCH_SIZE`, the default `XDP_MAX_TX_SKB_BUDGET`).
+pub(super) const TX_BUDGET: u32 = 32;
+
+/// What decides how a queue behaves.
+#[derive(Clone, Copy)]
+pub(super) struct QueueMode {
+    pub(super) zero_copy: bool,
+    /// Whether the XDP program writes its receive time in front of each packet.
+    pub(super) stamps: bool,
+}
+
+/// An AF_XDP socket seen from inside the kernel.
+pub(super) struct KernelQueue {
+    fill: Consumer<u64>,
+    rx: Producer<Desc>,
+    tx: Consumer<Desc>,
+    comp: Producer<u64>,
+    umem: Arc<Umem>,
+    /// Frames taken from the fill ring whose packet then found no room: used before the ring.
+    pool: Vec<Frame>,
+    mode: QueueMode,
+    bound: bool,
+    /// Invalid TX entries consumed and not yet published: the kernel publishes its index only
+    /// after it sent something or when it next finds nothing cached.
+    skipped: u32,
+    /// Zero-copy: the driver looks at the TX ring by itself.
+    awake: bool,
+    /// Fill entries outside the UMEM. Linux counts them and shows nobody: `xdp_statistics`
+    /// reads the counter of the RX ring, which never moves.
+    fill_invalid: u64,
+    stats: XdpStatistics,
+}
+
+impl KernelQueue {
+    /// Both halves of four new rings; ours is returned, the kernel's is kept.
+    pub(super) fn create(umem: &Arc<Umem>, ring_size: u32, mode: QueueMode) -> (Self, RingSet) {
+        let (fill_user, fill) = heap_ring(ring_size, 0);
+        let (rx, rx_user) = heap_ring(ring_size, 0);
+        let (tx_user, tx) = heap_ring(ring_size, 0);
+        let (comp, comp_user) = heap_ring(ring_size, 0);
+        // Set from creation on: TX has to be kicked the first time.
+        tx.set_need_wakeup(true);
+        let queue = Self {
+            fill,
+            rx,
+            tx,
+            comp,
+            umem: Arc::clone(umem),
+            pool: Vec::new(),
+            mode,
+            bound: false,
+            skipped: 0,
+            awake: false,
+            fill_invalid: 0,
+            stats: XdpStatistics::default(),
+        };
+        (queue, RingSet { fill: fill_user, comp: comp_user, rx: rx_user, tx: tx_user })
+    }
+
+    pub(super) fn bind(&mut self) {
+        self.bound = true;
+    }
+
+    pub(super) fn is_bound(&self) -> bool {
+        self.bound
+    }
+
+    pub(super) fn stats(&self) -> XdpStatistics {
+        self.stats
+    }
+
+    pub(super) fn fill_invalid(&self) -> u64 {
+        self.fill_invalid
+    }
+
+    pub(super) fn zero_copy(&self) -> bool {
+        self.mode.zero_copy
+    }
+
+    /// EPOLLIN.
+    pub(super) fn readable(&self) -> bool {
+        self.rx.pending() > 0
+    }
+
+    /// EPOLLOUT: at most half of the TX ring is waiting (`xsk_tx_writeable`).
+    pub(super) fn writable(&self) -> bool {
+        self.tx.waiting() <= self.tx.size() / 2
+    }
+
+    /// A frame to receive into (`xp_alloc`).
+    fn frame(&mut self) -> Option<Frame> {
+        if let Some(frame) = self.pool.pop() {
+            return Some(frame);
+        }
+        let chunk = u64::from(self.umem.frame_size());
+        loop {
+            let mut drain = self.fill.peek(1);
+            let Some(addr) = drain.take() else {
+                self.stats.rx_fill_ring_empty_descs += 1;
+                if self.mode.zero_copy {
+                    self.fill.set_need_wakeup(true);
+                }
+                return None;
+            };
+            drain.release();
+            // In aligned mode an address means the chunk that it lies in.
+            let desc = Desc { addr: addr / chunk * chunk, len: 0, options: 0 };
+            match self.umem.claim(desc, Holder::Reception, Holder::SimReception) {
+                Ok(buffer) => return Some(buffer.frame),
+                Err(_) => self.fill_invalid += 1,
+            }
+        }
+    }
+
+    /// A packet that the XDP program redirected to this socket (`xsk_rcv`).
+    pub(super) fn receive(&mut self, packet: &[u8], now: u64) {
+        let room = (self.umem.frame_size() - RX_HEADROOM) as usize;
+        if packet.len() > room {
+            self.stats.rx_dropped += 1;
+            return;
+        }
+        let Some(mut frame) = self.frame() else {
+            self.stats.rx_dropped += 1;
+            return;
+        };
+        let start = RX_HEADROOM as usize;
+        self.umem.bytes_mut(&mut frame)[start..start + packet.len()].copy_from_slice(packet);
+        if self.mode.stamps {
+            self.umem.put_rx_stamp(&mut frame, start, Some(now));
+        }
+        let mut slots = self.rx.reserve(1);
+        if slots.room() == 0 {
+            self.stats.rx_ring_full += 1;
+            self.pool.push(frame);
+            return;
+        }
+        let base = self.umem.post(frame, Holder::SimReception, Holder::Reception);
+        let addr = base + u64::from(RX_HEADROOM);
+        let _ = slots.write(Desc { addr, len: packet.len() as u32, options: 0 }); // room() > 0
+        slots.commit();
+    }
+
+    /// The fill ring has new frames.
+    pub(super) fn wake_rx(&mut self) {
+        if self.mode.zero_copy {
+            self.fill.set_need_wakeup(false);
+        }
+    }
+
+    /// Whether a look at the TX ring is due without a kick: an awake zero-copy driver.
+    pub(super) fn looks_at_tx(&self) -> bool {
+        self.mode.zero_copy && self.awake && self.bound
+    }
+
+    /// Whether the TX ring holds something and the completion ring has room for it.
+    pub(super) fn can_send(&self) -> bool {
+        self.tx.waiting() > self.skipped && self.comp.pending() < self.comp.size()
+    }
+
+    /// Sends what the TX ring holds, at most [`TX_BUDGET`] packets, each to `out`
+    /// (`__xsk_generic_xmit`, or the driver in zero-copy mode).
+    pub(super) fn transmit(&mut self, mut out: impl FnMut(&[u8])) -> Kick {
+        let mut slots = self.comp.reserve(TX_BUDGET);
+        let mut drain = self.tx.peek(self.skipped + TX_BUDGET + 1);
+        for _ in 0..self.skipped {
+            drain.take();
+        }
+        let (mut sent, mut kick) = (0, Kick::Done);
+        let mut spoilt = false;
+        while drain.left() > 0 {
+            // An entry that must wait stays in the ring: look before taking.
+            if sent == TX_BUDGET || slots.room() == 0 {
+                kick = Kick::Again;
+                break;
+            }
+            let Some(desc) = drain.take() else { break };
+            match claim_tx(&self.umem, desc) {
+                Some(buffer) => {
+                    out(self.umem.packet(&buffer));
+                    self.umem.post(buffer.frame, Holder::SimTransmission, Holder::Transmission);
+                    let _ = slots.write(desc.addr); // room() > 0
+                    sent += 1;
+                }
+                None => {
+                    // Consumed, never completed, and the end of this kick (Linux 6.6 and later).
+                    self.stats.tx_invalid_descs += 1;
+                    spoilt = true;
+                    break;
+                }
+            }
+        }
+        let exhausted = !spoilt && kick == Kick::Done;
+        if exhausted {
+            self.stats.tx_ring_empty_descs += 1;
+        }
+        if sent > 0 || exhausted || self.mode.zero_copy {
+            drain.release();
+            self.skipped = 0;
+        } else if spoilt {
+            self.skipped += 1;
+        }
+        slots.commit();
+        if self.mode.zero_copy {
+            self.rest(sent > 0 || !exhausted);
+        }
+        kick
+    }
+
+    /// A zero-copy driver stays awake while there is work, then asks to be woken.
+    fn rest(&mut self, busy: bool) {
+        self.awake = busy;
+        self.tx.set_need_wakeup(!busy);
+        // An entry written before the flag was seen must not be missed.
+        if !busy && self.tx.waiting() > 0 {
+            self.awake = true;
+            self.tx.set_need_wakeup(false);
+        }
+    }
+}
+
+/// The frame of a valid TX descriptor (`xp_aligned_validate_desc`).
+fn claim_tx(umem: &Umem, desc: Desc) -> Option<crate::umem::Buffer> {
+    if desc.len == 0 || desc.options != 0 {
+        return None;
+    }
+    umem.claim(desc, Holder::Transmission, Holder::SimTransmission).ok()
+}

@@ -1,0 +1,232 @@
+//! `--sim key=value,…` as data.
+
+use crate::error::{FluxError, Result};
+use std::str::FromStr;
+use std::time::Duration;
+
+/// The keys, in the order in which they are documented.
+const KEYS: &str =
+    "loss, delay, jitter, dup, reorder, corrupt, rate, mtu, queues, seed, zerocopy, realtime";
+
+/// What our access link and our port are like.
+///
+/// Loss, duplication, reordering, corruption, delay and jitter happen on the way *to* us, so that
+/// each counts once per round trip: `loss=30%` loses 30 % of all answers, and `delay=5ms` adds
+/// 5 ms to each round trip. The rate limits both directions, each by itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SimSpec {
+    /// Share of packets to us that are lost, 0 to 1.
+    pub loss: f64,
+    /// Added to each round trip.
+    pub delay: Duration,
+    /// Up to this much more, evenly distributed.
+    pub jitter: Duration,
+    /// Share of packets to us that arrive twice, 0 to 1.
+    pub duplicate: f64,
+    /// Share of packets to us that others overtake, 0 to 1.
+    pub reorder: f64,
+    /// Share of packets to us with a flipped bit, 0 to 1.
+    pub corrupt: f64,
+    /// Bits per second of our link, each way.
+    pub rate: Option<u64>,
+    /// MTU of our link, 576 to 9000. (A frame of 2048 bytes receives up to 1792.)
+    pub mtu: u32,
+    /// RX queues of our port, 1 to 64.
+    pub queues: u32,
+    /// Seed of all dice. Same seed, same bytes.
+    pub seed: u64,
+    /// Whether the driver has zero-copy for those who ask for it by name.
+    pub zero_copy: bool,
+    /// Follow the machine's clock instead of virtual time.
+    pub realtime: bool,
+}
+
+impl Default for SimSpec {
+    fn default() -> Self {
+        Self {
+            loss: 0.0,
+            delay: Duration::ZERO,
+            jitter: Duration::ZERO,
+            duplicate: 0.0,
+            reorder: 0.0,
+            corrupt: 0.0,
+            rate: None,
+            mtu: 1500,
+            queues: 1,
+            seed: 1,
+            zero_copy: true,
+            realtime: false,
+        }
+    }
+}
+
+impl FromStr for SimSpec {
+    type Err = FluxError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let mut spec = Self::default();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            spec.set(part, key.trim(), value.trim())?;
+        }
+        Ok(spec)
+    }
+}
+
+impl SimSpec {
+    fn set(&mut self, part: &str, key: &str, value: &str) -> Result<()> {
+        let bad = |rule: &str| {
+            FluxError::config(format!("--sim {part}"), rule)
+                .with_hint(format!("keys: {KEYS}; e.g. --sim=loss=10%,delay=5ms,seed=7"))
+        };
+        const SHARE: &str = "must be a share, 0% to 100%";
+        const TIME: &str = "must be a time up to 1h, such as 5ms or 200us";
+        match key {
+            "loss" => self.loss = share(value).ok_or_else(|| bad(SHARE))?,
+            "dup" => self.duplicate = share(value).ok_or_else(|| bad(SHARE))?,
+            "reorder" => self.reorder = share(value).ok_or_else(|| bad(SHARE))?,
+            "corrupt" => self.corrupt = share(value).ok_or_else(|| bad(SHARE))?,
+            "delay" => self.delay = time(value).ok_or_else(|| bad(TIME))?,
+            "jitter" => self.jitter = time(value).ok_or_else(|| bad(TIME))?,
+            "rate" => {
+                let rule = "must be a rate above 0, such as 1gbit, 10mbit or 64kbit";
+                self.rate = Some(rate(value).ok_or_else(|| bad(rule))?);
+            }
+            "mtu" => {
+                let mtu = value.parse().ok().filter(|mtu| (576..=9000).contains(mtu));
+                self.mtu = mtu.ok_or_else(|| bad("must be 576 to 9000 bytes"))?;
+            }
+            "queues" => {
+                let queues = value.parse().ok().filter(|n| (1..=64).contains(n));
+                self.queues = queues.ok_or_else(|| bad("must be 1 to 64"))?;
+            }
+            "seed" => self.seed = value.parse().map_err(|_| bad("must be a whole number"))?,
+            "zerocopy" => {
+                self.zero_copy = yes_no(value).ok_or_else(|| bad("must be yes or no"))?;
+            }
+            "realtime" => {
+                self.realtime = yes_no(value).ok_or_else(|| bad("must be yes or no"))?;
+            }
+            _ => return Err(bad(&format!("'{key}' is unknown; known keys: {KEYS}"))),
+        }
+        Ok(())
+    }
+}
+
+fn yes_no(text: &str) -> Option<bool> {
+    match text {
+        "" | "yes" | "on" | "true" | "1" => Some(true),
+        "no" | "off" | "false" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+/// `10%`, or `0.1`.
+fn share(text: &str) -> Option<f64> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => number(percent)? / 100.0,
+        None => number(text)?,
+    };
+    (0.0..=1.0).contains(&share).then_some(share)
+}
+
+/// A decimal number as people write it: no signs, no exponents, no infinities.
+fn number(text: &str) -> Option<f64> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    digits.then(|| text.parse().ok()).flatten()
+}
+
+/// A number and a unit.
+fn split(text: &str) -> Option<(f64, &str)> {
+    let at = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    Some((number(&text[..at])?, text[at..].trim()))
+}
+
+fn time(text: &str) -> Option<Duration> {
+    let (number, unit) = split(text)?;
+    let ns = match unit {
+        "ns" => 1.0,
+        "us" | "µs" => 1e3,
+        "ms" => 1e6,
+        "s" => 1e9,
+        "m" | "min" => 60e9,
+        "h" => 3600e9,
+        "" if number == 0.0 => 1.0,
+        _ => return None,
+    };
+    let ns = number * ns;
+    (ns <= 3600e9).then(|| Duration::from_nanos(ns.round() as u64))
+}
+
+fn rate(text: &str) -> Option<u64> {
+    let (number, unit) = split(text)?;
+    let bits = match unit.to_ascii_lowercase().as_str() {
+        "bit" => 1.0,
+        "kbit" | "k" => 1e3,
+        "mbit" | "m" => 1e6,
+        "gbit" | "g" => 1e9,
+        _ => return None,
+    };
+    let bits = (number * bits).round();
+    (1.0..=1e12).contains(&bits).then_some(bits as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn every_knob_is_read() {
+        let text = "loss=10%,delay=5ms,jitter=1.5ms,dup=1%,reorder=2%,corrupt=0.5%,rate=1gbit,\
+            queues=4,seed=7,realtime,mtu=1400,zerocopy=no";
+        let spec: SimSpec = text.parse().unwrap();
+        let expected = SimSpec {
+            loss: 0.1,
+            delay: Duration::from_millis(5),
+            jitter: Duration::from_micros(1500),
+            duplicate: 0.01,
+            reorder: 0.02,
+            corrupt: 0.005,
+            rate: Some(1_000_000_000),
+            mtu: 1400,
+            queues: 4,
+            seed: 7,
+            zero_copy: false,
+            realtime: true,
+        };
+        assert_eq!(spec, expected);
+        assert_eq!("".parse::<SimSpec>().unwrap(), SimSpec::default());
+    }
+
+    #[test]
+    fn a_bad_key_or_value_is_named_with_the_keys_there_are() {
+        for bad in [
+            "loss=110%",
+            "loss=",
+            "loss=x",
+            "delay=5",
+            "delay=-1ms",
+            "delay=inf",
+            "rate=0gbit",
+            "rate=fast",
+            "queues=0",
+            "queues=65",
+            "mtu=100",
+            "seed=x",
+            "realtime=maybe",
+            "colour=red",
+            "wrong-queue",
+            "file=net.toml",
+            "dup=1e-3",
+            "jitter=2h",
+        ] {
+            let error = bad.parse::<SimSpec>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.to_string().starts_with(&format!("--sim {bad}: ")), "{error}");
+            assert!(error.hint().unwrap().contains("realtime"));
+        }
+        let error = "colour=red".parse::<SimSpec>().unwrap_err().to_string();
+        assert!(error.contains("'colour'") && error.contains("zerocopy"), "{error}");
+    }
+}

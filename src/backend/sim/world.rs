@@ -1,0 +1,258 @@
+//! The simulated world: nodes, the lanes between them, and one queue of things to come.
+
+use super::clock::Clock;
+use super::host::Host;
+use super::link::{Lane, Profile};
+use super::outbox::Outbox;
+use super::port::Port;
+use super::router::Router;
+use super::switch::Switch;
+use crate::backend::Kick;
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// What sending one packet costs our CPU. Without it a program that only sends would never see
+/// virtual time pass; with it the simulated machine sends ten million packets a second at most.
+/// The packet itself leaves before the cost is paid, so it adds nothing to a round trip.
+const SEND_NS: u64 = 100;
+
+/// A packet that arrives somewhere, some time.
+struct Event {
+    time: u64,
+    /// Order of creation: simultaneous events happen in it.
+    sequence: u64,
+    to: (usize, usize),
+    packet: Vec<u8>,
+}
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Event {}
+
+impl PartialOrd for Event {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Event {
+    /// The heap gives out its greatest: the earliest is.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.time, other.sequence).cmp(&(self.time, self.sequence))
+    }
+}
+
+/// Whoever packets reach.
+pub(super) enum Node {
+    Port(Port),
+    Host(Host),
+    Router(Router),
+    Switch(Switch),
+}
+
+/// A node and, for each of its interfaces, the lane that leads away from it.
+struct Place {
+    node: Node,
+    lanes: Vec<Option<usize>>,
+}
+
+/// See the module's picture.
+pub(super) struct World {
+    pub(super) clock: Clock,
+    now: u64,
+    sequence: u64,
+    events: BinaryHeap<Event>,
+    /// Arrivals without delay; they come after what the heap has for the same time.
+    at_once: VecDeque<((usize, usize), Vec<u8>)>,
+    places: Vec<Place>,
+    lanes: Vec<Lane>,
+    outbox: Outbox,
+    seed: u64,
+}
+
+impl World {
+    pub(super) fn new(clock: Clock, seed: u64) -> Self {
+        Self {
+            clock,
+            now: super::clock::START_NS,
+            sequence: 0,
+            events: BinaryHeap::new(),
+            at_once: VecDeque::new(),
+            places: Vec::new(),
+            lanes: Vec::new(),
+            outbox: Outbox::default(),
+            seed,
+        }
+    }
+
+    pub(super) fn add(&mut self, node: Node) -> usize {
+        self.places.push(Place { node, lanes: Vec::new() });
+        self.places.len() - 1
+    }
+
+    /// Lays a link: what `a` sends arrives at `b` by `there`, and the other way by `back`.
+    pub(super) fn connect(
+        &mut self,
+        a: (usize, usize),
+        b: (usize, usize),
+        there: Profile,
+        back: Profile,
+    ) {
+        for (from, to, profile) in [(a, b, there), (b, a, back)] {
+            // Each lane has dice of its own, so that a knob on one does not change another.
+            let seed = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.lanes.len() as u64;
+            let lanes = &mut self.places[from.0].lanes;
+            if lanes.len() <= from.1 {
+                lanes.resize(from.1 + 1, None);
+            }
+            lanes[from.1] = Some(self.lanes.len());
+            self.lanes.push(Lane::new(to, profile, seed));
+        }
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        self.now
+    }
+
+    pub(super) fn ports(&self) -> impl Iterator<Item = (usize, &Port)> {
+        self.places.iter().enumerate().filter_map(|(at, place)| match &place.node {
+            Node::Port(port) => Some((at, port)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn port(&mut self, at: usize) -> Option<&mut Port> {
+        match &mut self.places.get_mut(at)?.node {
+            Node::Port(port) => Some(port),
+            _ => None,
+        }
+    }
+
+    pub(super) fn node(&mut self, at: usize) -> Option<&mut Node> {
+        self.places.get_mut(at).map(|place| &mut place.node)
+    }
+
+    /// Takes the machine's time over, where that rules, and lets everything due happen.
+    pub(super) fn catch_up(&mut self) {
+        let to = self.clock.reading().unwrap_or(self.now);
+        self.advance_to(to);
+    }
+
+    /// When the next thing happens.
+    pub(super) fn next_event(&self) -> Option<u64> {
+        if self.at_once.is_empty() { self.events.peek().map(|e| e.time) } else { Some(self.now) }
+    }
+
+    /// Lets everything happen up to and at `to`, each at its time.
+    pub(super) fn advance_to(&mut self, to: u64) {
+        loop {
+            // The heap first: what it has for this moment was on its way before.
+            if let Some(event) = self.events.peek()
+                && event.time <= to.max(self.now)
+                && (self.at_once.is_empty() || event.time <= self.now)
+            {
+                let Some(event) = self.events.pop() else { break };
+                self.now = self.now.max(event.time);
+                self.arrive(event.to, event.packet);
+            } else if let Some((to, packet)) = self.at_once.pop_front() {
+                self.arrive(to, packet);
+            } else {
+                break;
+            }
+        }
+        self.now = self.now.max(to);
+    }
+
+    fn arrive(&mut self, (node, interface): (usize, usize), packet: Vec<u8>) {
+        self.outbox.now = self.now;
+        let Some(place) = self.places.get_mut(node) else { return };
+        match &mut place.node {
+            Node::Port(port) => {
+                port.receive(&packet, None, self.now);
+                self.outbox.recycle(packet);
+            }
+            Node::Host(host) => host.receive(packet, &mut self.outbox),
+            Node::Router(router) => router.receive(interface, packet, &mut self.outbox),
+            Node::Switch(switch) => switch.receive(interface, packet, &mut self.outbox),
+        }
+        self.deliver(node);
+    }
+
+    /// Puts what `node` left in the outbox on its links.
+    fn deliver(&mut self, node: usize) {
+        if self.outbox.sends.is_empty() {
+            return;
+        }
+        let mut sends = std::mem::take(&mut self.outbox.sends);
+        for (interface, packet) in sends.drain(..) {
+            self.put_on_link(node, interface, packet);
+        }
+        self.outbox.sends = sends; // its capacity is used again
+    }
+
+    fn put_on_link(&mut self, node: usize, interface: usize, mut packet: Vec<u8>) {
+        let lane = self.places[node].lanes.get(interface).copied().flatten();
+        let Some(lane) = lane.and_then(|at| self.lanes.get_mut(at)) else {
+            self.outbox.recycle(packet);
+            return;
+        };
+        let to = lane.to;
+        let passage = lane.send(&mut packet, self.now);
+        if let Some(time) = passage.again {
+            let copy = self.outbox.copy(&packet);
+            self.schedule(time, to, copy);
+        }
+        match passage.arrival {
+            Some(time) => self.schedule(time, to, packet),
+            None => self.outbox.recycle(packet),
+        }
+    }
+
+    fn schedule(&mut self, time: u64, to: (usize, usize), packet: Vec<u8>) {
+        if time <= self.now {
+            self.at_once.push_back((to, packet));
+        } else {
+            self.sequence += 1;
+            self.events.push(Event { time, sequence: self.sequence, to, packet });
+        }
+    }
+
+    /// Lets one TX ring of a port go out.
+    pub(super) fn transmit(&mut self, port: usize, queue: u32) -> Kick {
+        let Some(Place { node: Node::Port(it), .. }) = self.places.get_mut(port) else {
+            return Kick::Done;
+        };
+        if !it.up {
+            return Kick::Again;
+        }
+        let kick = it.transmit(queue, &mut self.outbox);
+        let cost = self.outbox.sends.len() as u64 * SEND_NS;
+        self.deliver(port);
+        if self.clock.is_realtime() {
+            self.catch_up();
+        } else {
+            self.advance_to(self.now + cost);
+        }
+        kick
+    }
+
+    /// Zero-copy drivers that are awake look at their TX rings by themselves.
+    pub(super) fn poll_drivers(&mut self) {
+        for at in 0..self.places.len() {
+            let Some(queues) = self.port(at).map(|port| port.queues()) else { continue };
+            for queue in 0..queues {
+                let due = self.port(at).and_then(|port| port.socket(queue));
+                if due.is_some_and(|socket| socket.looks_at_tx()) {
+                    while self.transmit(at, queue) == Kick::Again
+                        && self.port(at).and_then(|p| p.socket(queue)).is_some_and(|s| s.can_send())
+                    {
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! One pass over a frame, for the fast path: where each header starts and the fields that decide
+//! what happens to the packet.
+
+use std::net::IpAddr;
+use std::ops::Range;
+
+use super::octets::u16_at;
+use super::{
+    EtherType, EthernetView, Fragment, Icmpv4Kind, Icmpv4View, Icmpv6Kind, Icmpv6View, IpPair,
+    IpProto, Ipv4View, Ipv6View, Layer, ParseError, Tag, TcpFlags, TcpView, UDP_LEN, UdpView,
+    VlanView,
+};
+
+/// The transport's key fields; ports in host byte order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// No transport header was read: not IP, a protocol not listed here, or a later fragment.
+    None,
+    /// UDP.
+    Udp {
+        /// Sender's port.
+        src_port: u16,
+        /// Receiver's port.
+        dst_port: u16,
+    },
+    /// TCP.
+    Tcp {
+        /// Sender's port.
+        src_port: u16,
+        /// Receiver's port.
+        dst_port: u16,
+        /// Control bits.
+        flags: TcpFlags,
+    },
+    /// ICMP for IPv4.
+    Icmpv4 {
+        /// Type.
+        kind: Icmpv4Kind,
+        /// Code.
+        code: u8,
+        /// Identifier of an echo message, else 0.
+        id: u16,
+        /// Sequence number of an echo message, else 0.
+        seq: u16,
+    },
+    /// ICMP for IPv6.
+    Icmpv6 {
+        /// Type.
+        kind: Icmpv6Kind,
+        /// Code.
+        code: u8,
+        /// Identifier of an echo message, else 0.
+        id: u16,
+        /// Sequence number of an echo message, else 0.
+        seq: u16,
+    },
+}
+
+/// What one pass over a frame found. Offsets are in bytes from the frame's first byte and lie
+/// inside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Headers {
+    /// Addresses; `None` if the frame does not carry IP.
+    pub ip: Option<IpPair>,
+    /// Ports, or ICMP type and numbers.
+    pub transport: Transport,
+    /// VLAN tags, outermost first.
+    pub vlan: [Option<Tag>; 2],
+    /// Set for a fragment, an atomic IPv6 one included.
+    pub fragment: Option<Fragment>,
+    /// What the frame carries, behind any tags.
+    pub ether_type: EtherType,
+    /// The IP protocol, behind any extension headers; [`IpProto::NO_NEXT_HEADER`] if not IP.
+    pub proto: IpProto,
+    /// TTL or hop limit; 0 if not IP.
+    pub ttl: u8,
+    /// DSCP and ECN; 0 if not IP.
+    pub tos: u8,
+    l3: u16,
+    l4: u16,
+    payload: u32,
+    end: u32,
+}
+
+impl Headers {
+    /// Reads Ethernet, up to two VLAN tags, IPv4 or IPv6 with extension headers, and UDP, TCP or
+    /// ICMP. Ethernet padding is left out; checksums are not verified: see
+    /// [`verify_checksums`](Self::verify_checksums).
+    ///
+    /// A frame that is not IP (ARP, LLDP, 802.3) is no error: `ip` is `None` and the payload
+    /// starts behind the ethertype. A protocol without a parser here has [`Transport::None`] and
+    /// its payload starts behind the IP header.
+    ///
+    /// ```
+    /// use fluxnet::proto::{Headers, Layer, ParseError};
+    /// assert_eq!(Headers::parse(&[0; 9]), Err(ParseError::Truncated(Layer::Ethernet)));
+    /// ```
+    #[inline]
+    pub fn parse(frame: &[u8]) -> Result<Self, ParseError> {
+        let ethernet = EthernetView::parse(frame)?;
+        let mut l2 =
+            L2 { ether_type: ethernet.ether_type(), vlan: [None; 2], body: ethernet.payload() };
+        if l2.ether_type.is_vlan() {
+            l2 = untag(l2)?;
+        }
+        match l2.ether_type {
+            EtherType::IPV4 => {
+                let ip = Ipv4View::parse(l2.body)?;
+                let net = Net {
+                    ip: ip.pair(),
+                    proto: ip.proto(),
+                    ttl: ip.ttl(),
+                    tos: ip.tos(),
+                    fragment: ip.fragment(),
+                    header_len: ip.header_len(),
+                    body: ip.payload(),
+                };
+                Self::with_ip(frame, &l2, &net)
+            }
+            EtherType::IPV6 => {
+                let ip = Ipv6View::parse(l2.body)?;
+                let net = Net {
+                    ip: ip.pair(),
+                    proto: ip.proto(),
+                    ttl: ip.hop_limit(),
+                    tos: ip.traffic_class(),
+                    fragment: ip.fragment(),
+                    header_len: ip.header_len(),
+                    body: ip.payload(),
+                };
+                Self::with_ip(frame, &l2, &net)
+            }
+            _ => {
+                let l3 = frame.len() - l2.body.len();
+                Ok(Self {
+                    ip: None,
+                    transport: Transport::None,
+                    vlan: l2.vlan,
+                    fragment: None,
+                    ether_type: l2.ether_type,
+                    proto: IpProto::NO_NEXT_HEADER,
+                    ttl: 0,
+                    tos: 0,
+                    l3: l3 as u16,
+                    l4: l3 as u16,
+                    payload: l3 as u32,
+                    end: u32::try_from(frame.len()).unwrap_or(u32::MAX),
+                })
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn with_ip(frame: &[u8], l2: &L2<'_>, net: &Net<'_>) -> Result<Self, ParseError> {
+        // At most 14 + 8 + 40 + 8 * 2048 bytes of headers and 65535 of IP payload: these fit.
+        let l3 = frame.len() - l2.body.len();
+        let l4 = l3 + net.header_len;
+        let (transport, payload) = match net.fragment {
+            Some(fragment) if !fragment.is_whole() => first_fragment(fragment, net)?,
+            _ => whole(net)?,
+        };
+        Ok(Self {
+            ip: Some(net.ip),
+            transport,
+            vlan: l2.vlan,
+            fragment: net.fragment,
+            ether_type: l2.ether_type,
+            proto: net.proto,
+            ttl: net.ttl,
+            tos: net.tos,
+            l3: l3 as u16,
+            l4: l4 as u16,
+            payload: (l4 + payload.start) as u32,
+            end: (l4 + payload.end) as u32,
+        })
+    }
+
+    /// Where the header behind Ethernet and VLAN tags starts.
+    #[inline]
+    #[must_use]
+    pub const fn l3_offset(&self) -> usize {
+        self.l3 as usize
+    }
+
+    /// Where the header behind IP and its extension headers starts; [`l3_offset`](Self::l3_offset)
+    /// if not IP.
+    #[inline]
+    #[must_use]
+    pub const fn l4_offset(&self) -> usize {
+        self.l4 as usize
+    }
+
+    /// What the innermost header read here carries.
+    #[inline]
+    #[must_use]
+    pub const fn payload_range(&self) -> Range<usize> {
+        self.payload as usize..self.end as usize
+    }
+
+    /// The payload in the frame these headers were parsed from; empty for a shorter one.
+    #[inline]
+    #[must_use]
+    pub fn payload<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
+        frame.get(self.payload_range()).unwrap_or_default()
+    }
+
+    /// Sender, if the frame carries IP.
+    #[inline]
+    #[must_use]
+    pub fn src(&self) -> Option<IpAddr> {
+        self.ip.map(|ip| ip.src())
+    }
+
+    /// Receiver, if the frame carries IP.
+    #[inline]
+    #[must_use]
+    pub fn dst(&self) -> Option<IpAddr> {
+        self.ip.map(|ip| ip.dst())
+    }
+
+    /// Source and destination port of UDP or TCP.
+    #[inline]
+    #[must_use]
+    pub const fn ports(&self) -> Option<(u16, u16)> {
+        match self.transport {
+            Transport::Udp { src_port, dst_port } | Transport::Tcp { src_port, dst_port, .. } => {
+                Some((src_port, dst_port))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the packet is a piece of a datagram; an atomic IPv6 fragment is not.
+    #[inline]
+    #[must_use]
+    pub fn is_fragment(&self) -> bool {
+        self.fragment.is_some_and(|fragment| !fragment.is_whole())
+    }
+
+    /// Whether every checksum in `frame` is right: IPv4 header, UDP, TCP, ICMP. A transport
+    /// checksum covers the whole datagram, so that of a fragment is not looked at.
+    #[must_use]
+    pub fn verify_checksums(&self, frame: &[u8]) -> bool {
+        let Some(ip) = self.ip else { return true };
+        let l3 = frame.get(self.l3_offset()..).unwrap_or_default();
+        if ip.is_v4() && !Ipv4View::parse(l3).is_ok_and(|view| view.verify_checksum()) {
+            return false;
+        }
+        if self.is_fragment() {
+            return true;
+        }
+        let l4 = frame.get(self.l4_offset()..self.end as usize).unwrap_or_default();
+        match self.transport {
+            Transport::None => true,
+            Transport::Udp { .. } => UdpView::parse(l4).is_ok_and(|v| v.verify_checksum(&ip)),
+            Transport::Tcp { .. } => TcpView::parse(l4).is_ok_and(|v| v.verify_checksum(&ip)),
+            Transport::Icmpv4 { .. } => Icmpv4View::parse(l4).is_ok_and(|v| v.verify_checksum()),
+            Transport::Icmpv6 { .. } => Icmpv6View::parse(l4).is_ok_and(|v| v.verify_checksum(&ip)),
+        }
+    }
+}
+
+struct L2<'a> {
+    ether_type: EtherType,
+    vlan: [Option<Tag>; 2],
+    body: &'a [u8],
+}
+
+struct Net<'a> {
+    ip: IpPair,
+    proto: IpProto,
+    ttl: u8,
+    tos: u8,
+    fragment: Option<Fragment>,
+    header_len: usize,
+    body: &'a [u8],
+}
+
+#[cold]
+fn untag(mut l2: L2<'_>) -> Result<L2<'_>, ParseError> {
+    for slot in 0..l2.vlan.len() {
+        if !l2.ether_type.is_vlan() {
+            return Ok(l2);
+        }
+        let view = VlanView::parse(l2.ether_type, l2.body)?;
+        l2.vlan[slot] = Some(view.tag());
+        l2.ether_type = view.ether_type();
+        l2.body = view.payload();
+    }
+    if l2.ether_type.is_vlan() { Err(ParseError::TooManyTags) } else { Ok(l2) }
+}
+
+/// Key fields of the transport header and the payload's range, in bytes from that header.
+#[inline(always)]
+fn whole(net: &Net<'_>) -> Result<(Transport, Range<usize>), ParseError> {
+    let body = net.body;
+    let end = body.len();
+    Ok(match (net.proto, net.ip.is_v4()) {
+        (IpProto::UDP, _) => {
+            let udp = UdpView::parse(body)?;
+            let transport = Transport::Udp { src_port: udp.src_port(), dst_port: udp.dst_port() };
+            (transport, UDP_LEN..UDP_LEN + udp.payload().len())
+        }
+        (IpProto::TCP, _) => {
+            let tcp = TcpView::parse(body)?;
+            let transport = Transport::Tcp {
+                src_port: tcp.src_port(),
+                dst_port: tcp.dst_port(),
+                flags: tcp.flags(),
+            };
+            (transport, tcp.header_len()..end)
+        }
+        (IpProto::ICMP, true) => {
+            let icmp = Icmpv4View::parse(body)?;
+            (transport_v4(&icmp), end - icmp.data().len()..end)
+        }
+        (IpProto::ICMPV6, false) => {
+            let icmp = Icmpv6View::parse(body)?;
+            (transport_v6(&icmp), end - icmp.data().len()..end)
+        }
+        _ => (Transport::None, 0..end),
+    })
+}
+
+/// A fragment has no transport header, or one whose length speaks of the whole datagram.
+#[cold]
+fn first_fragment(
+    fragment: Fragment,
+    net: &Net<'_>,
+) -> Result<(Transport, Range<usize>), ParseError> {
+    let end = net.body.len();
+    if !fragment.is_first() {
+        return Ok((Transport::None, 0..end));
+    }
+    if net.proto != IpProto::UDP {
+        // TCP and ICMP have no length field, but RFC 8200 §4.5 and RFC 1858 want the whole
+        // transport header in the first fragment.
+        return whole(net);
+    }
+    let head = net.body.first_chunk::<UDP_LEN>().ok_or(ParseError::Truncated(Layer::Udp))?;
+    if usize::from(u16_at(head, 4)) < UDP_LEN {
+        return Err(ParseError::BadLength(Layer::Udp));
+    }
+    let transport = Transport::Udp { src_port: u16_at(head, 0), dst_port: u16_at(head, 2) };
+    Ok((transport, UDP_LEN..end))
+}
+
+#[inline]
+fn transport_v4(icmp: &Icmpv4View<'_>) -> Transport {
+    let (kind, code) = (icmp.kind(), icmp.code());
+    let echo = matches!(kind, Icmpv4Kind::ECHO_REQUEST | Icmpv4Kind::ECHO_REPLY);
+    let (id, seq) = if echo { (icmp.id(), icmp.seq()) } else { (0, 0) };
+    Transport::Icmpv4 { kind, code, id, seq }
+}
+
+#[inline]
+fn transport_v6(icmp: &Icmpv6View<'_>) -> Transport {
+    let (kind, code) = (icmp.kind(), icmp.code());
+    let echo = matches!(kind, Icmpv6Kind::ECHO_REQUEST | Icmpv6Kind::ECHO_REPLY);
+    let (id, seq) = if echo { (icmp.id(), icmp.seq()) } else { (0, 0) };
+    Transport::Icmpv6 { kind, code, id, seq }
+}

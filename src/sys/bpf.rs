@@ -1,0 +1,90 @@
+//! The libbpf calls that libbpf-rs has no form of.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// `XDP_FLAGS_*` of linux/if_link.h that a link takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum XdpMode {
+    Skb = 1 << 1,
+    Native = 1 << 2,
+}
+
+/// libbpf returns −errno.
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result) }
+}
+
+/// Attaches `program` to an interface until the link is dropped.
+pub(crate) fn attach_xdp(
+    program: BorrowedFd<'_>,
+    ifindex: u32,
+    mode: XdpMode,
+) -> io::Result<OwnedFd> {
+    let opts = libbpf_sys::bpf_link_create_opts {
+        sz: size_of::<libbpf_sys::bpf_link_create_opts>() as libbpf_sys::size_t,
+        flags: mode as u32,
+        ..Default::default()
+    };
+    let (program, target) = (program.as_raw_fd(), ifindex as i32);
+    // SAFETY: reads the options, which say their size and live through the call.
+    let link = unsafe {
+        libbpf_sys::bpf_link_create(program, target, libbpf_sys::BPF_XDP, &raw const opts)
+    };
+    let link = check(link)?;
+    // SAFETY: a new descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(link) })
+}
+
+/// Number and name of an XDP program that is attached to the interface.
+pub(crate) fn attached_xdp(ifindex: u32) -> Option<(u32, String)> {
+    let mut opts = libbpf_sys::bpf_xdp_query_opts {
+        sz: size_of::<libbpf_sys::bpf_xdp_query_opts>() as libbpf_sys::size_t,
+        ..Default::default()
+    };
+    // SAFETY: writes into the options, which say their size and are ours.
+    check(unsafe { libbpf_sys::bpf_xdp_query(ifindex as i32, 0, &raw mut opts) }).ok()?;
+    let id = [opts.prog_id, opts.drv_prog_id, opts.skb_prog_id, opts.hw_prog_id]
+        .into_iter()
+        .find(|&id| id != 0)?;
+    Some((id, program_name(id).unwrap_or_else(|_| "no name".into())))
+}
+
+fn program_name(id: u32) -> io::Result<String> {
+    // SAFETY: takes a number.
+    let fd = check(unsafe { libbpf_sys::bpf_prog_get_fd_by_id(id) })?;
+    // SAFETY: a new descriptor that nobody else owns.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut len = size_of::<libbpf_sys::bpf_prog_info>() as u32;
+    let place = &raw mut info;
+    // SAFETY: writes at most `len` bytes, the size of `info`; all its pointers are null, so
+    // nothing else is written.
+    let done = unsafe { libbpf_sys::bpf_prog_get_info_by_fd(fd.as_raw_fd(), place, &raw mut len) };
+    check(done)?;
+    let name = info.name.map(|byte| byte as u8);
+    let name = CStr::from_bytes_until_nul(&name).map_err(io::Error::other)?;
+    Ok(name.to_string_lossy().into_owned())
+}
+
+/// Runs `program` once on `packet`: the action it returned, and the packet as it left it.
+#[cfg(test)]
+pub(crate) fn test_run(program: BorrowedFd<'_>, packet: &[u8]) -> io::Result<(u32, Vec<u8>)> {
+    let mut out = vec![0u8; packet.len() + 512];
+    let mut opts = libbpf_sys::bpf_test_run_opts {
+        sz: size_of::<libbpf_sys::bpf_test_run_opts>() as libbpf_sys::size_t,
+        data_in: packet.as_ptr().cast(),
+        data_size_in: packet.len() as u32,
+        data_out: out.as_mut_ptr().cast(),
+        data_size_out: out.len() as u32,
+        repeat: 1,
+        ..Default::default()
+    };
+    // SAFETY: reads `packet` and writes into `out`, both with the lengths given, both ours.
+    let done = unsafe { libbpf_sys::bpf_prog_test_run_opts(program.as_raw_fd(), &raw mut opts) };
+    check(done)?;
+    out.truncate(opts.data_size_out as usize);
+    Ok((opts.retval, out))
+}

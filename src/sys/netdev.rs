@@ -1,0 +1,74 @@
+//! What an interface is, by ioctl: sysfs would look in the namespace it was mounted in.
+
+use super::check;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
+
+fn no_device() -> io::Error {
+    io::Error::from_raw_os_error(libc::ENODEV)
+}
+
+/// The interface's index. ENODEV when there is none of that name.
+pub(crate) fn index(name: &str) -> io::Result<u32> {
+    let name = CString::new(name).map_err(|_| no_device())?;
+    // SAFETY: reads a string that ends in NUL and lives through the call.
+    match unsafe { libc::if_nametoindex(name.as_ptr()) } {
+        0 => Err(no_device()),
+        index => Ok(index),
+    }
+}
+
+fn request(name: &str, number: libc::Ioctl) -> io::Result<libc::ifreq> {
+    let mut ifr_name = [0; libc::IFNAMSIZ];
+    if name.len() >= ifr_name.len() || name.bytes().any(|byte| byte == 0) {
+        return Err(no_device());
+    }
+    for (to, from) in ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    let ifr_ifru = libc::__c_anonymous_ifr_ifru { ifru_map: no_map() };
+    let mut ifreq = libc::ifreq { ifr_name, ifr_ifru };
+    // Any socket will do: device requests go by its namespace, not its protocol.
+    let socket = UnixDatagram::unbound()?;
+    // SAFETY: both requests that come here write into the ifreq itself, which is ours.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), number, &raw mut ifreq) })?;
+    Ok(ifreq)
+}
+
+/// The union's largest member, zeroed.
+fn no_map() -> libc::__c_anonymous_ifru_map {
+    libc::__c_anonymous_ifru_map { mem_start: 0, mem_end: 0, base_addr: 0, irq: 0, dma: 0, port: 0 }
+}
+
+/// Whether the interface is administratively up.
+pub(crate) fn is_up(name: &str) -> io::Result<bool> {
+    let ifreq = request(name, libc::SIOCGIFFLAGS as libc::Ioctl)?;
+    // SAFETY: the kernel filled this member in, and all of the union was initialised before.
+    let flags = unsafe { ifreq.ifr_ifru.ifru_flags };
+    Ok(libc::c_int::from(flags) & libc::IFF_UP != 0)
+}
+
+/// The MTU in bytes.
+pub(crate) fn mtu(name: &str) -> io::Result<u32> {
+    let ifreq = request(name, libc::SIOCGIFMTU as libc::Ioctl)?;
+    // SAFETY: the kernel filled this member in, and all of the union was initialised before.
+    let mtu = unsafe { ifreq.ifr_ifru.ifru_mtu };
+    Ok(u32::try_from(mtu).unwrap_or(0))
+}
+
+/// RX queues of an interface whose driver does not answer `ethtool -l`, from its address in
+/// sysfs; 1 where that cannot be seen. sysfs shows the namespace it was mounted in, so the index
+/// is compared first.
+pub(crate) fn sysfs_rx_queues(name: &str, index: u32) -> u32 {
+    let dir = format!("/sys/class/net/{name}");
+    let same = std::fs::read_to_string(format!("{dir}/ifindex"))
+        .is_ok_and(|text| text.trim().parse() == Ok(index));
+    let queues = || {
+        let entries = std::fs::read_dir(format!("{dir}/queues")).ok()?;
+        let names = entries.filter_map(Result::ok).map(|e| e.file_name());
+        u32::try_from(names.filter(|n| n.as_encoded_bytes().starts_with(b"rx-")).count()).ok()
+    };
+    if same { queues().unwrap_or(1).max(1) } else { 1 }
+}

@@ -1,0 +1,12 @@
+//! The generated skeletons: BPF objects and typed handles to their maps and programs.
+//!
+//! `build.rs` writes them with the feature `bpf-gen`. They lie under `sys` because generated code
+//! is not written to the rules of the rest.
+
+/// `bpf/redirect.bpf.c`.
+#[allow(warnings, clippy::all, clippy::pedantic)]
+#[allow(missing_docs, clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block)]
+#[allow(clippy::unwrap_used, clippy::expect_used, unsafe_op_in_unsafe_fn)]
+pub(crate) mod redirect {
+    include!("../../bpf/generated/redirect.skel.rs");
+}
