@@ -43,7 +43,8 @@ impl SimHost {
         if !port.up {
             return Err(HostError::new("send to", port.name, Cause::InterfaceDown));
         }
-        let group = if interface(&port).is_broadcast(addr) { Some([0xff; 6]) } else { group_mac(addr) };
+        let group =
+            if interface(&port).is_broadcast(addr) { Some([0xff; 6]) } else { group_mac(addr) };
         Ok(group.or_else(|| self.simulator.neighbour(&port.name, addr)).map(Neighbour::known))
     }
 }
@@ -218,10 +219,7 @@ mod tests {
         let (second, index) = (Duration::from_secs(1), host.interface("sim0").unwrap().index);
         let answers = host.neighbours(&[(index, ip("10.0.0.2")), (index, ip("10.0.0.77"))], second);
         assert!(answers[0].as_ref().is_ok_and(|n| n.cached));
-        assert!(matches!(
-            answers[1].as_ref().unwrap_err().cause(),
-            Cause::NeighbourTimeout { .. }
-        ));
+        assert!(matches!(answers[1].as_ref().unwrap_err().cause(), Cause::NeighbourTimeout { .. }));
         assert_eq!(host.simulator.now() - before, 1_000_000_000);
     }
 }

@@ -118,8 +118,13 @@ impl Plan {
         if self.deadline == Some(Duration::ZERO) {
             return bad("deadline 0s".into(), "must be above 0s");
         }
-        let times = [("interval", Some(self.interval)), ("timeout", Some(self.timeout)), ("deadline", self.deadline)];
-        if let Some((name, Some(time))) = times.iter().find(|(_, t)| t.is_some_and(|t| t > LONGEST)) {
+        let times = [
+            ("interval", Some(self.interval)),
+            ("timeout", Some(self.timeout)),
+            ("deadline", self.deadline),
+        ];
+        if let Some((name, Some(time))) = times.iter().find(|(_, t)| t.is_some_and(|t| t > LONGEST))
+        {
             return bad(format!("{name} {time:?}"), "must be at most 100 years");
         }
         if let Some(tag) = self.vlan {

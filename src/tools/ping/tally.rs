@@ -167,7 +167,8 @@ mod tests {
     fn a_probe_in_flight_is_lost_at_the_end_and_not_before() {
         let tally = Tally { sent: 4, received: 2, given_up: 1, ..Tally::default() };
         assert_eq!(tally.outstanding(), 1);
-        let at = |moment| tally.summary("x", [10, 0, 0, 2].into(), 0, How { moment, histogram: false });
+        let at =
+            |moment| tally.summary("x", [10, 0, 0, 2].into(), 0, How { moment, histogram: false });
         assert_eq!((at(Moment::Between).lost, at(Moment::End).lost), (1, 2));
         assert_eq!(at(Moment::End).loss_pct, 50.0);
     }
