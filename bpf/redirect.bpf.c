@@ -8,7 +8,8 @@
  * - An IP header counts when it is whole, says its own version, and its length field stays
  *   within the packet. Of a quoted datagram only the beginning need be there.
  * - IPv6 extension headers: up to 8 of hop-by-hop, routing, destination options, fragment,
- *   authentication, mobility, HIP and shim6. With more, or a cut one, the packet has no protocol.
+ *   authentication, mobility, HIP and shim6. With more, or one whose first 8 bytes are not all
+ *   there, the packet has no protocol.
  *   What follows the fragment header of a later fragment is not looked at: the protocol is the
  *   one that header names.
  * - Ports are there in TCP and UDP when 4 bytes of the header are, ICMP type and identifier when

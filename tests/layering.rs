@@ -12,7 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["error", "backend"]), // backend: in documentation links alone
     ("ring", &["sync"]),
     ("umem", &["sync", "ring", "sys"]),
-    ("sys", &["ring", "error"]),
+    ("sys", &["ring", "error", "sync"]),
     ("poll", &["config"]),
     ("backend", &["config", "error", "proto", "ring", "socket", "sys", "umem"]),
     ("socket", &["backend", "error", "ring", "umem"]),

@@ -72,7 +72,7 @@ impl Seen {
     fn of(packet: &[u8]) -> Self {
         let ip = Ip::of_frame(packet);
         Self {
-            ether_type: wire::ether_type(packet).map(|(kind, _)| kind),
+            ether_type: wire::ether_type(packet).map(|(kind, _)| kind.0),
             ip,
             quoted: ip.and_then(|ip| ip.quoted(packet)),
         }
@@ -98,7 +98,7 @@ impl Match {
         let within = |range: &RangeInclusive<u16>, value: Option<u16>| {
             value.is_some_and(|value| range.contains(&value))
         };
-        kind && self.ip_proto.is_none_or(|p| on_ip(&|ip| ip.proto == p))
+        kind && self.ip_proto.is_none_or(|p| on_ip(&|ip| ip.proto.0 == p))
             && self.src.is_none_or(|prefix| on_ip(&|ip| covers(prefix, ip.src)))
             && self.dst.is_none_or(|prefix| on_ip(&|ip| covers(prefix, ip.dst)))
             && self.src_ports.as_ref().is_none_or(|range| {

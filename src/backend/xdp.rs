@@ -22,7 +22,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Once;
 
 /// `FLUX_HAS_*` of `bpf/flux.h`.
@@ -361,7 +361,11 @@ impl Program {
     }
 
     /// The loaded program.
-    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+    #[cfg(test)]
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.program.as_fd()
     }
 }
+
+#[cfg(test)]
+mod tests;

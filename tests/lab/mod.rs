@@ -15,6 +15,7 @@
 //!
 //! `tests/lab.sh` is the same network for a shell.
 #![allow(dead_code, unsafe_code)] // each test file uses its part of it
+#![allow(clippy::unwrap_used, clippy::expect_used)] // it runs in tests alone
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -346,6 +347,23 @@ pub fn pin(cpu: usize) {
     // SAFETY: reads the set, whose size is given, and changes this thread only.
     let done = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
     check(done).unwrap_or_else(|error| panic!("no CPU {cpu}: {error}"));
+}
+
+/// Calls `f` on a thread without any capability (as nobody), in the caller's namespace.
+pub fn unprivileged<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    const NOBODY: libc::uid_t = 65534;
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            // SAFETY: takes three numbers; the bare system call changes this thread only.
+            let done = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
+            assert_eq!(done, 0, "setresuid: {}", io::Error::last_os_error());
+            f()
+        });
+        match inside.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
 }
 
 /// A frame of [`ETH_LAB`] from `from` to `to`, padded to the least length of Ethernet.

@@ -23,6 +23,7 @@ mod clock;
 mod default_network;
 mod host;
 mod link;
+mod nat;
 mod network;
 mod outbox;
 mod port;
@@ -43,6 +44,7 @@ use crate::backend::filter::MAX_MATCHES;
 use crate::backend::{Filter, Opened};
 use crate::config::{AttachMode, BindMode, Config, Granted};
 use crate::error::{ErrorKind, FluxError, Result};
+use crate::proto::MacAddr;
 use crate::umem::Umem;
 use backend::SimBackend;
 use clock::Clock;
@@ -52,9 +54,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use world::{Node, World};
-
-/// A 48-bit Ethernet address.
-pub type MacAddr = [u8; 6];
 
 /// The world behind its lock, and the bell that rings when another thread changed it.
 struct Shared {

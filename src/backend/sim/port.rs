@@ -1,10 +1,10 @@
 //! A port: one of our network interfaces, with its XDP program, sockets and host stack.
 
-use super::MacAddr;
 use super::outbox::Outbox;
 use super::queue::KernelQueue;
 use super::wire;
 use crate::backend::Filter;
+use crate::proto::MacAddr;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -54,7 +54,7 @@ impl Port {
         Self {
             name: name.to_owned(),
             ifindex,
-            mac: [2, 0, 0, 0, 0, ifindex as u8],
+            mac: MacAddr([2, 0, 0, 0, 0, ifindex as u8]),
             mtu: 1500,
             addresses: Vec::new(),
             gateways: Vec::new(),

@@ -81,10 +81,6 @@ impl KernelQueue {
         self.fill_invalid
     }
 
-    pub(super) fn zero_copy(&self) -> bool {
-        self.mode.zero_copy
-    }
-
     /// EPOLLIN.
     pub(super) fn readable(&self) -> bool {
         self.rx.pending() > 0

@@ -1,0 +1,612 @@
+//! The real kernel over a veth pair, in namespaces of the test's own.
+
+use super::*;
+use crate::backend::Opened;
+use crate::backend::filter::Match;
+use crate::config::{AttachMode, HugePages};
+use crate::socket::Socket;
+use crate::sys::hugepages;
+use crate::umem::Buffer;
+use lab::{ETH_LAB, Lab, OUR_MAC, OURS, PEER_MAC, lab_frame};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+#[path = "../../../tests/lab/mod.rs"]
+pub(crate) mod lab;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// What the tests send to themselves, and nothing else.
+fn lab_frames() -> Filter {
+    Filter::Any(vec![Match { ether_type: Some(ETH_LAB), ..Match::default() }])
+}
+
+fn config() -> Config {
+    Config { huge_pages: HugePages::Off, ..Config::new(OURS) }
+}
+
+/// Opened sockets with their fill rings filled, as the modes have them.
+struct Rig {
+    sockets: Vec<Socket>,
+    umem: Arc<Umem>,
+    backend: Arc<dyn Backend>,
+}
+
+const RING: u32 = 64;
+
+impl Rig {
+    fn open(config: &Config, queues: &[u32], filter: &Filter) -> Result<Self> {
+        let frames = 4 * RING * queues.len() as u32;
+        let bytes = (frames * config.frame_size) as usize;
+        let (region, _) = region(bytes, config.huge_pages)?;
+        let umem = Arc::new(Umem::new(region, config.frame_size));
+        let Opened { backend, rings } = open(config, queues, &umem, RING, filter)?;
+        let socket = |(at, set)| Socket::new(set, at, &backend, &umem, RING, config.rx_timestamps);
+        let mut sockets: Vec<_> = rings.into_iter().enumerate().map(socket).collect();
+        for socket in &mut sockets {
+            socket.rx.refill()?;
+        }
+        Ok(Self { sockets, umem, backend })
+    }
+
+    fn start(config: &Config, queues: &[u32], filter: &Filter) -> Result<(Self, Granted)> {
+        let rig = Self::open(config, queues, filter)?;
+        let granted = rig.backend.start()?;
+        Ok((rig, granted))
+    }
+
+    fn send(&mut self, at: usize, frame: &[u8]) {
+        let tx = &mut self.sockets[at].tx;
+        let mut buffer = self.umem.alloc_buffer(256, frame.len() as u32).unwrap().unwrap();
+        self.umem.packet_mut(&mut buffer).copy_from_slice(frame);
+        tx.tx.reserve(1).push(buffer).unwrap();
+        tx.unkicked = true;
+        tx.kick().unwrap();
+    }
+
+    /// The next packet on queue position `at` and its receive stamp.
+    fn recv(&mut self, at: usize, patience: Duration) -> Option<(Vec<u8>, Option<u64>)> {
+        let until = clock::monotonic_ns() + nanos(patience);
+        let mut got: Option<Buffer> = None;
+        loop {
+            self.sockets[at].rx.rx.receive(1, |buffer| got = Some(buffer));
+            if let Some(buffer) = got.take() {
+                let packet = self.umem.packet(&buffer).to_vec();
+                let stamp = self.umem.rx_stamp(&buffer);
+                self.umem.free(buffer.frame);
+                self.sockets[at].rx.refill().unwrap();
+                return Some((packet, stamp));
+            }
+            let now = clock::monotonic_ns();
+            if now >= until {
+                return None;
+            }
+            let left = Duration::from_nanos(until - now);
+            self.backend.wait(&[at], Interest::Rx, Some(left)).unwrap();
+        }
+    }
+
+    /// Every frame is somewhere: free, or posted for reception.
+    fn assert_frames_conserved(&mut self) {
+        let until = clock::monotonic_ns() + nanos(SECOND);
+        loop {
+            let posted: u64 = self
+                .sockets
+                .iter_mut()
+                .map(|s| {
+                    s.tx.reap();
+                    let sent = s.tx.tx.posted() - s.tx.comp.completed();
+                    s.rx.fill.posted() - s.rx.rx.received() + sent
+                })
+                .sum();
+            let sent: u64 =
+                self.sockets.iter().map(|s| s.tx.tx.posted() - s.tx.comp.completed()).sum();
+            if sent == 0 {
+                assert_eq!(
+                    u64::from(self.umem.free_hint()) + posted,
+                    u64::from(self.umem.frames())
+                );
+                assert_eq!(self.umem.held_by_user().unwrap_or(0), 0);
+                return;
+            }
+            assert!(clock::monotonic_ns() < until, "{sent} frames were not completed");
+        }
+    }
+}
+
+fn to_us(payload: &[u8]) -> Vec<u8> {
+    lab_frame(PEER_MAC, OUR_MAC, payload)
+}
+
+fn to_peer(payload: &[u8]) -> Vec<u8> {
+    lab_frame(OUR_MAC, PEER_MAC, payload)
+}
+
+fn sends_and_receives(attach: AttachMode, word: &str) {
+    let Some(lab) = Lab::veth(1) else { return };
+    let config = Config { attach, ..config() };
+    let (mut rig, granted) = Rig::start(&config, &[0], &lab_frames()).unwrap();
+    assert_eq!(granted.attach, word);
+    assert_eq!((granted.zero_copy, granted.queues.as_slice()), (false, &[0][..]));
+    assert_eq!(granted.driver.as_deref(), Some("veth"));
+    let wire = lab.wire();
+    for n in 0..200u8 {
+        rig.send(0, &to_peer(&[n; 80]));
+        rig.sockets[0].tx.reap();
+        assert_eq!(wire.recv_type(ETH_LAB, SECOND).unwrap(), to_peer(&[n; 80]));
+        wire.send(&to_us(&[n; 100]));
+        assert_eq!(rig.recv(0, SECOND).unwrap(), (to_us(&[n; 100]), None));
+    }
+    rig.assert_frames_conserved();
+    assert_eq!(rig.backend.stats(0).unwrap().rx_dropped, 0);
+    let counters = rig.backend.queue_counters().unwrap();
+    assert_eq!((counters[0].redirected, counters[0].no_socket), (200, 0));
+}
+
+#[test]
+fn frames_cross_a_veth_pair_in_native_mode() {
+    sends_and_receives(AttachMode::Native, "native");
+}
+
+#[test]
+fn frames_cross_a_veth_pair_in_skb_mode() {
+    sends_and_receives(AttachMode::Skb, "skb");
+}
+
+#[test]
+fn auto_is_native_where_the_driver_has_it() {
+    sends_and_receives(AttachMode::Auto, "native");
+}
+
+#[test]
+fn two_queues_share_one_umem() {
+    let Some(lab) = Lab::veth(2) else { return };
+    assert_eq!(queue_count(OURS).unwrap(), 2);
+    let (mut rig, granted) = Rig::start(&config(), &[0, 1], &lab_frames()).unwrap();
+    assert_eq!(granted.queues, [0, 1]);
+    let wire = lab.wire();
+    for n in 0..50u8 {
+        for queue in 0..2 {
+            wire.send_on(queue, &to_us(&[n, queue as u8]));
+        }
+        for queue in 0..2u8 {
+            let (packet, _) = rig.recv(queue.into(), SECOND).unwrap();
+            assert_eq!(packet, to_us(&[n, queue]));
+            rig.send(queue.into(), &to_peer(&[n, queue, 7]));
+            assert_eq!(wire.recv_type(ETH_LAB, SECOND).unwrap(), to_peer(&[n, queue, 7]));
+        }
+    }
+    let redirected: Vec<_> =
+        rig.backend.queue_counters().unwrap().iter().map(|c| c.redirected).collect();
+    assert_eq!(redirected, [50, 50]);
+    rig.assert_frames_conserved();
+}
+
+#[test]
+fn waiting_on_two_queues_ends_when_either_has_a_packet() {
+    let Some(lab) = Lab::veth(2) else { return };
+    let (mut rig, _) = Rig::start(&config(), &[0, 1], &lab_frames()).unwrap();
+    let wire = lab.wire();
+    for queue in [1, 0] {
+        wire.send_on(queue, &to_us(b"x"));
+        assert!(rig.backend.wait(&[0, 1], Interest::Rx, Some(SECOND)).unwrap());
+        assert!(rig.recv(queue as usize, SECOND).is_some());
+    }
+    let before = clock::monotonic_ns();
+    let long = Duration::from_millis(450);
+    assert!(!rig.backend.wait(&[0, 1], Interest::Rx, Some(long)).unwrap());
+    assert!(clock::monotonic_ns() - before >= nanos(long), "longer than a pulse");
+    assert!(rig.backend.wait(&[0, 1], Interest::Tx, Some(SECOND)).unwrap(), "TX has room");
+}
+
+fn stamps(attach: AttachMode) {
+    let Some(lab) = Lab::veth(1) else { return };
+    let config = Config { attach, rx_timestamps: true, ..config() };
+    let (mut rig, _) = Rig::start(&config, &[0], &lab_frames()).unwrap();
+    let wire = lab.wire();
+    let mut last = 0;
+    for n in 0..100u8 {
+        let before = rig.backend.now();
+        wire.send(&to_us(&[n]));
+        let (packet, stamp) = rig.recv(0, SECOND).unwrap();
+        let stamp = stamp.unwrap();
+        assert_eq!(packet, to_us(&[n]));
+        assert!(before <= stamp && stamp <= rig.backend.now() && last < stamp);
+        last = stamp;
+    }
+    assert_eq!(rig.backend.queue_counters().unwrap()[0].no_meta, 0);
+}
+
+#[test]
+fn receive_stamps_lie_between_sending_and_receiving_in_native_mode() {
+    stamps(AttachMode::Native);
+}
+
+#[test]
+fn receive_stamps_lie_between_sending_and_receiving_in_skb_mode() {
+    stamps(AttachMode::Skb);
+}
+
+#[test]
+fn what_does_not_match_goes_on_to_the_kernel() {
+    let Some(lab) = Lab::veth(1) else { return };
+    let lab = lab.with_neighbours();
+    let (mut rig, _) = Rig::start(&config(), &[0], &lab_frames()).unwrap();
+    // Our kernel answers its own pings, in both families.
+    lab.run_in_peer("ping -q -c 3 -i 0.01 -W 1 10.9.0.1");
+    lab.run_in_peer("ping -q -c 3 -i 0.01 -W 1 fd09::1");
+    let counters = rig.backend.queue_counters().unwrap();
+    assert!(counters[0].passed >= 6, "{counters:?}");
+    assert_eq!(counters[0].redirected, 0);
+    assert_eq!(rig.recv(0, Duration::ZERO), None);
+}
+
+#[test]
+fn everything_is_ours_when_asked_for() {
+    let Some(lab) = Lab::veth(1) else { return };
+    let (mut rig, _) = Rig::start(&config(), &[0], &Filter::Everything).unwrap();
+    let arp = [&[0xff; 6][..], &PEER_MAC, &[8, 6], &[0; 46]].concat();
+    lab.wire().send(&arp);
+    // The peer's kernel reports its multicast groups meanwhile, and that is ours too.
+    while rig.recv(0, SECOND).unwrap().0 != arp {}
+}
+
+#[test]
+fn a_new_filter_takes_effect_on_the_live_program() {
+    let Some(lab) = Lab::veth(1) else { return };
+    let (mut rig, granted) = Rig::start(&config(), &[0], &Filter::Nothing).unwrap();
+    assert_eq!(granted.attach, "none");
+    assert_eq!(rig.backend.queue_counters().unwrap(), []);
+    let wire = lab.wire();
+    wire.send(&to_us(b"before"));
+    rig.backend.set_filter(&lab_frames()).unwrap();
+    for n in 0..20u8 {
+        rig.backend.set_filter(&lab_frames()).unwrap();
+        wire.send(&to_us(&[n]));
+        assert_eq!(rig.recv(0, SECOND).unwrap().0, to_us(&[n]));
+        rig.backend.set_filter(&Filter::Nothing).unwrap();
+        wire.send(&to_us(b"passed"));
+    }
+    let counters = rig.backend.queue_counters().unwrap()[0];
+    assert_eq!((counters.redirected, counters.passed), (20, 20));
+    let many = Filter::Any(vec![Match::default(); 33]);
+    let error = rig.backend.set_filter(&many).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.to_string().contains("at most 32"), "{error}");
+}
+
+#[test]
+fn packets_on_a_queue_without_a_socket_are_counted_and_passed() {
+    let Some(lab) = Lab::veth(2) else { return };
+    let (mut rig, _) = Rig::start(&config(), &[0], &lab_frames()).unwrap();
+    let wire = lab.wire();
+    wire.send_on(1, &to_us(b"lost"));
+    wire.send_on(0, &to_us(b"found"));
+    assert_eq!(rig.recv(0, SECOND).unwrap().0, to_us(b"found"));
+    let counters = rig.backend.queue_counters().unwrap();
+    assert_eq!((counters[0].redirected, counters[0].no_socket), (1, 0));
+    assert_eq!((counters[1].redirected, counters[1].no_socket), (0, 1));
+}
+
+#[test]
+fn a_full_ring_is_sent_with_one_kick() {
+    let Some(lab) = Lab::veth(1) else { return };
+    let (mut rig, _) = Rig::start(&config(), &[0], &Filter::Nothing).unwrap();
+    let wire = lab.wire();
+    let frame = to_peer(&[5; 40]);
+    {
+        let mut slots = rig.sockets[0].tx.tx.reserve(RING);
+        while slots.room() > 0 {
+            let mut buffer = rig.umem.alloc_buffer(0, frame.len() as u32).unwrap().unwrap();
+            rig.umem.packet_mut(&mut buffer).copy_from_slice(&frame);
+            slots.push(buffer).unwrap();
+        }
+    }
+    rig.sockets[0].tx.unkicked = true;
+    assert!(rig.sockets[0].tx.kick().unwrap());
+    for _ in 0..RING {
+        assert_eq!(wire.recv_type(ETH_LAB, SECOND).as_ref(), Some(&frame));
+    }
+    rig.assert_frames_conserved();
+}
+
+#[test]
+fn a_descriptor_outside_the_umem_is_counted() {
+    let Some(_lab) = Lab::veth(1) else { return };
+    let (mut rig, _) = Rig::start(&config(), &[0], &Filter::Nothing).unwrap();
+    let bad = crate::ring::Desc { addr: 1 << 40, len: 60, options: 0 };
+    // SAFETY: the descriptor names no frame of the UMEM.
+    assert!(unsafe { rig.sockets[0].tx.tx.reserve(1).push_desc(bad) });
+    rig.backend.kick_tx(0).unwrap();
+    assert_eq!(rig.backend.stats(0).unwrap().tx_invalid_descs, 1);
+}
+
+#[test]
+fn a_packet_without_a_free_frame_is_dropped_and_counted() {
+    let Some(lab) = Lab::veth(1) else { return };
+    let (rig, _) = Rig::start(&config(), &[0], &lab_frames()).unwrap();
+    let wire = lab.wire();
+    for _ in 0..2 * RING {
+        wire.send(&to_us(b"flood"));
+    }
+    let until = clock::monotonic_ns() + nanos(SECOND);
+    while rig.backend.queue_counters().unwrap()[0].redirected < u64::from(2 * RING) {
+        assert!(clock::monotonic_ns() < until);
+    }
+    let stats = rig.backend.stats(0).unwrap();
+    assert_eq!(stats.rx_fill_ring_empty_descs + stats.rx_ring_full, u64::from(RING), "{stats:?}");
+}
+
+fn refused(config: &Config, queues: &[u32], filter: &Filter) -> FluxError {
+    match Rig::start(config, queues, filter) {
+        Ok((_, granted)) => panic!("granted: {granted:?}"),
+        Err(error) => error,
+    }
+}
+
+#[test]
+fn a_queue_that_is_taken_is_busy() {
+    let Some(_lab) = Lab::veth(2) else { return };
+    let (_first, _) = Rig::start(&config(), &[0], &Filter::Nothing).unwrap();
+    let error = refused(&config(), &[0], &Filter::Nothing);
+    assert_eq!(error.kind(), ErrorKind::Busy);
+    assert!(error.to_string().starts_with("cannot bind to flux0 queue 0: "), "{error}");
+    let error = refused(&config(), &[1, 0], &Filter::Nothing);
+    assert!(error.to_string().starts_with("cannot bind to flux0 queue 0: "), "{error}");
+    // What failed left nothing behind.
+    Rig::start(&config(), &[1], &Filter::Nothing).unwrap();
+}
+
+#[test]
+fn an_interface_with_another_program_is_busy_and_the_program_is_named() {
+    let Some(_lab) = Lab::veth(2) else { return };
+    for first in [AttachMode::Native, AttachMode::Skb] {
+        let (_rig, _) =
+            Rig::start(&Config { attach: first, ..config() }, &[0], &lab_frames()).unwrap();
+        for attach in [AttachMode::Auto, AttachMode::Native, AttachMode::Skb] {
+            let error = refused(&Config { attach, ..config() }, &[1], &lab_frames());
+            assert_eq!(error.kind(), ErrorKind::Busy);
+            let text = error.to_string();
+            assert!(text.starts_with("cannot attach XDP to flux0: another program (id "), "{text}");
+            assert!(text.ends_with(", flux_redirect) is attached"), "{text}");
+            assert!(error.hint().unwrap().contains("ip link set flux0 xdp"));
+        }
+    }
+}
+
+#[test]
+fn a_queue_can_be_opened_again_as_soon_as_it_is_closed() {
+    let Some(lab) = Lab::veth(1) else { return };
+    let wire = lab.wire();
+    for n in 0..10u8 {
+        let (mut rig, _) = Rig::start(&config(), &[0], &lab_frames()).unwrap();
+        wire.send(&to_us(&[n]));
+        assert_eq!(rig.recv(0, SECOND).unwrap().0, to_us(&[n]));
+    }
+    assert!(!lab.run("ip link show flux0").contains("xdp"));
+}
+
+#[test]
+fn a_queue_out_of_range_names_the_range() {
+    let Some(_lab) = Lab::veth(2) else { return };
+    let error = refused(&config(), &[0, 5], &Filter::Nothing);
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(
+        error.to_string(),
+        "cannot bind to flux0 queue 5: no such queue: it has queues 0 to 1"
+    );
+}
+
+#[test]
+fn an_interface_that_is_missing_or_down_is_said_to_be() {
+    let Some(lab) = Lab::veth(1) else { return };
+    for error in [
+        queue_count("nope0").unwrap_err(),
+        refused(&Config { interface: "nope0".into(), ..config() }, &[0], &lab_frames()),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::Device);
+        assert_eq!(error.to_string(), "cannot open nope0: no such interface");
+        assert!(error.hint().unwrap().contains("ip -brief link"));
+    }
+    lab.run("ip link set flux0 down");
+    let error = refused(&config(), &[0], &lab_frames());
+    assert_eq!(error.kind(), ErrorKind::Device);
+    assert_eq!(error.to_string(), "cannot open flux0: the interface is down");
+    assert!(error.hint().unwrap().contains("ip link set flux0 up"));
+}
+
+/// Removes or lowers the interface while `until_error` runs, which must end with a device error.
+fn while_it_goes(line: &'static str, until_error: impl Fn(&dyn Backend) -> FluxError) {
+    let Some(lab) = Lab::veth(1) else { return };
+    let (rig, _) = Rig::start(&config(), &[0], &lab_frames()).unwrap();
+    let error = std::thread::scope(|scope| {
+        scope.spawn(|| lab::run(line));
+        until_error(&*rig.backend)
+    });
+    assert_eq!(error.kind(), ErrorKind::Device, "{error}");
+    drop(rig);
+    drop(lab);
+}
+
+const GOES: [&str; 2] = ["ip link del flux0", "ip link set flux0 down"];
+
+#[test]
+fn waiting_ends_with_an_error_when_the_interface_goes() {
+    for line in GOES {
+        while_it_goes(line, |backend| {
+            loop {
+                if let Err(error) = backend.wait(&[0], Interest::Rx, None) {
+                    return error;
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn spinning_ends_with_an_error_when_the_interface_goes() {
+    for line in GOES {
+        while_it_goes(line, |backend| {
+            loop {
+                if let Err(error) = backend.spin(&[0], None) {
+                    return error;
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn kicking_ends_with_an_error_when_the_interface_goes() {
+    for line in GOES {
+        while_it_goes(line, |backend| {
+            loop {
+                if let Err(error) = backend.kick_tx(0) {
+                    return error;
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn zero_copy_by_name_is_refused_where_the_driver_has_none() {
+    let Some(_lab) = Lab::veth(1) else { return };
+    let config = Config { bind: BindMode::ZeroCopy, ..config() };
+    for filter in [lab_frames(), Filter::Nothing] {
+        let error = refused(&config, &[0], &filter);
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP));
+        assert!(error.hint().unwrap().contains("--bind"), "{error:?}");
+    }
+    let skb = Config { attach: AttachMode::Skb, ..config };
+    assert_eq!(refused(&skb, &[0], &lab_frames()).kind(), ErrorKind::Unsupported);
+}
+
+#[test]
+fn large_mtus_need_large_frames_and_too_large_ones_fall_back_to_skb_mode() {
+    let Some(lab) = Lab::veth(1) else { return };
+    let mtu = |bytes: u32| {
+        lab.run(&format!("ip link set flux0 mtu {bytes}"));
+        lab.run_in_peer(&format!("ip link set flux1 mtu {bytes}"));
+    };
+    mtu(3000);
+    let error = refused(&config(), &[0], &lab_frames());
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.hint().unwrap().contains("--frame-size 4096"), "{error:?}");
+    let large = Config { frame_size: 4096, ..config() };
+    let (mut rig, granted) = Rig::start(&large, &[0], &lab_frames()).unwrap();
+    assert_eq!((granted.attach, granted.notes), ("native", vec![]));
+    lab.wire().send(&to_us(&[9; 3000]));
+    assert_eq!(rig.recv(0, SECOND).unwrap().0, to_us(&[9; 3000]));
+    drop(rig);
+
+    mtu(9000);
+    let (_rig, granted) = Rig::start(&config(), &[0], &lab_frames()).unwrap();
+    assert_eq!(granted.attach, "skb");
+    let notes = granted.notes.join("; ");
+    assert!(notes.contains("longer packets are dropped"), "{notes}");
+    assert!(notes.contains("the MTU is too large for native XDP"), "{notes}");
+    drop(_rig);
+    let native = Config { attach: AttachMode::Native, ..config() };
+    let error = refused(&native, &[0], &lab_frames());
+    assert_eq!(error.raw_os_error(), Some(libc::ERANGE));
+    assert!(error.hint().unwrap().contains("--attach skb"));
+}
+
+#[test]
+fn without_capabilities_the_missing_one_is_named() {
+    let Some(_lab) = Lab::veth(1) else { return };
+    let error = lab::unprivileged(|| refused(&config(), &[0], &lab_frames()));
+    assert_eq!(error.kind(), ErrorKind::Permission);
+    assert!(error.hint().unwrap().contains("CAP_NET_RAW"), "{error:?}");
+    // The sockets may be opened by somebody who may not load programs.
+    let rig = Rig::open(&config(), &[0], &lab_frames()).unwrap();
+    let error = lab::unprivileged(|| rig.backend.start().unwrap_err());
+    assert_eq!(error.kind(), ErrorKind::Permission);
+    assert!(error.hint().unwrap().contains("CAP_BPF"), "{error:?}");
+}
+
+#[test]
+fn kernel_busy_polling_is_left_alone_on_veth_and_can_be_had() {
+    let Some(_lab) = Lab::veth(1) else { return };
+    let config = Config { poller: Poller::Busy, ..config() };
+    let (rig, granted) = Rig::start(&config, &[0], &lab_frames()).unwrap();
+    assert!(!granted.kernel_busy_poll);
+    rig.backend.spin(&[0], None).unwrap();
+    let socket = Xsk::open().unwrap();
+    socket.set_busy_poll(BUSY_POLL_US, 64).unwrap();
+}
+
+#[test]
+fn huge_pages_are_used_when_there_are_enough() {
+    if !lab::is_root() {
+        return lab::skip("needs root to reserve huge pages");
+    }
+    const FILE: &str = "/proc/sys/vm/nr_hugepages";
+    const MIB: usize = 1 << 20;
+    /// Gives the reservation back, also out of a panic.
+    struct Restore(String);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            let _ = std::fs::write(FILE, &self.0);
+        }
+    }
+    let restore = Restore(std::fs::read_to_string(FILE).unwrap());
+    let before: usize = restore.0.trim().parse().unwrap();
+    std::fs::write(FILE, (before + 4).to_string()).unwrap();
+    if hugepages::count().free < 4 {
+        return lab::skip("the kernel has no 4 huge pages to spare");
+    }
+    let (on, note) = region(3 * MIB, HugePages::On).unwrap();
+    assert_eq!((on.huge_pages(), on.len(), note), (true, 3 * MIB, None));
+    let (auto, note) = region(3 * MIB, HugePages::Auto).unwrap();
+    assert_eq!((auto.huge_pages(), note), (true, None));
+    let (off, note) = region(3 * MIB, HugePages::Off).unwrap();
+    assert_eq!((off.huge_pages(), note), (false, None));
+
+    if let Some(lab) = Lab::veth(1) {
+        drop(on);
+        let config = Config { huge_pages: HugePages::On, ..config() };
+        let (mut rig, granted) = Rig::start(&config, &[0], &lab_frames()).unwrap();
+        assert!(granted.huge_pages);
+        lab.wire().send(&to_us(b"huge"));
+        assert_eq!(rig.recv(0, SECOND).unwrap().0, to_us(b"huge"));
+    }
+
+    let too_much = (hugepages::count().total + 1) * hugepages::HUGE_PAGE;
+    let (auto, note) = region(too_much, HugePages::Auto).unwrap();
+    assert!(!auto.huge_pages());
+    assert!(note.unwrap().contains("huge pages are free"));
+    let error = region(too_much, HugePages::On).err().unwrap();
+    assert!(error.to_string().contains("nr_hugepages is "), "{error}");
+    assert!(error.hint().unwrap().contains("sysctl -w vm.nr_hugepages="));
+}
+
+/// Not a test: what `a_killed_owner_leaves_nothing_behind` kills.
+#[test]
+#[ignore = "waits to be killed"]
+fn hold_the_interface() {
+    let (rig, _) = Rig::start(&config(), &[0], &lab_frames()).unwrap();
+    println!("\nHOLDING");
+    loop {
+        rig.backend.wait(&[0], Interest::Rx, None).unwrap();
+    }
+}
+
+#[test]
+fn a_killed_owner_leaves_nothing_behind() {
+    let Some(lab) = Lab::veth(1) else { return };
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "backend::kernel::tests::hold_the_interface", "--ignored", "--nocapture"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "HOLDING"));
+    assert!(lab.run("ip link show flux0").contains("xdp"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!lab.run("ip link show flux0").contains("xdp"));
+    Rig::start(&config(), &[0], &lab_frames()).unwrap();
+}

@@ -1,0 +1,434 @@
+//! The redirect program on packets made by hand, run by the kernel without an interface.
+
+use super::*;
+use crate::backend::kernel::tests::lab;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+const US: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
+const THEM: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
+const ROUTER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 9);
+const US6: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1);
+const THEM6: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2);
+const ROUTER6: Ipv6Addr = Ipv6Addr::new(0xfd0a, 0, 0, 0, 0, 0, 0, 9);
+
+const PASS: u32 = 2;
+const REDIRECT: u32 = 4;
+
+fn eth(ether_type: u16, payload: &[u8]) -> Vec<u8> {
+    [&[2; 6][..], &[4; 6], &ether_type.to_be_bytes(), payload].concat()
+}
+
+fn vlan(tag_type: u16, frame: &[u8]) -> Vec<u8> {
+    [&frame[..12], &tag_type.to_be_bytes(), &[0, 42], &frame[12..]].concat()
+}
+
+/// An IPv4 datagram with `options` (of 4 bytes each) and a fragment field.
+fn ip4(
+    proto: u8,
+    src: Ipv4Addr,
+    dst: Ipv4Addr,
+    options: u8,
+    fragment: u16,
+    body: &[u8],
+) -> Vec<u8> {
+    let header = 20 + 4 * usize::from(options);
+    let mut p = vec![0x45 + options, 0];
+    p.extend(((header + body.len()) as u16).to_be_bytes());
+    p.extend([0, 7]);
+    p.extend(fragment.to_be_bytes());
+    p.extend([64, proto, 0, 0]);
+    p.extend(src.octets());
+    p.extend(dst.octets());
+    p.resize(header, 1);
+    p.extend(body);
+    p
+}
+
+fn ip6(next: u8, src: Ipv6Addr, dst: Ipv6Addr, body: &[u8]) -> Vec<u8> {
+    let mut p = vec![0x60, 0, 0, 0];
+    p.extend((body.len() as u16).to_be_bytes());
+    p.extend([next, 64]);
+    p.extend(src.octets());
+    p.extend(dst.octets());
+    p.extend(body);
+    p
+}
+
+/// An extension header of `units` × 8 bytes in front of `body`.
+fn extension(next: u8, units: u8, body: &[u8]) -> Vec<u8> {
+    let mut p = vec![next, units - 1];
+    p.resize(8 * usize::from(units), 0);
+    p.extend(body);
+    p
+}
+
+fn fragment6(next: u8, field: u16, body: &[u8]) -> Vec<u8> {
+    [&[next, 0][..], &field.to_be_bytes(), &[0, 0, 0, 9], body].concat()
+}
+
+fn udp(src: u16, dst: u16) -> Vec<u8> {
+    [&src.to_be_bytes()[..], &dst.to_be_bytes(), &[0, 12, 0, 0], b"data"].concat()
+}
+
+fn echo(kind: u8, id: u16) -> Vec<u8> {
+    [&[kind, 0, 0, 0][..], &id.to_be_bytes(), &[0, 1], b"payload!"].concat()
+}
+
+/// An ICMP error of `kind` that quotes `datagram`.
+fn error(kind: u8, datagram: &[u8]) -> Vec<u8> {
+    [&[kind, 0, 0, 0, 0, 0, 0, 0][..], datagram].concat()
+}
+
+fn row() -> Match {
+    Match::default()
+}
+
+fn loaded(stamp: bool) -> Option<Program> {
+    if !lab::is_root() {
+        lab::skip("needs CAP_BPF");
+        return None;
+    }
+    Some(Program::load("lo", 2, stamp).unwrap())
+}
+
+/// Whether the program wants the packet: without a socket it passes it all the same and counts.
+fn wants(program: &Program, packet: &[u8]) -> bool {
+    let before = program.queue_counters(0).unwrap();
+    let (action, _) = bpf::test_run(program.as_fd(), packet).unwrap();
+    assert_eq!(action, PASS, "no socket to redirect to");
+    let after = program.queue_counters(0).unwrap();
+    let wanted = after.no_socket - before.no_socket;
+    assert_eq!(wanted + after.passed - before.passed, 1, "each packet is counted once");
+    wanted == 1
+}
+
+/// Checks one row against packets that it must and must not match.
+fn check(row: Match, yes: &[Vec<u8>], no: &[Vec<u8>]) {
+    let Some(mut program) = loaded(false) else { return };
+    program.set_filter(&Filter::Any(vec![row.clone()])).unwrap();
+    for packet in yes {
+        assert!(wants(&program, packet), "{row:?} should match {packet:02x?}");
+    }
+    for packet in no {
+        assert!(!wants(&program, packet), "{row:?} should not match {packet:02x?}");
+    }
+}
+
+#[test]
+fn echo_replies_match_by_identifier() {
+    let reply = |id| eth(0x0800, &ip4(1, THEM, US, 0, 0, &echo(0, id)));
+    let reply6 = |id| eth(0x86dd, &ip6(58, THEM6, US6, &echo(129, id)));
+    check(
+        Match { ip_proto: Some(1), icmp_type: Some(0), icmp_id: Some(100..=102), ..row() },
+        &[reply(100), reply(101), reply(102), eth(0x0800, &ip4(1, THEM, US, 3, 0, &echo(0, 101)))],
+        &[
+            reply(99),
+            reply(103),
+            eth(0x0800, &ip4(1, THEM, US, 0, 0, &echo(8, 101))),
+            eth(0x0800, &ip4(17, THEM, US, 0, 0, &echo(0, 101))),
+            eth(0x0800, &ip4(1, THEM, US, 0, 0, &echo(13, 101))),
+            reply6(101),
+        ],
+    );
+    check(
+        Match { ip_proto: Some(58), icmp_type: Some(129), icmp_id: Some(7..=7), ..row() },
+        &[reply6(7)],
+        &[reply6(8), reply(7), eth(0x86dd, &ip6(58, THEM6, US6, &echo(128, 7)))],
+    );
+}
+
+#[test]
+fn errors_match_by_what_they_quote() {
+    let ours = |id| ip4(1, US, THEM, 0, 0, &echo(8, id));
+    let quoted = Match {
+        ip_proto: Some(1),
+        src: Some((US.into(), 32)),
+        icmp_type: Some(8),
+        icmp_id: Some(7..=7),
+        quoted: true,
+        ..row()
+    };
+    let from_router =
+        |kind, datagram: &[u8]| eth(0x0800, &ip4(1, ROUTER, US, 0, 0, &error(kind, datagram)));
+    let optioned = ip4(1, US, THEM, 10, 0, &echo(8, 7));
+    check(
+        quoted,
+        &[
+            from_router(11, &ours(7)),
+            from_router(3, &ours(7)),
+            from_router(4, &ours(7)),
+            from_router(5, &ours(7)),
+            from_router(12, &ours(7)),
+            // RFC 792: the header and 8 bytes are enough.
+            from_router(11, &ours(7)[..28]),
+            from_router(11, &optioned[..68]),
+            eth(0x0800, &ip4(1, ROUTER, US, 5, 0, &error(11, &ours(7)))),
+        ],
+        &[
+            from_router(11, &ours(8)),
+            from_router(11, &ours(7)[..27]),
+            from_router(11, &ip4(1, THEM, US, 0, 0, &echo(8, 7))),
+            from_router(13, &ours(7)),
+            from_router(0, &ours(7)),
+            // Our own request is not an error about it.
+            eth(0x0800, &ours(7)),
+            from_router(11, &ip6(58, US6, THEM6, &echo(128, 7))),
+        ],
+    );
+
+    let probe = ip6(17, US6, THEM6, &udp(5000, 33434));
+    let deep = ip6(0, US6, THEM6, &extension(60, 1, &extension(17, 2, &udp(5000, 33434))));
+    let from_router6 =
+        |kind, datagram: &[u8]| eth(0x86dd, &ip6(58, ROUTER6, US6, &error(kind, datagram)));
+    check(
+        Match {
+            ip_proto: Some(17),
+            src_ports: Some(5000..=5009),
+            dst: Some((THEM6.into(), 128)),
+            quoted: true,
+            ..row()
+        },
+        &[
+            from_router6(3, &probe),
+            from_router6(1, &probe),
+            from_router6(2, &probe),
+            from_router6(4, &probe),
+            from_router6(3, &deep),
+            from_router6(3, &probe[..44]),
+            eth(0x86dd, &ip6(0, ROUTER6, US6, &extension(58, 1, &error(3, &probe)))),
+        ],
+        &[
+            from_router6(3, &probe[..43]),
+            from_router6(128, &probe),
+            from_router6(5, &probe),
+            from_router6(3, &ip6(17, US6, ROUTER6, &udp(5000, 33434))),
+            eth(0x86dd, &probe),
+        ],
+    );
+}
+
+#[test]
+fn prefixes_and_ports_are_compared_to_the_bit() {
+    let udp4 = |src: [u8; 4], sport, dport| {
+        eth(0x0800, &ip4(17, src.into(), US, 0, 0, &udp(sport, dport)))
+    };
+    check(
+        Match {
+            src: Some((Ipv4Addr::new(10, 9, 3, 0).into(), 23)),
+            src_ports: Some(53..=53),
+            dst_ports: Some(1024..=65535),
+            ..row()
+        },
+        &[udp4([10, 9, 2, 0], 53, 1024), udp4([10, 9, 3, 255], 53, 65535)],
+        &[
+            udp4([10, 9, 4, 0], 53, 1024),
+            udp4([10, 9, 1, 255], 53, 1024),
+            udp4([10, 9, 2, 1], 54, 1024),
+            udp4([10, 9, 2, 1], 53, 1023),
+            eth(0x0800, &ip4(1, Ipv4Addr::new(10, 9, 2, 1), US, 0, 0, &echo(8, 53))),
+            eth(0x86dd, &ip6(17, THEM6, US6, &udp(53, 2000))),
+        ],
+    );
+    let from6 = |src: &str| eth(0x86dd, &ip6(6, src.parse().unwrap(), US6, &udp(80, 1)));
+    check(
+        Match { src: Some(("2001:db8:8000::".parse().unwrap(), 33)), ..row() },
+        &[from6("2001:db8:8000::1"), from6("2001:db8:ffff::1")],
+        &[from6("2001:db8:7fff::1"), from6("2001:db9:8000::1"), udp4([32, 1, 13, 184], 1, 1)],
+    );
+    let everywhere = Match { dst: Some((Ipv4Addr::UNSPECIFIED.into(), 0)), ..row() };
+    check(everywhere, &[udp4([1, 2, 3, 4], 5, 6)], &[from6("2001:db8::1")]);
+}
+
+#[test]
+fn vlan_tags_are_skipped_up_to_two() {
+    let plain = eth(0x0800, &ip4(17, THEM, US, 0, 0, &udp(7, 9)));
+    let one = vlan(0x8100, &plain);
+    let two = vlan(0x88a8, &one);
+    let three = vlan(0x8100, &two);
+    let wanted = Match { ip_proto: Some(17), dst_ports: Some(9..=9), ..row() };
+    check(wanted, &[plain, one, two.clone()], std::slice::from_ref(&three));
+    let tagged = Match { ether_type: Some(0x8100), ..row() };
+    check(tagged, &[three], &[two]);
+}
+
+#[test]
+fn an_ether_type_matches_without_ip() {
+    let arp = eth(0x0806, &[0; 28]);
+    check(
+        Match { ether_type: Some(0x0806), ..row() },
+        &[arp.clone(), vlan(0x8100, &arp), eth(0x0806, &[])],
+        &[eth(0x0800, &ip4(17, THEM, US, 0, 0, &udp(1, 2))), eth(0x88b5, &[0; 46])],
+    );
+    check(row(), &[eth(0x0800, &ip4(50, THEM, US, 0, 0, &[]))], &[arp, eth(0x0800, &[0x45; 19])]);
+}
+
+#[test]
+fn ipv6_extension_headers_are_skipped_up_to_eight() {
+    let chain = |kinds: &[u8]| {
+        let mut body = udp(5, 6);
+        let mut next = 17;
+        for &kind in kinds.iter().rev() {
+            body = if kind == 51 {
+                // The authentication header counts in words of 4, less 2.
+                [&[next, 4][..], &[0; 22], &body].concat()
+            } else {
+                extension(next, 1 + kind % 3, &body)
+            };
+            next = kind;
+        }
+        eth(0x86dd, &ip6(next, THEM6, US6, &body))
+    };
+    let wanted = Match { ip_proto: Some(17), dst_ports: Some(6..=6), ..row() };
+    let mut cut = chain(&[0, 60]);
+    cut.truncate(14 + 40 + 7);
+    check(
+        wanted,
+        &[
+            chain(&[]),
+            chain(&[0]),
+            chain(&[0, 43, 60]),
+            chain(&[51]),
+            chain(&[0, 51, 60, 135, 139, 140, 43, 60]),
+        ],
+        &[chain(&[60; 9]), chain(&[50]), chain(&[59]), cut],
+    );
+}
+
+#[test]
+fn later_fragments_have_a_protocol_and_no_ports() {
+    let first = eth(0x0800, &ip4(17, THEM, US, 0, 0x2000, &udp(5, 6)));
+    let later = eth(0x0800, &ip4(17, THEM, US, 0, 0x2001, &udp(5, 6)));
+    let six = |field| eth(0x86dd, &ip6(44, THEM6, US6, &fragment6(17, field, &udp(5, 6))));
+    check(
+        Match { ip_proto: Some(17), dst_ports: Some(0..=65535), ..row() },
+        &[first.clone(), six(0), six(1)],
+        &[later.clone(), six(8), six(0xfff9)],
+    );
+    check(
+        Match { ip_proto: Some(17), ..row() },
+        &[first, later, six(0), six(8)],
+        &[eth(0x86dd, &ip6(44, THEM6, US6, &fragment6(6, 8, &udp(5, 6))))],
+    );
+}
+
+#[test]
+fn a_length_that_does_not_fit_the_packet_is_not_ip() {
+    let mut short = ip4(17, THEM, US, 0, 0, &udp(5, 6));
+    short[3] += 1;
+    let mut small = ip4(17, THEM, US, 0, 0, &udp(5, 6));
+    small[3] = 19;
+    let mut nibble = ip4(17, THEM, US, 0, 0, &udp(5, 6));
+    nibble[0] = 0x44;
+    let mut version = ip4(17, THEM, US, 0, 0, &udp(5, 6));
+    version[0] = 0x65;
+    let mut six = ip6(17, THEM6, US6, &udp(5, 6));
+    six[5] += 1;
+    let mut padded = ip4(17, THEM, US, 0, 0, &[]);
+    padded.extend(udp(5, 6));
+    let bad = [short, small, nibble, version].map(|p| eth(0x0800, &p));
+    check(row(), &[eth(0x0800, &padded)], &bad);
+    check(row(), &[], &[eth(0x86dd, &six)]);
+    // What lies beyond the datagram's length is Ethernet padding, not ports.
+    check(Match { dst_ports: Some(6..=6), ..row() }, &[], &[eth(0x0800, &padded)]);
+}
+
+#[test]
+fn every_prefix_of_every_packet_is_judged_without_harm() {
+    let Some(mut program) = loaded(false) else { return };
+    let wanted = Match { dst_ports: Some(6..=6), ..row() };
+    let quoted = Match { quoted: true, ..wanted.clone() };
+    program.set_filter(&Filter::Any(vec![wanted, quoted])).unwrap();
+    let inner = ip6(0, US6, THEM6, &extension(44, 2, &fragment6(17, 0, &udp(5, 6))));
+    let whole = eth(0x86dd, &ip6(60, ROUTER6, US6, &extension(58, 1, &error(3, &inner))));
+    let whole = vlan(0x8100, &whole);
+    assert!(wants(&program, &whole));
+    for len in 14..whole.len() {
+        let mut cut = whole[..len].to_vec();
+        // With lengths that fit, so that only the headers' own rules decide.
+        if len > 18 + 40 {
+            let payload = (len - 18 - 40) as u16;
+            cut[18 + 4..18 + 6].copy_from_slice(&payload.to_be_bytes());
+        }
+        let ports_there = len >= whole.len() - b"data".len() - 4;
+        assert_eq!(wants(&program, &cut), ports_there, "{len} bytes");
+    }
+    let mut state = 1u64;
+    for _ in 0..2000 {
+        let mut noise = whole.clone();
+        for _ in 0..4 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let at = (state >> 33) as usize % noise.len();
+            noise[at] = (state >> 56) as u8;
+        }
+        wants(&program, &noise);
+    }
+}
+
+#[test]
+fn all_rows_are_looked_at_and_none_beyond() {
+    let Some(mut program) = loaded(false) else { return };
+    let packet = |port| eth(0x0800, &ip4(17, THEM, US, 0, 0, &udp(1, port)));
+    let rows = |n: u16| {
+        let row = |port| Match { dst_ports: Some(port..=port), ..row() };
+        Filter::Any((0..n).map(row).collect())
+    };
+    program.set_filter(&rows(32)).unwrap();
+    assert!(wants(&program, &packet(0)) && wants(&program, &packet(31)));
+    assert!(!wants(&program, &packet(32)));
+    program.set_filter(&rows(3)).unwrap();
+    program.set_filter(&rows(2)).unwrap();
+    assert!(wants(&program, &packet(1)) && !wants(&program, &packet(2)));
+    program.set_filter(&Filter::Nothing).unwrap();
+    assert!(!wants(&program, &packet(1)));
+    program.set_filter(&Filter::Everything).unwrap();
+    assert!(wants(&program, &packet(1)) && wants(&program, &eth(0, &[])));
+    let error = program.set_filter(&rows(33)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(wants(&program, &packet(99)), "the refused filter changed nothing");
+}
+
+#[test]
+fn a_match_with_a_socket_is_redirected_with_the_time_in_front() {
+    use crate::sys::if_xdp::Ring;
+    use crate::sys::{clock, xsk::Xsk};
+    let Some(mut program) = loaded(true) else { return };
+    let memory = crate::umem::region::Region::map(4096, false).unwrap();
+    let socket = Xsk::open().unwrap();
+    socket.register_umem(memory.base().as_ptr() as u64, 4096, 2048).unwrap();
+    socket.size_ring(Ring::Fill, 8).unwrap();
+    socket.size_ring(Ring::Comp, 8).unwrap();
+    socket.size_ring(Ring::Rx, 8).unwrap();
+    program.add_socket(0, socket.raw_fd()).unwrap();
+    program.set_filter(&Filter::Everything).unwrap();
+    let packet = eth(0x88b5, &[7; 46]);
+    let before = clock::monotonic_ns();
+    let (action, out) = bpf::test_run(program.as_fd(), &packet).unwrap();
+    let after = clock::monotonic_ns();
+    assert_eq!(action, REDIRECT);
+    let (meta, rest) = out.split_at(16);
+    assert_eq!(rest, packet);
+    assert_eq!(meta[..4], 0x666c_7578u32.to_ne_bytes());
+    let stamp = u64::from_ne_bytes(meta[8..].try_into().unwrap());
+    assert!(before <= stamp && stamp <= after);
+    let counters = program.queue_counters(0).unwrap();
+    assert_eq!((counters.redirected, counters.no_meta, counters.no_socket), (1, 0, 0));
+}
+
+#[test]
+fn a_prefix_longer_than_its_address_is_refused() {
+    let row = Match { src: Some((US.into(), 33)), ..row() };
+    let error = table(&Filter::Any(vec![row])).unwrap_err();
+    assert_eq!(error.to_string(), "source prefix 10.9.0.1/33: has at most 32 bits");
+}
+
+#[test]
+fn a_row_is_laid_out_as_the_program_reads_it() {
+    let row = Row::new(&Match { ether_type: Some(0x1234), quoted: true, ..row() }).unwrap();
+    let bytes = row.bytes();
+    assert_eq!(bytes[std::mem::offset_of!(Row, quoted)], 1);
+    let at = std::mem::offset_of!(Row, ether_type);
+    assert_eq!(bytes[at..at + 2], 0x1234u16.to_ne_bytes());
+    let at = std::mem::offset_of!(Row, need);
+    assert_eq!(bytes[at..at + 2], row.need.to_ne_bytes());
+    assert_eq!(bytes[std::mem::offset_of!(Row, src_ports) + 2..][..2], [0xff, 0xff]);
+}
