@@ -64,7 +64,15 @@ pub(super) fn read(frame: &[u8]) -> Seen<'_> {
     let intact = headers.verify_checksums(frame);
     if is_reply {
         let ttl = headers.ttl;
-        return Seen::Reply(EchoReply { from: ip.src(), to: ip.dst(), id, seq, ttl, intact, payload });
+        return Seen::Reply(EchoReply {
+            from: ip.src(),
+            to: ip.dst(),
+            id,
+            seq,
+            ttl,
+            intact,
+            payload,
+        });
     }
     if !is_error {
         return Seen::Foreign;

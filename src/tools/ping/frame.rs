@@ -3,9 +3,10 @@
 use super::plan::{PathMtu, Plan};
 use super::route::{Link, Path, ip_len};
 use crate::proto::checksum::{self, Sum};
+use crate::proto::vlan::TAG_LEN;
 use crate::proto::{
     ETHERNET_LEN, EtherType, EthernetRepr, ICMP_LEN, IPV6_LEN, Icmpv4Kind, Icmpv6Kind, IpPair,
-    IpProto, Ipv4Repr, Ipv6Repr, MacAddr, TAG_LEN,
+    IpProto, Ipv4Repr, Ipv6Repr, MacAddr,
 };
 use std::net::IpAddr;
 

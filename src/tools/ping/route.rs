@@ -2,7 +2,8 @@
 
 use super::plan::Plan;
 use crate::error::{ErrorKind, FluxError, Result};
-use crate::proto::{ETHERNET_LEN, EtherType, ICMP_LEN, IPV4_LEN, IPV6_LEN, MacAddr, TAG_LEN, Tag};
+use crate::proto::vlan::TAG_LEN;
+use crate::proto::{ETHERNET_LEN, EtherType, ICMP_LEN, IPV4_LEN, IPV6_LEN, MacAddr, Tag};
 use crate::tools::net::{Cause, Host, HostError, Interface, RouteKind, Target};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -59,7 +60,8 @@ impl Journey {
         for name in &plan.targets {
             found.push(asked.route(name, plan, host)?);
         }
-        let index = asked.interface.as_ref().map_or_else(|| found[0].ifindex, |i| i.index);
+        let first = asked.interface.as_ref().map(|i| i.index).or(found.first().map(|f| f.ifindex));
+        let index = first.unwrap_or_default();
         let interfaces = host.interfaces()?;
         let by_index = |index: u32| interfaces.iter().find(|i| i.index == index);
         let name_of = |index: u32| match by_index(index) {
@@ -132,7 +134,8 @@ impl Journey {
 
     fn check_size(&self, plan: &Plan) -> Result<()> {
         let mtu = self.link.interface.mtu as usize;
-        let frame = (plan.config.frame_size as usize).saturating_sub(crate::umem::RX_HEADROOM as usize);
+        let frame =
+            (plan.config.frame_size as usize).saturating_sub(crate::umem::RX_HEADROOM as usize);
         for path in &self.paths {
             let headers = ip_len(path.address) + ICMP_LEN;
             let l2 = ETHERNET_LEN + self.link.tags.len() * TAG_LEN;
@@ -151,7 +154,9 @@ impl Journey {
                     format!("size {}", plan.size),
                     format!("does not fit a frame of {} bytes", plan.config.frame_size),
                 )
-                .with_hint(format!("the largest -s here is {most}; --frame-size 4096 holds more")));
+                .with_hint(format!(
+                    "the largest -s here is {most}; --frame-size 4096 holds more"
+                )));
             }
         }
         Ok(())

@@ -77,11 +77,6 @@ impl Tally {
         }
     }
 
-    /// Probes of which nothing is known yet.
-    pub(super) fn outstanding(&self) -> u64 {
-        self.sent.saturating_sub(self.received + self.given_up)
-    }
-
     /// The numbers so far. At the end of a run probes without an answer are lost, as ping counts
     /// them; in between only those that were given up.
     pub(super) fn summary(&self, target: &str, address: IpAddr, now_ns: u64, how: How) -> Summary {
@@ -166,8 +161,8 @@ mod tests {
     #[test]
     fn a_probe_in_flight_is_lost_at_the_end_and_not_before() {
         let tally = Tally { sent: 4, received: 2, given_up: 1, ..Tally::default() };
-        assert_eq!(tally.outstanding(), 1);
-        let at = |moment| tally.summary("x", [10, 0, 0, 2].into(), 0, How { moment, histogram: false });
+        let at =
+            |moment| tally.summary("x", [10, 0, 0, 2].into(), 0, How { moment, histogram: false });
         assert_eq!((at(Moment::Between).lost, at(Moment::End).lost), (1, 2));
         assert_eq!(at(Moment::End).loss_pct, 50.0);
     }

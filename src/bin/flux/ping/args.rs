@@ -1,7 +1,7 @@
 //! What `flux ping` is asked, and the plan that makes.
 
 use crate::common::Common;
-use crate::units;
+use crate::units::{self, Pattern};
 use fluxnet::FluxError;
 use fluxnet::tools::net::Family;
 use fluxnet::tools::ping::{PathMtu, Plan, VlanTag};
@@ -79,7 +79,7 @@ pub struct Args {
     pub path_mtu: Option<PathMtu>,
     /// Fill the payload with these bytes, in hexadecimal, up to 16
     #[arg(short, value_name = "PATTERN", value_parser = units::pattern)]
-    pub pattern: Option<Vec<u8>>,
+    pub pattern: Option<Pattern>,
     /// Put an 802.1Q tag on every probe: VLAN 1 to 4094, priority 0 to 7
     #[arg(long, value_name = "ID[:PRIO]", value_parser = vlan)]
     pub vlan: Option<VlanTag>,
@@ -149,7 +149,7 @@ impl Args {
             ttl: self.ttl.unwrap_or(64),
             tos: self.tos.unwrap_or(0),
             path_mtu: self.path_mtu.unwrap_or_default(),
-            pattern: self.pattern.clone().unwrap_or_default(),
+            pattern: self.pattern.clone().unwrap_or_default().0,
             vlan: self.vlan,
             wall_clock: self.wall_clock,
             histogram: self.histogram,
