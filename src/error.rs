@@ -118,6 +118,14 @@ impl FluxError {
         self
     }
 
+    /// The same error with the system's own as its source.
+    #[must_use]
+    #[cfg(feature = "tools")]
+    pub(crate) fn with_source(mut self, source: io::Error) -> Self {
+        self.source = Some(source);
+        self
+    }
+
     /// The same error with a cause that says more than the errno does.
     #[must_use]
     pub fn with_cause(mut self, cause: impl Into<String>) -> Self {

@@ -1,4 +1,91 @@
 //! Packet I/O on Linux AF_XDP, with a simulated kernel behind the same seam.
+//!
+//! ```text
+//!   FluxEngine (A)    FluxRx + FluxTx (B)    FluxRaw (C)        tools: ping …
+//!        └──────────────────┬───────────────────┘
+//!                           │   socket: frame tokens, four rings per queue, one UMEM
+//!   ────────────────────────┼──────────────── backend: THE SEAM ─────────────────────
+//!      AF_XDP sockets, XDP program `redirect`        simulator: kernel and network
+//! ```
+//!
+//! Three ways to use it, each started by [`FluxBuilder`] and each on both kernels. The examples
+//! run on the simulator; without `.simulator(…)` the same code runs on an interface.
+//!
+//! **Mode A, throughput first**: the library owns the loop, your closure gives verdicts.
+//!
+//! ```
+//! use fluxnet::{Filter, FluxBuilder, simulator::Simulator};
+//!
+//! let network = Simulator::loopback(1);
+//! let mut engine = FluxBuilder::new("lo0")
+//!     .simulator(&network)
+//!     .filter(Filter::Everything)
+//!     .build_engine()?;
+//! network.inject("lo0", None, &[0xff; 60])?;
+//! let stop = engine.stop_handle();
+//! let stats = engine.run(|batch| {
+//!     for mut packet in batch {
+//!         packet.data_mut()[0] = 1;
+//!         packet.send(); // or drop(), extract(), or nothing: then it is recycled
+//!         stop.stop();
+//!     }
+//! })?;
+//! assert_eq!((stats.received, stats.sent), (1, 1));
+//! # Ok::<(), fluxnet::FluxError>(())
+//! ```
+//!
+//! **Mode B, control first**: owned packets, a receiver and a sender for different threads.
+//!
+//! ```
+//! use fluxnet::{Filter, FluxBuilder, simulator::Simulator};
+//! use std::time::Duration;
+//!
+//! let network = Simulator::loopback(1);
+//! let (mut rx, mut tx) = FluxBuilder::new("lo0")
+//!     .simulator(&network)
+//!     .filter(Filter::Everything)
+//!     .build_system()?;
+//! let mut packet = tx.alloc(60).expect("a free frame");
+//! packet.data_mut().fill(7);
+//! tx.send(packet).expect("room in the ring");
+//! tx.flush()?;
+//! let back = rx.recv(Some(Duration::from_secs(1)))?.expect("looped back");
+//! assert_eq!(back.data(), [7; 60]);
+//! # Ok::<(), fluxnet::FluxError>(())
+//! ```
+//!
+//! **Mode C, bare metal**: four rings; every descriptor and every wakeup is yours.
+//!
+//! ```
+//! use fluxnet::{Filter, FluxBuilder, simulator::Simulator};
+//!
+//! let network = Simulator::loopback(1);
+//! let mut raw = FluxBuilder::new("lo0")
+//!     .simulator(&network)
+//!     .filter(Filter::Everything)
+//!     .build_raw()?;
+//! network.inject("lo0", None, &[0xff; 60])?;
+//! let umem = raw.umem().clone();
+//! raw.rx.receive(64, |buffer| {
+//!     assert_eq!(umem.packet(&buffer), [0xff; 60]);
+//!     umem.free(buffer.frame);
+//! });
+//! assert_eq!(raw.debug_rings().held, 0);
+//! # Ok::<(), fluxnet::FluxError>(())
+//! ```
+//!
+//! # Safety model
+//!
+//! Safe code trades [`umem::Frame`] tokens: neither `Copy` nor `Clone`, tagged with their UMEM.
+//! A number that the kernel wrote becomes a token in one checked, private function. So two
+//! owners of one frame, or a touch of memory that the kernel holds, cannot be written down
+//! without `unsafe`. *Frames are conserved*: each is in a ring, in the free list, or in your
+//! hands; debug builds keep a ledger.
+//!
+//! # Features
+//!
+//! `bpf` the real kernel (Linux), `tools` what the commands do, `cli` the `flux` binary, `async`
+//! tokio. All are on by default; without any the library is the simulator and the protocols.
 #![deny(unsafe_code)]
 
 #[allow(unsafe_code)] // the shared memory of the rings

@@ -8,6 +8,7 @@
 //! Both can only name bytes inside their own frame: the frame token gives the bytes, and
 //! [`Span`](crate::umem::Span) keeps start and length inside.
 
+use crate::proto::Headroom;
 use crate::umem::{Buffer, NoRoom, Umem};
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +27,30 @@ pub(crate) struct Slot {
     pub(crate) buffer: Buffer,
     pub(crate) verdict: Verdict,
 }
+
+/// VLAN push and pop, which move headers and no payload.
+macro_rules! headroom {
+    ($packet:ty) => {
+        impl Headroom for $packet {
+            type Error = NoRoom;
+
+            fn adjust_head(&mut self, delta: i32) -> Result<(), NoRoom> {
+                self.adjust_head(delta)
+            }
+
+            fn bytes(&self) -> &[u8] {
+                self.data()
+            }
+
+            fn bytes_mut(&mut self) -> &mut [u8] {
+                self.data_mut()
+            }
+        }
+    };
+}
+
+headroom!(PacketRef<'_>);
+headroom!(Packet);
 
 /// The methods that both kinds of packet have, over `umem()`, `buffer()` and `parts_mut()`.
 macro_rules! packet_methods {

@@ -8,7 +8,7 @@
 //! Invariant: a fault is something that Linux may do too, so whoever loses a frame or hangs over
 //! one has a bug. Callers: the builder wraps the backend that it opened; nobody else.
 
-use super::{Backend, Filter, Interest, Kick, QueueCounters, XdpStatistics};
+use super::{Backend, Filter, Interest, Kick, XdpStatistics};
 use crate::config::Granted;
 use crate::error::Result;
 use rand_xoshiro::Xoshiro256StarStar;
@@ -131,10 +131,6 @@ impl Backend for Faulty {
 
     fn set_filter(&self, filter: &Filter) -> Result<()> {
         self.inner.set_filter(filter)
-    }
-
-    fn queue_counters(&self) -> Result<Vec<QueueCounters>> {
-        self.inner.queue_counters()
     }
 }
 

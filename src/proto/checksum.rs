@@ -71,8 +71,8 @@ pub fn of(bytes: &[u8]) -> u16 {
     Sum::new().bytes(bytes).finish()
 }
 
-/// Below 2^33. Four lanes hide the latency of the additions; 32-bit halves in 64-bit lanes need no
-/// carry handling below 2^32 additions per lane, which is more than any slice of packets has.
+/// Below 2^33. Blocks are added as 32-bit words in 64-bit lanes, which vectorises and needs no
+/// carries below 2^32 additions per lane: 128 GiB.
 #[inline]
 fn sum_words(bytes: &[u8]) -> u64 {
     const LOW: u64 = 0xffff_ffff;
@@ -94,11 +94,17 @@ fn sum_words(bytes: &[u8]) -> u64 {
         let word = u64::from_ne_bytes(*word);
         sum += (word & LOW) + (word >> 32);
     }
-    if !tail.is_empty() {
-        let mut last = [0u8; 8];
-        last[..tail.len()].copy_from_slice(tail);
-        let word = u64::from_ne_bytes(last);
-        sum += (word & LOW) + (word >> 32);
+    // Piece by piece: a copy of variable length would cost more than all the additions of a header.
+    let (words, tail) = tail.as_chunks::<4>();
+    if let [word] = words {
+        sum += u64::from(u32::from_ne_bytes(*word));
+    }
+    let (words, tail) = tail.as_chunks::<2>();
+    if let [word] = words {
+        sum += u64::from(u16::from_ne_bytes(*word));
+    }
+    if let [last] = tail {
+        sum += u64::from(u16::from_ne_bytes([*last, 0]));
     }
     (sum & LOW) + (sum >> 32)
 }

@@ -360,3 +360,83 @@ fn transport_v6(icmp: &Icmpv6View<'_>) -> Transport {
     let (id, seq) = if echo { (icmp.id(), icmp.seq()) } else { (0, 0) };
     Transport::Icmpv6 { kind, code, id, seq }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::Ipv4Addr;
+
+    /// 10.0.0.1:4660 to 10.0.0.2:53, "hi", padded by the Ethernet device to 60 bytes.
+    fn udp() -> Vec<u8> {
+        let mut frame = vec![2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 0x08, 0x00];
+        frame.extend([0x45, 0, 0, 30, 0, 0, 0x40, 0, 64, 17, 0x26, 0xcd]);
+        frame.extend([10, 0, 0, 1, 10, 0, 0, 2]);
+        frame.extend([0x12, 0x34, 0, 53, 0, 10, 0x71, 0x05, 0x68, 0x69]);
+        frame.resize(60, 0);
+        frame
+    }
+
+    #[test]
+    fn a_udp_frame_is_read_in_one_pass() {
+        let frame = udp();
+        let headers = Headers::parse(&frame).unwrap();
+        assert_eq!(headers.ports(), Some((0x1234, 53)));
+        assert_eq!((headers.l3_offset(), headers.l4_offset()), (14, 34));
+        assert_eq!((headers.payload_range(), headers.payload(&frame)), (42..44, &b"hi"[..]));
+        assert_eq!(headers.src(), Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))));
+        assert!(headers.verify_checksums(&frame) && !headers.is_fragment());
+        assert!(headers.payload(&frame[..43]).is_empty(), "another frame's headers are harmless");
+    }
+
+    #[test]
+    fn two_tags_are_read_and_a_third_is_refused() {
+        let plain = udp();
+        let tagged = |tags: &[[u8; 4]]| {
+            let mut frame = plain[..12].to_vec();
+            frame.extend(tags.as_flattened());
+            frame.extend(&plain[12..]);
+            frame
+        };
+        let (outer, inner) = ([0x88, 0xa8, 0x00, 7], [0x81, 0x00, 0xa0, 100]);
+        let headers = Headers::parse(&tagged(&[outer, inner])).unwrap();
+        assert_eq!(headers.vlan.map(|tag| tag.map(Tag::vid)), [Some(7), Some(100)]);
+        assert_eq!((headers.l3_offset(), headers.ports()), (22, Some((0x1234, 53))));
+        let three = tagged(&[outer, inner, inner]);
+        assert_eq!(Headers::parse(&three), Err(ParseError::TooManyTags));
+        assert_eq!(Headers::parse(&three[..17]), Err(ParseError::Truncated(Layer::Vlan)));
+    }
+
+    #[test]
+    fn a_first_fragment_has_ports_and_a_later_one_has_not() {
+        let mut frame = udp();
+        frame[20] = 0x20; // MF
+        frame[39] = 200; // the UDP length speaks of the whole datagram
+        let first = Headers::parse(&frame).unwrap();
+        assert_eq!((first.ports(), first.is_fragment()), (Some((0x1234, 53)), true));
+        assert_eq!(first.payload(&frame), b"hi");
+        (frame[20], frame[21]) = (0, 1);
+        let later = Headers::parse(&frame).unwrap();
+        assert_eq!((later.transport, later.payload_range()), (Transport::None, 34..44));
+        (frame[20], frame[21], frame[39]) = (0x20, 0, 7);
+        assert_eq!(Headers::parse(&frame), Err(ParseError::BadLength(Layer::Udp)));
+    }
+
+    #[test]
+    fn what_is_not_ip_is_told_by_its_ethertype() {
+        let mut frame = udp();
+        (frame[12], frame[13]) = (0x08, 0x06);
+        let arp = Headers::parse(&frame).unwrap();
+        assert_eq!((arp.ip, arp.ether_type, arp.payload_range()), (None, EtherType::ARP, 14..60));
+        (frame[12], frame[13]) = (0, 46);
+        assert!(Headers::parse(&frame).unwrap().ether_type < EtherType::MIN);
+    }
+
+    #[test]
+    fn an_unknown_transport_is_payload() {
+        let mut frame = udp();
+        frame[23] = IpProto::GRE.0;
+        let headers = Headers::parse(&frame).unwrap();
+        assert_eq!((headers.transport, headers.proto), (Transport::None, IpProto::GRE));
+        assert_eq!(headers.payload_range(), 34..44);
+    }
+}

@@ -265,8 +265,10 @@ impl<'a> Ipv4View<'a> {
 }
 
 /// Fixed header, options, and whatever follows.
+type Parts<'a> = (&'a [u8; IPV4_LEN], &'a [u8], &'a [u8]);
+
 #[inline]
-fn split(bytes: &[u8]) -> Result<(&[u8; IPV4_LEN], &[u8], &[u8]), ParseError> {
+fn split(bytes: &[u8]) -> Result<Parts<'_>, ParseError> {
     let (head, rest) =
         bytes.split_first_chunk::<IPV4_LEN>().ok_or(ParseError::Truncated(Layer::Ipv4))?;
     if head[0] >> 4 != 4 {

@@ -1,6 +1,9 @@
 //! Answers to a received frame: what a host or router says back. Each function writes a whole
 //! frame into `out`, with the request's VLAN tags and its Ethernet addresses exchanged, and
 //! returns the length; `None` when there is nothing to answer, or no room.
+//!
+//! Only [`neighbor_advert`] verifies the request's checksum. The others trust the caller to have
+//! asked [`Headers::verify_checksums`] first: a damaged request would get a valid answer.
 
 use std::net::IpAddr;
 
@@ -225,8 +228,7 @@ fn turn_echo(frame: &mut [u8]) -> Option<()> {
         Transport::Icmpv6 { kind: Icmpv6Kind::ECHO_REQUEST, .. } => Icmpv6Kind::ECHO_REPLY.0,
         _ => return None,
     };
-    // Of a fragment only the first piece could be changed here.
-    let pair = reply_pair(&headers).filter(|_| !headers.is_fragment())?;
+    let pair = reply_pair(&headers)?;
     let l4 = frame.get_mut(headers.l4_offset()..)?.first_chunk_mut::<8>()?;
     let old = u16_at(l4, 0);
     l4[0] = reply;
@@ -237,11 +239,15 @@ fn turn_echo(frame: &mut [u8]) -> Option<()> {
     match pair {
         IpPair::V4 { src, dst } => {
             let mut ip = super::Ipv4Mut::parse(l3).ok()?;
-            (ip.set_src(src), ip.set_dst(dst), ip.set_ttl(TTL));
+            ip.set_src(src);
+            ip.set_dst(dst);
+            ip.set_ttl(TTL);
         }
         IpPair::V6 { src, dst } => {
             let mut ip = super::Ipv6Mut::parse(l3).ok()?;
-            (ip.set_src(src), ip.set_dst(dst), ip.set_hop_limit(TTL));
+            ip.set_src(src);
+            ip.set_dst(dst);
+            ip.set_hop_limit(TTL);
         }
     }
     EthernetMut::parse(frame).ok()?.swap();
@@ -255,9 +261,6 @@ fn tcp_reply(
 ) -> Option<usize> {
     let headers = Headers::parse(frame).ok()?;
     let Transport::Tcp { src_port, dst_port, .. } = headers.transport else { return None };
-    if headers.is_fragment() {
-        return None;
-    }
     let ip = reply_pair(&headers)?;
     let segment =
         TcpView::parse(frame.get(headers.l4_offset()..headers.payload_range().end)?).ok()?;
@@ -275,8 +278,9 @@ fn own_mac(frame: &[u8]) -> Option<MacAddr> {
     (!mac.is_multicast()).then_some(mac)
 }
 
+/// `None` for a piece of a datagram: only the whole can be answered.
 fn reply_pair(headers: &Headers) -> Option<IpPair> {
-    let ip = headers.ip?;
+    let ip = headers.ip.filter(|_| !headers.is_fragment())?;
     (is_host(ip.src()) && !is_group(ip.dst())).then(|| ip.reversed())
 }
 
@@ -320,4 +324,153 @@ fn is_group(address: IpAddr) -> bool {
 
 fn is_host(address: IpAddr) -> bool {
     !is_group(address) && !address.is_unspecified()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::build::{self, Link, Net};
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    const US: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+    const THEM: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
+    const LINK: Link = Link::new(US, THEM);
+    const A: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    const B: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+    const V4: Net = Net::new(IpPair::V4 { src: A, dst: B });
+    const A6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+    const B6: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 2);
+    const V6: Net = Net::new(IpPair::V6 { src: A6, dst: B6 });
+
+    fn made(make: impl FnOnce(&mut [u8]) -> Option<usize>) -> Option<Vec<u8>> {
+        let mut buf = vec![0; 2048];
+        let len = make(&mut buf)?;
+        buf.truncate(len);
+        assert!(Headers::parse(&buf).unwrap().verify_checksums(&buf));
+        Some(buf)
+    }
+
+    fn udp(net: &Net, len: usize) -> Vec<u8> {
+        let header = UdpRepr { src_port: 40000, dst_port: 33434 };
+        made(|to| build::udp(to, &LINK, net, &header, &vec![7; len])).unwrap()
+    }
+
+    #[test]
+    fn an_echo_is_answered_the_same_in_place_and_in_a_new_frame() {
+        for net in [V4, V6] {
+            let mut frame = made(|to| build::echo_request(to, &LINK, &net, 7, 9, b"abc")).unwrap();
+            let reply = made(|to| echo_reply(to, &frame)).unwrap();
+            assert!(echo_in_place(&mut frame));
+            assert_eq!(frame, reply);
+            assert!(!echo_in_place(&mut frame), "a reply is not answered");
+            let headers = Headers::parse(&frame).unwrap();
+            assert_eq!((headers.ip, headers.ttl), (Some(net.ip.reversed()), TTL));
+        }
+        let mut piece = made(|to| build::echo_request(to, &LINK, &V4, 7, 9, b"abc")).unwrap();
+        piece[20] = 0x20;
+        assert_eq!(made(|to| echo_reply(to, &piece)), None, "a fragment is not answered");
+        assert!(!echo_in_place(&mut piece));
+    }
+
+    #[test]
+    fn resets_carry_the_numbers_of_rfc_9293() {
+        let mut syn = TcpRepr::new(1000, 80, TcpFlags::SYN);
+        syn.seq = u32::MAX;
+        let frame = made(|to| build::tcp(to, &LINK, &V4, &syn, b"x")).unwrap();
+        let reply = |frame: &[u8]| TcpView::parse(&frame[34..]).unwrap().repr();
+        let rst = reply(&made(|to| tcp_rst(to, &frame)).unwrap());
+        assert_eq!((rst.flags, rst.seq, rst.ack), (TcpFlags::RST | TcpFlags::ACK, 0, 1));
+        assert_eq!((rst.src_port, rst.dst_port), (80, 1000));
+
+        let options = TcpOptions { mss: Some(1460), ..TcpOptions::default() };
+        let syn_ack = made(|to| tcp_syn_ack(to, &frame, 99, 5000, options)).unwrap();
+        let got = reply(&syn_ack);
+        assert_eq!((got.flags, got.seq, got.ack), (TcpFlags::SYN | TcpFlags::ACK, 99, 1));
+        assert_eq!((got.window, got.options), (5000, options));
+        assert_eq!(made(|to| tcp_syn_ack(to, &syn_ack, 1, 1, options)), None);
+
+        let mut data = TcpRepr::new(1000, 80, TcpFlags::ACK);
+        data.ack = 4711;
+        let frame = made(|to| build::tcp(to, &LINK, &V4, &data, &[])).unwrap();
+        let rst = made(|to| tcp_rst(to, &frame)).unwrap();
+        assert_eq!((reply(&rst).flags, reply(&rst).seq), (TcpFlags::RST, 4711));
+        assert_eq!(made(|to| tcp_rst(to, &rst)), None);
+    }
+
+    #[test]
+    fn errors_quote_what_fits_and_name_the_probe() {
+        let from = Ipv4Addr::new(10, 0, 0, 254);
+        let frame = udp(&V4, 1400);
+        let error =
+            made(|to| icmp_error(to, &frame, from.into(), THEM, IcmpError::PacketTooBig(1400)));
+        let error = error.unwrap();
+        assert_eq!(error.len(), 14 + 576);
+        let message = super::super::Icmpv4View::parse(&error[34..]).unwrap().message();
+        assert!(matches!(message, Icmpv4Message::Unreachable { code: 4, next_hop_mtu: 1400, .. }));
+        let quote = message.quote().unwrap().unwrap();
+        assert_eq!((quote.ports(), quote.ip), (Some((40000, 33434)), V4.ip));
+
+        let frame = udp(&V6, 1400);
+        let error = made(|to| icmp_error(to, &frame, B6.into(), THEM, IcmpError::TimeExceeded));
+        let error = error.unwrap();
+        assert_eq!(error.len(), 14 + 1280);
+        let message = Icmpv6View::parse(&error[54..]).unwrap().message().unwrap();
+        assert_eq!(message.quote().unwrap().unwrap().ports(), Some((40000, 33434)));
+    }
+
+    #[test]
+    fn errors_are_not_sent_where_the_rfcs_forbid_them() {
+        let refused = |frame: &[u8], error| {
+            made(|to| icmp_error(to, frame, B.into(), THEM, error)).is_none()
+                && made(|to| icmp_error(to, frame, B6.into(), THEM, error)).is_none()
+        };
+        let frame = udp(&V4, 8);
+        let error = made(|to| icmp_error(to, &frame, B.into(), THEM, IcmpError::PortUnreachable));
+        assert!(refused(&error.unwrap(), IcmpError::TimeExceeded), "about an error");
+        let net = |src, dst| Net::new(IpPair::V4 { src, dst });
+        let group = Ipv4Addr::new(224, 0, 0, 1);
+        assert!(refused(&udp(&net(A, group), 8), IcmpError::PortUnreachable));
+        assert!(refused(&udp(&net(A, Ipv4Addr::BROADCAST), 8), IcmpError::PortUnreachable));
+        assert!(refused(&udp(&net(Ipv4Addr::UNSPECIFIED, B), 8), IcmpError::PortUnreachable));
+        let mut later = frame.clone();
+        later[21] = 1;
+        assert!(refused(&later, IcmpError::TimeExceeded));
+        let mut broadcast = frame;
+        broadcast[..6].copy_from_slice(&[0xff; 6]);
+        assert!(refused(&broadcast, IcmpError::PortUnreachable));
+        let all = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+        let group = udp(&Net::new(IpPair::V6 { src: A6, dst: all }), 8);
+        assert!(refused(&group, IcmpError::PortUnreachable));
+        assert!(!refused(&group, IcmpError::PacketTooBig(1280)));
+    }
+
+    #[test]
+    fn neighbours_are_answered_only_from_their_own_link() {
+        let ask = Icmpv6Message::NeighborSolicit { target: B6, link_layer: Some(US) };
+        let frame = made(|to| build::icmpv6(to, &LINK, &V6.with_ttl(255), &ask)).unwrap();
+        let answer = made(|to| neighbor_advert(to, &frame, THEM)).unwrap();
+        let headers = Headers::parse(&answer).unwrap();
+        assert_eq!((headers.ttl, headers.ip), (255, Some(V6.ip.reversed())));
+        let flags = AdvertFlags::SOLICITED.with(AdvertFlags::OVERRIDE);
+        assert_eq!(
+            Icmpv6View::parse(&answer[54..]).unwrap().message(),
+            Ok(Icmpv6Message::NeighborAdvert { flags, target: B6, link_layer: Some(THEM) })
+        );
+        let routed = made(|to| build::icmpv6(to, &LINK, &V6.with_ttl(254), &ask)).unwrap();
+        assert_eq!(made(|to| neighbor_advert(to, &routed, THEM)), None);
+    }
+
+    #[test]
+    fn arp_and_udp_are_answered_through_the_tag() {
+        let tag = super::super::Tag::customer(42);
+        let link = Link { dst: MacAddr::BROADCAST, tag, ..LINK };
+        let ask = super::super::ArpRepr::request(US, A, B);
+        let frame = made(|to| build::arp(to, &link, &ask)).unwrap();
+        let answer = made(|to| arp_reply(to, &frame, THEM)).unwrap();
+        assert_eq!(Headers::parse(&answer).unwrap().vlan[0], tag);
+        assert_eq!(answer[..12], [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2]);
+        assert_eq!(ArpView::parse(&answer[18..]).unwrap().repr(), ask.reply_from(THEM));
+        let pong = made(|to| udp_reply(to, &udp(&V4, 3), b"pong")).unwrap();
+        assert_eq!(Headers::parse(&pong).unwrap().ports(), Some((33434, 40000)));
+    }
 }

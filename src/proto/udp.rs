@@ -161,8 +161,8 @@ mod tests {
 
     #[test]
     fn a_datagram_is_read_and_written_back() {
-        // Sum by hand: 0a00 0001 0a00 0002 0011 000a | 1234 0035 000a 6869 = 8efb; complement 7104.
-        let bytes = [0x12, 0x34, 0x00, 0x35, 0x00, 0x0a, 0x71, 0x04, 0x68, 0x69];
+        // Sum by hand: 0a00 0001 0a00 0002 0011 000a | 1234 0035 000a 6869 = 8efa; complement 7105.
+        let bytes = [0x12, 0x34, 0x00, 0x35, 0x00, 0x0a, 0x71, 0x05, 0x68, 0x69];
         let view = UdpView::parse(&bytes).unwrap();
         assert!(view.verify_checksum(&PAIR));
         assert_eq!((view.src_port(), view.dst_port(), view.payload()), (0x1234, 53, &b"hi"[..]));

@@ -2,5 +2,8 @@
 //!
 //! `bin/flux` turns arguments into a plan, calls in here, and prints what comes back.
 
+mod env;
 pub mod net;
 pub mod ping;
+
+pub use env::Env;

@@ -1,9 +1,8 @@
 //! An end host that answers.
 
-use super::MacAddr;
-use super::answer::{self, Trouble};
+use super::answer;
 use super::outbox::Outbox;
-use super::wire::{self, ETH, Ip};
+use crate::proto::{Headers, MacAddr};
 use std::net::IpAddr;
 
 /// One machine with one interface.
@@ -23,39 +22,18 @@ impl Host {
         out.recycle(packet);
     }
 
-    fn owns(&self, address: IpAddr) -> bool {
-        self.addresses.contains(&address)
-    }
-
     fn answer(&self, packet: &mut Vec<u8>, out: &mut Outbox) -> Option<Vec<u8>> {
-        let group = packet.first()? & 1 != 0;
-        if !group && packet.get(..6)? != self.mac {
+        let dst = MacAddr(*packet.first_chunk()?);
+        let headers = Headers::parse(packet).ok()?;
+        // An access port: what has a VLAN tag is not for us.
+        if !(dst == self.mac || dst.is_multicast()) || headers.vlan[0].is_some() {
             return None;
         }
-        if wire::be16(packet, 12)? == wire::ETHERTYPE_ARP {
-            return answer::arp(packet, self.mac, |address| self.owns(address))
-                .then(|| std::mem::take(packet));
+        let owns = |address| self.addresses.contains(&address);
+        let resolved = answer::resolution(packet, &headers, self.mac, owns, out);
+        if resolved.is_some() || self.silent || dst.is_multicast() || !owns(headers.dst()?) {
+            return resolved;
         }
-        let ip = Ip::of_frame(packet).filter(|ip| ip.l3 == ETH)?;
-        let owns = |address| self.owns(address);
-        if let Some(answer) = answer::neighbour(packet, &ip, self.mac, owns, 0, out) {
-            return Some(answer);
-        }
-        if self.silent || group || !self.owns(ip.dst) || !answer::intact(packet, &ip) {
-            return None;
-        }
-        if answer::echo(packet, &ip, self.mac) {
-            return Some(std::mem::take(packet));
-        }
-        let mut answer = match ip.proto {
-            wire::UDP => answer::error(packet, &ip, ip.dst, Trouble::PortUnreachable, out)?,
-            wire::TCP => {
-                let open = self.open_tcp.contains(&ip.ports(packet)?.1);
-                answer::tcp(packet, &ip, open, out)?
-            }
-            _ => return None,
-        };
-        answer::set_addresses(&mut answer, answer::sender(packet), self.mac);
-        Some(answer)
+        answer::service(packet, &headers, self.mac, &self.open_tcp, out)
     }
 }

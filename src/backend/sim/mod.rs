@@ -23,6 +23,7 @@ mod clock;
 mod default_network;
 mod host;
 mod link;
+mod nat;
 mod network;
 mod outbox;
 mod port;
@@ -43,6 +44,7 @@ use crate::backend::filter::MAX_MATCHES;
 use crate::backend::{Filter, Opened};
 use crate::config::{AttachMode, BindMode, Config, Granted};
 use crate::error::{ErrorKind, FluxError, Result};
+use crate::proto::MacAddr;
 use crate::umem::Umem;
 use backend::SimBackend;
 use clock::Clock;
@@ -52,9 +54,6 @@ use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use world::{Node, World};
-
-/// A 48-bit Ethernet address.
-pub type MacAddr = [u8; 6];
 
 /// The world behind its lock, and the bell that rings when another thread changed it.
 struct Shared {
@@ -312,10 +311,17 @@ impl Simulator {
         self.with_port(port, |port, _| port.passed).unwrap_or(0)
     }
 
-    /// Packets that a port dropped, in or out, because they are longer than its MTU allows.
+    /// Packets that a port's device dropped instead of sending them: longer than its MTU and an
+    /// Ethernet header with a VLAN tag, shorter than an Ethernet header, or no carrier.
     #[must_use]
-    pub fn oversized(&self, port: &str) -> u64 {
-        self.with_port(port, |port, _| port.oversized).unwrap_or(0)
+    pub fn tx_dropped(&self, port: &str) -> u64 {
+        self.with_port(port, |port, _| port.tx_dropped).unwrap_or(0)
+    }
+
+    /// Packets that a port's device dropped on arrival because they are too long for its MTU.
+    #[must_use]
+    pub fn rx_oversized(&self, port: &str) -> u64 {
+        self.with_port(port, |port, _| port.rx_oversized).unwrap_or(0)
     }
 
     /// Fill ring entries of a queue that named no frame. Linux counts them too, but
@@ -327,7 +333,7 @@ impl Simulator {
     }
 
     /// Raises or lowers an interface of ours. While it is down, kicks end in ENETDOWN and what
-    /// arrives is lost.
+    /// arrives is lost; a port linked to it directly loses its carrier.
     ///
     /// # Errors
     /// When there is no such port.

@@ -1,16 +1,18 @@
 //! Building networks: nodes, addresses, links, routes.
 
-use super::answer::Trouble;
+use super::Simulator;
 use super::clock::Clock;
 use super::host::Host;
 use super::link::Profile;
+use super::nat::Nat;
 use super::port::Port;
 use super::router::{Action, Interface, Limit, Router};
 use super::switch::Switch;
 use super::world::{Node, World};
-use super::{MacAddr, Simulator};
 use crate::backend::filter::covers;
 use crate::error::{FluxError, Result};
+use crate::proto::MacAddr;
+use crate::proto::respond::IcmpError;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -24,13 +26,14 @@ pub struct End {
     node: NodeId,
     addresses: Vec<String>,
     mtu: u32,
+    nat: bool,
 }
 
 impl End {
     /// An interface of `node` without addresses, with an MTU of 1500.
     #[must_use]
     pub fn new(node: NodeId) -> Self {
-        Self { node, addresses: Vec::new(), mtu: 1500 }
+        Self { node, addresses: Vec::new(), mtu: 1500, nat: false }
     }
 
     /// With this address and prefix length, such as `10.0.0.1/24`.
@@ -44,6 +47,14 @@ impl End {
     #[must_use]
     pub fn mtu(mut self, mtu: u32) -> Self {
         self.mtu = mtu;
+        self
+    }
+
+    /// The outer side of a NAT: IPv4 packets that a router sends here get this end's address as
+    /// their source, and answers find their way back.
+    #[must_use]
+    pub fn nat(mut self) -> Self {
+        self.nat = true;
         self
     }
 }
@@ -170,7 +181,7 @@ impl NetworkBuilder {
     fn lay(&mut self, end: End, interface: usize) {
         let addresses = self.parse_all(&end.addresses);
         let number = (self.laid.len() as u16).to_be_bytes();
-        let mut mac = [2, 0, 0, 1, number[0], number[1]];
+        let mut mac = MacAddr([2, 0, 0, 1, number[0], number[1]]);
         match self.world.node(end.node.0) {
             Some(Node::Port(port)) => {
                 mac = port.mac;
@@ -186,6 +197,7 @@ impl NetworkBuilder {
                 addresses: addresses.clone(),
                 mtu: end.mtu,
                 neighbours: HashMap::new(),
+                nat: end.nat.then(Nat::default),
             }),
             Some(Node::Switch(switch)) => {
                 switch.add_interface();
@@ -208,12 +220,12 @@ impl NetworkBuilder {
 
     /// At `router`, answers packets for `prefix` with "host unreachable".
     pub fn unreachable(&mut self, router: NodeId, prefix: &str) {
-        self.add_route(router, prefix, Action::Refuse(Trouble::HostUnreachable));
+        self.add_route(router, prefix, Action::Refuse(IcmpError::HostUnreachable));
     }
 
     /// At `router`, answers packets for `prefix` with "administratively prohibited".
     pub fn prohibit(&mut self, router: NodeId, prefix: &str) {
-        self.add_route(router, prefix, Action::Refuse(Trouble::Prohibited));
+        self.add_route(router, prefix, Action::Refuse(IcmpError::Prohibited));
     }
 
     /// At `router`, drops packets for `prefix` without a word.

@@ -3,6 +3,9 @@
 /// Most idle buffers kept; a burst beyond that is given back to the allocator.
 const POOL: usize = 4096;
 
+/// Room for any answer that is not its own request: an ICMPv6 error is at most 1294 bytes long.
+const ANSWER: usize = 1536;
+
 /// A node's answers, to be put on its links when it is done, and the buffer pool.
 #[derive(Default)]
 pub(super) struct Outbox {
@@ -24,6 +27,25 @@ impl Outbox {
         let mut buffer = self.buffer();
         buffer.extend_from_slice(bytes);
         buffer
+    }
+
+    /// What `write` writes, if it writes anything. It gets [`ANSWER`] bytes.
+    pub(super) fn write(
+        &mut self,
+        write: impl FnOnce(&mut [u8]) -> Option<usize>,
+    ) -> Option<Vec<u8>> {
+        let mut buffer = self.buffer();
+        buffer.resize(ANSWER, 0);
+        match write(&mut buffer) {
+            Some(len) => {
+                buffer.truncate(len);
+                Some(buffer)
+            }
+            None => {
+                self.recycle(buffer);
+                None
+            }
+        }
     }
 
     /// Takes a buffer back whose packet has come to its end.

@@ -1,10 +1,12 @@
 //! A router: forwards, counts TTLs down, and says why when it cannot.
 
-use super::MacAddr;
-use super::answer::{self, Trouble};
+use super::answer;
+use super::nat::Nat;
 use super::outbox::Outbox;
 use super::wire::{self, ETH, Ip};
 use crate::backend::filter::covers;
+use crate::proto::respond::{self, IcmpError};
+use crate::proto::{Headers, Ipv4Mut, Ipv4View, Ipv6Mut, MacAddr, checksum};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -15,6 +17,8 @@ pub(super) struct Interface {
     pub(super) mtu: u32,
     /// Who else is on the link, as ARP and neighbour discovery would find out.
     pub(super) neighbours: HashMap<IpAddr, MacAddr>,
+    /// What leaves here gets this interface's IPv4 address as its source.
+    pub(super) nat: Option<Nat>,
 }
 
 /// What happens to packets for a prefix.
@@ -22,7 +26,7 @@ pub(super) struct Interface {
 pub(super) enum Action {
     /// To one of these neighbours, by flow (ECMP).
     Via(Vec<IpAddr>),
-    Refuse(Trouble),
+    Refuse(IcmpError),
     /// Dropped without a word.
     Drop,
 }
@@ -74,31 +78,35 @@ impl Router {
 
     fn handle(&mut self, at: usize, packet: &mut Vec<u8>, out: &mut Outbox) -> Option<()> {
         let interface = self.interfaces.get(at)?;
-        let group = packet.first()? & 1 != 0;
-        if !group && packet.get(..6)? != interface.mac {
+        let (dst, src) =
+            (MacAddr(*packet.first_chunk()?), MacAddr(*packet.get(6..)?.first_chunk()?));
+        if dst != interface.mac && !dst.is_multicast() {
             return None;
         }
-        let owned = |address: IpAddr| interface.addresses.iter().any(|&(own, _)| own == address);
-        if wire::be16(packet, 12)? == wire::ETHERTYPE_ARP {
-            if answer::arp(packet, interface.mac, owned) {
-                out.send(at, std::mem::take(packet));
+        // A packet whose transport header is broken is forwarded like any other.
+        if let Ok(headers) = Headers::parse(packet) {
+            let owned = |a: IpAddr| interface.addresses.iter().any(|&(own, _)| own == a);
+            if let Some(it) = answer::resolution(packet, &headers, interface.mac, owned, out) {
+                out.send(at, it);
+                return None;
             }
-            return None;
         }
         let ip = Ip::of_frame(packet).filter(|ip| ip.l3 == ETH)?;
-        if let Some(advert) = answer::neighbour(packet, &ip, interface.mac, owned, 0x80, out) {
-            out.send(at, advert);
+        if dst.is_multicast() || ip.dst.is_multicast() || !header_intact(packet, &ip) {
             return None;
         }
-        if group || ip.dst.is_multicast() || !answer::header_intact(packet, &ip) {
-            return None;
+        self.learn(at, &ip, src);
+        if !self.owns(ip.dst) {
+            return self.forward(at, packet, &ip, out);
         }
-        self.learn(at, &ip, answer::sender(packet));
-        if self.owns(ip.dst) {
-            self.local(at, packet, &ip, out)
-        } else {
-            self.forward(at, packet, &ip, out)
+        if self.interfaces[at].nat.as_ref().is_some_and(|nat| nat.back(packet)) {
+            let ip = Ip::of_frame(packet)?;
+            return self.forward(at, packet, &ip, out);
         }
+        let headers = Headers::parse(packet).ok()?;
+        let mac = self.interfaces[at].mac;
+        let answer = answer::service(packet, &headers, mac, &[], out)?;
+        self.originate(answer, out)
     }
 
     /// A sender on the link is a neighbour from now on.
@@ -106,25 +114,6 @@ impl Router {
         let interface = &mut self.interfaces[at];
         if interface.addresses.iter().any(|&(own, len)| covers((own, len), ip.src)) {
             interface.neighbours.entry(ip.src).or_insert(mac);
-        }
-    }
-
-    /// A packet for the router itself.
-    fn local(&mut self, at: usize, packet: &mut Vec<u8>, ip: &Ip, out: &mut Outbox) -> Option<()> {
-        if !answer::intact(packet, ip) {
-            return None;
-        }
-        if answer::echo(packet, ip, self.interfaces[at].mac) {
-            let reply = std::mem::take(packet);
-            return self.originate(reply, out);
-        }
-        match ip.proto {
-            wire::UDP => self.complain(at, packet, ip, Trouble::PortUnreachable, out),
-            wire::TCP => {
-                let answer = answer::tcp(packet, ip, false, out)?;
-                self.originate(answer, out)
-            }
-            _ => None,
         }
     }
 
@@ -137,7 +126,7 @@ impl Router {
     ) -> Option<()> {
         packet.truncate(ip.end); // Ethernet padding ends here
         if ip.ttl <= 1 {
-            return self.complain(at, packet, ip, Trouble::TimeExceeded, out);
+            return self.complain(at, packet, ip, IcmpError::TimeExceeded, out);
         }
         let (to, mac) = match self.next_hop(packet, ip.dst) {
             Ok(hop) => hop,
@@ -148,16 +137,26 @@ impl Router {
         let too_long = packet.len() - ip.l3 > mtu;
         let may_cut = ip.src.is_ipv4() && packet[ip.l3 + 6] & 0x40 == 0;
         if too_long && !may_cut {
-            let trouble = Trouble::TooBig(self.interfaces[to].mtu);
+            let trouble = IcmpError::PacketTooBig(mtu as u16);
             return self.complain(at, packet, ip, trouble, out);
         }
+        let header = packet.get_mut(ip.l3..)?;
         if ip.src.is_ipv4() {
-            packet[ip.l3 + 8] -= 1;
-            wire::seal_ipv4(packet, ip.l3);
+            Ipv4Mut::parse(header).ok()?.decrement_ttl()?;
         } else {
-            packet[ip.l3 + 7] -= 1;
+            Ipv6Mut::parse(header).ok()?.decrement_hop_limit()?;
         }
-        answer::set_addresses(packet, mac, self.interfaces[to].mac);
+        let interface = &mut self.interfaces[to];
+        if let (Some(nat), IpAddr::V4(_)) = (&mut interface.nat, ip.src) {
+            let own = interface.addresses.iter().find_map(|&(own, _)| match own {
+                IpAddr::V4(own) => Some(own),
+                IpAddr::V6(_) => None,
+            })?;
+            if !nat.out(packet, own) {
+                return None;
+            }
+        }
+        answer::set_addresses(packet, mac, interface.mac);
         if too_long {
             cut(packet, ip, mtu, to, out);
         } else {
@@ -167,7 +166,7 @@ impl Router {
     }
 
     /// Interface and address of the next hop towards `dst`.
-    fn next_hop(&self, packet: &[u8], dst: IpAddr) -> Result<(usize, MacAddr), Option<Trouble>> {
+    fn next_hop(&self, packet: &[u8], dst: IpAddr) -> Result<(usize, MacAddr), Option<IcmpError>> {
         let on_link = |dst: IpAddr| {
             self.interfaces.iter().position(|interface| {
                 interface.addresses.iter().any(|&(own, len)| len > 0 && covers((own, len), dst))
@@ -175,24 +174,24 @@ impl Router {
         };
         let resolve = |to: usize, hop: IpAddr| {
             let mac = self.interfaces[to].neighbours.get(&hop);
-            mac.map(|&mac| (to, mac)).ok_or(Some(Trouble::HostUnreachable))
+            mac.map(|&mac| (to, mac)).ok_or(Some(IcmpError::HostUnreachable))
         };
         if let Some(to) = on_link(dst) {
             return resolve(to, dst);
         }
         let best = self.routes.iter().filter(|(prefix, _)| covers(*prefix, dst));
         match best.max_by_key(|(prefix, _)| prefix.1) {
-            None => Err(Some(Trouble::NetUnreachable)),
+            None => Err(Some(IcmpError::NetUnreachable)),
             Some((_, Action::Drop)) => Err(None),
             Some((_, Action::Refuse(trouble))) => Err(Some(*trouble)),
             Some((_, Action::Via(hops))) => {
                 let pick = match hops.len() {
-                    0 => return Err(Some(Trouble::NetUnreachable)),
+                    0 => return Err(Some(IcmpError::NetUnreachable)),
                     1 => 0,
                     n => wire::flow_hash(packet) as usize % n,
                 };
                 let hop = hops[pick];
-                resolve(on_link(hop).ok_or(Some(Trouble::HostUnreachable))?, hop)
+                resolve(on_link(hop).ok_or(Some(IcmpError::HostUnreachable))?, hop)
             }
         }
     }
@@ -216,19 +215,28 @@ impl Router {
         at: usize,
         packet: &[u8],
         ip: &Ip,
-        trouble: Trouble,
+        trouble: IcmpError,
         out: &mut Outbox,
     ) -> Option<()> {
         let same_family = |&&(own, _): &&(IpAddr, u8)| own.is_ipv4() == ip.src.is_ipv4();
         let (from, _) = *self.interfaces.get(at)?.addresses.iter().find(same_family)?;
-        let from = if self.owns(ip.dst) { ip.dst } else { from };
-        let error = answer::error(packet, ip, from, trouble, out)?;
+        let mac = self.interfaces[at].mac;
+        let error = out.write(|to| respond::icmp_error(to, packet, from, mac, trouble))?;
         if self.icmp_limit.as_mut().is_some_and(|limit| !limit.allows(out.now)) {
             out.recycle(error);
             return None;
         }
         self.originate(error, out)
     }
+}
+
+/// Whether the IPv4 header checksum is right; IPv6 has none.
+fn header_intact(packet: &[u8], ip: &Ip) -> bool {
+    ip.src.is_ipv6()
+        || packet
+            .get(ip.l3..)
+            .and_then(|header| Ipv4View::parse(header).ok())
+            .is_some_and(|header| header.verify_checksum())
 }
 
 /// Sends an IPv4 packet in fragments of at most `mtu` bytes (RFC 791 §3.2).
@@ -248,8 +256,15 @@ fn cut(packet: &[u8], ip: &Ip, mtu: usize, to: usize, out: &mut Outbox) {
         let offset = (field & 0x1fff) + ((at - ip.l4) / 8) as u16;
         part[ip.l3 + 2..ip.l3 + 4].copy_from_slice(&total.to_be_bytes());
         part[ip.l3 + 6..ip.l3 + 8].copy_from_slice(&(more | offset).to_be_bytes());
-        wire::seal_ipv4(&mut part, ip.l3);
+        seal(&mut part[ip.l3..ip.l4]);
         out.send(to, part);
         at = end;
     }
+}
+
+/// Writes the checksum of an IPv4 header.
+fn seal(header: &mut [u8]) {
+    header[10..12].fill(0);
+    let sum = checksum::of(header);
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
 }

@@ -1,7 +1,7 @@
 //! An Ethernet switch that learns where addresses are.
 
-use super::MacAddr;
 use super::outbox::Outbox;
+use crate::proto::{EthernetView, MacAddr};
 use std::collections::HashMap;
 
 /// Forwards by destination address; floods what it does not know.
@@ -18,7 +18,8 @@ impl Switch {
     }
 
     pub(super) fn receive(&mut self, interface: usize, packet: Vec<u8>, out: &mut Outbox) {
-        let Some((dst, src)) = addresses(&packet) else {
+        let Ok((dst, src)) = EthernetView::parse(&packet).map(|frame| (frame.dst(), frame.src()))
+        else {
             out.recycle(packet);
             return;
         };
@@ -35,9 +36,4 @@ impl Switch {
             }
         }
     }
-}
-
-/// Destination and source address of a frame.
-pub(super) fn addresses(packet: &[u8]) -> Option<(MacAddr, MacAddr)> {
-    Some((packet.get(..6)?.try_into().ok()?, packet.get(6..12)?.try_into().ok()?))
 }

@@ -1,2 +1,30 @@
-//! The `flux` command.
-fn main() {}
+//! The `flux` command: arguments in, a plan to the library, its events out as text or JSON.
+//!
+//! ```text
+//!   argv ──▶ cli (clap) ──▶ command: Args ─▶ plan ─▶ fluxnet::tools ─▶ report
+//!                                                                        │
+//!                             output: text, table, chart, JSON, progress ◀┘
+//! ```
+//!
+//! Data goes to standard output, everything else to standard error. Exit status: 0 done and the
+//! answer is yes, 1 ran and the answer is no, 2 could not run.
+#![forbid(unsafe_code)]
+
+mod argv;
+mod cli;
+mod common;
+mod completions;
+mod contract;
+mod failure;
+mod help;
+mod man;
+mod output;
+mod ping;
+mod signals;
+mod units;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main(std::env::args_os())
+}

@@ -1,5 +1,6 @@
 //! [`HostError`]: what the host could not answer, about what, and why.
 
+use crate::error::{ErrorKind, FluxError};
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -141,29 +142,61 @@ fn os_hint(source: &io::Error) -> Option<String> {
 
 impl fmt::Display for HostError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} {}: ", self.operation, self.object)?;
-        match &self.cause {
-            Cause::UnknownName(words) => write!(f, "{words}"),
-            Cause::NoAddressInFamily => write!(f, "it has no address of the family asked for"),
-            Cause::NoSuchInterface => write!(f, "no such interface"),
-            Cause::InterfaceDown => write!(f, "the interface is down"),
-            Cause::NoCarrier => write!(f, "the interface has no carrier"),
-            Cause::NotEthernet => write!(f, "the interface has no Ethernet address"),
-            Cause::NoRoute => write!(f, "no route"),
-            Cause::Unreachable => write!(f, "the route says unreachable"),
-            Cause::Blackhole => write!(f, "the route is a blackhole"),
-            Cause::Prohibited => write!(f, "the route prohibits it"),
-            Cause::OwnAddress { interface } => write!(
+        write!(f, "cannot {} {}: {}", self.operation, self.object, self.cause)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownName(words) => write!(f, "{words}"),
+            Self::NoAddressInFamily => write!(f, "it has no address of the family asked for"),
+            Self::NoSuchInterface => write!(f, "no such interface"),
+            Self::InterfaceDown => write!(f, "the interface is down"),
+            Self::NoCarrier => write!(f, "the interface has no carrier"),
+            Self::NotEthernet => write!(f, "the interface has no Ethernet address"),
+            Self::NoRoute => write!(f, "no route"),
+            Self::Unreachable => write!(f, "the route says unreachable"),
+            Self::Blackhole => write!(f, "the route is a blackhole"),
+            Self::Prohibited => write!(f, "the route prohibits it"),
+            Self::OwnAddress { interface } => write!(
                 f,
                 "it is this host's own address: AF_XDP on {interface} cannot see such packets"
             ),
-            Cause::ForeignSource(source) => write!(f, "{source} is not an address of this host"),
-            Cause::NeighbourFailed { waited } => {
+            Self::ForeignSource(source) => write!(f, "{source} is not an address of this host"),
+            Self::NeighbourFailed { waited } => {
                 write!(f, "nobody answered, and the kernel gave up after {waited:.1?}")
             }
-            Cause::NeighbourTimeout { waited } => write!(f, "no answer within {waited:.1?}"),
-            Cause::Protocol(words) => write!(f, "{words}"),
-            Cause::Os(source) => write!(f, "{source}"),
+            Self::NeighbourTimeout { waited } => write!(f, "no answer within {waited:.1?}"),
+            Self::Protocol(words) => write!(f, "{words}"),
+            Self::Os(source) => write!(f, "{source}"),
+        }
+    }
+}
+
+impl From<HostError> for FluxError {
+    fn from(error: HostError) -> Self {
+        let kind = match &error.cause {
+            Cause::NoSuchInterface
+            | Cause::InterfaceDown
+            | Cause::NoCarrier
+            | Cause::NotEthernet => ErrorKind::Device,
+            Cause::ForeignSource(_) => ErrorKind::Config,
+            Cause::Os(source) if source.kind() == io::ErrorKind::PermissionDenied => {
+                ErrorKind::Permission
+            }
+            Cause::Os(_) | Cause::Protocol(_) => ErrorKind::System,
+            _ => ErrorKind::Host,
+        };
+        let (what, hint) = (format!("cannot {} {}", error.operation, error.object), error.hint());
+        let converted = FluxError::new(kind, what, error.cause.to_string());
+        let converted = match error.cause {
+            Cause::Os(source) => converted.with_source(source),
+            _ => converted,
+        };
+        match hint {
+            Some(hint) => converted.with_hint(hint),
+            None => converted,
         }
     }
 }
@@ -196,6 +229,17 @@ mod tests {
     fn a_given_hint_wins_over_the_one_of_the_cause() {
         let error = HostError::new("resolve", "x", Cause::NoAddressInFamily).with_hint("use -6");
         assert_eq!(error.hint().as_deref(), Some("use -6"));
+    }
+
+    #[test]
+    fn a_flux_error_keeps_message_hint_and_kind() {
+        let flux = FluxError::from(HostError::new("find interface", "x0", Cause::NoSuchInterface));
+        assert_eq!(flux.to_string(), "cannot find interface x0: no such interface");
+        assert_eq!(flux.hint(), Some("`ip -br link` lists the interfaces"));
+        assert_eq!(flux.kind(), ErrorKind::Device);
+        let source = io::Error::from_raw_os_error(libc::EPERM);
+        let flux = FluxError::from(HostError::new("open", "a socket", Cause::Os(source)));
+        assert_eq!((flux.kind(), flux.raw_os_error()), (ErrorKind::Permission, Some(libc::EPERM)));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod host;
 mod kernel;
 pub mod pace;
 pub mod probes;
+mod sim_host;
 
 pub use error::{Cause, HostError};
 pub use host::{
@@ -29,3 +30,4 @@ pub use host::{
 };
 #[cfg(target_os = "linux")]
 pub use kernel::KernelHost;
+pub use sim_host::SimHost;

@@ -159,6 +159,16 @@ impl ProbeTable {
         Ok(probe)
     }
 
+    /// Notes that the newest `count` probes in flight leave together, now: they were numbered
+    /// while they were written, which is no part of a round trip.
+    pub fn leave(&mut self, count: usize, now_ns: u64) {
+        let now_ns = self.forward(now_ns);
+        let in_flight = |slot: &&mut Slot| slot.state == State::InFlight;
+        for slot in self.slots.iter_mut().rev().filter(in_flight).take(count) {
+            slot.probe.sent_ns = now_ns;
+        }
+    }
+
     /// Takes a probe back that could not be sent. It is neither lost nor in flight then; its
     /// sequence number stays used.
     pub fn cancel(&mut self, probe: Probe) {

@@ -1,16 +1,27 @@
 //! What `flux ping` does: ICMP echo to many targets, each reply matched to its probe.
 //!
 //! ```text
-//!   Plan ──▶ run(plan, env) ──▶ Event … Event, Summary per target
-//!               │  ▲
-//!      FluxTx ◀─┘  └─ FluxRx        routes, neighbours: dyn Host
+//!   Plan ──▶ Journey ──▶ Hops ──▶ Run: schedule ─▶ template ─▶ FluxTx ─▶ wire
+//!            resolve,    MAC           table ◀── answer ◀──── FluxRx ◀── wire
+//!            route       addresses     tally ──▶ Event … Event, Summary per target
 //! ```
 //!
 //! Invariant: send times are kept here, never in a packet; a packet off the wire can at worst be
 //! counted as foreign. No terminal and no argument parsing in here.
 
+mod answer;
 mod event;
+mod frame;
+mod hops;
+mod icmp_text;
+mod open;
 mod plan;
+mod receive;
+mod route;
+mod run;
+mod schedule;
+mod tally;
 
 pub use event::*;
+pub use open::run;
 pub use plan::*;

@@ -1,7 +1,9 @@
 //! What a run is asked to do. Made by the command from its arguments; checked here.
 
 use crate::config::Config;
+use crate::error::{FluxError, Result};
 use crate::tools::net::Family;
+use crate::tools::net::pace::Rate;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
@@ -70,6 +72,78 @@ pub struct Plan {
     pub config: Config,
 }
 
+/// Largest ICMP payload: 65535 bytes of IPv4 packet without its two headers.
+pub const MAX_SIZE: usize = 65507;
+/// Longest `pattern`, as `ping -p`.
+pub const MAX_PATTERN: usize = 16;
+/// Most targets of a run.
+pub const MAX_TARGETS: usize = 1 << 20;
+/// Longest of all times that can be asked for: a hundred years.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+impl Plan {
+    /// Checks every value that can be checked without asking host or kernel.
+    ///
+    /// # Errors
+    /// `ErrorKind::Config`, naming the value and the rule.
+    pub fn check(&self) -> Result<()> {
+        let bad = |what: String, why: &str| Err(FluxError::config(what, why));
+        if self.targets.is_empty() {
+            return bad("no target".into(), "name at least one host or address");
+        }
+        if self.targets.len() > MAX_TARGETS {
+            return bad(format!("{} targets", self.targets.len()), "must be at most 1048576");
+        }
+        if self.count == Some(0) {
+            return bad("count 0".into(), "must be at least 1");
+        }
+        if self.size > MAX_SIZE {
+            return bad(format!("size {}", self.size), "must be at most 65507 bytes");
+        }
+        if self.ttl == 0 {
+            return bad("ttl 0".into(), "must be 1 to 255");
+        }
+        if self.pattern.len() > MAX_PATTERN {
+            let what = format!("pattern of {} bytes", self.pattern.len());
+            return bad(what, "must be at most 16 bytes");
+        }
+        if let Some(rate) = self.rate
+            && Rate::per_second_f64(rate).is_none()
+        {
+            return bad(format!("rate {rate}"), "must be above 0 and below 10^12 packets a second");
+        }
+        if self.timeout.is_zero() {
+            return bad("timeout 0s".into(), "must be above 0s");
+        }
+        if self.deadline == Some(Duration::ZERO) {
+            return bad("deadline 0s".into(), "must be above 0s");
+        }
+        let times = [
+            ("interval", Some(self.interval)),
+            ("timeout", Some(self.timeout)),
+            ("deadline", self.deadline),
+        ];
+        if let Some((name, Some(time))) = times.iter().find(|(_, t)| t.is_some_and(|t| t > LONGEST))
+        {
+            return bad(format!("{name} {time:?}"), "must be at most 100 years");
+        }
+        if let Some(tag) = self.vlan {
+            if !(1..=4094).contains(&tag.id) {
+                return bad(format!("VLAN {}", tag.id), "must be 1 to 4094");
+            }
+            if tag.priority > 7 {
+                return bad(format!("VLAN priority {}", tag.priority), "must be 0 to 7");
+            }
+        }
+        self.config.validate()
+    }
+
+    /// Whether probes go out as fast as answers come.
+    pub(super) fn floods(&self) -> bool {
+        self.rate.is_none() && (self.flood || self.interval.is_zero())
+    }
+}
+
 /// What signal handlers tell a run.
 #[derive(Debug, Default)]
 pub struct Control {
@@ -86,4 +160,8 @@ pub struct Outcome {
     pub answered: usize,
     /// All targets.
     pub targets: usize,
+    /// Packets that came and answered none of our probes.
+    pub foreign: u64,
+    /// Packets that came and made no sense.
+    pub malformed: u64,
 }

@@ -3,6 +3,7 @@
 mod device;
 mod network;
 mod packets;
+mod paths;
 
 use super::Simulator;
 use crate::backend::{Backend, Filter, Interest, XdpStatistics};

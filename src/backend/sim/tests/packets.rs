@@ -1,86 +1,70 @@
 //! Packets for the tests, and pnet's opinion on those that come back.
 
-use super::super::MacAddr;
-use super::super::wire::{self, Ip};
+use super::super::wire::Ip;
+use crate::proto::build::{self, Link, Net};
+use crate::proto::{IpPair, MacAddr, TcpFlags, TcpRepr, UdpRepr};
 use pnet_packet::Packet;
 use std::net::IpAddr;
+
+pub(super) const US: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 
 pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// An IP packet with `payload` as its transport message, checksums filled in.
-pub(super) fn datagram(
-    (dst_mac, src_mac): (MacAddr, MacAddr),
-    (src, dst): (IpAddr, IpAddr),
-    proto: u8,
-    ttl: u8,
-    payload: &[u8],
-) -> Vec<u8> {
-    let mut packet = [dst_mac, src_mac].concat();
-    match (src, dst) {
-        (IpAddr::V4(src), IpAddr::V4(dst)) => {
-            packet.extend([8, 0, 0x45, 0]);
-            packet.extend(((20 + payload.len()) as u16).to_be_bytes());
-            packet.extend([0x12, 0x34, 0x40, 0, ttl, proto, 0, 0]);
-            packet.extend(src.octets());
-            packet.extend(dst.octets());
-            wire::seal_ipv4(&mut packet, 14);
-        }
-        (IpAddr::V6(src), IpAddr::V6(dst)) => {
-            packet.extend([0x86, 0xdd, 0x60, 0, 0, 0]);
-            packet.extend((payload.len() as u16).to_be_bytes());
-            packet.extend([proto, ttl]);
-            packet.extend(src.octets());
-            packet.extend(dst.octets());
-        }
-        _ => panic!("mixed families"),
+/// Who sends to whom: destination's and source's Ethernet, source's and destination's IP address.
+#[derive(Clone, Copy)]
+pub(super) struct Way {
+    pub(super) macs: (MacAddr, MacAddr),
+    pub(super) addresses: (IpAddr, IpAddr),
+}
+
+impl Way {
+    fn build(
+        self,
+        ttl: u8,
+        write: impl FnOnce(&mut [u8], &Link, &Net) -> Option<usize>,
+    ) -> Vec<u8> {
+        let link = Link::new(self.macs.1, self.macs.0);
+        let pair = IpPair::new(self.addresses.0, self.addresses.1).unwrap();
+        let mut packet = vec![0; 4096];
+        let len = write(&mut packet, &link, &Net::new(pair).with_ttl(ttl)).unwrap();
+        packet.truncate(len);
+        packet
     }
-    let l4 = packet.len();
-    packet.extend(payload);
-    wire::seal_transport(&mut packet, src, dst, proto, l4);
-    packet
-}
 
-/// An echo request with `len` bytes of payload.
-pub(super) fn echo(
-    macs: (MacAddr, MacAddr),
-    (src, dst): (IpAddr, IpAddr),
-    ttl: u8,
-    sequence: u16,
-    len: usize,
-) -> Vec<u8> {
-    let (kind, proto) = if src.is_ipv4() { (8, wire::ICMP) } else { (128, wire::ICMPV6) };
-    let mut message = vec![kind, 0, 0, 0, 0xab, 0xcd];
-    message.extend(sequence.to_be_bytes());
-    message.extend((0..len).map(|i| i as u8));
-    datagram(macs, (src, dst), proto, ttl, &message)
-}
+    /// An echo request with `len` bytes of payload.
+    pub(super) fn echo(self, ttl: u8, sequence: u16, len: usize) -> Vec<u8> {
+        let data: Vec<u8> = (0..len).map(|i| i as u8).collect();
+        self.build(ttl, |to, link, net| build::echo_request(to, link, net, 7, sequence, &data))
+    }
 
-pub(super) fn udp(
-    macs: (MacAddr, MacAddr),
-    addresses: (IpAddr, IpAddr),
-    ports: (u16, u16),
-    payload: &[u8],
-) -> Vec<u8> {
-    let mut message = [ports.0.to_be_bytes(), ports.1.to_be_bytes()].concat();
-    message.extend(((8 + payload.len()) as u16).to_be_bytes());
-    message.extend([0, 0]);
-    message.extend(payload);
-    datagram(macs, addresses, wire::UDP, 64, &message)
-}
+    /// The same, which routers may cut.
+    pub(super) fn cuttable_echo(self, len: usize) -> Vec<u8> {
+        let data = vec![7; len];
+        self.build(64, |to, link, net| {
+            let net = Net { dont_fragment: false, ..*net };
+            build::echo_request(to, link, &net, 7, 1, &data)
+        })
+    }
 
-pub(super) fn tcp(
-    macs: (MacAddr, MacAddr),
-    addresses: (IpAddr, IpAddr),
-    ports: (u16, u16),
-    flags: u8,
-) -> Vec<u8> {
-    let mut message = [ports.0.to_be_bytes(), ports.1.to_be_bytes()].concat();
-    message.extend(1000u32.to_be_bytes());
-    message.extend(2000u32.to_be_bytes());
-    message.extend([0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
-    datagram(macs, addresses, wire::TCP, 64, &message)
+    pub(super) fn udp(self, ttl: u8, ports: (u16, u16), payload: &[u8]) -> Vec<u8> {
+        let header = UdpRepr { src_port: ports.0, dst_port: ports.1 };
+        self.build(ttl, |to, link, net| build::udp(to, link, net, &header, payload))
+    }
+
+    /// A segment with sequence number 1000.
+    pub(super) fn tcp(self, ports: (u16, u16), flags: TcpFlags) -> Vec<u8> {
+        let header = TcpRepr { seq: 1000, ..TcpRepr::new(ports.0, ports.1, flags) };
+        self.build(64, |to, link, net| build::tcp(to, link, net, &header, &[]))
+    }
+
+    /// A neighbour solicitation.
+    pub(super) fn solicit(self, target: std::net::Ipv6Addr, hop_limit: u8) -> Vec<u8> {
+        let link_layer = Some(self.macs.1);
+        let message = crate::proto::Icmpv6Message::NeighborSolicit { target, link_layer };
+        self.build(hop_limit, |to, link, net| build::icmpv6(to, link, net, &message))
+    }
 }
 
 /// Asserts that pnet finds every checksum and length of an IP packet right; returns the header.
@@ -92,7 +76,7 @@ pub(super) fn judge(packet: &[u8]) -> Ip {
             let header = pnet_packet::ipv4::Ipv4Packet::new(&packet[14..]).unwrap();
             assert_eq!(header.get_checksum(), pnet_packet::ipv4::checksum(&header));
             assert_eq!(usize::from(header.get_total_length()), packet.len() - 14);
-            match ip.proto {
+            match ip.proto.0 {
                 1 => {
                     let icmp = pnet_packet::icmp::IcmpPacket::new(message).unwrap();
                     (icmp.get_checksum(), pnet_packet::icmp::checksum(&icmp))
@@ -107,7 +91,7 @@ pub(super) fn judge(packet: &[u8]) -> Ip {
         (IpAddr::V6(src), IpAddr::V6(dst)) => {
             let header = pnet_packet::ipv6::Ipv6Packet::new(&packet[14..]).unwrap();
             assert_eq!(header.payload().len(), packet.len() - 54);
-            match ip.proto {
+            match ip.proto.0 {
                 58 => {
                     let icmp = pnet_packet::icmpv6::Icmpv6Packet::new(message).unwrap();
                     (icmp.get_checksum(), pnet_packet::icmpv6::checksum(&icmp, &src, &dst))

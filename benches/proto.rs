@@ -1,0 +1,64 @@
+//! What a packet costs in `proto`: one-pass parsing and checksums.
+
+use std::hint::black_box;
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use fluxnet::proto::build::{self, Link, Net};
+use fluxnet::proto::{
+    Headers, IpPair, MacAddr, TcpFlags, TcpOptions, TcpRepr, UdpRepr, checksum, respond,
+};
+
+const LINK: Link = Link::new(MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2]));
+const V4: Net =
+    Net::new(IpPair::V4 { src: Ipv4Addr::new(10, 0, 0, 1), dst: Ipv4Addr::new(10, 0, 0, 2) });
+const V6: Net =
+    Net::new(IpPair::V6 { src: Ipv6Addr::LOCALHOST, dst: Ipv6Addr::new(1, 2, 3, 4, 5, 6, 7, 8) });
+
+fn frame(make: impl Fn(&mut [u8]) -> Option<usize>) -> Vec<u8> {
+    let mut buf = vec![0; 2048];
+    let len = make(&mut buf).unwrap_or_default();
+    buf.truncate(len);
+    buf
+}
+
+fn proto(c: &mut Criterion) {
+    let udp = UdpRepr { src_port: 1000, dst_port: 53 };
+    let mut tcp = TcpRepr::new(1000, 80, TcpFlags::SYN);
+    tcp.options = TcpOptions { mss: Some(1460), timestamps: Some((1, 2)), ..tcp.options };
+    let frames = [
+        ("udp_64", frame(|b| build::udp(b, &LINK, &V4, &udp, &[7; 22]))),
+        ("tcp_options", frame(|b| build::tcp(b, &LINK, &V4, &tcp, &[]))),
+        ("ipv6_udp", frame(|b| build::udp(b, &LINK, &V6, &udp, &[7; 22]))),
+    ];
+    let mut group = c.benchmark_group("headers_parse");
+    for (name, frame) in &frames {
+        group.bench_function(*name, |b| {
+            // By reference, as a caller uses it: handing the value on would time a copy as well.
+            b.iter(|| {
+                black_box(&Headers::parse(black_box(frame)));
+            });
+        });
+    }
+    group.finish();
+
+    let mut group = c.benchmark_group("checksum");
+    for len in [20usize, 64, 1500] {
+        let bytes = vec![0xa5u8; len];
+        group.throughput(Throughput::Bytes(len as u64));
+        group.bench_function(len.to_string(), |b| b.iter(|| checksum::of(black_box(&bytes))));
+    }
+    group.finish();
+
+    let request = frame(|b| build::echo_request(b, &LINK, &V4, 1, 1, &[7; 56]));
+    let mut work = request.clone();
+    c.bench_function("echo_in_place", |b| {
+        b.iter(|| {
+            work.copy_from_slice(&request);
+            respond::echo_in_place(black_box(&mut work))
+        });
+    });
+}
+
+criterion_group!(benches, proto);
+criterion_main!(benches);

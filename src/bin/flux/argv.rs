@@ -1,0 +1,102 @@
+//! What is done to the argument list before clap sees it.
+//!
+//! `--sim` takes an optional value. clap would need `--sim=SPEC`; people write `--sim SPEC` as
+//! well, so a next word that can only be a specification is joined to it. A target never has an
+//! `=` in it and is never one of the bare keywords.
+
+use std::ffi::{OsStr, OsString};
+
+/// Words that are a whole specification without an `=`. `--sim= realtime` pings a host of that name.
+const KEYWORDS: [&str; 8] = [
+    "realtime",
+    "zerocopy",
+    "wrong-queue",
+    "no-zc",
+    "starved",
+    "kick-lost",
+    "ring-511",
+    "link-flap",
+];
+
+/// Short options of the commands that take a value: the rest of their word is that value.
+const SHORT_WITH_VALUE: &str = "ciIsWwtQMp";
+
+/// Joins `--sim SPEC` into `--sim=SPEC`.
+pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut out: Vec<OsString> = Vec::new();
+    let mut open = false;
+    let mut ended = false;
+    for arg in args {
+        if open && looks_like_spec(&arg) {
+            let mut joined = OsString::from("--sim=");
+            joined.push(&arg);
+            out.pop();
+            out.push(joined);
+            open = false;
+            continue;
+        }
+        ended |= arg == "--";
+        open = !ended && arg == "--sim";
+        out.push(arg);
+    }
+    out
+}
+
+fn looks_like_spec(arg: &OsStr) -> bool {
+    let Some(text) = arg.to_str() else { return false };
+    !text.starts_with('-')
+        && text.split(',').all(|part| part.contains('=') || KEYWORDS.contains(&part))
+}
+
+/// Whether JSON was asked for. Needed where clap could not tell: after a usage error.
+pub fn wants_json(args: &[OsString]) -> bool {
+    let words = args.iter().skip(1).map_while(|arg| (arg != "--").then(|| arg.to_string_lossy()));
+    words.into_iter().any(|word| match word.strip_prefix('-') {
+        Some(long) if long.starts_with('-') => long == "-json",
+        Some(letters) => {
+            letters.chars().take_while(|c| !SHORT_WITH_VALUE.contains(*c)).any(|c| c == 'j')
+        }
+        None => false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<OsString> {
+        line.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn a_word_that_can_only_be_a_specification_joins_sim() {
+        let table = [
+            ("flux ping --sim 10.0.0.2", "flux ping --sim 10.0.0.2"),
+            ("flux ping --sim loss=3% 10.0.0.2", "flux ping --sim=loss=3% 10.0.0.2"),
+            ("flux ping --sim los=3%", "flux ping --sim=los=3%"),
+            ("flux ping --sim realtime 10.0.0.2", "flux ping --sim=realtime 10.0.0.2"),
+            ("flux ping --sim realtime,seed=7 x", "flux ping --sim=realtime,seed=7 x"),
+            ("flux ping --sim wrong-queue x", "flux ping --sim=wrong-queue x"),
+            ("flux ping --sim=seed=7 a=b", "flux ping --sim=seed=7 a=b"),
+            ("flux ping --sim --count=5 x", "flux ping --sim --count=5 x"),
+            ("flux ping --sim example.org", "flux ping --sim example.org"),
+            ("flux ping --sim= realtime", "flux ping --sim= realtime"),
+            ("flux ping -- --sim realtime", "flux ping -- --sim realtime"),
+            ("flux ping --sim", "flux ping --sim"),
+            ("flux ping --sim a=1 b=2", "flux ping --sim=a=1 b=2"),
+        ];
+        for (given, want) in table {
+            assert_eq!(normalise(words(given)), words(want), "{given}");
+        }
+    }
+
+    #[test]
+    fn json_is_found_even_where_clap_gave_up() {
+        for yes in ["flux ping --json", "flux ping -j", "flux ping -nqj", "flux ping --bad -j x"] {
+            assert!(wants_json(&words(yes)), "{yes}");
+        }
+        for no in ["flux ping", "flux ping -Ij0", "flux ping -p j", "flux ping -- -j", "-j"] {
+            assert!(!wants_json(&words(no)), "{no}");
+        }
+    }
+}

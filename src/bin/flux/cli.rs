@@ -1,0 +1,127 @@
+//! The command tree and the way from arguments to an exit status.
+
+use crate::failure::Failure;
+use crate::output::{Screen, Stdout};
+use crate::{argv, completions, help, man, ping};
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+const EXAMPLES: &str = "\
+Examples:
+  flux ping -c 5 10.0.0.2 --sim        five probes on the simulated network, no privilege needed
+  flux ping -c 5 192.0.2.1             the same through AF_XDP
+  flux ping --sim=loss=10%,seed=7 -c 100 -q 10.0.0.2
+  flux help sim                        the simulated network and its knobs
+
+Exit status:
+  0  done, and the answer is yes
+  1  ran, and the answer is no (no reply, unreachable)
+  2  could not run (usage, permission, system)";
+
+/// Packet tools on Linux AF_XDP, with a simulated network to try them on
+#[derive(Debug, Parser)]
+#[command(
+    name = "flux",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    arg_required_else_help = true,
+    max_term_width = 100,
+    after_help = EXAMPLES
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Ping(ping::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+    Help(help::Args),
+}
+
+/// How a command that could run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Exit status 0.
+    Yes,
+    /// Exit status 1.
+    No,
+}
+
+/// Runs the command that `args` ask for.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = argv::normalise(args);
+    let json = argv::wants_json(&args);
+    let mut out = Stdout::new();
+    let result = guarded(|| run(&args, &mut out)).and_then(|answer| {
+        out.flush()?;
+        Ok(answer)
+    });
+    match result {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Err(Failure::Closed) => ExitCode::SUCCESS,
+        Err(failure) => {
+            failure.report(&mut out, json);
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(args: &[OsString], out: &mut Stdout) -> Result<Answer, Failure> {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        // --help and --version come as errors that belong on standard output.
+        Err(error) if !error.use_stderr() => {
+            let text = error.render();
+            let colour = Screen::of_stdout().style.colour();
+            out.text(&if colour { text.ansi().to_string() } else { text.to_string() })?;
+            return Ok(Answer::Yes);
+        }
+        Err(error) => return Err(Failure::usage(&error)),
+    };
+    match cli.command {
+        Command::Ping(args) => ping::main(args, out),
+        Command::Completions(args) => completions::main(&args, out),
+        Command::Man(args) => man::main(&args, out),
+        Command::Help(args) => help::main(&args, out),
+    }
+}
+
+/// Turns a panic, which is always a mistake of ours, into an error that says so.
+fn guarded<T>(job: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    let place = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+    let slot = std::sync::Arc::clone(&place);
+    std::panic::set_hook(Box::new(move |info| {
+        if let (Ok(mut slot), Some(at)) = (slot.lock(), info.location()) {
+            *slot = format!("{}:{}", at.file(), at.line());
+        }
+    }));
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).unwrap_or_else(|_| {
+        let place = place.lock().map(|place| place.clone()).unwrap_or_default();
+        Err(Failure::bug(&place))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_tree_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_panic_becomes_an_error_that_names_the_place() {
+        let result: Result<(), Failure> = guarded(|| panic!("on purpose"));
+        let Err(failure) = result else { panic!("no error") };
+        assert!(failure.to_string().contains("cli.rs:"), "{failure}");
+        let _ = std::panic::take_hook();
+    }
+}

@@ -1,0 +1,124 @@
+//! The options of every command that opens a socket, and what they turn into.
+
+use crate::contract::{Env, SimSpec, Simulator};
+use crate::units;
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use fluxnet::{AttachMode, BindMode, Config, FluxError, HugePages, Poller, Queues};
+use std::str::FromStr;
+
+/// Heading of these options in the help.
+const HEADING: &str = "Socket options";
+
+/// As typed; everything optional, so that the library's defaults stay the only ones.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = HEADING)]
+pub struct Common {
+    /// Interface to use; without it the route to the target decides
+    #[arg(short = 'I', long, value_name = "IFACE")]
+    pub interface: Option<String>,
+    /// RX queues to open [default: all]
+    ///
+    /// One number, a range, a list, or all. Received packets are spread over the queues by the
+    /// NIC, and a socket only gets its own queue's: with fewer than all, answers may be missed.
+    #[arg(long, value_name = "N|N-M|N,M|all", value_parser = queues)]
+    pub queue: Option<Queues>,
+    /// How to wait for packets [default: adaptive]
+    ///
+    /// busy spins, syscall sleeps in poll(2), adaptive spins up to 50 µs and then sleeps.
+    #[arg(long, value_name = "MODE", value_parser = keyword::<Poller>(&["busy", "adaptive", "syscall"]))]
+    pub poll: Option<Poller>,
+    /// Packets per batch, 1 to 4096 [default: 64]
+    #[arg(long, value_name = "N", value_parser = units::binary, allow_negative_numbers = true)]
+    pub batch: Option<u32>,
+    /// Use the simulated network instead of an interface; needs no privilege
+    ///
+    /// SPEC is a list such as loss=10%,delay=5ms,seed=7. `flux help sim` tells its keys and the
+    /// network behind it. Time is virtual unless SPEC says realtime: the run ends at once.
+    #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub sim: Option<String>,
+    /// Where the XDP program hooks in [default: auto]
+    ///
+    /// auto takes native where the driver has it, else skb, and says which it got.
+    #[arg(long, value_name = "MODE", value_parser = keyword::<AttachMode>(AttachMode::WORDS))]
+    pub attach: Option<AttachMode>,
+    /// Copy packets or share memory with the NIC [default: auto]
+    ///
+    /// auto takes zerocopy where the driver has it, else copy, and says which it got.
+    #[arg(long, value_name = "MODE", value_parser = keyword::<BindMode>(BindMode::WORDS))]
+    pub bind: Option<BindMode>,
+    /// UMEM frames, 16 to 1m [default: 4096 a queue, at most 16384]
+    #[arg(long, value_name = "N", value_parser = units::binary, allow_negative_numbers = true)]
+    pub frames: Option<u32>,
+    /// Bytes per frame, 2048 or 4096 [default: 2048]
+    #[arg(long, value_name = "BYTES", value_parser = units::binary, allow_negative_numbers = true)]
+    pub frame_size: Option<u32>,
+    /// Put the UMEM in huge pages [default: auto]
+    #[arg(long, value_name = "WHEN", value_parser = keyword::<HugePages>(HugePages::WORDS))]
+    pub hugepages: Option<HugePages>,
+    /// One JSON object per line on standard output, also for errors
+    #[arg(short, long, help_heading = "Output")]
+    pub json: bool,
+    /// Say more on standard error; may be repeated
+    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Output")]
+    pub verbose: u8,
+}
+
+impl Common {
+    /// The socket options, checked.
+    pub fn config(&self) -> Result<Config, FluxError> {
+        let mut config = Config::new(self.interface.clone().unwrap_or_default());
+        let Config { queues, poller, batch, frame_size, huge_pages, attach, bind, .. } =
+            &mut config;
+        set(queues, self.queue.clone());
+        set(poller, self.poll);
+        set(batch, self.batch);
+        set(frame_size, self.frame_size);
+        set(huge_pages, self.hugepages);
+        set(attach, self.attach);
+        set(bind, self.bind);
+        config.frames = self.frames;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The world that was asked for, simulated or this machine's.
+    pub fn world(&self) -> Result<World, FluxError> {
+        let Some(spec) = &self.sim else {
+            return Ok(World { env: Env::kernel()?, virtual_time: false });
+        };
+        let spec: SimSpec = spec.parse()?;
+        let virtual_time = !spec.realtime;
+        Ok(World { env: Env::simulated(Simulator::new(spec)), virtual_time })
+    }
+}
+
+/// Where a command runs.
+pub struct World {
+    /// Host and kernel.
+    pub env: Env,
+    /// Whether time is virtual: nothing has to be waited for.
+    pub virtual_time: bool,
+}
+
+fn set<T>(slot: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *slot = value;
+    }
+}
+
+/// A parser for one of `words`, which clap also shows and completes.
+fn keyword<T>(words: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = FluxError> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(words).try_map(|word| word.parse::<T>())
+}
+
+/// clap names the option and the value itself: only the rule is kept of the error.
+fn queues(text: &str) -> Result<Queues, String> {
+    text.parse::<Queues>().map_err(|error| {
+        let error = error.to_string();
+        error.split_once("': ").map_or(error.clone(), |(_, rule)| rule.to_owned())
+    })
+}

@@ -1,0 +1,110 @@
+//! `flux man DIR`.
+
+use crate::cli::{Answer, Cli};
+use crate::failure::Failure;
+use crate::help;
+use crate::output::Stdout;
+use clap::CommandFactory;
+use clap_mangen::roff::{Roff, roman};
+use std::io;
+use std::path::PathBuf;
+
+/// Source line of every page.
+const VERSION: &str = concat!("flux ", env!("CARGO_PKG_VERSION"));
+
+/// Write the manual pages to a directory
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Directory to write to; it is made if need be
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+/// Every page by file name.
+fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut root = Cli::command().disable_help_subcommand(true);
+    root.build();
+    let mut pages = vec![page(&root)?];
+    for command in root.get_subcommands() {
+        pages.push(page(command)?);
+    }
+    pages.push(("flux-sim.7".into(), sim_page()));
+    Ok(pages)
+}
+
+fn page(command: &clap::Command) -> io::Result<(String, Vec<u8>)> {
+    let extra = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let man = clap_mangen::Man::new(command.clone()).manual("flux").source(VERSION);
+    let name = man.get_filename();
+    let mut text = Vec::new();
+    man.render_title(&mut text)?;
+    man.render_name_section(&mut text)?;
+    man.render_synopsis_section(&mut text)?;
+    man.render_description_section(&mut text)?;
+    man.render_options_section(&mut text)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut text)?;
+    }
+    // clap_mangen would fill the lines of the examples into one paragraph.
+    let mut end = Roff::new();
+    verbatim(&mut end, "EXAMPLES AND NOTES", &extra);
+    end.control("SH", ["SEE ALSO"]);
+    end.text([roman("flux(1), flux-ping(1), flux-sim(7)")]);
+    text.extend(end.to_roff().into_bytes());
+    Ok((name, text))
+}
+
+/// A section whose lines stay as they are.
+fn verbatim(page: &mut Roff, title: &str, text: &str) {
+    if text.is_empty() {
+        return;
+    }
+    page.control("SH", [title]);
+    page.control("nf", []);
+    page.text([roman(text.trim_end())]);
+    page.control("fi", []);
+}
+
+/// The text of `flux help sim` as a page of its own.
+fn sim_page() -> Vec<u8> {
+    let mut page = Roff::new();
+    page.control("TH", ["flux-sim", "7", "", VERSION, "flux"]);
+    page.control("SH", ["NAME"]);
+    page.text([roman("flux-sim - the simulated network of --sim")]);
+    verbatim(&mut page, "DESCRIPTION", help::SIM);
+    page.control("SH", ["SEE ALSO"]);
+    page.text([roman("flux(1), flux-ping(1)")]);
+    page.render().into_bytes()
+}
+
+/// Runs the command.
+pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
+    let dir = &args.dir;
+    std::fs::create_dir_all(dir)
+        .map_err(|e| Failure::io(format_args!("cannot make directory {}", dir.display()), &e))?;
+    let pages = pages().map_err(|e| Failure::io("cannot render the manual pages", &e))?;
+    for (name, text) in pages {
+        let path = dir.join(name);
+        std::fs::write(&path, text)
+            .map_err(|e| Failure::io(format_args!("cannot write {}", path.display()), &e))?;
+        out.text(&format!("{}\n", path.display()))?;
+    }
+    Ok(Answer::Yes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_pages_that_are_checked_in_are_current() {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
+        let pages = pages().unwrap();
+        for (name, text) in &pages {
+            let stored = std::fs::read(dir.join(name)).unwrap_or_default();
+            assert!(&stored == text, "man/{name} is stale: run `make gen`");
+        }
+        let stored = std::fs::read_dir(dir).unwrap().count();
+        assert_eq!(stored, pages.len(), "man/ holds a page of no command: run `make gen`");
+    }
+}

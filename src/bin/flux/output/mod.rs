@@ -1,0 +1,17 @@
+//! How results leave the process: text, tables, charts, JSON, progress.
+//!
+//! Standard output carries data only, through [`Stdout`], which knows that a closed pipe is a
+//! normal end. Renderers are given a [`Screen`] and return text, so they can be tested without a
+//! terminal.
+
+mod chart;
+mod progress;
+mod report;
+mod screen;
+mod stdout;
+
+pub use chart::chart;
+pub use progress::Progress;
+pub use report::{Column, Report, Show, json, percent, table};
+pub use screen::{Screen, Style};
+pub use stdout::{Pace, Stdout};

@@ -1,0 +1,76 @@
+//! Standard output: buffered, flushed when somebody may be waiting for it.
+
+use crate::failure::Failure;
+use serde::Serialize;
+use std::io::{BufWriter, ErrorKind, Write};
+use std::time::{Duration, Instant};
+
+/// Longest time that output stays in the buffer while events come.
+const AT_MOST: Duration = Duration::from_millis(100);
+
+/// When buffered output is handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// After every event.
+    Event,
+    /// At the first event after 100 ms: for runs with so many events that a write each would
+    /// disturb what is measured.
+    Timed,
+}
+
+/// Standard output.
+pub struct Stdout {
+    inner: BufWriter<std::io::Stdout>,
+    pace: Pace,
+    flushed: Instant,
+}
+
+impl Stdout {
+    /// Standard output, flushed after every event.
+    pub fn new() -> Self {
+        let inner = BufWriter::with_capacity(1 << 16, std::io::stdout());
+        Self { inner, pace: Pace::Event, flushed: Instant::now() }
+    }
+
+    /// Chooses when to flush.
+    pub fn set_pace(&mut self, pace: Pace) {
+        self.pace = pace;
+    }
+
+    /// Writes text as it is.
+    pub fn text(&mut self, text: &str) -> Result<(), Failure> {
+        self.bytes(text.as_bytes())
+    }
+
+    /// Writes bytes as they are.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.inner.write_all(bytes).map_err(|error| failure(&error))
+    }
+
+    /// Writes `value` as one line of JSON.
+    pub fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
+        serde_json::to_writer(&mut self.inner, value).map_err(|error| failure(&error.into()))?;
+        self.bytes(b"\n")
+    }
+
+    /// An event is complete: flushes if the pace says so.
+    pub fn event_done(&mut self) -> Result<(), Failure> {
+        if self.pace == Pace::Event || self.flushed.elapsed() >= AT_MOST {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Hands everything on.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        self.flushed = Instant::now();
+        self.inner.flush().map_err(|error| failure(&error))
+    }
+}
+
+fn failure(error: &std::io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Failure::Closed,
+        _ => Failure::io("cannot write to standard output", error),
+    }
+}

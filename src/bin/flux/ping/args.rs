@@ -1,0 +1,282 @@
+//! What `flux ping` is asked, and the plan that makes.
+
+use crate::common::Common;
+use crate::units::{self, Pattern};
+use fluxnet::FluxError;
+use fluxnet::tools::net::Family;
+use fluxnet::tools::ping::{PathMtu, Plan, VlanTag};
+use std::time::Duration;
+
+/// ICMP payload without `-s`, as ping has it.
+const SIZE: usize = 56;
+/// Largest payload: what an IPv4 packet holds after its header and ICMP's.
+const MAX_SIZE: usize = 65_535 - 20 - 8;
+/// Most targets: each has a table of probes in flight.
+const MAX_TARGETS: usize = 65_536;
+/// Probes per target where time is virtual and no end was asked for: such a run would fill the
+/// terminal as fast as it can print.
+pub const VIRTUAL_COUNT: u64 = 5;
+
+const EXAMPLES: &str = "\
+Examples:
+  flux ping -c 5 10.0.0.2 --sim                 on the simulated network, no privilege needed
+  flux ping -c 1000 -i 2ms --histogram 192.0.2.1
+  flux ping --rate 10kpps -w 10 -q 192.0.2.1 192.0.2.2 2001:db8::1
+  flux ping --json -c 5 192.0.2.1 | jq .rtt_us
+
+An RTT is the stamp of the XDP program less the stamp taken just before the packet is handed to
+the kernel; the time to find a next hop's address is in none. The line on standard error tells
+which clocks were used.
+
+Exit status:
+  0  every target answered (with -c and -w: every probe)
+  1  a target did not
+  2  could not run (usage, permission, system)";
+
+/// Send ICMP echo requests and time the replies
+///
+/// The letters are those of ping. Many targets are probed side by side; their numbers come as a
+/// table. Names are not looked up from addresses.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Names or addresses to ping
+    #[arg(value_name = "TARGET", required = true)]
+    pub target: Vec<String>,
+    /// Stop after this many probes per target; k and m are 1000 and 1000000
+    ///
+    /// Without -c and -w the run goes on until Ctrl-C; with --sim in virtual time, where nothing
+    /// would end it, 5 probes are sent.
+    #[arg(short, value_name = "COUNT", value_parser = units::count, allow_negative_numbers = true)]
+    pub count: Option<u64>,
+    /// Time between two probes to one target: seconds, or 2ms, 50us [default: 1s]
+    ///
+    /// 0 sends the next probe when the reply is there.
+    #[arg(short, value_name = "INTERVAL", value_parser = units::time, allow_negative_numbers = true)]
+    pub interval: Option<Duration>,
+    /// Probes per second over all targets, such as 10kpps; instead of -i
+    #[arg(long, value_name = "RATE", value_parser = units::rate, conflicts_with = "interval", allow_negative_numbers = true)]
+    pub rate: Option<f64>,
+    /// Bytes of ICMP payload [default: 56]
+    #[arg(short, value_name = "SIZE", value_parser = units::bytes, allow_negative_numbers = true)]
+    pub size: Option<usize>,
+    /// How long to wait for each reply [default: 1s]
+    ///
+    /// A reply after that time is reported as late and counts as lost.
+    #[arg(short = 'W', value_name = "TIMEOUT", value_parser = units::positive_time, allow_negative_numbers = true)]
+    pub timeout: Option<Duration>,
+    /// Stop after this time, whatever came; with -c, exit 0 needs every reply
+    #[arg(short = 'w', value_name = "DEADLINE", value_parser = units::positive_time, allow_negative_numbers = true)]
+    pub deadline: Option<Duration>,
+    /// TTL or hop limit of the probes, 1 to 255 [default: 64]
+    #[arg(short = 't', value_name = "TTL", value_parser = ttl, allow_negative_numbers = true)]
+    pub ttl: Option<u8>,
+    /// TOS or traffic class byte, 184 or 0xb8 [default: 0]
+    #[arg(short = 'Q', value_name = "TOS", value_parser = units::byte, allow_negative_numbers = true)]
+    pub tos: Option<u8>,
+    /// Path MTU: do sets don't-fragment, want sets it too, dont clears it [default: dont]
+    #[arg(short = 'M', value_name = "do|want|dont", value_parser = path_mtu)]
+    pub path_mtu: Option<PathMtu>,
+    /// Fill the payload with these bytes, in hexadecimal, up to 16
+    #[arg(short, value_name = "PATTERN", value_parser = units::pattern)]
+    pub pattern: Option<Pattern>,
+    /// Put an 802.1Q tag on every probe: VLAN 1 to 4094, priority 0 to 7
+    #[arg(long, value_name = "ID[:PRIO]", value_parser = vlan)]
+    pub vlan: Option<VlanTag>,
+    /// IPv4 only
+    #[arg(short = '4', conflicts_with = "ipv6")]
+    pub ipv4: bool,
+    /// IPv6 only
+    #[arg(short = '6')]
+    pub ipv6: bool,
+    /// Flood: send when a reply comes, at least 100 a second, or at --rate or -i
+    ///
+    /// Prints a dot for each probe lost, and only on a terminal.
+    #[arg(short, help_heading = "Output")]
+    pub flood: bool,
+    /// Print the summary only
+    #[arg(short, help_heading = "Output")]
+    pub quiet: bool,
+    /// Print addresses only, not the names that were given
+    #[arg(short, help_heading = "Output")]
+    pub numeric: bool,
+    /// Print the time of day before each line, in seconds since 1970
+    #[arg(short = 'D', help_heading = "Output")]
+    pub wall_clock: bool,
+    /// Draw the round-trip times as bars at the end
+    #[arg(long, help_heading = "Output")]
+    pub histogram: bool,
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl Args {
+    /// The run that is asked for. All checks that need no network are here.
+    pub fn plan(&self) -> Result<Plan, FluxError> {
+        let size = self.size.unwrap_or(SIZE);
+        if size > MAX_SIZE {
+            let why = format!("must be at most {MAX_SIZE}, what one packet holds");
+            return Err(FluxError::config(format!("payload of {size} bytes (-s)"), why));
+        }
+        if self.target.len() > MAX_TARGETS {
+            let why = format!("must be at most {MAX_TARGETS}");
+            return Err(FluxError::config(format!("{} targets", self.target.len()), why));
+        }
+        if let Some(empty) = self.target.iter().find(|name| name.trim().is_empty()) {
+            return Err(FluxError::config(format!("target '{empty}'"), "is empty"));
+        }
+        let (default_interval, flood) = match (self.flood, self.interval) {
+            // ping -f -i: the interval rules, and the output is that of a flood.
+            (true, Some(_)) => (Duration::ZERO, false),
+            (true, None) => (Duration::ZERO, true),
+            (false, _) => (Duration::from_secs(1), false),
+        };
+        Ok(Plan {
+            targets: self.target.clone(),
+            family: match (self.ipv4, self.ipv6) {
+                (true, _) => Family::V4,
+                (_, true) => Family::V6,
+                _ => Family::Any,
+            },
+            count: self.count,
+            interval: self.interval.unwrap_or(default_interval),
+            rate: self.rate,
+            flood,
+            size,
+            timeout: self.timeout.unwrap_or(Duration::from_secs(1)),
+            deadline: self.deadline,
+            ttl: self.ttl.unwrap_or(64),
+            tos: self.tos.unwrap_or(0),
+            path_mtu: self.path_mtu.unwrap_or_default(),
+            pattern: self.pattern.clone().unwrap_or_default().0,
+            vlan: self.vlan,
+            wall_clock: self.wall_clock,
+            histogram: self.histogram,
+            each: !self.quiet,
+            interface: self.common.interface.clone(),
+            config: self.common.config()?,
+        })
+    }
+}
+
+fn ttl(text: &str) -> Result<u8, String> {
+    text.parse().ok().filter(|&ttl| ttl > 0).ok_or_else(|| "must be 1 to 255".into())
+}
+
+fn path_mtu(text: &str) -> Result<PathMtu, String> {
+    match text {
+        "do" => Ok(PathMtu::Do),
+        "want" => Ok(PathMtu::Want),
+        "dont" => Ok(PathMtu::Dont),
+        _ => Err("must be do, want or dont".into()),
+    }
+}
+
+fn vlan(text: &str) -> Result<VlanTag, String> {
+    const RULE: &str = "must be a VLAN from 1 to 4094, with :PRIORITY from 0 to 7 if need be";
+    let (id, priority) = text.split_once(':').unwrap_or((text, "0"));
+    let id = id.parse().ok().filter(|id| (1..=4094).contains(id));
+    let priority = priority.parse().ok().filter(|priority| *priority <= 7);
+    match (id, priority) {
+        (Some(id), Some(priority)) => Ok(VlanTag { id, priority }),
+        _ => Err(RULE.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parse(line: &str) -> Result<Plan, String> {
+        let words = std::iter::once("ping").chain(line.split_whitespace());
+        let command = Command::try_parse_from(words).map_err(|e| e.to_string())?;
+        command.args.plan().map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn defaults_are_those_of_ping() {
+        let plan = parse("10.0.0.2").unwrap();
+        assert_eq!((plan.size, plan.ttl, plan.tos), (56, 64, 0));
+        assert_eq!((plan.interval, plan.timeout), (Duration::from_secs(1), Duration::from_secs(1)));
+        assert_eq!((plan.count, plan.deadline, plan.rate), (None, None, None));
+        assert_eq!((plan.family, plan.path_mtu), (Family::Any, PathMtu::Dont));
+        assert!(plan.each && !plan.flood && plan.pattern.is_empty());
+    }
+
+    #[test]
+    fn every_letter_reaches_the_plan() {
+        let plan = parse(
+            "-c 10k -i 2ms -I eth0 -s 1k -W 0.5 -w 1m -t 3 -Q 0xb8 -M do -6 -q -n -D -p beef \
+             --histogram --vlan 7:5 a b --batch 16 --frames 4k --frame-size 4k --queue 0-2",
+        )
+        .unwrap();
+        assert_eq!(plan.count, Some(10_000));
+        assert_eq!(plan.interval, Duration::from_millis(2));
+        assert_eq!(plan.interface.as_deref(), Some("eth0"));
+        assert_eq!((plan.size, plan.ttl, plan.tos), (1024, 3, 0xb8));
+        assert_eq!(plan.timeout, Duration::from_millis(500));
+        assert_eq!(plan.deadline, Some(Duration::from_secs(60)));
+        assert_eq!((plan.path_mtu, plan.family), (PathMtu::Do, Family::V6));
+        assert_eq!(plan.pattern, [0xbe, 0xef]);
+        assert_eq!(plan.vlan, Some(VlanTag { id: 7, priority: 5 }));
+        assert!(plan.histogram && plan.wall_clock && !plan.each);
+        assert_eq!(plan.targets, ["a", "b"]);
+        assert_eq!((plan.config.batch, plan.config.frames), (16, Some(4096)));
+        assert_eq!(plan.config.frame_size, 4096);
+    }
+
+    #[test]
+    fn a_flood_waits_for_replies_unless_an_interval_is_given() {
+        let flood = parse("-f x").unwrap();
+        assert!(flood.flood && flood.interval.is_zero());
+        let paced = parse("-f -i 10ms x").unwrap();
+        assert!(!paced.flood && paced.interval == Duration::from_millis(10));
+        let rated = parse("-f --rate 10kpps x").unwrap();
+        assert!(rated.flood && rated.rate == Some(10_000.0));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_the_value_in_the_message() {
+        let table = [
+            ("", "TARGET"),
+            ("-4 -6 x", "-6"),
+            ("--rate 5 -i 1 x", "--rate"),
+            ("-s 65508 x", "65508"),
+            ("-s -1 x", "-1"),
+            ("-c 0 x", "'0'"),
+            ("-c 99999999999999999999 x", "99999999999999999999"),
+            ("-i nan x", "nan"),
+            ("-i -1 x", "-1"),
+            ("-W 0 x", "above 0"),
+            ("-w 1e300 x", "1e300"),
+            ("-t 0 x", "1 to 255"),
+            ("-t 256 x", "1 to 255"),
+            ("-Q 256 x", "256"),
+            ("-M maybe x", "maybe"),
+            ("-p xyz x", "xyz"),
+            ("--vlan 4095 x", "4095"),
+            ("--vlan 1:8 x", "1:8"),
+            ("--rate fast x", "fast"),
+            ("--batch 0 x", "batch 0"),
+            ("--batch 5k x", "batch 5120"),
+            ("--frame-size 3000 x", "frame size 3000"),
+            ("--frames 1 x", "1 frames"),
+            ("--queue x x", "'x'"),
+            ("--poll lazily x", "lazily"),
+            ("--hugepages maybe x", "maybe"),
+            ("--bind glue x", "glue"),
+        ];
+        for (line, want) in table {
+            let Err(error) = parse(line) else { panic!("{line} was accepted") };
+            assert!(error.contains(want), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Events as the lines ping prints.
+
+use super::Args;
+use crate::output::{Screen, percent};
+use fluxnet::tools::ping::{Event, NeighbourFound, Plan, Reply, Start, StartTarget, Summary};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::net::IpAddr;
+
+/// What an event says, by stream.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// For standard output.
+    pub out: String,
+    /// For standard error.
+    pub err: String,
+}
+
+impl Lines {
+    fn out(text: String) -> Self {
+        Self { out: text, err: String::new() }
+    }
+
+    fn err(text: String) -> Self {
+        Self { out: String::new(), err: text }
+    }
+}
+
+/// Prints events.
+pub struct Text {
+    screen: Screen,
+    numeric: bool,
+    quiet: bool,
+    flood: bool,
+    verbose: bool,
+    /// Whether the interface was asked for: then ping tells it in its header.
+    interface: bool,
+    several: bool,
+    size: usize,
+    /// Addresses of the targets that were given by name.
+    named: HashMap<String, IpAddr>,
+    header_done: bool,
+    dots: bool,
+}
+
+impl Text {
+    /// For the run of `plan`.
+    pub fn new(args: &Args, plan: &Plan, screen: Screen) -> Self {
+        Self {
+            screen,
+            numeric: args.numeric,
+            quiet: args.quiet,
+            flood: args.flood,
+            verbose: args.common.verbose > 0,
+            interface: plan.interface.is_some(),
+            several: plan.targets.len() > 1,
+            size: plan.size,
+            named: HashMap::new(),
+            header_done: false,
+            dots: false,
+        }
+    }
+
+    /// The lines for `event`, each with its newline.
+    pub fn event(&mut self, event: &Event) -> Lines {
+        match event {
+            Event::Start(start) => self.start(start),
+            Event::Neighbour(found) => self.neighbour(found),
+            Event::Interim(summary) => Lines::err(interim(summary)),
+            Event::SendError(failed) => {
+                Lines::err(format!("cannot send to {}: {}\n", failed.target, failed.error))
+            }
+            Event::Summary(_) => Lines::default(),
+            _ if self.quiet => Lines::default(),
+            _ if self.flood => Lines::out(self.dot(event)),
+            Event::Reply(reply) => self.reply(reply, ""),
+            Event::Duplicate(reply) => self.reply(reply, "(DUP!)"),
+            Event::Late(reply) => self.reply(reply, "(LATE!)"),
+            Event::Corrupt(reply) => self.reply(reply, "(CORRUPT!)"),
+            Event::Icmp(error) => {
+                let text = self.screen.style.bad(&error.text);
+                let to = self.of(&error.target);
+                Lines::out(format!("From {}{to} icmp_seq={} {text}\n", error.from, error.seq))
+            }
+            Event::Timeout(timeout) => {
+                let text = self.screen.style.bad("timed out");
+                let target = if self.several { format!("{} ", timeout.target) } else { "".into() };
+                Lines::out(format!("{target}icmp_seq={} {text}\n", timeout.seq))
+            }
+        }
+    }
+
+    /// What stands between the last event and the summaries.
+    pub fn end_of_stream(&self) -> String {
+        if self.dots { "\n".into() } else { String::new() }
+    }
+
+    fn start(&mut self, start: &Start) -> Lines {
+        for target in &start.targets {
+            if target.name.parse::<IpAddr>().is_err() {
+                self.named.insert(target.name.clone(), target.address);
+            }
+        }
+        let mut err = granted(start);
+        for note in &start.notes {
+            // A String takes every write.
+            let _ = writeln!(err, "note: {note}");
+        }
+        if self.verbose {
+            for target in &start.targets {
+                let via = target.gateway.map(|hop| format!(" via {hop}")).unwrap_or_default();
+                let _ = writeln!(err, "{}: from {}{via}", target.address, target.source);
+            }
+        }
+        // One start comes per interface; the header is for the run.
+        let out = if self.header_done { String::new() } else { self.header(start) };
+        self.header_done = true;
+        Lines { out, err }
+    }
+
+    fn header(&self, start: &Start) -> String {
+        let size = self.size;
+        match (self.several, start.targets.first()) {
+            (false, Some(StartTarget { name, address, source, .. })) => {
+                let from = if self.interface {
+                    format!(" from {source} {}:", start.interface)
+                } else {
+                    String::new()
+                };
+                match address {
+                    // IPv4 header, ICMP header.
+                    IpAddr::V4(_) => format!(
+                        "PING {name} ({address}){from} {size}({}) bytes of data.\n",
+                        size + 28
+                    ),
+                    IpAddr::V6(_) => format!("PING {name} ({address}){from} {size} data bytes\n"),
+                }
+            }
+            _ => format!("PING {} targets, {size} data bytes\n", start.targets.len()),
+        }
+    }
+
+    fn neighbour(&self, found: &NeighbourFound) -> Lines {
+        let NeighbourFound { address, mac, took_us, cached } = found;
+        match (cached, self.verbose) {
+            (true, false) => Lines::default(),
+            (true, true) => Lines::err(format!("{address} is at {mac}\n")),
+            (false, _) => Lines::err(format!(
+                "{address} is at {mac}: found in {} ms, which is in no round-trip time\n",
+                millis(*took_us)
+            )),
+        }
+    }
+
+    fn reply(&self, reply: &Reply, mark: &str) -> Lines {
+        let mut line = String::with_capacity(80);
+        // A String takes every write.
+        if let Some(time) = reply.time {
+            let _ = write!(line, "[{time:.6}] ");
+        }
+        let _ = write!(line, "{} bytes from ", reply.bytes);
+        match self.named.get(&reply.target) {
+            Some(address) if !self.numeric && *address == reply.from => {
+                let _ = write!(line, "{} ({})", reply.target, reply.from);
+            }
+            _ => {
+                let _ = write!(line, "{}", reply.from);
+            }
+        }
+        let _ = write!(line, ": icmp_seq={} ttl={}", reply.seq, reply.ttl);
+        if let Some(rtt) = reply.rtt_us {
+            let _ = write!(line, " time={} ms", millis(rtt));
+        }
+        for mark in [mark, if reply.reordered { "(REORDERED)" } else { "" }] {
+            if !mark.is_empty() {
+                let _ = write!(line, " {}", self.screen.style.odd(mark));
+            }
+        }
+        line.push('\n');
+        Lines::out(line)
+    }
+
+    /// ping prints a dot for each probe and a backspace for each reply: what stays are the lost.
+    fn dot(&mut self, event: &Event) -> String {
+        let mark = match event {
+            Event::Timeout(_) => ".",
+            Event::Icmp(_) => "E",
+            Event::Corrupt(_) => "C",
+            _ => "",
+        };
+        if !self.screen.terminal {
+            return String::new();
+        }
+        self.dots |= !mark.is_empty();
+        mark.into()
+    }
+
+    /// Which target an ICMP error is about, where that is not plain.
+    fn of(&self, target: &str) -> String {
+        if self.several { format!(" (to {target})") } else { String::new() }
+    }
+}
+
+/// Whether `event` is the last word on a probe.
+pub fn ends_a_probe(event: &Event) -> bool {
+    matches!(event, Event::Reply(_) | Event::Corrupt(_) | Event::Icmp(_) | Event::Timeout(_))
+}
+
+/// The one line on what was really granted.
+fn granted(start: &Start) -> String {
+    let queues: Vec<String> = start.queues.iter().map(u32::to_string).collect();
+    format!(
+        "{}: driver {}, {} attach, {}, queue{} {}, rings of {}, {} frames of {} bytes in {} pages, \
+         {} polling, clocks: tx {}, rx {}\n",
+        start.interface,
+        start.driver.as_deref().unwrap_or("unknown"),
+        start.attach,
+        if start.zero_copy { "zero-copy" } else { "copy" },
+        if queues.len() == 1 { "" } else { "s" },
+        queues.join(","),
+        start.ring_size,
+        start.frames,
+        start.frame_size,
+        if start.hugepages { "huge" } else { "ordinary" },
+        start.poll,
+        start.clocks.tx,
+        start.clocks.rx,
+    )
+}
+
+/// The numbers of one target at the end, as ping's block.
+pub fn block(summary: &Summary) -> String {
+    let mut text = format!("\n--- {} ping statistics ---\n", summary.target);
+    // A String takes every write.
+    let _ = write!(text, "{} packets transmitted, {} received", summary.sent, summary.received);
+    let odd = [
+        (summary.duplicates, "duplicates"),
+        (summary.corrupt, "corrupted"),
+        (summary.errors, "errors"),
+        (summary.reordered, "reordered"),
+        (summary.late, "late"),
+    ];
+    for (count, name) in odd.into_iter().filter(|(count, _)| *count > 0) {
+        let _ = write!(text, ", +{count} {name}");
+    }
+    let (loss, time) = (percent(summary.loss_pct), summary.elapsed_ms.floor());
+    let _ = writeln!(text, ", {loss}% packet loss, time {time:.0}ms");
+    if let Some(times) = times(summary) {
+        let _ = writeln!(text, "rtt {times}");
+    }
+    text
+}
+
+/// The numbers so far, on one line.
+fn interim(summary: &Summary) -> String {
+    let times = times(summary).map(|times| format!(", {times}")).unwrap_or_default();
+    format!(
+        "{}: {}/{} packets, {}% loss{times}\n",
+        summary.target,
+        summary.received,
+        summary.sent,
+        percent(summary.loss_pct)
+    )
+}
+
+fn times(summary: &Summary) -> Option<String> {
+    let rtt = summary.rtt_us?;
+    let values = [rtt.min, rtt.mean, rtt.p50, rtt.p90, rtt.p99, rtt.max, rtt.stddev].map(millis);
+    Some(format!("min/mean/p50/p90/p99/max/stddev = {} ms", values.join("/")))
+}
+
+fn millis(us: f64) -> String {
+    format!("{:.3}", us / 1000.0)
+}
+
+#[cfg(test)]
+mod tests;

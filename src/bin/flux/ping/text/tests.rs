@@ -1,0 +1,223 @@
+//! Hand-made events against ping's lines.
+
+use super::super::report::tests::summary;
+use super::*;
+use crate::cli::Cli;
+use clap::Parser;
+use fluxnet::tools::ping::{Clocks, IcmpError, SendError, Timeout};
+
+#[derive(Parser)]
+struct Command {
+    #[command(flatten)]
+    args: Args,
+}
+
+fn text(line: &str, screen: Screen) -> Text {
+    let words = std::iter::once("ping").chain(line.split_whitespace());
+    let args = Command::try_parse_from(words).unwrap().args;
+    let plan = args.plan().unwrap();
+    Text::new(&args, &plan, screen)
+}
+
+fn start(targets: &[(&str, &str)]) -> Start {
+    Start {
+        backend: "sim",
+        interface: "sim0".into(),
+        driver: Some("sim".into()),
+        attach: "native",
+        zero_copy: true,
+        queues: vec![0, 1],
+        ring_size: 2048,
+        frames: 8192,
+        frame_size: 2048,
+        hugepages: false,
+        poll: "adaptive".into(),
+        clocks: Clocks { tx: "virtual".into(), rx: "virtual".into() },
+        notes: vec!["no huge pages".into()],
+        targets: targets
+            .iter()
+            .map(|(name, address)| StartTarget {
+                name: (*name).into(),
+                address: address.parse().unwrap(),
+                source: "10.0.0.1".parse().unwrap(),
+                gateway: None,
+            })
+            .collect(),
+        payload_bytes: 56,
+    }
+}
+
+fn reply(target: &str, from: &str) -> Reply {
+    Reply {
+        target: target.into(),
+        from: from.parse().unwrap(),
+        seq: 1,
+        bytes: 64,
+        ttl: 64,
+        rtt_us: Some(200.0),
+        reordered: false,
+        time: None,
+    }
+}
+
+fn out(text: &mut Text, event: Event) -> String {
+    let lines = text.event(&event);
+    assert_eq!(lines.err, "");
+    lines.out
+}
+
+#[test]
+fn one_target_reads_as_ping_does() {
+    let mut text = text("10.0.0.2", Screen::default());
+    let lines = text.event(&Event::Start(start(&[("10.0.0.2", "10.0.0.2")])));
+    assert_eq!(lines.out, "PING 10.0.0.2 (10.0.0.2) 56(84) bytes of data.\n");
+    assert_eq!(
+        lines.err,
+        "sim0: driver sim, native attach, zero-copy, queues 0,1, rings of 2048, 8192 frames of \
+         2048 bytes in ordinary pages, adaptive polling, clocks: tx virtual, rx virtual\n\
+         note: no huge pages\n"
+    );
+    let line = "64 bytes from 10.0.0.2: icmp_seq=1 ttl=64 time=0.200 ms";
+    let plain = || reply("10.0.0.2", "10.0.0.2");
+    assert_eq!(out(&mut text, Event::Reply(plain())), format!("{line}\n"));
+    assert_eq!(out(&mut text, Event::Duplicate(plain())), format!("{line} (DUP!)\n"));
+    assert_eq!(out(&mut text, Event::Late(plain())), format!("{line} (LATE!)\n"));
+    assert_eq!(out(&mut text, Event::Corrupt(plain())), format!("{line} (CORRUPT!)\n"));
+    let reordered = Reply { reordered: true, time: Some(1.5), ..plain() };
+    assert_eq!(out(&mut text, Event::Reply(reordered)), format!("[1.500000] {line} (REORDERED)\n"));
+    let timeout = Timeout { target: "10.0.0.2".into(), seq: 3 };
+    assert_eq!(out(&mut text, Event::Timeout(timeout)), "icmp_seq=3 timed out\n");
+    assert_eq!(
+        out(&mut text, Event::Icmp(unreachable())),
+        "From 192.0.2.254 icmp_seq=1 Destination Host Unreachable\n"
+    );
+}
+
+fn unreachable() -> IcmpError {
+    IcmpError {
+        target: "192.0.2.1".into(),
+        from: "192.0.2.254".parse().unwrap(),
+        seq: 1,
+        icmp_type: 3,
+        code: 1,
+        text: "Destination Host Unreachable".into(),
+        mtu: None,
+        rtt_us: None,
+    }
+}
+
+#[test]
+fn a_name_stands_before_its_address_unless_n_is_given() {
+    for (line, want) in [("host", "host (10.0.0.2):"), ("-n host", "from 10.0.0.2:")] {
+        let mut text = text(line, Screen::default());
+        let lines = text.event(&Event::Start(start(&[("host", "10.0.0.2")])));
+        assert!(lines.out.starts_with("PING host (10.0.0.2) "));
+        assert!(out(&mut text, Event::Reply(reply("host", "10.0.0.2"))).contains(want));
+        // Somebody else's answer is never given the target's name.
+        assert!(out(&mut text, Event::Reply(reply("host", "10.0.0.9"))).contains("from 10.0.0.9:"));
+    }
+}
+
+#[test]
+fn several_targets_are_told_apart() {
+    let mut text = text("a b", Screen::default());
+    let both = start(&[("a", "10.0.0.2"), ("b", "2001:db8::2")]);
+    assert_eq!(text.event(&Event::Start(both.clone())).out, "PING 2 targets, 56 data bytes\n");
+    assert_eq!(text.event(&Event::Start(both)).out, "");
+    let timeout = Timeout { target: "b".into(), seq: 3 };
+    assert_eq!(out(&mut text, Event::Timeout(timeout)), "b icmp_seq=3 timed out\n");
+    assert_eq!(
+        out(&mut text, Event::Icmp(unreachable())),
+        "From 192.0.2.254 (to 192.0.2.1) icmp_seq=1 Destination Host Unreachable\n"
+    );
+}
+
+#[test]
+fn the_header_tells_the_interface_that_was_asked_for_and_ipv6_without_headers() {
+    let mut given = text("-I sim0 10.0.0.2", Screen::default());
+    let lines = given.event(&Event::Start(start(&[("10.0.0.2", "10.0.0.2")])));
+    assert_eq!(lines.out, "PING 10.0.0.2 (10.0.0.2) from 10.0.0.1 sim0: 56(84) bytes of data.\n");
+    let mut v6 = text("2001:db8::2", Screen::default());
+    let lines = v6.event(&Event::Start(start(&[("2001:db8::2", "2001:db8::2")])));
+    assert_eq!(lines.out, "PING 2001:db8::2 (2001:db8::2) 56 data bytes\n");
+}
+
+#[test]
+fn a_flood_leaves_a_dot_for_each_loss_on_a_terminal_alone() {
+    let lost = || Event::Timeout(Timeout { target: "x".into(), seq: 3 });
+    let terminal = Screen { terminal: true, ..Screen::default() };
+    let mut flood = text("-f x", terminal);
+    assert_eq!(out(&mut flood, Event::Reply(reply("x", "10.0.0.2"))), "");
+    assert_eq!(flood.end_of_stream(), "");
+    assert_eq!(out(&mut flood, lost()), ".");
+    assert_eq!(flood.end_of_stream(), "\n");
+    let mut piped = text("-f x", Screen::default());
+    assert_eq!(out(&mut piped, lost()), "");
+    assert_eq!(piped.end_of_stream(), "");
+}
+
+#[test]
+fn quiet_prints_no_replies_and_errors_of_sending_go_to_standard_error() {
+    let mut quiet = text("-q x", Screen::default());
+    assert_eq!(out(&mut quiet, Event::Reply(reply("x", "10.0.0.2"))), "");
+    let failed = SendError { target: "x".into(), error: "Network is down".into() };
+    let lines = quiet.event(&Event::SendError(failed));
+    assert_eq!(lines, Lines::err("cannot send to x: Network is down\n".into()));
+}
+
+#[test]
+fn the_time_to_find_a_neighbour_is_told_apart() {
+    let found = |cached| {
+        Event::Neighbour(NeighbourFound {
+            address: "10.0.0.2".parse().unwrap(),
+            mac: "02:00:00:00:00:02".into(),
+            took_us: 1500.0,
+            cached,
+        })
+    };
+    let mut plain = text("x", Screen::default());
+    assert_eq!(plain.event(&found(true)), Lines::default());
+    assert!(plain.event(&found(false)).err.contains("found in 1.500 ms"));
+    let mut verbose = text("-v x", Screen::default());
+    assert_eq!(verbose.event(&found(true)).err, "10.0.0.2 is at 02:00:00:00:00:02\n");
+}
+
+#[test]
+fn the_block_is_that_of_ping_with_what_went_wrong_when_it_did() {
+    assert_eq!(
+        block(&summary("10.0.0.2", 10)),
+        "\n--- 10.0.0.2 ping statistics ---\n\
+         10 packets transmitted, 10 received, 0% packet loss, time 9001ms\n\
+         rtt min/mean/p50/p90/p99/max/stddev = 0.190/0.202/0.200/0.210/0.220/0.220/0.005 ms\n"
+    );
+    let bad = Summary {
+        duplicates: 1,
+        corrupt: 2,
+        errors: 3,
+        reordered: 4,
+        late: 5,
+        ..summary("10.0.0.66", 0)
+    };
+    assert_eq!(
+        block(&bad),
+        "\n--- 10.0.0.66 ping statistics ---\n\
+         10 packets transmitted, 0 received, +1 duplicates, +2 corrupted, +3 errors, \
+         +4 reordered, +5 late, 100% packet loss, time 9001ms\n"
+    );
+    let mut running = text("x", Screen::default());
+    let lines = running.event(&Event::Interim(summary("10.0.0.66", 0)));
+    assert_eq!(lines, Lines::err("10.0.0.66: 0/10 packets, 100% loss\n".into()));
+}
+
+#[test]
+fn without_colour_there_is_no_escape() {
+    let mut plain = text("x", Screen::default());
+    for event in [Event::Icmp(unreachable()), Event::Duplicate(reply("x", "10.0.0.2"))] {
+        assert!(!out(&mut plain, event).contains('\x1b'));
+    }
+}
+
+#[test]
+fn args_are_the_same_in_the_tree() {
+    assert!(Cli::try_parse_from(["flux", "ping", "-c5", "-qn", "10.0.0.2", "--sim"]).is_ok());
+}

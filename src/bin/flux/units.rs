@@ -1,0 +1,209 @@
+//! Numbers as people write them: `64k`, `1.5mpps`, `0.002`, `50us`.
+//!
+//! Every parser says only what is wrong; clap puts the option and the value in front of it.
+
+use std::time::Duration;
+
+/// Longest time any option takes: 31 years, far inside 64 bits of nanoseconds.
+const LONGEST: Duration = Duration::from_secs(1_000_000_000);
+
+/// Splits `text` into the number and a lower-case suffix.
+fn split(text: &str) -> (&str, String) {
+    let end = text
+        .char_indices()
+        .find(|&(_, c)| !(c.is_ascii_digit() || c == '.'))
+        .map_or(text.len(), |(at, _)| at);
+    (&text[..end], text[end..].to_ascii_lowercase())
+}
+
+/// A whole number with a suffix, `step` being the factor between `k`, `m` and `g`.
+fn whole(text: &str, step: u64) -> Result<u64, String> {
+    let (digits, suffix) = split(text);
+    let power = match suffix.as_str() {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        _ => return Err("must be a whole number, with k, m or g if need be".into()),
+    };
+    if digits.is_empty() || digits.contains('.') {
+        return Err("must be a whole number, with k, m or g if need be".into());
+    }
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(step.checked_pow(power)?))
+        .ok_or_else(|| "is too large".into())
+}
+
+/// How many of something: `k` is 1000.
+pub fn count(text: &str) -> Result<u64, String> {
+    match whole(text, 1000)? {
+        0 => Err("must be at least 1".into()),
+        n if i64::try_from(n).is_err() => Err("is too large".into()),
+        n => Ok(n),
+    }
+}
+
+/// Bytes: `k` is 1024.
+pub fn bytes(text: &str) -> Result<usize, String> {
+    usize::try_from(whole(text, 1024)?).map_err(|_| "is too large".into())
+}
+
+/// Frames, batches and other things that come in powers of two: `k` is 1024.
+pub fn binary(text: &str) -> Result<u32, String> {
+    u32::try_from(whole(text, 1024)?).map_err(|_| "is too large".into())
+}
+
+/// Packets per second: `10kpps`, `1.5mpps`, `200000pps`, `200000`.
+pub fn rate(text: &str) -> Result<f64, String> {
+    const RULE: &str = "must be packets per second, such as 500, 10kpps or 1.5mpps";
+    let (digits, suffix) = split(text);
+    let factor = match suffix.strip_suffix("pps").unwrap_or(&suffix) {
+        "" => 1.0,
+        "k" => 1e3,
+        "m" => 1e6,
+        "g" => 1e9,
+        _ => return Err(RULE.into()),
+    };
+    let rate = digits.parse::<f64>().map_err(|_| RULE.to_owned())? * factor;
+    if (0.001..=1e9).contains(&rate) {
+        Ok(rate)
+    } else {
+        Err("must be between 0.001pps and 1gpps".into())
+    }
+}
+
+/// A time: seconds as ping takes them (`0.002`), or with a unit (`2ms`, `50us`).
+pub fn time(text: &str) -> Result<Duration, String> {
+    const RULE: &str = "must be seconds (0.2) or a time with its unit (200ms, 50us)";
+    let (digits, suffix) = split(text);
+    let time = if suffix.is_empty() && !digits.is_empty() {
+        let seconds = digits.parse::<f64>().map_err(|_| RULE.to_owned())?;
+        Duration::try_from_secs_f64(seconds).map_err(|_| "is too long".to_owned())?
+    } else {
+        humantime::parse_duration(text).map_err(|_| RULE.to_owned())?
+    };
+    if time > LONGEST { Err("is too long: at most 31 years".into()) } else { Ok(time) }
+}
+
+/// A time above zero.
+pub fn positive_time(text: &str) -> Result<Duration, String> {
+    time(text)
+        .and_then(|t| if t.is_zero() { Err("must be above 0, at least 1ns".into()) } else { Ok(t) })
+}
+
+/// One byte, decimal or `0x…`.
+pub fn byte(text: &str) -> Result<u8, String> {
+    let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) if hex.bytes().all(|b| b.is_ascii_hexdigit()) => u8::from_str_radix(hex, 16).ok(),
+        Some(_) => None,
+        None => text.parse().ok(),
+    };
+    parsed.ok_or_else(|| "must be 0 to 255, or 0x00 to 0xff".into())
+}
+
+/// Bytes to fill a payload with; a type of its own, as clap takes a `Vec` for a repeated option.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pattern(pub Vec<u8>);
+
+/// Up to 16 bytes in hexadecimal. A digit left over at the end is a byte of its own, as ping has it.
+pub fn pattern(text: &str) -> Result<Pattern, String> {
+    let digit = |b: &u8| (*b as char).to_digit(16).and_then(|d| u8::try_from(d).ok());
+    let digits: Option<Vec<u8>> = text.as_bytes().iter().map(digit).collect();
+    match digits {
+        Some(d) if (1..=32).contains(&d.len()) => {
+            let byte = |pair: &[u8]| pair.iter().fold(0, |byte, digit| byte << 4 | digit);
+            Ok(Pattern(d.chunks(2).map(byte).collect()))
+        }
+        _ => Err("must be 1 to 32 hexadecimal digits".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_decimal_and_bytes_are_binary() {
+        assert_eq!(count("10k"), Ok(10_000));
+        assert_eq!(count("1M"), Ok(1_000_000));
+        assert_eq!(bytes("64k"), Ok(65_536));
+        assert_eq!(bytes("1m"), Ok(1 << 20));
+        assert_eq!(bytes("0"), Ok(0));
+        assert_eq!(binary("4k"), Ok(4096));
+    }
+
+    #[test]
+    fn bad_whole_numbers_are_refused() {
+        for bad in ["", "k", "-1", "1.5k", "1.", "1kb", "x", "1e3", "0x10", " 1", "inf", "nan"] {
+            assert!(count(bad).is_err() && bytes(bad).is_err(), "{bad}");
+        }
+        for huge in ["99999999999999999999", "18446744073709551615k", "17179869184g"] {
+            assert_eq!(bytes(huge), Err("is too large".into()), "{huge}");
+        }
+        assert!(count("0").is_err());
+        assert!(count("18446744073709551615").is_err());
+        assert!(binary("4g").is_err());
+    }
+
+    #[test]
+    fn rates_take_their_usual_spellings() {
+        let table = [
+            ("10kpps", 1e4),
+            ("1.5mpps", 1.5e6),
+            ("200000pps", 2e5),
+            ("200000", 2e5),
+            ("10k", 1e4),
+            ("0.5", 0.5),
+            ("1Gpps", 1e9),
+        ];
+        for (text, want) in table {
+            assert_eq!(rate(text), Ok(want), "{text}");
+        }
+        for bad in ["", "pps", "0", "-5", "inf", "nan", "1e300", "2gpps", "10kbit", "1.2.3", "k"] {
+            assert!(rate(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_are_seconds_or_carry_a_unit() {
+        let table = [
+            ("1", Duration::from_secs(1)),
+            ("0.002", Duration::from_millis(2)),
+            (".5", Duration::from_millis(500)),
+            ("0", Duration::ZERO),
+            ("2ms", Duration::from_millis(2)),
+            ("50us", Duration::from_micros(50)),
+            ("1s 500ms", Duration::from_millis(1500)),
+            ("1m", Duration::from_secs(60)),
+        ];
+        for (text, want) in table {
+            assert_eq!(time(text), Ok(want), "{text}");
+        }
+        let huge = "9".repeat(400);
+        for bad in
+            ["", "-1", "-1s", "inf", "nan", "NaN", "1e300", "1e-3", "1x", "1..2", ".", &huge, "60y"]
+        {
+            assert!(time(bad).is_err(), "{bad}");
+        }
+        assert!(time("1000000000").is_ok() && time("1000000001").is_err());
+        assert!(positive_time("0").is_err() && positive_time("0ms").is_err());
+    }
+
+    #[test]
+    fn bytes_and_patterns_are_bounded() {
+        assert_eq!(byte("184"), Ok(184));
+        assert_eq!(byte("0xB8"), Ok(0xb8));
+        for bad in ["256", "0x100", "0x", "0x+1", "-1", "", "b8"] {
+            assert!(byte(bad).is_err(), "{bad}");
+        }
+        assert_eq!(pattern("ff"), Ok(Pattern(vec![0xff])));
+        assert_eq!(pattern("deadbeef"), Ok(Pattern(vec![0xde, 0xad, 0xbe, 0xef])));
+        assert_eq!(pattern("fff"), Ok(Pattern(vec![0xff, 0x0f])));
+        assert_eq!(pattern(&"0".repeat(32)).map(|p| p.0.len()), Ok(16));
+        for bad in ["", "xy", "0xff", "ff ff", &"0".repeat(33), "é"] {
+            assert!(pattern(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! Where the probes go: every target resolved and routed, and the one interface they share.
+
+use super::plan::Plan;
+use crate::error::{ErrorKind, FluxError, Result};
+use crate::proto::vlan::TAG_LEN;
+use crate::proto::{ETHERNET_LEN, EtherType, ICMP_LEN, IPV4_LEN, IPV6_LEN, MacAddr, Tag};
+use crate::tools::net::{Cause, Host, HostError, Interface, RouteKind, Target};
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+/// The interface that all probes leave by.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    /// The interface with the addresses: a VLAN interface, or the device itself.
+    pub(super) interface: Interface,
+    /// The device that the sockets are bound to.
+    pub(super) device: String,
+    /// Our Ethernet address.
+    pub(super) mac: MacAddr,
+    /// Outermost first.
+    pub(super) tags: Vec<Tag>,
+}
+
+/// Where the probes to one target go.
+#[derive(Clone, Debug)]
+pub(super) struct Path {
+    /// As given.
+    pub(super) name: String,
+    pub(super) address: IpAddr,
+    pub(super) source: IpAddr,
+    pub(super) gateway: Option<IpAddr>,
+    /// Position of the next hop in [`Journey::hops`].
+    pub(super) hop: usize,
+    /// Answers come from anybody.
+    pub(super) multicast: bool,
+    /// Tells apart what address and sequence number do not: the copies of a target that is given
+    /// twice, and groups, whose answers come from addresses of their own.
+    pub(super) slot: u16,
+}
+
+/// All targets of a run.
+#[derive(Clone, Debug)]
+pub(super) struct Journey {
+    pub(super) link: Link,
+    pub(super) paths: Vec<Path>,
+    /// Every next hop once.
+    pub(super) hops: Vec<IpAddr>,
+    /// How many slots the paths use.
+    pub(super) slots: u16,
+}
+
+/// Most slots: what remains of 16 bits of identifier.
+const MAX_SLOTS: u16 = 1024;
+
+impl Journey {
+    /// Resolves and routes the targets of a plan.
+    pub(super) fn find(plan: &Plan, host: &dyn Host) -> Result<Self> {
+        let asked = Asked::of(plan, host)?;
+        let mut found = Vec::with_capacity(plan.targets.len());
+        for name in &plan.targets {
+            found.push(asked.route(name, plan, host)?);
+        }
+        let first = asked.interface.as_ref().map(|i| i.index).or(found.first().map(|f| f.ifindex));
+        let index = first.unwrap_or_default();
+        let interfaces = host.interfaces()?;
+        let by_index = |index: u32| interfaces.iter().find(|i| i.index == index);
+        let name_of = |index: u32| match by_index(index) {
+            Some(interface) => interface.name.clone(),
+            None => format!("interface {index}"),
+        };
+        if let Some(other) = found.iter().find(|f| f.ifindex != index) {
+            let (theirs, ours) = (name_of(other.ifindex), name_of(index));
+            return Err(FluxError::config(
+                format!("target {}", other.name),
+                format!("leaves by {theirs}, the others by {ours}: one run uses one interface"),
+            )
+            .with_hint(format!("ping it in a run of its own, or force -I {ours}")));
+        }
+        let interface = by_index(index).cloned().ok_or_else(|| {
+            HostError::new("find interface", format!("with index {index}"), Cause::NoSuchInterface)
+        })?;
+        let link = Link::find(interface, plan, &interfaces)?;
+        let mut journey = Self::assemble(link, found)?;
+        journey.check_size(plan)?;
+        journey.paths.shrink_to_fit();
+        Ok(journey)
+    }
+
+    fn assemble(link: Link, found: Vec<Found>) -> Result<Self> {
+        let mut copies: HashMap<IpAddr, u16> = HashMap::new();
+        let mut hop_at: HashMap<IpAddr, usize> = HashMap::new();
+        let (mut hops, mut paths) = (Vec::new(), Vec::with_capacity(found.len()));
+        let (mut groups, mut most) = (0_u16, 1_u16);
+        for target in found {
+            if link.interface.is_broadcast(target.address) {
+                return Err(broadcast(&target.name));
+            }
+            let source = target.source.ok_or_else(|| no_source(&target, &link))?;
+            let multicast = target.address.is_multicast();
+            let slot = if multicast {
+                groups = groups.saturating_add(1);
+                groups - 1
+            } else {
+                let copy = copies.entry(target.address).or_insert(0);
+                *copy = copy.saturating_add(1);
+                most = most.max(*copy);
+                *copy - 1
+            };
+            let next = target.gateway.unwrap_or(target.address);
+            let hop = *hop_at.entry(next).or_insert_with(|| {
+                hops.push(next);
+                hops.len() - 1
+            });
+            paths.push(Path {
+                name: target.name,
+                address: target.address,
+                source,
+                gateway: target.gateway,
+                hop,
+                multicast,
+                slot,
+            });
+        }
+        if groups.saturating_add(most) > MAX_SLOTS {
+            return Err(FluxError::config(
+                format!("{} groups and {most} copies of a target", groups),
+                format!("must be at most {MAX_SLOTS} together"),
+            ));
+        }
+        // Behind the slots of single hosts, which answers from them use alone.
+        paths.iter_mut().filter(|p| p.multicast).for_each(|path| path.slot += most);
+        Ok(Self { link, paths, hops, slots: groups + most })
+    }
+
+    fn check_size(&self, plan: &Plan) -> Result<()> {
+        let mtu = self.link.interface.mtu as usize;
+        let frame =
+            (plan.config.frame_size as usize).saturating_sub(crate::umem::RX_HEADROOM as usize);
+        for path in &self.paths {
+            let headers = ip_len(path.address) + ICMP_LEN;
+            let l2 = ETHERNET_LEN + self.link.tags.len() * TAG_LEN;
+            let most = mtu.saturating_sub(headers);
+            if plan.size > most {
+                let name = &self.link.interface.name;
+                return Err(FluxError::config(
+                    format!("size {}", plan.size),
+                    format!("does not fit the MTU {mtu} of {name}, and probes are not fragmented"),
+                )
+                .with_hint(format!("the largest -s to {} is {most}", path.name)));
+            }
+            let most = frame.saturating_sub(l2 + headers);
+            if plan.size > most {
+                return Err(FluxError::config(
+                    format!("size {}", plan.size),
+                    format!("does not fit a frame of {} bytes", plan.config.frame_size),
+                )
+                .with_hint(format!(
+                    "the largest -s here is {most}; --frame-size 4096 holds more"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Length of an IP header without options.
+pub(super) fn ip_len(address: IpAddr) -> usize {
+    if address.is_ipv4() { IPV4_LEN } else { IPV6_LEN }
+}
+
+/// The interface or source address asked for with `-I`.
+struct Asked {
+    interface: Option<Interface>,
+    source: Option<IpAddr>,
+}
+
+/// A target, resolved and routed.
+struct Found {
+    name: String,
+    address: IpAddr,
+    ifindex: u32,
+    source: Option<IpAddr>,
+    gateway: Option<IpAddr>,
+}
+
+impl Asked {
+    fn of(plan: &Plan, host: &dyn Host) -> Result<Self> {
+        let Some(name) = &plan.interface else { return Ok(Self { interface: None, source: None }) };
+        if let Ok(source) = name.parse() {
+            return Ok(Self { interface: None, source: Some(source) });
+        }
+        let interface = host.interface(name)?;
+        // Said before a route is looked for: a link that is down has none.
+        check_up(&interface)?;
+        Ok(Self { interface: Some(interface), source: None })
+    }
+
+    fn route(&self, name: &str, plan: &Plan, host: &dyn Host) -> Result<Found> {
+        let Target { addr, scope } = host.resolve(name, plan.family)?;
+        if addr.is_unspecified() {
+            return Err(FluxError::config(format!("target {name}"), "is the unspecified address"));
+        }
+        let wanted = self.interface.as_ref();
+        if let (Some(scope), Some(wanted)) = (scope, wanted)
+            && scope != wanted.index
+        {
+            return Err(FluxError::config(
+                format!("target {name}"),
+                format!("names another interface than -I {}", wanted.name),
+            )
+            .with_hint("leave out one of the two"));
+        }
+        if self.source.is_some_and(|source| source.is_ipv4() != addr.is_ipv4()) {
+            return Err(FluxError::config(
+                format!("target {name}"),
+                "is not of the family of the source address after -I",
+            ));
+        }
+        let oif = wanted.map(|i| i.index).or(scope);
+        if oif.is_none() && needs_scope(addr) {
+            return Err(FluxError::config(
+                format!("target {name}"),
+                "is valid on one link alone, and the link is not named",
+            )
+            .with_hint(format!("write {addr}%IFACE, or use -I IFACE")));
+        }
+        let route = host.route(addr, oif, self.source)?;
+        route.require_wire(addr, wanted.map_or("any interface", |i| &i.name))?;
+        if route.kind == RouteKind::Broadcast {
+            return Err(broadcast(name));
+        }
+        if route.encapsulated {
+            return Err(FluxError::config(
+                format!("target {name}"),
+                "its route wraps packets (a tunnel or MPLS), and frames sent here are not wrapped",
+            )
+            .with_hint("choose the tunnel's own interface with -I"));
+        }
+        Ok(Found {
+            name: name.to_owned(),
+            address: addr,
+            ifindex: route.ifindex,
+            source: self.source.or(route.source),
+            gateway: route.gateway,
+        })
+    }
+}
+
+/// Whether an address means something only together with an interface.
+fn needs_scope(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(address) => {
+            address.is_unicast_link_local()
+                || address.is_multicast() && matches!(address.segments()[0] & 0xf, 1 | 2)
+        }
+    }
+}
+
+fn broadcast(name: &str) -> FluxError {
+    FluxError::config(format!("target {name}"), "is a broadcast address")
+        .with_hint("name the hosts one by one; 224.0.0.1 and ff02::1%IFACE are groups of all hosts")
+}
+
+fn no_source(target: &Found, link: &Link) -> FluxError {
+    let (family, name) =
+        (if target.address.is_ipv4() { "IPv4" } else { "IPv6" }, &link.interface.name);
+    FluxError::new(
+        ErrorKind::Host,
+        format!("cannot send to {} by {name}", target.name),
+        format!("{name} has no {family} address"),
+    )
+    .with_hint(format!("give it one: `ip address add ADDRESS/PREFIX dev {name}`"))
+}
+
+fn check_up(interface: &Interface) -> Result<()> {
+    let refuse = |cause| Err(HostError::new("use interface", &interface.name, cause).into());
+    if !interface.up {
+        return refuse(Cause::InterfaceDown);
+    }
+    if !interface.carrier {
+        return refuse(Cause::NoCarrier);
+    }
+    Ok(())
+}
+
+impl Link {
+    /// The device below an interface, and the tags between the two.
+    fn find(interface: Interface, plan: &Plan, all: &[Interface]) -> Result<Self> {
+        check_up(&interface)?;
+        let mac = interface
+            .mac
+            .ok_or_else(|| HostError::new("use interface", &interface.name, Cause::NotEthernet))?;
+        let mut tags = Vec::new();
+        let mut device = &interface;
+        while let Some(vlan) = device.vlan {
+            let tag = Tag { tpid: EtherType(vlan.protocol), tci: vlan.id & 0xfff };
+            tags.insert(0, tag);
+            device = all.iter().find(|i| i.index == vlan.parent).ok_or_else(|| {
+                let object = format!("with index {}, below {}", vlan.parent, device.name);
+                HostError::new("find interface", object, Cause::NoSuchInterface)
+            })?;
+            check_up(device)?;
+            // Two tags are what networks stack and what the XDP program reads.
+            if tags.len() == 2 {
+                break;
+            }
+        }
+        if let Some(tag) = plan.vlan {
+            let tci = u16::from(tag.priority) << 13 | tag.id;
+            tags.push(Tag { tpid: EtherType::VLAN, tci });
+        }
+        if tags.len() > 2 || device.vlan.is_some() {
+            return Err(FluxError::config(
+                format!("interface {}", interface.name),
+                "would need more than two VLAN tags",
+            ));
+        }
+        let device = device.name.clone();
+        Ok(Self { device, mac: MacAddr(mac), tags, interface })
+    }
+}

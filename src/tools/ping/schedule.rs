@@ -1,0 +1,161 @@
+//! Which target is probed next, and when.
+
+use super::plan::Plan;
+use crate::tools::net::pace::{Pacer, Rate};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A flood sends at least this often to each target, as `ping -f`.
+const FLOOD_NS: u64 = 10_000_000;
+/// Widest gap between two targets of one round.
+const STAGGER_NS: u64 = 10_000_000;
+/// What is late by more than this is forfeited instead of made up for.
+const TOLERANCE_NS: u64 = 10_000_000;
+
+/// Order and times of the probes.
+#[derive(Debug)]
+pub(super) enum Schedule {
+    /// Every target once per interval, one after the other.
+    Beat(Beat),
+    /// All targets in turn, at a total rate.
+    Paced { pacer: Pacer, next: usize },
+    /// Each target again as soon as it answered.
+    Flood(Flood),
+}
+
+#[derive(Debug)]
+pub(super) struct Beat {
+    start_ns: u64,
+    interval_ns: u64,
+    step_ns: u64,
+    targets: u64,
+    /// Number of the next probe over all targets.
+    next: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Flood {
+    ready: VecDeque<usize>,
+    /// When to send again although nothing came: time, target, its probes sent by then.
+    timers: VecDeque<(u64, usize, u64)>,
+}
+
+impl Schedule {
+    /// The schedule of `plan`, from `now_ns` on.
+    pub(super) fn new(plan: &Plan, targets: usize, now_ns: u64) -> Self {
+        if let Some(rate) = plan.rate.and_then(Rate::per_second_f64) {
+            let tolerated = rate.packets_in(TOLERANCE_NS).clamp(2, 1024) as u32;
+            return Self::Paced { pacer: Pacer::new(rate, tolerated, now_ns), next: 0 };
+        }
+        if plan.floods() {
+            return Self::Flood(Flood { ready: (0..targets).collect(), timers: VecDeque::new() });
+        }
+        let interval_ns = ns(plan.interval);
+        let step_ns = (interval_ns / targets.max(1) as u64).min(STAGGER_NS);
+        let targets = targets.max(1) as u64;
+        Self::Beat(Beat { start_ns: now_ns, interval_ns, step_ns, targets, next: 0 })
+    }
+
+    /// The target whose turn it is at `now_ns`. `sent` tells how many probes each had so far, and
+    /// `None` of those that want no more.
+    pub(super) fn next(
+        &mut self,
+        now_ns: u64,
+        all: usize,
+        sent: impl Fn(usize) -> Option<u64>,
+    ) -> Option<usize> {
+        match self {
+            Self::Beat(beat) => {
+                let target = beat.skip_to(|target| sent(target).is_some())?;
+                let late = now_ns.checked_sub(beat.due_ns())?;
+                if late > TOLERANCE_NS {
+                    beat.start_ns = beat.start_ns.saturating_add(late);
+                }
+                beat.next = beat.next.saturating_add(1);
+                Some(target)
+            }
+            Self::Paced { pacer, next } => {
+                if pacer.due(now_ns) == 0 {
+                    return None;
+                }
+                let target = (0..all).map(|n| (*next + n) % all).find(|&t| sent(t).is_some())?;
+                *next = (target + 1) % all;
+                pacer.spend(1);
+                Some(target)
+            }
+            Self::Flood(flood) => flood.next(now_ns, sent),
+        }
+    }
+
+    /// When [`next`](Self::next) may have a target again; `None`: when something is answered, or
+    /// never.
+    pub(super) fn next_due_ns(&self) -> Option<u64> {
+        match self {
+            Self::Beat(beat) => Some(beat.due_ns()),
+            Self::Paced { pacer, .. } => Some(pacer.next_due_ns()),
+            Self::Flood(flood) if !flood.ready.is_empty() => Some(0),
+            Self::Flood(flood) => flood.timers.front().map(|&(due, ..)| due),
+        }
+    }
+
+    /// Notes that probe number `sent` went to `target`.
+    pub(super) fn sent(&mut self, target: usize, sent: u64, now_ns: u64) {
+        if let Self::Flood(flood) = self {
+            flood.timers.push_back((now_ns.saturating_add(FLOOD_NS), target, sent));
+        }
+    }
+
+    /// Notes that the newest probe to `target` is answered.
+    pub(super) fn answered(&mut self, target: usize) {
+        if let Self::Flood(flood) = self {
+            flood.ready.push_back(target);
+        }
+    }
+}
+
+impl Beat {
+    fn due_ns(&self) -> u64 {
+        let (round, turn) = (self.next / self.targets, self.next % self.targets);
+        let rounds = round.saturating_mul(self.interval_ns);
+        self.start_ns.saturating_add(rounds).saturating_add(turn.saturating_mul(self.step_ns))
+    }
+
+    /// Passes over targets that want no probe; one round at most.
+    fn skip_to(&mut self, wants: impl Fn(usize) -> bool) -> Option<usize> {
+        for _ in 0..self.targets {
+            let target = (self.next % self.targets) as usize;
+            if wants(target) {
+                return Some(target);
+            }
+            self.next = self.next.saturating_add(1);
+        }
+        None
+    }
+}
+
+impl Flood {
+    fn next(&mut self, now_ns: u64, sent: impl Fn(usize) -> Option<u64>) -> Option<usize> {
+        while let Some(target) = self.ready.pop_front() {
+            if sent(target).is_some() {
+                return Some(target);
+            }
+        }
+        while let Some(&(due, target, at)) = self.timers.front() {
+            // A timer is void once a later probe went out.
+            let is_void = sent(target) != Some(at);
+            if due > now_ns && !is_void {
+                return None;
+            }
+            self.timers.pop_front();
+            if !is_void {
+                return Some(target);
+            }
+        }
+        None
+    }
+}
+
+/// Nanoseconds; plans stay below a hundred years.
+pub(super) fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

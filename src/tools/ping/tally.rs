@@ -1,0 +1,169 @@
+//! The numbers of one target.
+
+use super::event::{HistogramRow, RttSummary, Summary};
+use crate::tools::net::histogram::RttStats;
+use std::net::IpAddr;
+
+/// Times kept one by one before they go into a histogram: with many targets most have few.
+const FEW: usize = 256;
+/// Rows of a histogram.
+const ROWS: usize = 20;
+
+/// What happened to the probes of one target.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    /// Probes sent; also the sequence number of the last one.
+    pub(super) sent: u64,
+    pub(super) received: u64,
+    /// Given up, refused by an ICMP error, or not sent for want of a next hop.
+    pub(super) given_up: u64,
+    pub(super) duplicates: u64,
+    pub(super) reordered: u64,
+    pub(super) late: u64,
+    pub(super) corrupt: u64,
+    /// ICMP errors, and probes that could not be sent.
+    pub(super) errors: u64,
+    /// When the first probe was due.
+    pub(super) started_ns: Option<u64>,
+    times: Times,
+}
+
+/// Round-trip times of one target.
+#[derive(Clone, Debug)]
+enum Times {
+    Few(Vec<u64>),
+    Many(Box<RttStats>),
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+impl Times {
+    fn record(&mut self, ns: u64) {
+        match self {
+            Self::Few(times) if times.len() < FEW => times.push(ns),
+            Self::Few(times) => {
+                let mut stats = RttStats::new();
+                times.iter().for_each(|&ns| stats.record(ns));
+                stats.record(ns);
+                *self = Self::Many(Box::new(stats));
+            }
+            Self::Many(stats) => stats.record(ns),
+        }
+    }
+
+    fn with<R>(&self, read: impl FnOnce(&RttStats) -> R) -> R {
+        match self {
+            Self::Few(times) => {
+                let mut stats = RttStats::new();
+                times.iter().for_each(|&ns| stats.record(ns));
+                read(&stats)
+            }
+            Self::Many(stats) => read(stats),
+        }
+    }
+}
+
+impl Tally {
+    /// A reply in time; `None` where its time cannot be known.
+    pub(super) fn reply(&mut self, rtt_ns: Option<u64>, reordered: bool) {
+        self.received += 1;
+        self.reordered += u64::from(reordered);
+        if let Some(ns) = rtt_ns {
+            self.times.record(ns);
+        }
+    }
+
+    /// The numbers so far. At the end of a run probes without an answer are lost, as ping counts
+    /// them; in between only those that were given up.
+    pub(super) fn summary(&self, target: &str, address: IpAddr, now_ns: u64, how: How) -> Summary {
+        let lost = match how.moment {
+            Moment::End => self.sent.saturating_sub(self.received),
+            Moment::Between => self.given_up,
+        };
+        let loss_pct = if self.sent == 0 { 0.0 } else { lost as f64 * 100.0 / self.sent as f64 };
+        let (rtt_us, histogram) = self.times.with(|stats| {
+            let rtt = stats.summary().map(|s| RttSummary {
+                min: s.min_us,
+                mean: s.mean_us,
+                p50: s.p50_us,
+                p90: s.p90_us,
+                p99: s.p99_us,
+                max: s.max_us,
+                stddev: s.stddev_us,
+            });
+            let rows = if how.histogram { stats.buckets(ROWS) } else { Vec::new() };
+            let row = |b: &crate::tools::net::histogram::Bucket| HistogramRow {
+                from_us: b.from_us,
+                to_us: b.to_us,
+                count: b.count,
+            };
+            (rtt, rows.iter().map(row).collect())
+        });
+        let elapsed_ns = self.started_ns.map_or(0, |start| now_ns.saturating_sub(start));
+        Summary {
+            target: target.to_owned(),
+            address,
+            sent: self.sent,
+            received: self.received,
+            lost,
+            loss_pct,
+            duplicates: self.duplicates,
+            reordered: self.reordered,
+            late: self.late,
+            corrupt: self.corrupt,
+            errors: self.errors,
+            rtt_us,
+            elapsed_ms: elapsed_ns as f64 / 1e6,
+            histogram,
+        }
+    }
+}
+
+/// Which summary is wanted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    pub(super) moment: Moment,
+    pub(super) histogram: bool,
+}
+
+/// When a summary is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// While the run goes on.
+    Between,
+    /// After its last probe.
+    End,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_and_many_times_have_the_same_statistics() {
+        let mut few = Tally::default();
+        let mut many = Tally { times: Times::Many(Box::default()), ..Tally::default() };
+        for ns in (1..=FEW as u64).map(|n| n * 1000) {
+            few.reply(Some(ns), false);
+            many.reply(Some(ns), false);
+        }
+        let rtt = |tally: &Tally| tally.times.with(RttStats::summary);
+        assert_eq!(rtt(&few), rtt(&many));
+        few.reply(Some(7), false);
+        assert!(matches!(few.times, Times::Many(_)));
+        assert_eq!(few.times.with(|s| s.moments().count()), FEW as u64 + 1);
+    }
+
+    #[test]
+    fn a_probe_in_flight_is_lost_at_the_end_and_not_before() {
+        let tally = Tally { sent: 4, received: 2, given_up: 1, ..Tally::default() };
+        let at =
+            |moment| tally.summary("x", [10, 0, 0, 2].into(), 0, How { moment, histogram: false });
+        assert_eq!((at(Moment::Between).lost, at(Moment::End).lost), (1, 2));
+        assert_eq!(at(Moment::End).loss_pct, 50.0);
+    }
+}

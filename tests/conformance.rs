@@ -1,0 +1,380 @@
+//! The simulated kernel against the real one: the same scenarios on both, and frames, counters
+//! and flags must agree with each other and with what is written here.
+//!
+//! On the real kernel the far end of a veth pair injects and captures.
+#![cfg(not(flux_loom))]
+
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+mod lab;
+
+use fluxnet::backend::{Kick, XdpStatistics};
+use fluxnet::ring::Desc;
+use fluxnet::simulator::Simulator;
+use fluxnet::umem::{Buffer, Frame};
+use fluxnet::{Filter, FluxBuilder, FluxRaw, Match};
+use std::time::{Duration, Instant};
+
+/// EtherType of the test's frames (local experimental): no kernel answers them.
+const ETHER_TYPE: u16 = 0x88b5;
+const RING: u32 = 8;
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The wire in front of a socket.
+trait World {
+    fn builder(&self) -> FluxBuilder;
+    fn inject(&mut self, packet: &[u8]);
+    /// What the socket sent since the last call, in order; waits for `n`.
+    fn sent(&mut self, n: usize) -> Vec<Vec<u8>>;
+}
+
+struct Sim(Simulator);
+
+impl Sim {
+    fn new() -> Self {
+        let network = Simulator::crossed_pair(1);
+        network.tap("a0").unwrap();
+        Self(network)
+    }
+}
+
+impl World for Sim {
+    fn builder(&self) -> FluxBuilder {
+        FluxBuilder::new("a0").simulator(&self.0)
+    }
+
+    fn inject(&mut self, packet: &[u8]) {
+        self.0.inject("a0", Some(0), packet).unwrap();
+    }
+
+    fn sent(&mut self, _: usize) -> Vec<Vec<u8>> {
+        self.0.sent("a0")
+    }
+}
+
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+struct Veth {
+    _lab: lab::Lab,
+    wire: lab::Wire,
+}
+
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+impl World for Veth {
+    fn builder(&self) -> FluxBuilder {
+        FluxBuilder::new(lab::OURS).bind(fluxnet::BindMode::Copy)
+    }
+
+    fn inject(&mut self, packet: &[u8]) {
+        self.wire.send(packet);
+    }
+
+    fn sent(&mut self, n: usize) -> Vec<Vec<u8>> {
+        (0..n).map_while(|_| self.wire.recv_type(ETHER_TYPE, PATIENCE)).collect()
+    }
+}
+
+/// Runs a scenario on the simulated kernel and, as root, on the real one.
+fn on_both(scenario: impl Fn(&mut dyn World)) {
+    scenario(&mut Sim::new());
+    #[cfg(all(target_os = "linux", feature = "bpf"))]
+    if let Some(lab) = lab::Lab::veth(1) {
+        let wire = lab.wire();
+        scenario(&mut Veth { _lab: lab, wire });
+    }
+}
+
+fn open(world: &dyn World) -> FluxRaw {
+    let ours = Match { ether_type: Some(ETHER_TYPE), ..Match::default() };
+    world
+        .builder()
+        .filter(Filter::Any(vec![ours]))
+        .queue_id(0)
+        .umem_pages(64)
+        .ring_size(RING)
+        .prefill(false)
+        .build_raw()
+        .unwrap()
+}
+
+/// A packet of `len` bytes that carries `tag`.
+fn packet(tag: u8, len: usize) -> Vec<u8> {
+    let mut bytes = vec![tag; len];
+    bytes[..6].copy_from_slice(&[0xff; 6]);
+    bytes[6..12].copy_from_slice(&[2, 0, 0, 0, 9, 2]);
+    bytes[12..14].copy_from_slice(&ETHER_TYPE.to_be_bytes());
+    bytes
+}
+
+fn post(raw: &mut FluxRaw, n: u32) {
+    let mut frames: Vec<Frame> = (0..n).map(|_| raw.umem().alloc().unwrap()).collect();
+    assert_eq!(raw.fill.post(&mut frames, n), n);
+}
+
+/// Waits until the counters are these; they must not go past them.
+fn expect_stats(raw: &FluxRaw, want: XdpStatistics) {
+    let start = Instant::now();
+    while raw.kernel_stats().unwrap() != want && start.elapsed() < PATIENCE {
+        let _ = raw.wait(Some(Duration::from_millis(1))).unwrap();
+        std::thread::yield_now();
+    }
+    assert_eq!(raw.kernel_stats().unwrap(), want);
+}
+
+fn receive(raw: &mut FluxRaw, n: usize) -> Vec<Buffer> {
+    let mut got = Vec::new();
+    let start = Instant::now();
+    while got.len() < n && start.elapsed() < PATIENCE {
+        if raw.rx.receive(u32::MAX, |buffer| got.push(buffer)) == 0 {
+            raw.wait(Some(Duration::from_millis(10))).unwrap();
+        }
+    }
+    got
+}
+
+fn free(raw: &FluxRaw, buffers: Vec<Buffer>) {
+    raw.umem().free_all(buffers.into_iter().map(|b| b.frame));
+}
+
+fn transmit(raw: &mut FluxRaw, packets: &[Vec<u8>]) -> Vec<u32> {
+    let umem = std::sync::Arc::clone(raw.umem());
+    let mut room = raw.tx.reserve(packets.len() as u32);
+    let mut order = Vec::new();
+    for bytes in packets {
+        let mut buffer = umem.alloc_buffer(256, bytes.len() as u32).unwrap().unwrap();
+        umem.packet_mut(&mut buffer).copy_from_slice(bytes);
+        order.push(buffer.frame.index());
+        room.push(buffer).unwrap();
+    }
+    order
+}
+
+fn reap(raw: &mut FluxRaw, n: usize) -> Vec<u32> {
+    let umem = std::sync::Arc::clone(raw.umem());
+    let mut order = Vec::new();
+    let start = Instant::now();
+    while order.len() < n && start.elapsed() < PATIENCE {
+        raw.comp.reap(u32::MAX, |frame| {
+            order.push(frame.index());
+            umem.free(frame);
+        });
+        std::thread::yield_now();
+    }
+    order
+}
+
+fn balanced(raw: &FluxRaw) {
+    let rings = raw.debug_rings();
+    assert_eq!(rings.held, 0, "{rings:#?}");
+}
+
+#[test]
+fn without_fill_entries_packets_are_dropped_and_counted() {
+    on_both(|world| {
+        let mut raw = open(world);
+        for tag in 0..3 {
+            world.inject(&packet(tag, 60));
+        }
+        let want = XdpStatistics {
+            rx_dropped: 3,
+            rx_fill_ring_empty_descs: 3,
+            ..XdpStatistics::default()
+        };
+        expect_stats(&raw, want);
+        assert_eq!(raw.rx.waiting(), 0);
+        post(&mut raw, 1);
+        world.inject(&packet(9, 60));
+        let got = receive(&mut raw, 1);
+        assert_eq!(raw.umem().packet(&got[0]), packet(9, 60));
+        expect_stats(&raw, want);
+        free(&raw, got);
+        balanced(&raw);
+    });
+}
+
+#[test]
+fn a_full_rx_ring_drops_counts_and_keeps_the_frames_it_took() {
+    on_both(|world| {
+        let mut raw = open(world);
+        post(&mut raw, RING);
+        for tag in 0..RING as u8 {
+            world.inject(&packet(tag, 60));
+        }
+        let start = Instant::now();
+        while raw.rx.waiting() < RING && start.elapsed() < PATIENCE {
+            std::thread::yield_now();
+        }
+        post(&mut raw, RING);
+        for tag in 0..3 {
+            world.inject(&packet(100 + tag, 60));
+        }
+        expect_stats(&raw, XdpStatistics { rx_ring_full: 3, ..XdpStatistics::default() });
+        let got = receive(&mut raw, RING as usize);
+        let tags: Vec<u8> = got.iter().map(|b| raw.umem().packet(b)[14]).collect();
+        assert_eq!(tags, (0..RING as u8).collect::<Vec<_>>());
+        free(&raw, got);
+        // All eight posted frames are still good for packets.
+        for tag in 0..RING as u8 {
+            world.inject(&packet(tag, 60));
+        }
+        let got = receive(&mut raw, RING as usize);
+        assert_eq!(got.len(), RING as usize);
+        free(&raw, got);
+        expect_stats(&raw, XdpStatistics { rx_ring_full: 3, ..XdpStatistics::default() });
+        balanced(&raw);
+    });
+}
+
+#[test]
+fn packets_lie_behind_256_bytes_of_headroom() {
+    on_both(|world| {
+        let mut raw = open(world);
+        post(&mut raw, 2);
+        world.inject(&packet(1, 60));
+        world.inject(&packet(2, 1514));
+        let got = receive(&mut raw, 2);
+        let places: Vec<_> = got.iter().map(|b| (b.span.start(), b.span.len())).collect();
+        assert_eq!(places, [(256, 60), (256, 1514)]);
+        assert_eq!(raw.umem().packet(&got[1]), packet(2, 1514));
+        free(&raw, got);
+        balanced(&raw);
+    });
+}
+
+#[test]
+fn invalid_tx_descriptors_end_the_kick_are_counted_and_never_completed() {
+    on_both(|world| {
+        let mut raw = open(world);
+        let frames = u64::from(raw.umem().frames());
+        let size = u64::from(raw.umem().frame_size());
+        let good = transmit(&mut raw, &[packet(1, 60)]);
+        {
+            let mut room = raw.tx.reserve(3);
+            for (addr, len) in [(frames * size, 60), (size - 30, 60), (u64::MAX - 8, 60)] {
+                // SAFETY: none of these lies in one frame, so no frame is named.
+                assert!(unsafe { room.push_desc(Desc { addr, len, options: 0 }) });
+            }
+        }
+        let more = transmit(&mut raw, &[packet(2, 60)]);
+        // Linux takes an invalid descriptor off the ring and goes back to user space.
+        let left: Vec<_> = (0..4)
+            .map(|_| {
+                raw.kick_tx().unwrap();
+                raw.tx.pending()
+            })
+            .collect();
+        assert_eq!(left, [3, 2, 1, 0]);
+        assert_eq!(world.sent(2), [packet(1, 60), packet(2, 60)]);
+        assert_eq!(reap(&mut raw, 2), [good, more].concat());
+        let stats = raw.kernel_stats().unwrap();
+        assert_eq!((stats.tx_invalid_descs, stats.rx_dropped), (3, 0));
+        assert_eq!(raw.tx.pending(), 0);
+        balanced(&raw);
+    });
+}
+
+#[test]
+fn completions_come_in_the_order_of_transmission() {
+    on_both(|world| {
+        let mut raw = open(world);
+        let packets: Vec<_> =
+            (0..RING as u8).map(|tag| packet(tag, 60 + usize::from(tag))).collect();
+        let order = transmit(&mut raw, &packets);
+        assert!(raw.tx.needs_wakeup(), "copy mode always wants a kick");
+        raw.kick_tx().unwrap();
+        assert_eq!(world.sent(packets.len()), packets);
+        assert_eq!(reap(&mut raw, order.len()), order);
+        balanced(&raw);
+    });
+}
+
+#[test]
+fn a_kick_for_nothing_is_counted_and_harmless() {
+    on_both(|world| {
+        let mut raw = open(world);
+        assert_eq!(raw.kick_tx().unwrap(), Kick::Done);
+        let empty = raw.kernel_stats().unwrap().tx_ring_empty_descs;
+        assert!(empty >= 1);
+        transmit(&mut raw, &[packet(1, 60)]);
+        raw.kick_tx().unwrap();
+        assert_eq!(world.sent(1), [packet(1, 60)]);
+        reap(&mut raw, 1);
+        balanced(&raw);
+    });
+}
+
+#[test]
+fn transmission_stops_while_the_completion_ring_is_full() {
+    on_both(|world| {
+        let mut raw = open(world);
+        let first: Vec<_> = (0..RING as u8).map(|tag| packet(tag, 60)).collect();
+        transmit(&mut raw, &first);
+        raw.kick_tx().unwrap();
+        assert_eq!(world.sent(first.len()), first);
+        let start = Instant::now();
+        while raw.comp.snapshot().used() < RING && start.elapsed() < PATIENCE {
+            std::thread::yield_now();
+        }
+        transmit(&mut raw, &[packet(50, 60)]);
+        let _ = raw.kick_tx().unwrap();
+        assert_eq!(raw.tx.pending(), 1, "nowhere to complete it to");
+        reap(&mut raw, RING as usize);
+        raw.kick_tx().unwrap();
+        assert_eq!(world.sent(1), [packet(50, 60)]);
+        reap(&mut raw, 1);
+        balanced(&raw);
+    });
+}
+
+#[test]
+fn a_frame_is_good_again_after_each_use() {
+    on_both(|world| {
+        let mut raw = open(world);
+        for tag in 0..50 {
+            post(&mut raw, 1);
+            world.inject(&packet(tag, 60 + usize::from(tag)));
+            let got = receive(&mut raw, 1);
+            assert_eq!(raw.umem().packet(&got[0]), packet(tag, 60 + usize::from(tag)));
+            free(&raw, got);
+        }
+        assert_eq!(raw.kernel_stats().unwrap(), XdpStatistics::default());
+        balanced(&raw);
+    });
+}
+
+#[test]
+fn packets_that_are_not_ours_go_on_to_the_kernel() {
+    on_both(|world| {
+        let mut raw = open(world);
+        post(&mut raw, 4);
+        let mut foreign = packet(7, 60);
+        foreign[12..14].copy_from_slice(&0x88b6u16.to_be_bytes());
+        world.inject(&foreign);
+        world.inject(&packet(8, 60));
+        let got = receive(&mut raw, 1);
+        assert_eq!(got.len(), 1);
+        assert_eq!(raw.umem().packet(&got[0])[14], 8);
+        free(&raw, got);
+        balanced(&raw);
+    });
+}
+
+#[test]
+fn a_socket_closed_with_frames_in_flight_leaves_the_queue_free() {
+    on_both(|world| {
+        for round in 0..3 {
+            let mut raw = open(world);
+            post(&mut raw, 4);
+            world.inject(&packet(round, 60));
+            transmit(&mut raw, &[packet(round, 60), packet(round, 60)]);
+            raw.kick_tx().unwrap();
+            assert_eq!(world.sent(2).len(), 2);
+            transmit(&mut raw, &[packet(round, 60)]);
+        }
+        let mut raw = open(world);
+        post(&mut raw, 1);
+        world.inject(&packet(9, 60));
+        let got = receive(&mut raw, 1);
+        assert_eq!(raw.umem().packet(&got[0]), packet(9, 60));
+        free(&raw, got);
+        balanced(&raw);
+    });
+}
