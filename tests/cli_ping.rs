@@ -350,8 +350,7 @@ fn a_closed_pipe_is_a_normal_end() {
         "completions zsh",
         "--help",
     ] {
-        let mut child =
-            flux(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = flux(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert_exit(line, &output, 0);
