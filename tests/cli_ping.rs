@@ -1,15 +1,15 @@
 //! `flux ping` from the outside, on the simulated network: bytes on the two streams, exit status.
 #![allow(missing_docs)]
 
+use assert_cmd::assert::Assert;
+use assert_cmd::cargo::cargo_bin;
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-const FLUX: &str = env!("CARGO_BIN_EXE_flux");
-
 /// The command with an environment that no machine's settings get into.
 fn flux(line: &str) -> Command {
-    let mut command = Command::new(FLUX);
+    let mut command = Command::new(cargo_bin!("flux"));
     command.args(line.split_whitespace()).stdin(Stdio::null());
     for name in ["COLUMNS", "NO_COLOR", "TERM", "LANG", "LC_ALL", "LC_CTYPE"] {
         command.env_remove(name);
@@ -32,13 +32,7 @@ fn stderr(output: &Output) -> String {
 /// Asserts the exit status and shows everything when it is another.
 #[track_caller]
 fn assert_exit(line: &str, output: &Output, status: i32) {
-    assert_eq!(
-        output.status.code(),
-        Some(status),
-        "flux {line}\nstdout:\n{}stderr:\n{}",
-        stdout(output),
-        stderr(output)
-    );
+    Assert::new(output.clone()).append_context("command line", line.to_owned()).code(status);
     assert!(!stderr(output).contains("panicked"), "{}", stderr(output));
 }
 

@@ -9,10 +9,6 @@ use std::time::Duration;
 
 /// ICMP payload without `-s`, as ping has it.
 const SIZE: usize = 56;
-/// Largest payload: what an IPv4 packet holds after its header and ICMP's.
-const MAX_SIZE: usize = 65_535 - 20 - 8;
-/// Most targets: each has a table of probes in flight.
-const MAX_TARGETS: usize = 65_536;
 /// Probes per target where time is virtual and no end was asked for: such a run would fill the
 /// terminal as fast as it can print.
 pub const VIRTUAL_COUNT: u64 = 5;
@@ -114,15 +110,6 @@ pub struct Args {
 impl Args {
     /// The run that is asked for. All checks that need no network are here.
     pub fn plan(&self) -> Result<Plan, FluxError> {
-        let size = self.size.unwrap_or(SIZE);
-        if size > MAX_SIZE {
-            let why = format!("must be at most {MAX_SIZE}, what one packet holds");
-            return Err(FluxError::config(format!("payload of {size} bytes (-s)"), why));
-        }
-        if self.target.len() > MAX_TARGETS {
-            let why = format!("must be at most {MAX_TARGETS}");
-            return Err(FluxError::config(format!("{} targets", self.target.len()), why));
-        }
         if let Some(empty) = self.target.iter().find(|name| name.trim().is_empty()) {
             return Err(FluxError::config(format!("target '{empty}'"), "is empty"));
         }
@@ -132,7 +119,7 @@ impl Args {
             (true, None) => (Duration::ZERO, true),
             (false, _) => (Duration::from_secs(1), false),
         };
-        Ok(Plan {
+        let plan = Plan {
             targets: self.target.clone(),
             family: match (self.ipv4, self.ipv6) {
                 (true, _) => Family::V4,
@@ -143,7 +130,7 @@ impl Args {
             interval: self.interval.unwrap_or(default_interval),
             rate: self.rate,
             flood,
-            size,
+            size: self.size.unwrap_or(SIZE),
             timeout: self.timeout.unwrap_or(Duration::from_secs(1)),
             deadline: self.deadline,
             ttl: self.ttl.unwrap_or(64),
@@ -156,7 +143,9 @@ impl Args {
             each: !self.quiet,
             interface: self.common.interface.clone(),
             config: self.common.config()?,
-        })
+        };
+        plan.check()?;
+        Ok(plan)
     }
 }
 
