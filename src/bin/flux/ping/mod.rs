@@ -51,7 +51,13 @@ pub fn main(args: Args, out: &mut Stdout) -> Result<Answer, Failure> {
     };
     let result = run(&plan, &mut env, &control, &mut |event| printer.take(event));
     printer.finish(&screen, args.target.len())?;
-    result.map(answer).map_err(Failure::from)
+    let outcome = result?;
+    if args.common.verbose > 0 && !args.common.json {
+        let Outcome { foreign, malformed, .. } = outcome;
+        let text = format!("{foreign} packets were not for us, {malformed} made no sense\n");
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+    Ok(answer(outcome))
 }
 
 /// One that did not answer makes the answer no, as fping has it.
