@@ -4,8 +4,11 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --locked --quiet
 flux=target/debug/flux
-"$flux" man man
+rm -f man/*
+"$flux" man man > /dev/null
 "$flux" completions bash > completions/flux.bash
 "$flux" completions zsh > completions/_flux
 "$flux" completions fish > completions/flux.fish
+"$flux" completions elvish > completions/flux.elv
+"$flux" completions powershell > completions/_flux.ps1
 git --no-pager diff --stat -- man completions

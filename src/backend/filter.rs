@@ -2,7 +2,7 @@
 //!
 //! The same rows are a BPF map for `bpf/redirect.bpf.c` and data for the simulated kernel.
 
-use super::sim::wire::{self, Ip};
+use super::datagram::{Datagram, Seen};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
@@ -54,64 +54,36 @@ impl Filter {
             Filter::Nothing => false,
             Filter::Everything => true,
             Filter::Any(rows) => {
-                let seen = Seen::of(packet);
-                rows.iter().any(|row| row.agrees(packet, &seen))
+                Seen::of(packet).is_some_and(|seen| rows.iter().any(|row| row.agrees(&seen)))
             }
-        }
-    }
-}
-
-/// What the rows are compared with, found once per packet.
-struct Seen {
-    ether_type: Option<u16>,
-    ip: Option<Ip>,
-    quoted: Option<Ip>,
-}
-
-impl Seen {
-    fn of(packet: &[u8]) -> Self {
-        let ip = Ip::of_frame(packet);
-        Self {
-            ether_type: wire::ether_type(packet).map(|(kind, _)| kind.0),
-            ip,
-            quoted: ip.and_then(|ip| ip.quoted(packet)),
         }
     }
 }
 
 impl Match {
-    fn agrees(&self, packet: &[u8], seen: &Seen) -> bool {
-        let ip = if self.quoted {
-            if seen.quoted.is_none() {
-                return false;
-            }
-            &seen.quoted
-        } else {
-            &seen.ip
-        };
-        let kind = match self.ether_type {
-            Some(wanted) if seen.ether_type != Some(wanted) => return false,
-            Some(_) => true,
-            None => ip.is_some(),
-        };
-        let on_ip = |agrees: &dyn Fn(&Ip) -> bool| ip.as_ref().is_some_and(agrees);
+    fn agrees(&self, seen: &Seen) -> bool {
+        let ip = if self.quoted { seen.quoted } else { seen.outer };
+        if self.quoted && ip.is_none() {
+            return false;
+        }
+        let kind = self.ether_type.map_or(ip.is_some(), |wanted| wanted == seen.ether_type);
+        let on_ip = |agrees: &dyn Fn(&Datagram) -> bool| ip.as_ref().is_some_and(agrees);
         let within = |range: &RangeInclusive<u16>, value: Option<u16>| {
             value.is_some_and(|value| range.contains(&value))
         };
-        kind && self.ip_proto.is_none_or(|p| on_ip(&|ip| ip.proto.0 == p))
+        kind && self.ip_proto.is_none_or(|proto| on_ip(&|ip| ip.proto == Some(proto)))
             && self.src.is_none_or(|prefix| on_ip(&|ip| covers(prefix, ip.src)))
             && self.dst.is_none_or(|prefix| on_ip(&|ip| covers(prefix, ip.dst)))
-            && self.src_ports.as_ref().is_none_or(|range| {
-                on_ip(&|ip| within(range, ip.ports(packet).map(|ports| ports.0)))
-            })
-            && self.dst_ports.as_ref().is_none_or(|range| {
-                on_ip(&|ip| within(range, ip.ports(packet).map(|ports| ports.1)))
-            })
-            && self.icmp_type.is_none_or(|kind| on_ip(&|ip| ip.icmp_type(packet) == Some(kind)))
             && self
-                .icmp_id
+                .src_ports
                 .as_ref()
-                .is_none_or(|range| on_ip(&|ip| within(range, ip.echo_id(packet))))
+                .is_none_or(|range| on_ip(&|ip| within(range, ip.ports.map(|ports| ports.0))))
+            && self
+                .dst_ports
+                .as_ref()
+                .is_none_or(|range| on_ip(&|ip| within(range, ip.ports.map(|ports| ports.1))))
+            && self.icmp_type.is_none_or(|kind| on_ip(&|ip| ip.icmp_type == Some(kind)))
+            && self.icmp_id.as_ref().is_none_or(|range| on_ip(&|ip| within(range, ip.icmp_id)))
     }
 }
 

@@ -12,6 +12,7 @@
 //! list of opened queues, not the NIC's number. It is called where a system call would be made,
 //! never per packet: packets move through the rings alone.
 
+mod datagram;
 pub mod fault;
 pub mod filter;
 #[cfg(all(target_os = "linux", feature = "bpf"))]

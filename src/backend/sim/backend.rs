@@ -120,11 +120,11 @@ impl Backend for SimBackend {
     ) -> Result<bool> {
         let mut world = self.shared.enter();
         let deadline = timeout.map(|timeout| world.now().saturating_add(nanos(timeout)));
-        // poll(2) drives TX in copy mode.
+        // poll(2) drives TX in copy mode (and counts a TX ring that it finds empty). While the
+        // interface is down it does nothing, and says nothing.
         for &position in queues {
-            let queue = self.queue(position)?;
-            if self.socket(&mut world, position)?.can_send() {
-                world.transmit(self.port, queue);
+            if self.socket(&mut world, position)?.is_bound() {
+                world.transmit(self.port, self.queue(position)?);
             }
         }
         loop {

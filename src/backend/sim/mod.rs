@@ -311,10 +311,17 @@ impl Simulator {
         self.with_port(port, |port, _| port.passed).unwrap_or(0)
     }
 
-    /// Packets that a port dropped, in or out, because they are longer than its MTU allows.
+    /// Packets that a port's device dropped instead of sending them: longer than its MTU and an
+    /// Ethernet header with a VLAN tag, shorter than an Ethernet header, or no carrier.
     #[must_use]
-    pub fn oversized(&self, port: &str) -> u64 {
-        self.with_port(port, |port, _| port.oversized).unwrap_or(0)
+    pub fn tx_dropped(&self, port: &str) -> u64 {
+        self.with_port(port, |port, _| port.tx_dropped).unwrap_or(0)
+    }
+
+    /// Packets that a port's device dropped on arrival because they are too long for its MTU.
+    #[must_use]
+    pub fn rx_oversized(&self, port: &str) -> u64 {
+        self.with_port(port, |port, _| port.rx_oversized).unwrap_or(0)
     }
 
     /// Fill ring entries of a queue that named no frame. Linux counts them too, but
@@ -326,7 +333,7 @@ impl Simulator {
     }
 
     /// Raises or lowers an interface of ours. While it is down, kicks end in ENETDOWN and what
-    /// arrives is lost.
+    /// arrives is lost; a port linked to it directly loses its carrier.
     ///
     /// # Errors
     /// When there is no such port.

@@ -3,8 +3,8 @@
 use super::outbox::Outbox;
 use super::queue::KernelQueue;
 use super::wire;
-use crate::backend::Filter;
-use crate::proto::MacAddr;
+use crate::backend::{Filter, Kick};
+use crate::proto::{ETHERNET_LEN, MacAddr};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -31,8 +31,10 @@ pub(super) struct Port {
     pub(super) filter: Filter,
     /// Packets that went on to the host stack.
     pub(super) passed: u64,
-    /// Packets longer than the MTU allows, which the device dropped.
-    pub(super) oversized: u64,
+    /// Packets that the device dropped instead of sending: too long, too short, no carrier.
+    pub(super) tx_dropped: u64,
+    /// Packets that it dropped on arrival, because they are longer than the MTU allows.
+    pub(super) rx_oversized: u64,
     pub(super) tap: Option<Tap>,
 }
 
@@ -64,7 +66,8 @@ impl Port {
             sockets: (0..queues.max(1)).map(|_| None).collect(),
             filter: Filter::Nothing,
             passed: 0,
-            oversized: 0,
+            tx_dropped: 0,
+            rx_oversized: 0,
             tap: None,
         }
     }
@@ -91,7 +94,7 @@ impl Port {
             return;
         }
         if packet.len() > self.mtu as usize + L2_ROOM {
-            self.oversized += 1;
+            self.rx_oversized += 1;
             return;
         }
         let queue = queue.unwrap_or_else(|| self.rss(packet));
@@ -109,24 +112,23 @@ impl Port {
         }
     }
 
-    /// Lets the kernel's half of `queue` send; the packets go to `out`. Returns how many, and
-    /// whether all of them.
-    pub(super) fn transmit(&mut self, queue: u32, out: &mut Outbox) -> crate::backend::Kick {
-        let Some(Some(socket)) = self.sockets.get_mut(queue as usize) else {
-            return crate::backend::Kick::Done;
-        };
-        let (tap, longest) = (&mut self.tap, self.mtu as usize + L2_ROOM);
-        let oversized = &mut self.oversized;
+    /// Lets the kernel's half of `queue` send; the packets go to `out`. Without `carrier`, as with
+    /// packets that are no Ethernet frames or too long, the device drops them.
+    pub(super) fn transmit(&mut self, queue: u32, carrier: bool, out: &mut Outbox) -> Kick {
+        let Some(Some(socket)) = self.sockets.get_mut(queue as usize) else { return Kick::Done };
+        let lengths = ETHERNET_LEN..=self.mtu as usize + L2_ROOM;
+        let (tap, dropped) = (&mut self.tap, &mut self.tx_dropped);
         socket.transmit(|packet| {
+            if !carrier || !lengths.contains(&packet.len()) {
+                *dropped += 1;
+                return false;
+            }
             if let Some(tap) = tap {
                 keep(&mut tap.sent, packet);
             }
-            if packet.len() > longest {
-                *oversized += 1;
-                return;
-            }
             let packet = out.copy(packet);
             out.send(0, packet);
+            true
         })
     }
 }

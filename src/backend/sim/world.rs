@@ -69,6 +69,8 @@ pub(super) struct World {
     /// Arrivals without delay; they come after what the heap has for the same time.
     at_once: VecDeque<((usize, usize), Vec<u8>)>,
     places: Vec<Place>,
+    /// Which of them are ports.
+    ports: Vec<usize>,
     lanes: Vec<Lane>,
     outbox: Outbox,
     seed: u64,
@@ -83,6 +85,7 @@ impl World {
             events: BinaryHeap::new(),
             at_once: VecDeque::new(),
             places: Vec::new(),
+            ports: Vec::new(),
             lanes: Vec::new(),
             outbox: Outbox::default(),
             seed,
@@ -90,6 +93,9 @@ impl World {
     }
 
     pub(super) fn add(&mut self, node: Node) -> usize {
+        if let Node::Port(_) = node {
+            self.ports.push(self.places.len());
+        }
         self.places.push(Place { node, lanes: Vec::new() });
         self.places.len() - 1
     }
@@ -221,15 +227,13 @@ impl World {
         }
     }
 
-    /// Lets one TX ring of a port go out.
+    /// Lets one TX ring of a port go out. A port that is down takes nothing.
     pub(super) fn transmit(&mut self, port: usize, queue: u32) -> Kick {
-        let Some(Place { node: Node::Port(it), .. }) = self.places.get_mut(port) else {
-            return Kick::Done;
+        let carrier = self.carrier(port);
+        let kick = match self.places.get_mut(port).map(|place| &mut place.node) {
+            Some(Node::Port(it)) if it.up => it.transmit(queue, carrier, &mut self.outbox),
+            _ => return Kick::Again,
         };
-        if !it.up {
-            return Kick::Again;
-        }
-        let kick = it.transmit(queue, &mut self.outbox);
         let cost = self.outbox.sends.len() as u64 * SEND_NS;
         self.deliver(port);
         if self.clock.is_realtime() {
@@ -240,9 +244,17 @@ impl World {
         kick
     }
 
+    /// Whether there is a link, and not a port that is down at its other end.
+    fn carrier(&self, port: usize) -> bool {
+        let lane = self.places.get(port).and_then(|place| place.lanes.first().copied().flatten());
+        let peer = lane.and_then(|at| self.lanes.get(at)).and_then(|l| self.places.get(l.to.0));
+        peer.is_some_and(|peer| !matches!(&peer.node, Node::Port(peer) if !peer.up))
+    }
+
     /// Zero-copy drivers that are awake look at their TX rings by themselves.
     pub(super) fn poll_drivers(&mut self) {
-        for at in 0..self.places.len() {
+        for i in 0..self.ports.len() {
+            let at = self.ports[i];
             let Some(queues) = self.port(at).map(|port| port.queues()) else { continue };
             for queue in 0..queues {
                 let due = self.port(at).and_then(|port| port.socket(queue));

@@ -2,6 +2,9 @@
 
 use super::*;
 use crate::backend::kernel::tests::lab;
+use proptest::prelude::*;
+use proptest::test_runner::TestRunner;
+use std::cell::RefCell;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 const US: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
@@ -431,4 +434,154 @@ fn a_row_is_laid_out_as_the_program_reads_it() {
     let at = std::mem::offset_of!(Row, need);
     assert_eq!(bytes[at..at + 2], row.need.to_ne_bytes());
     assert_eq!(bytes[std::mem::offset_of!(Row, src_ports) + 2..][..2], [0xff, 0xff]);
+}
+
+fn address4() -> impl Strategy<Value = Ipv4Addr> {
+    prop::sample::select(vec![US, THEM, ROUTER])
+}
+
+fn address6() -> impl Strategy<Value = Ipv6Addr> {
+    prop::sample::select(vec![US6, THEM6, ROUTER6])
+}
+
+/// Few values, so that rows and packets often agree.
+fn small() -> std::ops::Range<u16> {
+    0..4
+}
+
+fn protocol() -> impl Strategy<Value = u8> {
+    prop::sample::select(vec![1u8, 6, 17, 58, 50])
+}
+
+fn transport() -> impl Strategy<Value = Vec<u8>> {
+    let kinds = vec![0u8, 8, 3, 11, 128, 129, 1, 13];
+    prop_oneof![
+        (small(), small()).prop_map(|(src, dst)| udp(src, dst)),
+        (prop::sample::select(kinds), small()).prop_map(|(kind, id)| echo(kind, id)),
+    ]
+}
+
+/// An IP datagram around `body` and the EtherType it goes by.
+fn datagram(body: BoxedStrategy<Vec<u8>>) -> BoxedStrategy<(u16, Vec<u8>)> {
+    let extensions = vec![0u8, 43, 44, 51, 60, 135, 139, 140];
+    let fragments = vec![0u16, 0, 0, 0x2000, 0x2001, 0x4000];
+    let v4 = (protocol(), address4(), address4(), 0u8..4, prop::sample::select(fragments))
+        .prop_flat_map({
+            let body = body.clone();
+            move |fields| (Just(fields), body.clone())
+        })
+        .prop_map(|((proto, src, dst, options, fragment), body)| {
+            (0x0800, ip4(proto, src, dst, options, fragment, &body))
+        });
+    let chain = prop::collection::vec((prop::sample::select(extensions), 1u8..4, 0u16..10), 0..10);
+    let v6 = (protocol(), address6(), address6(), chain, body).prop_map(
+        |(proto, src, dst, chain, body)| {
+            let (mut next, mut bytes) = (proto, body);
+            for (kind, units, field) in chain {
+                bytes = match kind {
+                    44 => fragment6(next, field, &bytes),
+                    51 => [&[next, units * 2][..], &vec![0; 6 + 8 * usize::from(units)], &bytes]
+                        .concat(),
+                    _ => extension(next, units, &bytes),
+                };
+                next = kind;
+            }
+            (0x86dd, ip6(next, src, dst, &bytes))
+        },
+    );
+    prop_oneof![v4, v6].boxed()
+}
+
+/// ICMP errors, with what they quote cut anywhere.
+fn quoting() -> impl Strategy<Value = Vec<u8>> {
+    let kinds = vec![0u8, 1, 2, 3, 4, 5, 11, 12, 13, 128];
+    let inner = datagram(transport().boxed());
+    (prop::sample::select(kinds), inner, 0..200usize).prop_map(|(kind, (_, mut quoted), len)| {
+        quoted.truncate(len);
+        error(kind, &quoted)
+    })
+}
+
+fn frame() -> impl Strategy<Value = Vec<u8>> {
+    let body = prop_oneof![transport(), quoting()].boxed();
+    let tags = prop::collection::vec(prop::sample::select(vec![0x8100u16, 0x88a8]), 0..4);
+    let flips = prop::collection::vec((0usize..200, any::<u8>()), 0..3);
+    (datagram(body), tags, flips, prop::option::weighted(0.3, 14..300usize)).prop_map(
+        |((ether_type, datagram), tags, flips, cut)| {
+            let mut frame = eth(ether_type, &datagram);
+            for tag in tags {
+                frame = vlan(tag, &frame);
+            }
+            for (at, value) in flips {
+                if let Some(byte) = frame.get_mut(at) {
+                    *byte = value;
+                }
+            }
+            frame.truncate(cut.unwrap_or(usize::MAX));
+            frame
+        },
+    )
+}
+
+fn match_row() -> impl Strategy<Value = Match> {
+    let address = prop_oneof![
+        (address4(), 0u8..=32).prop_map(|(a, len)| (IpAddr::from(a), len)),
+        (address6(), 0u8..=128).prop_map(|(a, len)| (IpAddr::from(a), len)),
+    ];
+    let prefix = prop::option::weighted(0.2, address).boxed();
+    let range = || {
+        let range = (small(), small()).prop_map(|(a, b)| a.min(b)..=a.max(b));
+        prop::option::weighted(0.2, range)
+    };
+    let types = vec![0u8, 8, 3, 11, 128, 129, 1];
+    (
+        prop::option::weighted(0.2, prop::sample::select(vec![0x0800u16, 0x86dd, 0x8100])),
+        prop::option::weighted(0.4, protocol()),
+        prefix.clone(),
+        prefix,
+        range(),
+        range(),
+        prop::option::weighted(0.2, prop::sample::select(types)),
+        range(),
+        any::<bool>(),
+    )
+        .prop_map(
+            |(ether_type, ip_proto, src, dst, src_ports, dst_ports, icmp_type, icmp_id, quoted)| {
+                Match {
+                    ether_type,
+                    ip_proto,
+                    src,
+                    dst,
+                    src_ports,
+                    dst_ports,
+                    icmp_type,
+                    icmp_id,
+                    quoted,
+                }
+            },
+        )
+}
+
+#[test]
+fn the_program_and_the_simulated_kernel_agree_on_every_packet() {
+    let Some(program) = loaded(false) else { return };
+    let program = RefCell::new(program);
+    let verdicts = RefCell::new([0u32; 2]);
+    let rows = prop::collection::vec(match_row(), 1..4);
+    let frames = prop::collection::vec(frame(), 1..24);
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) };
+    TestRunner::new(config)
+        .run(&(rows, frames), |(rows, frames)| {
+            let filter = Filter::Any(rows);
+            program.borrow_mut().set_filter(&filter).unwrap();
+            for frame in frames {
+                let ours = filter.matches(&frame);
+                verdicts.borrow_mut()[usize::from(ours)] += 1;
+                prop_assert_eq!(wants(&program.borrow(), &frame), ours, "{:02x?}", frame);
+            }
+            Ok(())
+        })
+        .unwrap();
+    let [no, yes] = verdicts.into_inner();
+    assert!(yes > 500 && no > 500, "{yes} of {} matched: too one-sided to tell much", yes + no);
 }

@@ -1,9 +1,10 @@
 //! The options of every command that opens a socket, and what they turn into.
 
-use crate::contract::{Env, SimSpec, Simulator};
 use crate::units;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use fluxnet::simulator::{SimSpec, Simulator};
+use fluxnet::tools::Env;
 use fluxnet::{AttachMode, BindMode, Config, FluxError, HugePages, Poller, Queues};
 use std::str::FromStr;
 

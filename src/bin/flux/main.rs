@@ -14,7 +14,6 @@ mod argv;
 mod cli;
 mod common;
 mod completions;
-mod contract;
 mod failure;
 mod help;
 mod man;

@@ -103,15 +103,19 @@ pub fn byte(text: &str) -> Result<u8, String> {
     parsed.ok_or_else(|| "must be 0 to 255, or 0x00 to 0xff".into())
 }
 
+/// Bytes to fill a payload with; a type of its own, as clap takes a `Vec` for a repeated option.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pattern(pub Vec<u8>);
+
 /// Up to 16 bytes in hexadecimal. A digit left over at the end is a byte of its own, as ping has it.
-pub fn pattern(text: &str) -> Result<Vec<u8>, String> {
+pub fn pattern(text: &str) -> Result<Pattern, String> {
     let digit = |b: &u8| (*b as char).to_digit(16).and_then(|d| u8::try_from(d).ok());
     let digits: Option<Vec<u8>> = text.as_bytes().iter().map(digit).collect();
     match digits {
-        Some(d) if (1..=32).contains(&d.len()) => Ok(d
-            .chunks(2)
-            .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
-            .collect()),
+        Some(d) if (1..=32).contains(&d.len()) => {
+            let byte = |pair: &[u8]| pair.iter().fold(0, |byte, digit| byte << 4 | digit);
+            Ok(Pattern(d.chunks(2).map(byte).collect()))
+        }
         _ => Err("must be 1 to 32 hexadecimal digits".into()),
     }
 }
@@ -194,10 +198,10 @@ mod tests {
         for bad in ["256", "0x100", "0x", "0x+1", "-1", "", "b8"] {
             assert!(byte(bad).is_err(), "{bad}");
         }
-        assert_eq!(pattern("ff"), Ok(vec![0xff]));
-        assert_eq!(pattern("deadbeef"), Ok(vec![0xde, 0xad, 0xbe, 0xef]));
-        assert_eq!(pattern("fff"), Ok(vec![0xff, 0x0f]));
-        assert_eq!(pattern(&"0".repeat(32)).map(|p| p.len()), Ok(16));
+        assert_eq!(pattern("ff"), Ok(Pattern(vec![0xff])));
+        assert_eq!(pattern("deadbeef"), Ok(Pattern(vec![0xde, 0xad, 0xbe, 0xef])));
+        assert_eq!(pattern("fff"), Ok(Pattern(vec![0xff, 0x0f])));
+        assert_eq!(pattern(&"0".repeat(32)).map(|p| p.0.len()), Ok(16));
         for bad in ["", "xy", "0xff", "ff ff", &"0".repeat(33), "é"] {
             assert!(pattern(bad).is_err(), "{bad}");
         }

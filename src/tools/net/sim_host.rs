@@ -46,7 +46,7 @@ impl SimHost {
         let group =
             if interface(&port).is_broadcast(addr) { Some([0xff; 6]) } else { group_mac(addr) };
         Ok(group
-            .or_else(|| self.simulator.neighbour(&port.name, addr).map(|mac| mac.0))
+            .or_else(|| self.simulator.neighbour(&port.name, addr).map(|mac| mac.octets()))
             .map(Neighbour::known))
     }
 }
@@ -66,7 +66,7 @@ fn interface(port: &PortInfo) -> Interface {
     Interface {
         index: port.ifindex,
         name: port.name.clone(),
-        mac: Some(port.mac.0),
+        mac: Some(port.mac.octets()),
         mtu: port.mtu,
         up: port.up,
         carrier: port.up,

@@ -122,7 +122,7 @@ fn fill_entries_outside_the_umem_are_skipped() {
 
 #[test]
 #[allow(unsafe_code)]
-fn an_invalid_descriptor_ends_the_kick_and_is_never_completed() {
+fn an_invalid_descriptor_ends_the_kick_and_is_completed_with_its_address() {
     let sim = Simulator::loopback(1);
     sim.tap("lo0").unwrap();
     let mut rig = Rig::with(&sim, &copy("lo0"), &[0], 32, Filter::Nothing, 0).unwrap();
@@ -130,16 +130,51 @@ fn an_invalid_descriptor_ends_the_kick_and_is_never_completed() {
     let bad = [(end, 60), (u64::MAX, 60), (2048 - 59, 60), (0, 0), (0, u32::MAX)];
     for (addr, len) in bad {
         rig.post(0, &PACKET);
+        let desc = Desc { addr, len, options: 0 };
         // SAFETY: none of them is a valid descriptor, so none gives a frame away.
-        assert!(unsafe {
-            rig.sockets[0].tx.tx.reserve(1).push_desc(Desc { addr, len, options: 0 })
-        });
+        assert!(unsafe { rig.sockets[0].tx.tx.reserve(1).push_desc(desc) });
     }
     for n in 1..=bad.len() as u64 {
         assert_eq!(rig.backend.kick_tx(0).unwrap(), Kick::Done);
         assert_eq!((rig.stats().tx_invalid_descs, sim.sent("lo0").len()), (n, 1));
+        assert_eq!(u64::from(rig.sockets[0].tx.comp.snapshot().used()), 2 * n);
     }
+    assert_eq!(rig.stats().tx_ring_empty_descs, 0, "no kick came to the end");
     assert_eq!(rig.sockets[0].tx.reap(), bad.len() as u32);
+    #[cfg(debug_assertions)]
+    assert_eq!(rig.sockets[0].tx.comp.invalid(), bad.len() as u64);
+    rig.assert_balance();
+}
+
+#[test]
+fn what_the_device_drops_is_completed_and_ends_the_kick_as_busy() {
+    let sim = Simulator::crossed_pair(1);
+    let mut rig = Rig::with(&sim, &copy("a0"), &[0], 32, Filter::Nothing, 0).unwrap();
+    let mut kick = |rig: &mut Rig, len: usize| {
+        rig.post(0, &vec![0; len]);
+        let kick = rig.backend.kick_tx(0).unwrap();
+        assert_eq!(rig.sockets[0].tx.reap(), 1, "completed either way");
+        kick
+    };
+    assert_eq!(
+        [1518, 1519, 14, 13].map(|len| kick(&mut rig, len)),
+        [Kick::Done, Kick::Again, Kick::Done, Kick::Again]
+    );
+    sim.set_link_up("b0", false).unwrap();
+    assert_eq!(kick(&mut rig, 60), Kick::Again, "no carrier");
+    assert_eq!(sim.tx_dropped("a0"), 3);
+    assert_eq!(sim.passed_to_host("b0"), 2);
+    rig.assert_balance();
+}
+
+#[test]
+fn waiting_sends_what_nobody_kicked() {
+    let sim = Simulator::loopback(1);
+    let mut rig = rig(&sim, "lo0", 8, 4);
+    rig.post(0, &PACKET);
+    assert!(rig.backend.wait(&[0], Interest::Rx, Some(Duration::ZERO)).unwrap());
+    assert_eq!((rig.take().len(), rig.sockets[0].tx.reap()), (1, 1));
+    assert_eq!(rig.stats().tx_ring_empty_descs, 1);
     rig.assert_balance();
 }
 

@@ -206,7 +206,7 @@ mod tests {
         assert_eq!(hidden(80), Vec::<&str>::new());
         assert_eq!(hidden(38), ["p50 ms"]);
         assert_eq!(hidden(24), ["p50 ms", "sent", "odd"]);
-        for width in 15..90 {
+        for width in 16..90 {
             let text = table(&rows(1), Some(width)).text;
             assert_eq!(text.lines().count(), 3, "{text}");
             assert!(widest(&text) <= width, "{width}:\n{text}");

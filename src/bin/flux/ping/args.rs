@@ -1,7 +1,7 @@
 //! What `flux ping` is asked, and the plan that makes.
 
 use crate::common::Common;
-use crate::units;
+use crate::units::{self, Pattern};
 use fluxnet::FluxError;
 use fluxnet::tools::net::Family;
 use fluxnet::tools::ping::{PathMtu, Plan, VlanTag};
@@ -9,10 +9,6 @@ use std::time::Duration;
 
 /// ICMP payload without `-s`, as ping has it.
 const SIZE: usize = 56;
-/// Largest payload: what an IPv4 packet holds after its header and ICMP's.
-const MAX_SIZE: usize = 65_535 - 20 - 8;
-/// Most targets: each has a table of probes in flight.
-const MAX_TARGETS: usize = 65_536;
 /// Probes per target where time is virtual and no end was asked for: such a run would fill the
 /// terminal as fast as it can print.
 pub const VIRTUAL_COUNT: u64 = 5;
@@ -79,7 +75,7 @@ pub struct Args {
     pub path_mtu: Option<PathMtu>,
     /// Fill the payload with these bytes, in hexadecimal, up to 16
     #[arg(short, value_name = "PATTERN", value_parser = units::pattern)]
-    pub pattern: Option<Vec<u8>>,
+    pub pattern: Option<Pattern>,
     /// Put an 802.1Q tag on every probe: VLAN 1 to 4094, priority 0 to 7
     #[arg(long, value_name = "ID[:PRIO]", value_parser = vlan)]
     pub vlan: Option<VlanTag>,
@@ -114,15 +110,6 @@ pub struct Args {
 impl Args {
     /// The run that is asked for. All checks that need no network are here.
     pub fn plan(&self) -> Result<Plan, FluxError> {
-        let size = self.size.unwrap_or(SIZE);
-        if size > MAX_SIZE {
-            let why = format!("must be at most {MAX_SIZE}, what one packet holds");
-            return Err(FluxError::config(format!("payload of {size} bytes (-s)"), why));
-        }
-        if self.target.len() > MAX_TARGETS {
-            let why = format!("must be at most {MAX_TARGETS}");
-            return Err(FluxError::config(format!("{} targets", self.target.len()), why));
-        }
         if let Some(empty) = self.target.iter().find(|name| name.trim().is_empty()) {
             return Err(FluxError::config(format!("target '{empty}'"), "is empty"));
         }
@@ -132,7 +119,7 @@ impl Args {
             (true, None) => (Duration::ZERO, true),
             (false, _) => (Duration::from_secs(1), false),
         };
-        Ok(Plan {
+        let plan = Plan {
             targets: self.target.clone(),
             family: match (self.ipv4, self.ipv6) {
                 (true, _) => Family::V4,
@@ -143,20 +130,22 @@ impl Args {
             interval: self.interval.unwrap_or(default_interval),
             rate: self.rate,
             flood,
-            size,
+            size: self.size.unwrap_or(SIZE),
             timeout: self.timeout.unwrap_or(Duration::from_secs(1)),
             deadline: self.deadline,
             ttl: self.ttl.unwrap_or(64),
             tos: self.tos.unwrap_or(0),
             path_mtu: self.path_mtu.unwrap_or_default(),
-            pattern: self.pattern.clone().unwrap_or_default(),
+            pattern: self.pattern.clone().unwrap_or_default().0,
             vlan: self.vlan,
             wall_clock: self.wall_clock,
             histogram: self.histogram,
             each: !self.quiet,
             interface: self.common.interface.clone(),
             config: self.common.config()?,
-        })
+        };
+        plan.check()?;
+        Ok(plan)
     }
 }
 

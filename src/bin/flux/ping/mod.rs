@@ -6,12 +6,11 @@ mod text;
 
 use crate::cli::Answer;
 use crate::common::World;
-use crate::contract::run;
 use crate::failure::Failure;
 use crate::output::{Pace, Progress, Screen, Stdout, Style, chart, json, percent, table};
 use crate::signals;
 pub use args::Args;
-use fluxnet::tools::ping::{Control, Event, Outcome, Plan};
+use fluxnet::tools::ping::{Control, Event, Outcome, Plan, run};
 use report::Summaries;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::Ordering::Relaxed;

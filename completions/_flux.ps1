@@ -1,0 +1,99 @@
+
+using namespace System.Management.Automation
+using namespace System.Management.Automation.Language
+
+Register-ArgumentCompleter -Native -CommandName 'flux' -ScriptBlock {
+    param($wordToComplete, $commandAst, $cursorPosition)
+
+    $commandElements = $commandAst.CommandElements
+    $command = @(
+        'flux'
+        for ($i = 1; $i -lt $commandElements.Count; $i++) {
+            $element = $commandElements[$i]
+            if ($element -isnot [StringConstantExpressionAst] -or
+                $element.StringConstantType -ne [StringConstantType]::BareWord -or
+                $element.Value.StartsWith('-') -or
+                $element.Value -eq $wordToComplete) {
+                break
+        }
+        $element.Value
+    }) -join ';'
+
+    $completions = @(switch ($command) {
+        'flux' {
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('ping', 'ping', [CompletionResultType]::ParameterValue, 'Send ICMP echo requests and time the replies')
+            [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print the completion script for a shell')
+            [CompletionResult]::new('man', 'man', [CompletionResultType]::ParameterValue, 'Write the manual pages to a directory')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print the help of a command, or of the simulated network (flux help sim)')
+            break
+        }
+        'flux;ping' {
+            [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Stop after this many probes per target; k and m are 1000 and 1000000')
+            [CompletionResult]::new('-i', '-i', [CompletionResultType]::ParameterName, 'Time between two probes to one target: seconds, or 2ms, 50us [default: 1s]')
+            [CompletionResult]::new('--rate', '--rate', [CompletionResultType]::ParameterName, 'Probes per second over all targets, such as 10kpps; instead of -i')
+            [CompletionResult]::new('-s', '-s', [CompletionResultType]::ParameterName, 'Bytes of ICMP payload [default: 56]')
+            [CompletionResult]::new('-W', '-W ', [CompletionResultType]::ParameterName, 'How long to wait for each reply [default: 1s]')
+            [CompletionResult]::new('-w', '-w', [CompletionResultType]::ParameterName, 'Stop after this time, whatever came; with -c, exit 0 needs every reply')
+            [CompletionResult]::new('-t', '-t', [CompletionResultType]::ParameterName, 'TTL or hop limit of the probes, 1 to 255 [default: 64]')
+            [CompletionResult]::new('-Q', '-Q ', [CompletionResultType]::ParameterName, 'TOS or traffic class byte, 184 or 0xb8 [default: 0]')
+            [CompletionResult]::new('-M', '-M ', [CompletionResultType]::ParameterName, 'Path MTU: do sets don''t-fragment, want sets it too, dont clears it [default: dont]')
+            [CompletionResult]::new('-p', '-p', [CompletionResultType]::ParameterName, 'Fill the payload with these bytes, in hexadecimal, up to 16')
+            [CompletionResult]::new('--vlan', '--vlan', [CompletionResultType]::ParameterName, 'Put an 802.1Q tag on every probe: VLAN 1 to 4094, priority 0 to 7')
+            [CompletionResult]::new('-I', '-I ', [CompletionResultType]::ParameterName, 'Interface to use; without it the route to the target decides')
+            [CompletionResult]::new('--interface', '--interface', [CompletionResultType]::ParameterName, 'Interface to use; without it the route to the target decides')
+            [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'RX queues to open [default: all]')
+            [CompletionResult]::new('--poll', '--poll', [CompletionResultType]::ParameterName, 'How to wait for packets [default: adaptive]')
+            [CompletionResult]::new('--batch', '--batch', [CompletionResultType]::ParameterName, 'Packets per batch, 1 to 4096 [default: 64]')
+            [CompletionResult]::new('--sim', '--sim', [CompletionResultType]::ParameterName, 'Use the simulated network instead of an interface; needs no privilege')
+            [CompletionResult]::new('--attach', '--attach', [CompletionResultType]::ParameterName, 'Where the XDP program hooks in [default: auto]')
+            [CompletionResult]::new('--bind', '--bind', [CompletionResultType]::ParameterName, 'Copy packets or share memory with the NIC [default: auto]')
+            [CompletionResult]::new('--frames', '--frames', [CompletionResultType]::ParameterName, 'UMEM frames, 16 to 1m [default: 4096 a queue, at most 16384]')
+            [CompletionResult]::new('--frame-size', '--frame-size', [CompletionResultType]::ParameterName, 'Bytes per frame, 2048 or 4096 [default: 2048]')
+            [CompletionResult]::new('--hugepages', '--hugepages', [CompletionResultType]::ParameterName, 'Put the UMEM in huge pages [default: auto]')
+            [CompletionResult]::new('-4', '-4', [CompletionResultType]::ParameterName, 'IPv4 only')
+            [CompletionResult]::new('-6', '-6', [CompletionResultType]::ParameterName, 'IPv6 only')
+            [CompletionResult]::new('-f', '-f', [CompletionResultType]::ParameterName, 'Flood: send when a reply comes, at least 100 a second, or at --rate or -i')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print the summary only')
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'Print addresses only, not the names that were given')
+            [CompletionResult]::new('-D', '-D ', [CompletionResultType]::ParameterName, 'Print the time of day before each line, in seconds since 1970')
+            [CompletionResult]::new('--histogram', '--histogram', [CompletionResultType]::ParameterName, 'Draw the round-trip times as bars at the end')
+            [CompletionResult]::new('-j', '-j', [CompletionResultType]::ParameterName, 'One JSON object per line on standard output, also for errors')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object per line on standard output, also for errors')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Say more on standard error; may be repeated')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Say more on standard error; may be repeated')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+        'flux;completions' {
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+        'flux;man' {
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+        'flux;help' {
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            break
+        }
+    })
+
+    $completions.Where{ $_.CompletionText -like "$wordToComplete*" } |
+        Sort-Object -Property ListItemText
+}

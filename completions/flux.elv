@@ -1,0 +1,89 @@
+
+use builtin;
+use str;
+
+set edit:completion:arg-completer[flux] = {|@words|
+    fn spaces {|n|
+        builtin:repeat $n ' ' | str:join ''
+    }
+    fn cand {|text desc|
+        edit:complex-candidate $text &display=$text' '(spaces (- 14 (wcswidth $text)))$desc
+    }
+    var command = 'flux'
+    for word $words[1..-1] {
+        if (str:has-prefix $word '-') {
+            break
+        }
+        set command = $command';'$word
+    }
+    var completions = [
+        &'flux'= {
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+            cand ping 'Send ICMP echo requests and time the replies'
+            cand completions 'Print the completion script for a shell'
+            cand man 'Write the manual pages to a directory'
+            cand help 'Print the help of a command, or of the simulated network (flux help sim)'
+        }
+        &'flux;ping'= {
+            cand -c 'Stop after this many probes per target; k and m are 1000 and 1000000'
+            cand -i 'Time between two probes to one target: seconds, or 2ms, 50us [default: 1s]'
+            cand --rate 'Probes per second over all targets, such as 10kpps; instead of -i'
+            cand -s 'Bytes of ICMP payload [default: 56]'
+            cand -W 'How long to wait for each reply [default: 1s]'
+            cand -w 'Stop after this time, whatever came; with -c, exit 0 needs every reply'
+            cand -t 'TTL or hop limit of the probes, 1 to 255 [default: 64]'
+            cand -Q 'TOS or traffic class byte, 184 or 0xb8 [default: 0]'
+            cand -M 'Path MTU: do sets don''t-fragment, want sets it too, dont clears it [default: dont]'
+            cand -p 'Fill the payload with these bytes, in hexadecimal, up to 16'
+            cand --vlan 'Put an 802.1Q tag on every probe: VLAN 1 to 4094, priority 0 to 7'
+            cand -I 'Interface to use; without it the route to the target decides'
+            cand --interface 'Interface to use; without it the route to the target decides'
+            cand --queue 'RX queues to open [default: all]'
+            cand --poll 'How to wait for packets [default: adaptive]'
+            cand --batch 'Packets per batch, 1 to 4096 [default: 64]'
+            cand --sim 'Use the simulated network instead of an interface; needs no privilege'
+            cand --attach 'Where the XDP program hooks in [default: auto]'
+            cand --bind 'Copy packets or share memory with the NIC [default: auto]'
+            cand --frames 'UMEM frames, 16 to 1m [default: 4096 a queue, at most 16384]'
+            cand --frame-size 'Bytes per frame, 2048 or 4096 [default: 2048]'
+            cand --hugepages 'Put the UMEM in huge pages [default: auto]'
+            cand -4 'IPv4 only'
+            cand -6 'IPv6 only'
+            cand -f 'Flood: send when a reply comes, at least 100 a second, or at --rate or -i'
+            cand -q 'Print the summary only'
+            cand -n 'Print addresses only, not the names that were given'
+            cand -D 'Print the time of day before each line, in seconds since 1970'
+            cand --histogram 'Draw the round-trip times as bars at the end'
+            cand -j 'One JSON object per line on standard output, also for errors'
+            cand --json 'One JSON object per line on standard output, also for errors'
+            cand -v 'Say more on standard error; may be repeated'
+            cand --verbose 'Say more on standard error; may be repeated'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'flux;completions'= {
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'flux;man'= {
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+        &'flux;help'= {
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand -V 'Print version'
+            cand --version 'Print version'
+        }
+    ]
+    $completions[$command]
+}

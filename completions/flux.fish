@@ -1,0 +1,78 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_flux_global_optspecs
+    string join \n h/help V/version
+end
+
+function __fish_flux_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_flux_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_flux_using_subcommand
+    set -l cmd (__fish_flux_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c flux -n "__fish_flux_needs_command" -s h -l help -d 'Print help'
+complete -c flux -n "__fish_flux_needs_command" -s V -l version -d 'Print version'
+complete -c flux -n "__fish_flux_needs_command" -f -a "ping" -d 'Send ICMP echo requests and time the replies'
+complete -c flux -n "__fish_flux_needs_command" -f -a "completions" -d 'Print the completion script for a shell'
+complete -c flux -n "__fish_flux_needs_command" -f -a "man" -d 'Write the manual pages to a directory'
+complete -c flux -n "__fish_flux_needs_command" -f -a "help" -d 'Print the help of a command, or of the simulated network (flux help sim)'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s c -d 'Stop after this many probes per target; k and m are 1000 and 1000000' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -s i -d 'Time between two probes to one target: seconds, or 2ms, 50us [default: 1s]' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -l rate -d 'Probes per second over all targets, such as 10kpps; instead of -i' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -s s -d 'Bytes of ICMP payload [default: 56]' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -s W -d 'How long to wait for each reply [default: 1s]' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -s w -d 'Stop after this time, whatever came; with -c, exit 0 needs every reply' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -s t -d 'TTL or hop limit of the probes, 1 to 255 [default: 64]' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -s Q -d 'TOS or traffic class byte, 184 or 0xb8 [default: 0]' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -s M -d 'Path MTU: do sets don\'t-fragment, want sets it too, dont clears it [default: dont]' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -s p -d 'Fill the payload with these bytes, in hexadecimal, up to 16' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -l vlan -d 'Put an 802.1Q tag on every probe: VLAN 1 to 4094, priority 0 to 7' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -s I -l interface -d 'Interface to use; without it the route to the target decides' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -l queue -d 'RX queues to open [default: all]' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -l poll -d 'How to wait for packets [default: adaptive]' -r -f -a "busy\t''
+adaptive\t''
+syscall\t''"
+complete -c flux -n "__fish_flux_using_subcommand ping" -l batch -d 'Packets per batch, 1 to 4096 [default: 64]' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -l sim -d 'Use the simulated network instead of an interface; needs no privilege' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -l attach -d 'Where the XDP program hooks in [default: auto]' -r -f -a "auto\t''
+native\t''
+skb\t''"
+complete -c flux -n "__fish_flux_using_subcommand ping" -l bind -d 'Copy packets or share memory with the NIC [default: auto]' -r -f -a "auto\t''
+copy\t''
+zerocopy\t''"
+complete -c flux -n "__fish_flux_using_subcommand ping" -l frames -d 'UMEM frames, 16 to 1m [default: 4096 a queue, at most 16384]' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -l frame-size -d 'Bytes per frame, 2048 or 4096 [default: 2048]' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -l hugepages -d 'Put the UMEM in huge pages [default: auto]' -r -f -a "auto\t''
+on\t''
+off\t''"
+complete -c flux -n "__fish_flux_using_subcommand ping" -s 4 -d 'IPv4 only'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s 6 -d 'IPv6 only'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s f -d 'Flood: send when a reply comes, at least 100 a second, or at --rate or -i'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s q -d 'Print the summary only'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s n -d 'Print addresses only, not the names that were given'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s D -d 'Print the time of day before each line, in seconds since 1970'
+complete -c flux -n "__fish_flux_using_subcommand ping" -l histogram -d 'Draw the round-trip times as bars at the end'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s j -l json -d 'One JSON object per line on standard output, also for errors'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s v -l verbose -d 'Say more on standard error; may be repeated'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s V -l version -d 'Print version'
+complete -c flux -n "__fish_flux_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c flux -n "__fish_flux_using_subcommand completions" -s V -l version -d 'Print version'
+complete -c flux -n "__fish_flux_using_subcommand man" -s h -l help -d 'Print help'
+complete -c flux -n "__fish_flux_using_subcommand man" -s V -l version -d 'Print version'
+complete -c flux -n "__fish_flux_using_subcommand help" -s h -l help -d 'Print help'
+complete -c flux -n "__fish_flux_using_subcommand help" -s V -l version -d 'Print version'
