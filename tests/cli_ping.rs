@@ -32,7 +32,7 @@ fn stderr(output: &Output) -> String {
 /// Asserts the exit status and shows everything when it is another.
 #[track_caller]
 fn assert_exit(line: &str, output: &Output, status: i32) {
-    Assert::new(output.clone()).append_context("command line", line).code(status);
+    Assert::new(output.clone()).append_context("command line", line.to_owned()).code(status);
     assert!(!stderr(output).contains("panicked"), "{}", stderr(output));
 }
 
