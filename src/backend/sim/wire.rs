@@ -101,14 +101,6 @@ impl Ip {
         }
     }
 
-    /// Source and destination port of TCP or UDP.
-    pub(crate) fn ports(&self, packet: &[u8]) -> Option<(u16, u16)> {
-        let packet = packet.get(..self.end)?;
-        let has_them = self.first && matches!(self.proto, IpProto::TCP | IpProto::UDP);
-        has_them.then_some(())?;
-        Some((be16(packet, self.l4)?, be16(packet, self.l4 + 2)?))
-    }
-
     /// Type of an ICMP or ICMPv6 message.
     pub(crate) fn icmp_type(&self, packet: &[u8]) -> Option<u8> {
         let of_family = if self.src.is_ipv4() { IpProto::ICMP } else { IpProto::ICMPV6 };

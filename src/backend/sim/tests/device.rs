@@ -153,7 +153,7 @@ fn an_invalid_descriptor_ends_the_kick_and_is_completed_with_its_address() {
 fn what_the_device_drops_is_completed_and_ends_the_kick_as_busy() {
     let sim = Simulator::crossed_pair(1);
     let mut rig = Rig::with(&sim, &copy("a0"), &[0], 32, Filter::Nothing, 0).unwrap();
-    let mut kick = |rig: &mut Rig, len: usize| {
+    let kick = |rig: &mut Rig, len: usize| {
         rig.post(0, &vec![0; len]);
         let kick = rig.backend.kick_tx(0).unwrap();
         assert_eq!(rig.sockets[0].tx.reap(), 1, "completed either way");

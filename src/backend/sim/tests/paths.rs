@@ -77,7 +77,7 @@ fn two_inner_hosts_with_one_port_are_told_apart() {
 fn icmp_errors_are_limited_and_the_limit_recovers() {
     let mut rig = two_links(|net, router| net.limit_icmp(router, 10, 3), |end| end);
     let way = to(&rig, "192.0.2.9");
-    let mut burst = |rig: &mut Rig| {
+    let burst = |rig: &mut Rig| {
         for sequence in 0..8 {
             rig.send(&way.echo(1, sequence, 8));
         }
