@@ -7,7 +7,7 @@ use super::plan::{Control, Outcome, Plan};
 use super::route::Journey;
 use super::run::Run;
 use crate::backend::{Filter, Match};
-use crate::config::Granted;
+use crate::config::{Granted, Poller};
 use crate::error::Result;
 use crate::system::FluxRx;
 use crate::tools::Env;
@@ -16,6 +16,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Identifiers of a slot: with them a sequence number has 18 bits, so that an answer is not taken
 /// for one to the probe 65536 later.
@@ -24,6 +25,9 @@ pub(super) const IDS_PER_SLOT: u16 = 4;
 const SIMULATED_ID: u16 = 0x4658;
 /// Source addresses that get filter rows of their own; beyond that, rows are for all addresses.
 const MAX_SOURCES: usize = 8;
+/// Adaptive waiting spins through gaps as short as that: what else runs on the CPU while we sleep
+/// makes the next round trip slower (on veth by half). With longer gaps it learns not to.
+const SPIN: Duration = Duration::from_micros(2_500);
 /// How long a link may take to come back after the XDP program was attached: some drivers reset.
 const CARRIER_NS: u64 = 5_000_000_000;
 
@@ -46,6 +50,9 @@ pub fn run(
     let mut config = plan.config.clone();
     config.interface.clone_from(&journey.link.device);
     config.rx_timestamps = true;
+    if config.poller == Poller::ADAPTIVE {
+        config.poller = Poller::Adaptive { spin: SPIN };
+    }
     let filter = filter(&journey, &ids);
     let (mut rx, tx) = env.builder(config).filter(filter).build_system()?;
     await_carrier(&*env.host, &journey, &mut rx, control)?;
