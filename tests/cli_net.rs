@@ -1,5 +1,6 @@
 //! `flux` as a neighbour: the binary on a live interface, with the kernel's own traffic beside it.
 #![cfg(all(target_os = "linux", feature = "bpf", feature = "cli", not(flux_loom)))]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 mod lab;
 

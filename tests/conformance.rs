@@ -3,6 +3,7 @@
 //!
 //! On the real kernel the far end of a veth pair injects and captures.
 #![cfg(not(flux_loom))]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 mod lab;

@@ -1,4 +1,4 @@
-//! What filters, hashes and translations look at: more forgiving than [`crate::proto::Headers`],
+//! What hashes and translations look at: more forgiving than [`crate::proto::Headers`],
 //! as an XDP program or a router is, who read a port without asking whether the UDP length agrees.
 
 use crate::proto::{EtherType, Fragment, IpPair, IpProto, Ipv4View, Ipv6View};
@@ -99,6 +99,15 @@ impl Ip {
             first: fragment.is_none_or(|fragment| fragment.is_first()),
             fragment: fragment.is_some_and(|fragment| !fragment.is_whole()),
         }
+    }
+
+    /// Source and destination port of TCP or UDP.
+    #[cfg(test)]
+    pub(crate) fn ports(&self, packet: &[u8]) -> Option<(u16, u16)> {
+        let packet = packet.get(..self.end)?;
+        let has_them = self.first && matches!(self.proto, IpProto::TCP | IpProto::UDP);
+        has_them.then_some(())?;
+        Some((be16(packet, self.l4)?, be16(packet, self.l4 + 2)?))
     }
 
     /// Type of an ICMP or ICMPv6 message.
