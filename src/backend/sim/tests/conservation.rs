@@ -50,7 +50,7 @@ struct Bench {
 impl Bench {
     fn new(ring: u32, share: u32, zero_copy: bool, faults: Faults) -> Self {
         let sim = Simulator::loopback(1);
-        let umem = Arc::new(Umem::new(Region::allocate(64 * 2048), 2048));
+        let umem = Arc::new(Umem::new(Region::allocate(64 * 2048).unwrap(), 2048));
         let mut config = Config::new("lo0");
         if zero_copy {
             config.bind = crate::config::BindMode::ZeroCopy;

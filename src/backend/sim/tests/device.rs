@@ -103,7 +103,7 @@ fn a_packet_longer_than_a_frame_without_headroom_is_dropped() {
 fn fill_entries_outside_the_umem_are_skipped() {
     let sim = Simulator::loopback(1);
     let config = copy("lo0");
-    let region = Region::allocate(4 * 2048);
+    let region = Region::allocate(4 * 2048).unwrap();
     let umem = Arc::new(Umem::new(region, 2048));
     let mut opened = sim.open(&config, &[0], &umem, 8, &Filter::Everything).unwrap();
     opened.backend.start().unwrap();
