@@ -61,7 +61,7 @@ echo "flood to the kernel's responder, --rate 200kpps, 5 s:"
 in_ours "$flux" ping -q --rate 200kpps -c 1000000 10.9.0.2 2>/dev/null | tail -3 | sed 's/^/  /'
 
 echo "peak memory of a default run:"
-in_ours "$flux" ping -q -c 20 -i 0.1 10.9.0.2 >/dev/null 2>&1 &
+(exec ip netns exec "$ours" "$flux" ping -q -c 20 -i 0.1 10.9.0.2 >/dev/null 2>&1) &
 pid=$!
 peak=0
 while state=$(cat /proc/$pid/status 2>/dev/null); do

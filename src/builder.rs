@@ -10,6 +10,7 @@ use crate::simulator::Simulator;
 use crate::socket::Socket;
 use crate::system::{FluxRx, FluxTx};
 use crate::umem::Umem;
+use crate::umem::region::Region;
 use std::sync::Arc;
 
 /// Opens an interface, on the real kernel or on the simulated one.
@@ -210,7 +211,7 @@ impl FluxBuilder {
         }
         let bytes = frames as usize * config.frame_size as usize;
         let (region, note) = match &simulator {
-            Some(_) => (crate::umem::region::Region::allocate(bytes), None),
+            Some(_) => (allocate(bytes)?, None),
             None => kernel::region(bytes, config.huge_pages)?,
         };
         let umem = Arc::new(Umem::new(region, config.frame_size));
@@ -239,6 +240,18 @@ impl FluxBuilder {
             poller: config.poller,
         })
     }
+}
+
+/// The simulator's packet memory.
+fn allocate(bytes: usize) -> Result<Region> {
+    Region::allocate(bytes).ok_or_else(|| {
+        FluxError::new(
+            ErrorKind::System,
+            format!("cannot allocate {} MiB of packet memory", bytes >> 20),
+            "out of memory",
+        )
+        .with_hint("use fewer --frames")
+    })
 }
 
 /// The queue numbers asked for, checked against those that exist.
@@ -270,8 +283,9 @@ use crate::backend::kernel;
 /// Builds without AF_XDP: the simulator alone.
 #[cfg(not(all(target_os = "linux", feature = "bpf")))]
 mod kernel {
-    use super::{Arc, Config, ErrorKind, Filter, FluxError, HugePages, Opened, Result, Umem};
-    use crate::umem::region::Region;
+    use super::{
+        Arc, Config, ErrorKind, Filter, FluxError, HugePages, Opened, Region, Result, Umem,
+    };
 
     fn absent<T>() -> Result<T> {
         Err(FluxError::new(

@@ -190,7 +190,7 @@ fn diagnose(op: Op, source: &io::Error) -> (ErrorKind, Option<&'static str>) {
         (Op::RegisterUmem, Some(libc::ENOBUFS | libc::ENOMEM)) => (
             K::Permission,
             Some(
-                "the memlock limit is too low for the UMEM: `ulimit -l unlimited`, or fewer --frames",
+                "the memlock limit is too low for the UMEM: `ulimit -l unlimited`, cap_ipc_lock on the binary, or fewer --frames",
             ),
         ),
         (Op::Bind, Some(libc::EBUSY)) => (

@@ -188,12 +188,11 @@ impl TxSlots<'_> {
     }
 
     /// Writes a descriptor as it is, valid or not; false when there is no room. It does not count
-    /// as posted: a frame that comes back through the completion ring because of it was never
-    /// handed over.
+    /// as posted. Linux (6.18) completes an invalid one too, with the address it names.
     ///
     /// # Safety
-    /// If the descriptor names a frame of this UMEM, nobody may hold that frame's token or
-    /// touch its bytes until the kernel has completed it.
+    /// If the address lies in a frame of this UMEM, nobody may hold that frame's token or touch
+    /// its bytes until the kernel has completed it: the completion makes a token of it.
     #[allow(unsafe_code)]
     pub unsafe fn push_desc(&mut self, desc: Desc) -> bool {
         self.slots.as_mut().is_some_and(|slots| slots.write(desc).is_ok())

@@ -1,5 +1,6 @@
 //! The awaitable variants, on both kernels.
 #![cfg(all(feature = "async", not(flux_loom)))]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 mod lab;

@@ -1,6 +1,7 @@
 //! *Frames are conserved*: after any sequence of calls, with any faults, every frame is in the
 //! free list, in a ring, or in the caller's hands.
 #![cfg(not(flux_loom))]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 mod rig;
 

@@ -1,5 +1,6 @@
 //! Dependencies point one way: a lower layer never names a higher one.
 #![cfg(not(flux_loom))]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! The three modes on the real kernel: AF_XDP on both ends of a veth pair, in namespaces of the
 //! test's own. The same forwarder and generator as on the simulator (`conservation.rs`).
 #![cfg(all(target_os = "linux", feature = "bpf", not(flux_loom)))]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 mod lab;
 mod rig;

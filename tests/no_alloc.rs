@@ -1,5 +1,6 @@
 //! The per-packet path allocates nothing: counted, not timed.
 #![cfg(not(flux_loom))]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 mod lab;

@@ -1,5 +1,6 @@
 //! `flux ping` without its terminal, over the simulated network.
 #![cfg(all(feature = "tools", not(flux_loom)))]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 use fluxnet::simulator::{SimSpec, Simulator};
 use fluxnet::tools::Env;

@@ -145,7 +145,7 @@ mod tests {
     fn socket(faults: Faults) -> (Simulator, Arc<Umem>, Socket) {
         let sim = Simulator::loopback(1);
         sim.tap("lo0").unwrap();
-        let umem = Arc::new(Umem::new(Region::allocate(64 * 2048), 2048));
+        let umem = Arc::new(Umem::new(Region::allocate(64 * 2048).unwrap(), 2048));
         let config = Config::new("lo0");
         let mut opened = sim.open(&config, &[0], &umem, 16, &Filter::Everything).unwrap();
         let backend = Faulty::wrap(opened.backend, faults);

@@ -101,3 +101,205 @@ pub(crate) fn covers((prefix, len): (IpAddr, u8), address: IpAddr) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::build::{self, Link, Net};
+    use crate::proto::respond::{IcmpError, icmp_error};
+    use crate::proto::{IpPair, MacAddr, TcpFlags, TcpRepr, UdpRepr};
+    use proptest::prelude::*;
+
+    const LINK: Link = Link::new(MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2]));
+
+    fn net(src: &str, dst: &str) -> Net {
+        Net::new(IpPair::new(src.parse().unwrap(), dst.parse().unwrap()).unwrap())
+    }
+
+    fn made(write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Vec<u8> {
+        let mut packet = vec![0; 2048];
+        let len = write(&mut packet).unwrap();
+        packet.truncate(len);
+        packet
+    }
+
+    fn udp(src: &str, dst: &str, ports: (u16, u16)) -> Vec<u8> {
+        let header = UdpRepr { src_port: ports.0, dst_port: ports.1 };
+        made(|to| build::udp(to, &LINK, &net(src, dst), &header, b"payload"))
+    }
+
+    fn echo(src: &str, dst: &str, id: u16) -> Vec<u8> {
+        made(|to| build::echo_request(to, &LINK, &net(src, dst), id, 1, b"payload"))
+    }
+
+    /// The port-unreachable error about `packet`.
+    fn about(packet: &[u8], from: &str) -> Vec<u8> {
+        let (from, mac) = (from.parse().unwrap(), MacAddr([2, 0, 0, 0, 0, 9]));
+        made(|to| icmp_error(to, packet, from, mac, IcmpError::PortUnreachable))
+    }
+
+    /// The packet with these VLAN tags in front.
+    fn tagged(packet: &[u8], tags: &[[u8; 4]]) -> Vec<u8> {
+        [&packet[..12], &tags.concat(), &packet[12..]].concat()
+    }
+
+    fn prefix(text: &str) -> Option<(IpAddr, u8)> {
+        let (address, len) = text.split_once('/').unwrap();
+        Some((address.parse().unwrap(), len.parse().unwrap()))
+    }
+
+    fn takes(row: &Match, packet: &[u8]) -> bool {
+        Filter::Any(vec![row.clone()]).matches(packet)
+    }
+
+    #[test]
+    fn every_field_that_is_set_must_agree() {
+        let row = Match {
+            ip_proto: Some(17),
+            src: prefix("10.0.0.0/24"),
+            dst: prefix("192.0.2.1/32"),
+            src_ports: Some(1000..=2000),
+            dst_ports: Some(53..=53),
+            ..Match::default()
+        };
+        assert!(takes(&row, &udp("10.0.0.7", "192.0.2.1", (1000, 53))));
+        for other in [
+            udp("10.0.1.7", "192.0.2.1", (1000, 53)),
+            udp("10.0.0.7", "192.0.2.2", (1000, 53)),
+            udp("10.0.0.7", "192.0.2.1", (999, 53)),
+            udp("10.0.0.7", "192.0.2.1", (2001, 53)),
+            udp("10.0.0.7", "192.0.2.1", (1000, 54)),
+            udp("2001:db8::1", "2001:db8::2", (1000, 53)),
+            echo("10.0.0.7", "192.0.2.1", 1000),
+        ] {
+            assert!(!takes(&row, &other));
+        }
+        let header = TcpRepr::new(1000, 53, TcpFlags::SYN);
+        let tcp = made(|to| build::tcp(to, &LINK, &net("10.0.0.7", "192.0.2.1"), &header, &[]));
+        assert!(!takes(&row, &tcp) && takes(&Match { ip_proto: Some(6), ..row }, &tcp));
+    }
+
+    #[test]
+    fn an_empty_row_takes_any_ip_packet_and_nothing_else() {
+        let row = Match::default();
+        assert!(takes(&row, &udp("10.0.0.7", "192.0.2.1", (1, 1))));
+        assert!(takes(&row, &udp("2001:db8::1", "2001:db8::2", (1, 1))));
+        let mut arp = vec![0; 60];
+        arp[12..14].copy_from_slice(&[8, 6]);
+        assert!(!takes(&row, &arp));
+        let row = Match { ether_type: Some(0x0806), ..row };
+        assert!(takes(&row, &arp) && takes(&row, &tagged(&arp, &[[0x81, 0, 0, 5]])));
+        assert!(!takes(&row, &udp("10.0.0.7", "192.0.2.1", (1, 1))));
+        assert!(!Filter::Nothing.matches(&arp) && Filter::Everything.matches(&arp));
+        assert!(!Filter::Any(vec![]).matches(&arp));
+    }
+
+    #[test]
+    fn up_to_two_vlan_tags_are_looked_behind() {
+        let row = Match { dst_ports: Some(53..=53), ..Match::default() };
+        let packet = udp("10.0.0.7", "192.0.2.1", (1, 53));
+        let (outer, inner) = ([0x88, 0xa8, 0, 1], [0x81, 0, 0, 2]);
+        assert!(takes(&row, &tagged(&packet, &[inner])));
+        assert!(takes(&row, &tagged(&packet, &[outer, inner])));
+        assert!(!takes(&row, &tagged(&packet, &[outer, inner, inner])));
+    }
+
+    #[test]
+    fn later_fragments_have_no_ports_and_no_icmp() {
+        let (ports, icmp) = (
+            Match { dst_ports: Some(0..=u16::MAX), ..Match::default() },
+            Match { icmp_type: Some(8), ..Match::default() },
+        );
+        for (row, packet) in [
+            (ports, udp("10.0.0.7", "192.0.2.1", (1, 53))),
+            (icmp, echo("10.0.0.7", "192.0.2.1", 7)),
+        ] {
+            let mut fragment = packet.clone();
+            fragment[20] = 0x20; // more to come, offset 0: the first one
+            assert!(takes(&row, &fragment));
+            fragment[21] = 1;
+            assert!(!takes(&row, &fragment));
+            assert!(takes(&Match::default(), &fragment), "an IP packet all the same");
+        }
+    }
+
+    #[test]
+    fn ipv6_extension_headers_are_walked() {
+        let plain = udp("2001:db8::1", "2001:db8::2", (1, 53));
+        let row = Match { ip_proto: Some(17), dst_ports: Some(53..=53), ..Match::default() };
+        // Hop-by-hop options of 8 bytes (all padding) between the header and UDP.
+        let mut packet = plain.clone();
+        packet.splice(54..54, [17, 0, 1, 4, 0, 0, 0, 0]);
+        packet[20] = 0;
+        packet[19] += 8;
+        assert!(takes(&row, &packet));
+        // A fragment header with an offset: no ports behind it.
+        let mut packet = plain;
+        packet.splice(54..54, [17, 0, 0, 8, 0, 0, 0, 1]);
+        packet[20] = 44;
+        packet[19] += 8;
+        assert!(!takes(&row, &packet));
+        assert!(takes(&Match { ip_proto: Some(17), ..Match::default() }, &packet));
+    }
+
+    #[test]
+    fn a_quoted_row_asks_what_an_error_is_about() {
+        for (us, them, router) in [
+            ("10.0.0.1", "192.0.2.1", "10.0.0.254"),
+            ("2001:db8::1", "2001:db8::2", "2001:db8::fe"),
+        ] {
+            let probe = udp(us, them, (40_000, 33_434));
+            let row = Match {
+                src_ports: Some(40_000..=40_000),
+                dst: Some((them.parse().unwrap(), if them.contains(':') { 128 } else { 32 })),
+                quoted: true,
+                ..Match::default()
+            };
+            let error = about(&probe, router);
+            assert!(takes(&row, &error));
+            assert!(!takes(&row, &probe), "the packet itself is none");
+            assert!(!takes(&Match { quoted: false, ..row.clone() }, &error));
+            assert!(!takes(&row, &about(&udp(us, them, (40_001, 33_434)), router)));
+            let ping = about(&echo(us, them, 77), router);
+            let row = Match { icmp_id: Some(77..=77), quoted: true, ..Match::default() };
+            assert!(takes(&row, &ping) && !takes(&row, &error));
+            assert!(takes(
+                &Match { icmp_id: Some(77..=77), ..Match::default() },
+                &echo(us, them, 77)
+            ));
+        }
+    }
+
+    #[test]
+    fn prefixes_cover_by_bits_and_never_the_other_family() {
+        let covers = |text: &str, address: &str| {
+            super::covers(prefix(text).unwrap(), address.parse().unwrap())
+        };
+        assert!(covers("0.0.0.0/0", "203.0.113.9") && covers("::/0", "2001:db8::1"));
+        assert!(!covers("0.0.0.0/0", "2001:db8::1") && !covers("::/0", "10.0.0.1"));
+        assert!(covers("10.128.0.0/9", "10.200.0.1") && !covers("10.128.0.0/9", "10.127.0.1"));
+        assert!(
+            covers("2001:db8::/33", "2001:db8:7fff::")
+                && !covers("2001:db8::/33", "2001:db8:8000::")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_filter_panic(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0usize..90, cut in 0usize..90) {
+            let full = Match {
+                ip_proto: Some(17), src_ports: Some(0..=9), icmp_type: Some(3), icmp_id: Some(0..=9),
+                ..Match::default()
+            };
+            let rows = vec![full.clone(), Match { quoted: true, ..full }];
+            let _ = Filter::Any(rows.clone()).matches(&bytes);
+            // And something that looks like a packet at first.
+            let mut error = about(&udp("10.0.0.7", "192.0.2.1", (1, 53)), "10.0.0.254");
+            if let (Some(slot), Some(byte)) = (error.get_mut(at), bytes.first()) {
+                *slot = *byte;
+            }
+            error.truncate(error.len().saturating_sub(cut));
+            let _ = Filter::Any(rows).matches(&error);
+        }
+    }
+}

@@ -13,7 +13,7 @@ use super::QueueCounters;
 use super::filter::{Filter, MAX_MATCHES, Match};
 use crate::config::AttachMode;
 use crate::error::{ErrorKind, FluxError, Op, Result};
-use crate::sys::bpf::{self, XdpMode};
+use crate::sys::bpf::{self, XdpLink, XdpMode};
 use crate::sys::skel::redirect::RedirectSkelBuilder;
 use libbpf_rs::skel::{OpenSkel, SkelBuilder};
 use libbpf_rs::{MapCore, MapFlags, MapHandle, PrintLevel};
@@ -225,7 +225,7 @@ fn libbpf_error(op: Op, interface: &str, error: &libbpf_rs::Error) -> FluxError 
 /// The loaded redirect program, attached or not.
 pub(crate) struct Program {
     /// Open as long as the program is attached; first, so that it is detached before the maps go.
-    link: Option<OwnedFd>,
+    link: Option<XdpLink>,
     program: OwnedFd,
     tables: MapHandle,
     settings: MapHandle,

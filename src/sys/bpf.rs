@@ -17,12 +17,25 @@ fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::from_raw_os_error(-result)) } else { Ok(result) }
 }
 
+/// An attached program; detached on drop, and by the kernel when the process ends.
+///
+/// Closing alone would leave it attached for as long as a child process that is just being
+/// started holds a copy of the descriptor.
+pub(crate) struct XdpLink(OwnedFd);
+
+impl Drop for XdpLink {
+    fn drop(&mut self) {
+        // SAFETY: takes a descriptor, which is still open.
+        unsafe { libbpf_sys::bpf_link_detach(self.0.as_raw_fd()) };
+    }
+}
+
 /// Attaches `program` to an interface until the link is dropped.
 pub(crate) fn attach_xdp(
     program: BorrowedFd<'_>,
     ifindex: u32,
     mode: XdpMode,
-) -> io::Result<OwnedFd> {
+) -> io::Result<XdpLink> {
     let opts = libbpf_sys::bpf_link_create_opts {
         sz: size_of::<libbpf_sys::bpf_link_create_opts>() as libbpf_sys::size_t,
         flags: mode as u32,
@@ -35,7 +48,7 @@ pub(crate) fn attach_xdp(
     };
     let link = check(link)?;
     // SAFETY: a new descriptor that nobody else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(link) })
+    Ok(XdpLink(unsafe { OwnedFd::from_raw_fd(link) }))
 }
 
 /// Number and name of an XDP program that is attached to the interface.

@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     fn umem(frames: u32) -> Umem {
-        Umem::new(Region::allocate(frames as usize * 2048), 2048)
+        Umem::new(Region::allocate(frames as usize * 2048).unwrap(), 2048)
     }
 
     #[test]

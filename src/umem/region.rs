@@ -1,6 +1,6 @@
 //! The bytes behind a UMEM: allocated (any OS), or mapped (what the kernel pins).
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
 const PAGE: usize = 4096;
@@ -31,16 +31,13 @@ unsafe impl Send for Region {}
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// `len` zeroed bytes from the allocator.
-    pub(crate) fn allocate(len: usize) -> Self {
-        let whole = len.max(PAGE).next_multiple_of(PAGE);
-        let Ok(layout) = Layout::from_size_align(whole, PAGE) else {
-            handle_alloc_error(Layout::new::<u8>())
-        };
+    /// `len` zeroed bytes from the allocator; `None` when there is not so much memory.
+    pub(crate) fn allocate(len: usize) -> Option<Self> {
+        let whole = len.max(PAGE).checked_next_multiple_of(PAGE)?;
+        let layout = Layout::from_size_align(whole, PAGE).ok()?;
         // SAFETY: the layout has a size above zero.
-        let base = unsafe { alloc_zeroed(layout) };
-        let Some(base) = NonNull::new(base) else { handle_alloc_error(layout) };
-        Self { base, len, kind: Kind::Allocated(layout) }
+        let base = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        Some(Self { base, len, kind: Kind::Allocated(layout) })
     }
 
     /// `len` zeroed bytes from `mmap`, in huge pages or not.

@@ -349,14 +349,25 @@ pub fn pin(cpu: usize) {
     check(done).unwrap_or_else(|error| panic!("no CPU {cpu}: {error}"));
 }
 
-/// Calls `f` on a thread without any capability (as nobody), in the caller's namespace.
-pub fn unprivileged<R: Send>(f: impl FnOnce() -> R + Send) -> R {
-    const NOBODY: libc::uid_t = 65534;
+/// `linux/capability.h`.
+pub const CAP_NET_ADMIN: u32 = 12;
+pub const CAP_NET_RAW: u32 = 13;
+pub const CAP_PERFMON: u32 = 38;
+pub const CAP_BPF: u32 = 39;
+
+/// Calls `f` on a thread that has these capabilities alone, in the caller's namespace.
+pub fn with_capabilities<R: Send>(capabilities: &[u32], f: impl FnOnce() -> R + Send) -> R {
+    let mask = capabilities.iter().fold(0u64, |mask, bit| mask | 1 << bit);
+    let (low, high) = (mask as u32, (mask >> 32) as u32);
+    // struct __user_cap_header_struct: version 3, this thread.
+    let header = [0x2008_0522u32, 0];
+    // struct __user_cap_data_struct, twice: effective, permitted, inheritable.
+    let data = [low, low, 0, high, high, 0];
     std::thread::scope(|scope| {
-        let inside = scope.spawn(|| {
-            // SAFETY: takes three numbers; the bare system call changes this thread only.
-            let done = unsafe { libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY) };
-            assert_eq!(done, 0, "setresuid: {}", io::Error::last_os_error());
+        let inside = scope.spawn(move || {
+            // SAFETY: reads the two arrays, which live through the call; changes this thread only.
+            let done = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
+            assert_eq!(done, 0, "capset: {}", io::Error::last_os_error());
             f()
         });
         match inside.join() {

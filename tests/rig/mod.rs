@@ -3,6 +3,7 @@
 //! Both are driven by the test's own thread in turn, so that a run is the same each time on the
 //! simulator, and close to that on the real kernel.
 #![allow(dead_code)] // each test takes what it needs
+#![allow(clippy::unwrap_used)] // test code, though clippy sees no #[test] here
 
 use fluxnet::umem::{Buffer, Frame, Umem};
 use fluxnet::{FluxBuilder, FluxEngine, FluxRaw, FluxRx, FluxTx, Packet};

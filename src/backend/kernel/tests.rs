@@ -517,14 +517,34 @@ fn large_mtus_need_large_frames_and_too_large_ones_fall_back_to_skb_mode() {
 #[test]
 fn without_capabilities_the_missing_one_is_named() {
     let Some(_lab) = Lab::veth(1) else { return };
-    let error = lab::unprivileged(|| refused(&config(), &[0], &lab_frames()));
+    let error = lab::with_capabilities(&[], || refused(&config(), &[0], &lab_frames()));
     assert_eq!(error.kind(), ErrorKind::Permission);
     assert!(error.hint().unwrap().contains("CAP_NET_RAW"), "{error:?}");
     // The sockets may be opened by somebody who may not load programs.
     let rig = Rig::open(&config(), &[0], &lab_frames()).unwrap();
-    let error = lab::unprivileged(|| rig.backend.start().unwrap_err());
+    let error = lab::with_capabilities(&[], || rig.backend.start().unwrap_err());
     assert_eq!(error.kind(), ErrorKind::Permission);
     assert!(error.hint().unwrap().contains("CAP_BPF"), "{error:?}");
+}
+
+#[test]
+fn the_capabilities_that_the_hint_names_are_enough() {
+    let Some(lab) = Lab::veth(2) else { return };
+    assert_eq!(crate::error::SETCAP, "setcap cap_net_raw,cap_net_admin,cap_bpf,cap_perfmon+ep");
+    let enough = [lab::CAP_NET_RAW, lab::CAP_NET_ADMIN, lab::CAP_BPF, lab::CAP_PERFMON];
+    let config = Config { rx_timestamps: true, ..config() };
+    let (mut rig, granted) =
+        lab::with_capabilities(&enough, || Rig::start(&config, &[0, 1], &lab_frames())).unwrap();
+    assert_eq!((granted.attach, granted.notes), ("native", vec![]));
+    lab.wire().send_on(0, &to_us(b"hello"));
+    assert_eq!(rig.recv(0, SECOND).unwrap().0, to_us(b"hello"));
+    // Without one of them it does not work, so none is asked for in vain.
+    drop(rig);
+    for missing in enough {
+        let some: Vec<_> = enough.into_iter().filter(|&c| c != missing).collect();
+        let error = lab::with_capabilities(&some, || refused(&config, &[0, 1], &lab_frames()));
+        assert_eq!(error.kind(), ErrorKind::Permission, "without {missing}: {error}");
+    }
 }
 
 #[test]

@@ -101,6 +101,14 @@ pub struct Simulator {
     shared: Arc<Shared>,
 }
 
+impl std::fmt::Debug for Simulator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let world = self.shared.lock();
+        let names: Vec<_> = world.ports().map(|(_, port)| port.name.as_str()).collect();
+        f.debug_struct("Simulator").field("ports", &names).field("now", &world.now()).finish()
+    }
+}
+
 impl Simulator {
     fn from_world(world: World) -> Self {
         Self { shared: Arc::new(Shared { world: Mutex::new(world), changed: Condvar::new() }) }

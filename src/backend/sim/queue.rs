@@ -1,5 +1,5 @@
 //! The kernel's half of one queue's rings: AF_XDP copy mode as Linux 6.18 does it
-//! (`net/xdp/xsk.c`; the TX side was compared with 6.18.44 on a veth, call by call).
+//! (`net/xdp/xsk.c`; compared with 6.18.44 on a veth, call by call).
 
 use crate::backend::{Kick, RingSet, XdpStatistics};
 use crate::ring::{Consumer, Desc, Producer, heap_ring};
@@ -41,6 +41,9 @@ pub(super) struct KernelQueue {
     umem: Arc<Umem>,
     /// Frames taken from the fill ring whose packet then found no room: used before the ring.
     pool: Vec<Frame>,
+    /// Fill entries taken whose slots are not given back yet: the kernel does that when a packet
+    /// went through, or when it finds no more.
+    unpublished: u32,
     mode: QueueMode,
     bound: bool,
     /// Zero-copy: the driver looks at the TX ring by itself.
@@ -67,6 +70,7 @@ impl KernelQueue {
             comp,
             umem: Arc::clone(umem),
             pool: Vec::new(),
+            unpublished: 0,
             mode,
             bound: false,
             awake: false,
@@ -109,15 +113,20 @@ impl KernelQueue {
         }
         let chunk = u64::from(self.umem.frame_size());
         loop {
-            let mut drain = self.fill.peek(1);
+            let mut drain = self.fill.peek(self.unpublished + 1);
+            for _ in 0..self.unpublished {
+                drain.take();
+            }
             let Some(addr) = drain.take() else {
+                drain.release();
+                self.unpublished = 0;
                 self.stats.rx_fill_ring_empty_descs += 1;
                 if self.mode.zero_copy {
                     self.fill.set_need_wakeup(true);
                 }
                 return None;
             };
-            drain.release();
+            self.unpublished += 1;
             // In aligned mode an address means the chunk that it lies in.
             let desc = Desc { addr: addr / chunk * chunk, len: 0, options: 0 };
             match self.umem.claim(desc, Holder::Reception, Holder::SimReception) {
@@ -153,6 +162,15 @@ impl KernelQueue {
         let addr = base + u64::from(RX_HEADROOM);
         let _ = slots.write(Desc { addr, len: packet.len() as u32, options: 0 }); // room() > 0
         slots.commit();
+        self.publish_fill();
+    }
+
+    /// Gives the slots of the fill entries that were taken back (`xsk_flush`).
+    fn publish_fill(&mut self) {
+        let mut drain = self.fill.peek(self.unpublished);
+        while drain.take().is_some() {}
+        drain.release();
+        self.unpublished = 0;
     }
 
     /// The fill ring has new frames.

@@ -1,4 +1,4 @@
-//! What filters, hashes and translations look at: more forgiving than [`crate::proto::Headers`],
+//! What hashes and translations look at: more forgiving than [`crate::proto::Headers`],
 //! as an XDP program or a router is, who read a port without asking whether the UDP length agrees.
 
 use crate::proto::{EtherType, Fragment, IpPair, IpProto, Ipv4View, Ipv6View};
@@ -102,6 +102,7 @@ impl Ip {
     }
 
     /// Source and destination port of TCP or UDP.
+    #[cfg(test)]
     pub(crate) fn ports(&self, packet: &[u8]) -> Option<(u16, u16)> {
         let packet = packet.get(..self.end)?;
         let has_them = self.first && matches!(self.proto, IpProto::TCP | IpProto::UDP);

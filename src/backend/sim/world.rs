@@ -255,10 +255,12 @@ impl World {
     pub(super) fn poll_drivers(&mut self) {
         for i in 0..self.ports.len() {
             let at = self.ports[i];
-            let Some(queues) = self.port(at).map(|port| port.queues()) else { continue };
+            // A driver that is down takes nothing, so asking again would not help.
+            let Some(queues) = self.port(at).filter(|p| p.up).map(|p| p.queues()) else { continue };
             for queue in 0..queues {
                 let due = self.port(at).and_then(|port| port.socket(queue));
                 if due.is_some_and(|socket| socket.looks_at_tx()) {
+                    // Each round consumes entries, or finds the completion ring full.
                     while self.transmit(at, queue) == Kick::Again
                         && self.port(at).and_then(|p| p.socket(queue)).is_some_and(|s| s.can_send())
                     {

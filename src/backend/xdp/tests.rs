@@ -489,7 +489,17 @@ fn datagram(body: BoxedStrategy<Vec<u8>>) -> BoxedStrategy<(u16, Vec<u8>)> {
             (0x86dd, ip6(next, src, dst, &bytes))
         },
     );
-    prop_oneof![v4, v6].boxed()
+    // What a shorter length leaves outside is Ethernet padding.
+    let shorter = prop::option::weighted(0.3, 0u16..24);
+    (prop_oneof![v4, v6], shorter)
+        .prop_map(|((ether_type, mut bytes), shorter)| {
+            let field = if ether_type == 0x0800 { 2..4 } else { 4..6 };
+            let len = u16::from_be_bytes([bytes[field.start], bytes[field.start + 1]]);
+            let len = len.saturating_sub(shorter.unwrap_or(0));
+            bytes[field].copy_from_slice(&len.to_be_bytes());
+            (ether_type, bytes)
+        })
+        .boxed()
 }
 
 /// ICMP errors, with what they quote cut anywhere.

@@ -37,7 +37,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Ping(ping::Args),
+    Ping(Box<ping::Args>),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -85,7 +85,7 @@ fn run(args: &[OsString], out: &mut Stdout) -> Result<Answer, Failure> {
         Err(error) => return Err(Failure::usage(&error)),
     };
     match cli.command {
-        Command::Ping(args) => ping::main(args, out),
+        Command::Ping(args) => ping::main(&args, out),
         Command::Completions(args) => completions::main(&args, out),
         Command::Man(args) => man::main(&args, out),
         Command::Help(args) => help::main(&args, out),

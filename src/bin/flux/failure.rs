@@ -72,6 +72,14 @@ impl Failure {
         Failure::Error { error: format!("{what}: {cause}"), hint: None }
     }
 
+    /// The same with this next step.
+    pub fn with_hint(self, next: &str) -> Self {
+        match self {
+            Failure::Error { error, .. } => Failure::Error { error, hint: Some(next.to_owned()) },
+            other => other,
+        }
+    }
+
     /// Tells it, on standard error and with `json` as the last object of the stream as well.
     /// Nothing can be done any more about a failure in here.
     pub fn report(&self, out: &mut Stdout, json: bool) {

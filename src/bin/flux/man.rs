@@ -7,7 +7,7 @@ use crate::output::Stdout;
 use clap::CommandFactory;
 use clap_mangen::roff::{Roff, roman};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Source line of every page.
 const VERSION: &str = concat!("flux ", env!("CARGO_PKG_VERSION"));
@@ -79,14 +79,16 @@ fn sim_page() -> Vec<u8> {
 
 /// Runs the command.
 pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
+    const HINT: &str = "name a directory that can be made or written to, such as ./man";
     let dir = &args.dir;
-    std::fs::create_dir_all(dir)
-        .map_err(|e| Failure::io(format_args!("cannot make directory {}", dir.display()), &e))?;
+    let failed = |verb: &str, path: &Path, error: &io::Error| {
+        Failure::io(format_args!("cannot {verb} {}", path.display()), error).with_hint(HINT)
+    };
+    std::fs::create_dir_all(dir).map_err(|e| failed("make directory", dir, &e))?;
     let pages = pages().map_err(|e| Failure::io("cannot render the manual pages", &e))?;
     for (name, text) in pages {
         let path = dir.join(name);
-        std::fs::write(&path, text)
-            .map_err(|e| Failure::io(format_args!("cannot write {}", path.display()), &e))?;
+        std::fs::write(&path, text).map_err(|e| failed("write", &path, &e))?;
         out.text(&format!("{}\n", path.display()))?;
     }
     Ok(Answer::Yes)

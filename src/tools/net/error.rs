@@ -110,6 +110,9 @@ impl HostError {
             return self.hint.clone();
         }
         let hint = match &self.cause {
+            Cause::UnknownName(_) => {
+                format!("`getent ahosts {}` asks the same question", self.object)
+            }
             Cause::NoAddressInFamily => "leave out -4 or -6, or give an address".into(),
             Cause::NoSuchInterface => "`ip -br link` lists the interfaces".into(),
             Cause::InterfaceDown => format!("`ip link set {} up`", self.object),

@@ -80,6 +80,13 @@ impl Journey {
             HostError::new("find interface", format!("with index {index}"), Cause::NoSuchInterface)
         })?;
         let link = Link::find(interface, plan, &interfaces)?;
+        // Unnumbered links borrow an address, but a route to an interface that was named may be
+        // the kernel's last resort: nobody there would know the way back.
+        if asked.interface.is_some()
+            && let Some(target) = found.iter().find(|target| !link.has_family(target.address))
+        {
+            return Err(no_source(target, &link));
+        }
         let mut journey = Self::assemble(link, found)?;
         journey.check_size(plan)?;
         journey.paths.shrink_to_fit();
@@ -285,6 +292,12 @@ fn check_up(interface: &Interface) -> Result<()> {
 }
 
 impl Link {
+    /// Whether the interface has an address of this one's family.
+    fn has_family(&self, address: IpAddr) -> bool {
+        let mut own = self.interface.addresses.iter();
+        own.any(|own| own.is_usable() && own.addr.is_ipv4() == address.is_ipv4())
+    }
+
     /// The device below an interface, and the tags between the two.
     fn find(interface: Interface, plan: &Plan, all: &[Interface]) -> Result<Self> {
         check_up(&interface)?;

@@ -1,5 +1,6 @@
 //! The simulated machine driven through the halves that real sockets have.
 
+mod conservation;
 mod device;
 mod network;
 mod packets;
@@ -52,7 +53,7 @@ impl Rig {
         filter: Filter,
         share: u32,
     ) -> Result<Self> {
-        let region = Region::allocate((Self::FRAMES * config.frame_size) as usize);
+        let region = Region::allocate((Self::FRAMES * config.frame_size) as usize).unwrap();
         let umem = Arc::new(Umem::new(region, config.frame_size));
         let opened = sim.open(config, queues, &umem, ring, &filter)?;
         let backend = opened.backend;

@@ -61,7 +61,7 @@ impl Scale {
             (false, false) => ("us", 1.0),
         };
         let tells_apart = |&decimals: &usize| {
-            rows.iter().all(|row| {
+            rows.iter().filter(|row| row.from_us != row.to_us).all(|row| {
                 format!("{:.decimals$}", row.from_us / per_unit)
                     != format!("{:.decimals$}", row.to_us / per_unit)
             })
@@ -73,6 +73,10 @@ impl Scale {
     fn range(&self, row: &HistogramRow) -> String {
         let Self { unit, per_unit, decimals, dash } = self;
         let (from, to) = (row.from_us / per_unit, row.to_us / per_unit);
+        if from == to {
+            // All round trips took the same time.
+            return format!("{from:.decimals$} {unit}");
+        }
         format!("{from:.decimals$} {dash} {to:.decimals$} {unit}")
     }
 }
@@ -105,6 +109,12 @@ mod tests {
         let rows = [row(20_000.0, 20_010.0, 3), row(20_010.0, 20_020.0, 4)];
         let text = chart(&rows, &Screen::default());
         assert!(text.starts_with("20.00 - 20.01 ms  3  "), "{text}");
+    }
+
+    #[test]
+    fn a_single_value_is_no_range() {
+        let screen = Screen { width: Some(24), ..Screen::default() };
+        assert_eq!(chart(&[row(200.0, 200.0, 5)], &screen), "200 us  5  #############\n");
     }
 
     #[test]

@@ -32,11 +32,11 @@ impl Progress {
         }
     }
 
-    /// Runs `print` while the bar is out of the way.
+    /// Runs `print` while the bar is out of the way. Before the first step there is none to see.
     pub fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
         match &self.0 {
-            Some(bar) => bar.suspend(print),
-            None => print(),
+            Some(bar) if bar.position() > 0 => bar.suspend(print),
+            _ => print(),
         }
     }
 

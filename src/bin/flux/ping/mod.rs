@@ -23,7 +23,7 @@ const LONG_RUN: Duration = Duration::from_secs(2);
 const FAST: f64 = 1000.0;
 
 /// Runs the command.
-pub fn main(args: Args, out: &mut Stdout) -> Result<Answer, Failure> {
+pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let screen = Screen::of_stdout();
     let mut plan = args.plan()?;
     let World { mut env, virtual_time } = args.common.world()?;
@@ -33,7 +33,7 @@ pub fn main(args: Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let fast = plan.flood || probes_per_second(&plan) >= FAST;
     out.set_pace(if fast || virtual_time { Pace::Timed } else { Pace::Event });
 
-    let progress = progress(&args, &plan, &screen, virtual_time);
+    let progress = progress(args, &plan, &screen, virtual_time);
     plan.each = !args.quiet;
     if !args.common.json {
         let dots = args.flood && screen.terminal && !args.quiet;
@@ -42,7 +42,7 @@ pub fn main(args: Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let control = signals::control();
     let mut printer = Printer {
         json: args.common.json,
-        text: Text::new(&args, &plan, screen),
+        text: Text::new(args, &plan, screen),
         progress: progress.unwrap_or_else(Progress::none),
         summaries: Summaries::default(),
         control: &control,
@@ -51,7 +51,13 @@ pub fn main(args: Args, out: &mut Stdout) -> Result<Answer, Failure> {
     };
     let result = run(&plan, &mut env, &control, &mut |event| printer.take(event));
     printer.finish(&screen, args.target.len())?;
-    result.map(answer).map_err(Failure::from)
+    let outcome = result?;
+    if args.common.verbose > 0 && !args.common.json {
+        let Outcome { foreign, malformed, .. } = outcome;
+        let text = format!("{foreign} packets were not for us, {malformed} made no sense\n");
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+    Ok(answer(outcome))
 }
 
 /// One that did not answer makes the answer no, as fping has it.

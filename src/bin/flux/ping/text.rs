@@ -201,9 +201,10 @@ impl Text {
     }
 }
 
-/// Whether `event` is the last word on a probe.
+/// Whether `event` is the last word on a probe. A corrupt answer is not: the probe goes on
+/// waiting for a good one.
 pub fn ends_a_probe(event: &Event) -> bool {
-    matches!(event, Event::Reply(_) | Event::Corrupt(_) | Event::Icmp(_) | Event::Timeout(_))
+    matches!(event, Event::Reply(_) | Event::Icmp(_) | Event::Timeout(_))
 }
 
 /// The one line on what was really granted.

@@ -1,0 +1,58 @@
+//! What the command line tests share: the command in a bare environment, and its output.
+#![allow(dead_code)] // each test file uses its part
+
+use assert_cmd::assert::Assert;
+use assert_cmd::cargo::cargo_bin;
+use serde_json::Value;
+use std::process::{Command, Output, Stdio};
+
+/// The command with an environment that no machine's settings get into.
+pub fn flux(line: &str) -> Command {
+    let mut command = Command::new(cargo_bin!("flux"));
+    command.args(line.split_whitespace()).stdin(Stdio::null());
+    for name in ["COLUMNS", "NO_COLOR", "TERM", "LANG", "LC_ALL", "LC_CTYPE"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs the command to its end.
+pub fn run(line: &str) -> Output {
+    flux(line).output().unwrap()
+}
+
+/// What went to standard output.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// What went to standard error.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Asserts the exit status and shows everything when it is another.
+#[track_caller]
+pub fn assert_exit(line: &str, output: &Output, status: i32) {
+    Assert::new(output.clone()).append_context("command line", line.to_owned()).code(status);
+    assert!(!stderr(output).contains("panicked"), "{}", stderr(output));
+}
+
+/// Runs to `status` and reads standard output as JSON lines.
+#[track_caller]
+pub fn events(line: &str, status: i32) -> Vec<Value> {
+    let output = run(line);
+    assert_exit(line, &output, status);
+    let text = stdout(&output);
+    text.lines()
+        .map(|line| {
+            assert!(line.starts_with(r#"{"event":""#), "{line}");
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+        })
+        .collect()
+}
+
+/// The events of one name.
+pub fn of<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
+    events.iter().filter(|event| event["event"] == name).collect()
+}
