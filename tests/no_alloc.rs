@@ -131,3 +131,41 @@ fn parsing_allocates_nothing() {
     });
     assert_eq!(count, 0);
 }
+
+#[cfg(feature = "tools")]
+#[test]
+fn a_ping_allocates_nothing_per_probe() {
+    use fluxnet::tools::{Env, ping};
+    let allocations = |probes: u64| {
+        let plan = ping::Plan {
+            // Side by side, so that a kick is for many packets.
+            targets: vec!["10.0.0.2".into(); 64],
+            family: fluxnet::tools::net::Family::Any,
+            count: Some(probes / 64),
+            interval: std::time::Duration::ZERO,
+            rate: None,
+            flood: true,
+            size: 56,
+            timeout: std::time::Duration::from_secs(1),
+            deadline: None,
+            ttl: 64,
+            tos: 0,
+            path_mtu: ping::PathMtu::Dont,
+            pattern: Vec::new(),
+            vlan: None,
+            wall_clock: false,
+            histogram: false,
+            each: false,
+            interface: None,
+            config: fluxnet::Config::new(""),
+        };
+        let mut env = Env::simulated(Simulator::new(fluxnet::simulator::SimSpec::default()));
+        let control = ping::Control::default();
+        allocations(|| {
+            ping::run(&plan, &mut env, &control, &mut |_| {}).unwrap();
+        })
+    };
+    // What tables, histograms and summaries take does not grow any more: the rest is per probe.
+    let (few, many) = (allocations(160_000), allocations(180_000));
+    assert!(many - few <= SIMULATED_KERNEL, "{} allocations for 20,000 probes", many - few);
+}

@@ -567,3 +567,22 @@ fn an_interface_that_goes_down_ends_the_run_with_summary_and_error() {
     let error = ping_with(&plan(&["10.0.0.2"]), &world).err().unwrap();
     assert_eq!(error.to_string(), "cannot use interface sim0: the interface is down");
 }
+
+#[test]
+fn small_rings_and_few_frames_delay_and_lose_nothing() {
+    for (frames, ring) in [(16, 8), (64, 16)] {
+        let mut plan = plan(&["10.0.0.2", "10.0.0.3", "2001:db8::4"]);
+        (plan.count, plan.rate, plan.each) = (Some(2_000), Some(1e6), false);
+        (plan.config.frames, plan.config.ring_size) = (Some(frames), Some(ring));
+        let done = ping(&plan, "rate=1gbit");
+        for summary in done.summaries() {
+            assert_eq!(summary.sent, 2_000);
+            // What comes faster than we read is lost on the way in, and counted as lost.
+            assert_eq!(summary.received + summary.lost, 2_000);
+        }
+        // At a rate that the rings can take nothing is.
+        plan.rate = Some(20_000.0);
+        let done = ping(&plan, "");
+        assert!(done.summaries().iter().all(|s| (s.received, s.lost) == (2_000, 0)));
+    }
+}

@@ -47,7 +47,7 @@ impl SimBackend {
 
     /// The two checks that Linux makes at each entry (`xsk_check_common`).
     fn check(&self, world: &mut World, position: usize) -> Result<()> {
-        let name = self.granted.interface.clone();
+        let name = &self.granted.interface;
         if !self.socket(world, position)?.is_bound() {
             return Err(FluxError::new(
                 ErrorKind::Device,
@@ -57,7 +57,7 @@ impl SimBackend {
         }
         match world.port(self.port) {
             Some(port) if port.up => Ok(()),
-            _ => Err(net_down(&name)),
+            _ => Err(net_down(name)),
         }
     }
 

@@ -50,7 +50,8 @@ impl Outbox {
 
     /// Takes a buffer back whose packet has come to its end.
     pub(super) fn recycle(&mut self, mut packet: Vec<u8>) {
-        if self.pool.len() < POOL {
+        // One whose bytes went on as the answer has nothing to reuse.
+        if self.pool.len() < POOL && packet.capacity() > 0 {
             packet.clear();
             self.pool.push(packet);
         }

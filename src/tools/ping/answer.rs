@@ -95,3 +95,68 @@ pub(super) fn read(frame: &[u8]) -> Seen<'_> {
         report: Report { v4, icmp_type, code, rest },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::build::{self, Link, Net};
+    use crate::proto::{Icmpv4Message, Icmpv6Message, IpPair, MacAddr};
+
+    fn frame(write: impl FnOnce(&mut [u8], &Link) -> Option<usize>) -> Vec<u8> {
+        let mut buf = vec![0; 1500];
+        let len = write(&mut buf, &Link::new(MacAddr::ZERO, MacAddr::ZERO)).unwrap();
+        buf.truncate(len);
+        buf
+    }
+
+    fn pair(src: &str, dst: &str) -> IpPair {
+        IpPair::new(src.parse().unwrap(), dst.parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_reply_tells_who_what_and_whether_it_is_whole() {
+        let net = Net::new(pair("10.0.0.2", "10.0.0.1")).with_ttl(61);
+        let message = Icmpv4Message::EchoReply { id: 7, seq: 9, data: b"flux" };
+        let mut bytes = frame(|buf, link| build::icmpv4(buf, link, &net, &message));
+        let expected = |intact, payload| {
+            let (from, to) = (net.ip.src(), net.ip.dst());
+            Seen::Reply(EchoReply { from, to, id: 7, seq: 9, ttl: 61, intact, payload })
+        };
+        assert_eq!(read(&bytes), expected(true, b"flux".as_slice()));
+        *bytes.last_mut().unwrap() ^= 1;
+        assert_eq!(read(&bytes), expected(false, b"fluy".as_slice()));
+        // A wrong IPv4 header checksum is damage, too.
+        *bytes.last_mut().unwrap() ^= 1;
+        bytes[14 + 10] ^= 1;
+        assert_eq!(read(&bytes), expected(false, b"flux".as_slice()));
+    }
+
+    #[test]
+    fn an_error_names_the_probe_it_quotes() {
+        let ours = Net::new(pair("2001:db8::1", "2001:db8:7::7"));
+        let probe = Icmpv6Message::EchoRequest { id: 3, seq: 4, data: &[0; 100] };
+        let quoted = frame(|buf, link| build::icmpv6(buf, link, &ours, &probe));
+        let back = Net::new(pair("2001:db8::fe", "2001:db8::1"));
+        let error = Icmpv6Message::PacketTooBig { mtu: 1280, quote: &quoted[14..] };
+        let bytes = frame(|buf, link| build::icmpv6(buf, link, &back, &error));
+        let Seen::Error(seen) = read(&bytes) else { panic!() };
+        assert_eq!((seen.id, seen.seq, seen.report.mtu()), (3, 4, Some(1280)));
+        assert_eq!((seen.from, seen.probe), (back.ip.src(), (ours.ip.src(), ours.ip.dst())));
+        // A damaged error says nothing; one about something else is not ours.
+        let mut damaged = bytes.clone();
+        *damaged.last_mut().unwrap() ^= 1;
+        assert_eq!(read(&damaged), Seen::Malformed);
+        let other = Icmpv6Message::EchoReply { id: 3, seq: 4, data: &[] };
+        let quoted = frame(|buf, link| build::icmpv6(buf, link, &ours, &other));
+        let error = Icmpv6Message::PacketTooBig { mtu: 1280, quote: &quoted[14..] };
+        let bytes = frame(|buf, link| build::icmpv6(buf, link, &back, &error));
+        assert_eq!(read(&bytes), Seen::Foreign);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_something(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            let _ = read(&bytes);
+        }
+    }
+}

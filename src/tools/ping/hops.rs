@@ -56,7 +56,9 @@ impl Hops {
         stop: impl Fn() -> bool,
         tell: impl FnMut(NeighbourFound),
     ) {
-        let patience = timeout.clamp(PATIENCE.0, PATIENCE.1).min(deadline.unwrap_or(PATIENCE.1));
+        // Some of a deadline is left for probes.
+        let most = deadline.map_or(PATIENCE.1, |deadline| deadline / 2);
+        let patience = timeout.clamp(PATIENCE.0, PATIENCE.1).min(most);
         let mut tell = tell;
         let mut waited = Duration::ZERO;
         let mut open: Vec<usize> = (0..self.addresses.len()).collect();

@@ -6,6 +6,7 @@ use super::hops::Hops;
 use super::plan::{Control, Outcome, Plan};
 use super::route::Journey;
 use super::run::Run;
+use super::schedule::ns;
 use crate::backend::{Filter, Match};
 use crate::config::{Granted, Poller};
 use crate::error::Result;
@@ -57,6 +58,7 @@ pub fn run(
     let (mut rx, tx) = env.builder(config).filter(filter).build_system()?;
     await_carrier(&*env.host, &journey, &mut rx, control)?;
     sink(Event::Start(start(plan, &journey, rx.granted(), &*env.host)));
+    let deadline_ns = plan.deadline.map(|time| rx.now().saturating_add(ns(time)));
     let mut hops = Hops::new(journey.link.interface.index, journey.hops.clone());
     let stopped = || control.stop.load(Ordering::Relaxed);
     let tell = |found| sink(Event::Neighbour(found));
@@ -64,7 +66,7 @@ pub fn run(
     let is_virtual = env.simulator.is_some();
     let payload = frame::payload(plan.size, &plan.pattern);
     let mut run = Run::new(plan, control, sink, journey, hops, (rx, tx), *ids.start(), payload);
-    run.is_virtual = is_virtual;
+    (run.is_virtual, run.deadline_ns) = (is_virtual, deadline_ns);
     let ended = run.go(&mut *env.host);
     let outcome = run.finish();
     ended.map(|()| outcome)
@@ -136,11 +138,6 @@ fn await_carrier(
 }
 
 fn start(plan: &Plan, journey: &Journey, granted: &Granted, host: &dyn Host) -> Start {
-    let rx_where = if plan.config.rx_timestamps || granted.attach != "none" {
-        "XDP program, user space where it cannot"
-    } else {
-        "user space"
-    };
     let target = |path: &super::route::Path| StartTarget {
         name: path.name.clone(),
         address: path.address,
@@ -161,7 +158,7 @@ fn start(plan: &Plan, journey: &Journey, granted: &Granted, host: &dyn Host) -> 
         poll: plan.config.poller.to_string(),
         clocks: Clocks {
             tx: format!("{} (user space, before the kick)", granted.tx_clock),
-            rx: format!("{} ({rx_where})", granted.rx_clock),
+            rx: format!("{} (XDP program)", granted.rx_clock),
         },
         notes: granted.notes.clone(),
         targets: journey.paths.iter().map(target).collect(),

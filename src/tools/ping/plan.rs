@@ -164,4 +164,6 @@ pub struct Outcome {
     pub foreign: u64,
     /// Packets that came and made no sense.
     pub malformed: u64,
+    /// Answers that the XDP program could not stamp: their time of arrival is user space's.
+    pub unstamped: u64,
 }

@@ -22,7 +22,9 @@ impl Run<'_> {
         let mut inbox = std::mem::take(&mut self.inbox);
         for packet in inbox.drain(..) {
             // A stamp of the future is none.
-            let at = packet.rx_timestamp().filter(|&at| at <= now).unwrap_or(now);
+            let stamp = packet.rx_timestamp().filter(|&at| at <= now);
+            self.unstamped += u64::from(stamp.is_none());
+            let at = stamp.unwrap_or(now);
             match answer::read(packet.data()) {
                 Seen::Reply(reply) => self.reply(&reply, at, now),
                 Seen::Error(error) => self.error(&error, at),

@@ -333,3 +333,6 @@ impl Link {
         Ok(Self { device, mac: MacAddr(mac), tags, interface })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,6 +72,9 @@ pub(super) struct Run<'a> {
     interim_seen: u64,
     pub(super) foreign: u64,
     pub(super) malformed: u64,
+    pub(super) unstamped: u64,
+    /// When the run ends, whatever comes.
+    pub(super) deadline_ns: Option<u64>,
     /// Whether the time of day is the run's own, too.
     pub(super) is_virtual: bool,
 }
@@ -117,6 +120,8 @@ impl<'a> Run<'a> {
             group_sent_ns: None,
             foreign: 0,
             malformed: 0,
+            unstamped: 0,
+            deadline_ns: None,
             is_virtual: false,
             plan,
             control,
@@ -133,9 +138,8 @@ impl<'a> Run<'a> {
     /// Until all is answered or given up, the deadline passes, or somebody says stop.
     pub(super) fn go(&mut self, host: &mut dyn Host) -> Result<()> {
         self.prepare();
-        let start = self.tx.now();
-        self.hops.rest(start);
-        let deadline = self.plan.deadline.map(|time| start.saturating_add(ns(time)));
+        self.hops.rest(self.tx.now());
+        let deadline = self.deadline_ns;
         while !self.control.stop.load(Ordering::Relaxed) {
             self.interim();
             let now = self.tx.now();
@@ -172,6 +176,7 @@ impl<'a> Run<'a> {
             targets: self.members.len(),
             foreign: self.foreign,
             malformed: self.malformed,
+            unstamped: self.unstamped,
         }
     }
 

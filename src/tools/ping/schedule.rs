@@ -159,3 +159,90 @@ impl Flood {
 pub(super) fn ns(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn beat(interval_ms: u64, targets: u64) -> Schedule {
+        let interval_ns = interval_ms * MS;
+        let step_ns = (interval_ns / targets).min(STAGGER_NS);
+        Schedule::Beat(Beat { start_ns: 0, interval_ns, step_ns, targets, next: 0 })
+    }
+
+    /// Times and targets of what is sent until `until`, waking up exactly when due.
+    fn sent(schedule: &mut Schedule, targets: usize, until: u64) -> Vec<(u64, usize)> {
+        let mut sent = Vec::new();
+        while let Some(now) = schedule.next_due_ns().filter(|&now| now <= until) {
+            let Some(target) = schedule.next(now, targets, |_| Some(0)) else { break };
+            sent.push((now / MS, target));
+        }
+        sent
+    }
+
+    #[test]
+    fn targets_take_turns_within_the_interval() {
+        let close = sent(&mut beat(3, 3), 3, 5 * MS);
+        assert_eq!(close, [(0, 0), (1, 1), (2, 2), (3, 0), (4, 1), (5, 2)]);
+        // A second apart would keep the last of three waiting for nothing.
+        let spread = sent(&mut beat(3000, 3), 3, 3000 * MS);
+        assert_eq!(spread, [(0, 0), (10, 1), (20, 2), (3000, 0)]);
+    }
+
+    #[test]
+    fn what_was_slept_through_is_not_sent_in_one_burst() {
+        let mut schedule = beat(100, 1);
+        assert_eq!(schedule.next(0, 1, |_| Some(0)), Some(0));
+        let woken = 950 * MS;
+        assert_eq!(schedule.next(woken, 1, |_| Some(1)), Some(0));
+        assert_eq!(schedule.next(woken, 1, |_| Some(2)), None);
+        assert_eq!(schedule.next_due_ns(), Some(woken + 100 * MS));
+        // Being a little late moves nothing.
+        assert_eq!(schedule.next(woken + 105 * MS, 1, |_| Some(2)), Some(0));
+        assert_eq!(schedule.next_due_ns(), Some(woken + 200 * MS));
+    }
+
+    #[test]
+    fn targets_that_want_no_more_are_passed_over() {
+        let wants = |target| (target == 1).then_some(0);
+        let mut schedule = beat(1, 3);
+        for _ in 0..5 {
+            let due = schedule.next_due_ns().unwrap() + MS;
+            assert_eq!(schedule.next(due, 3, wants), Some(1));
+        }
+        assert_eq!(schedule.next(u64::MAX, 3, |_| None), None);
+    }
+
+    #[test]
+    fn a_flood_answers_an_answer_and_else_keeps_its_pace() {
+        let flood = Flood { ready: [0].into(), timers: VecDeque::new() };
+        let mut schedule = Schedule::Flood(flood);
+        assert_eq!(schedule.next(0, 1, |_| Some(0)), Some(0));
+        schedule.sent(0, 1, 0);
+        assert_eq!(schedule.next(9 * MS, 1, |_| Some(1)), None);
+        schedule.answered(0);
+        assert_eq!(schedule.next(9 * MS, 1, |_| Some(1)), Some(0));
+        schedule.sent(0, 2, 9 * MS);
+        // The first timer is void: a later probe went out.
+        assert_eq!(schedule.next(10 * MS, 1, |_| Some(2)), None);
+        assert_eq!(schedule.next(19 * MS, 1, |_| Some(2)), Some(0));
+    }
+
+    #[test]
+    fn the_longest_times_overflow_nothing() {
+        let interval_ns = ns(Duration::from_secs(100 * 365 * 86_400));
+        let next = u64::MAX - 1;
+        let mut schedule = Schedule::Beat(Beat {
+            start_ns: u64::MAX - 5,
+            interval_ns,
+            step_ns: 1,
+            targets: 1,
+            next,
+        });
+        assert_eq!(schedule.next_due_ns(), Some(u64::MAX));
+        assert_eq!(schedule.next(u64::MAX, 1, |_| Some(0)), Some(0));
+        assert_eq!(schedule.next(u64::MAX, 1, |_| Some(0)), Some(0));
+    }
+}
