@@ -3,12 +3,12 @@
 set -euo pipefail
 
 build="gcc libc6-dev make pkgconf libelf-dev zlib1g-dev"
-lab="iproute2 iputils-ping ethtool"
+lab="iproute2 iputils-ping ethtool procps"
 case "${1:-build}" in
     build) wanted="$build" ;;
     demo) wanted="$build iproute2" ;;
     # clang recompiles the XDP program, to see that the checked-in object is not stale.
-    test) wanted="$build $lab clang netcat-openbsd" ;;
+    test) wanted="$build $lab clang git" ;;
     *) echo "usage: deps.sh build|demo|test" >&2; exit 2 ;;
 esac
 
