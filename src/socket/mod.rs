@@ -1,0 +1,234 @@
+//! One queue: backend + UMEM + four rings of frame tokens. Each mode takes it apart its own way.
+//!
+//! ```text
+//!   RxHalf   fill ◀── free frames        rx ──▶ packets
+//!   TxHalf   tx   ◀── packets          comp ──▶ free frames
+//! ```
+//!
+//! Invariant: what goes into a ring is a token, and what comes out is one again (through
+//! `Umem::claim`), so no safe caller can name a frame that the kernel holds.
+
+mod rings;
+
+pub use rings::{CompRing, FillRing, RxRing, TxRing, TxSlots};
+
+use crate::backend::{Backend, Kick, RingSet};
+use crate::error::Result;
+use crate::ring::RingSnapshot;
+use crate::umem::{Frame, Umem};
+use std::sync::Arc;
+
+/// Reception on one queue.
+pub(crate) struct RxHalf {
+    pub(crate) fill: FillRing,
+    pub(crate) rx: RxRing,
+    pub(crate) queue: usize,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) umem: Arc<Umem>,
+    /// Frames on their way back to the fill ring, cache-warm last. Never grows past `share`.
+    pub(crate) spare: Vec<Frame>,
+    /// Most frames that reception may hold at once.
+    share: u32,
+    erase_stamps: bool,
+}
+
+impl RxHalf {
+    /// Tops the fill ring up and tells the kernel where it asked for that. Called once per batch.
+    pub(crate) fn refill(&mut self) -> Result<()> {
+        if self.post() && self.fill.needs_wakeup() {
+            self.backend.kick_rx(self.queue)?;
+        }
+        Ok(())
+    }
+
+    /// The first frames of the fill ring, before the queue is bound: there is nobody to kick.
+    pub(crate) fn prime(&mut self) {
+        self.post();
+    }
+
+    /// Posts spare frames, then frames from the free list; true when any went.
+    fn post(&mut self) -> bool {
+        let out = self.fill.posted() - self.rx.received() - self.rx.invalid();
+        let want = self.share.saturating_sub(u32::try_from(out).unwrap_or(u32::MAX));
+        if want == 0 {
+            if !self.spare.is_empty() {
+                self.umem.free_all(self.spare.drain(..));
+            }
+            return false;
+        }
+        while (self.spare.len() as u32) < want
+            && let Some(frame) = self.umem.alloc()
+        {
+            self.spare.push(frame);
+        }
+        if self.erase_stamps {
+            let start = crate::umem::RX_HEADROOM as usize;
+            let from = self.spare.len().saturating_sub(want as usize);
+            self.spare[from..].iter_mut().for_each(|f| self.umem.put_rx_stamp(f, start, None));
+        }
+        let posted = self.fill.post(&mut self.spare, want);
+        // Frames that did not fit must not hide here from the transmitters.
+        if !self.spare.is_empty() {
+            self.umem.free_all(self.spare.drain(..));
+        }
+        posted > 0
+    }
+}
+
+/// Transmission on one queue.
+pub(crate) struct TxHalf {
+    pub(crate) tx: TxRing,
+    pub(crate) comp: CompRing,
+    pub(crate) queue: usize,
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) umem: Arc<Umem>,
+    /// Whether entries may wait for a kick.
+    pub(crate) unkicked: bool,
+}
+
+impl TxHalf {
+    /// Frees the frames of everything that was sent; returns how many.
+    pub(crate) fn reap(&mut self) -> u32 {
+        // Links the frames and exchanges the list head once: collect first, then free.
+        let umem = &self.umem;
+        let mut chain = Chain { umem, frames: [const { None }; 64], len: 0 };
+        let n = self.comp.reap(u32::MAX, |frame| chain.push(frame));
+        chain.flush();
+        n
+    }
+
+    /// Tells the kernel about new entries, as often as it takes them; true when none is left.
+    pub(crate) fn kick(&mut self) -> Result<bool> {
+        if !self.unkicked {
+            return Ok(true);
+        }
+        let mut before = u32::MAX;
+        loop {
+            if !self.tx.needs_wakeup() {
+                // The kernel is awake and takes them without being told.
+                self.unkicked = false;
+                return Ok(self.tx.pending() == 0);
+            }
+            let kick = self.backend.kick_tx(self.queue)?;
+            let left = self.tx.pending();
+            if left == 0 {
+                self.unkicked = false;
+                return Ok(true);
+            }
+            // Copy mode sends a limited number per kick; go on while that makes progress.
+            if left >= before && kick == Kick::Again {
+                self.reap();
+                return Ok(false);
+            }
+            if left >= before {
+                return Ok(false);
+            }
+            before = left;
+        }
+    }
+}
+
+/// A few frames on their way to the free list, given back together.
+struct Chain<'a> {
+    umem: &'a Umem,
+    frames: [Option<Frame>; 64],
+    len: usize,
+}
+
+impl Chain<'_> {
+    #[inline]
+    fn push(&mut self, frame: Frame) {
+        if self.len == self.frames.len() {
+            self.flush();
+        }
+        self.frames[self.len] = Some(frame);
+        self.len += 1;
+    }
+
+    fn flush(&mut self) {
+        self.umem.free_all(self.frames[..self.len].iter_mut().filter_map(Option::take));
+        self.len = 0;
+    }
+}
+
+/// One queue, both directions.
+pub(crate) struct Socket {
+    pub(crate) rx: RxHalf,
+    pub(crate) tx: TxHalf,
+}
+
+impl Socket {
+    /// Wraps the rings of queue position `queue`; reception may hold up to `share` frames.
+    pub(crate) fn new(
+        rings: RingSet,
+        queue: usize,
+        backend: &Arc<dyn Backend>,
+        umem: &Arc<Umem>,
+        share: u32,
+        erase_stamps: bool,
+    ) -> Self {
+        let umem = || Arc::clone(umem);
+        let backend = || Arc::clone(backend);
+        Self {
+            rx: RxHalf {
+                fill: FillRing::new(rings.fill, umem()),
+                rx: RxRing::new(rings.rx, umem()),
+                queue,
+                backend: backend(),
+                umem: umem(),
+                spare: Vec::with_capacity(share as usize),
+                share,
+                erase_stamps,
+            },
+            tx: TxHalf {
+                tx: TxRing::new(rings.tx, umem()),
+                comp: CompRing::new(rings.comp, umem()),
+                queue,
+                backend: backend(),
+                umem: umem(),
+                unkicked: false,
+            },
+        }
+    }
+}
+
+/// The four rings of one queue and where the frames are, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketSnapshot {
+    /// NIC queue number.
+    pub queue: u32,
+    /// Free frames offered to the kernel.
+    pub fill: RingSnapshot,
+    /// Received packets.
+    pub rx: RingSnapshot,
+    /// Packets to send.
+    pub tx: RingSnapshot,
+    /// Frames of sent packets.
+    pub comp: RingSnapshot,
+    /// Frames posted for reception and not yet received: in the fill ring, the kernel, or the RX
+    /// ring.
+    pub in_reception: u64,
+    /// Frames posted for transmission and not yet completed.
+    pub in_transmission: u64,
+    /// Descriptors from the other side that named no frame of ours.
+    pub invalid: u64,
+}
+
+pub(crate) fn snapshot(
+    queue: u32,
+    fill: &FillRing,
+    rx: &RxRing,
+    tx: &TxRing,
+    comp: &CompRing,
+) -> SocketSnapshot {
+    SocketSnapshot {
+        queue,
+        fill: fill.snapshot(),
+        rx: rx.snapshot(),
+        tx: tx.snapshot(),
+        comp: comp.snapshot(),
+        in_reception: fill.posted() - rx.received(),
+        in_transmission: tx.posted() - comp.completed(),
+        invalid: rx.invalid() + comp.invalid(),
+    }
+}
