@@ -1,5 +1,6 @@
 //! `flux ping` against Linux itself, over a veth pair in namespaces of the test's own.
 #![cfg(all(target_os = "linux", feature = "bpf", feature = "tools", not(flux_loom)))]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 mod lab;
 
@@ -212,7 +213,7 @@ fn what_the_host_cannot_do_is_refused_with_value_and_next_step() {
 #[test]
 fn without_capabilities_the_missing_one_is_named() {
     let Some(_lab) = Lab::veth(1) else { return };
-    let error = lab::unprivileged(|| ping(&plan(&[&PEER_IP.to_string()])).err().unwrap());
+    let error = lab::with_capabilities(&[], || ping(&plan(&[&PEER_IP.to_string()])).err().unwrap());
     assert_eq!(error.kind(), ErrorKind::Permission);
     let hint = error.hint().unwrap();
     assert!(hint.contains("CAP_") && hint.contains("setcap") && hint.contains("--sim"), "{hint}");
