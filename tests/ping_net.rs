@@ -1,5 +1,6 @@
 //! `flux ping` against Linux itself, over a veth pair in namespaces of the test's own.
 #![cfg(all(target_os = "linux", feature = "bpf", feature = "tools", not(flux_loom)))]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 mod lab;
 
