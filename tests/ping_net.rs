@@ -5,33 +5,16 @@
 mod lab;
 
 use fluxnet::tools::Env;
-use fluxnet::tools::net::Family;
-use fluxnet::tools::ping::{Control, Event, Outcome, PathMtu, Plan, Summary, run};
-use fluxnet::{Config, ErrorKind, FluxError, Queues};
+use fluxnet::tools::ping::{Control, Event, Outcome, Plan, Summary, run};
+use fluxnet::{ErrorKind, FluxError, Queues};
 use lab::{Lab, OURS, PEER_IP, PEER_IP6};
 use std::time::{Duration, Instant};
 
 fn plan(targets: &[&str]) -> Plan {
     Plan {
-        targets: targets.iter().map(|t| (*t).to_owned()).collect(),
-        family: Family::Any,
         count: Some(100),
         interval: Duration::from_millis(1),
-        rate: None,
-        flood: false,
-        size: 56,
-        timeout: Duration::from_secs(1),
-        deadline: None,
-        ttl: 64,
-        tos: 0,
-        path_mtu: PathMtu::Dont,
-        pattern: Vec::new(),
-        vlan: None,
-        wall_clock: false,
-        histogram: false,
-        each: true,
-        interface: None,
-        config: Config::new(""),
+        ..Plan::new(targets.iter().copied())
     }
 }
 

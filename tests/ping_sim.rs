@@ -6,32 +6,12 @@ use fluxnet::simulator::{SimSpec, Simulator};
 use fluxnet::tools::Env;
 use fluxnet::tools::net::Family;
 use fluxnet::tools::ping::{Control, Event, Outcome, PathMtu, Plan, Summary, VlanTag, run};
-use fluxnet::{Config, ErrorKind, FluxError, Queues};
+use fluxnet::{ErrorKind, FluxError, Queues};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 fn plan(targets: &[&str]) -> Plan {
-    Plan {
-        targets: targets.iter().map(|t| (*t).to_owned()).collect(),
-        family: Family::Any,
-        count: Some(5),
-        interval: Duration::from_secs(1),
-        rate: None,
-        flood: false,
-        size: 56,
-        timeout: Duration::from_secs(1),
-        deadline: None,
-        ttl: 64,
-        tos: 0,
-        path_mtu: PathMtu::Dont,
-        pattern: Vec::new(),
-        vlan: None,
-        wall_clock: false,
-        histogram: false,
-        each: true,
-        interface: None,
-        config: Config::new(""),
-    }
+    Plan { count: Some(5), ..Plan::new(targets.iter().copied()) }
 }
 
 fn simulator(spec: &str) -> Simulator {

@@ -82,6 +82,32 @@ pub const MAX_TARGETS: usize = 1 << 20;
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 impl Plan {
+    /// What `ping TARGET…` does without options: 64-byte messages, one a second, until stopped.
+    #[must_use]
+    pub fn new<T: Into<String>>(targets: impl IntoIterator<Item = T>) -> Self {
+        Self {
+            targets: targets.into_iter().map(Into::into).collect(),
+            family: Family::Any,
+            count: None,
+            interval: Duration::from_secs(1),
+            rate: None,
+            flood: false,
+            size: 56,
+            timeout: Duration::from_secs(1),
+            deadline: None,
+            ttl: 64,
+            tos: 0,
+            path_mtu: PathMtu::default(),
+            pattern: Vec::new(),
+            vlan: None,
+            wall_clock: false,
+            histogram: false,
+            each: true,
+            interface: None,
+            config: Config::new(""),
+        }
+    }
+
     /// Checks every value that can be checked without asking host or kernel.
     ///
     /// # Errors

@@ -1,7 +1,6 @@
 use super::*;
-use crate::config::Config;
 use crate::tools::net::{Address, AddressScope, Family, Neighbour, Queues, Route, Vlan};
-use crate::tools::ping::{PathMtu, VlanTag};
+use crate::tools::ping::VlanTag;
 use std::time::Duration;
 
 /// Two Ethernet interfaces, a VLAN on the first, one inside that, and a tunnel.
@@ -101,27 +100,7 @@ impl Host for Office {
 }
 
 fn plan(targets: &[&str]) -> Plan {
-    Plan {
-        targets: targets.iter().map(|t| (*t).to_owned()).collect(),
-        family: Family::Any,
-        count: Some(1),
-        interval: Duration::from_secs(1),
-        rate: None,
-        flood: false,
-        size: 56,
-        timeout: Duration::from_secs(1),
-        deadline: None,
-        ttl: 64,
-        tos: 0,
-        path_mtu: PathMtu::Dont,
-        pattern: Vec::new(),
-        vlan: None,
-        wall_clock: false,
-        histogram: false,
-        each: true,
-        interface: None,
-        config: Config::new(""),
-    }
+    Plan { count: Some(1), ..Plan::new(targets.iter().copied()) }
 }
 
 fn tags(journey: &Journey) -> Vec<(u16, u16)> {
