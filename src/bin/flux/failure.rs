@@ -52,7 +52,7 @@ impl Failure {
         let hint = match (tips.first(), usage) {
             (Some(tip), _) => tip.trim_start_matches("tip: ").to_owned(),
             (None, Some(usage)) => format!("usage: {usage}"),
-            (None, None) => "`flux help` lists the commands and their options".into(),
+            (None, None) => "add --help to see what each option takes".into(),
         };
         Failure::Error { error: message, hint: Some(hint) }
     }
@@ -108,9 +108,7 @@ impl From<FluxError> for Failure {
     fn from(error: FluxError) -> Self {
         let hint = match (error.hint(), error.kind()) {
             (Some(hint), _) => Some(hint.to_owned()),
-            (None, ErrorKind::Config) => {
-                Some("`flux help COMMAND` tells what each option takes".into())
-            }
+            (None, ErrorKind::Config) => Some("add --help to see what each option takes".into()),
             (None, _) => None,
         };
         Failure::Error { error: error.to_string(), hint }
