@@ -90,6 +90,29 @@ fn who_does_not_answer_makes_the_answer_no() {
 }
 
 #[test]
+fn answers_on_a_queue_that_is_not_open_are_told() {
+    let line = "ping -q -c 20 -i 0.01 10.0.0.2 --queue 1 --sim=queues=4";
+    let output = run(line);
+    let text = stderr(&output);
+    assert!(text.contains("answers on queue ") && text.contains("use --queue all"), "{text}");
+
+    let line = "ping -q -c 20 -i 0.01 10.0.0.2 --queue 1 -j --sim=queues=4";
+    let events = events(line, output.status.code().unwrap());
+    let elsewhere: u64 = of(&events, "elsewhere")
+        .iter()
+        .map(|event| {
+            assert_ne!(event["queue"], 1);
+            event["packets"].as_u64().unwrap()
+        })
+        .sum();
+    let summary = &of(&events, "summary")[0];
+    assert_eq!(summary["lost"], elsewhere, "{summary}");
+
+    let line = "ping -q -c 20 -i 0.01 10.0.0.2 -j --sim=queues=4";
+    assert_eq!(of(&self::events(line, 0), "elsewhere").len(), 0);
+}
+
+#[test]
 fn an_unreachable_target_is_told_by_the_router_that_says_so() {
     let line = "ping -c 1 192.0.2.1 --sim";
     let output = run(line);

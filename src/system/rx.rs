@@ -1,7 +1,7 @@
 //! The receiving half.
 
 use super::Shared;
-use crate::backend::{Interest, XdpStatistics};
+use crate::backend::{Interest, QueueCounters, XdpStatistics};
 use crate::config::{Granted, Poller};
 use crate::error::Result;
 use crate::packet::Packet;
@@ -151,6 +151,15 @@ impl FluxRx {
     /// When the kernel refuses.
     pub fn kernel_stats(&self) -> Result<XdpStatistics> {
         crate::raw::sum_stats(&*self.shared.backend, &self.queues)
+    }
+
+    /// What the XDP program did with the packets of each RX queue of the interface, those
+    /// without a socket included.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn queue_counters(&self) -> Result<Vec<QueueCounters>> {
+        self.shared.backend.queue_counters()
     }
 
     /// Frames that reception holds: posted and not yet received, or received and not yet asked

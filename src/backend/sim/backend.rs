@@ -3,7 +3,7 @@
 use super::clock::nanos;
 use super::queue::KernelQueue;
 use super::{Shared, World};
-use crate::backend::{Backend, Filter, Interest, Kick, XdpStatistics};
+use crate::backend::{Backend, Filter, Interest, Kick, QueueCounters, XdpStatistics};
 use crate::config::Granted;
 use crate::error::{ErrorKind, FluxError, Result};
 use std::sync::{Arc, PoisonError};
@@ -176,6 +176,11 @@ impl Backend for SimBackend {
     fn stats(&self, queue: usize) -> Result<XdpStatistics> {
         let mut world = self.shared.enter();
         Ok(self.socket(&mut world, queue)?.stats())
+    }
+
+    fn queue_counters(&self) -> Result<Vec<QueueCounters>> {
+        let mut world = self.shared.enter();
+        Ok(world.port(self.port).map(|port| port.counters.clone()).unwrap_or_default())
     }
 
     fn now(&self) -> u64 {

@@ -3,7 +3,7 @@
 use super::outbox::Outbox;
 use super::queue::KernelQueue;
 use super::wire;
-use crate::backend::{Filter, Kick};
+use crate::backend::{Filter, Kick, QueueCounters};
 use crate::proto::{ETHERNET_LEN, MacAddr};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -31,6 +31,8 @@ pub(super) struct Port {
     pub(super) filter: Filter,
     /// Packets that went on to the host stack.
     pub(super) passed: u64,
+    /// What the XDP program did, by queue.
+    pub(super) counters: Vec<QueueCounters>,
     /// Packets that the device dropped instead of sending: too long, too short, no carrier.
     pub(super) tx_dropped: u64,
     /// Packets that it dropped on arrival, because they are longer than the MTU allows.
@@ -66,6 +68,9 @@ impl Port {
             sockets: (0..queues.max(1)).map(|_| None).collect(),
             filter: Filter::Nothing,
             passed: 0,
+            counters: (0..queues.max(1))
+                .map(|queue| QueueCounters { queue, ..Default::default() })
+                .collect(),
             tx_dropped: 0,
             rx_oversized: 0,
             tap: None,
@@ -101,9 +106,15 @@ impl Port {
         // Without a socket on its queue a packet goes on to the stack, whatever the filter says:
         // the XSKMAP has no entry, and the program falls back to XDP_PASS.
         let ours = self.filter.matches(packet);
+        let mut ignored = QueueCounters::default();
+        let count = self.counters.get_mut(queue as usize).unwrap_or(&mut ignored);
         match self.sockets.get_mut(queue as usize) {
-            Some(Some(socket)) if ours && socket.is_bound() => socket.receive(packet, now),
+            Some(Some(socket)) if ours && socket.is_bound() => {
+                count.redirected += 1;
+                socket.receive(packet, now);
+            }
             _ => {
+                *if ours { &mut count.no_socket } else { &mut count.passed } += 1;
                 self.passed += 1;
                 if let Some(tap) = &mut self.tap {
                     keep(&mut tap.passed, packet);

@@ -25,6 +25,8 @@ pub enum Event {
     Timeout(Timeout),
     /// A probe could not be sent.
     SendError(SendError),
+    /// Answers came on a queue that no socket of ours is bound to; they were not seen.
+    Elsewhere(Elsewhere),
     /// The numbers of one target, at the end or in between.
     Summary(Summary),
     /// The numbers of one target while the run goes on (SIGQUIT).
@@ -163,6 +165,15 @@ pub struct SendError {
     pub target: String,
     /// Why.
     pub error: String,
+}
+
+/// Answers that the NIC put on a queue without a socket.
+#[derive(Clone, Debug, Serialize)]
+pub struct Elsewhere {
+    /// Queue number.
+    pub queue: u32,
+    /// Answers to our probes that arrived there.
+    pub packets: u64,
 }
 
 /// The numbers of one target.

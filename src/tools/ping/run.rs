@@ -1,6 +1,6 @@
 //! The loop: send what is due, read what came, give up what is late.
 
-use super::event::{Event, SendError, Timeout};
+use super::event::{Elsewhere, Event, SendError, Timeout};
 use super::frame::{Numbers, Template};
 use super::hops::Hops;
 use super::open::IDS_PER_SLOT;
@@ -161,6 +161,13 @@ impl<'a> Run<'a> {
 
     /// Summaries, and what it all came to.
     pub(super) fn finish(&mut self) -> Outcome {
+        // An interface that is gone has no counters, and its run ended with that error.
+        for count in self.rx.queue_counters().unwrap_or_default() {
+            if count.no_socket > 0 {
+                let there = Elsewhere { queue: count.queue, packets: count.no_socket };
+                (self.sink)(Event::Elsewhere(there));
+            }
+        }
         let now = self.tx.now();
         let how = How { moment: Moment::End, histogram: self.plan.histogram };
         for (member, path) in self.members.iter().zip(&self.journey.paths) {

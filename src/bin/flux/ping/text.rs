@@ -2,7 +2,9 @@
 
 use super::Args;
 use crate::output::{Screen, percent};
-use fluxnet::tools::ping::{Event, NeighbourFound, Plan, Reply, Start, StartTarget, Summary};
+use fluxnet::tools::ping::{
+    Elsewhere, Event, NeighbourFound, Plan, Reply, Start, StartTarget, Summary,
+};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -70,6 +72,9 @@ impl Text {
             Event::SendError(failed) => {
                 Lines::err(format!("cannot send to {}: {}\n", failed.target, failed.error))
             }
+            Event::Elsewhere(Elsewhere { queue, packets }) => Lines::err(format!(
+                "answers on queue {queue}, where no socket is bound: {packets}; use --queue all\n"
+            )),
             Event::Summary(_) => Lines::default(),
             _ if self.quiet => Lines::default(),
             _ if self.flood => Lines::out(self.dot(event)),
