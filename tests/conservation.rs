@@ -252,6 +252,45 @@ proptest! {
 }
 
 #[test]
+fn a_callback_that_panics_makes_no_second_owner() {
+    let network = Simulator::loopback(1);
+    let mut raw = builder(&network, "lo0").build_raw().unwrap();
+    for _ in 0..3 {
+        network.inject("lo0", None, &[1; 60]).unwrap();
+    }
+    let mut got = Vec::new();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        raw.rx.receive(8, |buffer| {
+            got.push(buffer);
+            assert!(got.len() < 2, "in the middle of a batch");
+        });
+    }));
+    assert!(panicked.is_err());
+    raw.rx.receive(8, |buffer| got.push(buffer));
+    let mut frames: Vec<_> = got.iter().map(|b| b.frame.index()).collect();
+    frames.sort_unstable();
+    frames.dedup();
+    assert_eq!((got.len(), frames.len()), (3, 3));
+    assert_eq!(raw.debug_rings().held, 3);
+    raw.umem().free_all(got.into_iter().map(|b| b.frame));
+}
+
+#[test]
+fn a_span_of_a_larger_frame_is_handed_back() {
+    use fluxnet::umem::{Buffer, Span};
+    let network = Simulator::loopback(1);
+    let mut raw = builder(&network, "lo0").build_raw().unwrap();
+    let umem = raw.umem().clone();
+    for (start, len) in [(2048, 60), (2000, 60), (0, 2049)] {
+        let frame = umem.alloc().unwrap();
+        let span = Span::new(start, len, 4096).unwrap();
+        let back = raw.tx.reserve(1).push(Buffer { frame, span }).unwrap_err();
+        umem.free(back.frame);
+    }
+    assert_eq!(raw.tx.posted(), 0);
+}
+
+#[test]
 fn a_receiver_with_sixteen_frames_receives_for_ever() {
     let network = Simulator::loopback(1);
     let (mut rx, _tx) = FluxBuilder::new("lo0")

@@ -1,9 +1,28 @@
 //! The four rings, typed: tokens go in, tokens come out.
 
-use crate::ring::{Consumer, Desc, Producer, Reservation, RingSnapshot};
+use crate::ring::{Consumer, Desc, Drain, Producer, Reservation, RingSnapshot};
 use crate::umem::ledger::Holder;
 use crate::umem::{Buffer, Frame, Umem};
 use std::sync::Arc;
+
+/// Entries that are released however their reader ends: once a token was made of one, it must
+/// never be read again, also when a callback panics.
+struct Released<'r, T: Copy>(Option<Drain<'r, T>>);
+
+impl<T: Copy> Released<'_, T> {
+    #[inline(always)]
+    fn take(&mut self) -> Option<T> {
+        self.0.as_mut()?.take()
+    }
+}
+
+impl<T: Copy> Drop for Released<'_, T> {
+    fn drop(&mut self) {
+        if let Some(drain) = self.0.take() {
+            drain.release();
+        }
+    }
+}
 
 /// Posts empty frames for the kernel to receive into.
 pub struct FillRing {
@@ -75,20 +94,18 @@ impl RxRing {
     /// slots are free when it returns; the frames are the callee's.
     #[inline]
     pub fn receive(&mut self, max: u32, mut each: impl FnMut(Buffer)) -> u32 {
-        let mut drain = self.ring.peek(max);
-        let mut good = 0;
-        while let Some(desc) = drain.take() {
+        let mut entries = Released(Some(self.ring.peek(max)));
+        let before = self.received;
+        while let Some(desc) = entries.take() {
             match self.umem.claim(desc, Holder::Reception, Holder::User) {
                 Ok(buffer) => {
-                    good += 1;
+                    self.received += 1;
                     each(buffer);
                 }
                 Err(_) => self.invalid += 1,
             }
         }
-        drain.release();
-        self.received += u64::from(good);
-        good
+        (self.received - before) as u32
     }
 
     /// Packets received so far.
@@ -174,11 +191,14 @@ impl TxSlots<'_> {
         self.slots.as_ref().map_or(0, Reservation::room)
     }
 
-    /// Hands a packet over, or back when there is no room or the frame is of another UMEM.
+    /// Hands a packet over, or back when there is no room, the frame is of another UMEM, or the
+    /// span does not lie in the frame.
     #[inline]
     pub fn push(&mut self, buffer: Buffer) -> Result<(), Buffer> {
         let Some(slots) = self.slots.as_mut() else { return Err(buffer) };
-        if slots.room() == 0 || !self.umem.owns(&buffer.frame) {
+        // A span made for larger frames would reach into somebody else's.
+        let fits = buffer.span.end() <= self.umem.frame_size() as usize;
+        if slots.room() == 0 || !fits || !self.umem.owns(&buffer.frame) {
             return Err(buffer);
         }
         let Buffer { frame, span } = buffer;
@@ -225,21 +245,19 @@ impl CompRing {
     /// Passes up to `max` frames of sent packets to `each` and returns how many there were.
     #[inline]
     pub fn reap(&mut self, max: u32, mut each: impl FnMut(Frame)) -> u32 {
-        let mut drain = self.ring.peek(max);
-        let mut good = 0;
-        while let Some(addr) = drain.take() {
+        let mut entries = Released(Some(self.ring.peek(max)));
+        let before = self.completed;
+        while let Some(addr) = entries.take() {
             let desc = Desc { addr, len: 0, options: 0 };
             match self.umem.claim(desc, Holder::Transmission, Holder::User) {
                 Ok(buffer) => {
-                    good += 1;
+                    self.completed += 1;
                     each(buffer.frame);
                 }
                 Err(_) => self.invalid += 1,
             }
         }
-        drain.release();
-        self.completed += u64::from(good);
-        good
+        (self.completed - before) as u32
     }
 
     /// Packets completed so far.
