@@ -4,7 +4,9 @@
 //! descriptor.
 
 use crate::backend::{Backend, Interest};
-use crate::error::{ErrorKind, FluxError, Result};
+use crate::error::Result;
+#[cfg(unix)]
+use crate::error::{ErrorKind, FluxError};
 use crate::raw::FluxRaw;
 use std::sync::Arc;
 use std::time::Duration;

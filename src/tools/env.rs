@@ -18,10 +18,17 @@ impl Env {
     /// The real machine, in the network namespace of the calling thread.
     ///
     /// # Errors
-    /// When the kernel has no netlink for us.
-    #[cfg(target_os = "linux")]
+    /// When the kernel has no netlink for us, and on every system but Linux.
     pub fn kernel() -> Result<Self> {
-        Ok(Self { host: Box::new(super::net::KernelHost::open()?), simulator: None })
+        #[cfg(target_os = "linux")]
+        return Ok(Self { host: Box::new(super::net::KernelHost::open()?), simulator: None });
+        #[cfg(not(target_os = "linux"))]
+        Err(crate::error::FluxError::new(
+            crate::error::ErrorKind::Unsupported,
+            "cannot use AF_XDP",
+            "this system is not Linux",
+        )
+        .with_hint("use --sim: the simulated network runs everywhere"))
     }
 
     /// A simulated machine and its network.
