@@ -95,41 +95,72 @@ impl Headers {
     /// use fluxnet::proto::{Headers, Layer, ParseError};
     /// assert_eq!(Headers::parse(&[0; 9]), Err(ParseError::Truncated(Layer::Ethernet)));
     /// ```
-    #[inline]
+    // Not inlined: a caller who hands the result on then has it written where it belongs, instead
+    // of copying what was stored field by field a moment before, which stalls.
+    #[inline(never)]
     pub fn parse(frame: &[u8]) -> Result<Self, ParseError> {
-        let ethernet = EthernetView::parse(frame)?;
-        let mut l2 =
-            L2 { ether_type: ethernet.ether_type(), vlan: [None; 2], body: ethernet.payload() };
-        if l2.ether_type.is_vlan() {
-            l2 = untag(l2)?;
+        if let Some(headers) = Self::plain_v4(frame, ports) {
+            return Ok(headers);
         }
+        Self::parse_second(frame)
+    }
+
+    /// What is next most frequent. Apart from [`parse`](Self::parse), which would save and restore
+    /// registers for it on its own, shorter way.
+    #[inline(never)]
+    fn parse_second(frame: &[u8]) -> Result<Self, ParseError> {
+        if let Some(headers) = Self::plain_v6(frame, ports) {
+            return Ok(headers);
+        }
+        if let Some(headers) = Self::plain_v4(frame, icmp) {
+            return Ok(headers);
+        }
+        if let Some(headers) = Self::plain_v6(frame, icmp) {
+            return Ok(headers);
+        }
+        Self::parse_any(frame)
+    }
+
+    /// What most frames are, decided in registers and written once: a transport directly behind an
+    /// IP header directly behind Ethernet, whole. `None` for any other frame, broken ones
+    /// included, so that not even an error is carried along.
+    #[inline(always)]
+    fn plain_v4(
+        frame: &[u8],
+        transport: impl Fn(&[u8], &L2<'_>, &Net<'_>) -> Option<Result<Self, ParseError>>,
+    ) -> Option<Self> {
+        let ethernet = EthernetView::parse(frame).ok()?;
+        if ethernet.ether_type() != EtherType::IPV4 {
+            return None;
+        }
+        let ip = Ipv4View::parse_plain(ethernet.payload())?;
+        let l2 = L2 { ether_type: EtherType::IPV4, vlan: [None; 2], body: ethernet.payload() };
+        transport(frame, &l2, &Net { fragment: None, ..Net::v4(&ip) })?.ok()
+    }
+
+    /// As [`plain_v4`](Self::plain_v4).
+    #[inline(always)]
+    fn plain_v6(
+        frame: &[u8],
+        transport: impl Fn(&[u8], &L2<'_>, &Net<'_>) -> Option<Result<Self, ParseError>>,
+    ) -> Option<Self> {
+        let ethernet = EthernetView::parse(frame).ok()?;
+        if ethernet.ether_type() != EtherType::IPV6 {
+            return None;
+        }
+        let ip = Ipv6View::parse_plain(ethernet.payload())?;
+        let l2 = L2 { ether_type: EtherType::IPV6, vlan: [None; 2], body: ethernet.payload() };
+        transport(frame, &l2, &Net { fragment: None, ..Net::v6(&ip) })?.ok()
+    }
+
+    /// Every frame, one layer after the other.
+    #[cold]
+    #[inline(never)]
+    fn parse_any(frame: &[u8]) -> Result<Self, ParseError> {
+        let l2 = untag(frame)?;
         match l2.ether_type {
-            EtherType::IPV4 => {
-                let ip = Ipv4View::parse(l2.body)?;
-                let net = Net {
-                    ip: ip.pair(),
-                    proto: ip.proto(),
-                    ttl: ip.ttl(),
-                    tos: ip.tos(),
-                    fragment: ip.fragment(),
-                    header_len: ip.header_len(),
-                    body: ip.payload(),
-                };
-                Self::with_ip(frame, &l2, &net)
-            }
-            EtherType::IPV6 => {
-                let ip = Ipv6View::parse(l2.body)?;
-                let net = Net {
-                    ip: ip.pair(),
-                    proto: ip.proto(),
-                    ttl: ip.hop_limit(),
-                    tos: ip.traffic_class(),
-                    fragment: ip.fragment(),
-                    header_len: ip.header_len(),
-                    body: ip.payload(),
-                };
-                Self::with_ip(frame, &l2, &net)
-            }
+            EtherType::IPV4 => datagram(frame, &l2, &Net::v4(&Ipv4View::parse(l2.body)?)),
+            EtherType::IPV6 => datagram(frame, &l2, &Net::v6(&Ipv6View::parse(l2.body)?)),
             _ => {
                 let l3 = frame.len() - l2.body.len();
                 Ok(Self {
@@ -151,15 +182,17 @@ impl Headers {
     }
 
     #[inline(always)]
-    fn with_ip(frame: &[u8], l2: &L2<'_>, net: &Net<'_>) -> Result<Self, ParseError> {
+    fn with_ip(
+        frame: &[u8],
+        l2: &L2<'_>,
+        net: &Net<'_>,
+        transport: Transport,
+        payload: Range<usize>,
+    ) -> Self {
         // At most 14 + 8 + 40 + 8 * 2048 bytes of headers and 65535 of IP payload: these fit.
         let l3 = frame.len() - l2.body.len();
         let l4 = l3 + net.header_len;
-        let (transport, payload) = match net.fragment {
-            Some(fragment) if !fragment.is_whole() => first_fragment(fragment, net)?,
-            _ => whole(net)?,
-        };
-        Ok(Self {
+        Self {
             ip: Some(net.ip),
             transport,
             vlan: l2.vlan,
@@ -172,7 +205,7 @@ impl Headers {
             l4: l4 as u16,
             payload: (l4 + payload.start) as u32,
             end: (l4 + payload.end) as u32,
-        })
+        }
     }
 
     /// Where the header behind Ethernet and VLAN tags starts.
@@ -276,73 +309,130 @@ struct Net<'a> {
     body: &'a [u8],
 }
 
-#[cold]
-fn untag(mut l2: L2<'_>) -> Result<L2<'_>, ParseError> {
-    for slot in 0..l2.vlan.len() {
-        if !l2.ether_type.is_vlan() {
-            return Ok(l2);
+impl<'a> Net<'a> {
+    #[inline(always)]
+    fn v4(ip: &Ipv4View<'a>) -> Self {
+        Self {
+            ip: ip.pair(),
+            proto: ip.proto(),
+            ttl: ip.ttl(),
+            tos: ip.tos(),
+            fragment: ip.fragment(),
+            header_len: ip.header_len(),
+            body: ip.payload(),
         }
-        let view = VlanView::parse(l2.ether_type, l2.body)?;
-        l2.vlan[slot] = Some(view.tag());
-        l2.ether_type = view.ether_type();
-        l2.body = view.payload();
     }
-    if l2.ether_type.is_vlan() { Err(ParseError::TooManyTags) } else { Ok(l2) }
+
+    #[inline(always)]
+    fn v6(ip: &Ipv6View<'a>) -> Self {
+        Self {
+            ip: ip.pair(),
+            proto: ip.proto(),
+            ttl: ip.hop_limit(),
+            tos: ip.traffic_class(),
+            fragment: ip.fragment(),
+            header_len: ip.header_len(),
+            body: ip.payload(),
+        }
+    }
 }
 
-/// Key fields of the transport header and the payload's range, in bytes from that header.
+/// The tags stay values of their own: an array filled by index would live on the stack.
 #[inline(always)]
-fn whole(net: &Net<'_>) -> Result<(Transport, Range<usize>), ParseError> {
-    let body = net.body;
-    let end = body.len();
-    Ok(match (net.proto, net.ip.is_v4()) {
-        (IpProto::UDP, _) => {
-            let udp = UdpView::parse(body)?;
+fn untag(frame: &[u8]) -> Result<L2<'_>, ParseError> {
+    let ethernet = EthernetView::parse(frame)?;
+    let (ether_type, body) = (ethernet.ether_type(), ethernet.payload());
+    if !ether_type.is_vlan() {
+        return Ok(L2 { ether_type, vlan: [None; 2], body });
+    }
+    let outer = VlanView::parse(ether_type, body)?;
+    let (ether_type, body) = (outer.ether_type(), outer.payload());
+    if !ether_type.is_vlan() {
+        return Ok(L2 { ether_type, vlan: [Some(outer.tag()), None], body });
+    }
+    let inner = VlanView::parse(ether_type, body)?;
+    let (ether_type, body) = (inner.ether_type(), inner.payload());
+    if ether_type.is_vlan() {
+        return Err(ParseError::TooManyTags);
+    }
+    Ok(L2 { ether_type, vlan: [Some(outer.tag()), Some(inner.tag())], body })
+}
+
+/// UDP or TCP in a whole datagram, `None` if it carries neither. Each fills in its own result, as
+/// collecting the fields for a common one costs more than the parsing.
+#[inline(always)]
+fn ports(frame: &[u8], l2: &L2<'_>, net: &Net<'_>) -> Option<Result<Headers, ParseError>> {
+    match net.proto {
+        IpProto::UDP => Some(UdpView::parse(net.body).map(|udp| {
             let transport = Transport::Udp { src_port: udp.src_port(), dst_port: udp.dst_port() };
-            (transport, UDP_LEN..UDP_LEN + udp.payload().len())
-        }
-        (IpProto::TCP, _) => {
-            let tcp = TcpView::parse(body)?;
-            let transport = Transport::Tcp {
-                src_port: tcp.src_port(),
-                dst_port: tcp.dst_port(),
-                flags: tcp.flags(),
-            };
-            (transport, tcp.header_len()..end)
-        }
-        (IpProto::ICMP, true) => {
-            let icmp = Icmpv4View::parse(body)?;
-            (transport_v4(&icmp), end - icmp.data().len()..end)
-        }
-        (IpProto::ICMPV6, false) => {
-            let icmp = Icmpv6View::parse(body)?;
-            (transport_v6(&icmp), end - icmp.data().len()..end)
-        }
-        _ => (Transport::None, 0..end),
-    })
+            let payload = UDP_LEN..UDP_LEN + udp.payload().len();
+            Headers::with_ip(frame, l2, net, transport, payload)
+        })),
+        IpProto::TCP => Some(TcpView::parse(net.body).map(|tcp| {
+            let (src_port, dst_port, flags) = (tcp.src_port(), tcp.dst_port(), tcp.flags());
+            let transport = Transport::Tcp { src_port, dst_port, flags };
+            Headers::with_ip(frame, l2, net, transport, tcp.header_len()..net.body.len())
+        })),
+        _ => None,
+    }
+}
+
+/// As [`ports`], for ICMP of the version that belongs to the datagram's.
+#[inline(always)]
+fn icmp(frame: &[u8], l2: &L2<'_>, net: &Net<'_>) -> Option<Result<Headers, ParseError>> {
+    let end = net.body.len();
+    match (net.proto, net.ip.is_v4()) {
+        (IpProto::ICMP, true) => Some(Icmpv4View::parse(net.body).map(|icmp| {
+            let payload = end - icmp.data().len()..end;
+            Headers::with_ip(frame, l2, net, transport_v4(&icmp), payload)
+        })),
+        (IpProto::ICMPV6, false) => Some(Icmpv6View::parse(net.body).map(|icmp| {
+            let payload = end - icmp.data().len()..end;
+            Headers::with_ip(frame, l2, net, transport_v6(&icmp), payload)
+        })),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn datagram(frame: &[u8], l2: &L2<'_>, net: &Net<'_>) -> Result<Headers, ParseError> {
+    match net.fragment {
+        Some(fragment) if !fragment.is_whole() => piece(frame, l2, net, fragment),
+        _ => whole(frame, l2, net),
+    }
+}
+
+/// The transport header of a whole datagram.
+#[inline(always)]
+fn whole(frame: &[u8], l2: &L2<'_>, net: &Net<'_>) -> Result<Headers, ParseError> {
+    ports(frame, l2, net)
+        .or_else(|| icmp(frame, l2, net))
+        .unwrap_or_else(|| Ok(Headers::with_ip(frame, l2, net, Transport::None, 0..net.body.len())))
 }
 
 /// A fragment has no transport header, or one whose length speaks of the whole datagram.
 #[cold]
-fn first_fragment(
-    fragment: Fragment,
+fn piece(
+    frame: &[u8],
+    l2: &L2<'_>,
     net: &Net<'_>,
-) -> Result<(Transport, Range<usize>), ParseError> {
+    fragment: Fragment,
+) -> Result<Headers, ParseError> {
     let end = net.body.len();
     if !fragment.is_first() {
-        return Ok((Transport::None, 0..end));
+        return Ok(Headers::with_ip(frame, l2, net, Transport::None, 0..end));
     }
     if net.proto != IpProto::UDP {
         // TCP and ICMP have no length field, but RFC 8200 §4.5 and RFC 1858 want the whole
         // transport header in the first fragment.
-        return whole(net);
+        return whole(frame, l2, net);
     }
     let head = net.body.first_chunk::<UDP_LEN>().ok_or(ParseError::Truncated(Layer::Udp))?;
     if usize::from(u16_at(head, 4)) < UDP_LEN {
         return Err(ParseError::BadLength(Layer::Udp));
     }
     let transport = Transport::Udp { src_port: u16_at(head, 0), dst_port: u16_at(head, 2) };
-    Ok((transport, UDP_LEN..end))
+    Ok(Headers::with_ip(frame, l2, net, transport, UDP_LEN..end))
 }
 
 #[inline]

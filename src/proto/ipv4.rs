@@ -121,6 +121,18 @@ impl<'a> Ipv4View<'a> {
         Ok(Self { head, options, payload })
     }
 
+    /// As [`parse`](Self::parse) for a whole datagram without options; `None` for any other,
+    /// broken ones included.
+    #[inline(always)]
+    pub(super) fn parse_plain(bytes: &'a [u8]) -> Option<Self> {
+        let (head, body) = bytes.split_first_chunk::<IPV4_LEN>()?;
+        if head[0] != 0x45 || u16_at(head, 6) & (MORE_FRAGMENTS | OFFSET_MASK) != 0 {
+            return None;
+        }
+        let payload = body.get(..usize::from(u16_at(head, 2)).checked_sub(IPV4_LEN)?)?;
+        Some(Self { head, options: &[], payload })
+    }
+
     /// As [`parse`](Self::parse), but for a datagram quoted in an ICMP error: the total length
     /// may exceed what is there (RFC 792: 64 bits of payload are enough), and the payload is
     /// then what is there.

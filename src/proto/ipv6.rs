@@ -32,12 +32,20 @@ impl Upper {
     /// `Unsupported` for hop-by-hop options anywhere but in front (RFC 8200 §4.1).
     #[inline]
     pub fn walk(next: IpProto, bytes: &[u8]) -> Result<Self, ParseError> {
-        match next {
-            IpProto::UDP | IpProto::TCP | IpProto::ICMPV6 => {
-                Ok(Self { proto: next, offset: 0, fragment: None })
-            }
-            _ => Self::walk_chain(next, bytes).map_err(|(error, _)| error),
+        match Self::plain(next) {
+            Some(upper) => Ok(upper),
+            None => Self::walk_chain(next, bytes).map_err(|(error, _)| error),
         }
+    }
+
+    /// Where `next` is one of the transports known here, there is nothing to walk.
+    #[inline(always)]
+    fn plain(next: IpProto) -> Option<Self> {
+        matches!(next, IpProto::UDP | IpProto::TCP | IpProto::ICMPV6).then_some(Self {
+            proto: next,
+            offset: 0,
+            fragment: None,
+        })
     }
 
     /// On an error, how far the walk came: a quoted datagram may end inside the chain.
@@ -155,6 +163,15 @@ impl<'a> Ipv6View<'a> {
         Ok(Self { head, body, upper })
     }
 
+    /// As [`parse`](Self::parse) for a packet without extension headers; `None` for any other,
+    /// broken ones included.
+    #[inline(always)]
+    pub(super) fn parse_plain(bytes: &'a [u8]) -> Option<Self> {
+        let (head, rest) = split(bytes).ok()?;
+        let body = rest.get(..usize::from(u16_at(head, 4)))?;
+        Some(Self { head, body, upper: Upper::plain(IpProto(head[6]))? })
+    }
+
     /// As [`parse`](Self::parse), but for a datagram quoted in an ICMPv6 error: the payload length
     /// may exceed what is there, and the extension headers may be cut; the payload is then empty.
     pub fn parse_quoted(bytes: &'a [u8]) -> Result<Self, ParseError> {
@@ -269,7 +286,7 @@ impl<'a> Ipv6View<'a> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn split(bytes: &[u8]) -> Result<(&[u8; IPV6_LEN], &[u8]), ParseError> {
     let (head, rest) =
         bytes.split_first_chunk::<IPV6_LEN>().ok_or(ParseError::Truncated(Layer::Ipv6))?;

@@ -192,7 +192,7 @@ pub struct TcpView<'a> {
 
 impl<'a> TcpView<'a> {
     /// Checks the data offset once; `bytes` end where the IP payload does.
-    #[inline]
+    #[inline(always)]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let (head, rest) =
             bytes.split_first_chunk::<TCP_LEN>().ok_or(ParseError::Truncated(Layer::Tcp))?;

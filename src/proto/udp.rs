@@ -50,7 +50,7 @@ pub struct UdpView<'a> {
 
 impl<'a> UdpView<'a> {
     /// Checks the length field once; bytes beyond it are left out. `BadLength` below 8.
-    #[inline]
+    #[inline(always)]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ParseError> {
         let head = bytes.first_chunk::<UDP_LEN>().ok_or(ParseError::Truncated(Layer::Udp))?;
         let len = usize::from(u16_at(head, 4));
