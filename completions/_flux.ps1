@@ -51,7 +51,7 @@ Register-ArgumentCompleter -Native -CommandName 'flux' -ScriptBlock {
             [CompletionResult]::new('--sim', '--sim', [CompletionResultType]::ParameterName, 'Use the simulated network instead of an interface; needs no privilege')
             [CompletionResult]::new('--attach', '--attach', [CompletionResultType]::ParameterName, 'Where the XDP program hooks in [default: auto]')
             [CompletionResult]::new('--bind', '--bind', [CompletionResultType]::ParameterName, 'Copy packets or share memory with the NIC [default: auto]')
-            [CompletionResult]::new('--frames', '--frames', [CompletionResultType]::ParameterName, 'UMEM frames, 16 to 1m [default: 4096 a queue, at most 16384]')
+            [CompletionResult]::new('--frames', '--frames', [CompletionResultType]::ParameterName, 'UMEM frames over all queues, 16 to 1m [default: 4096]')
             [CompletionResult]::new('--frame-size', '--frame-size', [CompletionResultType]::ParameterName, 'Bytes per frame, 2048 or 4096 [default: 2048]')
             [CompletionResult]::new('--hugepages', '--hugepages', [CompletionResultType]::ParameterName, 'Put the UMEM in huge pages [default: auto]')
             [CompletionResult]::new('-4', '-4', [CompletionResultType]::ParameterName, 'IPv4 only')

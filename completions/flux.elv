@@ -47,7 +47,7 @@ set edit:completion:arg-completer[flux] = {|@words|
             cand --sim 'Use the simulated network instead of an interface; needs no privilege'
             cand --attach 'Where the XDP program hooks in [default: auto]'
             cand --bind 'Copy packets or share memory with the NIC [default: auto]'
-            cand --frames 'UMEM frames, 16 to 1m [default: 4096 a queue, at most 16384]'
+            cand --frames 'UMEM frames over all queues, 16 to 1m [default: 4096]'
             cand --frame-size 'Bytes per frame, 2048 or 4096 [default: 2048]'
             cand --hugepages 'Put the UMEM in huge pages [default: auto]'
             cand -4 'IPv4 only'

@@ -54,7 +54,7 @@ skb\t''"
 complete -c flux -n "__fish_flux_using_subcommand ping" -l bind -d 'Copy packets or share memory with the NIC [default: auto]' -r -f -a "auto\t''
 copy\t''
 zerocopy\t''"
-complete -c flux -n "__fish_flux_using_subcommand ping" -l frames -d 'UMEM frames, 16 to 1m [default: 4096 a queue, at most 16384]' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -l frame-size -d 'Bytes per frame, 2048 or 4096 [default: 2048]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -l hugepages -d 'Put the UMEM in huge pages [default: auto]' -r -f -a "auto\t''
 on\t''

@@ -39,7 +39,7 @@ fn page(command: &clap::Command) -> io::Result<(String, Vec<u8>)> {
     let mut text = Vec::new();
     man.render_title(&mut text)?;
     man.render_name_section(&mut text)?;
-    man.render_synopsis_section(&mut text)?;
+    text.extend(synopsis(command).into_bytes());
     man.render_description_section(&mut text)?;
     man.render_options_section(&mut text)?;
     if command.has_subcommands() {
@@ -52,6 +52,15 @@ fn page(command: &clap::Command) -> io::Result<(String, Vec<u8>)> {
     end.text([roman("flux(1), flux-ping(1), flux-sim(7)")]);
     text.extend(end.to_roff().into_bytes());
     Ok((name, text))
+}
+
+/// The usage line; clap_mangen's own lists every option without its value.
+fn synopsis(command: &clap::Command) -> String {
+    let usage = command.clone().render_usage().to_string();
+    let mut page = Roff::new();
+    page.control("SH", ["SYNOPSIS"]);
+    page.text([roman(usage.trim_start_matches("Usage: ").trim())]);
+    page.to_roff()
 }
 
 /// A section whose lines stay as they are.

@@ -29,6 +29,9 @@ const MAX_SOURCES: usize = 8;
 /// Adaptive waiting spins through gaps as short as that: what else runs on the CPU while we sleep
 /// makes the next round trip slower (on veth by half). With longer gaps it learns not to.
 const SPIN: Duration = Duration::from_micros(2_500);
+/// Frames over all queues: as much as the usual memlock limit of 8 MiB lets a user without
+/// CAP_IPC_LOCK pin, and plenty for probes.
+const FRAMES: u32 = 4096;
 /// How long a link may take to come back after the XDP program was attached: some drivers reset.
 const CARRIER_NS: u64 = 5_000_000_000;
 
@@ -51,6 +54,7 @@ pub fn run(
     let mut config = plan.config.clone();
     config.interface.clone_from(&journey.link.device);
     config.rx_timestamps = true;
+    config.frames.get_or_insert(FRAMES);
     if config.poller == Poller::ADAPTIVE {
         config.poller = Poller::Adaptive { spin: SPIN };
     }
