@@ -364,7 +364,7 @@ static __always_inline int wanted(struct xdp_md *ctx, const struct flux_table *t
 }
 
 /* Writes the time in front of the packet; 0 when there is no room or the driver cannot. */
-static __always_inline int stamp(struct xdp_md *ctx)
+static __always_inline int stamp(struct xdp_md *ctx, __u64 now)
 {
 	struct flux_meta *meta;
 
@@ -375,7 +375,7 @@ static __always_inline int stamp(struct xdp_md *ctx)
 		return 0;
 	meta->magic = FLUX_META_MAGIC;
 	meta->pad = 0;
-	meta->rx_ns = bpf_ktime_get_ns();
+	meta->rx_ns = now;
 	return 1;
 }
 
@@ -384,10 +384,16 @@ int flux_redirect(struct xdp_md *ctx)
 {
 	__u32 zero = 0, queue = ctx->rx_queue_index, active;
 	struct flux_settings *set = bpf_map_lookup_elem(&settings, &zero);
-	struct flux_counters *count = bpf_map_lookup_elem(&counters, &queue);
+	struct flux_counters *count;
 	struct flux_table *table;
+	__u64 now;
 
-	if (!set || !count)
+	if (!set)
+		return XDP_PASS;
+	/* Before anything else: the time it takes to look at a packet is not its travelling time. */
+	now = set->stamp ? bpf_ktime_get_ns() : 0;
+	count = bpf_map_lookup_elem(&counters, &queue);
+	if (!count)
 		return XDP_PASS;
 	active = set->active;
 	table = bpf_map_lookup_elem(&tables, &active);
@@ -401,7 +407,7 @@ int flux_redirect(struct xdp_md *ctx)
 		count->no_socket++;
 		return XDP_PASS;
 	}
-	if (set->stamp && !stamp(ctx))
+	if (now && !stamp(ctx, now))
 		count->no_meta++;
 	count->redirected++;
 	return XDP_REDIRECT;
