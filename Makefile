@@ -25,10 +25,11 @@ test: ## The test: lint, unit, property, command-line, real kernel (as root), lo
 deps: ## Install the Debian packages that building and testing need
 	@scripts/deps.sh test
 
-lint: ## rustfmt and clippy, with and without features
+lint: ## rustfmt, clippy with and without features, rustdoc
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --lib
 
 unit: ## All tests of the default build; as root also those on the real kernel
 	$(CARGO) test --locked

@@ -13,7 +13,7 @@
 //! ring. Each side caches the other's index and reloads it only when the cache says full (empty).
 //! Reserve and peek mean "up to n": full and empty are counts of zero, never errors.
 //!
-//! Invariant ([`mem::RingMem`]): the three index words and `size` slots stay mapped, and are
+//! Invariant (`RingMem`): the three index words and `size` slots stay mapped, and are
 //! initialised, for as long as any handle lives; one `Producer` and one `Consumer` exist per ring.
 //! Callers: `socket` (our half), `backend::sim` (the simulated kernel's half).
 

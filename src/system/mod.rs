@@ -6,7 +6,7 @@
 //!     ▲ refill            └── drop ──▶ free list ◀── reap ──┘
 //! ```
 //!
-//! Invariant: a frame is in a ring, in the free list, or in exactly one [`Packet`]. The free
+//! Invariant: a frame is in a ring, in the free list, or in exactly one [`Packet`](crate::Packet). The free
 //! list is the only thing that both halves share.
 
 mod rx;

@@ -11,7 +11,7 @@
 //! Invariant: *frames are conserved*. Every frame is in exactly one place: the free list, a
 //! [`Frame`] token, or the kernel's hands (a ring, or being worked on). A token is neither `Copy`
 //! nor `Clone` and carries its UMEM's tag; only [`Umem::alloc`] and the crate-private `claim`
-//! make one. In debug builds the [`ledger`] checks each step.
+//! make one. In debug builds the ledger checks each step.
 //! Callers: `socket` (rings of tokens), `packet` (bytes), `backend::sim` (the kernel's half).
 
 #[cfg(not(flux_loom))]
