@@ -125,6 +125,14 @@ impl FluxBuilder {
         self
     }
 
+    /// Whether the first bytes of received packets are prefetched (the default). Without,
+    /// programs that never look at a packet save an instruction or two.
+    #[must_use]
+    pub fn prefetch(mut self, on: bool) -> Self {
+        self.config.prefetch = on;
+        self
+    }
+
     /// Which packets are ours.
     #[must_use]
     pub fn filter(mut self, filter: Filter) -> Self {
@@ -224,7 +232,7 @@ impl FluxBuilder {
             backend = Faulty::wrap(backend, faults);
         }
         let mut sockets: Vec<_> = (rings.into_iter().enumerate())
-            .map(|(at, rings)| Socket::new(rings, at, &backend, &umem, share, config.rx_timestamps))
+            .map(|(at, rings)| Socket::new(rings, at, &backend, &umem, share, &config))
             .collect();
         if prefill {
             sockets.iter_mut().for_each(|socket| socket.rx.prime());

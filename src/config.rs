@@ -210,6 +210,8 @@ pub struct Config {
     pub bind: BindMode,
     /// Whether the XDP program writes its receive time in front of each packet.
     pub rx_timestamps: bool,
+    /// Whether the first bytes of received packets are prefetched.
+    pub prefetch: bool,
 }
 
 /// Largest batch.
@@ -235,6 +237,7 @@ impl Config {
             attach: AttachMode::Auto,
             bind: BindMode::Auto,
             rx_timestamps: false,
+            prefetch: true,
         }
     }
 

@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sys", &["ring", "error", "sync"]),
     ("poll", &["config"]),
     ("backend", &["config", "error", "proto", "ring", "socket", "sys", "umem"]),
-    ("socket", &["backend", "error", "ring", "umem"]),
+    ("socket", &["backend", "config", "error", "ring", "umem"]),
     ("packet", &["umem", "proto", "backend"]),
     (
         "engine",

@@ -68,7 +68,7 @@ fn an_uncommitted_reservation_is_never_seen() {
 }
 
 /// One UMEM cell per index: loom reports it when two threads are in one without an order.
-struct Cells([UnsafeCell<u32>; 2]);
+struct Cells([UnsafeCell<u32>; 3]);
 // SAFETY: the free list hands each index to one owner at a time; that is what is being proved.
 unsafe impl Sync for Cells {}
 
@@ -76,7 +76,7 @@ unsafe impl Sync for Cells {}
 fn a_frame_has_one_owner_who_sees_what_the_last_one_wrote() {
     loom::model(|| {
         let list = Arc::new(FreeList::full(2));
-        let cells = Arc::new(Cells([UnsafeCell::new(0), UnsafeCell::new(0)]));
+        let cells = Arc::new(Cells(std::array::from_fn(|_| UnsafeCell::new(0))));
         let work = |list: &FreeList, cells: &Cells| {
             for _ in 0..2 {
                 if let Some(i) = list.pop() {
@@ -110,6 +110,33 @@ fn frames_given_back_together_are_all_there() {
         let mut all: Vec<_> = std::iter::from_fn(|| list.pop()).collect();
         all.sort_unstable();
         assert_eq!(all, [0, 1, 2]);
+    });
+}
+
+#[test]
+fn frames_taken_together_belong_to_one_taker() {
+    loom::model(|| {
+        let list = Arc::new(FreeList::full(3));
+        let cells = Arc::new(Cells(std::array::from_fn(|_| UnsafeCell::new(0))));
+        let other = {
+            let (list, cells) = (list.clone(), cells.clone());
+            thread::spawn(move || {
+                if let Some(i) = list.pop() {
+                    // SAFETY: index `i` is ours until it is pushed back.
+                    cells.0[i as usize].with_mut(|p| unsafe { *p += 1 });
+                    list.push(i);
+                }
+            })
+        };
+        let mut mine = Vec::new();
+        list.pop_many(2, |i| mine.push(i));
+        for &i in &mine {
+            // SAFETY: index `i` is ours until it is pushed back.
+            cells.0[i as usize].with_mut(|p| unsafe { *p += 1 });
+        }
+        list.push_all(mine);
+        other.join().unwrap();
+        assert_eq!(list.len_hint(), 3);
     });
 }
 

@@ -150,7 +150,7 @@ mod tests {
         let mut opened = sim.open(&config, &[0], &umem, 16, &Filter::Everything).unwrap();
         let backend = Faulty::wrap(opened.backend, faults);
         backend.start().unwrap();
-        let mut socket = Socket::new(opened.rings.remove(0), 0, &backend, &umem, 16, false);
+        let mut socket = Socket::new(opened.rings.remove(0), 0, &backend, &umem, 16, &config);
         socket.rx.refill().unwrap();
         (sim, umem, socket)
     }

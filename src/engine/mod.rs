@@ -19,8 +19,8 @@ use crate::error::Result;
 use crate::packet::{Slot, Verdict};
 use crate::poll::{Idle, PollState};
 use crate::raw::RingsSnapshot;
-use crate::socket::Socket;
-use crate::umem::Umem;
+use crate::socket::{Socket, TxHalf};
+use crate::umem::{Frame, Umem};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -161,7 +161,7 @@ impl FluxEngine {
     ) -> Result<usize> {
         let Self { sockets, slots, umem, stats, batch, .. } = self;
         let Socket { rx, tx } = &mut sockets[at];
-        tx.reap();
+        tx.reap_into(&mut rx.spare);
         let n = rx.rx.receive(*batch, |buffer| {
             slots.push(Slot { buffer, verdict: Verdict::Recycle });
         });
@@ -230,19 +230,19 @@ impl FluxEngine {
 
 /// Rehomes every frame of a finished batch; returns how many were sent, refused by a full TX
 /// ring, and extracted.
-fn finish(
-    slots: &mut Vec<Slot>,
-    tx: &mut crate::socket::TxHalf,
-    spare: &mut Vec<crate::umem::Frame>,
-) -> (u64, u64, u64) {
-    let wanted = slots.iter().filter(|s| s.verdict == Verdict::Send).count() as u32;
-    if wanted > 0 && tx.tx.reserve(wanted).room() < wanted {
-        // Full: let the kernel take what is there before giving up on new packets.
-        let _ = tx.kick(); // an error shows again at the kick after the batch
-        tx.reap();
+fn finish(slots: &mut Vec<Slot>, tx: &mut TxHalf, spare: &mut Vec<Frame>) -> (u64, u64, u64) {
+    let all = slots.len() as u32;
+    // Most batches find room for all of their packets, and then nobody has to count.
+    if tx.tx.reserve(all).room() < all {
+        let wanted = slots.iter().filter(|s| s.verdict == Verdict::Send).count() as u32;
+        if tx.tx.reserve(wanted).room() < wanted {
+            // Full: let the kernel take what is there before giving up on new packets.
+            let _ = tx.kick(); // an error shows again at the kick after the batch
+            tx.reap_into(spare);
+        }
     }
     let (mut sent, mut full, mut extracted) = (0, 0, 0);
-    let mut room = tx.tx.reserve(wanted);
+    let mut room = tx.tx.reserve(all);
     for Slot { buffer, verdict } in slots.drain(..) {
         if buffer.frame.is_taken() {
             extracted += 1;

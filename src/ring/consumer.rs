@@ -7,8 +7,8 @@ use crate::sync::{Ordering, order, wakeup_fence};
 
 /// Reads entries that the other side wrote.
 pub struct Consumer<T> {
-    mem: RingMem<T>,
-    cursor: Cursor,
+    pub(super) mem: RingMem<T>,
+    pub(super) cursor: Cursor,
 }
 
 impl<T: Copy> Consumer<T> {
@@ -67,9 +67,9 @@ impl<T: Copy> Consumer<T> {
 /// Entries being read. Not released yet, so the other side cannot overwrite them.
 #[must_use = "entries stay in the ring until release()"]
 pub struct Drain<'r, T> {
-    ring: &'r mut Consumer<T>,
-    granted: u32,
-    taken: u32,
+    pub(super) ring: &'r mut Consumer<T>,
+    pub(super) granted: u32,
+    pub(super) taken: u32,
 }
 
 impl<T: Copy> Drain<'_, T> {
@@ -86,21 +86,63 @@ impl<T: Copy> Drain<'_, T> {
         if self.taken == self.granted {
             return None;
         }
-        let slot = self.ring.mem.slot(self.ring.cursor.slot(self.taken));
+        let item = self.read(self.taken);
         self.taken += 1;
+        Some(item)
+    }
+
+    /// Looks at all that is left, in order; everything stays where it is.
+    #[inline(always)]
+    pub fn look(&self, mut each: impl FnMut(&T)) {
+        let mut at = self.taken;
+        while at < self.granted {
+            let run = self.ring.mem.run(self.ring.cursor.slot(at), self.granted - at);
+            for slot in run {
+                // SAFETY: as in read().
+                each(&slot.with(|p| unsafe { p.read() }));
+            }
+            at += run.len() as u32;
+        }
+    }
+
+    /// `at` is below `granted`.
+    #[inline(always)]
+    fn read(&self, at: u32) -> T {
+        let slot = self.ring.mem.slot(self.ring.cursor.slot(at));
         // SAFETY: the acquire load in peek() saw the producer past this slot, so it is written;
         // the producer will not touch it again until release().
-        Some(slot.with(|p| unsafe { p.read() }))
+        slot.with(|p| unsafe { p.read() })
+    }
+
+    /// Takes all that is left. An entry counts as taken before `each` sees it.
+    #[inline(always)]
+    pub fn take_all(&mut self, mut each: impl FnMut(T)) {
+        while self.taken < self.granted {
+            let Self { ring, granted, taken } = self;
+            for slot in ring.mem.run(ring.cursor.slot(*taken), *granted - *taken) {
+                *taken += 1;
+                // SAFETY: as in read(): granted by peek(), and not released yet.
+                each(slot.with(|p| unsafe { p.read() }));
+            }
+        }
     }
 
     /// Gives the slots of the taken entries back and returns how many that was.
     #[inline(always)]
-    pub fn release(self) -> u32 {
-        if self.taken > 0 {
-            self.ring.cursor.advance(self.taken);
+    pub fn release(mut self) -> u32 {
+        self.give_back()
+    }
+
+    /// [`Self::release`] for guards that release when they are dropped.
+    #[inline(always)]
+    pub(crate) fn give_back(&mut self) -> u32 {
+        let taken = std::mem::take(&mut self.taken);
+        if taken > 0 {
+            self.granted -= taken;
+            self.ring.cursor.advance(taken);
             // Pairs with Producer::grant: we are done reading before the slots are reused.
             self.ring.mem.consumer().store(self.ring.cursor.near(), order::PUBLISH);
         }
-        self.taken
+        taken
     }
 }

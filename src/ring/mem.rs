@@ -60,4 +60,18 @@ impl<T: Copy> RingMem<T> {
         // SAFETY: entries are initialised and live as long as the ring (RingMem invariant).
         unsafe { slot.as_ref() }
     }
+
+    /// The cells of up to `most` slots from slot `at` on (a [`super::Cursor`] slot), as far as they
+    /// lie side by side.
+    #[inline(always)]
+    pub(crate) fn run(&self, at: usize, most: u32) -> &[UnsafeCell<T>] {
+        debug_assert!(at < self.size as usize);
+        let len = (most as usize).min(self.size as usize - at);
+        // SAFETY: `at < size`, as every caller takes it from Cursor::slot, and `slots` spans
+        // `size` entries (RingMem invariant).
+        let first = unsafe { self.slots.add(at) };
+        // SAFETY: `at + len <= size` by the line above: `len` initialised cells that live as long
+        // as the ring (RingMem invariant). Cells may be shared, whatever their contents do.
+        unsafe { std::slice::from_raw_parts(first.as_ptr(), len) }
+    }
 }

@@ -21,11 +21,14 @@ pub(crate) mod consumer;
 mod cursor;
 pub(crate) mod heap;
 pub(crate) mod mem;
+mod pass;
 pub(crate) mod producer;
 
 pub use consumer::{Consumer, Drain};
 pub use cursor::Cursor;
 pub use heap::heap_ring;
+#[cfg(not(flux_loom))]
+pub(crate) use pass::pass;
 pub use producer::{Producer, Reservation};
 
 /// `XDP_RING_NEED_WAKEUP` of `linux/if_xdp.h`.

@@ -6,8 +6,8 @@ use crate::sync::{Ordering, order, wakeup_fence};
 
 /// Writes entries; the other side reads them.
 pub struct Producer<T> {
-    mem: RingMem<T>,
-    cursor: Cursor,
+    pub(super) mem: RingMem<T>,
+    pub(super) cursor: Cursor,
 }
 
 impl<T: Copy> Producer<T> {
@@ -73,9 +73,9 @@ impl<T: Copy> Producer<T> {
 /// Slots reserved in a ring and not yet visible to the other side.
 #[must_use = "nothing reaches the other side until commit()"]
 pub struct Reservation<'r, T> {
-    ring: &'r mut Producer<T>,
-    granted: u32,
-    written: u32,
+    pub(super) ring: &'r mut Producer<T>,
+    pub(super) granted: u32,
+    pub(super) written: u32,
 }
 
 impl<T: Copy> Reservation<'_, T> {
@@ -100,15 +100,43 @@ impl<T: Copy> Reservation<'_, T> {
         Ok(())
     }
 
+    /// Writes the items, as many as there is room for.
+    #[inline(always)]
+    pub fn fill(&mut self, mut items: impl Iterator<Item = T>) {
+        loop {
+            let Self { ring, granted, written } = self;
+            let before = *written;
+            let run = ring.mem.run(ring.cursor.slot(before), *granted - before);
+            for (slot, item) in run.iter().zip(&mut items) {
+                // SAFETY: near..near+granted is ours until the Release store in commit(), and the
+                // exclusive borrow of the producer excludes a second writer.
+                slot.with_mut(|p| unsafe { p.write(item) });
+                *written += 1;
+            }
+            if *written == before {
+                return;
+            }
+        }
+    }
+
     /// Makes what was written visible and returns how many entries that was.
     #[inline(always)]
-    pub fn commit(self) -> u32 {
-        if self.written > 0 {
-            self.ring.cursor.advance(self.written);
+    pub fn commit(mut self) -> u32 {
+        self.publish()
+    }
+
+    /// [`Self::commit`] for guards that commit when they are dropped. What is left of the
+    /// reservation stays reserved.
+    #[inline(always)]
+    pub(crate) fn publish(&mut self) -> u32 {
+        let written = std::mem::take(&mut self.written);
+        if written > 0 {
+            self.granted -= written;
+            self.ring.cursor.advance(written);
             // Pairs with Consumer::peek: slots before index.
             self.ring.mem.producer().store(self.ring.cursor.near(), order::PUBLISH);
         }
-        self.written
+        written
     }
 }
 

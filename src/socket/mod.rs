@@ -8,11 +8,14 @@
 //! Invariant: what goes into a ring is a token, and what comes out is one again (through
 //! `Umem::claim`), so no safe caller can name a frame that the kernel holds.
 
+mod moves;
 mod rings;
 
+pub use moves::Dropped;
 pub use rings::{CompRing, FillRing, RxRing, TxRing, TxSlots};
 
 use crate::backend::{Backend, Kick, RingSet};
+use crate::config::Config;
 use crate::error::Result;
 use crate::ring::RingSnapshot;
 use crate::umem::{Frame, Umem};
@@ -25,7 +28,8 @@ pub(crate) struct RxHalf {
     pub(crate) queue: usize,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) umem: Arc<Umem>,
-    /// Frames on their way back to the fill ring, cache-warm last. Never grows past `share`.
+    /// Frames on their way back to the fill ring, cache-warm last. Has room for all that
+    /// reception and transmission may hold, so it never grows.
     pub(crate) spare: Vec<Frame>,
     /// Most frames that reception may hold at once.
     share: u32,
@@ -56,10 +60,9 @@ impl RxHalf {
             }
             return false;
         }
-        while (self.spare.len() as u32) < want
-            && let Some(frame) = self.umem.alloc()
-        {
-            self.spare.push(frame);
+        let missing = want.saturating_sub(self.spare.len() as u32);
+        if missing > 0 {
+            self.umem.alloc_many(missing, &mut self.spare);
         }
         if self.erase_stamps {
             let start = crate::umem::RX_HEADROOM as usize;
@@ -84,17 +87,25 @@ pub(crate) struct TxHalf {
     pub(crate) umem: Arc<Umem>,
     /// Whether entries may wait for a kick.
     pub(crate) unkicked: bool,
+    /// Empty between calls; has room for a completion ring full.
+    done: Vec<Frame>,
 }
 
 impl TxHalf {
     /// Frees the frames of everything that was sent; returns how many.
     pub(crate) fn reap(&mut self) -> u32 {
-        // Links the frames and exchanges the list head once: collect first, then free.
-        let umem = &self.umem;
-        let mut chain = Chain { umem, frames: [const { None }; 64], len: 0 };
-        let n = self.comp.reap(u32::MAX, |frame| chain.push(frame));
-        chain.flush();
+        let Self { comp, done, umem, .. } = self;
+        let n = comp.reap(u32::MAX, |frame| done.push(frame));
+        if n > 0 {
+            umem.free_all(done.drain(..));
+        }
         n
+    }
+
+    /// The same, but the frames go to `spare`: for whoever receives on the same thread.
+    #[inline]
+    pub(crate) fn reap_into(&mut self, spare: &mut Vec<Frame>) -> u32 {
+        self.comp.reap(u32::MAX, |frame| spare.push(frame))
     }
 
     /// Tells the kernel about new entries, as often as it takes them; true when none is left.
@@ -128,29 +139,6 @@ impl TxHalf {
     }
 }
 
-/// A few frames on their way to the free list, given back together.
-struct Chain<'a> {
-    umem: &'a Umem,
-    frames: [Option<Frame>; 64],
-    len: usize,
-}
-
-impl Chain<'_> {
-    #[inline]
-    fn push(&mut self, frame: Frame) {
-        if self.len == self.frames.len() {
-            self.flush();
-        }
-        self.frames[self.len] = Some(frame);
-        self.len += 1;
-    }
-
-    fn flush(&mut self) {
-        self.umem.free_all(self.frames[..self.len].iter_mut().filter_map(Option::take));
-        self.len = 0;
-    }
-}
-
 /// One queue, both directions.
 pub(crate) struct Socket {
     pub(crate) rx: RxHalf,
@@ -165,20 +153,21 @@ impl Socket {
         backend: &Arc<dyn Backend>,
         umem: &Arc<Umem>,
         share: u32,
-        erase_stamps: bool,
+        config: &Config,
     ) -> Self {
+        let completions = rings.comp.size() as usize;
         let umem = || Arc::clone(umem);
         let backend = || Arc::clone(backend);
         Self {
             rx: RxHalf {
                 fill: FillRing::new(rings.fill, umem()),
-                rx: RxRing::new(rings.rx, umem()),
+                rx: RxRing::new(rings.rx, umem(), config.prefetch),
                 queue,
                 backend: backend(),
                 umem: umem(),
-                spare: Vec::with_capacity(share as usize),
+                spare: Vec::with_capacity(share as usize + 2 * completions),
                 share,
-                erase_stamps,
+                erase_stamps: config.rx_timestamps,
             },
             tx: TxHalf {
                 tx: TxRing::new(rings.tx, umem()),
@@ -187,6 +176,7 @@ impl Socket {
                 backend: backend(),
                 umem: umem(),
                 unkicked: false,
+                done: Vec::with_capacity(completions),
             },
         }
     }

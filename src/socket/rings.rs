@@ -2,33 +2,29 @@
 
 use crate::ring::{Consumer, Desc, Drain, Producer, Reservation, RingSnapshot};
 use crate::umem::ledger::Holder;
-use crate::umem::{Buffer, Frame, Umem};
+use crate::umem::{Buffer, Frame, Gate, Umem};
 use std::sync::Arc;
 
 /// Entries that are released however their reader ends: once a token was made of one, it must
 /// never be read again, also when a callback panics.
-struct Released<'r, T: Copy>(Option<Drain<'r, T>>);
-
-impl<T: Copy> Released<'_, T> {
-    #[inline(always)]
-    fn take(&mut self) -> Option<T> {
-        self.0.as_mut()?.take()
-    }
-}
+struct Released<'r, T: Copy>(Drain<'r, T>);
 
 impl<T: Copy> Drop for Released<'_, T> {
+    #[inline(always)]
     fn drop(&mut self) {
-        if let Some(drain) = self.0.take() {
-            drain.release();
-        }
+        self.0.give_back();
     }
 }
+
+/// Most packets that are prefetched at once: beyond that the first ones may be gone from the cache
+/// before they are looked at.
+const PREFETCH_MOST: u32 = 64;
 
 /// Posts empty frames for the kernel to receive into.
 pub struct FillRing {
-    ring: Producer<u64>,
-    umem: Arc<Umem>,
-    posted: u64,
+    pub(super) ring: Producer<u64>,
+    pub(super) umem: Arc<Umem>,
+    pub(super) posted: u64,
 }
 
 impl FillRing {
@@ -37,22 +33,15 @@ impl FillRing {
     }
 
     /// Posts frames from the end of `frames`, up to `max` and as many as fit; returns how many.
-    /// Frames of another UMEM stay in `frames`, and stop the posting.
+    /// A frame of another UMEM stays in `frames`, with all before it.
     pub fn post(&mut self, frames: &mut Vec<Frame>, max: u32) -> u32 {
         let mut slots = self.ring.reserve(max.min(frames.len() as u32));
-        while slots.room() > 0 {
-            match frames.pop() {
-                Some(frame) if self.umem.owns(&frame) => {
-                    let addr = self.umem.post(frame, Holder::User, Holder::Reception);
-                    let _ = slots.write(addr); // room() > 0
-                }
-                Some(frame) => {
-                    frames.push(frame);
-                    break;
-                }
-                None => break,
-            }
-        }
+        let gate = self.umem.gate();
+        let from = frames.len() - slots.room() as usize;
+        let foreign = frames[from..].iter().rposition(|frame| !gate.owns(frame));
+        let from = foreign.map_or(from, |at| from + at + 1);
+        let addresses = frames.drain(from..).rev();
+        slots.fill(addresses.map(|frame| gate.post(frame, Holder::User, Holder::Reception)));
         let n = slots.commit();
         self.posted += u64::from(n);
         n
@@ -79,33 +68,51 @@ impl FillRing {
 
 /// Hands out received packets.
 pub struct RxRing {
-    ring: Consumer<Desc>,
-    umem: Arc<Umem>,
-    received: u64,
-    invalid: u64,
+    pub(super) ring: Consumer<Desc>,
+    pub(super) umem: Arc<Umem>,
+    pub(super) prefetch: bool,
+    pub(super) received: u64,
+    pub(super) invalid: u64,
 }
 
 impl RxRing {
-    pub(super) fn new(ring: Consumer<Desc>, umem: Arc<Umem>) -> Self {
-        Self { ring, umem, received: 0, invalid: 0 }
+    pub(super) fn new(ring: Consumer<Desc>, umem: Arc<Umem>, prefetch: bool) -> Self {
+        Self { ring, umem, prefetch, received: 0, invalid: 0 }
     }
 
     /// Passes up to `max` received packets to `each` and returns how many there were. Their ring
     /// slots are free when it returns; the frames are the callee's.
     #[inline]
-    pub fn receive(&mut self, max: u32, mut each: impl FnMut(Buffer)) -> u32 {
-        let mut entries = Released(Some(self.ring.peek(max)));
-        let before = self.received;
-        while let Some(desc) = entries.take() {
-            match self.umem.claim(desc, Holder::Reception, Holder::User) {
-                Ok(buffer) => {
-                    self.received += 1;
-                    each(buffer);
-                }
-                Err(_) => self.invalid += 1,
-            }
+    pub fn receive(&mut self, max: u32, each: impl FnMut(Buffer)) -> u32 {
+        if self.prefetch { self.take::<true>(max, each) } else { self.take::<false>(max, each) }
+    }
+
+    #[inline(always)]
+    fn take<const PREFETCH: bool>(&mut self, max: u32, mut each: impl FnMut(Buffer)) -> u32 {
+        if PREFETCH {
+            self.prefetch_batch(max);
         }
-        (self.received - before) as u32
+        let Self { ring, umem, received, invalid, .. } = self;
+        let gate = umem.gate();
+        let mut valid = 0;
+        let mut entries = Released(ring.peek(max));
+        entries.0.take_all(|desc| match gate.claim(desc, Holder::Reception, Holder::User) {
+            Ok(buffer) => {
+                valid += 1;
+                each(buffer);
+            }
+            Err(_) => *invalid += 1,
+        });
+        *received += u64::from(valid);
+        valid
+    }
+
+    /// Asks the CPU for the first bytes of the packets of the next batch, all at once: their misses
+    /// then overlap instead of waiting for one another.
+    #[inline(always)]
+    pub(super) fn prefetch_batch(&mut self, max: u32) {
+        let gate = self.umem.gate();
+        self.ring.peek(max.min(PREFETCH_MOST)).look(|desc| gate.prefetch(desc));
     }
 
     /// Packets received so far.
@@ -135,9 +142,9 @@ impl RxRing {
 
 /// Queues packets for transmission.
 pub struct TxRing {
-    ring: Producer<Desc>,
-    umem: Arc<Umem>,
-    posted: u64,
+    pub(super) ring: Producer<Desc>,
+    pub(super) umem: Arc<Umem>,
+    pub(super) posted: u64,
 }
 
 impl TxRing {
@@ -148,7 +155,11 @@ impl TxRing {
     /// Room for up to `want` packets. They reach the kernel when the guard is dropped.
     #[inline]
     pub fn reserve(&mut self, want: u32) -> TxSlots<'_> {
-        TxSlots { slots: Some(self.ring.reserve(want)), umem: &self.umem, posted: &mut self.posted }
+        TxSlots {
+            slots: self.ring.reserve(want),
+            gate: self.umem.gate(),
+            posted: &mut self.posted,
+        }
     }
 
     /// Whether the kernel wants to be kicked.
@@ -179,8 +190,8 @@ impl TxRing {
 
 /// Reserved room in a TX ring. Dropping it commits what was pushed: the frames were handed over.
 pub struct TxSlots<'r> {
-    slots: Option<Reservation<'r, Desc>>,
-    umem: &'r Umem,
+    slots: Reservation<'r, Desc>,
+    gate: Gate<'r>,
     posted: &'r mut u64,
 }
 
@@ -188,24 +199,22 @@ impl TxSlots<'_> {
     /// Packets that still fit.
     #[must_use]
     pub fn room(&self) -> u32 {
-        self.slots.as_ref().map_or(0, Reservation::room)
+        self.slots.room()
     }
 
     /// Hands a packet over, or back when there is no room, the frame is of another UMEM, or the
     /// span does not lie in the frame.
     #[inline]
     pub fn push(&mut self, buffer: Buffer) -> Result<(), Buffer> {
-        let Some(slots) = self.slots.as_mut() else { return Err(buffer) };
-        // A span made for larger frames would reach into somebody else's.
-        let fits = buffer.span.end() <= self.umem.frame_size() as usize;
-        if slots.room() == 0 || !fits || !self.umem.owns(&buffer.frame) {
+        let Self { slots, gate, posted } = self;
+        if slots.room() == 0 || !gate.fits(buffer.span) || !gate.owns(&buffer.frame) {
             return Err(buffer);
         }
         let Buffer { frame, span } = buffer;
-        let base = self.umem.post(frame, Holder::User, Holder::Transmission);
+        let base = gate.post(frame, Holder::User, Holder::Transmission);
         let addr = base + span.start() as u64;
         let _ = slots.write(Desc { addr, len: span.len() as u32, options: 0 }); // room() > 0
-        *self.posted += 1;
+        **posted += 1;
         Ok(())
     }
 
@@ -217,24 +226,23 @@ impl TxSlots<'_> {
     /// its bytes until the kernel has completed it: the completion makes a token of it.
     #[allow(unsafe_code)]
     pub unsafe fn push_desc(&mut self, desc: Desc) -> bool {
-        self.slots.as_mut().is_some_and(|slots| slots.write(desc).is_ok())
+        self.slots.write(desc).is_ok()
     }
 }
 
 impl Drop for TxSlots<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
-        if let Some(slots) = self.slots.take() {
-            slots.commit();
-        }
+        self.slots.publish();
     }
 }
 
 /// Returns the frames of packets that were sent.
 pub struct CompRing {
-    ring: Consumer<u64>,
-    umem: Arc<Umem>,
-    completed: u64,
-    invalid: u64,
+    pub(super) ring: Consumer<u64>,
+    pub(super) umem: Arc<Umem>,
+    pub(super) completed: u64,
+    pub(super) invalid: u64,
 }
 
 impl CompRing {
@@ -245,19 +253,19 @@ impl CompRing {
     /// Passes up to `max` frames of sent packets to `each` and returns how many there were.
     #[inline]
     pub fn reap(&mut self, max: u32, mut each: impl FnMut(Frame)) -> u32 {
-        let mut entries = Released(Some(self.ring.peek(max)));
-        let before = self.completed;
-        while let Some(addr) = entries.take() {
-            let desc = Desc { addr, len: 0, options: 0 };
-            match self.umem.claim(desc, Holder::Transmission, Holder::User) {
-                Ok(buffer) => {
-                    self.completed += 1;
-                    each(buffer.frame);
-                }
-                Err(_) => self.invalid += 1,
+        let Self { ring, umem, completed, invalid } = self;
+        let gate = umem.gate();
+        let mut valid = 0;
+        let mut entries = Released(ring.peek(max));
+        entries.0.take_all(|addr| match gate.claim_frame(addr, Holder::Transmission, Holder::User) {
+            Some(frame) => {
+                valid += 1;
+                each(frame);
             }
-        }
-        (self.completed - before) as u32
+            None => *invalid += 1,
+        });
+        *completed += u64::from(valid);
+        valid
     }
 
     /// Packets completed so far.

@@ -2,8 +2,7 @@
 
 use super::ledger::{Holder, Ledger};
 use super::region::Region;
-use super::{FreeList, NoRoom, Span};
-use crate::ring::Desc;
+use super::{FreeList, Gate, NoRoom, Span};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Headroom that the kernel leaves in front of a received packet: `XDP_PACKET_HEADROOM`.
@@ -21,8 +20,8 @@ const META_MAGIC: u32 = 0x666c_7578;
 #[must_use = "a dropped Frame is lost to its UMEM: free it or push it to a ring"]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Frame {
-    index: u32,
-    umem: u32,
+    pub(super) index: u32,
+    pub(super) umem: u32,
 }
 
 impl Frame {
@@ -127,6 +126,17 @@ impl Umem {
         Some(Frame { index, umem: self.tag })
     }
 
+    /// Takes up to `max` free frames with one exchange and appends them to `out`; returns how
+    /// many.
+    #[inline]
+    pub fn alloc_many(&self, max: u32, out: &mut Vec<Frame>) -> u32 {
+        self.free.pop_many(max, |index| {
+            let ours = self.ledger.transfer(index, Holder::Free, Holder::User);
+            debug_assert!(ours, "frame {index} was in the free list and somewhere else");
+            out.push(Frame { index, umem: self.tag });
+        })
+    }
+
     /// Gives a frame back.
     ///
     /// # Panics
@@ -226,41 +236,15 @@ impl Umem {
         assert!(frame.umem == self.tag, "frame {} belongs to another UMEM", frame.index);
     }
 
-    /// Whether the token is of this UMEM: rings refuse foreign ones.
+    /// The door between tokens and ring entries, for one batch.
     #[inline(always)]
-    pub(crate) fn owns(&self, frame: &Frame) -> bool {
-        frame.umem == self.tag
+    pub(crate) fn gate(&self) -> Gate<'_> {
+        Gate::new(self.frames, self.frame_size, self.tag, &self.ledger, &self.region)
     }
 
     #[inline(always)]
     fn offset(&self, frame: &Frame) -> usize {
         frame.index as usize * self.frame_size as usize
-    }
-
-    /// Turns a token into the address that a ring carries; the token is gone to `holder`.
-    #[inline(always)]
-    pub(crate) fn post(&self, frame: Frame, from: Holder, holder: Holder) -> u64 {
-        debug_assert!(self.owns(&frame));
-        let moved = self.ledger.transfer(frame.index, from, holder);
-        debug_assert!(moved, "frame {} was not held by {from:?}", frame.index);
-        self.offset(&frame) as u64
-    }
-
-    /// The one door from an integer that the other side of a ring wrote to an owned frame.
-    ///
-    /// Checks all that can be checked: the address lies in the UMEM and the packet in its frame.
-    /// That each posted frame comes back once is the kernel's promise; the ledger checks it in
-    /// debug builds.
-    #[inline(always)]
-    pub(crate) fn claim(&self, desc: Desc, from: Holder, to: Holder) -> Result<Buffer, Desc> {
-        let size = u64::from(self.frame_size);
-        let index = desc.addr / size;
-        let start = (desc.addr % size) as u32;
-        let Ok(span) = Span::new(start, desc.len, self.frame_size) else { return Err(desc) };
-        if index >= u64::from(self.frames) || !self.ledger.transfer(index as u32, from, to) {
-            return Err(desc);
-        }
-        Ok(Buffer { frame: Frame { index: index as u32, umem: self.tag }, span })
     }
 }
 
@@ -298,25 +282,6 @@ mod tests {
         let (a, b) = (umem(1), umem(1));
         let frame = a.alloc().unwrap();
         let _ = b.bytes(&frame);
-    }
-
-    #[test]
-    fn a_descriptor_outside_the_umem_or_its_frame_is_refused() {
-        let umem = umem(2);
-        let frame = umem.alloc().unwrap();
-        let addr = umem.post(frame, Holder::User, Holder::Reception);
-        for (addr, len) in
-            [(addr + 2048 * 7, 60), (addr + 2000, 49), (u64::MAX, 1), (addr, u32::MAX)]
-        {
-            let desc = Desc { addr, len, options: 0 };
-            assert_eq!(umem.claim(desc, Holder::Reception, Holder::User), Err(desc));
-        }
-        let desc = Desc { addr: addr + 256, len: 60, options: 0 };
-        let buffer = umem.claim(desc, Holder::Reception, Holder::User).unwrap();
-        assert_eq!((buffer.span.start(), buffer.span.len()), (256, 60));
-        #[cfg(debug_assertions)]
-        assert_eq!(umem.claim(desc, Holder::Reception, Holder::User), Err(desc), "returned twice");
-        umem.free(buffer.frame);
     }
 
     #[test]

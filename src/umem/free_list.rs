@@ -54,6 +54,41 @@ impl FreeList {
         }
     }
 
+    /// Takes up to `max` free indices with one exchange, the one freed last first; returns how
+    /// many.
+    pub fn pop_many(&self, max: u32, mut each: impl FnMut(u32)) -> u32 {
+        if max == 0 {
+            return 0;
+        }
+        let mut head = self.head.load(order::TAKE); // pairs with push: links before head
+        loop {
+            // The links may change under our feet; then the tag differs and the exchange fails.
+            // Until it succeeds nothing of the chain is ours.
+            let (mut rest, mut taken) = (index_of(head), 0);
+            while rest != NIL && taken < max {
+                rest = self.next[rest as usize].load(Ordering::Relaxed);
+                taken += 1;
+            }
+            if taken == 0 {
+                return 0;
+            }
+            let new = pack((head >> 32).wrapping_add(1), rest);
+            // Pairs with push: the frames' bytes are visible to the new owner.
+            match self.head.compare_exchange_weak(head, new, order::TAKE, order::TAKE) {
+                Ok(_) => {
+                    let mut index = index_of(head);
+                    for _ in 0..taken {
+                        let next = self.next[index as usize].load(Ordering::Relaxed);
+                        each(index);
+                        index = next;
+                    }
+                    return taken;
+                }
+                Err(seen) => head = seen,
+            }
+        }
+    }
+
     /// Gives `index` back. The caller owns it and it is not in the list.
     pub fn push(&self, index: u32) {
         self.push_chain(index, index);
@@ -119,6 +154,24 @@ mod tests {
     }
 
     #[test]
+    fn many_are_taken_at_once_and_never_more_than_there_are() {
+        let list = FreeList::full(5);
+        let take = |max| {
+            let mut got = Vec::new();
+            let n = list.pop_many(max, |i| got.push(i));
+            assert_eq!(n as usize, got.len());
+            got
+        };
+        assert_eq!(take(0), []);
+        assert_eq!(take(2), [0, 1]);
+        list.push_all([1, 0]);
+        assert_eq!(take(9), [1, 0, 2, 3, 4]);
+        assert_eq!(take(1), []);
+        list.push(4);
+        assert_eq!(take(3), [4]);
+    }
+
+    #[test]
     fn threads_never_share_an_index() {
         use std::sync::atomic::{AtomicBool, Ordering};
         let list = FreeList::full(8);
@@ -126,11 +179,17 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    for _ in 0..20_000 {
-                        let Some(i) = list.pop() else { continue };
-                        assert!(!taken[i as usize].swap(true, Ordering::Relaxed));
-                        taken[i as usize].store(false, Ordering::Relaxed);
-                        list.push(i);
+                    for round in 0..20_000 {
+                        let mut mine = Vec::new();
+                        list.pop_many(round % 4, |i| mine.push(i));
+                        mine.extend(list.pop());
+                        for &i in &mine {
+                            assert!(!taken[i as usize].swap(true, Ordering::Relaxed));
+                        }
+                        for &i in &mine {
+                            taken[i as usize].store(false, Ordering::Relaxed);
+                        }
+                        list.push_all(mine);
                     }
                 });
             }

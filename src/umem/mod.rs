@@ -10,13 +10,15 @@
 //!
 //! Invariant: *frames are conserved*. Every frame is in exactly one place: the free list, a
 //! [`Frame`] token, or the kernel's hands (a ring, or being worked on). A token is neither `Copy`
-//! nor `Clone` and carries its UMEM's tag; only [`Umem::alloc`] and the crate-private `claim`
+//! nor `Clone` and carries its UMEM's tag; only [`Umem::alloc`] and the crate-private `gate`
 //! make one. In debug builds the ledger checks each step.
 //! Callers: `socket` (rings of tokens), `packet` (bytes), `backend::sim` (the kernel's half).
 
 #[cfg(not(flux_loom))]
 mod frame;
 pub(crate) mod free_list;
+#[cfg(not(flux_loom))]
+mod gate;
 #[cfg(not(flux_loom))]
 pub(crate) mod ledger;
 #[cfg(not(flux_loom))]
@@ -29,5 +31,7 @@ pub(crate) use frame::RX_HEADROOM;
 #[cfg(not(flux_loom))]
 pub use frame::{Buffer, Frame, Umem};
 pub use free_list::FreeList;
+#[cfg(not(flux_loom))]
+pub(crate) use gate::Gate;
 #[cfg(not(flux_loom))]
 pub use span::{NoRoom, Span};

@@ -41,7 +41,7 @@ impl Rig {
         let (region, _) = region(bytes, config.huge_pages)?;
         let umem = Arc::new(Umem::new(region, config.frame_size));
         let Opened { backend, rings } = open(config, queues, &umem, RING, filter)?;
-        let socket = |(at, set)| Socket::new(set, at, &backend, &umem, RING, config.rx_timestamps);
+        let socket = |(at, set)| Socket::new(set, at, &backend, &umem, RING, config);
         let mut sockets: Vec<_> = rings.into_iter().enumerate().map(socket).collect();
         for socket in &mut sockets {
             socket.rx.refill()?;

@@ -58,7 +58,7 @@ impl Bench {
         let mut opened = sim.open(&config, &[0], &umem, ring, &Filter::Everything).unwrap();
         let backend = Faulty::wrap(opened.backend, faults);
         backend.start().unwrap();
-        let socket = Socket::new(opened.rings.remove(0), 0, &backend, &umem, share, false);
+        let socket = Socket::new(opened.rings.remove(0), 0, &backend, &umem, share, &config);
         Self { sim, umem, socket, spoilt: 0 }
     }
 

@@ -57,7 +57,7 @@ impl Rig {
         let umem = Arc::new(Umem::new(region, config.frame_size));
         let opened = sim.open(config, queues, &umem, ring, &filter)?;
         let backend = opened.backend;
-        let socket = |(at, rings)| Socket::new(rings, at, &backend, &umem, share, false);
+        let socket = |(at, rings)| Socket::new(rings, at, &backend, &umem, share, config);
         let sockets = opened.rings.into_iter().enumerate().map(socket).collect();
         backend.start()?;
         Ok(Self { sim: sim.clone(), umem, backend, sockets })

@@ -1,0 +1,181 @@
+//! The one door between frame tokens and the integers in rings.
+
+use super::frame::{Buffer, Frame};
+use super::ledger::{Holder, Ledger};
+use super::region::Region;
+use super::{Span, Umem};
+use crate::ring::Desc;
+
+/// Turns tokens into ring entries and back for one batch.
+///
+/// It is a copy of the UMEM's shape: a loop that holds one keeps it in registers, where one that
+/// asks the UMEM itself would load it anew for every packet.
+#[derive(Clone, Copy)]
+pub(crate) struct Gate<'u> {
+    frames: u32,
+    frame_size: u32,
+    /// `frame_size` is two to this power.
+    shift: u32,
+    tag: u32,
+    ledger: &'u Ledger,
+    region: &'u Region,
+}
+
+impl<'u> Gate<'u> {
+    #[inline(always)]
+    pub(super) fn new(
+        frames: u32,
+        frame_size: u32,
+        tag: u32,
+        ledger: &'u Ledger,
+        region: &'u Region,
+    ) -> Self {
+        // Below 32 as a frame is at most 4096 bytes; saying so spares the shifts a mask.
+        let shift = frame_size.trailing_zeros() & 31;
+        Self { frames, frame_size, shift, tag, ledger, region }
+    }
+
+    /// Whether the token is of this UMEM: rings refuse foreign ones.
+    #[inline(always)]
+    pub(crate) fn owns(&self, frame: &Frame) -> bool {
+        frame.umem == self.tag
+    }
+
+    /// Whether a packet's place is one in a frame of this UMEM; one made for larger frames would
+    /// reach into somebody else's.
+    #[inline(always)]
+    pub(crate) fn fits(&self, span: Span) -> bool {
+        span.end() <= self.frame_size as usize
+    }
+
+    /// Turns a token into the address that a ring carries; the token is gone to `holder`.
+    #[inline(always)]
+    pub(crate) fn post(&self, frame: Frame, from: Holder, holder: Holder) -> u64 {
+        debug_assert!(self.owns(&frame));
+        let moved = self.ledger.transfer(frame.index, from, holder);
+        debug_assert!(moved, "frame {} was not held by {from:?}", frame.index);
+        u64::from(frame.index) << self.shift
+    }
+
+    /// The one way from an integer that the other side of a ring wrote to an owned frame.
+    ///
+    /// Checks all that can be checked: the address lies in the UMEM and the packet in its frame.
+    /// That each posted frame comes back once is the kernel's promise; the ledger checks it in
+    /// debug builds.
+    #[inline(always)]
+    pub(crate) fn claim(&self, desc: Desc, from: Holder, to: Holder) -> Result<Buffer, Desc> {
+        let start = desc.addr as u32 & (self.frame_size - 1);
+        let Ok(span) = Span::new(start, desc.len, self.frame_size) else { return Err(desc) };
+        let frame = self.claim_frame(desc.addr, from, to).ok_or(desc)?;
+        Ok(Buffer { frame, span })
+    }
+
+    /// The same for an entry that stands for a whole frame.
+    #[inline(always)]
+    pub(crate) fn claim_frame(&self, addr: u64, from: Holder, to: Holder) -> Option<Frame> {
+        self.index(addr, from, to).map(|index| self.token(index))
+    }
+
+    /// Hands the frame that `addr` lies in from one ring to another without a token in between, and
+    /// returns the address of its first byte; nothing when it is no frame of ours. The packet in
+    /// it is not looked at.
+    #[inline(always)]
+    pub(crate) fn hand_over(&self, addr: u64, from: Holder, to: Holder) -> Option<u64> {
+        let size = u64::from(self.frame_size);
+        self.index(addr, from, to).map(|_| addr & !(size - 1))
+    }
+
+    /// The same for a packet, after `edit` changed its bytes in place.
+    #[inline(always)]
+    pub(crate) fn hand_over_packet(
+        &self,
+        desc: Desc,
+        from: Holder,
+        to: Holder,
+        edit: impl FnOnce(&mut [u8]),
+    ) -> Option<Desc> {
+        let size = u64::from(self.frame_size);
+        if (desc.addr & (size - 1)) + u64::from(desc.len) > size {
+            return None;
+        }
+        let index = self.index(desc.addr, from, Holder::User)?;
+        // SAFETY: the packet lies in one frame by the line above, and the frame in the region by
+        // index(). Whoever wrote the entry gave the frame away with it, and nobody gets it before
+        // this returns: the bytes are touched by nobody else.
+        edit(unsafe { self.region.slice_mut(desc.addr as usize, desc.len as usize) });
+        let moved = self.ledger.transfer(index, Holder::User, to);
+        debug_assert!(moved, "frame {index} went elsewhere while it was being changed");
+        Some(Desc { options: 0, ..desc })
+    }
+
+    /// Asks the CPU for the first bytes of the packet that `desc` names, without waiting. Any
+    /// descriptor will do: nothing is read.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, desc: &Desc) {
+        self.region.prefetch(desc.addr as usize);
+    }
+
+    #[inline(always)]
+    fn index(&self, addr: u64, from: Holder, to: Holder) -> Option<u32> {
+        let inside = addr < u64::from(self.frames) << self.shift;
+        let index = (addr >> self.shift) as u32;
+        (inside && self.ledger.transfer(index, from, to)).then_some(index)
+    }
+
+    #[inline(always)]
+    fn token(&self, index: u32) -> Frame {
+        Frame { index, umem: self.tag }
+    }
+}
+
+impl Umem {
+    /// [`Gate::claim`] for one descriptor.
+    pub(crate) fn claim(&self, desc: Desc, from: Holder, to: Holder) -> Result<Buffer, Desc> {
+        self.gate().claim(desc, from, to)
+    }
+
+    /// [`Gate::post`] for one frame.
+    pub(crate) fn post(&self, frame: Frame, from: Holder, holder: Holder) -> u64 {
+        self.gate().post(frame, from, holder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_descriptor_outside_the_umem_or_its_frame_is_refused() {
+        let umem = Umem::new(Region::allocate(2 * 2048).unwrap(), 2048);
+        let frame = umem.alloc().unwrap();
+        let addr = umem.post(frame, Holder::User, Holder::Reception);
+        for (addr, len) in
+            [(addr + 2048 * 7, 60), (addr + 2000, 49), (u64::MAX, 1), (addr, u32::MAX)]
+        {
+            let desc = Desc { addr, len, options: 0 };
+            assert_eq!(umem.claim(desc, Holder::Reception, Holder::User), Err(desc));
+        }
+        let desc = Desc { addr: addr + 256, len: 60, options: 0 };
+        let buffer = umem.claim(desc, Holder::Reception, Holder::User).unwrap();
+        assert_eq!((buffer.span.start(), buffer.span.len()), (256, 60));
+        #[cfg(debug_assertions)]
+        assert_eq!(umem.claim(desc, Holder::Reception, Holder::User), Err(desc), "returned twice");
+        umem.free(buffer.frame);
+    }
+
+    #[test]
+    fn a_frame_handed_over_is_known_by_its_first_byte() {
+        let umem = Umem::new(Region::allocate(3 * 2048).unwrap(), 2048);
+        let addr = umem.post(umem.alloc().unwrap(), Holder::User, Holder::Reception);
+        let pass = |addr, from, to| umem.gate().hand_over(addr, from, to);
+        let (rx, tx) = (Holder::Reception, Holder::Transmission);
+        assert_eq!(pass(addr + 300, rx, tx), Some(addr));
+        #[cfg(debug_assertions)]
+        assert_eq!(pass(addr, rx, tx), None, "it is no longer there");
+        assert_eq!(pass(3 * 2048, tx, rx), None);
+        assert_eq!(pass(u64::MAX, tx, rx), None);
+        let frame = umem.gate().claim_frame(addr + 7, tx, Holder::User).unwrap();
+        assert_eq!(u64::from(frame.index()) * 2048, addr);
+        umem.free(frame);
+    }
+}
