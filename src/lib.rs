@@ -132,7 +132,7 @@ pub use backend::sim as simulator;
 pub use reactor::AsyncFluxRaw;
 #[cfg(not(flux_loom))]
 pub use {
-    backend::{Filter, Match},
+    backend::{Calls, Filter, Match},
     builder::FluxBuilder,
     config::{AttachMode, BindMode, Config, Granted, HugePages, Poller, Queues},
     engine::{EngineStats, FluxEngine, PacketBatch, StopHandle},

@@ -8,7 +8,7 @@
 //! Invariant: a fault is something that Linux may do too, so whoever loses a frame or hangs over
 //! one has a bug. Callers: the builder wraps the backend that it opened; nobody else.
 
-use super::{Backend, Filter, Interest, Kick, XdpStatistics};
+use super::{Backend, Calls, Filter, Interest, Kick, XdpStatistics};
 use crate::config::Granted;
 use crate::error::Result;
 use rand_xoshiro::Xoshiro256StarStar;
@@ -114,6 +114,10 @@ impl Backend for Faulty {
     fn spin(&self, queues: &[usize], deadline: Option<u64>) -> Result<()> {
         self.settle()?;
         self.inner.spin(queues, deadline)
+    }
+
+    fn calls(&self, queue: usize) -> Calls {
+        self.inner.calls(queue)
     }
 
     fn stats(&self, queue: usize) -> Result<XdpStatistics> {

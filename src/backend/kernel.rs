@@ -14,7 +14,7 @@ pub(crate) use open::{open, queue_count, region};
 
 use super::filter::Filter;
 use super::xdp::Program;
-use super::{Backend, Interest, Kick, QueueCounters, XdpStatistics};
+use super::{Backend, Calls, Counters, Interest, Kick, QueueCounters, XdpStatistics};
 use crate::config::{BindMode, Config, Granted, Poller};
 use crate::error::{ErrorKind, FluxError, Op, Result};
 use crate::sys::if_xdp::{XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY};
@@ -55,6 +55,8 @@ struct KernelBackend {
     filter: Filter,
     notes: Vec<String>,
     busy_poll: AtomicBool,
+    /// By queue position.
+    calls: Vec<Counters>,
 }
 
 impl KernelBackend {
@@ -152,10 +154,17 @@ impl KernelBackend {
         true
     }
 
+    fn counted(&self, queue: usize, count: fn(&Counters)) {
+        if let Some(counters) = self.calls.get(queue) {
+            count(counters);
+        }
+    }
+
     /// Whether the queue still lives: ENXIO after the interface was removed, ENETDOWN while it is
     /// down.
     fn pulse(&self, queues: &[usize]) -> Result<()> {
         for &queue in queues {
+            self.counted(queue, Counters::rx_kick);
             match self.socket(queue)?.wake_rx() {
                 Err(error) if gone(&error) => {
                     return Err(self.queue_error(Op::Wait, queue, error));
@@ -232,11 +241,13 @@ impl Backend for KernelBackend {
     }
 
     fn kick_tx(&self, queue: usize) -> Result<Kick> {
+        self.counted(queue, Counters::tx_kick);
         let kicked = self.socket(queue)?.wake_tx();
         kicked.map_or_else(|error| self.kick_result(queue, error), |()| Ok(Kick::Done))
     }
 
     fn kick_rx(&self, queue: usize) -> Result<Kick> {
+        self.counted(queue, Counters::rx_kick);
         let kicked = self.socket(queue)?.wake_rx();
         kicked.map_or_else(|error| self.kick_result(queue, error), |()| Ok(Kick::Done))
     }
@@ -262,11 +273,13 @@ impl Backend for KernelBackend {
         for (fd, &queue) in fds.iter_mut().zip(queues) {
             *fd = poll::entry(self.socket(queue)?.raw_fd(), events);
         }
+        let first = queues.first().copied().unwrap_or_default();
         let until = timeout.map(|t| clock::monotonic_ns().saturating_add(nanos(t)));
         loop {
             let left = until.map_or(PULSE, |at| {
                 Duration::from_nanos(at.saturating_sub(clock::monotonic_ns())).min(PULSE)
             });
+            self.counted(first, Counters::wait);
             let woken = poll::poll(fds, Some(left))
                 .map_err(|e| FluxError::os(Op::Wait, self.interface(), e))?;
             let broken = libc::POLLERR | libc::POLLNVAL | libc::POLLHUP;
@@ -274,7 +287,10 @@ impl Backend for KernelBackend {
                 self.pulse(queues)?;
             }
             match woken {
-                Woken::Ready => return Ok(true),
+                Woken::Ready => {
+                    self.counted(first, Counters::wakeup);
+                    return Ok(true);
+                }
                 Woken::Signal => return Ok(false),
                 Woken::Timeout if until.is_some_and(|at| clock::monotonic_ns() >= at) => {
                     return Ok(false);
@@ -298,6 +314,10 @@ impl Backend for KernelBackend {
         }
         std::hint::spin_loop();
         Ok(())
+    }
+
+    fn calls(&self, queue: usize) -> Calls {
+        self.calls.get(queue).map(Counters::read).unwrap_or_default()
     }
 
     fn stats(&self, queue: usize) -> Result<XdpStatistics> {

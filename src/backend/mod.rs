@@ -12,6 +12,7 @@
 //! list of opened queues, not the NIC's number. It is called where a system call would be made,
 //! never per packet: packets move through the rings alone.
 
+mod calls;
 mod datagram;
 pub mod fault;
 pub mod filter;
@@ -21,6 +22,8 @@ pub mod sim;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub(crate) mod xdp;
 
+pub use calls::Calls;
+pub(crate) use calls::Counters;
 pub use filter::{Filter, Match};
 
 use crate::config::Granted;
@@ -137,6 +140,9 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// When the kernel refuses.
     fn stats(&self, queue: usize) -> Result<XdpStatistics>;
+
+    /// How often the kernel was called for one queue so far; nothing for a queue that is not open.
+    fn calls(&self, queue: usize) -> Calls;
 
     /// The clock of receive stamps, in ns: `CLOCK_MONOTONIC`, or virtual time.
     fn now(&self) -> u64;

@@ -13,7 +13,7 @@ mod batch;
 
 pub use batch::PacketBatch;
 
-use crate::backend::{Backend, Interest, XdpStatistics};
+use crate::backend::{Backend, Calls, Interest, XdpStatistics};
 use crate::config::Granted;
 use crate::error::Result;
 use crate::packet::{Slot, Verdict};
@@ -215,6 +215,12 @@ impl FluxEngine {
     /// When the kernel refuses.
     pub fn kernel_stats(&self) -> Result<XdpStatistics> {
         crate::raw::sum_stats(&*self.backend, &self.queues)
+    }
+
+    /// System calls made so far, over all queues.
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        crate::raw::sum_calls(&*self.backend, &self.queues)
     }
 
     /// The rings of all queues, and where the frames are.

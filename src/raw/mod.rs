@@ -12,7 +12,7 @@
 //!   nothing is sent.
 //! - [`TxSlots::push_desc`](crate::socket::TxSlots::push_desc) is the one unsafe door.
 
-use crate::backend::{Backend, Interest, Kick, XdpStatistics};
+use crate::backend::{Backend, Calls, Interest, Kick, XdpStatistics};
 use crate::config::Granted;
 use crate::error::Result;
 use crate::socket::{CompRing, FillRing, RxRing, SocketSnapshot, TxRing};
@@ -103,6 +103,12 @@ impl FluxRaw {
         self.backend.stats(self.queue)
     }
 
+    /// System calls made for this queue so far.
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        self.backend.calls(self.queue)
+    }
+
     /// The four rings as they stand, and where the frames are.
     #[must_use]
     pub fn debug_rings(&self) -> RingsSnapshot {
@@ -147,6 +153,11 @@ impl RingsSnapshot {
         let held = i64::from(frames) - i64::from(free) - i64::try_from(out).unwrap_or(i64::MAX);
         Self { sockets, frames, frame_size: umem.frame_size(), free, held }
     }
+}
+
+/// The system calls of several queues, added up.
+pub(crate) fn sum_calls(backend: &dyn Backend, queues: &[usize]) -> Calls {
+    queues.iter().fold(Calls::default(), |sum, &queue| sum + backend.calls(queue))
 }
 
 /// The counters of several queues, added up.

@@ -2,34 +2,37 @@
 
 use super::{Consumer, Drain, Producer, Reservation};
 
-/// Both ends of a pass. However it ends, what was taken is released and what was written is
-/// published: an entry that was taken must never be read again.
+/// Both ends of a pass. However it ends, what was taken is released, and what was written is
+/// published and counted: an entry that was taken must never be read again.
 struct Pass<'r, A: Copy, B: Copy> {
     from: Drain<'r, A>,
     to: Reservation<'r, B>,
+    totals: [&'r mut u64; 2],
 }
 
 impl<A: Copy, B: Copy> Drop for Pass<'_, A, B> {
     #[inline(always)]
     fn drop(&mut self) {
         self.from.give_back();
-        self.to.publish();
+        let written = u64::from(self.to.publish());
+        self.totals.iter_mut().for_each(|total| **total += written);
     }
 }
 
 /// Moves up to `max` entries from `from` to `to`, as many as the one has and the other has room
 /// for; `each` turns an entry into what is written, or into nothing. Returns how many were
-/// written.
+/// written, and adds that to both totals (also when `each` panics).
 #[inline(always)]
 pub(crate) fn pass<A: Copy, B: Copy>(
     from: &mut Consumer<A>,
     to: &mut Producer<B>,
     max: u32,
+    totals: [&mut u64; 2],
     mut each: impl FnMut(A) -> Option<B>,
 ) -> u32 {
     let from = from.peek(max);
     let to = to.reserve(from.left());
-    let mut pass = Pass { from, to };
+    let mut pass = Pass { from, to, totals };
     let mut written = 0;
     // A run ends where either ring wraps, or at an entry that nothing is written for.
     while pass.from.left() > 0 && pass.to.room() > 0 {
@@ -85,7 +88,7 @@ mod tests {
                 }
                 slots.commit();
                 let (had, room) = (from.waiting(), to.size() - to.pending());
-                let n = pass(&mut from, &mut to, max, |item| (!item.is_multiple_of(7)).then_some(item * 2));
+                let n = pass(&mut from, &mut to, max, [&mut 0, &mut 0], |item| (!item.is_multiple_of(7)).then_some(item * 2));
                 prop_assert!(n <= max.min(had).min(room));
                 prop_assert!(n == max.min(room) || had - from.waiting() == max.min(had) || had > from.waiting() || n == 0);
                 let mut drain = sink.peek(get);
@@ -106,17 +109,22 @@ mod tests {
         let mut slots = source.reserve(3);
         (1..=3).for_each(|n| slots.write(n).unwrap());
         slots.commit();
-        let mut seen = 0;
+        let (mut seen, mut counts) = (0, [0, 0]);
         let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            pass(&mut from, &mut to, 8, |item| {
+            pass(&mut from, &mut to, 8, [&mut counts[0], &mut 0], |item| {
                 seen += 1;
                 assert!(item != 2, "on purpose");
                 Some(item)
             })
         }));
         assert!(caught.is_err());
-        assert_eq!(pass(&mut from, &mut to, 8, Some), 1, "the third alone");
+        assert_eq!(
+            pass(&mut from, &mut to, 8, [&mut 0, &mut counts[1]], Some),
+            1,
+            "the third alone"
+        );
         let mut drain = sink.peek(8);
         assert_eq!([drain.take(), drain.take(), drain.take()], [Some(1), Some(3), None]);
+        assert_eq!(counts, [1, 1]);
     }
 }

@@ -35,10 +35,10 @@ impl RxRing {
     #[inline]
     pub fn drop_to(&mut self, fill: &mut FillRing, max: u32) -> Dropped {
         same_umem(&self.umem, &fill.umem);
-        let Self { ring, umem, invalid, .. } = self;
+        let Self { ring, umem, received, invalid, .. } = self;
         let gate = umem.gate();
         let mut bytes = 0;
-        let packets = pass(ring, &mut fill.ring, max, |desc| {
+        let packets = pass(ring, &mut fill.ring, max, [received, &mut fill.posted], |desc| {
             let addr = gate.hand_over(desc.addr, Holder::Reception, Holder::Reception);
             match addr {
                 Some(_) => bytes += u64::from(desc.len),
@@ -46,8 +46,6 @@ impl RxRing {
             }
             addr
         });
-        self.received += u64::from(packets);
-        fill.posted += u64::from(packets);
         Dropped { packets, bytes }
     }
 
@@ -75,17 +73,14 @@ impl RxRing {
         if PREFETCH {
             self.prefetch_batch(max);
         }
-        let Self { ring, umem, invalid, .. } = self;
+        let Self { ring, umem, received, invalid, .. } = self;
         let gate = umem.gate();
-        let packets = pass(ring, &mut tx.ring, max, |desc| {
+        pass(ring, &mut tx.ring, max, [received, &mut tx.posted], |desc| {
             let (rx, tx) = (Holder::Reception, Holder::Transmission);
-            let sent = gate.hand_over_packet(desc, rx, tx, &mut edit);
-            *invalid += u64::from(sent.is_none());
-            sent
-        });
-        self.received += u64::from(packets);
-        tx.posted += u64::from(packets);
-        packets
+            let out = gate.hand_over_packet(desc, rx, tx, &mut edit);
+            *invalid += u64::from(out.is_none());
+            out
+        })
     }
 }
 
@@ -97,16 +92,13 @@ impl CompRing {
     #[inline]
     pub fn refill(&mut self, fill: &mut FillRing, max: u32) -> u32 {
         same_umem(&self.umem, &fill.umem);
-        let Self { ring, umem, invalid, .. } = self;
+        let Self { ring, umem, completed, invalid } = self;
         let gate = umem.gate();
-        let frames = pass(ring, &mut fill.ring, max, |addr| {
+        pass(ring, &mut fill.ring, max, [completed, &mut fill.posted], |addr| {
             let addr = gate.hand_over(addr, Holder::Transmission, Holder::Reception);
             *invalid += u64::from(addr.is_none());
             addr
-        });
-        self.completed += u64::from(frames);
-        fill.posted += u64::from(frames);
-        frames
+        })
     }
 
     /// Sends the frames of up to `max` sent packets once more, whatever they hold at `span` now;
@@ -120,16 +112,13 @@ impl CompRing {
         if span.end() > self.umem.frame_size() as usize {
             return 0;
         }
-        let Self { ring, umem, invalid, .. } = self;
+        let Self { ring, umem, completed, invalid } = self;
         let gate = umem.gate();
         let (start, len) = (span.start() as u64, span.len() as u32);
-        let frames = pass(ring, &mut tx.ring, max, |addr| {
+        pass(ring, &mut tx.ring, max, [completed, &mut tx.posted], |addr| {
             let addr = gate.hand_over(addr, Holder::Transmission, Holder::Transmission);
             *invalid += u64::from(addr.is_none());
             addr.map(|addr| Desc { addr: addr + start, len, options: 0 })
-        });
-        self.completed += u64::from(frames);
-        tx.posted += u64::from(frames);
-        frames
+        })
     }
 }

@@ -5,14 +5,37 @@ use crate::umem::ledger::Holder;
 use crate::umem::{Buffer, Frame, Gate, Umem};
 use std::sync::Arc;
 
-/// Entries that are released however their reader ends: once a token was made of one, it must
-/// never be read again, also when a callback panics.
-struct Released<'r, T: Copy>(Drain<'r, T>);
+/// Entries that are released and counted however their reader ends: once a token was made of one,
+/// it must never be read again, also when a callback panics.
+struct Reading<'r, T: Copy> {
+    entries: Drain<'r, T>,
+    valid: Tally<'r>,
+}
 
-impl<T: Copy> Drop for Released<'_, T> {
+impl<T: Copy> Drop for Reading<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.0.give_back();
+        self.entries.give_back();
+    }
+}
+
+/// Counts for a batch, and adds that to a total when it is dropped.
+struct Tally<'r> {
+    n: u32,
+    total: &'r mut u64,
+}
+
+impl<'r> Tally<'r> {
+    #[inline(always)]
+    fn of(total: &'r mut u64) -> Self {
+        Self { n: 0, total }
+    }
+}
+
+impl Drop for Tally<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        *self.total += u64::from(self.n);
     }
 }
 
@@ -94,17 +117,16 @@ impl RxRing {
         }
         let Self { ring, umem, received, invalid, .. } = self;
         let gate = umem.gate();
-        let mut valid = 0;
-        let mut entries = Released(ring.peek(max));
-        entries.0.take_all(|desc| match gate.claim(desc, Holder::Reception, Holder::User) {
+        let mut reading = Reading { entries: ring.peek(max), valid: Tally::of(received) };
+        let Reading { entries, valid } = &mut reading;
+        entries.take_all(|desc| match gate.claim(desc, Holder::Reception, Holder::User) {
             Ok(buffer) => {
-                valid += 1;
+                valid.n += 1;
                 each(buffer);
             }
             Err(_) => *invalid += 1,
         });
-        *received += u64::from(valid);
-        valid
+        valid.n
     }
 
     /// Asks the CPU for the first bytes of the packets of the next batch, all at once: their misses
@@ -155,11 +177,7 @@ impl TxRing {
     /// Room for up to `want` packets. They reach the kernel when the guard is dropped.
     #[inline]
     pub fn reserve(&mut self, want: u32) -> TxSlots<'_> {
-        TxSlots {
-            slots: self.ring.reserve(want),
-            gate: self.umem.gate(),
-            posted: &mut self.posted,
-        }
+        TxSlots { slots: self.ring.reserve(want), gate: self.umem.gate(), posted: &mut self.posted }
     }
 
     /// Whether the kernel wants to be kicked.
@@ -255,17 +273,16 @@ impl CompRing {
     pub fn reap(&mut self, max: u32, mut each: impl FnMut(Frame)) -> u32 {
         let Self { ring, umem, completed, invalid } = self;
         let gate = umem.gate();
-        let mut valid = 0;
-        let mut entries = Released(ring.peek(max));
-        entries.0.take_all(|addr| match gate.claim_frame(addr, Holder::Transmission, Holder::User) {
+        let mut reading = Reading { entries: ring.peek(max), valid: Tally::of(completed) };
+        let Reading { entries, valid } = &mut reading;
+        entries.take_all(|addr| match gate.claim_frame(addr, Holder::Transmission, Holder::User) {
             Some(frame) => {
-                valid += 1;
+                valid.n += 1;
                 each(frame);
             }
             None => *invalid += 1,
         });
-        *completed += u64::from(valid);
-        valid
+        valid.n
     }
 
     /// Packets completed so far.

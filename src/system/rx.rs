@@ -1,7 +1,7 @@
 //! The receiving half.
 
 use super::Shared;
-use crate::backend::{Interest, QueueCounters, XdpStatistics};
+use crate::backend::{Calls, Interest, QueueCounters, XdpStatistics};
 use crate::config::{Granted, Poller};
 use crate::error::Result;
 use crate::packet::Packet;
@@ -151,6 +151,12 @@ impl FluxRx {
     /// When the kernel refuses.
     pub fn kernel_stats(&self) -> Result<XdpStatistics> {
         crate::raw::sum_stats(&*self.shared.backend, &self.queues)
+    }
+
+    /// System calls made so far, over all queues and both halves.
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        crate::raw::sum_calls(&*self.shared.backend, &self.queues)
     }
 
     /// What the XDP program did with the packets of each RX queue of the interface, those

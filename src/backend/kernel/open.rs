@@ -2,7 +2,7 @@
 
 use super::KernelBackend;
 use crate::backend::filter::Filter;
-use crate::backend::{Opened, RingSet};
+use crate::backend::{Counters, Opened, RingSet};
 use crate::config::{Config, HugePages};
 use crate::error::{ErrorKind, FluxError, Op, Result};
 use crate::ring::{Consumer, Producer};
@@ -133,6 +133,7 @@ pub(crate) fn open(
         filter: filter.clone(),
         notes,
         busy_poll: AtomicBool::new(false),
+        calls: queues.iter().map(|_| Counters::default()).collect(),
     };
     Ok(Opened { backend: Arc::new(backend), rings })
 }

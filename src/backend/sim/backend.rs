@@ -3,7 +3,7 @@
 use super::clock::nanos;
 use super::queue::KernelQueue;
 use super::{Shared, World};
-use crate::backend::{Backend, Filter, Interest, Kick, QueueCounters, XdpStatistics};
+use crate::backend::{Backend, Calls, Counters, Filter, Interest, Kick, QueueCounters, XdpStatistics};
 use crate::config::Granted;
 use crate::error::{ErrorKind, FluxError, Result};
 use std::sync::{Arc, PoisonError};
@@ -20,6 +20,8 @@ pub(super) struct SimBackend {
     /// NIC queue numbers by position.
     pub(super) queues: Vec<u32>,
     pub(super) granted: Granted,
+    /// By queue position.
+    pub(super) calls: Vec<Counters>,
 }
 
 impl SimBackend {
@@ -61,6 +63,12 @@ impl SimBackend {
         }
     }
 
+    fn counted(&self, queue: usize, count: fn(&Counters)) {
+        if let Some(counters) = self.calls.get(queue) {
+            count(counters);
+        }
+    }
+
     fn ready(&self, world: &mut World, queues: &[usize], interest: Interest) -> Result<bool> {
         for &position in queues {
             let socket = self.socket(world, position)?;
@@ -97,6 +105,7 @@ impl Backend for SimBackend {
     }
 
     fn kick_tx(&self, queue: usize) -> Result<Kick> {
+        self.counted(queue, Counters::tx_kick);
         let mut world = self.shared.enter();
         self.check(&mut world, queue)?;
         let kick = world.transmit(self.port, self.queue(queue)?);
@@ -106,6 +115,7 @@ impl Backend for SimBackend {
     }
 
     fn kick_rx(&self, queue: usize) -> Result<Kick> {
+        self.counted(queue, Counters::rx_kick);
         let mut world = self.shared.enter();
         self.check(&mut world, queue)?;
         self.socket(&mut world, queue)?.wake_rx();
@@ -118,6 +128,8 @@ impl Backend for SimBackend {
         interest: Interest,
         timeout: Option<Duration>,
     ) -> Result<bool> {
+        let first = queues.first().copied().unwrap_or_default();
+        self.counted(first, Counters::wait);
         let mut world = self.shared.enter();
         let deadline = timeout.map(|timeout| world.now().saturating_add(nanos(timeout)));
         // poll(2) drives TX in copy mode (and counts a TX ring that it finds empty). While the
@@ -129,6 +141,7 @@ impl Backend for SimBackend {
         }
         loop {
             if self.ready(&mut world, queues, interest)? {
+                self.counted(first, Counters::wakeup);
                 return Ok(true);
             }
             if deadline.is_some_and(|at| at <= world.now()) {
@@ -171,6 +184,10 @@ impl Backend for SimBackend {
         };
         world.advance_to(next);
         Ok(())
+    }
+
+    fn calls(&self, queue: usize) -> Calls {
+        self.calls.get(queue).map(Counters::read).unwrap_or_default()
     }
 
     fn stats(&self, queue: usize) -> Result<XdpStatistics> {

@@ -41,7 +41,7 @@ pub use network::{End, NetworkBuilder, NodeId, RouteInfo};
 pub use spec::SimSpec;
 
 use crate::backend::filter::MAX_MATCHES;
-use crate::backend::{Filter, Opened};
+use crate::backend::{Counters, Filter, Opened};
 use crate::config::{AttachMode, BindMode, Config, Granted};
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::proto::MacAddr;
@@ -229,7 +229,8 @@ impl Simulator {
             notes: Vec::new(),
         };
         let (shared, queues) = (Arc::clone(&self.shared), queues.to_vec());
-        let backend = Arc::new(SimBackend { shared, port: at, queues, granted });
+        let calls = queues.iter().map(|_| Counters::default()).collect();
+        let backend = Arc::new(SimBackend { shared, port: at, queues, granted, calls });
         Ok(Opened { backend, rings })
     }
 
