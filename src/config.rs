@@ -175,13 +175,42 @@ keyword_enum! {
 keyword_enum! {
     /// Whether the UMEM lies in huge pages.
     HugePages, "huge pages" {
-        /// Huge pages where they can be had, else ordinary ones; says which it got.
+        /// Reserved 2 MiB pages where there are enough, else transparent ones, else ordinary ones;
+        /// says which it got.
         #[default]
         Auto = "auto",
-        /// Huge pages or an error.
+        /// Reserved 2 MiB pages or an error.
         On = "on",
+        /// Reserved 1 GiB pages or an error.
+        Giant = "1g",
+        /// Transparent 2 MiB pages or an error: nothing to reserve, and the kernel may fail to
+        /// find them.
+        Transparent = "thp",
         /// Ordinary pages.
         Off = "off",
+    }
+}
+
+keyword_enum! {
+    /// What the UMEM lies in.
+    Pages, "pages" {
+        /// Ordinary pages.
+        #[default]
+        Ordinary = "4k",
+        /// Transparent huge pages.
+        Transparent = "thp",
+        /// Reserved 2 MiB pages.
+        Huge = "2m",
+        /// Reserved 1 GiB pages.
+        Giant = "1g",
+    }
+}
+
+impl Pages {
+    /// Whether one entry of the CPU's TLB covers more than an ordinary page.
+    #[must_use]
+    pub fn are_huge(self) -> bool {
+        self != Pages::Ordinary
     }
 }
 
@@ -319,8 +348,8 @@ pub struct Granted {
     pub frames: u32,
     /// Bytes per frame.
     pub frame_size: u32,
-    /// Whether the UMEM lies in huge pages.
-    pub huge_pages: bool,
+    /// What the UMEM lies in.
+    pub pages: Pages,
     /// Whether the kernel polls the device from our system calls (`SO_PREFER_BUSY_POLL`).
     pub kernel_busy_poll: bool,
     /// Clock of the receive stamps.

@@ -12,8 +12,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("proto", &[]),
     ("config", &["error", "backend"]), // backend: in documentation links alone
     ("ring", &["sync"]),
-    ("umem", &["sync", "ring", "sys"]),
-    ("sys", &["ring", "error", "sync"]),
+    ("umem", &["config", "sync", "ring", "sys"]),
+    ("sys", &["config", "ring", "error", "sync"]),
     ("poll", &["config"]),
     ("backend", &["config", "error", "proto", "ring", "socket", "sys", "umem"]),
     ("socket", &["backend", "config", "error", "ring", "umem"]),

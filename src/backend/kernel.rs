@@ -232,7 +232,7 @@ impl Backend for KernelBackend {
             ring_size: self.ring_size,
             frames: self.umem.frames(),
             frame_size: self.umem.frame_size(),
-            huge_pages: self.umem.huge_pages(),
+            pages: self.umem.pages(),
             kernel_busy_poll,
             rx_clock: "monotonic",
             tx_clock: "monotonic",

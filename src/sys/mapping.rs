@@ -1,7 +1,8 @@
 //! Memory mappings: the UMEM's pages and the rings of a socket.
 
-use super::hugepages::HUGE_PAGE;
+use super::hugepages::{self, GIANT_PAGE, HUGE_PAGE};
 use super::if_xdp::{Ring, RingOffset};
+use crate::config::Pages;
 use crate::ring::mem::{Owner, RingMem};
 use crate::sync::{AtomicU32, UnsafeCell};
 use std::io;
@@ -24,15 +25,57 @@ unsafe impl Send for Mapping {}
 unsafe impl Sync for Mapping {}
 
 impl Mapping {
-    /// `len` zeroed bytes, in 2 MiB pages (then rounded up to whole ones) or ordinary ones.
-    pub(crate) fn anonymous(len: usize, huge: bool) -> io::Result<Self> {
+    /// `len` zeroed bytes in pages of that kind, rounded up to whole ones. An error where there
+    /// are not enough of them.
+    pub(crate) fn anonymous(len: usize, pages: Pages) -> io::Result<Self> {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-        if huge {
-            let flags = flags | libc::MAP_HUGETLB | libc::MAP_HUGE_2MB;
-            Self::map(len.next_multiple_of(HUGE_PAGE), flags, -1, 0)
-        } else {
-            Self::map(len, flags, -1, 0)
+        let reserved = |page, size| {
+            Self::map(len.next_multiple_of(page), flags | libc::MAP_HUGETLB | size, -1, 0)
+        };
+        match pages {
+            Pages::Ordinary => {
+                let mapping = Self::map(len, flags, -1, 0)?;
+                // Where transparent pages are the rule: EINVAL where there is no such thing.
+                let _ = mapping.advise(libc::MADV_NOHUGEPAGE);
+                Ok(mapping)
+            }
+            Pages::Huge => reserved(HUGE_PAGE, libc::MAP_HUGE_2MB),
+            Pages::Giant => reserved(GIANT_PAGE, libc::MAP_HUGE_1GB),
+            Pages::Transparent => Self::transparent(len.next_multiple_of(HUGE_PAGE), flags),
         }
+    }
+
+    /// `len` bytes, a multiple of the huge page, that begin at one and are backed by huge pages.
+    fn transparent(len: usize, flags: i32) -> io::Result<Self> {
+        let whole = Self::map(len + HUGE_PAGE, flags, -1, 0)?;
+        let skip = whole.base.as_ptr().align_offset(HUGE_PAGE);
+        // SAFETY: `skip` is below one huge page, by which `whole` is longer than `len`.
+        let base = unsafe { whole.base.add(skip) };
+        // SAFETY: `skip + len` is at most the length of `whole`.
+        let tail = unsafe { base.add(len) };
+        let (head, rest) = (whole.base, HUGE_PAGE - skip);
+        std::mem::forget(whole);
+        // Three mappings from here on, of which the outer two are given back.
+        drop(Self { base: head, len: skip });
+        drop(Self { base: tail, len: rest });
+        let mapping = Self { base, len };
+        mapping.advise(libc::MADV_HUGEPAGE)?;
+        for offset in (0..len).step_by(HUGE_PAGE) {
+            // SAFETY: inside the mapping.
+            let page = unsafe { base.add(offset) };
+            // SAFETY: mapped, writable, and nobody else's yet. The kernel finds the page now.
+            unsafe { page.as_ptr().write_volatile(0) };
+        }
+        match hugepages::transparent_bytes(base.as_ptr() as usize) {
+            Some(got) if got >= len => Ok(mapping),
+            _ => Err(io::Error::from_raw_os_error(libc::ENOMEM)),
+        }
+    }
+
+    fn advise(&self, advice: i32) -> io::Result<()> {
+        // SAFETY: the mapping is ours, and both kinds of advice leave its contents alone.
+        super::check(unsafe { libc::madvise(self.base.as_ptr().cast(), self.len, advice) })?;
+        Ok(())
     }
 
     fn map(len: usize, flags: i32, fd: i32, offset: libc::off64_t) -> io::Result<Self> {
@@ -67,6 +110,9 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if self.len == 0 {
+            return;
+        }
         // SAFETY: mapped in map() with this length, unmapped once; whoever points into it keeps
         // it alive (RingMem's owner, Region).
         unsafe { libc::munmap(self.base.as_ptr().cast(), self.len) };
@@ -105,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_place_outside_the_mapping_or_misaligned_is_refused() {
-        let mapping = Mapping::anonymous(4096, false).unwrap();
+        let mapping = Mapping::anonymous(4096, Pages::Ordinary).unwrap();
         assert!(mapping.place::<u64>(0, 512).is_ok());
         assert!(mapping.place::<u64>(4088, 1).is_ok());
         for (offset, count) in [(4, 1), (4096, 1), (0, 513), (u64::MAX - 7, 1), (8, u32::MAX)] {

@@ -3,6 +3,7 @@
 use super::ledger::{Holder, Ledger};
 use super::region::Region;
 use super::{FreeList, Gate, NoRoom, Span};
+use crate::config::Pages;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// Headroom that the kernel leaves in front of a received packet: `XDP_PACKET_HEADROOM`.
@@ -94,10 +95,10 @@ impl Umem {
         self.frame_size
     }
 
-    /// Whether the memory is in huge pages.
+    /// What the memory lies in.
     #[must_use]
-    pub fn huge_pages(&self) -> bool {
-        self.region.huge_pages()
+    pub fn pages(&self) -> Pages {
+        self.region.pages()
     }
 
     /// Frames in the free list, exact while nobody else takes or gives.

@@ -1,5 +1,6 @@
 //! The bytes behind a UMEM: allocated (any OS), or mapped (what the kernel pins).
 
+use crate::config::Pages;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
@@ -9,7 +10,7 @@ enum Kind {
     Allocated(Layout),
     #[cfg(all(target_os = "linux", feature = "bpf"))]
     Mapped {
-        huge: bool,
+        pages: Pages,
         _mapping: crate::sys::mapping::Mapping,
     },
 }
@@ -40,11 +41,11 @@ impl Region {
         Some(Self { base, len, kind: Kind::Allocated(layout) })
     }
 
-    /// `len` zeroed bytes from `mmap`, in huge pages or not.
+    /// `len` zeroed bytes from `mmap`, in pages of that kind.
     #[cfg(all(target_os = "linux", feature = "bpf"))]
-    pub(crate) fn map(len: usize, huge: bool) -> std::io::Result<Self> {
-        let mapping = crate::sys::mapping::Mapping::anonymous(len, huge)?;
-        Ok(Self { base: mapping.base(), len, kind: Kind::Mapped { huge, _mapping: mapping } })
+    pub(crate) fn map(len: usize, pages: Pages) -> std::io::Result<Self> {
+        let mapping = crate::sys::mapping::Mapping::anonymous(len, pages)?;
+        Ok(Self { base: mapping.base(), len, kind: Kind::Mapped { pages, _mapping: mapping } })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -56,11 +57,11 @@ impl Region {
         self.base
     }
 
-    pub(crate) fn huge_pages(&self) -> bool {
+    pub(crate) fn pages(&self) -> Pages {
         match self.kind {
-            Kind::Allocated(_) => false,
+            Kind::Allocated(_) => Pages::Ordinary,
             #[cfg(all(target_os = "linux", feature = "bpf"))]
-            Kind::Mapped { huge, .. } => huge,
+            Kind::Mapped { pages, .. } => pages,
         }
     }
 

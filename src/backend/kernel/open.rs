@@ -3,9 +3,10 @@
 use super::KernelBackend;
 use crate::backend::filter::Filter;
 use crate::backend::{Counters, Opened, RingSet};
-use crate::config::{Config, HugePages};
+use crate::config::{Config, HugePages, Pages};
 use crate::error::{ErrorKind, FluxError, Op, Result};
 use crate::ring::{Consumer, Producer};
+use crate::sys::hugepages::{GIANT_PAGE, HUGE_PAGE};
 use crate::sys::if_xdp::Ring;
 use crate::sys::xsk::Xsk;
 use crate::sys::{ethtool, hugepages, netdev};
@@ -41,40 +42,65 @@ pub(crate) fn queue_count(interface: &str) -> Result<u32> {
 
 /// Packet memory, and what to tell the user when it is not what the machine is set up for.
 pub(crate) fn region(bytes: usize, huge: HugePages) -> Result<(Region, Option<String>)> {
-    let map = |huge| Region::map(bytes, huge);
-    let ordinary = || map(false).map_err(|e| FluxError::os(Op::Map, "the UMEM", e));
-    let need = bytes.div_ceil(hugepages::HUGE_PAGE);
-    let have = hugepages::count();
+    let ordinary = || {
+        let map = Region::map(bytes, Pages::Ordinary);
+        map.map_err(|error| FluxError::os(Op::Map, "the UMEM", error))
+    };
     match huge {
         HugePages::Off => Ok((ordinary()?, None)),
-        HugePages::Auto if have.total == 0 => Ok((ordinary()?, None)),
         HugePages::Auto => {
+            let (have, need) = (hugepages::count(HUGE_PAGE), bytes.div_ceil(HUGE_PAGE));
             if have.free >= need
-                && let Ok(region) = map(true)
+                && let Ok(region) = Region::map(bytes, Pages::Huge)
             {
                 return Ok((region, None));
             }
-            let note = format!(
-                "ordinary pages: {} of {} huge pages are free, {need} needed",
-                have.free, have.total
-            );
-            Ok((ordinary()?, Some(note)))
-        }
-        HugePages::On => match map(true) {
-            Ok(region) => Ok((region, None)),
-            Err(error) => {
-                let error = FluxError::os(Op::Map, "the UMEM in huge pages", error);
-                let cause = format!(
-                    "{need} free 2 MiB pages are needed, nr_hugepages is {} with {} free",
-                    have.total, have.free
-                );
-                let command = have.total + need.saturating_sub(have.free);
-                Err(error.with_cause(cause).with_hint(format!(
-                    "reserve them with `sysctl -w vm.nr_hugepages={command}`, or use --hugepages auto"
-                )))
+            // Whoever reserved huge pages wants to know that they were not enough.
+            let note = (have.total > 0).then(|| {
+                format!("{} of {} huge pages are free, {need} needed", have.free, have.total)
+            });
+            match Region::map(bytes, Pages::Transparent) {
+                Ok(region) => {
+                    Ok((region, note.map(|why| format!("transparent huge pages: {why}"))))
+                }
+                Err(_) => Ok((ordinary()?, note.map(|why| format!("ordinary pages: {why}")))),
             }
+        }
+        HugePages::On => reserved(bytes, Pages::Huge, HUGE_PAGE),
+        HugePages::Giant => reserved(bytes, Pages::Giant, GIANT_PAGE),
+        HugePages::Transparent => match Region::map(bytes, Pages::Transparent) {
+            Ok(region) => Ok((region, None)),
+            Err(error) => Err(FluxError::os(Op::Map, "the UMEM in transparent huge pages", error)
+                .with_cause("the kernel has none, or found no free ones")
+                .with_hint(
+                    "set /sys/kernel/mm/transparent_hugepage/enabled to madvise or always, or use \
+                     --hugepages auto",
+                )),
         },
     }
+}
+
+/// Packet memory in reserved pages of `size` bytes, or an error that tells how to reserve them.
+fn reserved(bytes: usize, pages: Pages, size: usize) -> Result<(Region, Option<String>)> {
+    let error = match Region::map(bytes, pages) {
+        Ok(region) => return Ok((region, None)),
+        Err(error) => error,
+    };
+    let (have, need, mib) = (hugepages::count(size), bytes.div_ceil(size), size >> 20);
+    let wanted = have.total + need.saturating_sub(have.free);
+    let how = match pages {
+        Pages::Giant => {
+            let file = "/sys/kernel/mm/hugepages/hugepages-1048576kB/nr_hugepages";
+            format!("write {wanted} to {file}")
+        }
+        _ => format!("reserve them with `sysctl -w vm.nr_hugepages={wanted}`"),
+    };
+    Err(FluxError::os(Op::Map, "the UMEM in huge pages", error)
+        .with_cause(format!(
+            "{need} free pages of {mib} MiB are needed, nr_hugepages is {} with {} free",
+            have.total, have.free
+        ))
+        .with_hint(format!("{how}, or use --hugepages auto")))
 }
 
 /// Opens one socket per queue and maps their rings; [`Backend::start`] binds them.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::backend::Opened;
 use crate::backend::filter::Match;
-use crate::config::{AttachMode, HugePages};
+use crate::config::{AttachMode, HugePages, Pages};
 use crate::socket::Socket;
 use crate::sys::hugepages;
 use crate::umem::Buffer;
@@ -575,29 +575,36 @@ fn huge_pages_are_used_when_there_are_enough() {
     let restore = Restore(std::fs::read_to_string(FILE).unwrap());
     let before: usize = restore.0.trim().parse().unwrap();
     std::fs::write(FILE, (before + 4).to_string()).unwrap();
-    if hugepages::count().free < 4 {
+    if hugepages::count(hugepages::HUGE_PAGE).free < 4 {
         return lab::skip("the kernel has no 4 huge pages to spare");
     }
     let (on, note) = region(3 * MIB, HugePages::On).unwrap();
-    assert_eq!((on.huge_pages(), on.len(), note), (true, 3 * MIB, None));
+    assert_eq!((on.pages(), on.len(), note), (Pages::Huge, 3 * MIB, None));
     let (auto, note) = region(3 * MIB, HugePages::Auto).unwrap();
-    assert_eq!((auto.huge_pages(), note), (true, None));
+    assert_eq!((auto.pages(), note), (Pages::Huge, None));
     let (off, note) = region(3 * MIB, HugePages::Off).unwrap();
-    assert_eq!((off.huge_pages(), note), (false, None));
+    assert_eq!((off.pages(), note), (Pages::Ordinary, None));
 
     if let Some(lab) = Lab::veth(1) {
         drop(on);
         let config = Config { huge_pages: HugePages::On, ..config() };
         let (mut rig, granted) = Rig::start(&config, &[0], &lab_frames()).unwrap();
-        assert!(granted.huge_pages);
+        assert_eq!(granted.pages, Pages::Huge);
         lab.wire().send(&to_us(b"huge"));
         assert_eq!(rig.recv(0, SECOND).unwrap().0, to_us(b"huge"));
     }
 
-    let too_much = (hugepages::count().total + 1) * hugepages::HUGE_PAGE;
+    let too_much = (hugepages::count(hugepages::HUGE_PAGE).total + 1) * hugepages::HUGE_PAGE;
     let (auto, note) = region(too_much, HugePages::Auto).unwrap();
-    assert!(!auto.huge_pages());
+    assert_ne!(auto.pages(), Pages::Huge);
     assert!(note.unwrap().contains("huge pages are free"));
+    let (thp, _) = region(3 * MIB, HugePages::Transparent).unwrap();
+    assert_eq!(
+        (thp.pages(), thp.base().as_ptr() as usize % hugepages::HUGE_PAGE),
+        (Pages::Transparent, 0)
+    );
+    let error = region(1 << 50, HugePages::Giant).err().unwrap();
+    assert!(error.hint().unwrap().contains("hugepages-1048576kB"), "{error}");
     let error = region(too_much, HugePages::On).err().unwrap();
     assert!(error.to_string().contains("nr_hugepages is "), "{error}");
     assert!(error.hint().unwrap().contains("sysctl -w vm.nr_hugepages="));

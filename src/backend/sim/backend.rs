@@ -3,7 +3,9 @@
 use super::clock::nanos;
 use super::queue::KernelQueue;
 use super::{Shared, World};
-use crate::backend::{Backend, Calls, Counters, Filter, Interest, Kick, QueueCounters, XdpStatistics};
+use crate::backend::{
+    Backend, Calls, Counters, Filter, Interest, Kick, QueueCounters, XdpStatistics,
+};
 use crate::config::Granted;
 use crate::error::{ErrorKind, FluxError, Result};
 use std::sync::{Arc, PoisonError};

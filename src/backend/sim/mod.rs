@@ -222,7 +222,7 @@ impl Simulator {
             ring_size,
             frames: umem.frames(),
             frame_size: umem.frame_size(),
-            huge_pages: umem.huge_pages(),
+            pages: umem.pages(),
             kernel_busy_poll: false,
             rx_clock: clock,
             tx_clock: clock,

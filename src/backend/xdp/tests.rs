@@ -395,7 +395,7 @@ fn a_match_with_a_socket_is_redirected_with_the_time_in_front() {
     use crate::sys::if_xdp::Ring;
     use crate::sys::{clock, xsk::Xsk};
     let Some(mut program) = loaded(true) else { return };
-    let memory = crate::umem::region::Region::map(4096, false).unwrap();
+    let memory = crate::umem::region::Region::map(4096, crate::config::Pages::Ordinary).unwrap();
     let socket = Xsk::open().unwrap();
     socket.register_umem(memory.base().as_ptr() as u64, 4096, 2048).unwrap();
     socket.size_ring(Ring::Fill, 8).unwrap();

@@ -55,6 +55,9 @@ pub struct Common {
     #[arg(long, value_name = "BYTES", value_parser = units::binary, allow_negative_numbers = true)]
     pub frame_size: Option<u32>,
     /// Put the UMEM in huge pages [default: auto]
+    ///
+    /// on takes reserved 2 MiB pages, 1g reserved 1 GiB pages, thp transparent ones; auto takes
+    /// reserved ones where there are enough, else transparent ones, and says which it got.
     #[arg(long, value_name = "WHEN", value_parser = keyword::<HugePages>(HugePages::WORDS))]
     pub hugepages: Option<HugePages>,
     /// One JSON object per line on standard output, also for errors

@@ -158,7 +158,7 @@ fn start(plan: &Plan, journey: &Journey, granted: &Granted, host: &dyn Host) -> 
         ring_size: granted.ring_size,
         frames: granted.frames,
         frame_size: granted.frame_size,
-        hugepages: granted.huge_pages,
+        hugepages: granted.pages.are_huge(),
         poll: plan.config.poller.to_string(),
         clocks: Clocks {
             tx: format!("{} (user space, before the kick)", granted.tx_clock),
