@@ -1,6 +1,8 @@
 //! Where every mode starts: from an interface name to open, bound, primed sockets.
 
 use crate::backend::fault::{Faults, Faulty};
+#[cfg(any(test, feature = "tools"))]
+use crate::backend::meter::{Meter, Metered};
 use crate::backend::{Backend, Filter, Opened};
 use crate::config::{AttachMode, BindMode, Config, Granted, HugePages, Poller, Queues};
 use crate::engine::FluxEngine;
@@ -23,6 +25,8 @@ pub struct FluxBuilder {
     filter: Filter,
     simulator: Option<Simulator>,
     faults: Option<Faults>,
+    #[cfg(any(test, feature = "tools"))]
+    meter: Option<Arc<Meter>>,
     prefill: bool,
 }
 
@@ -46,7 +50,15 @@ impl FluxBuilder {
     /// An interface with everything already chosen.
     #[must_use]
     pub fn from_config(config: Config) -> Self {
-        Self { config, filter: Filter::Nothing, simulator: None, faults: None, prefill: true }
+        Self {
+            config,
+            filter: Filter::Nothing,
+            simulator: None,
+            faults: None,
+            #[cfg(any(test, feature = "tools"))]
+            meter: None,
+            prefill: true,
+        }
     }
 
     /// One RX queue, by the NIC's number.
@@ -154,6 +166,14 @@ impl FluxBuilder {
         self
     }
 
+    /// Times all calls of the kernel, or of whoever stands for it.
+    #[cfg(any(test, feature = "tools"))]
+    #[must_use]
+    pub(crate) fn metered(mut self, meter: &Arc<Meter>) -> Self {
+        self.meter = Some(Arc::clone(meter));
+        self
+    }
+
     /// Whether the fill rings get their first frames before the queues are bound (the default).
     /// Without, mode C posts all itself; modes A and B post at their first turn.
     #[must_use]
@@ -201,7 +221,7 @@ impl FluxBuilder {
     }
 
     fn open(self) -> Result<Parts> {
-        let Self { config, filter, simulator, faults, prefill } = self;
+        let Self { config, filter, simulator, faults, prefill, .. } = self;
         config.validate()?;
         let available = match &simulator {
             Some(simulator) => simulator.queues(&config.interface)?,
@@ -230,6 +250,10 @@ impl FluxBuilder {
         let Opened { mut backend, rings } = opened;
         if let Some(faults) = faults {
             backend = Faulty::wrap(backend, faults);
+        }
+        #[cfg(any(test, feature = "tools"))]
+        if let Some(meter) = self.meter {
+            backend = Metered::wrap(backend, meter);
         }
         let mut sockets: Vec<_> = (rings.into_iter().enumerate())
             .map(|(at, rings)| Socket::new(rings, at, &backend, &umem, share, &config))

@@ -18,6 +18,8 @@ pub mod fault;
 pub mod filter;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub(crate) mod kernel;
+#[cfg(any(test, feature = "tools"))]
+pub(crate) mod meter;
 pub mod sim;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub(crate) mod xdp;

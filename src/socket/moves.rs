@@ -1,8 +1,8 @@
 //! Packets straight from ring to ring, a batch at a time: no token, no list, no copy.
 //!
 //! ```text
-//!   rx ── drop_to ──▶ fill       comp ── refill ──▶ fill
-//!   rx ── forward_to ─▶ tx       comp ── resend ──▶ tx
+//!   rx ── drop_to, read_to ──▶ fill       comp ── refill ──▶ fill
+//!   rx ── forward_to ────────▶ tx         comp ── resend ──▶ tx
 //! ```
 //!
 //! Each takes as many entries as the one ring has and the other has room for; the rest stays where
@@ -49,28 +49,40 @@ impl RxRing {
         Dropped { packets, bytes }
     }
 
+    /// Shows up to `max` received packets to `look`; their frames then go back to the fill ring.
+    /// Returns how many.
+    ///
+    /// # Panics
+    /// When the rings belong to different UMEMs.
+    #[inline]
+    pub fn read_to(&mut self, fill: &mut FillRing, max: u32, mut look: impl FnMut(&[u8])) -> u32 {
+        same_umem(&self.umem, &fill.umem);
+        if self.prefetch {
+            self.prefetch_batch(max);
+        }
+        let Self { ring, umem, received, invalid, .. } = self;
+        let gate = umem.gate();
+        pass(ring, &mut fill.ring, max, [received, &mut fill.posted], |desc| {
+            let (from, to) = (Holder::Reception, Holder::Reception);
+            let out = gate.hand_over_packet(desc, from, to, |bytes| look(bytes));
+            *invalid += u64::from(out.is_none());
+            out.map(|desc| gate.frame_of(desc))
+        })
+    }
+
     /// Sends up to `max` received packets, each after `edit` changed its bytes; returns how many.
     ///
     /// # Panics
     /// When the rings belong to different UMEMs.
     #[inline]
-    pub fn forward_to(&mut self, tx: &mut TxRing, max: u32, edit: impl FnMut(&mut [u8])) -> u32 {
-        if self.prefetch {
-            self.forward::<true>(tx, max, edit)
-        } else {
-            self.forward::<false>(tx, max, edit)
-        }
-    }
-
-    #[inline(always)]
-    fn forward<const PREFETCH: bool>(
+    pub fn forward_to(
         &mut self,
         tx: &mut TxRing,
         max: u32,
         mut edit: impl FnMut(&mut [u8]),
     ) -> u32 {
         same_umem(&self.umem, &tx.umem);
-        if PREFETCH {
+        if self.prefetch {
             self.prefetch_batch(max);
         }
         let Self { ring, umem, received, invalid, .. } = self;

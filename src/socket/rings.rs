@@ -106,13 +106,8 @@ impl RxRing {
     /// Passes up to `max` received packets to `each` and returns how many there were. Their ring
     /// slots are free when it returns; the frames are the callee's.
     #[inline]
-    pub fn receive(&mut self, max: u32, each: impl FnMut(Buffer)) -> u32 {
-        if self.prefetch { self.take::<true>(max, each) } else { self.take::<false>(max, each) }
-    }
-
-    #[inline(always)]
-    fn take<const PREFETCH: bool>(&mut self, max: u32, mut each: impl FnMut(Buffer)) -> u32 {
-        if PREFETCH {
+    pub fn receive(&mut self, max: u32, mut each: impl FnMut(Buffer)) -> u32 {
+        if self.prefetch {
             self.prefetch_batch(max);
         }
         let Self { ring, umem, received, invalid, .. } = self;

@@ -108,6 +108,12 @@ impl<'u> Gate<'u> {
         Some(Desc { options: 0, ..desc })
     }
 
+    /// The address of the first byte of the frame that a packet lies in.
+    #[inline(always)]
+    pub(crate) fn frame_of(&self, desc: Desc) -> u64 {
+        desc.addr & !(u64::from(self.frame_size) - 1)
+    }
+
     /// Asks the CPU for the first bytes of the packet that `desc` names, without waiting. Any
     /// descriptor will do: nothing is read.
     #[inline(always)]
