@@ -84,6 +84,38 @@ pub struct XdpStatistics {
     pub tx_ring_empty_descs: u64,
 }
 
+impl XdpStatistics {
+    /// What came since `before`.
+    #[must_use]
+    pub fn since(&self, before: &XdpStatistics) -> XdpStatistics {
+        XdpStatistics {
+            rx_dropped: self.rx_dropped - before.rx_dropped,
+            rx_invalid_descs: self.rx_invalid_descs - before.rx_invalid_descs,
+            tx_invalid_descs: self.tx_invalid_descs - before.tx_invalid_descs,
+            rx_ring_full: self.rx_ring_full - before.rx_ring_full,
+            rx_fill_ring_empty_descs: self.rx_fill_ring_empty_descs
+                - before.rx_fill_ring_empty_descs,
+            tx_ring_empty_descs: self.tx_ring_empty_descs - before.tx_ring_empty_descs,
+        }
+    }
+}
+
+impl std::ops::Add for XdpStatistics {
+    type Output = XdpStatistics;
+
+    fn add(self, other: XdpStatistics) -> XdpStatistics {
+        XdpStatistics {
+            rx_dropped: self.rx_dropped + other.rx_dropped,
+            rx_invalid_descs: self.rx_invalid_descs + other.rx_invalid_descs,
+            tx_invalid_descs: self.tx_invalid_descs + other.tx_invalid_descs,
+            rx_ring_full: self.rx_ring_full + other.rx_ring_full,
+            rx_fill_ring_empty_descs: self.rx_fill_ring_empty_descs
+                + other.rx_fill_ring_empty_descs,
+            tx_ring_empty_descs: self.tx_ring_empty_descs + other.tx_ring_empty_descs,
+        }
+    }
+}
+
 /// What the XDP program did with the packets of one RX queue since it was attached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueCounters {

@@ -1,5 +1,6 @@
 //! One batch of received packets.
 
+use crate::backend::Backend;
 use crate::packet::{PacketRef, Slot};
 use crate::umem::Umem;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ pub struct PacketBatch<'e> {
     pub(crate) slots: &'e mut Vec<Slot>,
     pub(crate) umem: &'e Arc<Umem>,
     pub(crate) queue: usize,
+    pub(crate) backend: &'e dyn Backend,
 }
 
 impl PacketBatch<'_> {
@@ -29,6 +31,12 @@ impl PacketBatch<'_> {
     #[must_use]
     pub fn queue(&self) -> usize {
         self.queue
+    }
+
+    /// Now, in ns of the clock of [`PacketRef::rx_timestamp`].
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.backend.now()
     }
 
     /// The packets, in order of arrival.

@@ -168,7 +168,8 @@ impl FluxEngine {
         if n > 0 {
             stats.batches += 1;
             stats.received += u64::from(n);
-            handle(&mut PacketBatch { slots, umem, queue: rx.queue });
+            let backend = &*tx.backend;
+            handle(&mut PacketBatch { slots, umem, queue: rx.queue, backend });
             // Nothing may leave the batch half done: frames are rehomed before any error returns.
             let (sent, full, extracted) = finish(slots, tx, &mut rx.spare);
             stats.sent += sent;
@@ -201,6 +202,12 @@ impl FluxEngine {
     #[must_use]
     pub fn stats(&self) -> EngineStats {
         self.stats
+    }
+
+    /// Positions of its queues among the opened ones.
+    #[must_use]
+    pub fn positions(&self) -> &[usize] {
+        &self.queues
     }
 
     /// What the kernel granted.

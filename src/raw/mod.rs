@@ -89,6 +89,29 @@ impl FluxRaw {
         self.backend.wait(&[self.queue], Interest::Rx, timeout)
     }
 
+    /// Blocks until the TX ring has room, or `timeout` passes (then false).
+    ///
+    /// # Errors
+    /// When the interface is gone or down.
+    pub fn wait_tx(&self, timeout: Option<Duration>) -> Result<bool> {
+        self.backend.wait(&[self.queue], Interest::Tx, timeout)
+    }
+
+    /// After an empty look at the rings, before the next: a CPU pause, or with kernel busy polling
+    /// a system call that polls the device. On the simulator, time moves on.
+    ///
+    /// # Errors
+    /// When the interface is gone or down.
+    pub fn spin(&self) -> Result<()> {
+        self.backend.spin(&[self.queue], None)
+    }
+
+    /// Position of the queue among the opened ones.
+    #[must_use]
+    pub fn position(&self) -> usize {
+        self.queue
+    }
+
     /// Now, in ns of the clock of receive stamps.
     #[must_use]
     pub fn now(&self) -> u64 {
@@ -164,13 +187,7 @@ pub(crate) fn sum_calls(backend: &dyn Backend, queues: &[usize]) -> Calls {
 pub(crate) fn sum_stats(backend: &dyn Backend, queues: &[usize]) -> Result<XdpStatistics> {
     let mut sum = XdpStatistics::default();
     for &queue in queues {
-        let one = backend.stats(queue)?;
-        sum.rx_dropped += one.rx_dropped;
-        sum.rx_invalid_descs += one.rx_invalid_descs;
-        sum.tx_invalid_descs += one.tx_invalid_descs;
-        sum.rx_ring_full += one.rx_ring_full;
-        sum.rx_fill_ring_empty_descs += one.rx_fill_ring_empty_descs;
-        sum.tx_ring_empty_descs += one.tx_ring_empty_descs;
+        sum = sum + backend.stats(queue)?;
     }
     Ok(sum)
 }
