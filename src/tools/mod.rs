@@ -2,8 +2,10 @@
 //!
 //! `bin/flux` turns arguments into a plan, calls in here, and prints what comes back.
 
+mod control;
 mod env;
 pub mod net;
 pub mod ping;
 
+pub use control::Control;
 pub use env::Env;
