@@ -6,6 +6,7 @@
 //! was measured, and tells where a longer one wants another setting.
 
 use super::metric::{Figure, digits};
+use super::names::Names;
 use super::plan::Workload;
 use super::report::{Best, CellReport, Settings};
 use std::fmt::Write;
@@ -54,7 +55,7 @@ fn advise(results: &[CellReport], workload: Workload) -> Option<Best> {
         let settings = other.taken.cell.settings();
         if (Settings { frame: chosen.frame, ..settings }) != chosen {
             // A String takes every write.
-            let (name, figure) = (field.names.tell(&settings), other.taken.told());
+            let (name, figure) = (field.names.setting(&settings), other.taken.told());
             let _ = write!(why, "; at {} bytes take {name}: {figure}", settings.frame);
         }
     }
@@ -149,11 +150,11 @@ impl<'a> Field<'a> {
             why.push_str(", the only setting measured");
         } else if !alone {
             let gains = gains(taken, top);
-            let (name, figure) = (self.names.tell(&top.cell.settings()), top.told());
+            let (name, figure) = (self.names.setting(&top.cell.settings()), top.told());
             let _ = write!(why, ": as fast as {name} ({figure}) within noise{gains}");
         } else if let Some(other) = self.rival(tied, taken) {
             let gains = gains(taken, &other);
-            let name = self.names.tell(&other.cell.settings());
+            let name = self.names.setting(&other.cell.settings());
             let taken = if gains.is_empty() { "" } else { ": this one is taken" };
             let _ = write!(why, "; {name} is as fast within noise{taken}{gains}");
         }
@@ -196,7 +197,7 @@ impl<'a> Field<'a> {
         let pct = taken.figure.better_pct(&next.figure);
         let side = if taken.cell.workload == Workload::Latency { "below" } else { "above" };
         let which = if taken.cell.poll == next.cell.poll { "setting" } else { "poll mode" };
-        let name = self.names.tell(&next.cell.settings());
+        let name = self.names.setting(&next.cell.settings());
         let mut text =
             format!("{} % {side} the next {which} ({name}: {}", digits_pct(pct), next.told());
         let calls = (taken.cell.syscalls_per_packet, next.cell.syscalls_per_packet);
@@ -247,47 +248,6 @@ fn least<'a>(cells: &[Entry<'a>], value: impl Fn(&Entry<'a>) -> Option<f64>) -> 
 /// A percentage as one says it: `12`, `3.4`.
 fn digits_pct(pct: f64) -> String {
     if pct.abs() >= 10.0 { format!("{pct:.0}") } else { format!("{pct:.1}") }
-}
-
-/// How to name a setting: its poll mode and batch, and what else was varied.
-struct Names {
-    mode: bool,
-    queues: bool,
-    hugepages: bool,
-    prefetch: bool,
-}
-
-impl Names {
-    fn of(results: &[CellReport]) -> Self {
-        let varies = |differs: fn(&CellReport, &CellReport) -> bool| {
-            results.first().is_some_and(|first| results.iter().any(|cell| differs(first, cell)))
-        };
-        Self {
-            mode: varies(|a, b| a.mode != b.mode),
-            queues: varies(|a, b| a.queues != b.queues),
-            hugepages: varies(|a, b| a.hugepages != b.hugepages),
-            prefetch: varies(|a, b| a.prefetch != b.prefetch),
-        }
-    }
-
-    fn tell(&self, settings: &Settings) -> String {
-        let Settings { mode, batch, poll, queues, hugepages, prefetch, .. } = settings;
-        let with = |on: &bool| if *on { "with" } else { "without" };
-        let mut name = format!("{poll}, batch {batch}");
-        if self.mode {
-            let _ = write!(name, ", mode {mode}");
-        }
-        if self.queues {
-            let _ = write!(name, ", {queues} queue{}", if *queues == 1 { "" } else { "s" });
-        }
-        if self.hugepages {
-            let _ = write!(name, ", {} huge pages", with(hugepages));
-        }
-        if self.prefetch {
-            let _ = write!(name, ", {} prefetch", with(prefetch));
-        }
-        name
-    }
 }
 
 #[cfg(test)]

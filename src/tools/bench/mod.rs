@@ -18,6 +18,7 @@ mod event;
 #[cfg(test)]
 mod fixture;
 mod metric;
+mod names;
 mod plan;
 mod report;
 mod run;
@@ -27,6 +28,7 @@ mod store;
 pub use diff::{Change, Diff, Verdict, diff};
 pub use event::Event;
 pub use metric::Metric;
+pub use names::Names;
 pub use plan::{Cell, Library, Place, Plan, Poll, Workload};
 pub use report::{Best, CellReport, Latency, Machine, Opened, Report, Settings};
 pub use run::run;
