@@ -27,6 +27,7 @@ end
 complete -c flux -n "__fish_flux_needs_command" -s h -l help -d 'Print help'
 complete -c flux -n "__fish_flux_needs_command" -s V -l version -d 'Print version'
 complete -c flux -n "__fish_flux_needs_command" -f -a "ping" -d 'Send ICMP echo requests and time the replies'
+complete -c flux -n "__fish_flux_needs_command" -f -a "bench" -d 'Measure every combination of settings, and say which is best for what'
 complete -c flux -n "__fish_flux_needs_command" -f -a "completions" -d 'Print the completion script for a shell'
 complete -c flux -n "__fish_flux_needs_command" -f -a "man" -d 'Write the manual pages to a directory'
 complete -c flux -n "__fish_flux_needs_command" -f -a "help" -d 'Print the help of a command, or of the simulated network (flux help sim)'
@@ -70,6 +71,50 @@ complete -c flux -n "__fish_flux_using_subcommand ping" -s j -l json -d 'One JSO
 complete -c flux -n "__fish_flux_using_subcommand ping" -s v -l verbose -d 'Say more on standard error; may be repeated'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s V -l version -d 'Print version'
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -s I -l interface -d 'Measure on this interface; whoever is at its other end sends' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l sim -d 'Measure on simulated rings; needs no privilege' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l workload -d 'What to do with the packets [default: all; with -I all but txonly]' -r -f -a "rxdrop\t''
+txonly\t''
+l2fwd\t''
+latency\t''
+parse\t''"
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l batch -d 'Packets per batch, 1 to 4096 [default: 16,32,64]' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l poll -d 'How to wait for packets [default: busy,adaptive,syscall]' -r -f -a "busy\t''
+adaptive\t''
+syscall\t''"
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l frame -d 'Packet lengths, 64 to 1518 bytes with frame check sequence [default: 64]' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l queue -d 'RX queues to open, one thread each [default: 0]' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l hugepages -d 'UMEM in huge pages or not [default: off]' -r -f -a "on\t''
+off\t''"
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l prefetch -d 'Prefetch packet headers or not [default: on]' -r -f -a "on\t''
+off\t''"
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l mode -d 'Modes of the library to measure [default: raw]' -r -f -a "raw\t''
+engine\t''
+system\t''"
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l duration -d 'Measured time of one sample [default: 400ms]' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l repeat -d 'Samples per setting [default: 5]' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l attach -d 'Where the XDP program hooks in [default: auto]' -r -f -a "auto\t''
+native\t''
+skb\t''"
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l bind -d 'Copy packets or share memory with the NIC [default: auto]' -r -f -a "auto\t''
+copy\t''
+zerocopy\t''"
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096]' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l frame-size -d 'Bytes per frame, 2048 or 4096 [default: 2048]' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l plot -d 'Draw a chart into this file as well' -r -F
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l save -d 'Keep the run under this name, for flux bench diff' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l lab -d 'Measure on a veth pair between two network namespaces of its own; as root'
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l csv -d 'One line per setting, separated by commas, under a line of headings'
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -s j -l json -d 'One JSON object per line on standard output, also for errors'
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -s v -l verbose -d 'Say more on standard error; may be repeated'
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -f -a "diff" -d 'Compare a saved run with an earlier one; exit 1 where it is slower'
+complete -c flux -n "__fish_flux_using_subcommand bench; and __fish_seen_subcommand_from diff" -l tolerance -d 'Change that does not matter' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and __fish_seen_subcommand_from diff" -l csv -d 'One line per setting, separated by commas, under a line of headings'
+complete -c flux -n "__fish_flux_using_subcommand bench; and __fish_seen_subcommand_from diff" -s j -l json -d 'One JSON object on standard output, also for errors'
+complete -c flux -n "__fish_flux_using_subcommand bench; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c flux -n "__fish_flux_using_subcommand bench; and __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
 complete -c flux -n "__fish_flux_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flux -n "__fish_flux_using_subcommand completions" -s V -l version -d 'Print version'
 complete -c flux -n "__fish_flux_using_subcommand man" -s h -l help -d 'Print help'

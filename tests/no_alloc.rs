@@ -135,7 +135,7 @@ fn parsing_allocates_nothing() {
 #[cfg(feature = "tools")]
 #[test]
 fn a_ping_allocates_nothing_per_probe() {
-    use fluxnet::tools::{Env, ping};
+    use fluxnet::tools::{Control, Env, ping};
     let allocations = |probes: u64| {
         let plan = ping::Plan {
             // Side by side, so that a kick is for many packets.
@@ -160,7 +160,7 @@ fn a_ping_allocates_nothing_per_probe() {
             config: fluxnet::Config::new(""),
         };
         let mut env = Env::simulated(Simulator::new(fluxnet::simulator::SimSpec::default()));
-        let control = ping::Control::default();
+        let control = Control::default();
         allocations(|| {
             ping::run(&plan, &mut env, &control, &mut |_| {}).unwrap();
         })

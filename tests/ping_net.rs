@@ -4,8 +4,8 @@
 
 mod lab;
 
-use fluxnet::tools::Env;
-use fluxnet::tools::ping::{Control, Event, Outcome, Plan, Summary, run};
+use fluxnet::tools::ping::{Event, Outcome, Plan, Summary, run};
+use fluxnet::tools::{Control, Env};
 use fluxnet::{ErrorKind, FluxError, Queues};
 use lab::{Lab, OURS, PEER_IP, PEER_IP6};
 use std::time::{Duration, Instant};

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 use fluxnet::simulator::{SimSpec, Simulator};
-use fluxnet::tools::Env;
 use fluxnet::tools::net::Family;
-use fluxnet::tools::ping::{Control, Event, Outcome, PathMtu, Plan, Summary, VlanTag, run};
+use fluxnet::tools::ping::{Event, Outcome, PathMtu, Plan, Summary, VlanTag, run};
+use fluxnet::tools::{Control, Env};
 use fluxnet::{ErrorKind, FluxError, Queues};
 use std::sync::atomic::Ordering;
 use std::time::Duration;

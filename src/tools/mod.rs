@@ -2,8 +2,11 @@
 //!
 //! `bin/flux` turns arguments into a plan, calls in here, and prints what comes back.
 
+pub mod bench;
+mod control;
 mod env;
 pub mod net;
 pub mod ping;
 
+pub use control::Control;
 pub use env::Env;

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::{Screen, Stdout};
-use crate::{argv, completions, help, man, ping};
+use crate::{argv, bench, completions, help, man, ping};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -12,11 +12,12 @@ Examples:
   flux ping -c 5 10.0.0.2 --sim        five probes on the simulated network, no privilege needed
   flux ping -c 5 192.0.2.1             the same through AF_XDP
   flux ping --sim=loss=10%,seed=7 -c 100 -q 10.0.0.2
+  flux bench --sim                     what each batch size and poll mode comes to, simulated
   flux help sim                        the simulated network and its knobs
 
 Exit status:
   0  done, and the answer is yes
-  1  ran, and the answer is no (no reply, unreachable)
+  1  ran, and the answer is no (no reply, unreachable, slower)
   2  could not run (usage, permission, system)";
 
 /// Packet tools on Linux AF_XDP, with a simulated network to try them on
@@ -38,6 +39,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Ping(Box<ping::Args>),
+    Bench(Box<bench::Args>),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -86,6 +88,7 @@ fn run(args: &[OsString], out: &mut Stdout) -> Result<Answer, Failure> {
     };
     match cli.command {
         Command::Ping(args) => ping::main(&args, out),
+        Command::Bench(args) => bench::main(&args, out),
         Command::Completions(args) => completions::main(&args, out),
         Command::Man(args) => man::main(&args, out),
         Command::Help(args) => help::main(&args, out),

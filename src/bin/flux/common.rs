@@ -38,6 +38,24 @@ pub struct Common {
     /// network behind it. Time is virtual unless SPEC says realtime: the run ends at once.
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub sim: Option<String>,
+    /// How sockets are opened.
+    #[command(flatten)]
+    pub socket: SocketOptions,
+    /// Put the UMEM in huge pages [default: auto]
+    ///
+    /// on takes reserved 2 MiB pages, 1g reserved 1 GiB pages, thp transparent ones; auto takes
+    /// reserved ones where there are enough, else transparent ones, and says which it got.
+    #[arg(long, value_name = "WHEN", value_parser = keyword::<HugePages>(HugePages::WORDS))]
+    pub hugepages: Option<HugePages>,
+    /// What is printed.
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+/// How sockets are opened, where a command takes one value for all of them.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = HEADING)]
+pub struct SocketOptions {
     /// Where the XDP program hooks in [default: auto]
     ///
     /// auto takes native where the driver has it, else skb, and says which it got.
@@ -54,12 +72,21 @@ pub struct Common {
     /// Bytes per frame, 2048 or 4096 [default: 2048]
     #[arg(long, value_name = "BYTES", value_parser = units::binary, allow_negative_numbers = true)]
     pub frame_size: Option<u32>,
-    /// Put the UMEM in huge pages [default: auto]
-    ///
-    /// on takes reserved 2 MiB pages, 1g reserved 1 GiB pages, thp transparent ones; auto takes
-    /// reserved ones where there are enough, else transparent ones, and says which it got.
-    #[arg(long, value_name = "WHEN", value_parser = keyword::<HugePages>(HugePages::WORDS))]
-    pub hugepages: Option<HugePages>,
+}
+
+impl SocketOptions {
+    /// Puts what was asked for into `config`.
+    pub fn apply(&self, config: &mut Config) {
+        set(&mut config.attach, self.attach);
+        set(&mut config.bind, self.bind);
+        set(&mut config.frame_size, self.frame_size);
+        config.frames = self.frames;
+    }
+}
+
+/// What is printed.
+#[derive(Args, Clone, Debug)]
+pub struct OutputOptions {
     /// One JSON object per line on standard output, also for errors
     #[arg(short, long, help_heading = "Output")]
     pub json: bool,
@@ -72,16 +99,11 @@ impl Common {
     /// The socket options, checked.
     pub fn config(&self) -> Result<Config, FluxError> {
         let mut config = Config::new(self.interface.clone().unwrap_or_default());
-        let Config { queues, poller, batch, frame_size, huge_pages, attach, bind, .. } =
-            &mut config;
-        set(queues, self.queue.clone());
-        set(poller, self.poll);
-        set(batch, self.batch);
-        set(frame_size, self.frame_size);
-        set(huge_pages, self.hugepages);
-        set(attach, self.attach);
-        set(bind, self.bind);
-        config.frames = self.frames;
+        set(&mut config.queues, self.queue.clone());
+        set(&mut config.poller, self.poll);
+        set(&mut config.batch, self.batch);
+        set(&mut config.huge_pages, self.hugepages);
+        self.socket.apply(&mut config);
         config.validate()?;
         Ok(config)
     }
@@ -112,15 +134,20 @@ fn set<T>(slot: &mut T, value: Option<T>) {
 }
 
 /// A parser for one of `words`, which clap also shows and completes.
-fn keyword<T>(words: &'static [&'static str]) -> impl TypedValueParser<Value = T>
+pub fn keyword<T>(words: &'static [&'static str]) -> impl TypedValueParser<Value = T>
 where
     T: FromStr<Err = FluxError> + Clone + Send + Sync + 'static,
 {
     PossibleValuesParser::new(words).try_map(|word| word.parse::<T>())
 }
 
+/// A parser for `on` and `off`.
+pub fn on_off() -> impl TypedValueParser<Value = bool> {
+    PossibleValuesParser::new(["on", "off"]).map(|word| word == "on")
+}
+
 /// clap names the option and the value itself: only the rule is kept of the error.
-fn queues(text: &str) -> Result<Queues, String> {
+pub fn queues(text: &str) -> Result<Queues, String> {
     text.parse::<Queues>().map_err(|error| {
         let error = error.to_string();
         error.split_once("': ").map_or(error.clone(), |(_, rule)| rule.to_owned())

@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 mod argv;
+mod bench;
 mod cli;
 mod common;
 mod completions;

@@ -24,12 +24,16 @@ pub struct Args {
 fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     let mut root = Cli::command().disable_help_subcommand(true);
     root.build();
-    let mut pages = vec![page(&root)?];
-    for command in root.get_subcommands() {
-        pages.push(page(command)?);
-    }
+    let mut pages = Vec::new();
+    tree(&root, &mut pages)?;
     pages.push(("flux-sim.7".into(), sim_page()));
     Ok(pages)
+}
+
+/// The page of a command and those of the commands below it.
+fn tree(command: &clap::Command, pages: &mut Vec<(String, Vec<u8>)>) -> io::Result<()> {
+    pages.push(page(command)?);
+    command.get_subcommands().try_for_each(|below| tree(below, pages))
 }
 
 fn page(command: &clap::Command) -> io::Result<(String, Vec<u8>)> {
@@ -49,17 +53,22 @@ fn page(command: &clap::Command) -> io::Result<(String, Vec<u8>)> {
     let mut end = Roff::new();
     verbatim(&mut end, "EXAMPLES AND NOTES", &extra);
     end.control("SH", ["SEE ALSO"]);
-    end.text([roman("flux(1), flux-ping(1), flux-sim(7)")]);
+    end.text([roman("flux(1), flux-ping(1), flux-bench(1), flux-sim(7)")]);
     text.extend(end.to_roff().into_bytes());
     Ok((name, text))
 }
 
-/// The usage line; clap_mangen's own lists every option without its value.
+/// The usage lines; clap_mangen's own lists every option without its value.
 fn synopsis(command: &clap::Command) -> String {
     let usage = command.clone().render_usage().to_string();
     let mut page = Roff::new();
     page.control("SH", ["SYNOPSIS"]);
-    page.text([roman(usage.trim_start_matches("Usage: ").trim())]);
+    for (at, line) in usage.trim_start_matches("Usage: ").trim().lines().enumerate() {
+        if at > 0 {
+            page.control("br", []);
+        }
+        page.text([roman(line.trim())]);
+    }
     page.to_roff()
 }
 
@@ -82,7 +91,7 @@ fn sim_page() -> Vec<u8> {
     page.text([roman("flux-sim - the simulated network of --sim")]);
     verbatim(&mut page, "DESCRIPTION", help::SIM);
     page.control("SH", ["SEE ALSO"]);
-    page.text([roman("flux(1), flux-ping(1)")]);
+    page.text([roman("flux(1), flux-ping(1), flux-bench(1)")]);
     page.render().into_bytes()
 }
 

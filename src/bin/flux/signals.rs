@@ -1,7 +1,7 @@
 //! Signals: the first Ctrl-C or SIGTERM stops the run, the second ends the process; Ctrl-\ asks
 //! for the numbers so far.
 
-use fluxnet::tools::ping::Control;
+use fluxnet::tools::Control;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 

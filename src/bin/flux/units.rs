@@ -93,6 +93,14 @@ pub fn positive_time(text: &str) -> Result<Duration, String> {
         .and_then(|t| if t.is_zero() { Err("must be above 0, at least 1ns".into()) } else { Ok(t) })
 }
 
+/// A percentage: `5%`, `0.5%`, `5`.
+pub fn percent(text: &str) -> Result<f64, String> {
+    let digits = text.strip_suffix('%').unwrap_or(text).trim_end();
+    let plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let value = digits.parse::<f64>().ok().filter(|_| plain);
+    value.ok_or_else(|| "must be a percentage, such as 5% or 0.5%".into())
+}
+
 /// One byte, decimal or `0x…`.
 pub fn byte(text: &str) -> Result<u8, String> {
     let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
@@ -189,6 +197,16 @@ mod tests {
         }
         assert!(time("1000000000").is_ok() && time("1000000001").is_err());
         assert!(positive_time("0").is_err() && positive_time("0ms").is_err());
+    }
+
+    #[test]
+    fn percentages_are_plain_numbers() {
+        assert_eq!(percent("5%"), Ok(5.0));
+        assert_eq!(percent("0.5 %"), Ok(0.5));
+        assert_eq!(percent("12"), Ok(12.0));
+        for bad in ["", "%", "-1%", "1e3%", "five", "inf%", "nan", "5%%", "1.2.3"] {
+            assert!(percent(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

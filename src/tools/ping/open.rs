@@ -3,7 +3,7 @@
 use super::event::{Clocks, Event, Start, StartTarget};
 use super::frame;
 use super::hops::Hops;
-use super::plan::{Control, Outcome, Plan};
+use super::plan::{Outcome, Plan};
 use super::route::Journey;
 use super::run::Run;
 use super::schedule::ns;
@@ -11,8 +11,8 @@ use crate::backend::{Filter, Match};
 use crate::config::{Granted, Poller};
 use crate::error::Result;
 use crate::system::FluxRx;
-use crate::tools::Env;
 use crate::tools::net::Host;
+use crate::tools::{Control, Env};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;

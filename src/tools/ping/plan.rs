@@ -4,7 +4,6 @@ use crate::config::Config;
 use crate::error::{FluxError, Result};
 use crate::tools::net::Family;
 use crate::tools::net::pace::Rate;
-use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 /// What to do about the path MTU, as `ping -M`.
@@ -168,15 +167,6 @@ impl Plan {
     pub(super) fn floods(&self) -> bool {
         self.rate.is_none() && (self.flood || self.interval.is_zero())
     }
-}
-
-/// What signal handlers tell a run.
-#[derive(Debug, Default)]
-pub struct Control {
-    /// End now, with the summary.
-    pub stop: AtomicBool,
-    /// Counts requests for interim numbers.
-    pub interim: AtomicU64,
 }
 
 /// What a run came to, for the exit status.

@@ -20,7 +20,7 @@ pub fn chart(rows: &[HistogramRow], screen: &Screen) -> String {
     let room = room.saturating_sub(range_width + count_width + 4).max(SHORTEST);
     let mut text = String::new();
     for (row, range) in rows.iter().zip(&ranges) {
-        let bar = bar(row.count, most, room, screen.unicode);
+        let bar = bar(row.count as f64, most as f64, room, screen.unicode);
         let pad = range_width - range.chars().count();
         let line = format!(
             "{:pad$}{range}  {:>count_width$}  {}",
@@ -34,13 +34,14 @@ pub fn chart(rows: &[HistogramRow], screen: &Screen) -> String {
     text
 }
 
-/// A count above zero always shows, however small beside the largest.
-fn bar(count: u64, most: u64, room: usize, unicode: bool) -> String {
+/// A bar for `value`, where `most` fills the room. A value above zero always shows, however small
+/// beside the largest.
+pub fn bar(value: f64, most: f64, room: usize, unicode: bool) -> String {
     const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
     let (full, steps) = if unicode { ("█", 8) } else { ("#", 1) };
-    let share = u128::from(count) * (room as u128 * steps) / u128::from(most.max(1));
-    let share = usize::try_from(share).unwrap_or(0).max(usize::from(count > 0));
-    let (whole, rest) = (share / steps as usize, share % steps as usize);
+    let share = if most > 0.0 { (value / most).clamp(0.0, 1.0) } else { 0.0 };
+    let share = ((share * (room * steps) as f64) as usize).max(usize::from(value > 0.0));
+    let (whole, rest) = (share / steps, share % steps);
     full.repeat(whole) + EIGHTHS.get(rest).copied().unwrap_or("")
 }
 

@@ -9,9 +9,12 @@ mod progress;
 mod report;
 mod screen;
 mod stdout;
+mod wrap;
 
-pub use chart::chart;
+pub use chart::{bar, chart};
 pub use progress::Progress;
-pub use report::{Column, Report, Show, json, percent, table};
+pub use report::{Column, Report, Show, When, column, json, percent, table, tell_hidden};
+
 pub use screen::{Screen, Style};
 pub use stdout::{Pace, Stdout};
+pub use wrap::wrap;

@@ -72,12 +72,12 @@ impl Progress {
         Self(None)
     }
 
-    /// A bar up to `total`.
-    pub fn new(total: u64, unicode: bool) -> Self {
+    /// A bar up to `total` of what `unit` names.
+    pub fn new(total: u64, unit: &str, unicode: bool) -> Self {
         let target = ProgressDrawTarget::term_like_with_hz(Box::new(Narrow), HZ);
         let bar = ProgressBar::with_draw_target(Some(total), target);
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} probes, {eta} to go")
-        {
+        let template = format!("{{bar:30}} {{pos}}/{{len}} {unit}, {{eta}} to go");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.progress_chars(if unicode {
                 "█▉▊▋▌▍▎▏ "
             } else {

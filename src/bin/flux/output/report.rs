@@ -3,11 +3,17 @@
 //! The table takes its cells out of the row's JSON by key, so a column cannot say something else
 //! than the key does.
 
-use super::Stdout;
+use super::{Screen, Stdout, Style, bar};
 use crate::failure::Failure;
 use comfy_table::{Cell, CellAlignment, ContentArrangement};
 use serde::Serialize;
 use serde_json::Value;
+use std::io::Write;
+
+/// Shortest bar in a table.
+const SHORT_BAR: usize = 10;
+/// Longest bar in a table, also where lines may have any length.
+const LONG_BAR: usize = 20;
 
 /// How a column shows its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,12 +22,33 @@ pub enum Show {
     Name,
     /// A whole number.
     Count,
-    /// A whole number whose column is left out while all are 0.
-    CountIfAny,
+    /// A whole number in at most five letters: `320`, `12.5k`, `1.25M`.
+    Short,
     /// A percentage.
     Percent,
     /// µs, shown as ms.
     Millis,
+    /// With so many decimals, and this behind it.
+    Fixed(usize, &'static str),
+    /// The same with its sign.
+    Signed(usize, &'static str),
+    /// Yes and no as on and off.
+    OnOff,
+    /// Yes as this mark, no as nothing.
+    Mark(&'static str),
+    /// A bar, as long as the room when it is the largest of its column.
+    Bar,
+}
+
+/// Whether a column is worth its room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Always.
+    Always,
+    /// Unless all its values are 0, no, or none.
+    Any,
+    /// Unless all its values are the same.
+    Varied,
 }
 
 /// One column. Renaming a key is a breaking change.
@@ -33,8 +60,21 @@ pub struct Column {
     pub heading: &'static str,
     /// How to show it.
     pub show: Show,
+    /// When to show it.
+    pub when: When,
     /// Narrow tables lose the columns with the highest numbers first; 0 always stays.
     pub rank: u8,
+}
+
+/// A column, with its fields in this order.
+pub const fn column(
+    key: &'static str,
+    heading: &'static str,
+    show: Show,
+    when: When,
+    rank: u8,
+) -> Column {
+    Column { key, heading, show, when, rank }
 }
 
 /// Rows of one kind.
@@ -61,22 +101,57 @@ pub struct Table {
     pub hidden: Vec<&'static str>,
 }
 
-/// The table, at most `width` columns wide.
-pub fn table<R: Report>(report: &R, width: Option<usize>) -> Table {
+/// Says on standard error what tables had no room for.
+pub fn tell_hidden(hidden: &[&str]) {
+    if !hidden.is_empty() {
+        let (style, hidden) = (Style::of_stderr(), hidden.join(", "));
+        // Standard error is for people: when it is gone, nobody misses the line.
+        let _ = writeln!(
+            std::io::stderr(),
+            "{} no room for {hidden}: use a wider terminal, or --json",
+            style.strong("note:")
+        );
+    }
+}
+
+impl When {
+    fn holds(self, column: &Column, rows: &[Value]) -> bool {
+        let mut values = rows.iter().map(|row| row.pointer(column.key));
+        match self {
+            When::Always => true,
+            When::Any => values.flatten().any(|value| match value {
+                Value::Null => false,
+                Value::Bool(yes) => *yes,
+                Value::Number(number) => number.as_f64() != Some(0.0),
+                _ => true,
+            }),
+            When::Varied => {
+                let first = values.next();
+                values.any(|value| Some(value) != first)
+            }
+        }
+    }
+}
+
+/// The table, at most as wide as the screen.
+pub fn table<R: Report>(report: &R, screen: &Screen) -> Table {
     let rows: Vec<Value> =
         report.rows().iter().map(|row| serde_json::to_value(row).unwrap_or_default()).collect();
-    let useful = |column: &&Column| {
-        column.show != Show::CountIfAny
-            || rows.iter().any(|row| row.pointer(column.key).and_then(Value::as_u64) > Some(0))
-    };
-    let mut columns: Vec<&Column> = R::COLUMNS.iter().filter(useful).collect();
+    let mut columns: Vec<&Column> =
+        R::COLUMNS.iter().filter(|column| column.when.holds(column, &rows)).collect();
     let mut hidden = Vec::new();
-    let limit = width.unwrap_or(usize::MAX);
+    let limit = screen.width.unwrap_or(usize::MAX);
+    let draw = |columns: &[&Column], longest_name, bar| {
+        draw(columns, &rows, &Room { longest_name, bar, unicode: screen.unicode })
+    };
     loop {
-        let text = draw(&columns, &rows, usize::MAX);
+        let text = draw(&columns, usize::MAX, SHORT_BAR);
         let excess = widest(&text).saturating_sub(limit);
         let last = columns.iter().map(|c| c.rank).max().unwrap_or(0);
         if excess == 0 {
+            let spare = limit.saturating_sub(widest(&text)).min(LONG_BAR - SHORT_BAR);
+            let bars = columns.iter().any(|c| c.show == Show::Bar);
+            let text = if bars { draw(&columns, usize::MAX, SHORT_BAR + spare) } else { text };
             return Table { text, hidden };
         }
         if last == 0 {
@@ -84,7 +159,7 @@ pub fn table<R: Report>(report: &R, width: Option<usize>) -> Table {
             let longest = name.map_or(0, |name| {
                 rows.iter().map(|row| cell(row, name).chars().count()).max().unwrap_or(0)
             });
-            let text = draw(&columns, &rows, longest.saturating_sub(excess).max(4));
+            let text = draw(&columns, longest.saturating_sub(excess).max(4), SHORT_BAR);
             return Table { text, hidden };
         }
         hidden.extend(columns.extract_if(.., |c| c.rank == last).map(|c| c.heading));
@@ -95,23 +170,35 @@ fn widest(text: &str) -> usize {
     text.lines().map(|line| line.chars().count()).max().unwrap_or(0)
 }
 
-fn draw(columns: &[&Column], rows: &[Value], longest_name: usize) -> String {
+/// What cells have to keep to.
+struct Room {
+    longest_name: usize,
+    bar: usize,
+    unicode: bool,
+}
+
+fn draw(columns: &[&Column], rows: &[Value], room: &Room) -> String {
+    let screen = Screen { unicode: room.unicode, ..Screen::default() };
     let mut table = comfy_table::Table::new();
     table.force_no_tty().set_content_arrangement(ContentArrangement::Disabled);
     table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(columns.iter().map(|c| Cell::new(c.heading)));
+    table.set_header(columns.iter().map(|c| Cell::new(screen.fit(c.heading))));
+    let number = |row: &Value, column: &Column| row.pointer(column.key).and_then(Value::as_f64);
+    let most =
+        |column: &Column| rows.iter().filter_map(|row| number(row, column)).fold(0.0, f64::max);
+    let most: Vec<f64> = columns.iter().map(|column| most(column)).collect();
     for row in rows {
-        table.add_row(columns.iter().map(|column| {
-            let text = cell(row, column);
+        table.add_row(columns.iter().zip(&most).map(|(column, &most)| {
             Cell::new(match column.show {
-                Show::Name => shorten(&text, longest_name),
-                _ => text,
+                Show::Name => shorten(&cell(row, column), room.longest_name),
+                Show::Bar => bar(number(row, column).unwrap_or(0.0), most, room.bar, room.unicode),
+                _ => cell(row, column),
             })
         }));
     }
     for (drawn, column) in table.column_iter_mut().zip(columns) {
         drawn.set_padding((0, 2));
-        if column.show != Show::Name {
+        if !matches!(column.show, Show::Name | Show::Bar | Show::Mark(_)) {
             drawn.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -127,13 +214,16 @@ fn cell(row: &Value, column: &Column) -> String {
     match (row.pointer(column.key), column.show) {
         (None | Some(Value::Null), _) => "-".into(),
         (Some(Value::String(text)), _) => text.clone(),
-        (Some(value), Show::Millis) => {
-            value.as_f64().map_or("-".into(), |us| format!("{:.3}", us / 1000.0))
-        }
-        (Some(value), Show::Percent) => {
-            value.as_f64().map_or("-".into(), |part| format!("{}%", percent(part)))
-        }
-        (Some(value), _) => value.to_string(),
+        (Some(Value::Bool(yes)), Show::Mark(mark)) => if *yes { mark } else { "" }.into(),
+        (Some(Value::Bool(yes)), Show::OnOff) => if *yes { "on" } else { "off" }.into(),
+        (Some(value), show) => match (value.as_f64(), show) {
+            (Some(us), Show::Millis) => format!("{:.3}", us / 1000.0),
+            (Some(count), Show::Short) => short(count),
+            (Some(part), Show::Percent) => format!("{}%", percent(part)),
+            (Some(number), Show::Fixed(decimals, unit)) => format!("{number:.decimals$}{unit}"),
+            (Some(number), Show::Signed(decimals, unit)) => format!("{number:+.decimals$}{unit}"),
+            _ => value.to_string(),
+        },
     }
 }
 
@@ -141,6 +231,25 @@ fn cell(row: &Value, column: &Column) -> String {
 pub fn percent(part: f64) -> String {
     let text = format!("{part:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Three digits that count, with their power of a thousand.
+fn short(count: f64) -> String {
+    const POWERS: [&str; 5] = ["", "k", "M", "G", "T"];
+    // 999.5 and more would be rounded to four digits.
+    let mut power = 0;
+    let mut value = count;
+    while value >= 999.5 && power + 1 < POWERS.len() {
+        value /= 1000.0;
+        power += 1;
+    }
+    let decimals = match value {
+        _ if power == 0 => 0,
+        value if value < 9.995 => 2,
+        value if value < 99.95 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}{}", POWERS[power])
 }
 
 fn shorten(text: &str, longest: usize) -> String {
@@ -169,15 +278,19 @@ mod tests {
     impl Report for Rows {
         type Row = Row;
         const COLUMNS: &'static [Column] = &[
-            Column { key: "/target", heading: "target", show: Show::Name, rank: 0 },
-            Column { key: "/sent", heading: "sent", show: Show::Count, rank: 2 },
-            Column { key: "/odd", heading: "odd", show: Show::CountIfAny, rank: 1 },
-            Column { key: "/loss_pct", heading: "loss", show: Show::Percent, rank: 0 },
-            Column { key: "/rtt_us", heading: "p50 ms", show: Show::Millis, rank: 3 },
+            column("/target", "target", Show::Name, When::Always, 0),
+            column("/sent", "sent", Show::Count, When::Always, 2),
+            column("/odd", "odd", Show::Count, When::Any, 1),
+            column("/loss_pct", "loss", Show::Percent, When::Always, 0),
+            column("/rtt_us", "p50 ms", Show::Millis, When::Always, 3),
         ];
         fn rows(&self) -> &[Row] {
             &self.0
         }
+    }
+
+    fn screen(width: Option<usize>) -> Screen {
+        Screen { width, ..Screen::default() }
     }
 
     fn rows(odd: u64) -> Rows {
@@ -189,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_table_aligns_numbers_and_leaves_out_what_is_all_zero() {
-        let table = table(&rows(0), None);
+        let table = table(&rows(0), &screen(None));
         assert_eq!(
             table.text,
             "target         sent  loss      p50 ms\n\
@@ -202,14 +315,30 @@ mod tests {
 
     #[test]
     fn a_narrow_table_loses_columns_then_letters_and_never_wraps() {
-        let hidden = |width| table(&rows(1), Some(width)).hidden;
+        let hidden = |width| table(&rows(1), &screen(Some(width))).hidden;
         assert_eq!(hidden(80), Vec::<&str>::new());
         assert_eq!(hidden(38), ["p50 ms"]);
         assert_eq!(hidden(24), ["p50 ms", "sent", "odd"]);
         for width in 16..90 {
-            let text = table(&rows(1), Some(width)).text;
+            let text = table(&rows(1), &screen(Some(width))).text;
             assert_eq!(text.lines().count(), 3, "{text}");
             assert!(widest(&text) <= width, "{width}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn large_counts_are_short() {
+        let table = [
+            (0.0, "0"),
+            (320.0, "320"),
+            (999.0, "999"),
+            (1000.0, "1.00k"),
+            (12_500.0, "12.5k"),
+            (999_600.0, "1.00M"),
+            (123_456_789.0, "123M"),
+        ];
+        for (count, want) in table {
+            assert_eq!(short(count), want);
         }
     }
 
@@ -219,5 +348,62 @@ mod tests {
         assert_eq!(percent(100.0), "100");
         assert_eq!(percent(30.25), "30.25");
         assert_eq!(percent(100.0 / 3.0), "33.3333");
+    }
+
+    #[derive(Serialize)]
+    struct Measured {
+        mpps: f64,
+        change_pct: f64,
+        noisy: bool,
+        prefetch: bool,
+        frame: u32,
+    }
+
+    struct Bars(Vec<Measured>);
+
+    impl Report for Bars {
+        type Row = Measured;
+        const COLUMNS: &'static [Column] = &[
+            column("/frame", "frame", Show::Count, When::Varied, 0),
+            column("/prefetch", "prefetch", Show::OnOff, When::Varied, 0),
+            column("/mpps", "Mpps", Show::Fixed(3, ""), When::Always, 0),
+            column("/mpps", "", Show::Bar, When::Always, 1),
+            column("/change_pct", "µs", Show::Signed(1, "%"), When::Always, 0),
+            column("/noisy", "", Show::Mark("~"), When::Any, 0),
+        ];
+        fn rows(&self) -> &[Measured] {
+            &self.0
+        }
+    }
+
+    fn bars(frame: u32, noisy: bool) -> Bars {
+        Bars(vec![
+            Measured { mpps: 5.0, change_pct: 0.0, noisy: false, prefetch: true, frame: 64 },
+            Measured { mpps: 2.5, change_pct: -3.26, noisy, prefetch: true, frame },
+        ])
+    }
+
+    #[test]
+    fn columns_that_say_nothing_are_left_out() {
+        assert_eq!(
+            table(&bars(64, false), &screen(Some(30))).text,
+            "\u{20}Mpps                       us\n\
+             5.000  ################  +0.0%\n\
+             2.500  ########          -3.3%\n"
+        );
+        let all = table(&bars(512, true), &screen(None)).text;
+        assert!(all.starts_with("frame   Mpps") && all.ends_with("-3.3%  ~\n"), "{all}");
+    }
+
+    #[test]
+    fn bars_take_the_room_that_is_left() {
+        let longest = |width| {
+            let text = table(&bars(64, false), &screen(width)).text;
+            text.lines().nth(1).map(|line| line.matches('#').count())
+        };
+        assert_eq!(longest(None), Some(LONG_BAR));
+        assert_eq!(longest(Some(200)), Some(LONG_BAR));
+        assert_eq!(longest(Some(27)), Some(13));
+        assert_eq!(longest(Some(20)), Some(0));
     }
 }

@@ -67,6 +67,13 @@ impl Screen {
     }
 }
 
+impl Screen {
+    /// `text` in the characters it takes: µs as us, as all else of ours is ASCII.
+    pub fn fit(&self, text: &str) -> String {
+        if self.unicode { text.to_owned() } else { text.replace('µ', "u") }
+    }
+}
+
 fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

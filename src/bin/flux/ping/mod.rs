@@ -7,10 +7,11 @@ mod text;
 use crate::cli::Answer;
 use crate::common::World;
 use crate::failure::Failure;
-use crate::output::{Pace, Progress, Screen, Stdout, Style, chart, json, percent, table};
+use crate::output::{Pace, Progress, Screen, Stdout, chart, json, percent, table, tell_hidden};
 use crate::signals;
 pub use args::Args;
-use fluxnet::tools::ping::{Control, Event, Outcome, Plan, run};
+use fluxnet::tools::Control;
+use fluxnet::tools::ping::{Event, Outcome, Plan, run};
 use report::Summaries;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::Ordering::Relaxed;
@@ -35,13 +36,13 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
 
     let progress = progress(args, &plan, &screen, virtual_time);
     plan.each = !args.quiet;
-    if !args.common.json {
+    if !args.common.output.json {
         let dots = args.flood && screen.terminal && !args.quiet;
         plan.each = dots || !(args.quiet || args.flood) || progress.is_some();
     }
     let control = signals::control();
     let mut printer = Printer {
-        json: args.common.json,
+        json: args.common.output.json,
         text: Text::new(args, &plan, screen),
         progress: progress.unwrap_or_else(Progress::none),
         summaries: Summaries::default(),
@@ -52,7 +53,7 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let result = run(&plan, &mut env, &control, &mut |event| printer.take(event));
     printer.finish(&screen, args.target.len())?;
     let outcome = result?;
-    if args.common.verbose > 0 && !args.common.json {
+    if args.common.output.verbose > 0 && !args.common.output.json {
         let Outcome { foreign, malformed, .. } = outcome;
         let text = format!("{foreign} packets were not for us, {malformed} made no sense\n");
         let _ = std::io::stderr().write_all(text.as_bytes());
@@ -75,8 +76,8 @@ fn progress(args: &Args, plan: &Plan, screen: &Screen, virtual_time: bool) -> Op
     let total = plan.count?.saturating_mul(plan.targets.len() as u64);
     let long = total as f64 / probes_per_second(plan) > LONG_RUN.as_secs_f64();
     let watched = screen.terminal && std::io::stderr().is_terminal();
-    let wanted = args.quiet && !args.common.json && !virtual_time;
-    (wanted && watched && long).then(|| Progress::new(total, screen.unicode))
+    let wanted = args.quiet && !args.common.output.json && !virtual_time;
+    (wanted && watched && long).then(|| Progress::new(total, "probes", screen.unicode))
 }
 
 /// Takes the events of a run to where they belong.
@@ -145,18 +146,11 @@ impl Printer<'_> {
                 self.out.text(&text::block(summary))?;
             }
         } else if !self.summaries.is_empty() {
-            let table = table(&self.summaries, screen.width);
+            let table = table(&self.summaries, screen);
             self.out.text("\n")?;
             self.out.text(&table.text)?;
-            if !table.hidden.is_empty() {
-                self.out.flush()?;
-                let (style, hidden) = (Style::of_stderr(), table.hidden.join(", "));
-                let _ = writeln!(
-                    std::io::stderr(),
-                    "{} no room for {hidden}: use a wider terminal, or --json",
-                    style.strong("note:")
-                );
-            }
+            self.out.flush()?;
+            tell_hidden(&table.hidden);
         }
         for summary in self.summaries.each().filter(|s| !s.histogram.is_empty()) {
             let replies: u64 = summary.histogram.iter().map(|row| row.count).sum();

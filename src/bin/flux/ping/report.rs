@@ -1,6 +1,6 @@
 //! The summaries as a report: one row per target.
 
-use crate::output::{Column, Report, Show};
+use crate::output::{Column, Report, Show, When, column};
 use fluxnet::tools::ping::{Event, Summary};
 
 /// The summaries of a run, each as the event it came in, so that JSON has its `event` key.
@@ -27,30 +27,26 @@ impl Summaries {
     }
 }
 
-const fn column(key: &'static str, heading: &'static str, show: Show, rank: u8) -> Column {
-    Column { key, heading, show, rank }
-}
-
 impl Report for Summaries {
     type Row = Event;
 
     const COLUMNS: &'static [Column] = &[
-        column("/target", "target", Show::Name, 0),
-        column("/sent", "sent", Show::Count, 4),
-        column("/received", "recv", Show::Count, 3),
-        column("/loss_pct", "loss", Show::Percent, 0),
-        column("/duplicates", "dup", Show::CountIfAny, 5),
-        column("/reordered", "reord", Show::CountIfAny, 6),
-        column("/late", "late", Show::CountIfAny, 5),
-        column("/corrupt", "corr", Show::CountIfAny, 5),
-        column("/errors", "err", Show::CountIfAny, 2),
-        column("/rtt_us/min", "min ms", Show::Millis, 7),
-        column("/rtt_us/mean", "mean ms", Show::Millis, 9),
-        column("/rtt_us/p50", "p50 ms", Show::Millis, 1),
-        column("/rtt_us/p90", "p90 ms", Show::Millis, 8),
-        column("/rtt_us/p99", "p99 ms", Show::Millis, 2),
-        column("/rtt_us/max", "max ms", Show::Millis, 6),
-        column("/rtt_us/stddev", "stddev", Show::Millis, 10),
+        column("/target", "target", Show::Name, When::Always, 0),
+        column("/sent", "sent", Show::Count, When::Always, 4),
+        column("/received", "recv", Show::Count, When::Always, 3),
+        column("/loss_pct", "loss", Show::Percent, When::Always, 0),
+        column("/duplicates", "dup", Show::Count, When::Any, 5),
+        column("/reordered", "reord", Show::Count, When::Any, 6),
+        column("/late", "late", Show::Count, When::Any, 5),
+        column("/corrupt", "corr", Show::Count, When::Any, 5),
+        column("/errors", "err", Show::Count, When::Any, 2),
+        column("/rtt_us/min", "min ms", Show::Millis, When::Always, 7),
+        column("/rtt_us/mean", "mean ms", Show::Millis, When::Always, 9),
+        column("/rtt_us/p50", "p50 ms", Show::Millis, When::Always, 1),
+        column("/rtt_us/p90", "p90 ms", Show::Millis, When::Always, 8),
+        column("/rtt_us/p99", "p99 ms", Show::Millis, When::Always, 2),
+        column("/rtt_us/max", "max ms", Show::Millis, When::Always, 6),
+        column("/rtt_us/stddev", "stddev", Show::Millis, When::Always, 10),
     ];
 
     fn rows(&self) -> &[Event] {
@@ -61,7 +57,7 @@ impl Report for Summaries {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::output::table;
+    use crate::output::{Screen, table};
     use fluxnet::tools::ping::RttSummary;
 
     /// A summary with `received` of 10.
@@ -111,7 +107,7 @@ pub mod tests {
 
     #[test]
     fn the_table_fits_80_columns_with_its_percentiles() {
-        let table = table(&summaries(), Some(80));
+        let table = table(&summaries(), &Screen { width: Some(80), ..Screen::default() });
         let widest = table.text.lines().map(str::len).max();
         assert!(widest <= Some(80), "{}", table.text);
         for heading in ["target", "sent", "recv", "loss", "dup", "p50 ms", "p99 ms", "max ms"] {
@@ -122,7 +118,7 @@ pub mod tests {
 
     #[test]
     fn forty_columns_still_show_who_and_how_it_went() {
-        let table = table(&summaries(), Some(40));
+        let table = table(&summaries(), &Screen { width: Some(40), ..Screen::default() });
         assert_eq!(table.text.lines().count(), 4, "{}", table.text);
         assert!(table.text.lines().all(|line| line.len() <= 40), "{}", table.text);
         assert!(table.text.contains("2001:db8::2") && table.text.contains("100%"));

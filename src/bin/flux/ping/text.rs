@@ -53,7 +53,7 @@ impl Text {
             numeric: args.numeric,
             quiet: args.quiet,
             flood: args.flood,
-            verbose: args.common.verbose > 0,
+            verbose: args.common.output.verbose > 0,
             interface: plan.interface.is_some(),
             several: plan.targets.len() > 1,
             size: plan.size,

@@ -1,0 +1,335 @@
+//! What `flux bench` is asked, and the plan that makes.
+
+use crate::common::{OutputOptions, SocketOptions, keyword, on_off, queues};
+use crate::units;
+use clap::{Args as ClapArgs, Subcommand};
+use fluxnet::tools::bench::{Library, Place, Plan, Poll, Workload};
+use fluxnet::{Config, FluxError, Queues};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Measured time of one sample without `--duration`.
+const DURATION: Duration = Duration::from_millis(400);
+/// Samples per setting without `--repeat`.
+const REPEAT: u32 = 5;
+/// Batch sizes without `--batch`.
+const BATCHES: [u32; 3] = [16, 32, 64];
+/// Workloads without `--workload`.
+const WORKLOADS: [Workload; 5] =
+    [Workload::Rxdrop, Workload::Txonly, Workload::L2fwd, Workload::Latency, Workload::Parse];
+
+const EXAMPLES: &str = "\
+Examples:
+  flux bench --sim --workload rxdrop --repeat 3       simulated rings, no privilege needed
+  sudo flux bench --lab                               a veth pair of its own, with traffic
+  sudo flux bench --lab --save before --plot before.svg
+  flux bench diff before after --tolerance 5%         exit 1 where after is slower
+
+Workloads:
+  rxdrop   receive and drop
+  txonly   send the same packet over and over
+  l2fwd    receive, swap the Ethernet addresses, send back
+  latency  receive at a low rate; time from the XDP stamp to the program
+  parse    receive, parse all headers, drop
+
+With -I the interface is yours: rxdrop, latency and parse take packets that come in, and l2fwd
+SENDS them back. txonly SENDS as fast as it can; with -I it is part of a run only when
+--workload names it. With --lab no packet leaves the veth pair.
+
+Every setting is measured once a round, so that what changes on the machine meanwhile meets all of
+them. A setting is noisy (~) when the middle half of its samples spreads over more than 5 % of
+their median (IQR).
+
+Exit status:
+  0  done, also when it was ended early by Ctrl-C
+  1  diff: at least one setting is slower
+  2  could not run (usage, permission, system)";
+
+/// Measure every combination of settings, and say which is best for what
+///
+/// Lists are separated by commas; every combination is measured. Tables tell medians, and what
+/// each packet costs: so one sees why a setting is slow.
+#[derive(ClapArgs, Debug)]
+#[command(
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+pub struct Args {
+    /// Two saved runs instead of a new one.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Measure on this interface; whoever is at its other end sends
+    #[arg(short = 'I', long, value_name = "IFACE", group = "place")]
+    pub interface: Option<String>,
+    /// Measure on a veth pair between two network namespaces of its own; as root
+    #[arg(long, group = "place")]
+    pub lab: bool,
+    /// Measure on simulated rings; needs no privilege
+    ///
+    /// SPEC is a list such as queues=4,seed=7; `flux help sim` tells its keys.
+    #[arg(long, value_name = "SPEC", group = "place", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    pub sim: Option<String>,
+    /// What to do with the packets [default: all; with -I all but txonly]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = keyword::<Workload>(Workload::WORDS))]
+    pub workload: Vec<Workload>,
+    /// Packets per batch, 1 to 4096 [default: 16,32,64]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = units::binary, allow_negative_numbers = true)]
+    pub batch: Vec<u32>,
+    /// How to wait for packets [default: busy,adaptive,syscall]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = keyword::<Poll>(Poll::WORDS))]
+    pub poll: Vec<Poll>,
+    /// Packet lengths, 64 to 1518 bytes with frame check sequence [default: 64]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = units::binary, allow_negative_numbers = true)]
+    pub frame: Vec<u32>,
+    /// RX queues to open, one thread each [default: 0]
+    ///
+    /// May be repeated: each occurrence is one setting, and a list in it is several queues.
+    #[arg(long, value_name = "N|N-M|N,M|all", value_parser = queues)]
+    pub queue: Vec<Queues>,
+    /// UMEM in huge pages or not [default: off]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = on_off())]
+    pub hugepages: Vec<bool>,
+    /// Prefetch packet headers or not [default: on]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = on_off())]
+    pub prefetch: Vec<bool>,
+    /// Modes of the library to measure [default: raw]
+    ///
+    /// raw is FluxRaw, engine FluxEngine, system FluxRx and FluxTx. The engine has no txonly.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = keyword::<Library>(Library::WORDS))]
+    pub mode: Vec<Library>,
+    /// Measured time of one sample [default: 400ms]
+    #[arg(long, value_name = "TIME", value_parser = units::positive_time, allow_negative_numbers = true)]
+    pub duration: Option<Duration>,
+    /// Samples per setting [default: 5]
+    #[arg(long, value_name = "N", value_parser = units::binary, allow_negative_numbers = true)]
+    pub repeat: Option<u32>,
+    /// How sockets are opened.
+    #[command(flatten)]
+    pub socket: SocketOptions,
+    /// One line per setting, separated by commas, under a line of headings
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
+    pub csv: bool,
+    /// Draw a chart into this file as well
+    #[arg(long, value_name = "FILE.svg", value_parser = svg, help_heading = "Output")]
+    pub plot: Option<PathBuf>,
+    /// Keep the run under this name, for flux bench diff
+    ///
+    /// It replaces an earlier run of that name. A name with a / or a .json at its end is a file;
+    /// others are kept in $XDG_DATA_HOME/flux/bench, by default ~/.local/share/flux/bench.
+    #[arg(long, value_name = "NAME", help_heading = "Output")]
+    pub save: Option<String>,
+    /// What is printed.
+    #[command(flatten)]
+    pub output: OutputOptions,
+}
+
+/// What there is besides measuring.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Diff(DiffArgs),
+}
+
+/// Compare a saved run with an earlier one; exit 1 where it is slower
+///
+/// Settings that both runs have are compared. One is slower when its median is worse by more
+/// than the tolerance and its samples say the same: they lie beyond the tolerance by the
+/// Mann-Whitney test at 5 %. Latencies are compared by their median, where less is better.
+#[derive(ClapArgs, Debug)]
+pub struct DiffArgs {
+    /// The earlier run: a name given to --save, or a file of flux bench --json
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// The later run
+    #[arg(value_name = "B")]
+    pub b: String,
+    /// Change that does not matter
+    #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = units::percent, allow_hyphen_values = true)]
+    pub tolerance: f64,
+    /// One line per setting, separated by commas, under a line of headings
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
+    pub csv: bool,
+    /// One JSON object on standard output, also for errors
+    #[arg(short, long, help_heading = "Output")]
+    pub json: bool,
+}
+
+impl Args {
+    /// The run that is asked for. All checks that need no kernel are here.
+    pub fn plan(&self) -> Result<Plan, FluxError> {
+        let place = self.place()?;
+        let mut workloads = axis(&self.workload, &WORKLOADS);
+        if self.workload.is_empty() && matches!(place, Place::Interface(_)) {
+            workloads.retain(|&workload| workload != Workload::Txonly);
+        }
+        let mut config = Config::new(self.interface.clone().unwrap_or_default());
+        self.socket.apply(&mut config);
+        config.validate()?;
+        let plan = Plan {
+            place,
+            workloads,
+            modes: axis(&self.mode, &[Library::Raw]),
+            batches: axis(&self.batch, &BATCHES),
+            polls: axis(&self.poll, &[Poll::Busy, Poll::Adaptive, Poll::Syscall]),
+            frames: axis(&self.frame, &[64]),
+            queues: axis(&self.queue, &[Queues::Only(vec![0])]),
+            hugepages: axis(&self.hugepages, &[false]),
+            prefetch: axis(&self.prefetch, &[true]),
+            duration: self.duration.unwrap_or(DURATION),
+            repeat: self.repeat.unwrap_or(REPEAT),
+            config,
+        };
+        plan.check()?;
+        Ok(plan)
+    }
+
+    fn place(&self) -> Result<Place, FluxError> {
+        match (&self.interface, self.lab, &self.sim) {
+            (Some(interface), ..) => Ok(Place::Interface(interface.clone())),
+            (_, true, _) => Ok(Place::Lab),
+            (.., Some(spec)) => Ok(Place::Sim(spec.parse()?)),
+            _ => Err(FluxError::config("no place to measure in", "one of three is needed")
+                .with_hint(
+                    "add --sim (simulated rings, needs nothing), --lab (a veth pair of its own, \
+                     as root), or -I IFACE (an interface that packets come in on)",
+                )),
+        }
+    }
+}
+
+/// The values of an axis as they were given, each once; else the default.
+fn axis<T: Clone + PartialEq>(given: &[T], default: &[T]) -> Vec<T> {
+    let mut values: Vec<T> = Vec::new();
+    for value in if given.is_empty() { default } else { given } {
+        if !values.contains(value) {
+            values.push(value.clone());
+        }
+    }
+    values
+}
+
+fn svg(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    let svg = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"));
+    if svg { Ok(path) } else { Err("must end in .svg, the one format there is".into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Outer {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(line: &str) -> Result<Args, String> {
+        let words = std::iter::once("bench").chain(line.split_whitespace());
+        Outer::try_parse_from(words).map(|outer| outer.args).map_err(|e| e.to_string())
+    }
+
+    fn plan(line: &str) -> Result<Plan, String> {
+        args(line)?.plan().map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn defaults_are_five_workloads_in_nine_settings() {
+        let plan = plan("--lab").unwrap();
+        assert_eq!(plan.cells().len(), 45);
+        assert_eq!((plan.duration, plan.repeat), (Duration::from_millis(400), 5));
+        let cell = &plan.cells()[0];
+        assert_eq!((cell.frame, cell.mode), (64, Library::Raw));
+        assert_eq!(cell.queues, Queues::Only(vec![0]));
+        assert!(!cell.hugepages && cell.prefetch);
+        assert!(matches!(plan.place, Place::Lab));
+    }
+
+    #[test]
+    fn every_axis_reaches_the_plan() {
+        let plan = plan(
+            "--sim=queues=4 --workload rxdrop,parse --batch 16,1k --poll busy,syscall --frame \
+             64,512 --queue 0 --queue 0,2 --queue all --hugepages on,off --prefetch off,on --mode \
+             raw,engine,system --duration 2s --repeat 3 --attach skb --bind copy --frames 8k \
+             --frame-size 4k",
+        )
+        .unwrap();
+        assert_eq!(plan.workloads, [Workload::Rxdrop, Workload::Parse]);
+        assert_eq!((plan.batches, plan.frames), (vec![16, 1024], vec![64, 512]));
+        assert_eq!(plan.polls, [Poll::Busy, Poll::Syscall]);
+        let queues = [Queues::Only(vec![0]), Queues::Only(vec![0, 2]), Queues::All];
+        assert_eq!(plan.queues, queues);
+        assert_eq!((plan.hugepages, plan.prefetch), (vec![true, false], vec![false, true]));
+        assert_eq!(plan.modes, [Library::Raw, Library::Engine, Library::System]);
+        assert_eq!((plan.duration, plan.repeat), (Duration::from_secs(2), 3));
+        assert_eq!((plan.config.frames, plan.config.frame_size), (Some(8192), 4096));
+        assert_eq!(plan.config.attach, fluxnet::AttachMode::Skb);
+        assert_eq!(plan.config.bind, fluxnet::BindMode::Copy);
+        assert!(matches!(plan.place, Place::Sim(spec) if spec.queues == 4));
+    }
+
+    #[test]
+    fn a_value_named_twice_is_measured_once() {
+        let plan = plan("--lab --batch 16,32,16 --poll busy,busy --queue 0 --queue 0-0").unwrap();
+        assert_eq!((plan.batches.len(), plan.polls.len(), plan.queues.len()), (2, 1, 1));
+    }
+
+    #[test]
+    fn on_an_interface_of_the_users_txonly_must_be_asked_for() {
+        let workloads = |line: &str| plan(line).unwrap().workloads;
+        assert!(!workloads("-I eth0").contains(&Workload::Txonly));
+        assert_eq!(workloads("-I eth0 --workload txonly"), [Workload::Txonly]);
+        assert!(workloads("--sim").contains(&Workload::Txonly));
+        assert_eq!(plan("-I eth0").unwrap().config.interface, "eth0");
+    }
+
+    #[test]
+    fn diff_takes_two_runs_and_a_tolerance() {
+        let diff = |line: &str| match args(line).unwrap().command {
+            Some(Command::Diff(diff)) => (diff.a, diff.b, diff.tolerance, diff.json),
+            None => panic!("{line}: no diff"),
+        };
+        assert_eq!(diff("diff a b"), ("a".into(), "b".into(), 5.0, false));
+        assert_eq!(diff("diff a b --tolerance 2.5% -j"), ("a".into(), "b".into(), 2.5, true));
+        assert!(args("--lab diff a b").is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_the_value_in_the_message() {
+        let table = [
+            ("", "no place to measure in"),
+            ("--batch 16", "no place to measure in"),
+            ("--lab --sim", "--sim"),
+            ("--lab -I eth0", "--interface"),
+            ("--lab --workload rxdorp", "'rxdorp'"),
+            ("--lab --workload", "--workload"),
+            ("--lab --batch 0", "batch 0"),
+            ("--lab --batch 16,,32", "''"),
+            ("--lab --batch 5k", "batch 5120"),
+            ("--lab --batch -1", "'-1'"),
+            ("--lab --frame 63", "frame 63"),
+            ("--lab --frame 64,9000", "frame 9000"),
+            ("--lab --poll lazily", "'lazily'"),
+            ("--lab --queue x", "'x'"),
+            ("--lab --hugepages auto", "'auto'"),
+            ("--lab --prefetch maybe", "'maybe'"),
+            ("--lab --mode fast", "'fast'"),
+            ("--lab --mode engine --workload txonly", "txonly in mode engine"),
+            ("--lab --duration 0", "'0'"),
+            ("--lab --duration 2h", "duration 7200s"),
+            ("--lab --repeat 0", "0 repeats"),
+            ("--lab --frame-size 3000", "frame size 3000"),
+            ("--sim=los=3%", "los"),
+            ("--lab --json --csv", "--csv"),
+            ("--lab --plot chart.png", "'chart.png'"),
+            ("diff a", "B"),
+            ("diff a b --tolerance x", "'x'"),
+            ("diff a b --tolerance -1%", "'-1%'"),
+        ];
+        for (line, want) in table {
+            let Err(error) = plan(line) else { panic!("{line} was accepted") };
+            assert!(error.contains(want), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! `flux bench diff`.
+
+use super::args::DiffArgs;
+use super::{csv, text};
+use crate::cli::Answer;
+use crate::failure::Failure;
+use crate::output::{Screen, Stdout, tell_hidden};
+use fluxnet::tools::bench::{diff, load};
+
+/// Runs the command.
+pub fn main(args: &DiffArgs, out: &mut Stdout) -> Result<Answer, Failure> {
+    let diff = diff(&load(&args.a)?, &load(&args.b)?, args.tolerance)?;
+    if args.json {
+        out.json(&diff)?;
+    } else if args.csv {
+        out.bytes(&csv::lines(&diff.changes, csv::CHANGE)?)?;
+    } else {
+        let text = text::diff(&diff, &args.a, &args.b, &Screen::of_stdout());
+        out.text(&text.text)?;
+        out.flush()?;
+        tell_hidden(&text.hidden);
+    }
+    Ok(if diff.regressions > 0 { Answer::No } else { Answer::Yes })
+}

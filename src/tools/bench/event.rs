@@ -1,0 +1,23 @@
+//! What a run reports while it goes.
+
+use super::report::Opened;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Before the first sample: what the kernel granted.
+    Opened(Opened),
+    /// A sample was taken.
+    Sample {
+        /// Which cell, as [`super::Plan::cells`] orders them.
+        cell: usize,
+        /// Which sample of that cell, from 0.
+        round: u32,
+        /// Samples that are done, this one included.
+        done: usize,
+        /// Samples in all.
+        total: usize,
+    },
+    /// Something the user should know, in words.
+    Note(String),
+}

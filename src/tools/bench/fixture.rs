@@ -1,0 +1,78 @@
+//! Reports for the tests of this module.
+
+use super::plan::{Library, Poll, Workload};
+use super::report::{CellReport, Latency, Machine, Opened, Report};
+use super::stats::Spread;
+
+/// A cell with these samples: of Mpps, or of the median latency for that workload.
+pub fn cell(workload: Workload, poll: Poll, batch: u32, samples: &[f64]) -> CellReport {
+    let spread = Spread::of(samples.to_vec()).unwrap();
+    let latency = workload == Workload::Latency;
+    let noisy = spread.noisy();
+    CellReport {
+        workload,
+        mode: Library::Raw,
+        batch,
+        poll,
+        frame: 64,
+        queues: 1,
+        hugepages: false,
+        prefetch: true,
+        mpps: if latency { Spread::of(vec![0.1; samples.len()]).unwrap() } else { spread.clone() },
+        user_ns_per_packet: Some(40.5),
+        system_ns_per_packet: Some(120.25),
+        batch_ns_per_packet: Some(31.5),
+        cycles_per_packet: Some(88.5),
+        cycle_source: Some("tsc".to_owned()),
+        instructions_per_packet: None,
+        syscalls_per_packet: Some(0.015_625),
+        packets_per_wakeup: Some(24.5),
+        packets_per_batch: Some(f64::from(batch) / 2.0),
+        cpu_pct: Some(100.0),
+        ring_full: 0,
+        fill_empty: 0,
+        dropped: 0,
+        packets: 1_000_000,
+        latency_us: latency.then(|| Latency {
+            min: spread.min / 2.0,
+            p50: spread.median,
+            p90: spread.median * 1.5,
+            p99: spread.median * 2.0,
+            p999: spread.median * 4.0,
+            max: spread.median * 8.0,
+        }),
+        latency_p50_us: latency.then_some(spread),
+        noisy,
+    }
+}
+
+/// A report of these cells.
+pub fn report(results: Vec<CellReport>) -> Report {
+    Report {
+        backend: "xdp".to_owned(),
+        place: "lab".to_owned(),
+        note: None,
+        version: "0.1.0".to_owned(),
+        machine: Machine {
+            cpu: Some("Example CPU".to_owned()),
+            cpus: 2,
+            kernel: Some("6.18.0".to_owned()),
+        },
+        opened: Some(Opened {
+            interface: "veth0".to_owned(),
+            driver: Some("veth".to_owned()),
+            attach: "native".to_owned(),
+            zero_copy: false,
+            ring_size: 2048,
+            frames: 4096,
+            frame_size: 2048,
+            kernel_busy_poll: false,
+            notes: Vec::new(),
+        }),
+        duration_ms: 400.0,
+        repeat: 5,
+        complete: true,
+        best: super::advise::best(&results),
+        results,
+    }
+}

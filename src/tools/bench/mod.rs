@@ -1,0 +1,36 @@
+//! What `flux bench` does: every combination asked for, measured in turn, with its spread and the
+//! reason for it.
+//!
+//! ```text
+//!   Plan ─▶ cells ─▶ run: (cell, round) ─▶ Sample ─▶ stats ─▶ advise ─▶ Report ─▶ store, diff
+//!                     │ one cell after the other, all of them once a round
+//!                     ├── lab      namespaces, veth pair, traffic source     (Linux, root)
+//!                     ├── device   an interface of the user's
+//!                     └── sim      simulated rings
+//! ```
+//!
+//! Invariant: a number in a report was measured in this run, or is `null`. No terminal and no
+//! argument parsing in here.
+
+mod advise;
+mod diff;
+mod event;
+#[cfg(test)]
+mod fixture;
+mod metric;
+mod names;
+mod plan;
+mod report;
+mod run;
+mod stats;
+mod store;
+
+pub use diff::{Change, Diff, Verdict, diff};
+pub use event::Event;
+pub use metric::Metric;
+pub use names::Names;
+pub use plan::{Cell, Library, Place, Plan, Poll, Workload};
+pub use report::{Best, CellReport, Latency, Machine, Opened, Report, Settings};
+pub use run::run;
+pub use stats::Spread;
+pub use store::{file_of, load, save};

@@ -1,0 +1,341 @@
+//! What is to be measured: the axes, the cells they span, and the rules for both.
+
+use crate::config::{Config, Poller, Queues};
+use crate::error::{FluxError, Result};
+use crate::simulator::SimSpec;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A closed set of words, as options and JSON write them.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident, $label:literal { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant),+ }
+
+        impl $name {
+            /// The words it is written with, in order.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(match self { $($name::$variant => $word),+ })
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = FluxError;
+            fn from_str(s: &str) -> Result<Self> {
+                match s {
+                    $($word => Ok($name::$variant),)+
+                    _ => Err(FluxError::config(
+                        format!(concat!($label, " '{}'"), s),
+                        format!("must be one of {}", Self::WORDS.join(", ")),
+                    )),
+                }
+            }
+        }
+    };
+}
+
+words! {
+    /// What is done with the packets.
+    Workload, "workload" {
+        /// Receive and drop.
+        Rxdrop = "rxdrop",
+        /// Send the same packet over and over.
+        Txonly = "txonly",
+        /// Receive, swap the Ethernet addresses, send back.
+        L2fwd = "l2fwd",
+        /// Receive at a low, steady rate; how long after its XDP stamp is a packet seen.
+        Latency = "latency",
+        /// Receive, parse all headers, drop.
+        Parse = "parse",
+    }
+}
+
+words! {
+    /// Which of the library's three modes does it.
+    Library, "mode" {
+        /// `FluxRaw`: mode C.
+        Raw = "raw",
+        /// `FluxEngine`: mode A. It answers what it receives, so it has no txonly.
+        Engine = "engine",
+        /// `FluxRx` and `FluxTx`: mode B.
+        System = "system",
+    }
+}
+
+words! {
+    /// How it waits; `Poller` without its parameters.
+    Poll, "poll mode" {
+        /// Spin.
+        Busy = "busy",
+        /// Spin for a while, then `poll(2)`.
+        Adaptive = "adaptive",
+        /// `poll(2)`.
+        Syscall = "syscall",
+    }
+}
+
+impl Poll {
+    /// The library's poller of that name.
+    #[must_use]
+    pub fn poller(self) -> Poller {
+        match self {
+            Poll::Busy => Poller::Busy,
+            Poll::Adaptive => Poller::ADAPTIVE,
+            Poll::Syscall => Poller::Syscall,
+        }
+    }
+}
+
+/// Where it is measured.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// A veth pair between two network namespaces of our own, with a traffic source.
+    Lab,
+    /// An interface of the user's; whoever is at its other end sends.
+    Interface(String),
+    /// Simulated rings.
+    Sim(SimSpec),
+}
+
+/// One combination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// What is done.
+    pub workload: Workload,
+    /// By which mode of the library.
+    pub mode: Library,
+    /// Packets per batch.
+    pub batch: u32,
+    /// How it waits.
+    pub poll: Poll,
+    /// Packet length in bytes, with the 4 of the frame check sequence, which no ring ever sees.
+    pub frame: u32,
+    /// Queues, one thread each.
+    pub queues: Queues,
+    /// Whether the UMEM lies in huge pages.
+    pub hugepages: bool,
+    /// Whether packet headers are prefetched.
+    pub prefetch: bool,
+}
+
+/// Shortest packet: Ethernet's least, with its frame check sequence.
+pub const SHORTEST_FRAME: u32 = 64;
+/// Longest packet: Ethernet's MTU of 1500 with header and frame check sequence.
+pub const LONGEST_FRAME: u32 = 1518;
+/// Frame check sequence, counted in packet lengths and never in a ring.
+pub const FCS: u32 = 4;
+
+/// A whole run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where.
+    pub place: Place,
+    /// What, one axis each; every combination is a cell.
+    pub workloads: Vec<Workload>,
+    /// Modes of the library.
+    pub modes: Vec<Library>,
+    /// Batch sizes.
+    pub batches: Vec<u32>,
+    /// Poll modes.
+    pub polls: Vec<Poll>,
+    /// Packet lengths, with frame check sequence.
+    pub frames: Vec<u32>,
+    /// Queue lists.
+    pub queues: Vec<Queues>,
+    /// Huge pages or not.
+    pub hugepages: Vec<bool>,
+    /// Prefetch or not.
+    pub prefetch: Vec<bool>,
+    /// Measured time of one sample; the warm-up before it comes on top.
+    pub duration: Duration,
+    /// Samples per cell.
+    pub repeat: u32,
+    /// What all cells have in common: attach and bind mode, UMEM frames and their size.
+    pub config: Config,
+}
+
+/// Shortest and longest sample.
+const DURATION: std::ops::RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(3600);
+/// Most samples per cell.
+const MOST_REPEATS: u32 = 1000;
+/// Most cells; more would run for days.
+const MOST_CELLS: usize = 10_000;
+
+impl Plan {
+    /// The cells, workload by workload, in the order of the axes. Combinations that do not exist
+    /// (the engine has no txonly) are left out.
+    #[must_use]
+    pub fn cells(&self) -> Vec<Cell> {
+        let mut cells = Vec::new();
+        for &workload in &self.workloads {
+            for &mode in &self.modes {
+                if workload == Workload::Txonly && mode == Library::Engine {
+                    continue;
+                }
+                for queues in &self.queues {
+                    for &frame in &self.frames {
+                        for &hugepages in &self.hugepages {
+                            for &prefetch in &self.prefetch {
+                                for &poll in &self.polls {
+                                    for &batch in &self.batches {
+                                        cells.push(Cell {
+                                            workload,
+                                            mode,
+                                            batch,
+                                            poll,
+                                            frame,
+                                            queues: queues.clone(),
+                                            hugepages,
+                                            prefetch,
+                                        });
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        cells
+    }
+
+    /// Checks every value that needs no kernel to be checked.
+    ///
+    /// # Errors
+    /// `ErrorKind::Config`, naming the value and the rule.
+    pub fn check(&self) -> Result<()> {
+        let bad = |what: String, why: String| Err(FluxError::config(what, why));
+        for &frame in &self.frames {
+            if !(SHORTEST_FRAME..=LONGEST_FRAME).contains(&frame) {
+                return bad(
+                    format!("frame {frame}"),
+                    format!(
+                        "must be {SHORTEST_FRAME} to {LONGEST_FRAME} bytes, the {FCS} of the frame \
+                         check sequence included"
+                    ),
+                );
+            }
+        }
+        for &batch in &self.batches {
+            Config { batch, ..self.config.clone() }.validate()?;
+        }
+        if !DURATION.contains(&self.duration) {
+            return bad(
+                format!("duration {:?}", self.duration),
+                "must be 1ms to 1h per sample".to_owned(),
+            );
+        }
+        if !(1..=MOST_REPEATS).contains(&self.repeat) {
+            return bad(format!("{} repeats", self.repeat), format!("must be 1 to {MOST_REPEATS}"));
+        }
+        match self.cells().len() {
+            0 if self.workloads == [Workload::Txonly] && self.modes == [Library::Engine] => bad(
+                "workload txonly in mode engine".to_owned(),
+                "the engine answers what it receives: use --mode raw or --mode system".to_owned(),
+            ),
+            0 => bad("no combination".to_owned(), "every axis needs a value".to_owned()),
+            n if n > MOST_CELLS => {
+                bad(format!("{n} combinations"), format!("must be at most {MOST_CELLS}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> Plan {
+        Plan {
+            place: Place::Lab,
+            workloads: vec![Workload::Rxdrop, Workload::Txonly],
+            modes: vec![Library::Raw],
+            batches: vec![16, 64],
+            polls: vec![Poll::Busy, Poll::Syscall],
+            frames: vec![64],
+            queues: vec![Queues::Only(vec![0])],
+            hugepages: vec![false],
+            prefetch: vec![true],
+            duration: Duration::from_millis(400),
+            repeat: 5,
+            config: Config::new(""),
+        }
+    }
+
+    #[test]
+    fn every_combination_is_a_cell_once_and_in_order() {
+        let cells = plan().cells();
+        let told: Vec<_> = cells.iter().map(|c| (c.workload, c.poll, c.batch)).collect();
+        use Workload::{Rxdrop, Txonly};
+        assert_eq!(
+            told[..3],
+            [(Rxdrop, Poll::Busy, 16), (Rxdrop, Poll::Busy, 64), (Rxdrop, Poll::Syscall, 16)]
+        );
+        assert_eq!((told.len(), told[4]), (8, (Txonly, Poll::Busy, 16)));
+        let wide = Plan {
+            frames: vec![64, 1518],
+            queues: vec![Queues::All, Queues::Only(vec![0])],
+            hugepages: vec![false, true],
+            prefetch: vec![true, false],
+            ..plan()
+        };
+        let cells = wide.cells();
+        assert_eq!(cells.len(), 8 * 16);
+        assert!(cells.iter().enumerate().all(|(at, cell)| !cells[..at].contains(cell)));
+    }
+
+    #[test]
+    fn the_engine_has_no_txonly() {
+        let both = Plan { modes: vec![Library::Raw, Library::Engine], ..plan() };
+        let txonly = both.cells().into_iter().filter(|c| c.workload == Workload::Txonly);
+        assert!(txonly.map(|cell| cell.mode).eq([Library::Raw; 4]));
+        let none =
+            Plan { modes: vec![Library::Engine], workloads: vec![Workload::Txonly], ..plan() };
+        assert!(none.check().unwrap_err().to_string().contains("txonly in mode engine"));
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_named_with_their_rule() {
+        assert!(plan().check().is_ok());
+        let table = [
+            (Plan { frames: vec![64, 63], ..plan() }, "frame 63: must be 64 to 1518 bytes"),
+            (Plan { frames: vec![1519], ..plan() }, "frame 1519: must be 64 to 1518 bytes"),
+            (Plan { batches: vec![16, 0], ..plan() }, "batch 0: must be 1 to 4096"),
+            (Plan { batches: vec![4097], ..plan() }, "batch 4097: must be 1 to 4096"),
+            (Plan { duration: Duration::ZERO, ..plan() }, "duration 0ns: must be 1ms to 1h"),
+            (Plan { duration: Duration::from_secs(3601), ..plan() }, "duration 3601s: must be"),
+            (Plan { repeat: 0, ..plan() }, "0 repeats: must be 1 to 1000"),
+            (Plan { repeat: 1001, ..plan() }, "1001 repeats: must be 1 to 1000"),
+            (Plan { batches: (1..=2501).collect(), ..plan() }, "10004 combinations: must be"),
+            (Plan { polls: Vec::new(), ..plan() }, "no combination: every axis needs a value"),
+        ];
+        for (plan, want) in table {
+            let error = plan.check().unwrap_err().to_string();
+            assert!(error.starts_with(want), "{error}");
+        }
+    }
+
+    #[test]
+    fn words_are_read_as_they_are_written() {
+        for word in Workload::WORDS {
+            assert_eq!(word.parse::<Workload>().unwrap().to_string(), *word);
+        }
+        let error = "rxdorp".parse::<Workload>().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "workload 'rxdorp': must be one of rxdrop, txonly, l2fwd, latency, parse"
+        );
+        assert_eq!("engine".parse::<Library>().unwrap(), Library::Engine);
+        assert_eq!(Poll::Adaptive.poller(), Poller::ADAPTIVE);
+        assert_eq!(format!("{:>8}", Poll::Busy), "    busy");
+    }
+}

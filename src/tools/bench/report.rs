@@ -1,0 +1,198 @@
+//! What a run comes to. These structs are the JSON; their keys are API.
+
+use super::plan::{Library, Poll, Workload};
+use super::stats::Spread;
+use serde::{Deserialize, Serialize};
+
+/// A whole run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename = "report")]
+pub struct Report {
+    /// `xdp` or `sim`.
+    pub backend: String,
+    /// `lab`, `interface` or `sim`.
+    pub place: String,
+    /// What a reader must know before comparing: "simulated rings: not a NIC figure" and such.
+    pub note: Option<String>,
+    /// Version of flux.
+    pub version: String,
+    /// What it ran on.
+    pub machine: Machine,
+    /// What the kernel granted to the first cell.
+    pub opened: Option<Opened>,
+    /// Measured time of one sample in ms.
+    pub duration_ms: f64,
+    /// Samples per cell that were asked for.
+    pub repeat: u32,
+    /// False when the run was ended early; cells may then have fewer samples.
+    pub complete: bool,
+    /// The cells that have at least one sample, in the order of the plan.
+    pub results: Vec<CellReport>,
+    /// One per workload that had packets.
+    pub best: Vec<Best>,
+}
+
+/// The machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// Processor model.
+    pub cpu: Option<String>,
+    /// Processors that are online.
+    pub cpus: u32,
+    /// Kernel release.
+    pub kernel: Option<String>,
+}
+
+/// What the kernel granted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// Interface name.
+    pub interface: String,
+    /// Driver, where known.
+    pub driver: Option<String>,
+    /// `native`, `skb` or `none`.
+    pub attach: String,
+    /// Zero-copy or copy.
+    pub zero_copy: bool,
+    /// Entries per ring.
+    pub ring_size: u32,
+    /// UMEM frames over all queues.
+    pub frames: u32,
+    /// Bytes per UMEM frame.
+    pub frame_size: u32,
+    /// Whether the kernel polls the device in busy mode.
+    pub kernel_busy_poll: bool,
+    /// What fell back, in words.
+    pub notes: Vec<String>,
+}
+
+/// One cell. Numbers other than `mpps` are medians over the samples, and `null` where the machine
+/// or the place has no such number.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CellReport {
+    /// What was done.
+    pub workload: Workload,
+    /// By which mode of the library.
+    pub mode: Library,
+    /// Packets per batch.
+    pub batch: u32,
+    /// How it waited.
+    pub poll: Poll,
+    /// Packet length in bytes with frame check sequence.
+    pub frame: u32,
+    /// Number of queues, one thread each.
+    pub queues: u32,
+    /// Whether the UMEM was in huge pages.
+    pub hugepages: bool,
+    /// Whether headers were prefetched.
+    pub prefetch: bool,
+    /// Million packets a second over all queues.
+    pub mpps: Spread,
+    /// User CPU time divided by packets, empty looks at the rings included.
+    pub user_ns_per_packet: Option<f64>,
+    /// Kernel CPU time of our threads divided by packets.
+    pub system_ns_per_packet: Option<f64>,
+    /// Time in user space inside batches that had packets, kernel calls left out.
+    pub batch_ns_per_packet: Option<f64>,
+    /// The same in cycles: core cycles where the machine counts them, else of the time stamp
+    /// counter.
+    pub cycles_per_packet: Option<f64>,
+    /// `perf` or `tsc`.
+    pub cycle_source: Option<String>,
+    /// Instructions in user space, where the machine counts them.
+    pub instructions_per_packet: Option<f64>,
+    /// System calls divided by packets.
+    pub syscalls_per_packet: Option<f64>,
+    /// Packets per return from `poll(2)` with something to receive.
+    pub packets_per_wakeup: Option<f64>,
+    /// Packets per batch that had any.
+    pub packets_per_batch: Option<f64>,
+    /// Share of a CPU that our threads used, in percent, over all queues.
+    pub cpu_pct: Option<f64>,
+    /// Packets that the kernel dropped because the RX ring was full.
+    pub ring_full: u64,
+    /// Times the kernel wanted a fill ring entry and found none.
+    pub fill_empty: u64,
+    /// Packets dropped on their way to or from us, for whatever reason.
+    pub dropped: u64,
+    /// Packets in all.
+    pub packets: u64,
+    /// For workload latency: from XDP stamp to user space.
+    pub latency_us: Option<Latency>,
+    /// For workload latency: the median time of each sample, and how far these are apart.
+    #[serde(default)]
+    pub latency_p50_us: Option<Spread>,
+    /// Whether the samples' interquartile range is over 5 % of their median: of their Mpps, for
+    /// workload latency of `latency_p50_us`.
+    pub noisy: bool,
+}
+
+impl CellReport {
+    /// What tells this cell from the others.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let &Self { workload, mode, batch, poll, frame, queues, hugepages, prefetch, .. } = self;
+        Settings { workload, mode, batch, poll, frame, queues, hugepages, prefetch }
+    }
+}
+
+/// What tells one cell from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Settings {
+    /// What was done.
+    pub workload: Workload,
+    /// By which mode of the library.
+    pub mode: Library,
+    /// Packets per batch.
+    pub batch: u32,
+    /// How it waited.
+    pub poll: Poll,
+    /// Packet length in bytes with frame check sequence.
+    pub frame: u32,
+    /// Number of queues, one thread each.
+    pub queues: u32,
+    /// Whether the UMEM was in huge pages.
+    pub hugepages: bool,
+    /// Whether headers were prefetched.
+    pub prefetch: bool,
+}
+
+/// Percentiles in µs over all samples of a cell.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Latency {
+    /// The shortest.
+    pub min: f64,
+    /// The median.
+    pub p50: f64,
+    /// 90 % are shorter.
+    pub p90: f64,
+    /// 99 % are shorter.
+    pub p99: f64,
+    /// 99.9 % are shorter.
+    pub p999: f64,
+    /// The longest.
+    pub max: f64,
+}
+
+/// The best setting for a workload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// The workload.
+    pub workload: Workload,
+    /// The mode of the library.
+    pub mode: Library,
+    /// Packets per batch.
+    pub batch: u32,
+    /// How to wait.
+    pub poll: Poll,
+    /// Packet length.
+    pub frame: u32,
+    /// Number of queues.
+    pub queues: u32,
+    /// Huge pages.
+    pub hugepages: bool,
+    /// Prefetch.
+    pub prefetch: bool,
+    /// The reason, in a sentence with its numbers.
+    pub why: String,
+}

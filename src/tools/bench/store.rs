@@ -1,0 +1,236 @@
+//! Reports kept by name, to compare with later ones.
+
+use super::report::Report;
+use crate::error::{ErrorKind, FluxError, Result, errno_text};
+use serde_json::Value;
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf, is_separator};
+
+/// Where the report called `name` is kept: `name` itself when it has a path separator in it or
+/// ends in `.json`, else `$XDG_DATA_HOME/flux/bench/NAME.json`, by default under `~/.local/share`.
+///
+/// # Errors
+/// `ErrorKind::Config` for a name that cannot be one.
+pub fn file_of(name: &str) -> Result<PathBuf> {
+    locate(name, &|variable| std::env::var_os(variable).map(PathBuf::from))
+}
+
+/// Keeps `report` under `name`, in place of what was there. Readers find the old one or the new
+/// one, never a part.
+///
+/// # Errors
+/// When the name cannot be one, or the file cannot be written.
+pub fn save(name: &str, report: &Report) -> Result<PathBuf> {
+    let path = file_of(name)?;
+    let failed = |error: io::Error| refused("write", &path, error);
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        fs::create_dir_all(parent).map_err(failed)?;
+    }
+    let mut text = serde_json::to_vec(report).map_err(|error| failed(error.into()))?;
+    text.push(b'\n');
+    let mut scratch = path.clone().into_os_string();
+    scratch.push(format!(".{}.tmp", std::process::id()));
+    let scratch = PathBuf::from(scratch);
+    replace(&scratch, &path, &text).map_err(|error| {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&scratch);
+        failed(error)
+    })?;
+    Ok(path)
+}
+
+/// The report that was kept under `name`.
+///
+/// # Errors
+/// When there is none, or the file is no report that this version can read.
+pub fn load(name: &str) -> Result<Report> {
+    let path = file_of(name)?;
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(name, &path)),
+        Err(error) => return Err(refused("read", &path, error)),
+    };
+    read(&bytes).map_err(|why| {
+        FluxError::config(format!("cannot read {}", path.display()), why)
+            .with_hint("`flux bench --save NAME` and `flux bench --json > FILE.json` write reports")
+    })
+}
+
+fn locate(name: &str, env: &dyn Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> {
+    let json = Path::new(name).extension().is_some_and(|extension| extension == "json");
+    if json || name.contains(is_separator) {
+        return Ok(PathBuf::from(name));
+    }
+    if name.trim().is_empty() || name.starts_with('.') {
+        return Err(FluxError::config(
+            format!("run name '{name}'"),
+            "must be a word such as before, or a file such as ./before.json",
+        ));
+    }
+    let set = |variable: &str| env(variable).filter(|path| path.is_absolute());
+    let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
+    match data {
+        Some(data) => Ok(data.join("flux").join("bench").join(format!("{name}.json"))),
+        None => Err(FluxError::config(
+            format!("run name '{name}'"),
+            "neither XDG_DATA_HOME nor HOME tells where runs are kept",
+        )
+        .with_hint(format!("name a file instead: ./{name}.json"))),
+    }
+}
+
+fn replace(scratch: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = fs::File::create(scratch)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(scratch, path)
+}
+
+/// The report in `bytes`, or why there is none.
+fn read(bytes: &[u8]) -> Result<Report, String> {
+    let value: Value =
+        serde_json::from_slice(bytes).map_err(|error| format!("it is no JSON: {error}"))?;
+    if value.get("event").and_then(Value::as_str) != Some("report") {
+        return Err("it is JSON, but no report of flux bench".to_owned());
+    }
+    let version = value.get("version").and_then(Value::as_str).unwrap_or("unknown").to_owned();
+    serde_json::from_value(value).map_err(|error| {
+        let own = env!("CARGO_PKG_VERSION");
+        format!("flux {version} wrote it in a format that flux {own} does not read: {error}")
+    })
+}
+
+fn refused(verb: &str, path: &Path, error: io::Error) -> FluxError {
+    let what = format!("cannot {verb} {}", path.display());
+    FluxError::new(ErrorKind::System, what, errno_text(&error)).with_source(error)
+}
+
+fn missing(name: &str, path: &Path) -> FluxError {
+    let error = FluxError::config(
+        format!("no saved run '{name}'"),
+        format!("there is no {}", path.display()),
+    );
+    let names = saved(path);
+    error.with_hint(if names.is_empty() {
+        "`flux bench --save NAME` keeps a run under a name".to_owned()
+    } else {
+        format!("saved are: {}", names.join(", "))
+    })
+}
+
+/// Names of the runs beside `path`, in order.
+fn saved(path: &Path) -> Vec<String> {
+    let entries = path.parent().and_then(|dir| fs::read_dir(dir).ok());
+    let mut names: Vec<String> = entries
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            Some(entry.ok()?.file_name().to_str()?.strip_suffix(".json")?.to_owned())
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{cell, report};
+    use super::super::plan::{Poll, Workload};
+    use super::*;
+
+    /// A directory that is gone with its owner.
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new(name: &str) -> Self {
+            let dir =
+                std::env::temp_dir().join(format!("flux-store-{name}-{}", std::process::id()));
+            fs::create_dir_all(&dir).unwrap();
+            Self(dir)
+        }
+
+        fn file(&self, name: &str) -> String {
+            self.0.join(name).to_str().unwrap().to_owned()
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn some_report() -> Report {
+        report(vec![
+            cell(Workload::Rxdrop, Poll::Busy, 64, &[5.25, 5.0, 5.5]),
+            cell(Workload::Latency, Poll::Syscall, 16, &[10.5, 11.0, 10.0]),
+        ])
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_and_nothing_else_is_left() {
+        let dir = Dir::new("round");
+        let file = dir.file("deeper/run.json");
+        let path = save(&file, &some_report()).unwrap();
+        assert_eq!(path, PathBuf::from(&file));
+        assert_eq!(load(&file).unwrap(), some_report());
+        let other = Report { complete: false, ..some_report() };
+        save(&file, &other).unwrap();
+        assert_eq!(load(&file).unwrap(), other);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_name_is_a_file_or_lies_in_the_data_directory() {
+        let xdg = |name: &str| (name == "XDG_DATA_HOME").then(|| PathBuf::from("/data"));
+        let home = |name: &str| match name {
+            "HOME" => Some(PathBuf::from("/home/me")),
+            "XDG_DATA_HOME" => Some(PathBuf::from("relative")),
+            _ => None,
+        };
+        let at = |name, env: &dyn Fn(&str) -> Option<PathBuf>| locate(name, env).unwrap();
+        assert_eq!(at("before", &xdg), Path::new("/data/flux/bench/before.json"));
+        assert_eq!(at("v1.2", &xdg), Path::new("/data/flux/bench/v1.2.json"));
+        assert_eq!(at("before", &home), Path::new("/home/me/.local/share/flux/bench/before.json"));
+        for file in ["before.json", "./before", "a/b.json", "/tmp/x"] {
+            assert_eq!(at(file, &xdg), Path::new(file));
+        }
+        for bad in ["", " ", ".", "..", ".hidden"] {
+            assert!(locate(bad, &xdg).unwrap_err().to_string().contains("must be a word"), "{bad}");
+        }
+        let nowhere = locate("before", &|_| None).unwrap_err();
+        assert!(nowhere.hint().unwrap().contains("./before.json"), "{nowhere}");
+    }
+
+    #[test]
+    fn a_run_that_is_not_there_lists_those_that_are() {
+        let dir = Dir::new("missing");
+        let error = load(&dir.file("a.json")).unwrap_err();
+        assert!(error.hint().unwrap().contains("--save NAME"), "{error}");
+        save(&dir.file("b.json"), &some_report()).unwrap();
+        save(&dir.file("a2.json"), &some_report()).unwrap();
+        let error = load(&dir.file("a.json")).unwrap_err();
+        assert!(error.to_string().starts_with("no saved run '"), "{error}");
+        assert_eq!(error.hint(), Some("saved are: a2, b"));
+    }
+
+    #[test]
+    fn what_is_no_report_says_why() {
+        let error = |text: &str| read(text.as_bytes()).unwrap_err();
+        assert!(error("{").starts_with("it is no JSON: "));
+        assert!(error("[1]").contains("no report of flux bench"));
+        assert!(error(r#"{"event":"summary"}"#).contains("no report of flux bench"));
+        let newer = error(r#"{"event":"report","version":"9.0.0"}"#);
+        assert!(newer.starts_with("flux 9.0.0 wrote it in a format"), "{newer}");
+        assert!(newer.contains("missing field"), "{newer}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_place_that_takes_no_file_is_named() {
+        let error = save("/dev/null/run.json", &some_report()).unwrap_err();
+        assert!(error.to_string().starts_with("cannot write /dev/null/run.json: "), "{error}");
+    }
+}
