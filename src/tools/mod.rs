@@ -2,6 +2,7 @@
 //!
 //! `bin/flux` turns arguments into a plan, calls in here, and prints what comes back.
 
+pub mod bench;
 mod env;
 pub mod net;
 pub mod ping;
