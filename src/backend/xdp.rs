@@ -197,7 +197,7 @@ fn keep_warning(_level: PrintLevel, text: String) {
 }
 
 /// Keeps libbpf's own words off stderr; errors quote them.
-fn silence_libbpf() {
+pub(crate) fn silence_libbpf() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         libbpf_rs::set_print(Some((PrintLevel::Warn, keep_warning)));
@@ -214,7 +214,7 @@ fn errno(error: &libbpf_rs::Error) -> io::Error {
     number.map_or_else(|| io::Error::other(text), io::Error::from_raw_os_error)
 }
 
-fn libbpf_error(op: Op, interface: &str, error: &libbpf_rs::Error) -> FluxError {
+pub(crate) fn libbpf_error(op: Op, interface: &str, error: &libbpf_rs::Error) -> FluxError {
     let source = errno(error);
     let permission = matches!(source.raw_os_error(), Some(libc::EPERM | libc::EACCES));
     let error = FluxError::os(op, interface, source);

@@ -4,12 +4,16 @@
 //!   if_xdp     what linux/if_xdp.h says              netdev, ethtool   what an interface is
 //!   xsk        one AF_XDP socket                     poll, clock       waiting and time
 //!   mapping    memory: UMEM and rings                bpf, skel         programs and their links
+//!   netns      namespaces without a name             affinity          which CPU a thread runs on
+//!   usage      CPU time of a thread                  perf              its cycles, instructions
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
 //! used. Interfaces are looked up in the network namespace of the calling thread.
-//! Callers: `umem::region`, `backend`, `tools::net`.
+//! Callers: `umem::region`, `backend`, `tools::net`, `tools::bench`.
 
+#[cfg(all(feature = "bpf", feature = "tools"))]
+pub(crate) mod affinity;
 #[cfg(feature = "bpf")]
 pub(crate) mod bpf;
 #[cfg(feature = "bpf")]
@@ -24,10 +28,18 @@ pub(crate) mod if_xdp;
 pub(crate) mod mapping;
 #[cfg(feature = "bpf")]
 pub(crate) mod netdev;
+#[cfg(all(feature = "bpf", feature = "tools"))]
+pub(crate) mod netns;
+#[cfg(all(feature = "bpf", feature = "tools"))]
+#[allow(dead_code, reason = "what `bench` measures threads with")]
+pub(crate) mod perf;
 #[cfg(feature = "bpf")]
 pub(crate) mod poll;
 #[cfg(feature = "bpf")]
 pub(crate) mod skel;
+#[cfg(all(feature = "bpf", feature = "tools"))]
+#[allow(dead_code, reason = "what `bench` measures threads with")]
+pub(crate) mod usage;
 #[cfg(feature = "bpf")]
 pub(crate) mod xsk;
 

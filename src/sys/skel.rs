@@ -10,3 +10,12 @@
 pub(crate) mod redirect {
     include!("../../bpf/generated/redirect.skel.rs");
 }
+
+/// `bpf/source.bpf.c`.
+#[cfg(feature = "tools")]
+#[allow(warnings, clippy::all, clippy::pedantic)]
+#[allow(missing_docs, clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block)]
+#[allow(clippy::unwrap_used, clippy::expect_used, unsafe_op_in_unsafe_fn)]
+pub(crate) mod source {
+    include!("../../bpf/generated/source.skel.rs");
+}

@@ -4,8 +4,8 @@
 //! ```text
 //!   Plan ─▶ cells ─▶ run: (cell, round) ─▶ Sample ─▶ stats ─▶ advise ─▶ Report ─▶ store, diff
 //!                     │ one cell after the other, all of them once a round
-//!                     ├── lab      namespaces, veth pair, traffic source     (Linux, root)
-//!                     ├── device   an interface of the user's
+//!                     ├── kernel   the lab (namespaces, veth pair, traffic source; root),
+//!                     │            or an interface of the user's
 //!                     └── sim      simulated rings
 //! ```
 //!
@@ -13,17 +13,26 @@
 //! argument parsing in here.
 
 mod advise;
+mod cell;
 mod diff;
 mod event;
 #[cfg(test)]
 mod fixture;
+mod frame;
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+mod kernel;
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+pub mod lab;
 mod metric;
 mod names;
 mod plan;
 mod report;
 mod run;
+mod sample;
+mod sim;
 mod stats;
 mod store;
+mod work;
 
 pub use diff::{Change, Diff, Verdict, diff};
 pub use event::Event;

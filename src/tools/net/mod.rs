@@ -30,4 +30,8 @@ pub use host::{
 };
 #[cfg(target_os = "linux")]
 pub use kernel::KernelHost;
+#[cfg(all(target_os = "linux", feature = "bpf", test))]
+pub(in crate::tools) use kernel::vanish;
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+pub(in crate::tools) use kernel::veth;
 pub use sim_host::SimHost;

@@ -5,12 +5,18 @@
 //!                ├── route       RTM_GETROUTE
 //!                ├── neighbour   RTM_GETNEIGH, RTM_NEWNEIGH "use", group NEIGH
 //!                └── sys::ethtool, getaddrinfo
+//!
+//!   veth   RTM_NEWLINK: the pair of namespaces that `bench` measures on
 //! ```
 
 mod link;
 mod neighbour;
 mod netlink;
 mod route;
+#[cfg(all(test, feature = "bpf"))]
+pub(in crate::tools) mod vanish;
+#[cfg(feature = "bpf")]
+pub(in crate::tools) mod veth;
 
 use std::collections::HashMap;
 use std::io;

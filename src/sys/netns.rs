@@ -1,0 +1,94 @@
+//! Network namespaces without a name: gone with the last descriptor, thread and socket in them.
+//!
+//! No file is bound to them, so nothing is left to clean up, also when the process is killed.
+
+use super::check;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+/// One namespace, kept alive by this descriptor.
+#[derive(Debug)]
+pub(crate) struct NetNs(OwnedFd);
+
+impl NetNs {
+    /// A new one, empty but for a loopback interface that is down. The calling thread stays where
+    /// it is. EPERM without CAP_SYS_ADMIN.
+    pub(crate) fn create() -> io::Result<Self> {
+        aside(|| {
+            // SAFETY: takes a number; changes the namespace of this thread only, which ends soon.
+            check(unsafe { libc::unshare(libc::CLONE_NEWNET) })?;
+            Self::current()
+        })
+    }
+
+    /// The calling thread's. `/proc/self` would be the main thread's.
+    pub(crate) fn current() -> io::Result<Self> {
+        Ok(Self(File::open("/proc/thread-self/ns/net")?.into()))
+    }
+
+    /// Moves the calling thread into it. Threads and processes started from there begin there.
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        // SAFETY: takes two numbers; changes this thread's namespace only.
+        check(unsafe { libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNET) })?;
+        Ok(())
+    }
+
+    /// A second descriptor of the same namespace.
+    pub(crate) fn try_clone(&self) -> io::Result<Self> {
+        self.0.try_clone().map(Self)
+    }
+
+    /// Calls `f` on a thread inside. Sockets that it opens stay there, wherever they are used.
+    pub(crate) fn inside<R: Send>(
+        &self,
+        f: impl FnOnce() -> io::Result<R> + Send,
+    ) -> io::Result<R> {
+        aside(|| {
+            self.enter()?;
+            f()
+        })
+    }
+}
+
+impl AsFd for NetNs {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Calls `f` on a thread of its own and waits for it; a panic goes on in the caller.
+fn aside<R: Send>(f: impl FnOnce() -> io::Result<R> + Send) -> io::Result<R> {
+    std::thread::scope(|scope| {
+        let thread =
+            std::thread::Builder::new().name("flux-netns".into()).spawn_scoped(scope, f)?;
+        match thread.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    fn inode(namespace: &NetNs) -> u64 {
+        File::from(namespace.0.try_clone().unwrap()).metadata().unwrap().ino()
+    }
+
+    #[test]
+    fn a_new_namespace_leaves_the_calling_thread_where_it_is() {
+        let before = inode(&NetNs::current().unwrap());
+        let created = match NetNs::create() {
+            Ok(created) => created,
+            Err(error) if error.raw_os_error() == Some(libc::EPERM) => return,
+            Err(error) => panic!("{error}"),
+        };
+        assert_ne!(inode(&created), before);
+        let inside = created.inside(|| Ok(inode(&NetNs::current()?))).unwrap();
+        assert_eq!(inside, inode(&created));
+        assert_eq!(inode(&NetNs::current().unwrap()), before);
+    }
+}
