@@ -1,4 +1,4 @@
-//! The one frame that everything in the lab sends.
+//! The one frame that everything here sends: a UDP datagram to the discard port.
 
 use crate::error::{FluxError, Result};
 use crate::proto::build::{self, Link, Net};
@@ -14,7 +14,7 @@ const NOBODY: MacAddr = MacAddr([2, 0, 0, 0, 9, 0xff]);
 /// RFC 2544 benchmarking addresses, and the discard port.
 const SENDER_IP: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 2);
 const OUR_IP: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 1);
-const PORT: u16 = 9;
+pub(super) const PORT: u16 = 9;
 
 const HEADERS: usize = ETHERNET_LEN + IPV4_LEN + UDP_LEN;
 
@@ -26,16 +26,24 @@ const LONGEST: usize = 1514;
 ///
 /// # Errors
 /// For lengths below 42 or above 1514.
-pub fn frame_to_us(len: usize) -> Result<Vec<u8>> {
+pub(super) fn to_us(len: usize) -> Result<Vec<u8>> {
     frame(Link::new(NOBODY, OUR_MAC), IpPair::V4 { src: SENDER_IP, dst: OUR_IP }, len)
 }
 
 /// The answer to it, for workloads that only send.
 ///
 /// # Errors
-/// As [`frame_to_us`].
-pub fn frame_from_us(len: usize) -> Result<Vec<u8>> {
+/// As [`to_us`].
+pub(super) fn from_us(len: usize) -> Result<Vec<u8>> {
     frame(Link::new(OUR_MAC, NOBODY), IpPair::V4 { src: OUR_IP, dst: SENDER_IP }, len)
+}
+
+/// The same between two addresses of an interface's own choice.
+///
+/// # Errors
+/// As [`to_us`].
+pub(super) fn between(from: MacAddr, to: MacAddr, len: usize) -> Result<Vec<u8>> {
+    frame(Link::new(from, to), IpPair::V4 { src: OUR_IP, dst: SENDER_IP }, len)
 }
 
 fn frame(link: Link, ip: IpPair, len: usize) -> Result<Vec<u8>> {
@@ -62,9 +70,7 @@ mod tests {
     #[test]
     fn a_frame_of_any_length_is_valid_down_to_its_checksums() {
         for len in [HEADERS, 43, 60, 61, 1514] {
-            for (bytes, to_us) in
-                [(frame_to_us(len).unwrap(), true), (frame_from_us(len).unwrap(), false)]
-            {
+            for (bytes, to_us) in [(to_us(len).unwrap(), true), (from_us(len).unwrap(), false)] {
                 assert_eq!(bytes.len(), len);
                 let ethernet = EthernetView::parse(&bytes).unwrap();
                 let (src, dst) = (ethernet.src(), ethernet.dst());
@@ -83,7 +89,7 @@ mod tests {
     #[test]
     fn a_length_that_no_frame_has_is_refused() {
         for len in [0, 41, 1515] {
-            let error = frame_to_us(len).unwrap_err();
+            let error = to_us(len).unwrap_err();
             assert!(error.to_string().contains(&format!("{len} bytes")), "{error}");
         }
     }

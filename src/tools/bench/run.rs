@@ -2,17 +2,159 @@
 
 use super::advise::best;
 use super::event::Event;
-use super::plan::Plan;
-use super::report::{Best, CellReport, Report};
-use crate::error::{ErrorKind, FluxError, Result};
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+use super::kernel::Site;
+use super::plan::{Cell, Place, Plan};
+use super::report::{Machine, Opened, Report};
+use super::sample::Sample;
+use super::{cell, sim};
+use crate::config::Granted;
+use crate::error::Result;
 use crate::tools::Control;
+use std::sync::atomic::Ordering::Relaxed;
 
-/// Measures what `plan` asks for, and tells `sink` what happens meanwhile.
+/// Measures what `plan` asks for, and tells `sink` what happens meanwhile. Ends early, with what
+/// there is, when `control` says so.
 ///
 /// # Errors
 /// When the plan cannot be, or the kernel refuses what it takes.
-pub fn run(plan: &Plan, _control: &Control, _sink: &mut dyn FnMut(Event)) -> Result<Report> {
+pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Result<Report> {
     plan.check()?;
-    let _advise: fn(&[CellReport]) -> Vec<Best> = best;
-    Err(FluxError::new(ErrorKind::Unsupported, "cannot run the bench", "it measures nothing yet"))
+    let mut place = Measuring::open(plan)?;
+    let cells = plan.cells();
+    let total = cells.len() * plan.repeat as usize;
+    let mut samples: Vec<(Vec<Sample>, u32)> = cells.iter().map(|_| (Vec::new(), 0)).collect();
+    let mut opened = None;
+    let stop = || control.stop.load(Relaxed);
+    let mut done = 0;
+    'rounds: for round in 0..plan.repeat {
+        for at in order(cells.len(), round) {
+            if stop() {
+                break 'rounds;
+            }
+            let (sample, granted) = place.measure(plan, &cells[at], &stop)?;
+            if opened.is_none() {
+                let first = told(&granted);
+                sink(Event::Opened(first.clone()));
+                opened = Some(first);
+            }
+            if stop() {
+                // Cut short: it is none of the samples that were asked for.
+                break 'rounds;
+            }
+            samples[at].0.push(sample);
+            samples[at].1 = granted.queues.len() as u32;
+            done += 1;
+            sink(Event::Sample { cell: at, round, done, total });
+        }
+    }
+    let measured = cells.iter().zip(&samples);
+    let results: Vec<_> = measured
+        .filter_map(|(cell, (samples, queues))| cell::report(cell, *queues, samples))
+        .collect();
+    let (backend, place, note) = match &plan.place {
+        Place::Lab => ("xdp", "lab", None),
+        Place::Interface(_) => ("xdp", "interface", None),
+        Place::Sim(_) => ("sim", "sim", Some("simulated rings: not a NIC figure")),
+    };
+    Ok(Report {
+        backend: backend.to_owned(),
+        place: place.to_owned(),
+        note: note.map(str::to_owned),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        machine: machine(),
+        opened,
+        duration_ms: plan.duration.as_secs_f64() * 1e3,
+        repeat: plan.repeat,
+        complete: done == total,
+        best: best(&results),
+        results,
+    })
+}
+
+/// The cells of a round: there and back in turn, so that what drifts meets both ends alike.
+fn order(cells: usize, round: u32) -> Box<dyn Iterator<Item = usize>> {
+    if round.is_multiple_of(2) { Box::new(0..cells) } else { Box::new((0..cells).rev()) }
+}
+
+/// The opened place.
+enum Measuring {
+    #[cfg(all(target_os = "linux", feature = "bpf"))]
+    Kernel(Site),
+    Sim(crate::simulator::SimSpec),
+}
+
+impl Measuring {
+    fn open(plan: &Plan) -> Result<Self> {
+        match &plan.place {
+            Place::Sim(spec) => {
+                sim::check(plan, spec)?;
+                Ok(Measuring::Sim(spec.clone()))
+            }
+            #[cfg(all(target_os = "linux", feature = "bpf"))]
+            Place::Lab => Ok(Measuring::Kernel(Site::lab(plan)?)),
+            #[cfg(all(target_os = "linux", feature = "bpf"))]
+            Place::Interface(name) => Ok(Measuring::Kernel(Site::interface(name)?)),
+            #[cfg(not(all(target_os = "linux", feature = "bpf")))]
+            Place::Lab | Place::Interface(_) => Err(crate::error::FluxError::new(
+                crate::error::ErrorKind::Unsupported,
+                "cannot measure AF_XDP",
+                "this build has the simulated kernel alone",
+            )
+            .with_hint("build on Linux with the feature `bpf`, or use --sim")),
+        }
+    }
+
+    fn measure(
+        &mut self,
+        plan: &Plan,
+        cell: &Cell,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(Sample, Granted)> {
+        match self {
+            #[cfg(all(target_os = "linux", feature = "bpf"))]
+            Measuring::Kernel(site) => site.measure(plan, cell, stop),
+            Measuring::Sim(spec) => sim::measure(plan, spec, cell, stop),
+        }
+    }
+}
+
+fn told(granted: &Granted) -> Opened {
+    Opened {
+        interface: granted.interface.clone(),
+        driver: granted.driver.clone(),
+        attach: granted.attach.to_owned(),
+        zero_copy: granted.zero_copy,
+        ring_size: granted.ring_size,
+        frames: granted.frames,
+        frame_size: granted.frame_size,
+        kernel_busy_poll: granted.kernel_busy_poll,
+        notes: granted.notes.clone(),
+    }
+}
+
+fn machine() -> Machine {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let line = |path: &str, key: &str| {
+        let text = std::fs::read_to_string(path).ok()?;
+        let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+        Some(line.trim_start_matches([' ', '\t', ':']).trim().to_owned())
+    };
+    Machine {
+        cpu: line("/proc/cpuinfo", "model name"),
+        cpus: cpus as u32,
+        kernel: line("/proc/sys/kernel/osrelease", ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_go_there_and_back_and_meet_every_cell_once() {
+        assert!(
+            order(3, 0).eq([0, 1, 2]) && order(3, 1).eq([2, 1, 0]) && order(3, 2).eq([0, 1, 2])
+        );
+    }
 }

@@ -1,7 +1,8 @@
 //! [`Source`]: as many frames as one CPU can send, by XDP live frames.
 
+use super::super::frame;
 use super::control::Runner;
-use super::{Lab, PEER, entering, frame};
+use super::{Lab, PEER, entering};
 use crate::backend::xdp::{libbpf_error, silence_libbpf};
 use crate::error::{ErrorKind, FluxError, Op, Result};
 use crate::sys::bpf::{self, XdpLink, XdpMode};
@@ -57,7 +58,7 @@ impl Source {
                 format!("must be 1 to {LARGEST_BATCH}"),
             ));
         }
-        let frame = frame::frame_to_us(len)?;
+        let frame = frame::to_us(len)?;
         let (program, counter) = load(lab.peer_end.index())?;
         let sent = frame.clone();
         let runner = Runner::start(lab, cpu, move || {

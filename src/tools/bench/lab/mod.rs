@@ -16,16 +16,15 @@
 
 mod control;
 mod flood;
-mod frame;
 mod paced;
 #[cfg(test)]
 mod tests;
 
 pub use crate::tools::net::veth::LinkStats;
 pub use flood::{DEFAULT_BATCH, LARGEST_BATCH, Source};
-pub use frame::{frame_from_us, frame_to_us};
 pub use paced::{DEFAULT_RATE_PPS, PacedSource};
 
+use super::frame;
 use crate::error::{ErrorKind, FluxError, Op, Result, errno_text};
 use crate::sys::affinity;
 use crate::sys::netns::NetNs;

@@ -49,7 +49,7 @@ impl PacedSource {
                 format!("must be 1 to {HIGHEST_RATE_PPS}"),
             ));
         }
-        let frame = frame::frame_to_us(len)?;
+        let frame = frame::to_us(len)?;
         let counts = Arc::new(Counts::default());
         let (bytes, shared, queue) = (frame.clone(), Arc::clone(&counts), lab.queue_of(cpu));
         let runner = Runner::start(lab, cpu, move || {

@@ -77,7 +77,7 @@ fn a_source_sends_what_it_says_to_the_socket_of_our_end() {
     let lab = Lab::open(1).unwrap();
     let source = Source::start(&lab, first_cpu(), 60).unwrap();
     let expected = source.frame().to_vec();
-    assert_eq!(expected, frame_to_us(60).unwrap());
+    assert_eq!(expected, super::super::frame::to_us(60).unwrap());
     inside(&lab, || {
         let mut raw = open(&lab, 0);
         let mut received = 0;
@@ -196,7 +196,7 @@ fn what_we_send_reaches_the_far_end_and_is_counted_there() {
     let lab = Lab::open(1).unwrap();
     inside(&lab, || {
         let mut raw = open(&lab, 0);
-        let bytes = frame_from_us(60).unwrap();
+        let bytes = super::super::frame::from_us(60).unwrap();
         let mut buffer = raw.umem().alloc_buffer(0, 60).unwrap().unwrap();
         raw.umem().packet_mut(&mut buffer).copy_from_slice(&bytes);
         assert!(raw.tx.reserve(1).push(buffer).is_ok());

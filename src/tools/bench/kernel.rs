@@ -1,0 +1,311 @@
+//! Measuring on the real kernel: in the lab, or on an interface of the user's.
+
+use super::frame;
+use super::lab::{Lab, PacedSource, Source};
+use super::plan::{Cell, FCS, Plan, Workload};
+use super::sample::{CpuTime, Sample, ticks};
+use super::work::{self, Work};
+use crate::FluxBuilder;
+use crate::backend::meter::Meter;
+use crate::backend::{Filter, Match};
+use crate::config::{Config, Granted, HugePages, Queues};
+use crate::error::{FluxError, Result};
+use crate::proto::MacAddr;
+use crate::sys::clock::monotonic_ns;
+use crate::sys::{affinity, perf, usage};
+use crate::tools::net::{Host, KernelHost};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::time::Duration;
+
+/// Packets a second in workload latency.
+const LATENCY_PPS: u32 = 10_000;
+/// The warm-up before a sample: a share of its length, within bounds.
+const WARM_UP: (u32, Duration, Duration) =
+    (4, Duration::from_millis(10), Duration::from_millis(250));
+
+/// Where cells are measured, opened once a run.
+pub(super) enum Site {
+    /// The lab, with the sources that its cells needed so far.
+    Lab { lab: Lab, cpus: Vec<usize>, sources: HashMap<(usize, u32), Source> },
+    /// The user's interface.
+    Interface { name: String, mac: MacAddr, cpus: Vec<usize> },
+}
+
+impl Site {
+    /// Our own place, with as many queues as `plan` asks for.
+    pub(super) fn lab(plan: &Plan) -> Result<Self> {
+        let cpus = affinity::allowed().map_err(no_cpus)?;
+        let queues = plan.queues.iter().map(|queues| match queues {
+            Queues::All => cpus.len() as u32,
+            Queues::Only(list) => list.iter().max().map_or(1, |most| most + 1),
+        });
+        let lab = Lab::open(queues.max().unwrap_or(1))?;
+        Ok(Site::Lab { lab, cpus, sources: HashMap::new() })
+    }
+
+    /// The interface `name`.
+    pub(super) fn interface(name: &str) -> Result<Self> {
+        let interface = KernelHost::open()?.interface(name)?;
+        let mac = interface.mac.ok_or_else(|| {
+            FluxError::config(format!("interface {name}"), "is not an Ethernet interface")
+        })?;
+        let cpus = affinity::allowed().map_err(no_cpus)?;
+        Ok(Site::Interface { name: name.to_owned(), mac: MacAddr(mac), cpus })
+    }
+
+    /// One sample of a cell.
+    pub(super) fn measure(
+        &mut self,
+        plan: &Plan,
+        cell: &Cell,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<(Sample, Granted)> {
+        let len = (cell.frame - FCS) as usize;
+        let config = Config {
+            interface: self.name().to_owned(),
+            queues: cell.queues.clone(),
+            poller: cell.poll.poller(),
+            batch: cell.batch,
+            huge_pages: if cell.hugepages { HugePages::Auto } else { HugePages::Off },
+            prefetch: cell.prefetch,
+            rx_timestamps: cell.workload == Workload::Latency,
+            ..plan.config.clone()
+        };
+        let filter = match (cell.workload, &*self) {
+            (Workload::Txonly, _) => Filter::Nothing,
+            (_, Site::Lab { .. }) => Filter::Everything,
+            (_, Site::Interface { .. }) => Filter::Any(vec![Match {
+                ip_proto: Some(crate::proto::IpProto::UDP.0),
+                dst_ports: Some(frame::PORT..=frame::PORT),
+                ..Match::default()
+            }]),
+        };
+        let packet = match self {
+            Site::Lab { .. } => frame::from_us(len)?,
+            // To ourselves: a switch sends such a packet nowhere.
+            Site::Interface { mac, .. } => frame::between(*mac, *mac, len)?,
+        };
+        let meter = Meter::new(MOST_QUEUES, ticks);
+        let builder = FluxBuilder::from_config(config).filter(filter).metered(&meter);
+        let (loops, granted) = self.inside(|| work::start(builder, cell, &packet))?;
+        if cell.hugepages && !granted.pages.are_huge() {
+            return Err(FluxError::config("huge pages", "the kernel has none for us").with_hint(
+                "reserve some with `sysctl -w vm.nr_hugepages=64`, or use --hugepages off",
+            ));
+        }
+        self.make_sources(cell, &granted.queues, len)?;
+        let sending = self.send(cell, &granted.queues, len)?;
+        let before = self.far_end()?;
+        let sample = self.run(loops, &meter, plan.duration, stop);
+        drop(sending);
+        let mut sample = sample?;
+        if cell.workload == Workload::Txonly
+            && let (Some(before), Some(after)) = (before, self.far_end()?)
+        {
+            sample.lost = after.saturating_sub(before);
+        }
+        Ok((sample, granted))
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Site::Lab { lab, .. } => lab.ours(),
+            Site::Interface { name, .. } => name,
+        }
+    }
+
+    fn cpus(&self) -> &[usize] {
+        match self {
+            Site::Lab { cpus, .. } | Site::Interface { cpus, .. } => cpus,
+        }
+    }
+
+    /// Packets that the far end refused so far.
+    fn far_end(&self) -> Result<Option<u64>> {
+        match self {
+            Site::Lab { lab, .. } => Ok(Some(lab.our_stats()?.tx_dropped)),
+            Site::Interface { .. } => Ok(None),
+        }
+    }
+
+    /// Calls `f` on a thread that sees the interface.
+    fn inside<T: Send>(&self, f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                if let Site::Lab { lab, .. } = self {
+                    lab.enter_ours()?;
+                }
+                f()
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// Makes the sources that a cell needs, if it is the first to need them. They do not send yet.
+    fn make_sources(&mut self, cell: &Cell, queues: &[u32], len: usize) -> Result<()> {
+        let Site::Lab { lab, cpus, sources } = self else { return Ok(()) };
+        if matches!(cell.workload, Workload::Txonly | Workload::Latency) {
+            return Ok(());
+        }
+        for cpu in source_cpus(cpus, lab, queues) {
+            if let Entry::Vacant(place) = sources.entry((cpu, cell.frame)) {
+                let source = Source::start(lab, cpu, len)?;
+                source.pause();
+                place.insert(source);
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the lab send what a cell needs, until the result is dropped.
+    fn send(&self, cell: &Cell, queues: &[u32], len: usize) -> Result<Sending<'_>> {
+        let Site::Lab { lab, cpus, sources } = self else { return Ok(Sending::Nothing) };
+        let mut from = source_cpus(cpus, lab, queues).into_iter();
+        match cell.workload {
+            Workload::Txonly => Ok(Sending::Nothing),
+            Workload::Latency => {
+                let paced = from.map(|cpu| PacedSource::start(lab, cpu, len, LATENCY_PPS));
+                Ok(Sending::Paced { _sources: paced.collect::<Result<_>>()? })
+            }
+            _ => {
+                let flood = from.by_ref().filter_map(|cpu| sources.get(&(cpu, cell.frame)));
+                Ok(Sending::Flood(flood.inspect(|source| source.resume()).collect()))
+            }
+        }
+    }
+
+    /// Runs the loops side by side, one CPU each.
+    fn run(
+        &self,
+        loops: Vec<Box<dyn Work>>,
+        meter: &Meter,
+        length: Duration,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Sample> {
+        let (share, least, most) = WARM_UP;
+        let from_ns = monotonic_ns() + (length / share).clamp(least, most).as_nanos() as u64;
+        let window = Window { from_ns, length };
+        // Sources begin at the first CPU, so loops begin at the last.
+        let cpus = self.cpus().iter().rev().cycle();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = loops
+                .into_iter()
+                .zip(cpus)
+                .map(|(mut work, &cpu)| {
+                    scope.spawn(move || {
+                        // A CPU that went away meanwhile: then the scheduler finds another.
+                        let _ = affinity::pin(cpu);
+                        measure(&mut *work, meter, window, stop)
+                    })
+                })
+                .collect();
+            let parts = threads.into_iter().map(|thread| {
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            let parts = parts.collect::<Result<Vec<_>>>()?;
+            Ok(Sample::together(parts).unwrap_or_default())
+        })
+    }
+}
+
+/// Most queues that are measured at a time.
+const MOST_QUEUES: usize = 4096;
+
+/// For each queue a CPU whose source feeds it, from the first CPU on. A queue that no CPU feeds
+/// gets nothing.
+fn source_cpus(cpus: &[usize], lab: &Lab, queues: &[u32]) -> Vec<usize> {
+    let feeds = |queue: &u32| cpus.iter().copied().find(|&cpu| lab.queue_of(cpu) == *queue);
+    queues.iter().filter_map(feeds).collect()
+}
+
+/// Traffic for as long as it lives.
+enum Sending<'s> {
+    Nothing,
+    Flood(Vec<&'s Source>),
+    Paced { _sources: Vec<PacedSource> },
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        if let Sending::Flood(sources) = self {
+            sources.iter().for_each(|source| source.pause());
+        }
+    }
+}
+
+fn no_cpus(error: std::io::Error) -> FluxError {
+    FluxError::os(crate::error::Op::Query, "the CPUs of this process", error)
+}
+
+/// Turns between two looks at the wall clock, as long as packets come.
+const LOOKS: u32 = 16;
+
+/// When a sample's parts begin and end, so that all threads do so together.
+#[derive(Clone, Copy)]
+struct Window {
+    /// Nothing counts before; ns of the monotonic clock.
+    from_ns: u64,
+    /// How long it counts.
+    length: Duration,
+}
+
+/// Runs one loop: warms up, then measures. `stop` is asked now and then.
+fn measure(
+    work: &mut dyn Work,
+    meter: &Meter,
+    window: Window,
+    stop: &dyn Fn() -> bool,
+) -> Result<Sample> {
+    let queue = work.queues().first().copied().unwrap_or_default();
+    while monotonic_ns() < window.from_ns && !stop() {
+        work.turn()?;
+    }
+    work.latencies();
+    let counters = perf::Counters::open();
+    let read = || counters.as_ref().and_then(perf::Counters::read);
+    let until_ns = window.from_ns + window.length.as_nanos() as u64;
+    let (calls, stats) = (work.calls(), work.stats()?);
+    let (usage_before, perf_before) = (usage::thread().ok(), read());
+    let (start_ns, start) = (monotonic_ns(), ticks());
+    let (mut packets, mut batches, mut inside) = (0u64, 0u64, 0u64);
+    // The monotonic clock costs more than a small batch: it is looked at after some turns only.
+    while monotonic_ns() < until_ns && !stop() {
+        let mut at = ticks();
+        for _ in 0..LOOKS {
+            let spent = meter.spent(queue);
+            let n = work.turn()?;
+            if n == 0 {
+                break;
+            }
+            let now = ticks();
+            packets += u64::from(n);
+            batches += 1;
+            inside += (now - at).saturating_sub(meter.spent(queue) - spent);
+            at = now;
+        }
+    }
+    let (end_ns, end) = (monotonic_ns(), ticks());
+    let (usage_after, perf_after) = (usage::thread().ok(), read());
+    let elapsed_ns = (end_ns - start_ns).max(1) as f64;
+    let ns_per_tick = elapsed_ns / (end - start).max(1) as f64;
+    Ok(Sample {
+        packets,
+        batches,
+        rate: packets as f64 * 1e9 / elapsed_ns,
+        elapsed_ns,
+        cpu: usage_before.zip(usage_after).map(|(before, after)| CpuTime {
+            user_ns: after.user_ns - before.user_ns,
+            system_ns: after.system_ns - before.system_ns,
+            total_ns: after.total_ns - before.total_ns,
+        }),
+        batch: Some((inside as f64 * ns_per_tick, inside as f64)),
+        perf: perf_before.zip(perf_after).map(|(before, after)| {
+            (after.cycles - before.cycles, after.instructions - before.instructions)
+        }),
+        calls: work.calls().since(&calls),
+        stats: work.stats()?.since(&stats),
+        lost: 0,
+        latencies: work.latencies(),
+    })
+}

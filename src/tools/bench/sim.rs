@@ -1,0 +1,135 @@
+//! Measuring on simulated rings: ring, engine and protocol code alone.
+//!
+//! Packets are put into the simulated kernel while nothing is measured; what is measured is the
+//! time that the loop then spends on its own side of the rings.
+
+use super::plan::{Cell, FCS, Plan, Workload};
+use super::sample::{self, Sample};
+use super::work::{self, Work};
+use crate::backend::Filter;
+use crate::backend::meter::Meter;
+use crate::config::{Config, Granted, Queues};
+use crate::error::Result;
+use crate::simulator::{SimSpec, Simulator};
+use crate::{FluxBuilder, HugePages};
+use std::time::{Duration, Instant};
+
+const PORT: &str = "a0";
+/// Packets put in at a time: several batches, and less than the fill ring holds.
+const BURST: u32 = 512;
+
+/// One sample of a cell.
+pub(super) fn measure(
+    plan: &Plan,
+    spec: &SimSpec,
+    cell: &Cell,
+    stop: &dyn Fn() -> bool,
+) -> Result<(Sample, Granted)> {
+    let network = Simulator::crossed_pair(spec.queues.max(1));
+    let config = Config {
+        interface: PORT.to_owned(),
+        queues: cell.queues.clone(),
+        poller: cell.poll.poller(),
+        batch: cell.batch,
+        huge_pages: HugePages::Off,
+        prefetch: cell.prefetch,
+        ..plan.config.clone()
+    };
+    let meter = Meter::new(spec.queues.max(1) as usize, sample::ticks);
+    let builder = FluxBuilder::from_config(config).simulator(&network);
+    let builder = builder.filter(Filter::Everything).metered(&meter);
+    let packet = super::frame::to_us((cell.frame - FCS) as usize)?;
+    let (mut loops, granted) = work::start(builder, cell, &packet)?;
+    let feed = |queue: usize| -> Result<()> {
+        if cell.workload != Workload::Txonly {
+            let number = granted.queues.get(queue).copied();
+            (0..BURST.min(granted.ring_size))
+                .try_for_each(|_| network.inject(PORT, number, &packet))?;
+        }
+        Ok(())
+    };
+    // Until caches and branch predictors know the way.
+    let warm = Instant::now() + plan.duration / 4;
+    run(&mut loops, &meter, warm, &feed, stop)?;
+    let calls = loops.iter().map(|work| work.calls()).fold(Default::default(), |a, b| a + b);
+    let mut sum = run(&mut loops, &meter, Instant::now() + plan.duration, &feed, stop)?;
+    let now = loops.iter().map(|work| work.calls()).fold(Default::default(), |a, b| a + b);
+    sum.calls = crate::Calls::since(&now, &calls);
+    for work in &loops {
+        sum.stats = sum.stats + work.stats()?;
+    }
+    Ok((sum, granted))
+}
+
+fn run(
+    loops: &mut [Box<dyn Work>],
+    meter: &Meter,
+    until: Instant,
+    feed: &dyn Fn(usize) -> Result<()>,
+    stop: &dyn Fn() -> bool,
+) -> Result<Sample> {
+    let mut sum = Sample::default();
+    let (begin, first) = (Instant::now(), sample::ticks());
+    let mut inside = 0;
+    while Instant::now() < until && !stop() {
+        for work in &mut *loops {
+            let queues = work.queues();
+            queues.iter().try_for_each(|&queue| feed(queue))?;
+            let clock = queues.first().copied().unwrap_or_default();
+            let mut at = sample::ticks();
+            // As many packets as were put in; txonly sends as many of its own.
+            let mut left = u64::from(BURST);
+            while left > 0 {
+                let spent = meter.spent(clock);
+                let n = u64::from(work.turn()?);
+                let now = sample::ticks();
+                if n == 0 {
+                    break;
+                }
+                inside += (now - at).saturating_sub(meter.spent(clock) - spent);
+                sum.packets += n;
+                sum.batches += 1;
+                left = left.saturating_sub(n);
+                at = sample::ticks();
+            }
+        }
+    }
+    let elapsed = begin.elapsed().max(Duration::from_nanos(1)).as_nanos() as f64;
+    let ns_per_tick = elapsed / (sample::ticks() - first).max(1) as f64;
+    let inside_ns = inside as f64 * ns_per_tick;
+    sum.elapsed_ns = elapsed;
+    sum.batch = Some((inside_ns, inside as f64));
+    sum.rate = if inside == 0 { 0.0 } else { sum.packets as f64 * 1e9 / inside_ns };
+    Ok(sum)
+}
+
+/// Whether the simulator can tell anything about a plan's workloads and queues.
+pub(super) fn check(plan: &Plan, spec: &SimSpec) -> Result<()> {
+    use crate::error::FluxError;
+    if plan.workloads.contains(&Workload::Latency) {
+        return Err(FluxError::config(
+            "workload latency with --sim",
+            "virtual time stands still while we work: there is nothing to measure",
+        )
+        .with_hint("measure it with --lab or on an interface; --sim takes the other workloads"));
+    }
+    if plan.hugepages.contains(&true) {
+        return Err(FluxError::config(
+            "huge pages with --sim",
+            "the simulator's memory is in ordinary pages",
+        )
+        .with_hint("measure them with --lab or on an interface"));
+    }
+    let several = |queues: &Queues| match queues {
+        Queues::All => spec.queues > 1,
+        Queues::Only(list) => list.len() > 1,
+    };
+    if plan.queues.iter().any(several) {
+        return Err(FluxError::config(
+            "several queues with --sim",
+            "they are worked in turn, so that nothing scales",
+        )
+        .with_hint("choose one with --queue"));
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! The workloads in mode A.
+
+use super::{Job, LONGEST_WAIT, Work, parse, swap_addresses};
+use crate::backend::{Calls, XdpStatistics};
+use crate::engine::FluxEngine;
+use crate::error::Result;
+use crate::tools::bench::plan::Workload;
+use crate::tools::net::histogram::RttStats;
+
+/// An engine of one queue.
+pub(super) struct Engine {
+    engine: FluxEngine,
+    workload: Workload,
+    latencies: RttStats,
+}
+
+impl Engine {
+    pub(super) fn new(engine: FluxEngine, job: &Job) -> Self {
+        Self { engine, workload: job.workload, latencies: RttStats::new() }
+    }
+}
+
+impl Work for Engine {
+    fn turn(&mut self) -> Result<u32> {
+        let Self { engine, workload, latencies } = self;
+        let wait = Some(LONGEST_WAIT);
+        let n = match workload {
+            Workload::Parse => engine
+                .turn(|batch| batch.iter_mut().for_each(|packet| parse(packet.data())), wait)?,
+            Workload::L2fwd => engine.turn(
+                |batch| {
+                    for mut packet in batch {
+                        swap_addresses(packet.data_mut());
+                        packet.send();
+                    }
+                },
+                wait,
+            )?,
+            Workload::Latency => engine.turn(
+                |batch| {
+                    let now = batch.now();
+                    let stamps = batch.iter_mut().filter_map(|packet| packet.rx_timestamp());
+                    stamps.for_each(|stamp| latencies.record(now.saturating_sub(stamp)));
+                },
+                wait,
+            )?,
+            // The plan has no txonly for engines: they answer what they receive.
+            Workload::Rxdrop | Workload::Txonly => engine.turn(|_| {}, wait)?,
+        };
+        Ok(n as u32)
+    }
+
+    fn queues(&self) -> Vec<usize> {
+        self.engine.positions().to_vec()
+    }
+
+    fn calls(&self) -> Calls {
+        self.engine.calls()
+    }
+
+    fn stats(&self) -> Result<XdpStatistics> {
+        self.engine.kernel_stats()
+    }
+
+    fn latencies(&mut self) -> RttStats {
+        std::mem::take(&mut self.latencies)
+    }
+}

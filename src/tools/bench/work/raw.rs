@@ -1,0 +1,156 @@
+//! The workloads in mode C.
+
+use super::{Job, LONGEST_WAIT, Work, parse, swap_addresses};
+use crate::backend::{Calls, Kick, XdpStatistics};
+use crate::config::Poller;
+use crate::error::Result;
+use crate::poll::{Idle, PollState};
+use crate::raw::FluxRaw;
+use crate::tools::bench::plan::Workload;
+use crate::tools::net::histogram::RttStats;
+use crate::umem::{Buffer, Frame, RX_HEADROOM};
+
+/// One queue's rings.
+pub(super) struct Raw {
+    raw: FluxRaw,
+    job: Job,
+    poll: PollState,
+    /// TX entries wait for a kick.
+    unkicked: bool,
+    received: Vec<Buffer>,
+    frames: Vec<Frame>,
+    latencies: RttStats,
+}
+
+impl Raw {
+    pub(super) fn new(raw: FluxRaw, job: Job, poller: Poller) -> Self {
+        let batch = job.batch as usize;
+        Self {
+            raw,
+            job,
+            poll: PollState::new(poller),
+            unkicked: false,
+            received: Vec::with_capacity(batch),
+            frames: Vec::with_capacity(batch),
+            latencies: RttStats::new(),
+        }
+    }
+
+    fn forward(&mut self) -> Result<u32> {
+        let Self { raw, job, .. } = self;
+        raw.comp.refill(&mut raw.fill, u32::MAX);
+        let n = raw.rx.forward_to(&mut raw.tx, job.batch, swap_addresses);
+        self.kick(n)?;
+        Ok(n)
+    }
+
+    fn send(&mut self) -> Result<u32> {
+        let mut n = self.resend()?;
+        if n < self.job.batch {
+            // Frames that the kernel still has are replaced by new ones; so there are never more
+            // of them, and more cache in use, than it takes.
+            n += self.send_new(self.job.batch - n);
+        }
+        self.kick(n)?;
+        Ok(n)
+    }
+
+    fn resend(&mut self) -> Result<u32> {
+        let Self { raw, job, .. } = self;
+        let span =
+            crate::umem::Span::new(RX_HEADROOM, job.packet.len() as u32, raw.umem().frame_size());
+        Ok(span.map_or(0, |span| raw.comp.resend(&mut raw.tx, span, job.batch)))
+    }
+
+    fn send_new(&mut self, want: u32) -> u32 {
+        let Self { raw, job, .. } = self;
+        let umem = std::sync::Arc::clone(raw.umem());
+        let mut slots = raw.tx.reserve(want);
+        let mut sent = 0;
+        while slots.room() > 0
+            && let Ok(Some(mut buffer)) = umem.alloc_buffer(RX_HEADROOM, job.packet.len() as u32)
+        {
+            umem.packet_mut(&mut buffer).copy_from_slice(&job.packet);
+            if let Err(buffer) = slots.push(buffer) {
+                umem.free(buffer.frame); // cannot be: there is room, and the frame is ours
+                break;
+            }
+            sent += 1;
+        }
+        sent
+    }
+
+    /// One kick a batch; what the kernel leaves is kicked again with the next one.
+    fn kick(&mut self, new: u32) -> Result<()> {
+        self.unkicked |= new > 0;
+        if self.unkicked && self.raw.tx.needs_wakeup() {
+            self.unkicked = self.raw.kick_tx()? == Kick::Again && self.raw.tx.pending() > 0;
+        }
+        Ok(())
+    }
+
+    fn stamp(&mut self) -> u32 {
+        let Self { raw, job, received, frames, latencies, .. } = self;
+        let n = raw.rx.receive(job.batch, |buffer| received.push(buffer));
+        if n == 0 {
+            return 0;
+        }
+        let (now, umem) = (raw.now(), std::sync::Arc::clone(raw.umem()));
+        for mut buffer in received.drain(..) {
+            if let Some(stamp) = umem.rx_stamp(&buffer) {
+                latencies.record(now.saturating_sub(stamp));
+            }
+            // The next packet in this frame may come without a stamp of its own.
+            umem.put_rx_stamp(&mut buffer.frame, buffer.span.start(), None);
+            frames.push(buffer.frame);
+        }
+        raw.fill.post(frames, n);
+        umem.free_all(frames.drain(..)); // what did not fit: nothing
+        n
+    }
+
+    fn idle(&mut self) -> Result<()> {
+        let raw = &self.raw;
+        match (self.poll.on_empty(|| raw.now()), self.job.workload) {
+            (Idle::Spin, _) => raw.spin(),
+            (Idle::Block, Workload::Txonly) => raw.wait_tx(Some(LONGEST_WAIT)).map(drop),
+            (Idle::Block, _) => raw.wait(Some(LONGEST_WAIT)).map(drop),
+        }
+    }
+}
+
+impl Work for Raw {
+    fn turn(&mut self) -> Result<u32> {
+        let Self { raw, job, .. } = self;
+        let n = match job.workload {
+            Workload::Rxdrop => raw.rx.drop_to(&mut raw.fill, job.batch).packets,
+            Workload::Parse => raw.rx.read_to(&mut raw.fill, job.batch, parse),
+            Workload::L2fwd => self.forward()?,
+            Workload::Txonly => self.send()?,
+            Workload::Latency => self.stamp(),
+        };
+        if n == 0 {
+            self.idle()?;
+        } else {
+            let raw = &self.raw;
+            self.poll.on_packets(|| raw.now());
+        }
+        Ok(n)
+    }
+
+    fn queues(&self) -> Vec<usize> {
+        vec![self.raw.position()]
+    }
+
+    fn calls(&self) -> Calls {
+        self.raw.calls()
+    }
+
+    fn stats(&self) -> Result<XdpStatistics> {
+        self.raw.kernel_stats()
+    }
+
+    fn latencies(&mut self) -> RttStats {
+        std::mem::take(&mut self.latencies)
+    }
+}
