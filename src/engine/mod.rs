@@ -138,7 +138,7 @@ impl FluxEngine {
             received += self.turn_queue(at, &mut handle)?;
         }
         if received > 0 {
-            self.poll.on_packets(|| self.backend.now());
+            self.poll.on_packets(received, || self.backend.now());
         } else if let Some(timeout) = timeout {
             match self.poll.on_empty(|| self.backend.now()) {
                 Idle::Spin => {

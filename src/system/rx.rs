@@ -58,7 +58,7 @@ impl FluxRx {
         }
         if total > 0 {
             let backend = &self.shared.backend;
-            self.poll.on_packets(|| backend.now());
+            self.poll.on_packets(total, || backend.now());
         }
         Ok(total)
     }

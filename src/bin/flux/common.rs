@@ -26,7 +26,7 @@ pub struct Common {
     pub queue: Option<Queues>,
     /// How to wait for packets [default: adaptive]
     ///
-    /// busy spins, syscall sleeps in poll(2), adaptive spins up to 50 µs and then sleeps.
+    /// busy spins, syscall sleeps in poll(2), adaptive spins up to 250 µs and then sleeps.
     #[arg(long, value_name = "MODE", value_parser = keyword::<Poller>(&["busy", "adaptive", "syscall"]))]
     pub poll: Option<Poller>,
     /// Packets per batch, 1 to 4096 [default: 64]

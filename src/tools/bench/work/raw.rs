@@ -133,7 +133,7 @@ impl Work for Raw {
             self.idle()?;
         } else {
             let raw = &self.raw;
-            self.poll.on_packets(|| raw.now());
+            self.poll.on_packets(n as usize, || raw.now());
         }
         Ok(n)
     }
