@@ -80,8 +80,7 @@ _Static_assert(sizeof(struct flux_match) == 88, "shared with src/backend/xdp.rs"
 
 #define FLUX_MAX_MATCHES 32
 
-#define FLUX_TABLE_EVERYTHING 1 /* redirect without looking */
-#define FLUX_TABLE_QUOTED 2	/* some row looks at quoted datagrams */
+#define FLUX_TABLE_QUOTED 1 /* some row looks at quoted datagrams */
 
 struct flux_table {
 	__u32 rows;
@@ -93,6 +92,8 @@ _Static_assert(sizeof(struct flux_table) == 8 + 32 * 88, "shared with src/backen
 struct flux_settings {
 	__u32 active; /* which of the two tables */
 	__u32 stamp;  /* whether to write struct flux_meta */
+	__u32 everything; /* redirect without looking at packet or table */
+	__u32 pad;
 };
 
 /* Per RX queue and CPU. */

@@ -36,8 +36,7 @@ mod has {
     pub(super) const ICMP_ID: u16 = 64;
 }
 
-const TABLE_EVERYTHING: u32 = 1;
-const TABLE_QUOTED: u32 = 2;
+const TABLE_QUOTED: u32 = 1;
 
 /// `struct flux_match` of `bpf/flux.h`.
 #[repr(C)]
@@ -156,11 +155,12 @@ impl Row {
 
 /// `struct flux_table` of `bpf/flux.h`.
 fn table(filter: &Filter) -> Result<[u8; TABLE]> {
-    let (rows, mut flags): (&[Match], u32) = match filter {
-        Filter::Nothing => (&[], 0),
-        Filter::Everything => (&[], TABLE_EVERYTHING),
-        Filter::Any(rows) => (rows, 0),
+    let rows: &[Match] = match filter {
+        // Redirected without a look at the table: see set_filter().
+        Filter::Nothing | Filter::Everything => &[],
+        Filter::Any(rows) => rows,
     };
+    let mut flags = 0;
     if rows.len() > MAX_MATCHES {
         return Err(FluxError::config(
             format!("a filter of {} rows", rows.len()),
@@ -273,9 +273,12 @@ impl Program {
     pub(crate) fn set_filter(&mut self, filter: &Filter) -> Result<()> {
         let next = self.active ^ 1;
         self.update(&self.tables, next, &table(filter)?)?;
-        let mut settings = [0; 8];
-        settings[..4].copy_from_slice(&next.to_ne_bytes());
-        settings[4..].copy_from_slice(&u32::from(self.stamp).to_ne_bytes());
+        let everything = *filter == Filter::Everything;
+        let words = [next, self.stamp.into(), everything.into(), 0];
+        let mut settings = [0; 16];
+        for (to, word) in settings.chunks_exact_mut(4).zip(words) {
+            to.copy_from_slice(&word.to_ne_bytes());
+        }
         self.update(&self.settings, 0, &settings)?;
         self.active = next;
         Ok(())
