@@ -19,8 +19,8 @@ use crate::error::Result;
 use crate::packet::{Slot, Verdict};
 use crate::poll::{Idle, PollState};
 use crate::raw::RingsSnapshot;
-use crate::socket::{Socket, TxHalf};
-use crate::umem::{Frame, Umem};
+use crate::socket::{RxHalf, Socket, TxHalf};
+use crate::umem::{Buffer, Umem};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -171,14 +171,14 @@ impl FluxEngine {
             let backend = &*tx.backend;
             handle(&mut PacketBatch { slots, umem, queue: rx.queue, backend });
             // Nothing may leave the batch half done: frames are rehomed before any error returns.
-            let (sent, full, extracted) = finish(slots, tx, &mut rx.spare);
-            stats.sent += sent;
-            stats.tx_full += full;
-            stats.extracted += extracted;
-            stats.recycled += u64::from(n) - sent - full - extracted;
+            let done = finish(slots, tx, rx);
+            stats.sent += done.sent;
+            stats.tx_full += done.full;
+            stats.extracted += done.extracted;
+            stats.recycled += u64::from(n) - done.sent - done.full - done.extracted;
         }
         let kicked = tx.kick();
-        rx.refill()?;
+        rx.refill_after(n > 0)?;
         kicked?;
         Ok(n as usize)
     }
@@ -241,9 +241,17 @@ impl FluxEngine {
     }
 }
 
-/// Rehomes every frame of a finished batch; returns how many were sent, refused by a full TX
-/// ring, and extracted.
-fn finish(slots: &mut Vec<Slot>, tx: &mut TxHalf, spare: &mut Vec<Frame>) -> (u64, u64, u64) {
+/// What became of a batch; the rest was recycled.
+#[derive(Default)]
+struct Done {
+    sent: u64,
+    /// Refused by a full TX ring.
+    full: u64,
+    extracted: u64,
+}
+
+/// Rehomes every frame of a finished batch.
+fn finish(slots: &mut Vec<Slot>, tx: &mut TxHalf, rx: &mut RxHalf) -> Done {
     let all = slots.len() as u32;
     // Most batches find room for all of their packets, and then nobody has to count.
     if tx.tx.reserve(all).room() < all {
@@ -251,27 +259,35 @@ fn finish(slots: &mut Vec<Slot>, tx: &mut TxHalf, spare: &mut Vec<Frame>) -> (u6
         if tx.tx.reserve(wanted).room() < wanted {
             // Full: let the kernel take what is there before giving up on new packets.
             let _ = tx.kick(); // an error shows again at the kick after the batch
-            tx.reap_into(spare);
+            tx.reap_into(&mut rx.spare);
         }
     }
-    let (mut sent, mut full, mut extracted) = (0, 0, 0);
-    let mut room = tx.tx.reserve(all);
+    let mut done = Done::default();
+    let mut out = tx.tx.reserve(all);
+    // The slots that these frames came by are free again, so there is room for all of them.
+    let (mut back, spare, erase) = rx.recycle(all);
     for Slot { buffer, verdict } in slots.drain(..) {
-        if buffer.frame.is_taken() {
-            extracted += 1;
-        } else if verdict == Verdict::Recycle {
-            spare.push(buffer.frame);
-        } else {
-            match room.push(buffer) {
-                Ok(()) => sent += 1,
-                Err(buffer) => {
-                    full += 1;
-                    spare.push(buffer.frame);
+        let Buffer { mut frame, span } = buffer;
+        if frame.is_taken() {
+            done.extracted += 1;
+            continue;
+        }
+        if verdict == Verdict::Send {
+            match out.push(Buffer { frame, span }) {
+                Ok(()) => {
+                    done.sent += 1;
+                    continue;
                 }
+                Err(buffer) => frame = buffer.frame,
             }
+            done.full += 1;
+        }
+        erase.erase(&mut frame);
+        if let Err(frame) = back.push(frame) {
+            spare.push(frame);
         }
     }
-    drop(room);
-    tx.unkicked |= sent > 0;
-    (sent, full, extracted)
+    drop(out);
+    tx.unkicked |= done.sent > 0;
+    done
 }

@@ -12,6 +12,7 @@ mod moves;
 mod rings;
 
 pub use moves::Dropped;
+pub(crate) use rings::FillSlots;
 pub use rings::{CompRing, FillRing, RxRing, TxRing, TxSlots};
 
 use crate::backend::{Backend, Kick, RingSet};
@@ -39,10 +40,29 @@ pub(crate) struct RxHalf {
 impl RxHalf {
     /// Tops the fill ring up and tells the kernel where it asked for that. Called once per batch.
     pub(crate) fn refill(&mut self) -> Result<()> {
-        if self.post() && self.fill.needs_wakeup() {
+        let posted = self.post();
+        self.wake(posted)
+    }
+
+    /// The same after frames were recycled straight into the fill ring.
+    pub(crate) fn refill_after(&mut self, recycled: bool) -> Result<()> {
+        let posted = self.post() | recycled;
+        self.wake(posted)
+    }
+
+    fn wake(&mut self, posted: bool) -> Result<()> {
+        if posted && self.fill.needs_wakeup() {
             self.backend.kick_rx(self.queue)?;
         }
         Ok(())
+    }
+
+    /// Where received frames go back to: the fill ring, the spare frames for what finds no room
+    /// there, and who makes a frame ready for its next packet.
+    #[inline(always)]
+    pub(crate) fn recycle(&mut self, want: u32) -> (FillSlots<'_>, &mut Vec<Frame>, Eraser<'_>) {
+        let Self { fill, spare, umem, erase_stamps, .. } = self;
+        (fill.reserve(want), spare, Eraser { umem, on: *erase_stamps })
     }
 
     /// The first frames of the fill ring, before the queue is bound: there is nobody to kick.
@@ -64,17 +84,31 @@ impl RxHalf {
         if missing > 0 {
             self.umem.alloc_many(missing, &mut self.spare);
         }
-        if self.erase_stamps {
-            let start = crate::umem::RX_HEADROOM as usize;
-            let from = self.spare.len().saturating_sub(want as usize);
-            self.spare[from..].iter_mut().for_each(|f| self.umem.put_rx_stamp(f, start, None));
-        }
+        let eraser = Eraser { umem: &self.umem, on: self.erase_stamps };
+        let from = self.spare.len().saturating_sub(want as usize);
+        self.spare[from..].iter_mut().for_each(|frame| eraser.erase(frame));
         let posted = self.fill.post(&mut self.spare, want);
         // Frames that did not fit must not hide here from the transmitters.
         if !self.spare.is_empty() {
             self.umem.free_all(self.spare.drain(..));
         }
         posted > 0
+    }
+}
+
+/// Takes the stamp of a frame's last packet away, so that it is not read as the next one's.
+#[derive(Clone, Copy)]
+pub(crate) struct Eraser<'a> {
+    umem: &'a Umem,
+    on: bool,
+}
+
+impl Eraser<'_> {
+    #[inline(always)]
+    pub(crate) fn erase(self, frame: &mut Frame) {
+        if self.on {
+            self.umem.put_rx_stamp(frame, crate::umem::RX_HEADROOM as usize, None);
+        }
     }
 }
 

@@ -70,6 +70,16 @@ impl FillRing {
         n
     }
 
+    /// Room for up to `want` frames. They reach the kernel when the guard is dropped.
+    #[inline]
+    pub(crate) fn reserve(&mut self, want: u32) -> FillSlots<'_> {
+        FillSlots {
+            slots: self.ring.reserve(want),
+            gate: self.umem.gate(),
+            posted: Tally::of(&mut self.posted),
+        }
+    }
+
     /// Whether the kernel asked to be woken for new frames.
     #[must_use]
     pub fn needs_wakeup(&self) -> bool {
@@ -86,6 +96,34 @@ impl FillRing {
     #[must_use]
     pub fn snapshot(&self) -> RingSnapshot {
         self.ring.snapshot()
+    }
+}
+
+/// Reserved room in a fill ring. Dropping it commits what was pushed: the frames were handed over.
+pub(crate) struct FillSlots<'r> {
+    slots: Reservation<'r, u64>,
+    gate: Gate<'r>,
+    posted: Tally<'r>,
+}
+
+impl FillSlots<'_> {
+    /// Hands a frame over, or back when there is no room or it is of another UMEM.
+    #[inline(always)]
+    pub(crate) fn push(&mut self, frame: Frame) -> Result<(), Frame> {
+        if self.slots.room() == 0 || !self.gate.owns(&frame) {
+            return Err(frame);
+        }
+        let addr = self.gate.post(frame, Holder::User, Holder::Reception);
+        let _ = self.slots.write(addr); // room() > 0
+        self.posted.n += 1;
+        Ok(())
+    }
+}
+
+impl Drop for FillSlots<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.slots.publish();
     }
 }
 

@@ -258,8 +258,6 @@ fn a_new_filter_takes_effect_on_the_live_program() {
     assert_eq!(granted.attach, "none");
     assert_eq!(rig.backend.queue_counters().unwrap(), []);
     let wire = lab.wire();
-    wire.send(&to_us(b"before"));
-    rig.backend.set_filter(&lab_frames()).unwrap();
     for n in 0..20u8 {
         rig.backend.set_filter(&lab_frames()).unwrap();
         wire.send(&to_us(&[n]));
