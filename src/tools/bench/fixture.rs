@@ -66,6 +66,7 @@ pub fn report(results: Vec<CellReport>) -> Report {
             ring_size: 2048,
             frames: 4096,
             frame_size: 2048,
+            pages: "4k".into(),
             kernel_busy_poll: false,
             notes: Vec::new(),
         }),

@@ -60,6 +60,8 @@ pub struct Opened {
     pub frames: u32,
     /// Bytes per UMEM frame.
     pub frame_size: u32,
+    /// What the UMEM lies in: `4k`, `thp` (transparent huge pages), `2m` or `1g`.
+    pub pages: String,
     /// Whether the kernel polls the device in busy mode.
     pub kernel_busy_poll: bool,
     /// What fell back, in words.

@@ -128,6 +128,7 @@ fn told(granted: &Granted) -> Opened {
         ring_size: granted.ring_size,
         frames: granted.frames,
         frame_size: granted.frame_size,
+        pages: granted.pages.to_string(),
         kernel_busy_poll: granted.kernel_busy_poll,
         notes: granted.notes.clone(),
     }

@@ -96,8 +96,6 @@ fn print(args: &Args, report: &Report, screen: &Screen, out: &mut Stdout) -> Res
 /// Tells on standard error how the run goes.
 struct Teller {
     progress: Progress,
-    /// Whether the first setting asks for huge pages: it gets them or fails.
-    hugepages: bool,
     /// What is measured, where each sample is told.
     cells: Vec<Cell>,
 }
@@ -112,17 +110,12 @@ impl Teller {
         } else {
             Progress::none()
         };
-        let hugepages = cells.first().is_some_and(|cell| cell.hugepages);
-        Self {
-            progress,
-            hugepages,
-            cells: if args.output.verbose > 0 { cells } else { Vec::new() },
-        }
+        Self { progress, cells: if args.output.verbose > 0 { cells } else { Vec::new() } }
     }
 
     fn take(&mut self, event: Event) {
         let text = match event {
-            Event::Opened(opened) => text::granted(&opened, self.hugepages),
+            Event::Opened(opened) => text::granted(&opened),
             Event::Note(note) => format!("{} {note}\n", Style::of_stderr().strong("note:")),
             Event::Sample { cell, round, done, total } => {
                 self.progress.step();

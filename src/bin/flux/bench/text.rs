@@ -15,7 +15,7 @@ pub struct Text {
 }
 
 /// The one line on what was really granted to the first setting.
-pub fn granted(opened: &Opened, hugepages: bool) -> String {
+pub fn granted(opened: &Opened) -> String {
     let mut text = format!(
         "{}: driver {}, {} attach, {}, rings of {}, {} frames of {} bytes in {} pages{}\n",
         opened.interface,
@@ -25,7 +25,7 @@ pub fn granted(opened: &Opened, hugepages: bool) -> String {
         opened.ring_size,
         opened.frames,
         opened.frame_size,
-        if hugepages { "huge" } else { "ordinary" },
+        pages(&opened.pages),
         if opened.kernel_busy_poll { ", kernel busy polling" } else { "" },
     );
     for note in &opened.notes {
@@ -33,6 +33,17 @@ pub fn granted(opened: &Opened, hugepages: bool) -> String {
         let _ = writeln!(text, "note: {note}");
     }
     text
+}
+
+/// What the UMEM lies in, in words.
+fn pages(word: &str) -> &str {
+    match word {
+        "4k" => "ordinary",
+        "thp" => "transparent huge",
+        "2m" => "2 MiB",
+        "1g" => "1 GiB",
+        other => other,
+    }
 }
 
 /// The whole report.
@@ -106,7 +117,8 @@ pub fn place(report: &Report) -> String {
 
 fn header(report: &Report, screen: &Screen) -> String {
     let settings = report.results.len();
-    let line = format!("{}: {settings} settings, medians; IQR in % of the median", place(report));
+    let s = if settings == 1 { "" } else { "s" };
+    let line = format!("{}: {settings} setting{s}, medians; IQR in % of the median", place(report));
     let mut text = wrap(&line, screen.width, 2);
     text.push_str(&wrap(&machine(report), screen.width, 2));
     if let Some(note) = &report.note {
@@ -203,7 +215,7 @@ mod tests {
     fn what_was_granted_is_one_line_and_its_notes() {
         let opened = fixture::report().opened.unwrap();
         assert_eq!(
-            granted(&Opened { notes: vec!["no zero-copy".into()], ..opened }, false),
+            granted(&Opened { notes: vec!["no zero-copy".into()], ..opened }),
             "veth0: driver veth, native attach, copy, rings of 2048, 4096 frames of 2048 bytes in \
              ordinary pages\nnote: no zero-copy\n"
         );
