@@ -88,6 +88,8 @@
 //! tokio. All are on by default; without any the library is the simulator and the protocols.
 #![deny(unsafe_code)]
 
+#[allow(unsafe_code)] // the instruction
+mod prefetch;
 #[allow(unsafe_code)] // the shared memory of the rings
 pub mod ring;
 #[allow(unsafe_code)] // UnsafeCell with loom's interface

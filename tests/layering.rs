@@ -8,11 +8,12 @@ use std::path::{Path, PathBuf};
 /// Modules of the library, lowest first, with the crate modules each may name besides itself.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("sync", &[]),
+    ("prefetch", &[]),
     ("error", &[]),
     ("proto", &[]),
     ("config", &["error", "backend"]), // backend: in documentation links alone
-    ("ring", &["sync"]),
-    ("umem", &["config", "sync", "ring", "sys"]),
+    ("ring", &["prefetch", "sync"]),
+    ("umem", &["config", "prefetch", "sync", "ring", "sys"]),
     ("sys", &["config", "ring", "error", "sync"]),
     ("poll", &["config"]),
     ("backend", &["config", "error", "proto", "ring", "socket", "sys", "umem"]),

@@ -38,6 +38,17 @@ impl<T: Copy> Consumer<T> {
         Drain { ring: self, granted, taken: 0 }
     }
 
+    /// Asks the CPU for the entries behind the next `skip` ones, up to `most` of those that are
+    /// known to be there. What is not there yet is left alone: the writer needs those lines.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, skip: u32, most: u32) {
+        let per_line = (64 / size_of::<T>().max(1)).max(1);
+        let end = self.cursor.filled().min(skip.saturating_add(most));
+        for ahead in (skip..end).step_by(per_line) {
+            self.mem.prefetch(self.cursor.slot(ahead));
+        }
+    }
+
     /// Entries waiting, by a fresh look at the far index.
     #[must_use]
     pub fn waiting(&self) -> u32 {

@@ -1,5 +1,6 @@
 //! The shared memory of one ring: who keeps it mapped, and where its words are.
 
+use crate::prefetch::prefetch;
 use crate::sync::{AtomicU32, UnsafeCell};
 use std::any::Any;
 use std::ptr::NonNull;
@@ -59,6 +60,12 @@ impl<T: Copy> RingMem<T> {
         let slot = unsafe { self.slots.add(at) };
         // SAFETY: entries are initialised and live as long as the ring (RingMem invariant).
         unsafe { slot.as_ref() }
+    }
+
+    /// Asks the CPU for the line of slot `at`, wherever that is.
+    #[inline(always)]
+    pub(crate) fn prefetch(&self, at: usize) {
+        prefetch(self.slots.as_ptr().wrapping_add(at));
     }
 
     /// The cells of up to `most` slots from slot `at` on (a [`super::Cursor`] slot), as far as they

@@ -167,7 +167,9 @@ impl RxRing {
     #[inline(always)]
     pub(super) fn prefetch_batch(&mut self, max: u32) {
         let gate = self.umem.gate();
-        self.ring.peek(max.min(PREFETCH_MOST)).look(|desc| gate.prefetch(desc));
+        let batch = max.min(PREFETCH_MOST);
+        self.ring.peek(batch).look(|desc| gate.prefetch(desc));
+        self.ring.prefetch(batch, PREFETCH_MOST);
     }
 
     /// Packets received so far.

@@ -1,6 +1,7 @@
 //! The bytes behind a UMEM: allocated (any OS), or mapped (what the kernel pins).
 
 use crate::config::Pages;
+use crate::prefetch::prefetch;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::ptr::NonNull;
 
@@ -65,19 +66,10 @@ impl Region {
         }
     }
 
-    /// Asks the CPU for the cache line at `offset`, wherever that is: a prefetch reads nothing and
-    /// cannot fault. Does nothing where the compiler has no such instruction.
+    /// Asks the CPU for the cache line at `offset`, wherever that is.
     #[inline(always)]
     pub(crate) fn prefetch(&self, offset: usize) {
-        #[cfg(target_arch = "x86_64")]
-        {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            let line = self.base.as_ptr().wrapping_add(offset).cast::<i8>();
-            // SAFETY: PREFETCHT0 is a hint; it faults for no address (Intel SDM, PREFETCHh).
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(line) };
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = offset;
+        prefetch(self.base.as_ptr().wrapping_add(offset));
     }
 
     /// # Safety
