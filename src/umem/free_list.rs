@@ -162,11 +162,11 @@ mod tests {
             assert_eq!(n as usize, got.len());
             got
         };
-        assert_eq!(take(0), []);
+        assert_eq!(take(0), [0u32; 0]);
         assert_eq!(take(2), [0, 1]);
         list.push_all([1, 0]);
         assert_eq!(take(9), [1, 0, 2, 3, 4]);
-        assert_eq!(take(1), []);
+        assert_eq!(take(1), [0u32; 0]);
         list.push(4);
         assert_eq!(take(3), [4]);
     }
