@@ -205,6 +205,29 @@ impl Forwarder for ModeC {
     }
 }
 
+/// Mode C without tokens: from ring to ring.
+pub struct Moves(pub FluxRaw);
+
+impl Forwarder for Moves {
+    fn turn(&mut self) -> u64 {
+        let raw = &mut self.0;
+        raw.comp.refill(&mut raw.fill, u32::MAX);
+        let n = raw.rx.forward_to(&mut raw.tx, 64, |bytes| assert!(!bytes.is_empty()));
+        kick(raw);
+        if raw.fill.needs_wakeup() {
+            raw.kick_rx().unwrap();
+        }
+        if n == 0 {
+            raw.wait(Some(Duration::from_micros(1))).unwrap();
+        }
+        u64::from(n)
+    }
+
+    fn assert_balanced(&self) {
+        balanced_raw(&self.0, 0);
+    }
+}
+
 /// Forwards `want` packets and checks the balance on the way and at the end.
 pub fn forward(generator: &mut Generator, forwarder: &mut dyn Forwarder, want: u64) {
     let mut forwarded = 0;
