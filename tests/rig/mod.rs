@@ -60,7 +60,7 @@ impl Generator {
 }
 
 fn kick(raw: &FluxRaw) {
-    // Before Linux 6.17 copy mode takes 32 a kick; a refused kick is repeated at the next burst.
+    // Older kernels take 32 a kick; a refused kick is repeated at the next burst.
     for _ in 0..1 + raw.tx.pending() / 32 {
         if raw.tx.pending() > 0 && raw.tx.needs_wakeup() {
             raw.kick_tx().unwrap();
