@@ -296,7 +296,7 @@ _flux() {
                     return 0
                     ;;
                 --hugepages)
-                    COMPREPLY=($(compgen -W "auto on off" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto on 1g thp off" -- "${cur}"))
                     return 0
                     ;;
                 *)

@@ -71,7 +71,7 @@ set edit:completion:arg-completer[flux] = {|@words|
             cand -I 'Measure on this interface; whoever is at its other end sends'
             cand --interface 'Measure on this interface; whoever is at its other end sends'
             cand --sim 'Measure on simulated rings; needs no privilege'
-            cand --workload 'What to do with the packets [default: all; with -I all but txonly]'
+            cand --workload 'What to do with the packets [default: all; with -I all but txonly, with --sim all but latency]'
             cand --batch 'Packets per batch, 1 to 4096 [default: 16,32,64]'
             cand --poll 'How to wait for packets [default: busy,adaptive,syscall]'
             cand --frame 'Packet lengths, 64 to 1518 bytes with frame check sequence [default: 64]'

@@ -59,6 +59,8 @@ complete -c flux -n "__fish_flux_using_subcommand ping" -l frames -d 'UMEM frame
 complete -c flux -n "__fish_flux_using_subcommand ping" -l frame-size -d 'Bytes per frame, 2048 or 4096 [default: 2048]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -l hugepages -d 'Put the UMEM in huge pages [default: auto]' -r -f -a "auto\t''
 on\t''
+1g\t''
+thp\t''
 off\t''"
 complete -c flux -n "__fish_flux_using_subcommand ping" -s 4 -d 'IPv4 only'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s 6 -d 'IPv6 only'
@@ -73,7 +75,7 @@ complete -c flux -n "__fish_flux_using_subcommand ping" -s h -l help -d 'Print h
 complete -c flux -n "__fish_flux_using_subcommand ping" -s V -l version -d 'Print version'
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -s I -l interface -d 'Measure on this interface; whoever is at its other end sends' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l sim -d 'Measure on simulated rings; needs no privilege' -r
-complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l workload -d 'What to do with the packets [default: all; with -I all but txonly]' -r -f -a "rxdrop\t''
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l workload -d 'What to do with the packets [default: all; with -I all but txonly, with --sim all but latency]' -r -f -a "rxdrop\t''
 txonly\t''
 l2fwd\t''
 latency\t''

@@ -70,7 +70,7 @@ pub struct Args {
     /// SPEC is a list such as queues=4,seed=7; `flux help sim` tells its keys.
     #[arg(long, value_name = "SPEC", group = "place", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub sim: Option<String>,
-    /// What to do with the packets [default: all; with -I all but txonly]
+    /// What to do with the packets [default: all; with -I all but txonly, with --sim all but latency]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = keyword::<Workload>(Workload::WORDS))]
     pub workload: Vec<Workload>,
     /// Packets per batch, 1 to 4096 [default: 16,32,64]
@@ -159,8 +159,13 @@ impl Args {
     pub fn plan(&self) -> Result<Plan, FluxError> {
         let place = self.place()?;
         let mut workloads = axis(&self.workload, &WORKLOADS);
-        if self.workload.is_empty() && matches!(place, Place::Interface(_)) {
-            workloads.retain(|&workload| workload != Workload::Txonly);
+        if self.workload.is_empty() {
+            // The one would send where nobody asked for it; the other cannot be simulated.
+            workloads.retain(|workload| match place {
+                Place::Interface(_) => *workload != Workload::Txonly,
+                Place::Sim(_) => *workload != Workload::Latency,
+                Place::Lab => true,
+            });
         }
         let mut config = Config::new(self.interface.clone().unwrap_or_default());
         self.socket.apply(&mut config);
@@ -276,11 +281,14 @@ mod tests {
     }
 
     #[test]
-    fn on_an_interface_of_the_users_txonly_must_be_asked_for() {
+    fn txonly_on_an_interface_and_latency_on_the_simulator_are_no_defaults() {
         let workloads = |line: &str| plan(line).unwrap().workloads;
         assert!(!workloads("-I eth0").contains(&Workload::Txonly));
         assert_eq!(workloads("-I eth0 --workload txonly"), [Workload::Txonly]);
         assert!(workloads("--sim").contains(&Workload::Txonly));
+        assert!(!workloads("--sim").contains(&Workload::Latency));
+        assert_eq!(workloads("--sim --workload latency"), [Workload::Latency]);
+        assert_eq!(workloads("--lab").len(), 5);
         assert_eq!(plan("-I eth0").unwrap().config.interface, "eth0");
     }
 
