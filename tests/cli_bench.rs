@@ -2,12 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 mod cli;
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+mod lab;
 
 use cli::{assert_exit, events, flux, run, stderr, stdout};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 /// A data directory that is gone with its owner.
 struct Home(PathBuf);
@@ -86,11 +89,19 @@ fn bad_input_exits_2_names_the_value_and_tells_the_next_step() {
         ("bench --batch 16", "no place to measure in"),
         ("bench --sim --lab", "--lab"),
         ("bench --sim -I eth0", "--interface"),
+        ("bench --lab -I eth0", "--interface"),
+        ("bench --sim --lab -I eth0", "--lab"),
         ("bench --sim --batch 0", "batch 0"),
+        ("bench --sim --batch 9999", "batch 9999"),
         ("bench --sim --batch 16,9999", "batch 9999"),
         ("bench --sim --batch 16,", "''"),
         ("bench --sim --frame 63", "frame 63"),
+        ("bench --sim --frame 1519", "frame 1519"),
         ("bench --sim --frame 64,9000", "frame 9000"),
+        ("bench --sim --workload latency", "workload latency with --sim"),
+        ("bench --sim --workload rxdrop,latency", "workload latency with --sim"),
+        ("bench --sim --hugepages on", "huge pages with --sim"),
+        ("bench --sim=queues=2 --queue 0,1", "several queues with --sim"),
         ("bench --sim --workload rxdorp", "'rxdorp'"),
         ("bench --sim --workload txonly --mode engine", "txonly in mode engine"),
         ("bench --sim --poll lazily", "'lazily'"),
@@ -288,5 +299,307 @@ fn a_table_of_changes_keeps_to_the_columns_it_is_given() {
         let text = stdout(&output);
         assert!(text.is_ascii() && text.lines().all(|line| line.len() <= columns), "{text}");
         assert!(text.contains("-20.0%") && text.contains("slower"), "{text}");
+    }
+}
+
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+#[test]
+fn an_interface_that_is_not_there_is_named() {
+    for line in ["bench -I nosuch", "bench -I nosuch --workload txonly"] {
+        let output = run(line);
+        assert_exit(line, &output, 2);
+        let text = stderr(&output);
+        assert!(text.contains("nosuch: no such interface") && text.contains("\nhint: "), "{text}");
+    }
+}
+
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+#[test]
+fn a_lab_without_the_right_to_one_names_the_capability_and_the_way_without() {
+    use std::os::unix::process::CommandExt;
+    let mut command = flux("bench --lab --json");
+    if lab::is_root() {
+        // `SECBIT_NOROOT` of linux/securebits.h: what is executed next has no capability.
+        // SAFETY: takes two numbers.
+        let no_root = || match unsafe { libc::prctl(libc::PR_SET_SECUREBITS, 1) } {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        };
+        // SAFETY: one system call between fork and exec, and no memory of the parent's is touched.
+        unsafe { command.pre_exec(no_root) };
+    }
+    let output = command.output().unwrap();
+    assert_exit("bench --lab", &output, 2);
+    let event: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let (error, hint) = (event["error"].as_str().unwrap(), event["hint"].as_str().unwrap());
+    assert!(error.contains("network namespace"), "{event}");
+    assert!(hint.contains("CAP_SYS_ADMIN") && hint.contains("--sim"), "{event}");
+}
+
+const CELL_KEYS: [&str; 13] = [
+    "workload",
+    "batch",
+    "poll",
+    "frame",
+    "queues",
+    "hugepages",
+    "prefetch",
+    "mpps",
+    "user_ns_per_packet",
+    "syscalls_per_packet",
+    "packets_per_wakeup",
+    "dropped",
+    "noisy",
+];
+
+/// A run on simulated rings; the one event that it prints.
+fn measured(line: &str) -> Value {
+    let mut events = events(line, 0);
+    assert_eq!(events.len(), 1, "flux {line}");
+    events.remove(0)
+}
+
+#[test]
+fn a_run_measures_every_combination_and_recommends_one_setting_a_workload() {
+    let report = measured(
+        "bench --sim --workload rxdrop,txonly,l2fwd,parse --batch 16,32,64 \
+         --poll busy,adaptive,syscall --duration 20ms --repeat 3 --json",
+    );
+    assert_eq!((&report["event"], &report["backend"]), (&json!("report"), &json!("sim")));
+    assert_eq!(report["note"], "simulated rings: not a NIC figure");
+    assert_eq!((&report["complete"], &report["repeat"]), (&json!(true), &json!(3)));
+    let cells = report["results"].as_array().unwrap();
+    assert_eq!(cells.len(), 36);
+    let mut settings = std::collections::BTreeSet::new();
+    for cell in cells {
+        let object = cell.as_object().unwrap();
+        for key in CELL_KEYS {
+            assert!(object.contains_key(key), "no {key} in {cell}");
+        }
+        let setting = (&cell["workload"], &cell["batch"], &cell["poll"]);
+        assert!(settings.insert(format!("{setting:?}")), "twice: {cell}");
+        let mpps = |key: &str| cell["mpps"][key].as_f64().unwrap();
+        assert!(0.0 < mpps("min") && mpps("min") <= mpps("median"), "{cell}");
+        assert!(mpps("median") <= mpps("max"), "{cell}");
+        assert_eq!(cell["mpps"]["samples"].as_array().unwrap().len(), 3, "{cell}");
+        assert_eq!(cell["noisy"], mpps("iqr_pct") > 5.0, "{cell}");
+        assert_eq!((&cell["frame"], &cell["queues"]), (&json!(64), &json!(1)), "{cell}");
+        assert_eq!((&cell["dropped"], &cell["ring_full"]), (&json!(0), &json!(0)), "{cell}");
+        // Nobody waits in a run where packets are always there: a call is a kick.
+        let calls = cell["syscalls_per_packet"].as_f64().unwrap();
+        let batch = cell["batch"].as_f64().unwrap();
+        assert_eq!(cell["packets_per_batch"], batch, "{cell}");
+        match cell["workload"].as_str().unwrap() {
+            "rxdrop" | "parse" => assert_eq!(calls, 0.0, "{cell}"),
+            _ => assert!((calls * batch - 1.0).abs() < 1e-9, "{cell}"),
+        }
+    }
+    let best = report["best"].as_array().unwrap();
+    let workloads: Vec<_> = best.iter().map(|best| best["workload"].as_str().unwrap()).collect();
+    assert_eq!(workloads, ["rxdrop", "txonly", "l2fwd", "parse"]);
+    for best in best {
+        let chosen = |cell: &&Value| {
+            ["workload", "batch", "poll"].iter().all(|key| cell[*key] == best[*key])
+        };
+        let cell = cells.iter().find(chosen).unwrap_or_else(|| panic!("never measured: {best}"));
+        let why = best["why"].as_str().unwrap();
+        assert!(why.contains("Mpps"), "{why}");
+        // Whatever it is better than, it is no slower than by its own spread.
+        let same = |other: &&Value| other["workload"] == best["workload"];
+        let least = cells.iter().filter(same).filter_map(|c| c["mpps"]["median"].as_f64());
+        let least = least.fold(f64::INFINITY, f64::min);
+        assert!(cell["mpps"]["median"].as_f64().unwrap() >= least, "{best}");
+    }
+}
+
+#[test]
+fn without_a_workload_all_are_measured_that_can_be_simulated() {
+    let report = measured("bench --sim --batch 32 --poll busy --duration 2ms --repeat 1 --json");
+    let cells = report["results"].as_array().unwrap();
+    let workloads: Vec<_> = cells.iter().map(|cell| cell["workload"].as_str().unwrap()).collect();
+    assert_eq!(workloads, ["rxdrop", "txonly", "l2fwd", "parse"]);
+}
+
+#[test]
+fn all_modes_lengths_and_prefetch_settings_can_be_measured_at_once() {
+    let report = measured(
+        "bench --sim --mode raw,engine,system --workload txonly,l2fwd --batch 32 --poll busy \
+         --frame 64,1518 --prefetch on,off --duration 3ms --repeat 1 --json",
+    );
+    // The engine has no txonly.
+    assert_eq!(report["results"].as_array().unwrap().len(), (2 + 3) * 2 * 2);
+    for cell in report["results"].as_array().unwrap() {
+        assert!(cell["packets"].as_u64() > Some(0), "{cell}");
+        let calls = cell["syscalls_per_packet"].as_f64().unwrap();
+        let per_batch = calls * cell["packets_per_batch"].as_f64().unwrap();
+        assert!(per_batch <= 1.0 + 1e-9, "{per_batch} calls a batch: {cell}");
+    }
+    assert_eq!(report["best"].as_array().unwrap().len(), 2);
+}
+
+const SHORT: &str = "bench --sim --workload rxdrop,l2fwd --batch 16,64 --poll busy,syscall \
+                     --duration 3ms --repeat 3";
+
+#[test]
+fn a_table_has_a_row_for_each_setting_and_a_recommendation_for_each_workload() {
+    let output = run(SHORT);
+    assert_exit(SHORT, &output, 0);
+    let text = stdout(&output);
+    assert!(text.starts_with("sim, 3 samples of 3 ms a setting: 8 settings"), "{text}");
+    assert!(text.contains("note: simulated rings: not a NIC figure\n"), "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    for workload in ["rxdrop", "l2fwd"] {
+        let at = lines.iter().position(|line| *line == workload).expect(workload);
+        let block = &lines[at..at + 7];
+        for (row, (poll, batch)) in
+            [("busy", "16"), ("busy", "64"), ("syscall", "16"), ("syscall", "64")]
+                .iter()
+                .enumerate()
+        {
+            let words: Vec<&str> = block[2 + row].split_whitespace().collect();
+            assert_eq!(words[..2], [*batch, *poll], "{text}");
+            assert!(words[2].parse::<f64>().unwrap() > 0.0, "{text}");
+        }
+        assert!(block[6].starts_with("best: ") && block[6].contains("Mpps"), "{text}");
+    }
+}
+
+#[test]
+fn csv_has_a_line_for_each_setting_under_one_of_headings() {
+    let line = format!("{SHORT} --csv");
+    let output = run(&line);
+    assert_exit(&line, &output, 0);
+    let text = stdout(&output);
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), 9, "{text}");
+    assert!(rows.iter().all(|row| row.len() == rows[0].len()), "{text}");
+    let column = |name: &str| rows[0].iter().position(|heading| *heading == name).expect(name);
+    assert_eq!([rows[1][column("workload")], rows[8][column("workload")]], ["rxdrop", "l2fwd"]);
+    for row in &rows[1..] {
+        assert!(row[column("mpps_median")].parse::<f64>().unwrap() > 0.0, "{text}");
+        assert_eq!(row[column("latency_us_p50")], "", "{text}");
+    }
+}
+
+/// Whether every element of an XML text is closed where it should be; how many there are.
+fn elements(xml: &str) -> usize {
+    let mut open: Vec<&str> = Vec::new();
+    let mut count = 0;
+    let mut rest = xml;
+    while let Some((_, after)) = rest.split_once('<') {
+        let (tag, after) = after.split_once('>').expect("a tag ends");
+        rest = after;
+        let name = tag.trim_start_matches('/').split([' ', '\n', '/']).next().unwrap();
+        if tag.starts_with(['?', '!']) {
+            continue;
+        }
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "closed out of turn");
+            continue;
+        }
+        count += 1;
+        assert_eq!(tag.matches('"').count() % 2, 0, "<{tag}>");
+        if !tag.ends_with('/') {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "left open: {open:?}");
+    count
+}
+
+#[test]
+fn a_plot_is_a_chart_of_what_was_measured() {
+    let home = Home::new("plot");
+    let file = home.0.join("run.svg");
+    let line = format!("{SHORT} --json --plot {}", file.display());
+    let output = home.run(&line);
+    assert_exit(&line, &output, 0);
+    assert!(stderr(&output).contains("drawn into "), "{}", stderr(&output));
+    let svg = fs::read_to_string(&file).unwrap();
+    assert!(svg.trim_start().starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
+    assert!(elements(&svg) > 20, "{svg}");
+    assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    for word in ["rxdrop", "l2fwd", "busy", "syscall", "not a NIC figure"] {
+        assert!(svg.contains(word), "no {word}: {svg}");
+    }
+}
+
+/// The numbers of a report without what other load did to them: samples close to the median.
+fn steadied(report: &Value, factor: impl Fn(&Value) -> f64) -> Value {
+    let mut report = report.clone();
+    for cell in report["results"].as_array_mut().unwrap() {
+        let median = cell["mpps"]["median"].as_f64().unwrap() * factor(cell);
+        cell["mpps"] = spread(median);
+        cell["noisy"] = json!(false);
+    }
+    report
+}
+
+#[test]
+fn a_saved_run_is_like_itself_and_a_planted_slowdown_is_found() {
+    let home = Home::new("saved");
+    let line = format!("{SHORT} --save first --json");
+    let output = home.run(&line);
+    assert_exit(&line, &output, 0);
+    assert!(stderr(&output).contains("saved as "), "{}", stderr(&output));
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let saved = fs::read_to_string(home.0.join("flux/bench/first.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&saved).unwrap(), report, "what was printed is kept");
+
+    let output = home.run("bench diff first first");
+    assert_exit("bench diff first first", &output, 0);
+    assert!(stdout(&output).contains("0 of 8 settings slower, 0 faster"), "{}", stdout(&output));
+
+    let slow = |cell: &Value| {
+        cell["workload"] == "l2fwd" && cell["poll"] == "syscall" && cell["batch"] == 64
+    };
+    home.save("steady", &steadied(&report, |_| 1.0));
+    home.save("slower", &steadied(&report, |cell| if slow(cell) { 0.8 } else { 1.0 }));
+    let output = home.run("bench diff steady slower");
+    assert_exit("bench diff steady slower", &output, 1);
+    let text = stdout(&output);
+    assert!(text.contains("1 of 8 settings slower, 0 faster"), "{text}");
+    let named: Vec<&str> = text.lines().filter(|line| line.ends_with("slower")).collect();
+    let [row] = named[..] else { panic!("{text}") };
+    let words: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(words[..3], ["l2fwd", "64", "syscall"], "{text}");
+    assert!(row.contains("-20.0%"), "{text}");
+    let output = home.run("bench diff steady slower --json");
+    assert_exit("--json", &output, 1);
+    let diff: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let found: Vec<&Value> =
+        diff["changes"].as_array().unwrap().iter().filter(|c| slow(c)).collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["verdict"], "slower");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_run_early_and_keeps_what_is_done() {
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let line = "bench --sim --workload rxdrop,l2fwd --duration 20ms --repeat 500 --json -v";
+        let mut child = flux(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Three samples are told before the signal, so three settings at least have one.
+        let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+        let third = told.by_ref().map(Result::unwrap).find(|line| line.starts_with("3/"));
+        assert!(third.is_some_and(|line| line.starts_with("3/9000: ")), "never told");
+        // SAFETY: takes two numbers; the child has not been waited for, so the number is its own.
+        #[allow(unsafe_code)]
+        let sent = unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+        assert_eq!(sent, 0);
+        // Standard error stays open to the end, or its next line would find nobody.
+        told.for_each(drop);
+        let output = child.wait_with_output().unwrap();
+        assert_exit(line, &output, 0);
+        let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!((&report["event"], &report["complete"]), (&json!("report"), &json!(false)));
+        assert_eq!(report["repeat"], 500);
+        let cells = report["results"].as_array().unwrap();
+        assert!(cells.len() >= 3, "{report}");
+        for cell in cells {
+            let samples = cell["mpps"]["samples"].as_array().unwrap().len();
+            assert!((1..500).contains(&samples), "{cell}");
+        }
+        assert!(!report["best"].as_array().unwrap().is_empty(), "{report}");
     }
 }

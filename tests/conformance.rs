@@ -289,6 +289,134 @@ fn completions_come_in_the_order_of_transmission() {
     });
 }
 
+/// Waits until `n` sent packets are completed.
+fn completed(raw: &FluxRaw, n: u32) {
+    let start = Instant::now();
+    while raw.comp.snapshot().used() < n && start.elapsed() < PATIENCE {
+        std::thread::yield_now();
+    }
+    assert_eq!(raw.comp.snapshot().used(), n);
+}
+
+/// Waits until `n` packets lie in the RX ring.
+fn arrived(raw: &FluxRaw, n: u32) {
+    let start = Instant::now();
+    while raw.rx.waiting() < n && start.elapsed() < PATIENCE {
+        raw.wait(Some(Duration::from_millis(10))).unwrap();
+    }
+    assert_eq!(raw.rx.waiting(), n);
+}
+
+/// All counters but the one that each poll(2) moves, of which there are as many as it takes.
+fn troubles(raw: &FluxRaw) -> XdpStatistics {
+    XdpStatistics { tx_ring_empty_descs: 0, ..raw.kernel_stats().unwrap() }
+}
+
+#[test]
+fn packets_moved_from_ring_to_ring_leave_as_edited_and_their_frames_come_back() {
+    on_both(|world| {
+        let mut raw = open(world);
+        post(&mut raw, 4);
+        // More rounds than frames and slots: each is used again and again.
+        for round in 0..20u8 {
+            let packets: Vec<_> = (0..3).map(|i| packet(round, 60 + i * 7)).collect();
+            packets.iter().for_each(|bytes| world.inject(bytes));
+            arrived(&raw, 3);
+            let FluxRaw { rx, tx, .. } = &mut raw;
+            let mut seen = Vec::new();
+            let n = rx.forward_to(tx, 8, |bytes| {
+                seen.push(bytes.to_vec());
+                bytes[14] = !round;
+            });
+            assert_eq!((n, &seen), (3, &packets));
+            raw.kick_tx().unwrap();
+            let mut edited = packets;
+            edited.iter_mut().for_each(|bytes| bytes[14] = !round);
+            assert_eq!(world.sent(3), edited);
+            completed(&raw, 3);
+            let FluxRaw { fill, comp, .. } = &mut raw;
+            assert_eq!(comp.refill(fill, 8), 3);
+            let socket = &raw.debug_rings().sockets[0];
+            assert_eq!((socket.in_reception, socket.in_transmission, socket.invalid), (4, 0, 0));
+        }
+        assert_eq!(troubles(&raw), XdpStatistics::default());
+        balanced(&raw);
+    });
+}
+
+#[test]
+fn dropped_and_read_packets_leave_their_frames_to_the_next_ones() {
+    on_both(|world| {
+        let mut raw = open(world);
+        post(&mut raw, 4);
+        for round in 0..20u8 {
+            (0..4).for_each(|i| world.inject(&packet(round, 60 + i)));
+            arrived(&raw, 4);
+            let FluxRaw { rx, fill, .. } = &mut raw;
+            let dropped = rx.drop_to(fill, 2);
+            assert_eq!((dropped.packets, dropped.bytes), (2, 60 + 61));
+            let mut seen = Vec::new();
+            assert_eq!(rx.read_to(fill, 8, |bytes| seen.push(bytes.to_vec())), 2);
+            assert_eq!(seen, [packet(round, 62), packet(round, 63)]);
+        }
+        assert_eq!(troubles(&raw), XdpStatistics::default());
+        assert_eq!((raw.rx.received(), raw.fill.posted()), (80, 84));
+        balanced(&raw);
+    });
+}
+
+#[test]
+fn one_kick_sends_a_whole_ring() {
+    on_both(|world| {
+        let mut raw = world
+            .builder()
+            .filter(Filter::Nothing)
+            .umem_pages(256)
+            .ring_size(128)
+            .prefill(false)
+            .build_raw()
+            .unwrap();
+        let packets: Vec<_> = (0..128).map(|tag| packet(tag, 60)).collect();
+        transmit(&mut raw, &packets);
+        let kick = raw.kick_tx().unwrap();
+        if raw.granted().backend == "xdp" && raw.tx.pending() == 96 {
+            return lab_skip("needs a kernel with XDP_MAX_TX_SKB_BUDGET");
+        }
+        assert_eq!((kick, raw.tx.pending()), (Kick::Done, 0));
+        assert_eq!(world.sent(128), packets);
+        assert_eq!(reap(&mut raw, 128).len(), 128);
+        balanced(&raw);
+    });
+}
+
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+use lab::skip as lab_skip;
+#[cfg(not(all(target_os = "linux", feature = "bpf")))]
+fn lab_skip(_: &str) {}
+
+#[test]
+fn what_was_sent_is_sent_again_from_the_same_frames() {
+    on_both(|world| {
+        let mut raw = open(world);
+        let packets: Vec<_> = (0..3).map(|tag| packet(tag, 60)).collect();
+        transmit(&mut raw, &packets);
+        for _ in 0..20 {
+            raw.kick_tx().unwrap();
+            assert_eq!(world.sent(3), packets);
+            completed(&raw, 3);
+            let FluxRaw { tx, comp, .. } = &mut raw;
+            let span = fluxnet::umem::Span::new(256, 60, 2048).unwrap();
+            assert_eq!(comp.resend(tx, span, 8), 3);
+        }
+        raw.kick_tx().unwrap();
+        assert_eq!(world.sent(3), packets);
+        completed(&raw, 3);
+        assert_eq!((raw.tx.posted(), raw.comp.completed()), (63, 60));
+        assert_eq!(troubles(&raw), XdpStatistics::default());
+        balanced(&raw);
+    });
+}
+
 #[test]
 fn a_kick_for_nothing_is_counted_and_harmless() {
     on_both(|world| {

@@ -7,9 +7,10 @@ mod rig;
 
 use fluxnet::backend::fault::Faults;
 use fluxnet::simulator::Simulator;
-use fluxnet::{Filter, FluxBuilder, Packet, Poller};
+use fluxnet::umem::Span;
+use fluxnet::{Filter, FluxBuilder, FluxRaw, Packet, Poller};
 use proptest::prelude::*;
-use rig::{Forwarder, Generator, ModeA, ModeB, ModeC, forward};
+use rig::{Forwarder, Generator, ModeA, ModeB, ModeC, Moves, forward};
 use std::time::Duration;
 
 const MILLION: u64 = 1_000_000;
@@ -46,6 +47,11 @@ fn mode_c_forwards_a_million_packets_under_faults_and_loses_no_frame() {
     million(|b| Box::new(ModeC::new(b.build_raw().unwrap())));
 }
 
+#[test]
+fn moves_forward_a_million_packets_under_faults_and_lose_no_frame() {
+    million(|b| Box::new(Moves(b.build_raw().unwrap())));
+}
+
 #[derive(Clone, Debug)]
 enum Op {
     /// Packets from the wire, some longer than a frame can hold.
@@ -69,8 +75,33 @@ enum Op {
         len: u16,
     },
     Flush,
+    /// Packets from ring to ring (mode C).
+    Move {
+        which: Move,
+        max: u8,
+    },
     Link(bool),
     Step(u16),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Move {
+    Drop,
+    Read,
+    Forward,
+    Refill,
+    /// Sends that many bytes of each frame, some of them more than there are.
+    Resend(u16),
+}
+
+fn a_move() -> impl Strategy<Value = Move> {
+    prop_oneof![
+        Just(Move::Drop),
+        Just(Move::Read),
+        Just(Move::Forward),
+        Just(Move::Refill),
+        (0u16..2300).prop_map(Move::Resend),
+    ]
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -82,6 +113,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (0u8..40).prop_map(Op::SendHeld),
         1 => (0u8..40, 0u16..2300).prop_map(|(packets, len)| Op::Alloc { packets, len }),
         2 => Just(Op::Flush),
+        4 => (a_move(), 0u8..80).prop_map(|(which, max)| Op::Move { which, max }),
         1 => prop::bool::weighted(0.7).prop_map(Op::Link),
         1 => (0u16..1000).prop_map(Op::Step),
     ]
@@ -108,6 +140,20 @@ fn lo0(faults: &Faults, poller: Poller, frames: u32, queues: u32) -> (Simulator,
         .poller(poller)
         .faults(faults.clone());
     (network, builder)
+}
+
+fn apply(which: Move, raw: &mut FluxRaw, max: u32) -> u32 {
+    let FluxRaw { rx, tx, fill, comp, .. } = raw;
+    match which {
+        Move::Drop => rx.drop_to(fill, max).packets,
+        Move::Read => rx.read_to(fill, max, |bytes| assert!(bytes.len() <= 2048)),
+        Move::Forward => rx.forward_to(tx, max, |bytes| bytes.fill(0xee)),
+        Move::Refill => comp.refill(fill, max),
+        Move::Resend(len) => {
+            let span = Span::new(0, len.into(), 4096).unwrap();
+            comp.resend(tx, span, max)
+        }
+    }
 }
 
 fn inject(network: &Simulator, packets: u8, len: u16) {
@@ -146,7 +192,7 @@ proptest! {
                 Op::Release(n) => drop(held.drain(..held.len().min(n.into()))),
                 Op::Link(up) => network.set_link_up("lo0", up).unwrap(),
                 Op::Step(us) => network.step(Duration::from_micros(us.into())),
-                Op::SendHeld(_) | Op::Alloc { .. } | Op::Flush => {}
+                Op::SendHeld(_) | Op::Alloc { .. } | Op::Flush | Op::Move { .. } => {}
             }
             let rings = engine.debug_rings();
             prop_assert_eq!(rings.held, held.len() as i64, "{:?}", rings);
@@ -186,6 +232,7 @@ proptest! {
                 Op::Flush => {
                     let _ = tx.flush();
                 }
+                Op::Move { .. } => {}
                 Op::Link(up) => network.set_link_up("lo0", up).unwrap(),
                 Op::Step(us) => network.step(Duration::from_micros(us.into())),
             }
@@ -236,6 +283,14 @@ proptest! {
                 Op::Flush => {
                     let _ = raw.kick_tx();
                     umem.free_all(free.drain(..));
+                }
+                Op::Move { which, max } => {
+                    let rx = raw.rx.received();
+                    let comp = raw.comp.completed();
+                    let moved = apply(which, &mut raw, max.into());
+                    let taken = raw.rx.received() - rx + raw.comp.completed() - comp;
+                    prop_assert_eq!(taken, u64::from(moved));
+                    prop_assert!(moved <= u32::from(max));
                 }
                 Op::Link(up) => network.set_link_up("lo0", up).unwrap(),
                 Op::Step(us) => network.step(Duration::from_micros(us.into())),

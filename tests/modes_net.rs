@@ -8,7 +8,7 @@ mod rig;
 
 use fluxnet::{Filter, FluxBuilder, Match, Queues};
 use lab::{ETH_LAB, Lab, OUR_MAC, OURS, PEER, PEER_MAC, lab_frame};
-use rig::{Forwarder, Generator, ModeA, ModeB, ModeC, forward};
+use rig::{Forwarder, Generator, ModeA, ModeB, ModeC, Moves, forward};
 
 const MILLION: u64 = 1_000_000;
 
@@ -39,6 +39,11 @@ fn mode_b_forwards_a_million_packets_over_veth_and_loses_no_frame() {
 #[test]
 fn mode_c_forwards_a_million_packets_over_veth_and_loses_no_frame() {
     million(|b| Box::new(ModeC::new(b.build_raw().unwrap())));
+}
+
+#[test]
+fn moves_forward_a_million_packets_over_veth_and_lose_no_frame() {
+    million(|b| Box::new(Moves(b.build_raw().unwrap())));
 }
 
 #[test]

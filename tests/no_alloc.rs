@@ -2,53 +2,15 @@
 #![cfg(not(flux_loom))]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
+mod counting;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 mod lab;
 mod rig;
 
+use counting::allocations;
 use fluxnet::simulator::Simulator;
 use fluxnet::{Filter, FluxBuilder};
-use rig::{Forwarder, Generator, ModeA, ModeB, ModeC, forward};
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system allocator, with a count per thread.
-struct Counting;
-
-// SAFETY: everything is passed on to the system allocator; counting touches a thread-local Cell
-// that needs no allocation.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.with(|n| n.set(n.get() + 1));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.dealloc(block, layout) }
-    }
-
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.with(|n| n.set(n.get() + 1));
-        // SAFETY: the caller's promise is passed on.
-        unsafe { System.realloc(block, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations(work: impl FnOnce()) -> u64 {
-    let before = ALLOCATIONS.with(Cell::get);
-    work();
-    ALLOCATIONS.with(Cell::get) - before
-}
-
+use rig::{Forwarder, Generator, ModeA, ModeB, ModeC, Moves, forward};
 /// Warms up, then counts over many packets.
 fn steady_state(generator: &mut Generator, forwarder: &mut dyn Forwarder) -> u64 {
     forward(generator, forwarder, 20_000);
@@ -89,6 +51,39 @@ fn mode_c_allocates_nothing_per_packet() {
     on_simulator(|b| Box::new(ModeC::new(b.build_raw().unwrap())));
 }
 
+#[test]
+fn moves_allocate_nothing_per_packet() {
+    on_simulator(|b| Box::new(Moves(b.build_raw().unwrap())));
+}
+
+#[test]
+fn every_move_allocates_nothing_per_packet() {
+    let network = Simulator::loopback(1);
+    let builder = FluxBuilder::new("lo0").simulator(&network).filter(Filter::Everything);
+    let mut raw = builder.umem_pages(1024).build_raw().unwrap();
+    let mut round = |packets: u32| {
+        let mut moved = 0;
+        while moved < packets {
+            (0..64).for_each(|_| network.inject("lo0", None, &[1; 60]).unwrap());
+            let fluxnet::FluxRaw { rx, tx, fill, comp, .. } = &mut raw;
+            let mut seen = 0;
+            let count = allocations(|| {
+                moved += rx.drop_to(fill, 16).packets;
+                moved += rx.read_to(fill, 16, |bytes| seen += bytes.len());
+                moved += rx.forward_to(tx, 16, |bytes| bytes[0] = 2);
+                moved += comp.refill(fill, 8);
+                moved += comp.resend(tx, fluxnet::umem::Span::new(256, 60, 2048).unwrap(), 8);
+            });
+            assert_eq!(count, 0);
+            while raw.tx.pending() > 0 {
+                raw.kick_tx().unwrap();
+                raw.wait(Some(std::time::Duration::from_micros(1))).unwrap();
+            }
+        }
+    };
+    round(20_000);
+}
+
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 #[test]
 fn no_mode_allocates_per_packet_on_the_real_kernel() {
@@ -101,10 +96,11 @@ fn no_mode_allocates_per_packet_on_the_real_kernel() {
     };
     let packet = lab_frame(PEER_MAC, OUR_MAC, &[0x5a; 46]);
     let mut generator = lab.in_peer(|| Generator::new(end(PEER), &packet));
-    let makers: [fn(FluxBuilder) -> Box<dyn Forwarder>; 3] = [
+    let makers: [fn(FluxBuilder) -> Box<dyn Forwarder>; 4] = [
         |b| Box::new(ModeA(b.build_engine().unwrap())),
         |b| Box::new(ModeB::new(b.build_system().unwrap())),
         |b| Box::new(ModeC::new(b.build_raw().unwrap())),
+        |b| Box::new(Moves(b.build_raw().unwrap())),
     ];
     for make in makers {
         let mut forwarder = make(end(OURS));

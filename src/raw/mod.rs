@@ -64,8 +64,8 @@ impl FluxRaw {
         &self.granted
     }
 
-    /// Tells the kernel that the TX ring has entries. Call it when `tx.needs_wakeup()`; copy
-    /// mode takes 32 entries a call.
+    /// Tells the kernel that the TX ring has entries. Call it when `tx.needs_wakeup()`. Older
+    /// kernels take 32 entries a call in copy mode.
     ///
     /// # Errors
     /// When the interface is gone or down.

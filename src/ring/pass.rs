@@ -7,21 +7,24 @@ use super::{Consumer, Drain, Producer, Reservation};
 struct Pass<'r, A: Copy, B: Copy> {
     from: Drain<'r, A>,
     to: Reservation<'r, B>,
+    /// Entries taken that nothing was written for.
+    skipped: u32,
     totals: [&'r mut u64; 2],
 }
 
 impl<A: Copy, B: Copy> Drop for Pass<'_, A, B> {
     #[inline(always)]
     fn drop(&mut self) {
-        self.from.give_back();
-        let written = u64::from(self.to.publish());
-        self.totals.iter_mut().for_each(|total| **total += written);
+        // One more than was written when `each` panicked: that entry is lost, and shows as lost
+        // because it counts as taken.
+        *self.totals[0] += u64::from(self.from.give_back() - self.skipped);
+        *self.totals[1] += u64::from(self.to.publish());
     }
 }
 
 /// Moves up to `max` entries from `from` to `to`, as many as the one has and the other has room
 /// for; `each` turns an entry into what is written, or into nothing. Returns how many were
-/// written, and adds that to both totals (also when `each` panics).
+/// written, and adds that to both totals. When `each` panics, its entry counts in the first alone.
 #[inline(always)]
 pub(crate) fn pass<A: Copy, B: Copy>(
     from: &mut Consumer<A>,
@@ -32,7 +35,7 @@ pub(crate) fn pass<A: Copy, B: Copy>(
 ) -> u32 {
     let from = from.peek(max);
     let to = to.reserve(from.left());
-    let mut pass = Pass { from, to, totals };
+    let mut pass = Pass { from, to, skipped: 0, totals };
     let mut written = 0;
     // A run ends where either ring wraps, or at an entry that nothing is written for.
     while pass.from.left() > 0 && pass.to.room() > 0 {
@@ -56,7 +59,10 @@ impl<A: Copy, B: Copy> Pass<'_, A, B> {
             *taken = taken_before + n + 1;
             // SAFETY: granted by peek(): the producer is past this slot and will not touch it
             // again until it is released.
-            let Some(item) = each(entry.with(|p| unsafe { p.read() })) else { break };
+            let Some(item) = each(entry.with(|p| unsafe { p.read() })) else {
+                self.skipped += 1;
+                break;
+            };
             // SAFETY: reserved: ours until it is published, with the one writer borrowed.
             slot.with_mut(|p| unsafe { p.write(item) });
             *written = written_before + n + 1;
@@ -125,6 +131,6 @@ mod tests {
         );
         let mut drain = sink.peek(8);
         assert_eq!([drain.take(), drain.take(), drain.take()], [Some(1), Some(3), None]);
-        assert_eq!(counts, [1, 1]);
+        assert_eq!(counts, [2, 1]);
     }
 }

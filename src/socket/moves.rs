@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Each takes as many entries as the one ring has and the other has room for; the rest stays where
-//! it is. Kicking is the caller's, as ever.
+//! it is. Kicking is the caller's, as ever. A closure that panics loses the frame it was shown, as
+//! a dropped token would be.
 
 use super::rings::{CompRing, FillRing, RxRing, TxRing};
 use crate::ring::{Desc, pass};
@@ -134,3 +135,6 @@ impl CompRing {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

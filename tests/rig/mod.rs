@@ -60,7 +60,7 @@ impl Generator {
 }
 
 fn kick(raw: &FluxRaw) {
-    // Copy mode takes 32 a kick; a refused kick is repeated at the next burst.
+    // Older kernels take 32 a kick; a refused kick is repeated at the next burst.
     for _ in 0..1 + raw.tx.pending() / 32 {
         if raw.tx.pending() > 0 && raw.tx.needs_wakeup() {
             raw.kick_tx().unwrap();
@@ -202,6 +202,29 @@ impl Forwarder for ModeC {
 
     fn assert_balanced(&self) {
         balanced_raw(&self.raw, 0);
+    }
+}
+
+/// Mode C without tokens: from ring to ring.
+pub struct Moves(pub FluxRaw);
+
+impl Forwarder for Moves {
+    fn turn(&mut self) -> u64 {
+        let raw = &mut self.0;
+        raw.comp.refill(&mut raw.fill, u32::MAX);
+        let n = raw.rx.forward_to(&mut raw.tx, 64, |bytes| assert!(!bytes.is_empty()));
+        kick(raw);
+        if raw.fill.needs_wakeup() {
+            raw.kick_rx().unwrap();
+        }
+        if n == 0 {
+            raw.wait(Some(Duration::from_micros(1))).unwrap();
+        }
+        u64::from(n)
+    }
+
+    fn assert_balanced(&self) {
+        balanced_raw(&self.0, 0);
     }
 }
 

@@ -7,9 +7,6 @@ use crate::umem::ledger::Holder;
 use crate::umem::{Frame, RX_HEADROOM, Umem};
 use std::sync::Arc;
 
-/// Most descriptors that one kick sends (`TX_BATCH_SIZE`, the default `XDP_MAX_TX_SKB_BUDGET`).
-pub(super) const TX_BUDGET: u32 = 32;
-
 /// What decides how a queue behaves.
 #[derive(Clone, Copy)]
 pub(super) struct QueueMode {
@@ -26,7 +23,8 @@ enum TxEnd {
     /// At an invalid entry, which is consumed, counted, and *completed* like a sent one; the kick
     /// ends well, and whatever follows waits for the next one.
     Invalid,
-    /// The budget is used up, or the completion ring full: EAGAIN.
+    /// The completion ring is full: EAGAIN. (The budget, `XDP_MAX_TX_SKB_BUDGET`, never ends it:
+    /// opening a socket raises it to the size of the TX ring.)
     Later,
     /// The device dropped the packet, which is completed all the same: EBUSY.
     Refused,
@@ -190,15 +188,15 @@ impl KernelQueue {
         self.tx.waiting() > 0 && self.comp.pending() < self.comp.size()
     }
 
-    /// Sends what the TX ring holds, at most [`TX_BUDGET`] packets (`__xsk_generic_xmit`, or the
-    /// driver in zero-copy mode). `out` says whether the device took the packet.
+    /// Sends what the TX ring holds (`__xsk_generic_xmit`, or the driver in zero-copy mode). `out`
+    /// says whether the device took the packet.
     pub(super) fn transmit(&mut self, mut out: impl FnMut(&[u8]) -> bool) -> Kick {
-        let mut slots = self.comp.reserve(TX_BUDGET);
-        let mut drain = self.tx.peek(TX_BUDGET + 1);
-        let (mut sent, mut end) = (0, TxEnd::Empty);
+        let mut slots = self.comp.reserve(u32::MAX);
+        let mut drain = self.tx.peek(u32::MAX);
+        let (mut sent, mut end) = (0u32, TxEnd::Empty);
         while drain.left() > 0 {
             // An entry that must wait stays in the ring: look before taking.
-            if sent == TX_BUDGET || slots.room() == 0 {
+            if slots.room() == 0 {
                 end = TxEnd::Later;
                 break;
             }

@@ -241,7 +241,7 @@ fn no_cpus(error: std::io::Error) -> FluxError {
 /// Turns between two looks at the wall clock, as long as packets come.
 const LOOKS: u32 = 16;
 
-/// When a sample's parts begin and end, so that all threads do so together.
+/// When a sample's parts begin, so that all threads do so together, and how long they take.
 #[derive(Clone, Copy)]
 struct Window {
     /// Nothing counts before; ns of the monotonic clock.
@@ -264,10 +264,12 @@ fn measure(
     work.latencies();
     let counters = perf::Counters::open();
     let read = || counters.as_ref().and_then(perf::Counters::read);
-    let until_ns = window.from_ns + window.length.as_nanos() as u64;
     let (calls, stats) = (work.calls(), work.stats()?);
     let (usage_before, perf_before) = (usage::thread().ok(), read());
     let (start_ns, start) = (monotonic_ns(), ticks());
+    // From here and not from when it was due: on a busy machine this thread may be late, and what
+    // is left of the window then tells nothing.
+    let until_ns = start_ns + window.length.as_nanos() as u64;
     let (mut packets, mut batches, mut inside) = (0u64, 0u64, 0u64);
     // The monotonic clock costs more than a small batch: it is looked at after some turns only.
     while monotonic_ns() < until_ns && !stop() {

@@ -71,7 +71,8 @@ fn run(
     let mut sum = Sample::default();
     let (begin, first) = (Instant::now(), sample::ticks());
     let mut inside = 0;
-    while Instant::now() < until && !stop() {
+    // At least once, however late it is: a sample without a packet tells nothing.
+    loop {
         for work in &mut *loops {
             let queues = work.queues();
             queues.iter().try_for_each(|&queue| feed(queue))?;
@@ -92,6 +93,9 @@ fn run(
                 left = left.saturating_sub(n);
                 at = sample::ticks();
             }
+        }
+        if Instant::now() >= until || stop() {
+            break;
         }
     }
     let elapsed = begin.elapsed().max(Duration::from_nanos(1)).as_nanos() as f64;

@@ -160,10 +160,11 @@ impl Args {
         let place = self.place()?;
         let mut workloads = axis(&self.workload, &WORKLOADS);
         if self.workload.is_empty() {
-            workloads.retain(|&workload| match place {
+            // The one would send where nobody asked for it; the other cannot be simulated.
+            workloads.retain(|workload| match place {
+                Place::Interface(_) => *workload != Workload::Txonly,
+                Place::Sim(_) => *workload != Workload::Latency,
                 Place::Lab => true,
-                Place::Interface(_) => workload != Workload::Txonly,
-                Place::Sim(_) => workload != Workload::Latency,
             });
         }
         let mut config = Config::new(self.interface.clone().unwrap_or_default());
@@ -280,11 +281,14 @@ mod tests {
     }
 
     #[test]
-    fn on_an_interface_of_the_users_txonly_must_be_asked_for() {
+    fn txonly_on_an_interface_and_latency_on_the_simulator_are_no_defaults() {
         let workloads = |line: &str| plan(line).unwrap().workloads;
         assert!(!workloads("-I eth0").contains(&Workload::Txonly));
         assert_eq!(workloads("-I eth0 --workload txonly"), [Workload::Txonly]);
         assert!(workloads("--sim").contains(&Workload::Txonly));
+        assert!(!workloads("--sim").contains(&Workload::Latency));
+        assert_eq!(workloads("--sim --workload latency"), [Workload::Latency]);
+        assert_eq!(workloads("--lab").len(), 5);
         assert_eq!(plan("-I eth0").unwrap().config.interface, "eth0");
     }
 

@@ -1,0 +1,84 @@
+//! The loops that `flux bench` measures allocate nothing per packet: counted over all threads, so
+//! this test is alone in its process.
+#![cfg(all(feature = "tools", not(flux_loom)))]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
+
+mod counting;
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+mod lab;
+
+use counting::allocations_everywhere;
+use fluxnet::simulator::SimSpec;
+use fluxnet::tools::Control;
+use fluxnet::tools::bench::{Library, Place, Plan, Poll, Workload, run};
+use fluxnet::{Config, Queues};
+use std::time::Duration;
+
+/// Allocations and packets of one sample.
+fn sample(place: Place, workload: Workload, mode: Library, duration: Duration) -> (u64, u64) {
+    let plan = Plan {
+        place,
+        workloads: vec![workload],
+        modes: vec![mode],
+        batches: vec![32],
+        polls: vec![Poll::Busy],
+        frames: vec![64],
+        queues: vec![Queues::Only(vec![0])],
+        hugepages: vec![false],
+        prefetch: vec![true],
+        duration,
+        repeat: 1,
+        config: Config::new(""),
+    };
+    let mut packets = 0;
+    let count = allocations_everywhere(|| {
+        let report = run(&plan, &Control::default(), &mut |_| {}).unwrap();
+        packets = report.results[0].packets;
+    });
+    (count, packets)
+}
+
+/// What opening and reporting takes is there in both; the rest would be per packet.
+fn compare(place: &Place, workload: Workload, mode: Library, per_packet: f64) {
+    let (short, long) = (Duration::from_millis(5), Duration::from_millis(60));
+    let (few, first) = sample(place.clone(), workload, mode, short);
+    let (many, then) = sample(place.clone(), workload, mode, long);
+    assert!(then > first, "{workload} in mode {mode}: {first} packets, then {then}");
+    let (more, packets) = (many.saturating_sub(few), then - first);
+    let bound = RUN + (packets as f64 * per_packet) as u64;
+    assert!(more <= bound, "{workload} in mode {mode}: {more} allocations for {packets} packets");
+}
+
+/// What differs between two runs whatever they measure: histograms and /proc files that are as
+/// long as they are.
+const RUN: u64 = 50;
+
+/// What the simulated kernel may allocate on its side of the seam: a few lists a kick.
+const SIMULATED_KERNEL: f64 = 0.1;
+
+#[test]
+fn the_benchs_loops_allocate_nothing_per_packet() {
+    let sim = Place::Sim(SimSpec::default());
+    let workloads = [Workload::Rxdrop, Workload::Txonly, Workload::L2fwd, Workload::Parse];
+    let cells = || {
+        let modes = [Library::Raw, Library::Engine, Library::System];
+        let cells = workloads.iter().flat_map(move |&w| modes.map(|mode| (w, mode)));
+        cells.filter(|cell| *cell != (Workload::Txonly, Library::Engine))
+    };
+    for (workload, mode) in cells() {
+        compare(&sim, workload, mode, SIMULATED_KERNEL);
+    }
+
+    #[cfg(all(target_os = "linux", feature = "bpf"))]
+    {
+        if !lab::is_root() {
+            return lab::skip("needs root: CAP_SYS_ADMIN for network namespaces");
+        }
+        for (workload, mode) in cells() {
+            compare(&Place::Lab, workload, mode, 0.0);
+        }
+        for mode in [Library::Raw, Library::Engine, Library::System] {
+            compare(&Place::Lab, Workload::Latency, mode, 0.0);
+        }
+    }
+}

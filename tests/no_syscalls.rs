@@ -1,0 +1,464 @@
+//! In steady state a batch takes at most one system call: counted, not timed. By the library's own
+//! counters on both kernels; and on the real one the library's counters by ptrace.
+#![cfg(not(flux_loom))]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
+
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+mod lab;
+
+use fluxnet::simulator::Simulator;
+use fluxnet::umem::{Frame, Span};
+use fluxnet::{
+    Calls, Filter, FluxBuilder, FluxEngine, FluxRaw, FluxRx, FluxTx, Match, Packet, PacketBatch,
+};
+use std::time::{Duration, Instant};
+
+/// EtherType of the test's frames (local experimental): no kernel answers them.
+const ETHER_TYPE: u16 = 0x88b5;
+const PATIENCE: Duration = Duration::from_secs(5);
+const BATCHES: [u32; 3] = [16, 32, 64];
+/// Batches of each run: more than it takes to go once around the rings.
+const ROUNDS: u32 = 100;
+
+/// Who puts packets in front of a socket.
+trait Feed {
+    fn builder(&self) -> FluxBuilder;
+    /// Puts `n` packets in; they may take a moment.
+    fn feed(&mut self, n: u32);
+}
+
+struct Sim(Simulator);
+
+impl Feed for Sim {
+    fn builder(&self) -> FluxBuilder {
+        FluxBuilder::new("a0").simulator(&self.0)
+    }
+
+    fn feed(&mut self, n: u32) {
+        (0..n).for_each(|_| self.0.inject("a0", Some(0), &packet()).unwrap());
+    }
+}
+
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+struct Veth {
+    _lab: lab::Lab,
+    wire: lab::Wire,
+}
+
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+impl Veth {
+    fn open() -> Option<Self> {
+        let lab = lab::Lab::veth(1)?;
+        let wire = lab.wire();
+        Some(Self { _lab: lab, wire })
+    }
+}
+
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+impl Feed for Veth {
+    fn builder(&self) -> FluxBuilder {
+        FluxBuilder::new(lab::OURS).bind(fluxnet::BindMode::Copy)
+    }
+
+    fn feed(&mut self, n: u32) {
+        (0..n).for_each(|_| self.wire.send(&packet()));
+    }
+}
+
+fn packet() -> Vec<u8> {
+    let mut bytes = vec![0x5a; 60];
+    bytes[..6].copy_from_slice(&[0xff; 6]);
+    bytes[6..12].copy_from_slice(&[2, 0, 0, 0, 9, 2]);
+    bytes[12..14].copy_from_slice(&ETHER_TYPE.to_be_bytes());
+    bytes
+}
+
+fn on_both(scenario: impl Fn(&mut dyn Feed)) {
+    scenario(&mut Sim(Simulator::crossed_pair(1)));
+    #[cfg(all(target_os = "linux", feature = "bpf"))]
+    if let Some(mut veth) = Veth::open() {
+        scenario(&mut veth);
+    }
+}
+
+fn open(feed: &dyn Feed, batch: u32) -> FluxBuilder {
+    let ours = Match { ether_type: Some(ETHER_TYPE), ..Match::default() };
+    feed.builder().filter(Filter::Any(vec![ours])).umem_pages(1024).batch(batch)
+}
+
+/// One loop over a socket.
+trait Work {
+    /// One turn; the packets it received or, when there is nothing to receive, sent.
+    fn turn(&mut self) -> u32;
+    fn calls(&self) -> Calls;
+}
+
+/// Feeds a batch at a time and lets the loop work it off; returns the calls that it made, and the
+/// batches that had packets.
+fn batches(feed: &mut dyn Feed, work: &mut dyn Work, batch: u32) -> (Calls, u64) {
+    let (mut calls, mut batches) = (Calls::default(), 0);
+    for round in 0..2 * ROUNDS {
+        feed.feed(batch);
+        let (before, start, mut left) = (work.calls(), Instant::now(), batch);
+        while left > 0 {
+            let n = work.turn();
+            left -= n;
+            // The first half warms up: TX and completion rings get going.
+            batches += u64::from(n > 0 && round >= ROUNDS);
+            assert!(start.elapsed() < PATIENCE, "{left} packets of a batch did not come");
+        }
+        if round >= ROUNDS {
+            calls = calls + work.calls().since(&before);
+        }
+    }
+    assert!(batches >= u64::from(ROUNDS));
+    (calls, batches)
+}
+
+/// Mode A.
+struct Engine(FluxEngine, fn(&mut PacketBatch<'_>));
+
+impl Work for Engine {
+    fn turn(&mut self) -> u32 {
+        self.0.turn(self.1, None).unwrap() as u32
+    }
+
+    fn calls(&self) -> Calls {
+        self.0.calls()
+    }
+}
+
+/// Mode B.
+struct System {
+    rx: FluxRx,
+    tx: FluxTx,
+    forward: bool,
+    packets: Vec<Packet>,
+}
+
+impl Work for System {
+    fn turn(&mut self) -> u32 {
+        let n = self.rx.try_recv(&mut self.packets).unwrap();
+        if self.forward && n > 0 {
+            self.packets.drain(..).for_each(|packet| self.tx.send(packet).unwrap());
+            self.tx.flush().unwrap();
+        }
+        self.packets.clear();
+        n as u32
+    }
+
+    fn calls(&self) -> Calls {
+        self.rx.calls()
+    }
+}
+
+/// Mode C.
+struct Raw {
+    raw: FluxRaw,
+    batch: u32,
+    work: fn(&mut FluxRaw, u32) -> u32,
+}
+
+impl Work for Raw {
+    fn turn(&mut self) -> u32 {
+        (self.work)(&mut self.raw, self.batch)
+    }
+
+    fn calls(&self) -> Calls {
+        self.raw.calls()
+    }
+}
+
+fn kick(raw: &FluxRaw) {
+    if raw.tx.pending() > 0 && raw.tx.needs_wakeup() {
+        raw.kick_tx().unwrap();
+    }
+}
+
+fn forward(raw: &mut FluxRaw, batch: u32) -> u32 {
+    raw.comp.refill(&mut raw.fill, u32::MAX);
+    let n = raw.rx.forward_to(&mut raw.tx, batch, |bytes| bytes[14] ^= 1);
+    kick(raw);
+    n
+}
+
+/// The same by tokens, as the first programs do it.
+fn forward_tokens(raw: &mut FluxRaw, batch: u32) -> u32 {
+    let mut frames: Vec<Frame> = Vec::new();
+    raw.comp.reap(u32::MAX, |frame| frames.push(frame));
+    let mut packets = Vec::new();
+    let n = raw.rx.receive(batch, |buffer| packets.push(buffer));
+    let mut room = raw.tx.reserve(n);
+    packets.into_iter().for_each(|buffer| room.push(buffer).unwrap());
+    drop(room);
+    kick(raw);
+    raw.fill.post(&mut frames, u32::MAX);
+    assert!(frames.is_empty());
+    n
+}
+
+fn send(raw: &mut FluxRaw, batch: u32) -> u32 {
+    let span = Span::new(256, 60, raw.umem().frame_size()).unwrap();
+    let mut n = raw.comp.resend(&mut raw.tx, span, batch);
+    let umem = std::sync::Arc::clone(raw.umem());
+    let mut room = raw.tx.reserve(batch - n);
+    while room.room() > 0
+        && let Some(mut buffer) = umem.alloc_buffer(256, 60).unwrap()
+    {
+        umem.packet_mut(&mut buffer).copy_from_slice(&packet());
+        room.push(buffer).unwrap();
+        n += 1;
+    }
+    drop(room);
+    kick(raw);
+    n
+}
+
+fn system(builder: FluxBuilder, forward: bool) -> System {
+    let (rx, tx) = builder.build_system().unwrap();
+    System { rx, tx, forward, packets: Vec::new() }
+}
+
+/// One kick for each batch at most, and nothing besides.
+fn at_most_one(name: &str, batch: u32, (calls, batches): (Calls, u64)) {
+    let told = format!("{name}, batch {batch}: {calls:?} for {batches} batches");
+    assert_eq!((calls.rx_kicks, calls.waits), (0, 0), "{told}");
+    assert!(calls.tx_kicks <= batches, "{told}");
+    assert_eq!(calls.total(), calls.tx_kicks, "{told}");
+}
+
+#[test]
+fn forwarding_takes_at_most_one_call_a_batch_in_every_mode() {
+    on_both(|feed| {
+        for batch in BATCHES {
+            let engine = open(feed, batch).build_engine().unwrap();
+            let all = |batch: &mut PacketBatch<'_>| batch.iter_mut().for_each(|p| p.send());
+            at_most_one("mode A", batch, batches(feed, &mut Engine(engine, all), batch));
+            let mut both = system(open(feed, batch), true);
+            at_most_one("mode B", batch, batches(feed, &mut both, batch));
+            drop(both);
+            for (name, work) in
+                [("moves", forward as fn(&mut FluxRaw, u32) -> u32), ("mode C", forward_tokens)]
+            {
+                let raw = open(feed, batch).build_raw().unwrap();
+                let mut work = Raw { raw, batch, work };
+                at_most_one(name, batch, batches(feed, &mut work, batch));
+            }
+        }
+    });
+}
+
+#[test]
+fn receiving_takes_no_call_while_packets_keep_coming() {
+    on_both(|feed| {
+        for batch in BATCHES {
+            let none = |name: &str, (calls, _): (Calls, u64)| {
+                assert_eq!(calls, Calls::default(), "{name}, batch {batch}");
+            };
+            let engine = open(feed, batch).build_engine().unwrap();
+            none("mode A", batches(feed, &mut Engine(engine, |_| {}), batch));
+            let mut both = system(open(feed, batch), false);
+            none("mode B", batches(feed, &mut both, batch));
+            drop(both);
+            let works: [(&str, fn(&mut FluxRaw, u32) -> u32); 2] = [
+                ("drop_to", |raw, batch| raw.rx.drop_to(&mut raw.fill, batch).packets),
+                ("read_to", |raw, batch| raw.rx.read_to(&mut raw.fill, batch, |_| {})),
+            ];
+            for (name, work) in works {
+                let raw = open(feed, batch).build_raw().unwrap();
+                none(name, batches(feed, &mut Raw { raw, batch, work }, batch));
+            }
+        }
+    });
+}
+
+#[test]
+fn sending_takes_one_call_a_batch() {
+    on_both(|feed| {
+        for batch in BATCHES {
+            let mut raw = open(feed, batch).build_raw().unwrap();
+            let before = raw.calls();
+            (0..ROUNDS).for_each(|_| assert_eq!(send(&mut raw, batch), batch));
+            let calls = raw.calls().since(&before);
+            let kicks = u64::from(ROUNDS);
+            assert_eq!(calls, Calls { tx_kicks: kicks, ..Calls::default() }, "batch {batch}");
+            drop(raw);
+
+            let (rx, mut tx) = open(feed, batch).build_system().unwrap();
+            let before = rx.calls();
+            for _ in 0..ROUNDS {
+                for _ in 0..batch {
+                    let mut packet = tx.alloc(60).expect("a free frame");
+                    packet.data_mut().copy_from_slice(&self::packet());
+                    tx.send(packet).expect("room");
+                }
+                assert!(tx.flush().unwrap());
+            }
+            let calls = rx.calls().since(&before);
+            assert_eq!(calls, Calls { tx_kicks: kicks, ..Calls::default() }, "batch {batch}");
+        }
+    });
+}
+
+#[test]
+fn an_idle_wait_is_one_call_and_counted_apart() {
+    on_both(|feed| {
+        let raw = open(feed, 32).build_raw().unwrap();
+        let before = raw.calls();
+        assert!(!raw.wait(Some(Duration::from_millis(1))).unwrap());
+        feed.feed(3);
+        assert!(raw.wait(Some(PATIENCE)).unwrap());
+        let calls = raw.calls().since(&before);
+        assert_eq!((calls.waits, calls.wakeups, calls.tx_kicks), (2, 1, 0), "{calls:?}");
+    });
+}
+
+/// Ptrace as a second opinion: the process that counts is not the one that is counted.
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+#[allow(unsafe_code)]
+mod traced {
+    use super::*;
+    use std::collections::BTreeMap;
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Command, Stdio};
+
+    /// Process group numbers that nobody has: asking for one marks a place in the stream of calls.
+    const BEGIN: libc::c_long = 0x7e57_0001;
+    const END: libc::c_long = 0x7e57_0002;
+    const DONE: libc::c_long = 0x7e57_0003;
+
+    fn mark(place: libc::c_long) {
+        // SAFETY: takes a number and changes nothing.
+        unsafe { libc::syscall(libc::SYS_getpgid, place) };
+    }
+
+    /// The loops again, each call of theirs between two marks; what the library counted goes to
+    /// standard output.
+    #[test]
+    #[ignore = "run by another test, as a process of its own"]
+    fn counted() {
+        let mut veth = Veth::open().unwrap();
+        // SAFETY: makes this thread one that its parent may trace.
+        assert_eq!(unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) }, 0);
+        // SAFETY: stops this thread until the tracer goes on; it sets its options then.
+        unsafe { libc::raise(libc::SIGSTOP) };
+        let mut told = Vec::new();
+        let works: [(&str, fn(&mut FluxRaw, u32) -> u32); 3] = [
+            ("forward", forward),
+            ("drop", |raw, batch| raw.rx.drop_to(&mut raw.fill, batch).packets),
+            ("send", send),
+        ];
+        for (name, work) in works {
+            let mut raw = open(&veth, 64).build_raw().unwrap();
+            let (mut total, mut count) = (Calls::default(), 0);
+            for _ in 0..ROUNDS {
+                if name != "send" {
+                    veth.feed(64);
+                }
+                let before = raw.calls();
+                mark(BEGIN);
+                let n = work(&mut raw, 64);
+                mark(END);
+                total = total + raw.calls().since(&before);
+                count += u64::from(n > 0);
+            }
+            // Packets that are left would end the wait at once.
+            assert_eq!(raw.rx.waiting(), 0);
+            let before = raw.calls();
+            mark(BEGIN);
+            raw.wait(Some(Duration::from_millis(1))).unwrap();
+            raw.kick_rx().unwrap();
+            mark(END);
+            total = total + raw.calls().since(&before);
+            mark(DONE);
+            let Calls { tx_kicks, rx_kicks, waits, .. } = total;
+            told.push(format!("{name} {tx_kicks} {rx_kicks} {waits} {count}"));
+        }
+        let mut out = std::io::stdout();
+        told.iter().for_each(|line| writeln!(out, "\ntold {line}").unwrap());
+    }
+
+    /// Follows a thread that asked for it from its first stop to its end; the calls between marks,
+    /// by number, one map for each DONE.
+    fn follow(process: libc::pid_t) -> Vec<BTreeMap<libc::c_long, u64>> {
+        let mut status = 0;
+        // The thread is not its process's first, so its number is not known yet: any child of this
+        // thread, but none of the other tests'.
+        let flags = libc::__WALL | libc::__WNOTHREAD;
+        // SAFETY: writes the status.
+        let thread = unsafe { libc::waitpid(-1, &raw mut status, flags) };
+        assert!(libc::WIFSTOPPED(status), "{thread} of {process}: status {status:#x}");
+        let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL;
+        // SAFETY: takes numbers; the thread is stopped and ours to trace.
+        unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, thread, 0, options) };
+        let (mut runs, mut calls, mut inside) = (Vec::new(), BTreeMap::new(), false);
+        let mut signal = 0;
+        loop {
+            // SAFETY: takes numbers; the thread is stopped and ours to trace.
+            unsafe { libc::ptrace(libc::PTRACE_SYSCALL, thread, 0, signal) };
+            // SAFETY: writes the status.
+            let which = unsafe { libc::waitpid(thread, &raw mut status, libc::__WALL) };
+            if which != thread || !libc::WIFSTOPPED(status) {
+                return runs;
+            }
+            let stopped_by = libc::WSTOPSIG(status);
+            if stopped_by != libc::SIGTRAP | 0x80 {
+                signal = stopped_by;
+                continue;
+            }
+            signal = 0;
+            // SAFETY: all zeroes is valid.
+            let mut info: libc::ptrace_syscall_info = unsafe { std::mem::zeroed() };
+            let (size, place) = (size_of_val(&info), &raw mut info);
+            // SAFETY: writes at most `size` bytes of `info`.
+            unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, thread, size, place) };
+            if info.op != libc::PTRACE_SYSCALL_INFO_ENTRY {
+                continue;
+            }
+            // SAFETY: the kernel wrote that variant, as `op` says.
+            let entry = unsafe { info.u.entry };
+            let number = entry.nr as libc::c_long;
+            match (number, entry.args[0] as libc::c_long) {
+                (libc::SYS_getpgid, BEGIN) => inside = true,
+                (libc::SYS_getpgid, END) => inside = false,
+                (libc::SYS_getpgid, DONE) => runs.push(std::mem::take(&mut calls)),
+                _ if inside => *calls.entry(number).or_default() += 1,
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn the_kernel_saw_the_calls_that_the_library_counted_and_no_other() {
+        if !lab::is_root() {
+            return lab::skip("needs root: CAP_SYS_ADMIN for network namespaces");
+        }
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "traced::counted", "--ignored", "--nocapture"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let runs = follow(child.id() as libc::pid_t);
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let told: Vec<String> =
+            lines.filter_map(|line| line.strip_prefix("told ").map(str::to_owned)).collect();
+        assert!(child.wait().unwrap().success());
+        assert_eq!((runs.len(), told.len()), (3, 3), "{told:?}");
+        for (told, mut seen) in told.iter().zip(runs) {
+            let (name, numbers) = told.split_once(' ').unwrap();
+            let numbers: Vec<u64> = numbers.split(' ').map(|n| n.parse().unwrap()).collect();
+            let &[tx_kicks, rx_kicks, waits, batches] = &numbers[..] else { panic!("{told}") };
+            let mut take = |number: libc::c_long| seen.remove(&number).unwrap_or_default();
+            assert_eq!(take(libc::SYS_sendto), tx_kicks, "{told}");
+            assert_eq!(take(libc::SYS_recvfrom), rx_kicks, "{told}");
+            assert_eq!(take(libc::SYS_poll) + take(libc::SYS_ppoll), waits, "{told}");
+            assert!(seen.is_empty(), "{told}, and by number {seen:?}");
+            assert_eq!(batches, u64::from(ROUNDS), "{told}");
+            let kicks = if name == "drop" { 0 } else { batches };
+            // At the end one of each: a wait, which came to nothing and looks whether the interface
+            // lives, and a kick.
+            assert_eq!((tx_kicks, rx_kicks, waits), (kicks, 2, 1), "{told}");
+        }
+    }
+}
