@@ -13,7 +13,7 @@ mod batch;
 
 pub use batch::PacketBatch;
 
-use crate::backend::{Backend, Calls, Interest, XdpStatistics};
+use crate::backend::{Backend, Calls, Interest, QueueCounters, XdpStatistics};
 use crate::config::Granted;
 use crate::error::Result;
 use crate::packet::{Slot, Verdict};
@@ -222,6 +222,15 @@ impl FluxEngine {
     /// When the kernel refuses.
     pub fn kernel_stats(&self) -> Result<XdpStatistics> {
         crate::raw::sum_stats(&*self.backend, &self.queues)
+    }
+
+    /// What the XDP program did with the packets of each RX queue of the interface, those
+    /// without a socket included.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn queue_counters(&self) -> Result<Vec<QueueCounters>> {
+        self.backend.queue_counters()
     }
 
     /// System calls made so far, over all queues.

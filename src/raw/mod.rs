@@ -12,7 +12,7 @@
 //!   nothing is sent.
 //! - [`TxSlots::push_desc`](crate::socket::TxSlots::push_desc) is the one unsafe door.
 
-use crate::backend::{Backend, Calls, Interest, Kick, XdpStatistics};
+use crate::backend::{Backend, Calls, Interest, Kick, QueueCounters, XdpStatistics};
 use crate::config::Granted;
 use crate::error::Result;
 use crate::socket::{CompRing, FillRing, RxRing, SocketSnapshot, TxRing};
@@ -124,6 +124,15 @@ impl FluxRaw {
     /// When the kernel refuses.
     pub fn kernel_stats(&self) -> Result<XdpStatistics> {
         self.backend.stats(self.queue)
+    }
+
+    /// What the XDP program did with the packets of each RX queue of the interface, those
+    /// without a socket included.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn queue_counters(&self) -> Result<Vec<QueueCounters>> {
+        self.backend.queue_counters()
     }
 
     /// System calls made for this queue so far.

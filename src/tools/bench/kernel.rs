@@ -308,6 +308,7 @@ fn measure(
         calls: work.calls().since(&calls),
         stats: work.stats()?.since(&stats),
         lost: 0,
+        elsewhere: work.counters()?.iter().map(|queue| queue.no_socket).sum(),
         latencies: work.latencies(),
     })
 }

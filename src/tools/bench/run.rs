@@ -2,15 +2,17 @@
 
 use super::advise::best;
 use super::event::Event;
+use super::frame::PORT;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 use super::kernel::Site;
-use super::plan::{Cell, Place, Plan};
+use super::plan::{Cell, Place, Plan, Workload};
 use super::report::{Machine, Opened, Report};
 use super::sample::Sample;
 use super::{cell, sim};
 use crate::config::Granted;
 use crate::error::Result;
 use crate::tools::Control;
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 
 /// Measures what `plan` asks for, and tells `sink` what happens meanwhile. Ends early, with what
@@ -24,7 +26,7 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
     let cells = plan.cells();
     let total = cells.len() * plan.repeat as usize;
     let mut samples: Vec<(Vec<Sample>, u32)> = cells.iter().map(|_| (Vec::new(), 0)).collect();
-    let mut opened = None;
+    let (mut opened, mut warned) = (None, BTreeSet::new());
     let stop = || control.stop.load(Relaxed);
     let mut done = 0;
     'rounds: for round in 0..plan.repeat {
@@ -41,6 +43,12 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
             if stop() {
                 // Cut short: it is none of the samples that were asked for.
                 break 'rounds;
+            }
+            if let Place::Interface(name) = &plan.place
+                && let Some(why) = silence(name, &cells[at], &sample)
+                && warned.insert(why.clone())
+            {
+                sink(Event::Note(why));
             }
             samples[at].0.push(sample);
             samples[at].1 = granted.queues.len() as u32;
@@ -69,6 +77,26 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
         complete: done == total,
         best: best(&results),
         results,
+    })
+}
+
+/// Why a cell that waits for packets may have seen none, in words.
+fn silence(interface: &str, cell: &Cell, sample: &Sample) -> Option<String> {
+    if cell.workload == Workload::Txonly {
+        return None;
+    }
+    if sample.elsewhere > 0 {
+        let queues = &cell.queues;
+        return Some(format!(
+            "packets for us came to queues of {interface} other than {queues}: use --queue all, or \
+             steer them"
+        ));
+    }
+    (sample.packets == 0).then(|| {
+        format!(
+            "nothing came to {interface}: packets to UDP port {PORT} are ours, from whoever is at \
+             its other end"
+        )
     })
 }
 
@@ -151,6 +179,29 @@ fn machine() -> Machine {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_silent_interface_is_explained() {
+        use super::super::plan::{Library, Poll};
+        let cell = |workload| Cell {
+            workload,
+            mode: Library::Raw,
+            batch: 64,
+            poll: Poll::Busy,
+            frame: 64,
+            queues: crate::Queues::Only(vec![0]),
+            hugepages: false,
+            prefetch: true,
+        };
+        let why = |workload, packets, elsewhere| {
+            let sample = Sample { packets, elsewhere, ..Sample::default() };
+            silence("eth0", &cell(workload), &sample)
+        };
+        assert_eq!(why(Workload::Rxdrop, 1, 0), None);
+        assert_eq!(why(Workload::Txonly, 0, 0), None);
+        assert!(why(Workload::Parse, 0, 0).unwrap().contains("UDP port 9"));
+        assert!(why(Workload::L2fwd, 5, 7).unwrap().contains("other than 0: use --queue all"));
+    }
 
     #[test]
     fn rounds_go_there_and_back_and_meet_every_cell_once() {

@@ -37,6 +37,8 @@ pub(super) struct Sample {
     pub(super) stats: XdpStatistics,
     /// Packets that were sent and did not arrive, where that can be known.
     pub(super) lost: u64,
+    /// Packets for us that came on queues without a socket.
+    pub(super) elsewhere: u64,
     /// Times from XDP stamp to user space.
     pub(super) latencies: RttStats,
 }
@@ -67,6 +69,7 @@ impl Sample {
             sum.calls = sum.calls + part.calls;
             sum.stats = sum.stats + part.stats;
             sum.lost += part.lost;
+            sum.elsewhere = sum.elsewhere.max(part.elsewhere);
             sum.latencies.merge(&part.latencies);
             sum
         })

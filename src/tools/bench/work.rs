@@ -9,7 +9,7 @@ mod system;
 
 use super::plan::{Cell, Library, Workload};
 use crate::FluxBuilder;
-use crate::backend::{Calls, XdpStatistics};
+use crate::backend::{Calls, QueueCounters, XdpStatistics};
 use crate::config::Granted;
 use crate::error::Result;
 use crate::proto::{EthernetMut, Headers};
@@ -32,6 +32,9 @@ pub(super) trait Work: Send {
 
     /// The kernel's counters.
     fn stats(&self) -> Result<XdpStatistics>;
+
+    /// What came to each queue of the interface, with and without a socket.
+    fn counters(&self) -> Result<Vec<QueueCounters>>;
 
     /// Takes the times that were recorded since the last call.
     fn latencies(&mut self) -> RttStats;

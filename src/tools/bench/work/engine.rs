@@ -1,7 +1,7 @@
 //! The workloads in mode A.
 
 use super::{Job, LONGEST_WAIT, Work, parse, swap_addresses};
-use crate::backend::{Calls, XdpStatistics};
+use crate::backend::{Calls, QueueCounters, XdpStatistics};
 use crate::engine::FluxEngine;
 use crate::error::Result;
 use crate::tools::bench::plan::Workload;
@@ -60,6 +60,10 @@ impl Work for Engine {
 
     fn stats(&self) -> Result<XdpStatistics> {
         self.engine.kernel_stats()
+    }
+
+    fn counters(&self) -> Result<Vec<QueueCounters>> {
+        self.engine.queue_counters()
     }
 
     fn latencies(&mut self) -> RttStats {

@@ -1,7 +1,7 @@
 //! The workloads in mode C.
 
 use super::{Job, LONGEST_WAIT, Work, parse, swap_addresses};
-use crate::backend::{Calls, Kick, XdpStatistics};
+use crate::backend::{Calls, Kick, QueueCounters, XdpStatistics};
 use crate::config::Poller;
 use crate::error::Result;
 use crate::poll::{Idle, PollState};
@@ -148,6 +148,10 @@ impl Work for Raw {
 
     fn stats(&self) -> Result<XdpStatistics> {
         self.raw.kernel_stats()
+    }
+
+    fn counters(&self) -> Result<Vec<QueueCounters>> {
+        self.raw.queue_counters()
     }
 
     fn latencies(&mut self) -> RttStats {

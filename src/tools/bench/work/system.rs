@@ -1,7 +1,7 @@
 //! The workloads in mode B: one thread for all queues.
 
 use super::{Job, LONGEST_WAIT, Work, parse, swap_addresses};
-use crate::backend::{Calls, XdpStatistics};
+use crate::backend::{Calls, QueueCounters, XdpStatistics};
 use crate::error::Result;
 use crate::packet::Packet;
 use crate::system::{FluxRx, FluxTx};
@@ -82,6 +82,10 @@ impl Work for System {
 
     fn stats(&self) -> Result<XdpStatistics> {
         self.rx.kernel_stats()
+    }
+
+    fn counters(&self) -> Result<Vec<QueueCounters>> {
+        self.rx.queue_counters()
     }
 
     fn latencies(&mut self) -> RttStats {
