@@ -115,10 +115,11 @@ impl FromStr for Queues {
     }
 }
 
+/// A closed set of words, as options and JSON write them. `f.pad` so that tables can align them.
 macro_rules! keyword_enum {
     ($(#[$doc:meta])* $name:ident, $label:literal { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum $name { $($(#[$vdoc])* $variant),+ }
 
         impl $name {
@@ -126,18 +127,18 @@ macro_rules! keyword_enum {
             pub const WORDS: &'static [&'static str] = &[$($word),+];
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $($name::$variant => $word),+ })
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(match self { $($name::$variant => $word),+ })
             }
         }
 
-        impl FromStr for $name {
-            type Err = FluxError;
-            fn from_str(s: &str) -> Result<Self> {
+        impl std::str::FromStr for $name {
+            type Err = crate::error::FluxError;
+            fn from_str(s: &str) -> crate::error::Result<Self> {
                 match s {
                     $($word => Ok($name::$variant),)+
-                    _ => Err(FluxError::config(
+                    _ => Err(crate::error::FluxError::config(
                         format!(concat!($label, " '{}'"), s),
                         format!("must be one of {}", Self::WORDS.join(", ")),
                     )),
@@ -146,9 +147,12 @@ macro_rules! keyword_enum {
         }
     };
 }
+#[cfg(feature = "tools")]
+pub(crate) use keyword_enum;
 
 keyword_enum! {
     /// Where the XDP program hooks in.
+    #[derive(Default)]
     AttachMode, "attach mode" {
         /// Native where the driver has it, else skb; says which it got.
         #[default]
@@ -162,6 +166,7 @@ keyword_enum! {
 
 keyword_enum! {
     /// How packets get in and out of the UMEM.
+    #[derive(Default)]
     BindMode, "bind mode" {
         /// Zero-copy where the driver has it, else copy; says which it got.
         #[default]
@@ -175,6 +180,7 @@ keyword_enum! {
 
 keyword_enum! {
     /// Whether the UMEM lies in huge pages.
+    #[derive(Default)]
     HugePages, "huge pages" {
         /// Reserved 2 MiB pages where there are enough, else transparent ones, else ordinary ones;
         /// says which it got.
@@ -194,6 +200,7 @@ keyword_enum! {
 
 keyword_enum! {
     /// What the UMEM lies in.
+    #[derive(Default)]
     Pages, "pages" {
         /// Ordinary pages.
         #[default]

@@ -1,48 +1,15 @@
 //! What is to be measured: the axes, the cells they span, and the rules for both.
 
-use crate::config::{Config, Poller, Queues};
+use crate::config::{Config, Poller, Queues, keyword_enum};
 use crate::error::{FluxError, Result};
 use crate::simulator::SimSpec;
 use serde::{Deserialize, Serialize};
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
-/// A closed set of words, as options and JSON write them.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident, $label:literal { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum $name { $($(#[$vdoc])* #[serde(rename = $word)] $variant),+ }
-
-        impl $name {
-            /// The words it is written with, in order.
-            pub const WORDS: &'static [&'static str] = &[$($word),+];
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(match self { $($name::$variant => $word),+ })
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = FluxError;
-            fn from_str(s: &str) -> Result<Self> {
-                match s {
-                    $($word => Ok($name::$variant),)+
-                    _ => Err(FluxError::config(
-                        format!(concat!($label, " '{}'"), s),
-                        format!("must be one of {}", Self::WORDS.join(", ")),
-                    )),
-                }
-            }
-        }
-    };
-}
-
-words! {
+keyword_enum! {
     /// What is done with the packets.
+    #[derive(Hash, PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
     Workload, "workload" {
         /// Receive and drop.
         Rxdrop = "rxdrop",
@@ -57,8 +24,10 @@ words! {
     }
 }
 
-words! {
+keyword_enum! {
     /// Which of the library's three modes does it.
+    #[derive(Hash, PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
     Library, "mode" {
         /// `FluxRaw`: mode C.
         Raw = "raw",
@@ -69,8 +38,10 @@ words! {
     }
 }
 
-words! {
+keyword_enum! {
     /// How it waits; `Poller` without its parameters.
+    #[derive(Hash, PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "lowercase")]
     Poll, "poll mode" {
         /// Spin.
         Busy = "busy",
