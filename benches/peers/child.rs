@@ -88,6 +88,10 @@ impl Running {
     fn alive(&mut self) -> Result<(), String> {
         match self.child.try_wait() {
             Ok(None) => Ok(()),
+            // xdp-tools return -EBUSY to the shell and say nothing.
+            Ok(Some(status)) if status.code() == Some(256 - libc::EBUSY) => {
+                Err("ended with EBUSY: the queue is busy".to_owned())
+            }
             Ok(Some(status)) => Err(format!("ended with {status}; {}", self.said())),
             Err(error) => Err(error.to_string()),
         }

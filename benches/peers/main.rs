@@ -124,8 +124,16 @@ struct Scratch(PathBuf);
 
 impl Scratch {
     fn make() -> std::io::Result<Self> {
-        let name = format!("peers-{}", std::process::id());
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        // One that was killed could not remove its own.
+        for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let owner = name.to_str().and_then(|name| name.strip_prefix("peers-"));
+            if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+        let dir = parent.join(format!("peers-{}", std::process::id()));
         std::fs::create_dir_all(&dir)?;
         Ok(Self(dir))
     }
@@ -187,9 +195,10 @@ fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
         let body = || -> Result<Value, String> {
             lab.enter_ours().and_then(|()| pin(first_cpu)).map_err(|error| error.to_string())?;
             let stage = Stage::new(&lab, &source, &scratch.0, &stop)?;
-            let mut tables = Vec::new();
+            let (mut tables, mut loads) = (Vec::new(), Vec::new());
             if args.rounds > 0 {
                 for &workload in &args.workloads {
+                    loads.push(warn_of_others());
                     let table = measure(args, &stage, &terms, workload, &stop);
                     table.print();
                     tables.push(table);
@@ -209,6 +218,7 @@ fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
                 "kernel": std::fs::read_to_string("/proc/sys/kernel/osrelease")
                     .unwrap_or_default().trim(),
                 "cpus": cpus.len(),
+                "busy_before_workload": loads,
                 "not_installed": PEERS.iter()
                     .filter(|&name| !terms.installed.contains_key(name)).collect::<Vec<_>>(),
                 "workloads": tables.iter().map(Table::data).collect::<Vec<_>>(),
@@ -221,6 +231,24 @@ fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
     std::fs::write(&file, serde_json::to_string_pretty(&data)?)?;
     println!("\nwritten: {}", file.display());
     if stop() { Err("interrupted".into()) } else { Ok(()) }
+}
+
+/// CPUs' worth of time that others use while nothing of ours runs. Figures are worth little then.
+fn warn_of_others() -> f64 {
+    let used = || {
+        let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+        let mut numbers = stat.split_whitespace().skip(1).map_while(|n| n.parse::<u64>().ok());
+        // user, nice, system; then idle and waiting; then interrupts and what a hypervisor took.
+        let work: u64 = numbers.by_ref().take(3).sum();
+        work + numbers.skip(2).take(3).sum::<u64>()
+    };
+    let (before, time) = (used(), Duration::from_millis(500));
+    std::thread::sleep(time);
+    let busy = (used() - before) as f64 / sys::ticks_per_second() / time.as_secs_f64();
+    if busy > 0.1 {
+        eprintln!("warning: others use {:.0} % of a CPU, so figures will be off", busy * 100.0);
+    }
+    busy
 }
 
 /// Every contestant once a round, there and back in turn.

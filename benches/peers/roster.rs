@@ -250,8 +250,11 @@ fn trafgen(terms: &Terms) -> Option<Contestant> {
     let path = terms.installed.get("trafgen")?;
     let bytes: Vec<String> = terms.packet.iter().map(|byte| format!("{byte:#04x}")).collect();
     std::fs::write(terms.dir.join("trafgen.cfg"), format!("{{ {} }}\n", bytes.join(", "))).ok()?;
-    // -A and -Q: without them it changes settings of the whole machine.
-    let args = format!("-c trafgen.cfg -o {} -P 1 -A -Q -C", terms.interface);
+    // Without the last two it changes settings of the whole machine.
+    let args = format!(
+        "-c trafgen.cfg -o {} -P 1 --no-cpu-stats --no-sock-mem --notouch-irq",
+        terms.interface
+    );
     Some(peer("trafgen", None, None, program(terms, path, &args)))
 }
 
