@@ -235,16 +235,9 @@ fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
 
 /// CPUs' worth of time that others use while nothing of ours runs. Figures are worth little then.
 fn warn_of_others() -> f64 {
-    let used = || {
-        let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
-        let mut numbers = stat.split_whitespace().skip(1).map_while(|n| n.parse::<u64>().ok());
-        // user, nice, system; then idle and waiting; then interrupts and what a hypervisor took.
-        let work: u64 = numbers.by_ref().take(3).sum();
-        work + numbers.skip(2).take(3).sum::<u64>()
-    };
-    let (before, time) = (used(), Duration::from_millis(500));
+    let (before, time) = (sys::busy_seconds(), Duration::from_millis(500));
     std::thread::sleep(time);
-    let busy = (used() - before) as f64 / sys::ticks_per_second() / time.as_secs_f64();
+    let busy = (sys::busy_seconds() - before) / time.as_secs_f64();
     if busy > 0.1 {
         eprintln!("warning: others use {:.0} % of a CPU, so figures will be off", busy * 100.0);
     }

@@ -5,6 +5,9 @@ use crate::stage::Sample;
 use fluxnet::tools::bench::Workload;
 use serde_json::{Value, json};
 
+/// CPUs' worth of others' work that shows in figures. CPU time is told to a hundredth of a second.
+const OTHERS: f64 = 0.05;
+
 /// A contestant, and what was measured of it.
 pub struct Row {
     pub contestant: Contestant,
@@ -16,6 +19,11 @@ pub struct Row {
 impl Row {
     fn rate(&self) -> Option<f64> {
         median(self.samples.iter().map(|sample| sample.rate))
+    }
+
+    /// Samples during which other processes worked as well.
+    fn disturbed(&self) -> usize {
+        self.samples.iter().filter(|sample| sample.others > OTHERS).count()
     }
 
     fn label(&self) -> String {
@@ -68,14 +76,16 @@ impl Table {
                 (rates().fold(f64::INFINITY, f64::min), rates().fold(0.0, f64::max));
             let cpu = median(row.samples.iter().map(|sample| sample.cpu * 100.0));
             let lost = median(row.samples.iter().filter_map(|sample| sample.lost));
+            let disturbed = row.disturbed();
             println!(
-                "  {name:<16} {setting:<13} {:>7.3} {:>15} {:>6.0} {:>7} {:>10} {:>11}{}",
+                "  {name:<16} {setting:<13} {:>7.3} {:>15} {:>6.0} {:>7} {:>10} {:>11}{}{}",
                 rate / 1e6,
                 format!("{least:.3}-{most:.3}"),
                 cpu.unwrap_or(f64::NAN),
                 lost.map_or("-".to_owned(), |lost| format!("{:.1}", lost * 100.0)),
                 ratio(best, rate),
                 ratio(self.alike(row), rate),
+                if disturbed > 0 { format!("  disturbed: {disturbed}") } else { String::new() },
                 row.failure.as_ref().map_or(String::new(), |why| format!("  ({why})")),
             );
         }
@@ -127,6 +137,7 @@ impl Table {
                 "pps": row.rate(),
                 "samples_pps": rates,
                 "cpu": median(row.samples.iter().map(|sample| sample.cpu)),
+                "disturbed": row.disturbed(),
                 "lost": median(row.samples.iter().filter_map(|sample| sample.lost)),
                 "ours_best_over_it": over(best),
                 "ours_alike_over_it": over(self.alike(row)),

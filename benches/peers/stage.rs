@@ -2,7 +2,7 @@
 
 use crate::child::{Program, Running};
 use crate::roster::{Contestant, find};
-use crate::sys::DriverCounters;
+use crate::sys::{self, DriverCounters};
 use fluxnet::tools::bench::Workload;
 use fluxnet::tools::bench::lab::{Lab, Source};
 use std::io;
@@ -31,6 +31,8 @@ pub struct Sample {
     pub cpu: f64,
     /// The share of what the source offered that was not handled.
     pub lost: Option<f64>,
+    /// CPUs' worth of time that neither the contestant nor the source used.
+    pub others: f64,
 }
 
 /// The lab, seen from the namespace of our end. For threads that have entered that.
@@ -131,19 +133,23 @@ impl<'l> Stage<'l> {
         let (mut running, flow) = self.start(workload, &contestant.program, START)?;
         running.run_for(WARM_UP, self.stop)?;
         let (before, cpu_before) = (self.read(workload)?, running.cpu_time());
-        let cpu_from = Instant::now();
+        let (cpu_from, busy_before) = (Instant::now(), sys::busy_seconds());
         running.run_for(window, self.stop)?;
         let (after, cpu_after) = (self.read(workload)?, running.cpu_time());
         let cpu_window = cpu_from.elapsed().as_secs_f64();
+        let busy = (sys::busy_seconds() - busy_before) / cpu_window;
         running.end(None); // while packets flow: some look for signals after packets only
         drop(running);
         drop(flow);
         let seconds = (after.at - before.at).as_secs_f64();
         let handled = (after.handled - before.handled) as f64;
         let offered = after.offered.saturating_sub(before.offered) as f64;
+        let cpu = (cpu_after - cpu_before) / cpu_window;
+        let source = if workload == Workload::Txonly { 0.0 } else { 1.0 };
         Ok(Sample {
             rate: handled / seconds,
-            cpu: (cpu_after - cpu_before) / cpu_window,
+            cpu,
+            others: (busy - cpu - source).max(0.0),
             lost: (workload != Workload::Txonly && offered > 0.0)
                 .then(|| (1.0 - handled / offered).max(0.0)),
         })

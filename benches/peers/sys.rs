@@ -56,6 +56,15 @@ pub fn ticks_per_second() -> f64 {
     if ticks > 0 { ticks as f64 } else { 100.0 }
 }
 
+/// Time that all CPUs together have worked since they were started, for whomever.
+pub fn busy_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
+    let mut numbers = stat.split_whitespace().skip(1).map_while(|n| n.parse::<u64>().ok());
+    // user, nice, system; then idle and waiting; then interrupts and what a hypervisor took.
+    let work: u64 = numbers.by_ref().take(3).sum();
+    (work + numbers.skip(2).take(3).sum::<u64>()) as f64 / ticks_per_second()
+}
+
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
 const ETHTOOL_GSTRINGS: u32 = 0x1b;
 const ETHTOOL_GSTATS: u32 = 0x1d;
