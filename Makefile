@@ -6,7 +6,7 @@ LOOM = RUSTFLAGS="--cfg flux_loom $(MUTANT)" CARGO_TARGET_DIR=target/loom \
 PREFIX ?= /usr/local
 
 .PHONY: help build demo test deps lint unit bare loom loom-full loom-mutants bpf-check bpf gen \
-        bench fuzz install clean
+        bench bench-peers fuzz install clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ gen: ## Regenerate man pages and completions
 bench: ## Criterion benchmarks, and ping against its peers (as root)
 	$(CARGO) bench --locked
 	@scripts/bench-ping.sh
+
+bench-peers: ## As root: against the AF_XDP peers in PATH and FLUX_PEERS (ARGS="--quick --instructions")
+	$(CARGO) bench --locked --bench peers -- $(ARGS)
 
 T ?= 30
 fuzz: ## Run each fuzz target for T seconds (needs cargo-fuzz and a nightly toolchain)
