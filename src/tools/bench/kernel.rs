@@ -12,7 +12,7 @@ use crate::config::{Config, Granted, HugePages, Queues};
 use crate::error::{FluxError, Result};
 use crate::proto::MacAddr;
 use crate::sys::clock::monotonic_ns;
-use crate::sys::{affinity, perf, usage};
+use crate::sys::{affinity, perf, poll, usage};
 use crate::tools::net::{Host, KernelHost};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -23,6 +23,11 @@ const LATENCY_PPS: u32 = 10_000;
 /// The warm-up before a sample: a share of its length, within bounds.
 const WARM_UP: (u32, Duration, Duration) =
     (4, Duration::from_millis(10), Duration::from_millis(250));
+
+/// How long a link may take to come back after the XDP program was attached, and how often one
+/// looks.
+const CARRIER_NS: u64 = 5_000_000_000;
+const CARRIER_LOOK: Duration = Duration::from_millis(20);
 
 /// Where cells are measured, opened once a run.
 pub(super) enum Site {
@@ -94,6 +99,7 @@ impl Site {
                 "reserve some with `sysctl -w vm.nr_hugepages=64`, or use --hugepages off",
             ));
         }
+        self.await_carrier(stop)?;
         self.make_sources(cell, &granted.queues, len)?;
         let sending = self.send(cell, &granted.queues, len)?;
         let before = self.far_end()?;
@@ -140,6 +146,16 @@ impl Site {
             });
             inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
+    }
+
+    /// Some drivers take the link down when a program is attached, for seconds.
+    fn await_carrier(&self, stop: &dyn Fn() -> bool) -> Result<()> {
+        let Site::Interface { name, .. } = self else { return Ok(()) };
+        let (host, patience) = (KernelHost::open()?, monotonic_ns() + CARRIER_NS);
+        while !host.interface(name)?.carrier && monotonic_ns() < patience && !stop() {
+            poll::pause(CARRIER_LOOK);
+        }
+        Ok(())
     }
 
     /// Makes the sources that a cell needs, if it is the first to need them. They do not send yet.
