@@ -43,8 +43,9 @@ fn compare(place: &Place, workload: Workload, mode: Library, per_packet: f64) {
     let (short, long) = (Duration::from_millis(5), Duration::from_millis(60));
     let (few, first) = sample(place.clone(), workload, mode, short);
     let (many, then) = sample(place.clone(), workload, mode, long);
-    assert!(then > first, "{workload} in mode {mode}: {first} packets, then {then}");
-    let (more, packets) = (many.saturating_sub(few), then - first);
+    assert!(then > 0, "{workload} in mode {mode}: no packet");
+    // On a busy machine the long one may have fewer packets; then it has no more allocations.
+    let (more, packets) = (many.saturating_sub(few), then.saturating_sub(first));
     let bound = RUN + (packets as f64 * per_packet) as u64;
     assert!(more <= bound, "{workload} in mode {mode}: {more} allocations for {packets} packets");
 }

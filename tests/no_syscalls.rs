@@ -152,11 +152,14 @@ impl Work for System {
     }
 }
 
+/// Works off up to a batch; how many packets that was.
+type OneBatch = fn(&mut FluxRaw, u32) -> u32;
+
 /// Mode C.
 struct Raw {
     raw: FluxRaw,
     batch: u32,
-    work: fn(&mut FluxRaw, u32) -> u32,
+    work: OneBatch,
 }
 
 impl Work for Raw {
@@ -237,9 +240,7 @@ fn forwarding_takes_at_most_one_call_a_batch_in_every_mode() {
             let mut both = system(open(feed, batch), true);
             at_most_one("mode B", batch, batches(feed, &mut both, batch));
             drop(both);
-            for (name, work) in
-                [("moves", forward as fn(&mut FluxRaw, u32) -> u32), ("mode C", forward_tokens)]
-            {
+            for (name, work) in [("moves", forward as OneBatch), ("mode C", forward_tokens)] {
                 let raw = open(feed, batch).build_raw().unwrap();
                 let mut work = Raw { raw, batch, work };
                 at_most_one(name, batch, batches(feed, &mut work, batch));
@@ -260,7 +261,7 @@ fn receiving_takes_no_call_while_packets_keep_coming() {
             let mut both = system(open(feed, batch), false);
             none("mode B", batches(feed, &mut both, batch));
             drop(both);
-            let works: [(&str, fn(&mut FluxRaw, u32) -> u32); 2] = [
+            let works: [(&str, OneBatch); 2] = [
                 ("drop_to", |raw, batch| raw.rx.drop_to(&mut raw.fill, batch).packets),
                 ("read_to", |raw, batch| raw.rx.read_to(&mut raw.fill, batch, |_| {})),
             ];
@@ -343,7 +344,7 @@ mod traced {
         // SAFETY: stops this thread until the tracer goes on; it sets its options then.
         unsafe { libc::raise(libc::SIGSTOP) };
         let mut told = Vec::new();
-        let works: [(&str, fn(&mut FluxRaw, u32) -> u32); 3] = [
+        let works: [(&str, OneBatch); 3] = [
             ("forward", forward),
             ("drop", |raw, batch| raw.rx.drop_to(&mut raw.fill, batch).packets),
             ("send", send),

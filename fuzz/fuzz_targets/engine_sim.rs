@@ -34,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
                 |batch| {
                     for (i, mut packet) in batch.iter_mut().enumerate() {
                         let _ = Headers::parse(packet.data());
-                        respond::echo_in_place(packet.data_mut());
+                        let _ = respond::echo_in_place(packet.data_mut());
                         let _ = vlan::pop(&mut packet);
                         let _ = packet.adjust_head(i32::from(seed) - 128);
                         let _ = packet.set_len(usize::from(extract) * 16);

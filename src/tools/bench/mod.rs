@@ -18,6 +18,7 @@ mod diff;
 mod event;
 #[cfg(test)]
 mod fixture;
+#[cfg_attr(not(all(target_os = "linux", feature = "bpf")), allow(dead_code))] // kernel.rs uses all
 mod frame;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 mod kernel;
@@ -28,10 +29,12 @@ mod names;
 mod plan;
 mod report;
 mod run;
+#[cfg_attr(not(all(target_os = "linux", feature = "bpf")), allow(dead_code))] // kernel.rs uses all
 mod sample;
 mod sim;
 mod stats;
 mod store;
+#[cfg_attr(not(all(target_os = "linux", feature = "bpf")), allow(dead_code))] // kernel.rs uses all
 mod work;
 
 pub use diff::{Change, Diff, Verdict, diff};

@@ -58,6 +58,16 @@ pub fn load(name: &str) -> Result<Report> {
     })
 }
 
+impl Report {
+    /// The report that `json` holds, as `flux bench --json` prints it.
+    ///
+    /// # Errors
+    /// `ErrorKind::Config` when it is no report that this version can read.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        read(json).map_err(|why| FluxError::config("cannot read a report", why))
+    }
+}
+
 fn locate(name: &str, env: &dyn Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> {
     let json = Path::new(name).extension().is_some_and(|extension| extension == "json");
     if json || name.contains(is_separator) {
@@ -225,6 +235,15 @@ mod tests {
         let newer = error(r#"{"event":"report","version":"9.0.0"}"#);
         assert!(newer.starts_with("flux 9.0.0 wrote it in a format"), "{newer}");
         assert!(newer.contains("missing field"), "{newer}");
+        let error = Report::from_json(b"{\xff").unwrap_err();
+        assert!(error.to_string().starts_with("cannot read a report: it is no JSON: "), "{error}");
+    }
+
+    #[test]
+    fn what_is_printed_is_read_back() {
+        let report = some_report();
+        let json = serde_json::to_vec(&report).unwrap();
+        assert_eq!(Report::from_json(&json).unwrap(), report);
     }
 
     #[cfg(unix)]

@@ -1,0 +1,84 @@
+//! Any sequence of mode C's calls on the simulator, tokens and moves from ring to ring, with faults
+//! from the same bytes: it never panics, and every frame is where it should be.
+#![no_main]
+
+use fluxnet::backend::fault::Faults;
+use fluxnet::simulator::Simulator;
+use fluxnet::umem::{Buffer, Frame, Span};
+use fluxnet::{Filter, FluxBuilder, FluxRaw};
+use libfuzzer_sys::fuzz_target;
+use std::sync::Arc;
+use std::time::Duration;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((&[seed, faults, shape], calls)) = bytes.split_first_chunk() else { return };
+    let share = f64::from(faults) / 512.0;
+    let network = Simulator::loopback(1);
+    let mut raw = FluxBuilder::new("lo0")
+        .simulator(&network)
+        .filter(Filter::Everything)
+        .umem_pages(32)
+        .ring_size(1 << (1 + shape % 5))
+        .prefetch(shape & 0x80 == 0)
+        .prefill(shape & 0x40 == 0)
+        .faults(Faults {
+            seed: seed.into(),
+            kick_refused: share,
+            kick_delayed: share,
+            wait_spurious: share,
+        })
+        .build_raw()
+        .unwrap();
+    let umem = Arc::clone(raw.umem());
+    let mut packets: Vec<Buffer> = Vec::new();
+    let mut frames: Vec<Frame> = Vec::new();
+    for call in calls.chunks_exact(2) {
+        let (what, arg) = (call[0] % 13, call[1]);
+        let max = u32::from(arg % 40);
+        let FluxRaw { rx, tx, fill, comp, .. } = &mut raw;
+        match what {
+            0 => (0..max).for_each(|n| {
+                // Up to a few bytes more than a frame has room for.
+                let packet = vec![n as u8; usize::from(arg) * 8];
+                network.inject("lo0", None, &packet).unwrap();
+            }),
+            1 => drop(rx.drop_to(fill, max)),
+            2 => drop(rx.read_to(fill, max, |bytes| assert!(bytes.len() <= 2048 - 256))),
+            3 => drop(rx.forward_to(tx, max, |bytes| bytes.fill(arg))),
+            4 => drop(comp.refill(fill, max)),
+            5 => {
+                // Some end beyond the frame.
+                let span = Span::new(u32::from(arg) * 8, u32::from(seed), 4096).unwrap();
+                comp.resend(tx, span, max);
+            }
+            6 => drop(rx.receive(max, |buffer| packets.push(buffer))),
+            7 => {
+                let mut room = tx.reserve(max);
+                while let Some(buffer) = packets.pop() {
+                    if let Err(back) = room.push(buffer) {
+                        packets.push(back);
+                        break;
+                    }
+                }
+            }
+            8 => drop(comp.reap(max, |frame| frames.push(frame))),
+            9 => {
+                frames.extend((0..max / 2).map_while(|_| umem.alloc()));
+                fill.post(&mut frames, max);
+            }
+            10 => {
+                umem.free_all(frames.drain(..));
+                umem.free_all(packets.drain(..).map(|buffer| buffer.frame));
+            }
+            11 => drop(raw.kick_tx().unwrap()),
+            _ => drop(raw.wait(Some(Duration::from_micros(arg.into()))).unwrap()),
+        }
+        let holding = (packets.len() + frames.len()) as i64;
+        let rings = raw.debug_rings();
+        assert_eq!(rings.held, holding, "{rings:?}");
+        assert_eq!(rings.sockets[0].invalid, 0, "{rings:?}");
+        assert!(umem.held_by_user().is_none_or(|held| i64::from(held) == holding));
+    }
+    umem.free_all(frames);
+    umem.free_all(packets.into_iter().map(|buffer| buffer.frame));
+});
