@@ -184,7 +184,7 @@ impl Raw {
     fn after(&mut self, n: u32, sends: bool) -> Result<u32> {
         let raw = &self.raw;
         if n > 0 {
-            self.poll.on_packets(|| raw.now());
+            self.poll.on_packets(n as usize, || raw.now());
             return Ok(n);
         }
         match self.poll.on_empty(|| raw.now()) {
