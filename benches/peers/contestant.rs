@@ -32,6 +32,7 @@ pub struct Task {
     pub poll: Poll,
     pub batch: u32,
     pub prefetch: bool,
+    pub frames: Option<u32>,
     /// What txonly sends.
     pub packet: Vec<u8>,
 }
@@ -58,6 +59,10 @@ pub fn run(task: &Task) -> Result<()> {
         .poller(task.poll.poller())
         .batch(task.batch)
         .prefetch(task.prefetch);
+    let builder = match task.frames {
+        Some(frames) => builder.umem_pages(frames),
+        None => builder,
+    };
     let count = match task.mode {
         Library::Raw => {
             let raw = builder.build_raw()?;

@@ -59,6 +59,9 @@ struct Args {
     /// Contestants whose names begin so, e.g. flux,xdpsock.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// UMEM frames of ours, instead of the library's default.
+    #[arg(long)]
+    frames: Option<u32>,
     /// Also count instructions per packet (needs valgrind).
     #[arg(long)]
     instructions: bool,
@@ -91,7 +94,7 @@ struct TaskArgs {
 fn main() -> ExitCode {
     let args = Args::parse();
     let result = match args.task.contestant {
-        Some(workload) => be_contestant(workload, &args.task),
+        Some(workload) => be_contestant(workload, &args.task, args.frames),
         None => compare(&args),
     };
     match result {
@@ -103,7 +106,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn be_contestant(workload: Workload, args: &TaskArgs) -> Result<(), Box<dyn Error>> {
+fn be_contestant(
+    workload: Workload,
+    args: &TaskArgs,
+    frames: Option<u32>,
+) -> Result<(), Box<dyn Error>> {
     let digits = args.packet.as_bytes().chunks(2);
     let byte = |digits: &[u8]| Ok(u8::from_str_radix(std::str::from_utf8(digits)?, 16)?);
     let packet: Result<Vec<u8>, Box<dyn Error>> = digits.map(byte).collect();
@@ -114,6 +121,7 @@ fn be_contestant(workload: Workload, args: &TaskArgs) -> Result<(), Box<dyn Erro
         poll: args.poll,
         batch: args.batch,
         prefetch: args.prefetch,
+        frames,
         packet: packet?,
     };
     Ok(contestant::run(&task)?)
@@ -180,6 +188,7 @@ fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
         from: view.src(),
         to: view.dst(),
         packet: packet.clone(),
+        frames: args.frames,
         itself: std::env::current_exe()?,
         dir: scratch.0.clone(),
         installed: roster::installed(),

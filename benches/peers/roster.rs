@@ -79,6 +79,8 @@ pub struct Terms {
     pub first_cpu: usize,
     /// The contestant's.
     pub last_cpu: usize,
+    /// UMEM frames of ours.
+    pub frames: Option<u32>,
     /// What txonly sends.
     pub packet: Vec<u8>,
     pub from: MacAddr,
@@ -146,9 +148,10 @@ pub fn ours(
     prefetch: bool,
 ) -> Contestant {
     let hex: String = terms.packet.iter().map(|byte| format!("{byte:02x}")).collect();
+    let frames = terms.frames.map(|n| format!(" --frames {n}")).unwrap_or_default();
     let args = format!(
         "--contestant {workload} --interface {} --mode {mode} --poll {poll} --batch {batch} \
-         --prefetch {prefetch} --packet {hex}",
+         --prefetch {prefetch} --packet {hex}{frames}",
         terms.interface
     );
     let letter = match mode {
