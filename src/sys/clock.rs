@@ -15,7 +15,7 @@ pub(crate) fn monotonic_ns() -> u64 {
 /// own. The counter is that of the current CPU: all CPUs of a machine agree where Linux itself
 /// keeps time by it (`tsc` in `/sys/devices/system/clocksource/clocksource0/current_clocksource`).
 #[inline(always)]
-#[allow(dead_code, reason = "what `bench` measures phases with")]
+#[cfg(any(test, feature = "tools"))]
 pub(crate) fn ticks() -> u64 {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: reads a register; every x86-64 CPU has it, and Linux lets user space read it.

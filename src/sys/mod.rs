@@ -31,14 +31,12 @@ pub(crate) mod netdev;
 #[cfg(all(feature = "bpf", feature = "tools"))]
 pub(crate) mod netns;
 #[cfg(all(feature = "bpf", feature = "tools"))]
-#[allow(dead_code, reason = "what `bench` measures threads with")]
 pub(crate) mod perf;
 #[cfg(feature = "bpf")]
 pub(crate) mod poll;
 #[cfg(feature = "bpf")]
 pub(crate) mod skel;
 #[cfg(all(feature = "bpf", feature = "tools"))]
-#[allow(dead_code, reason = "what `bench` measures threads with")]
 pub(crate) mod usage;
 #[cfg(feature = "bpf")]
 pub(crate) mod xsk;

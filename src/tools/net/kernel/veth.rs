@@ -18,6 +18,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::netlink::Netlink;
 use crate::proto::MacAddr;
 use crate::sys::netns::NetNs;
+use crate::sys::poll;
 
 /// Carrier comes with the second end that is set up; this only guards against waiting for ever.
 const CARRIER_PATIENCE: Duration = Duration::from_secs(2);
@@ -134,7 +135,7 @@ impl End {
             if Instant::now() > give_up {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "the link gets no carrier"));
             }
-            std::thread::sleep(CARRIER_INTERVAL);
+            poll::pause(CARRIER_INTERVAL);
         }
         Ok(())
     }
