@@ -70,7 +70,7 @@
 //!     assert_eq!(umem.packet(&buffer), [0xff; 60]);
 //!     umem.free(buffer.frame);
 //! });
-//! assert_eq!(raw.debug_rings().held, 0);
+//! assert_eq!(raw.debug_rings().held(), Some(0));
 //! # Ok::<(), fluxnet::FluxError>(())
 //! ```
 //!
@@ -119,6 +119,8 @@ pub mod raw;
 #[allow(unsafe_code)] // tokio's promise about registered descriptors
 mod reactor;
 #[cfg(not(flux_loom))]
+pub mod snapshot;
+#[cfg(not(flux_loom))]
 pub mod socket;
 #[cfg(all(target_os = "linux", not(flux_loom)))]
 #[allow(unsafe_code)] // system calls, mappings, libbpf
@@ -140,6 +142,7 @@ pub use {
     engine::{EngineStats, FluxEngine, PacketBatch, StopHandle},
     error::{ErrorKind, FluxError},
     packet::{Packet, PacketRef},
-    raw::{FluxRaw, RingsSnapshot},
+    raw::FluxRaw,
+    snapshot::RingsSnapshot,
     system::{FluxRx, FluxTx},
 };

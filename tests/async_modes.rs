@@ -63,7 +63,7 @@ async fn raw_rings_can_be_awaited() {
     let mut raw = raw.into_inner();
     let umem = raw.umem().clone();
     assert_eq!(raw.rx.receive(8, |buffer| umem.free(buffer.frame)), 1);
-    assert_eq!(raw.debug_rings().held, 0);
+    assert_eq!(raw.debug_rings().held(), Some(0));
 }
 
 #[cfg(all(target_os = "linux", feature = "bpf"))]

@@ -16,12 +16,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("umem", &["config", "prefetch", "sync", "ring", "sys"]),
     ("sys", &["config", "ring", "error", "sync"]),
     ("poll", &["config"]),
-    ("backend", &["config", "error", "proto", "ring", "socket", "sys", "umem"]),
-    ("socket", &["backend", "config", "error", "ring", "umem"]),
+    ("backend", &["config", "error", "proto", "ring", "snapshot", "socket", "sys", "umem"]),
+    ("snapshot", &["backend", "ring"]),
+    ("socket", &["backend", "config", "error", "ring", "snapshot", "umem"]),
     ("packet", &["umem", "proto", "backend"]),
     (
         "engine",
-        &["backend", "builder", "config", "error", "packet", "poll", "raw", "socket", "umem"],
+        &[
+            "backend", "builder", "config", "error", "packet", "poll", "raw", "snapshot", "socket",
+            "umem",
+        ],
     ),
     (
         "system",
@@ -30,7 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "umem",
         ],
     ),
-    ("raw", &["backend", "builder", "config", "error", "socket", "umem"]),
+    ("raw", &["backend", "builder", "config", "error", "snapshot", "socket", "umem"]),
     ("reactor", &["backend", "error", "raw"]),
     (
         "builder",

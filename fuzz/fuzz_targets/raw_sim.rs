@@ -75,8 +75,8 @@ fuzz_target!(|bytes: &[u8]| {
         }
         let holding = (packets.len() + frames.len()) as i64;
         let rings = raw.debug_rings();
-        assert_eq!(rings.held, holding, "{rings:?}");
-        assert_eq!(rings.sockets[0].invalid, 0, "{rings:?}");
+        assert_eq!(rings.held(), Some(holding), "{rings:?}");
+        assert_eq!(rings.sockets[0].account.unwrap().invalid, 0, "{rings:?}");
         assert!(umem.held_by_user().is_none_or(|held| i64::from(held) == holding));
     }
     umem.free_all(frames);

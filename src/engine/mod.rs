@@ -18,7 +18,7 @@ use crate::config::Granted;
 use crate::error::Result;
 use crate::packet::{Slot, Verdict};
 use crate::poll::{Idle, PollState};
-use crate::raw::RingsSnapshot;
+use crate::snapshot::{RingsSnapshot, Source};
 use crate::socket::{RxHalf, Socket, TxHalf};
 use crate::umem::{Buffer, Umem};
 use std::sync::Arc;
@@ -243,10 +243,10 @@ impl FluxEngine {
     #[must_use]
     pub fn debug_rings(&self) -> RingsSnapshot {
         let sockets = self.sockets.iter().map(|Socket { rx, tx }| {
-            let queue = self.granted.queues.get(rx.queue).copied().unwrap_or_default();
-            crate::socket::snapshot(queue, &rx.fill, &rx.rx, &tx.tx, &tx.comp)
+            let rings = (&rx.fill, &rx.rx, &tx.tx, &tx.comp);
+            crate::socket::snapshot(&*self.backend, &self.granted, rx.queue, rings, &self.umem)
         });
-        RingsSnapshot::new(&self.umem, sockets.collect())
+        RingsSnapshot { source: Source::Owner, sockets: sockets.collect() }
     }
 }
 

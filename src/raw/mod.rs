@@ -15,7 +15,8 @@
 use crate::backend::{Backend, Calls, Interest, Kick, QueueCounters, XdpStatistics};
 use crate::config::Granted;
 use crate::error::Result;
-use crate::socket::{CompRing, FillRing, RxRing, SocketSnapshot, TxRing};
+use crate::snapshot::{RingsSnapshot, Source};
+use crate::socket::{CompRing, FillRing, RxRing, TxRing};
 use crate::umem::Umem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,9 +145,10 @@ impl FluxRaw {
     /// The four rings as they stand, and where the frames are.
     #[must_use]
     pub fn debug_rings(&self) -> RingsSnapshot {
-        let queue = self.granted.queues.get(self.queue).copied().unwrap_or_default();
-        let socket = crate::socket::snapshot(queue, &self.fill, &self.rx, &self.tx, &self.comp);
-        RingsSnapshot::new(&self.umem, vec![socket])
+        let rings = (&self.fill, &self.rx, &self.tx, &self.comp);
+        let (backend, granted) = (&*self.backend, &*self.granted);
+        let socket = crate::socket::snapshot(backend, granted, self.queue, rings, &self.umem);
+        RingsSnapshot { source: Source::Owner, sockets: vec![socket] }
     }
 
     /// A descriptor for an event loop; `None` on the simulator.
@@ -159,31 +161,6 @@ impl FluxRaw {
     #[cfg(feature = "async")]
     pub(crate) fn backend(&self) -> (&Arc<dyn Backend>, usize) {
         (&self.backend, self.queue)
-    }
-}
-
-/// The rings of one or more queues over one UMEM, and where its frames are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RingsSnapshot {
-    /// One per queue.
-    pub sockets: Vec<SocketSnapshot>,
-    /// Frames of the UMEM.
-    pub frames: u32,
-    /// Bytes per frame.
-    pub frame_size: u32,
-    /// Frames in the free list.
-    pub free: u32,
-    /// Frames in none of these queues' rings and not free: held by the application, or by
-    /// queues that share the UMEM and are not listed. Exact while nothing moves.
-    pub held: i64,
-}
-
-impl RingsSnapshot {
-    pub(crate) fn new(umem: &Umem, sockets: Vec<SocketSnapshot>) -> Self {
-        let (frames, free) = (umem.frames(), umem.free_hint());
-        let out: u64 = sockets.iter().map(|s| s.in_reception + s.in_transmission).sum();
-        let held = i64::from(frames) - i64::from(free) - i64::try_from(out).unwrap_or(i64::MAX);
-        Self { sockets, frames, frame_size: umem.frame_size(), free, held }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The reading side of a ring.
 
 use super::mem::RingMem;
-use super::producer::{set_flag, snapshot};
+use super::producer::{published, set_flag};
 use super::{Cursor, NEED_WAKEUP, RingSnapshot};
 use crate::sync::{Ordering, order, wakeup_fence};
 
@@ -71,7 +71,11 @@ impl<T: Copy> Consumer<T> {
     /// The ring as it stands now.
     #[must_use]
     pub fn snapshot(&self) -> RingSnapshot {
-        snapshot(&self.mem, &self.cursor)
+        RingSnapshot {
+            cached_producer: Some(self.cursor.far()),
+            cached_consumer: Some(self.cursor.near()),
+            ..published(&self.mem)
+        }
     }
 }
 

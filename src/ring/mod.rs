@@ -48,33 +48,35 @@ pub struct Desc {
 
 const _: () = assert!(size_of::<Desc>() == 16);
 
-/// What one ring looks like at one moment. The far indices move on while one reads them.
+/// What one ring looks like at one moment. The far indices move on while one reads them. A handle
+/// of the ring knows all of it, who looks from outside may not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RingSnapshot {
     /// Number of slots, a power of two.
-    pub size: u32,
+    pub size: Option<u32>,
     /// Producer index as published (free-running, wraps).
-    pub producer: u32,
+    pub producer: Option<u32>,
     /// Consumer index as published (free-running, wraps).
-    pub consumer: u32,
-    /// Our own index, which may be ahead of what we published.
-    pub cached_near: u32,
-    /// The other side's index as we last loaded it.
-    pub cached_far: u32,
+    pub consumer: Option<u32>,
+    /// Producer index as the one who looks has it: its own, which may be ahead of the published
+    /// one, or the other side's as last loaded.
+    pub cached_producer: Option<u32>,
+    /// Consumer index as the one who looks has it.
+    pub cached_consumer: Option<u32>,
     /// The flags word ([`NEED_WAKEUP`]).
-    pub flags: u32,
+    pub flags: Option<u32>,
 }
 
 impl RingSnapshot {
     /// Entries in the ring: produced and not yet consumed.
     #[must_use]
-    pub fn used(&self) -> u32 {
-        self.producer.wrapping_sub(self.consumer)
+    pub fn used(&self) -> Option<u32> {
+        Some(self.producer?.wrapping_sub(self.consumer?))
     }
 
     /// Whether the NEED_WAKEUP flag is set.
     #[must_use]
-    pub fn need_wakeup(&self) -> bool {
-        self.flags & NEED_WAKEUP != 0
+    pub fn need_wakeup(&self) -> Option<bool> {
+        Some(self.flags? & NEED_WAKEUP != 0)
     }
 }

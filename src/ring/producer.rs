@@ -66,7 +66,11 @@ impl<T: Copy> Producer<T> {
     /// The ring as it stands now.
     #[must_use]
     pub fn snapshot(&self) -> RingSnapshot {
-        snapshot(&self.mem, &self.cursor)
+        RingSnapshot {
+            cached_producer: Some(self.cursor.near()),
+            cached_consumer: Some(self.cursor.far()),
+            ..published(&self.mem)
+        }
     }
 }
 
@@ -140,14 +144,14 @@ impl<T: Copy> Reservation<'_, T> {
     }
 }
 
-pub(super) fn snapshot<T: Copy>(mem: &RingMem<T>, cursor: &Cursor) -> RingSnapshot {
+/// What both sides of a ring see of it.
+pub(super) fn published<T: Copy>(mem: &RingMem<T>) -> RingSnapshot {
     RingSnapshot {
-        size: mem.size,
-        producer: mem.producer().load(Ordering::Relaxed),
-        consumer: mem.consumer().load(Ordering::Relaxed),
-        cached_near: cursor.near(),
-        cached_far: cursor.far(),
-        flags: mem.flags().load(Ordering::Relaxed),
+        size: Some(mem.size),
+        producer: Some(mem.producer().load(Ordering::Relaxed)),
+        consumer: Some(mem.consumer().load(Ordering::Relaxed)),
+        flags: Some(mem.flags().load(Ordering::Relaxed)),
+        ..RingSnapshot::default()
     }
 }
 

@@ -16,9 +16,9 @@ pub(crate) use rings::FillSlots;
 pub use rings::{CompRing, FillRing, RxRing, TxRing, TxSlots};
 
 use crate::backend::{Backend, Kick, RingSet};
-use crate::config::Config;
+use crate::config::{Config, Granted};
 use crate::error::Result;
-use crate::ring::RingSnapshot;
+use crate::snapshot::{Account, SocketSnapshot, SocketState, UmemSnapshot};
 use crate::umem::{Frame, Umem};
 use std::sync::Arc;
 
@@ -216,43 +216,40 @@ impl Socket {
     }
 }
 
-/// The four rings of one queue and where the frames are, at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SocketSnapshot {
-    /// NIC queue number.
-    pub queue: u32,
-    /// Free frames offered to the kernel.
-    pub fill: RingSnapshot,
-    /// Received packets.
-    pub rx: RingSnapshot,
-    /// Packets to send.
-    pub tx: RingSnapshot,
-    /// Frames of sent packets.
-    pub comp: RingSnapshot,
-    /// Frames posted for reception and not yet received: in the fill ring, the kernel, or the RX
-    /// ring.
-    pub in_reception: u64,
-    /// Frames posted for transmission and not yet completed.
-    pub in_transmission: u64,
-    /// Descriptors from the other side that named no frame of ours.
-    pub invalid: u64,
-}
-
+/// What the owner sees of queue position `queue`.
 pub(crate) fn snapshot(
-    queue: u32,
-    fill: &FillRing,
-    rx: &RxRing,
-    tx: &TxRing,
-    comp: &CompRing,
+    backend: &dyn Backend,
+    granted: &Granted,
+    queue: usize,
+    (fill, rx, tx, comp): (&FillRing, &RxRing, &TxRing, &CompRing),
+    umem: &Umem,
 ) -> SocketSnapshot {
     SocketSnapshot {
-        queue,
-        fill: fill.snapshot(),
-        rx: rx.snapshot(),
-        tx: tx.snapshot(),
-        comp: comp.snapshot(),
-        in_reception: fill.posted() - rx.received(),
-        in_transmission: tx.posted() - comp.completed(),
-        invalid: rx.invalid() + comp.invalid(),
+        interface: Some(granted.interface.clone()),
+        ifindex: Some(granted.ifindex),
+        queue: granted.queues.get(queue).copied(),
+        state: SocketState::Bound,
+        zero_copy: Some(granted.zero_copy),
+        uses_need_wakeup: Some(true),
+        fill: Some(fill.snapshot()),
+        rx: Some(rx.snapshot()),
+        tx: Some(tx.snapshot()),
+        comp: Some(comp.snapshot()),
+        stats: backend.stats(queue).ok(),
+        umem: Some(UmemSnapshot {
+            size_bytes: Some(u64::from(umem.frames()) * u64::from(umem.frame_size())),
+            frames: Some(umem.frames()),
+            frame_size: Some(umem.frame_size()),
+            headroom: Some(0),
+            unaligned: Some(false),
+            free: Some(umem.free_hint()),
+            ..UmemSnapshot::default()
+        }),
+        account: Some(Account {
+            in_reception: fill.posted() - rx.received(),
+            in_transmission: tx.posted() - comp.completed(),
+            invalid: rx.invalid() + comp.invalid(),
+        }),
+        ..SocketSnapshot::unknown(backend.now())
     }
 }

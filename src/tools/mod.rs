@@ -7,6 +7,7 @@ mod control;
 mod env;
 pub mod net;
 pub mod ping;
+pub mod rings;
 
 pub use control::Control;
 pub use env::Env;

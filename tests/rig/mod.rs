@@ -70,7 +70,7 @@ fn kick(raw: &FluxRaw) {
 
 /// Half the frames may lie in reception, as in the other modes.
 fn refill(raw: &mut FluxRaw, frames: &mut Vec<Frame>) {
-    let share = u64::from((raw.umem().frames() / 2).min(raw.fill.snapshot().size));
+    let share = u64::from((raw.umem().frames() / 2).min(raw.fill.snapshot().size.unwrap()));
     let want = share.saturating_sub(raw.fill.posted() - raw.rx.received()) as u32;
     while (frames.len() as u32) < want
         && let Some(frame) = raw.umem().alloc()
@@ -86,8 +86,8 @@ fn refill(raw: &mut FluxRaw, frames: &mut Vec<Frame>) {
 
 fn balanced_raw(raw: &FluxRaw, holding: i64) {
     let rings = raw.debug_rings();
-    assert_eq!(rings.held, holding, "{rings:#?}");
-    assert_eq!(rings.sockets[0].invalid, 0, "{rings:#?}");
+    assert_eq!(rings.held(), Some(holding), "{rings:#?}");
+    assert_eq!(rings.sockets[0].account.unwrap().invalid, 0, "{rings:#?}");
     if let Some(held) = raw.umem().held_by_user() {
         assert_eq!(i64::from(held), holding, "the ledger");
     }
@@ -118,8 +118,8 @@ impl Forwarder for ModeA {
 
     fn assert_balanced(&self) {
         let rings = self.0.debug_rings();
-        assert_eq!(rings.held, 0, "{rings:#?}");
-        assert!(rings.sockets.iter().all(|s| s.invalid == 0), "{rings:#?}");
+        assert_eq!(rings.held(), Some(0), "{rings:#?}");
+        assert!(rings.sockets.iter().all(|s| s.account.unwrap().invalid == 0), "{rings:#?}");
         let stats = self.0.stats();
         assert_eq!(
             stats.received,
