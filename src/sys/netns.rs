@@ -27,6 +27,11 @@ impl NetNs {
         Ok(Self(File::open("/proc/thread-self/ns/net")?.into()))
     }
 
+    /// That of a process. EACCES, or EPERM, where we may not look into it.
+    pub(crate) fn of_process(pid: u32) -> io::Result<Self> {
+        Ok(Self(File::open(format!("/proc/{pid}/ns/net"))?.into()))
+    }
+
     /// Moves the calling thread into it. Threads and processes started from there begin there.
     pub(crate) fn enter(&self) -> io::Result<()> {
         // SAFETY: takes two numbers; changes this thread's namespace only.

@@ -33,5 +33,5 @@ pub use kernel::KernelHost;
 #[cfg(all(target_os = "linux", feature = "bpf", test))]
 pub(in crate::tools) use kernel::vanish;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
-pub(in crate::tools) use kernel::veth;
+pub(in crate::tools) use kernel::{genl, veth};
 pub use sim_host::SimHost;

@@ -7,8 +7,11 @@
 //!                └── sys::ethtool, getaddrinfo
 //!
 //!   veth   RTM_NEWLINK: the pair of namespaces that `bench` measures on
+//!   genl   generic netlink: which queues have AF_XDP sockets, for `rings`
 //! ```
 
+#[cfg(feature = "bpf")]
+pub(in crate::tools) mod genl;
 mod link;
 mod neighbour;
 mod netlink;
