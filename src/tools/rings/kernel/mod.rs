@@ -8,6 +8,8 @@
 //!
 //! The first that works is taken, with the reasons why those before it do not.
 
+mod interfaces;
+
 use super::observe::{InterfaceKey, InterfaceSnapshot, Look, Observer};
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::snapshot::Source;
