@@ -28,7 +28,7 @@ impl NetNs {
         Ok(Self(File::open("/proc/thread-self/ns/net")?.into()))
     }
 
-    /// That of a process. EACCES without the right to look into it.
+    /// That of a process. EACCES, or EPERM, where we may not look into it.
     pub(crate) fn of_process(pid: u32) -> io::Result<Self> {
         Ok(Self(File::open(format!("/proc/{pid}/ns/net"))?.into()))
     }

@@ -35,5 +35,5 @@ pub(in crate::tools) use kernel::vanish;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub use kernel::{Link, XdpFeatures, XdpHook};
 #[cfg(all(target_os = "linux", feature = "bpf"))]
-pub(in crate::tools) use kernel::{Nics, veth};
+pub(in crate::tools) use kernel::{Nics, genl, veth};
 pub use sim_host::SimHost;

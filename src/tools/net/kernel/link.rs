@@ -36,6 +36,16 @@ pub(super) fn by_index(netlink: &Netlink, index: u32) -> io::Result<Interface> {
     one(netlink, message)
 }
 
+/// The name alone, without the addresses.
+#[cfg(feature = "bpf")]
+pub(super) fn name(netlink: &Netlink, index: u32) -> io::Result<String> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    let answers = netlink.request(RouteNetlinkMessage::GetLink(message), 0)?;
+    let link = answers.into_iter().find_map(link_of);
+    Ok(link.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?.name)
+}
+
 fn one(netlink: &Netlink, message: LinkMessage) -> io::Result<Interface> {
     let answers = netlink.request(RouteNetlinkMessage::GetLink(message), 0)?;
     let mut interface = answers

@@ -8,8 +8,11 @@
 //!
 //!   nic    one interface and its driver: netlink, ethtool, family `netdev`
 //!   veth   RTM_NEWLINK: the pair of namespaces that `bench` measures on
+//!   genl   generic netlink: which queues have AF_XDP sockets, for `rings`
 //! ```
 
+#[cfg(feature = "bpf")]
+pub(in crate::tools) mod genl;
 mod link;
 mod neighbour;
 #[cfg(feature = "bpf")]

