@@ -36,6 +36,16 @@ pub(super) fn by_index(netlink: &Netlink, index: u32) -> io::Result<Interface> {
     one(netlink, message)
 }
 
+/// The name alone, without the addresses.
+#[cfg(feature = "bpf")]
+pub(super) fn name(netlink: &Netlink, index: u32) -> io::Result<String> {
+    let mut message = LinkMessage::default();
+    message.header.index = index;
+    let answers = netlink.request(RouteNetlinkMessage::GetLink(message), 0)?;
+    let link = answers.into_iter().find_map(link_of);
+    Ok(link.ok_or_else(|| io::Error::from_raw_os_error(libc::ENODEV))?.name)
+}
+
 fn one(netlink: &Netlink, message: LinkMessage) -> io::Result<Interface> {
     let answers = netlink.request(RouteNetlinkMessage::GetLink(message), 0)?;
     let mut interface = answers
@@ -98,6 +108,7 @@ fn interface_from(message: LinkMessage) -> Interface {
             {
                 interface.mac = bytes.try_into().ok();
             }
+            LinkAttribute::CarrierChanges(count) => interface.carrier_changes = Some(count),
             LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
             LinkAttribute::Controller(index) => interface.master = Some(index),
             LinkAttribute::NumRxQueues(count) => interface.num_rx_queues = count,

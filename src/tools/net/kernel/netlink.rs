@@ -1,13 +1,15 @@
-//! One rtnetlink socket: requests, dumps, and notifications with a deadline.
+//! One netlink socket: requests, dumps, and notifications with a deadline.
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::marker::PhantomData;
 use std::net::UdpSocket;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_sys::protocols::NETLINK_ROUTE;
@@ -19,11 +21,12 @@ const ROOM_BYTES: usize = 64 * 1024;
 /// The kernel answers requests at once; this only guards against waiting for ever.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A socket of the network namespace that the opening thread was in.
-pub(super) struct Netlink {
+/// A socket of the network namespace that the opening thread was in; its messages are `M`.
+pub(super) struct Netlink<M = RouteNetlinkMessage> {
     socket: Socket,
     sequence: Cell<u32>,
     room: RefCell<Vec<u8>>,
+    messages: PhantomData<fn(M) -> M>,
 }
 
 /// What waiting for notifications brought.
@@ -38,9 +41,7 @@ pub(super) enum Notified {
 
 impl Netlink {
     pub(super) fn open() -> io::Result<Self> {
-        let mut socket = Socket::new(NETLINK_ROUTE)?;
-        socket.bind_auto()?;
-        Ok(Netlink { socket, sequence: Cell::new(0), room: RefCell::default() })
+        Self::speaking(NETLINK_ROUTE)
     }
 
     /// A socket that receives the notifications of `group`.
@@ -50,20 +51,41 @@ impl Netlink {
         Ok(netlink)
     }
 
+    /// Waits for notifications until `deadline`.
+    pub(super) fn notifications(&self, deadline: Instant) -> io::Result<Notified> {
+        match self.receive(deadline) {
+            Ok(None) => Ok(Notified::Deadline),
+            Ok(Some(messages)) => Ok(Notified::Messages(
+                messages
+                    .into_iter()
+                    .filter_map(|message| match message.payload {
+                        NetlinkPayload::InnerMessage(inner) => Some(inner),
+                        _ => None,
+                    })
+                    .collect(),
+            )),
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(Notified::Overrun),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<M: NetlinkSerializable + NetlinkDeserializable + Clone> Netlink<M> {
+    /// A socket for one of the netlink protocols.
+    pub(super) fn speaking(protocol: isize) -> io::Result<Self> {
+        let mut socket = Socket::new(protocol)?;
+        socket.bind_auto()?;
+        let (sequence, room) = (Cell::new(0), RefCell::default());
+        Ok(Netlink { socket, sequence, room, messages: PhantomData })
+    }
+
     /// Sends `message`; its answers end with the acknowledgement. `flags` are added.
-    pub(super) fn request(
-        &self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-    ) -> io::Result<Vec<RouteNetlinkMessage>> {
+    pub(super) fn request(&self, message: M, flags: u16) -> io::Result<Vec<M>> {
         self.exchange(message, NLM_F_REQUEST | NLM_F_ACK | flags)
     }
 
     /// Asks for everything of a kind. Asks again if a change in the middle made it inconsistent.
-    pub(super) fn dump(
-        &self,
-        message: &RouteNetlinkMessage,
-    ) -> io::Result<Vec<RouteNetlinkMessage>> {
+    pub(super) fn dump(&self, message: &M) -> io::Result<Vec<M>> {
         loop {
             match self.exchange(message.clone(), NLM_F_REQUEST | NLM_F_DUMP) {
                 Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
@@ -72,11 +94,7 @@ impl Netlink {
         }
     }
 
-    fn exchange(
-        &self,
-        message: RouteNetlinkMessage,
-        flags: u16,
-    ) -> io::Result<Vec<RouteNetlinkMessage>> {
+    fn exchange(&self, message: M, flags: u16) -> io::Result<Vec<M>> {
         let sequence = self.sequence.get().wrapping_add(1);
         self.sequence.set(sequence);
         let mut header = NetlinkHeader::default();
@@ -118,29 +136,8 @@ impl Netlink {
         }
     }
 
-    /// Waits for notifications until `deadline`.
-    pub(super) fn notifications(&self, deadline: Instant) -> io::Result<Notified> {
-        match self.receive(deadline) {
-            Ok(None) => Ok(Notified::Deadline),
-            Ok(Some(messages)) => Ok(Notified::Messages(
-                messages
-                    .into_iter()
-                    .filter_map(|message| match message.payload {
-                        NetlinkPayload::InnerMessage(inner) => Some(inner),
-                        _ => None,
-                    })
-                    .collect(),
-            )),
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(Notified::Overrun),
-            Err(error) => Err(error),
-        }
-    }
-
     /// The messages of one datagram, or `None` when `deadline` has passed.
-    fn receive(
-        &self,
-        deadline: Instant,
-    ) -> io::Result<Option<Vec<NetlinkMessage<RouteNetlinkMessage>>>> {
+    fn receive(&self, deadline: Instant) -> io::Result<Option<Vec<NetlinkMessage<M>>>> {
         let mut room = self.room.borrow_mut();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -169,11 +166,11 @@ impl Netlink {
     }
 }
 
-fn parse(mut bytes: &[u8]) -> io::Result<Vec<NetlinkMessage<RouteNetlinkMessage>>> {
+fn parse<M: NetlinkDeserializable>(mut bytes: &[u8]) -> io::Result<Vec<NetlinkMessage<M>>> {
     let invalid = |words: String| io::Error::new(io::ErrorKind::InvalidData, words);
     let mut messages = Vec::new();
     while !bytes.is_empty() {
-        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes)
+        let message = NetlinkMessage::<M>::deserialize(bytes)
             .map_err(|error| invalid(format!("netlink message not understood: {error}")))?;
         // Messages are aligned to four bytes. A length of 0 would go on for ever.
         let length = (message.header.length as usize).next_multiple_of(4).max(16);
@@ -198,6 +195,7 @@ mod tests {
 
     #[test]
     fn a_torn_message_is_an_error_and_no_panic() {
+        let parse = parse::<RouteNetlinkMessage>;
         assert!(parse(&[]).unwrap().is_empty());
         assert!(parse(&[1, 2, 3]).is_err());
         assert!(parse(&[200, 0, 0, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_err());
