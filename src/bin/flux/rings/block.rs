@@ -12,7 +12,12 @@ const BARS: (usize, usize) = (8, 24);
 /// Adds the lines of socket `at`.
 pub fn socket(sample: &Sample, at: usize, layout: &Layout, page: &mut Page) {
     let Some(socket) = sample.sockets.get(at) else { return };
-    let place = format!("{}:", place(socket));
+    let several = sample.sockets.iter().any(|other| other.netns != socket.netns);
+    let netns = match socket.netns.filter(|_| several) {
+        Some(netns) => format!(" (netns {netns})"),
+        None => String::new(),
+    };
+    let place = format!("{}{netns}:", place(socket));
     let facts = format!(" {}", facts(socket).join(", "));
     page.body.extend(sentence((Tone::Title, &place), &facts, 0, layout));
     let umem = umem(sample, at);
@@ -367,6 +372,15 @@ eth0 queue 0: xdpsock[1234] fd 5, copy, need_wakeup
         alone.sockets.truncate(1);
         let text = super::tests::text(&alone, false, 80);
         assert!(text.contains("outside the rings, 2 users"), "{text}");
+    }
+
+    #[test]
+    fn namespaces_are_told_apart_where_there_are_several() {
+        let mut other = fixture::socket(0);
+        other.netns = Some(17);
+        let text = text(&fixture::sample(vec![fixture::socket(0), other]), false, 80);
+        assert!(text.contains("eth0 queue 0 (netns 4026531840): xdpsock"), "{text}");
+        assert!(text.contains("eth0 queue 0 (netns 17): xdpsock"), "{text}");
     }
 
     #[test]

@@ -12,9 +12,11 @@ const NAMED: usize = 8;
 /// One socket.
 #[derive(Serialize)]
 struct Row {
+    netns: Option<u32>,
     ifname: Option<String>,
     queue: Option<u32>,
     owner: String,
+    mode: Option<&'static str>,
     umem: Option<u32>,
     rx: String,
     rx_per_s: Option<f64>,
@@ -22,7 +24,8 @@ struct Row {
     tx_per_s: Option<f64>,
     fill: String,
     comp: String,
-    diagnosis: String,
+    /// Nothing is healthy; `None` is not known.
+    diagnosis: Option<String>,
 }
 
 struct Rows(Vec<Row>);
@@ -34,9 +37,11 @@ impl Report for Rows {
     type Row = Row;
 
     const COLUMNS: &'static [Column] = &[
+        column("/netns", "netns", Count, Varied, 1),
         column("/ifname", "iface", Count, Varied, 1),
         column("/queue", "queue", Count, Always, 0),
         column("/owner", "owner", Name, Always, 0),
+        column("/mode", "mode", Count, Varied, 8),
         column("/umem", "umem", Count, Varied, 7),
         column("/rx", "rx", Count, Always, 0),
         column("/rx_per_s", "rx/s", Short, Always, 3),
@@ -44,7 +49,7 @@ impl Report for Rows {
         column("/tx_per_s", "tx/s", Short, Always, 5),
         column("/fill", "fill", Count, Always, 2),
         column("/comp", "comp", Count, Always, 6),
-        column("/diagnosis", "diagnosis", Name, When::Any, 0),
+        column("/diagnosis", "diagnosis", Name, Always, 0),
     ];
 
     fn rows(&self) -> &[Row] {
@@ -57,17 +62,19 @@ fn used(ring: Option<&RingSample>) -> String {
     ring.map_or("-".into(), |ring| format!("{}/{}", or(ring.used, "-"), or(ring.size, "-")))
 }
 
-fn row(socket: &SocketSample) -> Row {
+fn row(socket: &SocketSample, diagnosed: bool) -> Row {
     let rings = &socket.rings;
     let per_s = |ring: &Option<RingSample>| ring.as_ref().and_then(|ring| ring.per_s);
     let kinds: Vec<String> = socket.diagnosis.iter().map(|d| kind(d.kind)).collect();
     Row {
+        netns: socket.netns,
         ifname: match socket.state {
             "bound" => socket.ifname.as_deref().map(clean),
             state => Some(state.to_owned()),
         },
         queue: socket.queue,
         owner: owner(socket),
+        mode: socket.zero_copy.map(|zero_copy| if zero_copy { "zc" } else { "copy" }),
         umem: socket.umem_id,
         rx: used(rings.rx.as_ref()),
         rx_per_s: per_s(&rings.rx),
@@ -75,7 +82,7 @@ fn row(socket: &SocketSample) -> Row {
         tx_per_s: per_s(&rings.tx),
         fill: used(rings.fill.as_ref()),
         comp: used(rings.comp.as_ref()),
-        diagnosis: if kinds.is_empty() { "-".into() } else { kinds.join(",") },
+        diagnosis: (diagnosed || !kinds.is_empty()).then(|| kinds.join(",")),
     }
 }
 
@@ -84,14 +91,15 @@ pub fn table(sample: &Sample, layout: &Layout, page: &mut Page) {
     if sample.sockets.is_empty() {
         return;
     }
-    let rows = Rows(sample.sockets.iter().map(row).collect());
+    let rows =
+        Rows(sample.sockets.iter().map(|socket| row(socket, sample.over_s.is_some())).collect());
     let Screen { width, unicode, .. } = layout.screen;
     let drawn = draw(&rows, &Screen { width, unicode, ..Screen::default() });
     page.hidden.extend(drawn.hidden);
     page.body.push(Line::default());
     for (nth, text) in drawn.text.lines().enumerate() {
-        let bad = nth.checked_sub(1).and_then(|at| rows.0.get(at)).map(|row| &row.diagnosis);
-        let split = bad.filter(|bad| *bad != "-").and_then(|bad| text.strip_suffix(bad.as_str()));
+        let bad = nth.checked_sub(1).and_then(|at| rows.0.get(at)?.diagnosis.as_ref());
+        let split = bad.filter(|bad| !bad.is_empty()).and_then(|bad| text.strip_suffix(&**bad));
         page.body.push(match (nth, split, bad) {
             (0, ..) => Line::of(Tone::Title, text),
             (_, Some(rest), Some(bad)) => {
@@ -158,7 +166,7 @@ mod tests {
         assert!(rows[0].starts_with("queue  owner"), "{text}");
         assert!(rows[1].contains("xdpsock[1234]") && rows[1].contains("12/2048"), "{text}");
         assert!(rows[4].ends_with("starved") && rows[4].contains(" 0/2048"), "{text}");
-        assert!(rows[5].ends_with('-'), "{text}");
+        assert!(rows[5].ends_with("/2048"), "healthy: {text}");
         assert!(!hidden.contains(&"rx/s"), "{hidden:?}\n{text}");
         assert_eq!(text.matches("starved:").count(), 1, "{text}");
         assert!(text.contains("starved: queue 3, queue 11; of the first: the fill ring is"));
@@ -174,6 +182,18 @@ mod tests {
     }
 
     #[test]
+    fn namespaces_are_told_apart_where_there_are_several() {
+        let mut sample = fixture::sixteen();
+        assert!(!text(&sample, 200).0.contains("netns"));
+        sample.sockets[4].netns = Some(17);
+        let (text, _) = text(&sample, 80);
+        assert!(
+            text.contains("netns  queue") && text.contains("\n        17      4  xdp"),
+            "{text}"
+        );
+    }
+
+    #[test]
     fn what_is_not_known_is_a_dash() {
         let mut sample = fixture::sixteen();
         sample.sockets[0] = fixture::barely_known();
@@ -182,8 +202,11 @@ mod tests {
         let cells: Vec<&str> = row.split_whitespace().collect();
         assert_eq!(
             cells,
-            ["0", "owner", "unknown", "0", "-/2048", "-", "-", "-", "-/4096", "-/1024", "-"],
+            ["0", "owner", "unknown", "-", "0", "-/2048", "-", "-", "-", "-/4096", "-/1024"],
             "{text}"
         );
+        sample.over_s = None;
+        let (text, _) = super::tests::text(&sample, 200);
+        assert!(text.lines().nth(3).unwrap().ends_with("-"), "not diagnosed: {text}");
     }
 }
