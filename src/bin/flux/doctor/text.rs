@@ -27,8 +27,10 @@ pub fn report(report: &Report, screen: &Screen) -> String {
             continue;
         }
         text.push_str(&format!("{}\n", screen.style.strong(heading)));
+        let mut last = None;
         for check in checks {
-            add(&mut text, check, screen);
+            add(&mut text, check, last, screen);
+            last = check.fix.as_deref();
         }
         text.push('\n');
     }
@@ -54,7 +56,8 @@ fn painted(text: &str, paint: impl Fn(&str) -> String) -> String {
     text.lines().map(|line| paint(line) + "\n").collect()
 }
 
-fn add(text: &mut String, check: &Check, screen: &Screen) {
+/// `above` is what mends the check above.
+fn add(text: &mut String, check: &Check, above: Option<&str>, screen: &Screen) {
     let word = format!("{:STATUS$}", check.status.name());
     let word = match check.status {
         Status::Ok => word,
@@ -62,7 +65,8 @@ fn add(text: &mut String, check: &Check, screen: &Screen) {
         Status::Blocker => screen.style.bad(&word),
     };
     line(text, &word, &check.title, &check.finding, screen);
-    if let Some(fix) = &check.fix {
+    if let Some(fix) = check.fix.as_deref() {
+        let fix = if above == Some(fix) { "as above" } else { fix };
         block(text, &format!("fix: {fix}"), screen, true);
     }
 }
@@ -84,5 +88,71 @@ fn block(text: &mut String, words: &str, screen: &Screen, indented: bool) {
         }
         text.push_str(part);
         text.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fluxnet::tools::doctor::Unchecked;
+
+    fn check(status: Status, title: &str, finding: &str, fix: Option<&str>) -> Check {
+        let (title, finding) = (title.to_owned(), finding.to_owned());
+        Check { id: "id", status, title, finding, fix: fix.map(str::to_owned) }
+    }
+
+    fn example() -> Report {
+        let setcap = Some("run as root, or give it the capabilities that it is short of");
+        Report {
+            interface: Some("eth0".into()),
+            checks: vec![
+                check(Status::Ok, "kernel version", "Linux 6.18.0 has all that flux uses", None),
+                check(Status::Blocker, "CAP_NET_RAW", "missing", setcap),
+                check(Status::Blocker, "CAP_BPF", "missing", setcap),
+                check(Status::Warning, "MTU", "3000", Some("use --frame-size 4096")),
+            ],
+            unchecked: vec![Unchecked {
+                id: "attach_native",
+                title: "attach native".into(),
+                reason: "not tried: a capability is missing".into(),
+            }],
+            warnings: 1,
+            blockers: 2,
+            summary: "1 warning, 2 blockers: AF_XDP does not work here".into(),
+            machine_checks: 3,
+        }
+    }
+
+    #[test]
+    fn a_report_is_a_line_a_check_in_two_groups() {
+        let text = report(&example(), &Screen { width: Some(64), ..Screen::default() });
+        let expected = "\
+machine
+  ok       kernel version    Linux 6.18.0 has all that flux uses
+  blocker  CAP_NET_RAW       missing
+                             fix: run as root, or give it the
+                             capabilities that it is short of
+  blocker  CAP_BPF           missing
+                             fix: as above
+
+interface eth0
+  warning  MTU               3000
+                             fix: use --frame-size 4096
+
+not checked
+           attach native     not tried: a capability is missing
+
+1 warning, 2 blockers: AF_XDP does not work here
+";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn without_a_width_each_finding_is_one_line() {
+        let text = report(&example(), &Screen::default());
+        assert!(
+            text.contains("fix: run as root, or give it the capabilities that it is short of\n")
+        );
+        assert!(!text.contains('\x1b'));
     }
 }

@@ -63,7 +63,10 @@ fn merging(nic: &Nic) -> Verdict {
     }
     let switches: Vec<String> = on.iter().map(|name| format!("{name} off")).collect();
     warning(
-        format!("{} on: merged packets are longer than a frame, and are dropped", list(&on)),
+        format!(
+            "{} on: native XDP may be refused, and merged packets do not fit a frame",
+            list(&on)
+        ),
         format!("ethtool -K {} {}", nic.name, switches.join(" ")),
     )
 }

@@ -24,7 +24,8 @@ fn program(nic: &Nic) -> Verdict {
     blocker(
         format!("another is attached: id {}, {}, {}", program.id, program.name, program.mode),
         format!(
-            "stop its owner (bpftool prog show id {}), or: ip link set dev {} {hook} off",
+            "stop its owner (bpftool prog show id {} names it); if it has none: \
+             ip link set dev {} {hook} off",
             program.id, nic.name
         ),
     )
@@ -44,6 +45,9 @@ fn features(nic: &Nic) -> Verdict {
 fn zero_copy(nic: &Nic) -> Verdict {
     match &nic.xdp {
         Err(reason) => unchecked(reason.clone()),
+        Ok(xdp) if xdp.zero_copy && nic.driver.as_deref() == Some("virtio_net") => {
+            ok("the driver has it, if the hypervisor gives the device iommu_platform=on")
+        }
         Ok(xdp) if xdp.zero_copy => ok("the driver has it"),
         Ok(_) if nic.has_device() => warning(
             "the driver has none: each packet is copied once",
@@ -94,31 +98,30 @@ fn native(nic: &Nic) -> Verdict {
         Tried::Refused(libc::EBUSY | libc::EEXIST, _) => {
             blocker("another program is attached", format!("ip link set dev {name} xdp off"))
         }
-        Tried::Refused(libc::ERANGE, _) => warning(
-            format!(
-                "refused: MTU {} is too large for one page a packet{}",
-                nic.mtu,
-                both_ends(nic)
-            ),
-            format!("ip link set dev {name} mtu 1500{}", both_ends(nic)),
-        ),
+        Tried::Refused(libc::ERANGE, _) => {
+            let veth = nic.is_veth();
+            let other = if veth { ", and the same on the other end" } else { "" };
+            let whose = if veth { " here or at the other end" } else { "" };
+            warning(
+                format!("refused: the MTU{whose} is too large for it; ours is {}", nic.mtu),
+                format!("ip link set dev {name} mtu 1500{other}"),
+            )
+        }
         Tried::Refused(libc::ENOSPC, _) => warning(
             format!("refused: {} has fewer RX queues than the other end has TX queues", nic.name),
             format!("ethtool -L {name} rx N, with the other end's number of TX queues"),
         ),
         Tried::Refused(libc::EOPNOTSUPP, _) => warning(
-            "refused: the driver has none, or not with these offloads or this MTU",
-            format!("use --attach skb, or see `dmesg` and turn off lro: ethtool -K {name} lro off"),
+            "refused: the driver has none, or none with this MTU or these offloads",
+            format!(
+                "use --attach skb; if lro is on (ethtool -k {name}): ethtool -K {name} lro off"
+            ),
         ),
         Tried::Refused(_, text) => warning(
             format!("refused: {text}"),
             "see `dmesg` for the driver's reason; use --attach skb",
         ),
     }
-}
-
-fn both_ends(nic: &Nic) -> &'static str {
-    if nic.is_veth() { " (on both ends of the pair)" } else { "" }
 }
 
 fn skb(nic: &Nic) -> Verdict {

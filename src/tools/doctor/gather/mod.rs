@@ -21,8 +21,7 @@ pub(super) fn facts(plan: &Plan) -> Result<Facts> {
     let Some(name) = &plan.interface else {
         let (machine, _) = machine::facts(1);
         let links = nics.links().map_err(failed)?;
-        let worth = links.iter().filter(|link| link.ethernet && !link.loopback);
-        let briefs = worth.map(|link| brief(&nics, link)).collect();
+        let briefs = links.iter().filter_map(|link| brief(&nics, link)).collect();
         return Ok(Facts { machine: Some(machine), subject: Subject::All(briefs) });
     };
     match nics.link_named(name) {
@@ -47,13 +46,17 @@ fn absent(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EINVAL | libc::ERANGE))
 }
 
-fn brief(nics: &Nics, link: &Link) -> Brief {
-    Brief {
+/// Devices, veths, and what else has native XDP.
+fn brief(nics: &Nics, link: &Link) -> Option<Brief> {
+    let xdp = nic::xdp(nics, link.index).ok();
+    let native = xdp.as_ref().is_some_and(|xdp| xdp.native);
+    let worth = link.kind.is_empty() || link.kind == "veth" || native;
+    (link.ethernet && worth).then(|| Brief {
         name: link.name.clone(),
         driver: nics.driver(link),
         up: link.up,
-        xdp: nic::xdp(nics, link.index).ok(),
-    }
+        xdp,
+    })
 }
 
 fn tried<T>(result: &io::Result<T>) -> Tried {
