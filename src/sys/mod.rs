@@ -6,7 +6,7 @@
 //!   mapping    memory: UMEM and rings                bpf, skel         programs and their links
 //!   netns      namespaces without a name             affinity          which CPU a thread runs on
 //!   usage      CPU time of a thread                  perf              its cycles, instructions
-//!   rings_iter every AF_XDP socket of the machine
+//!   rings_iter every AF_XDP socket of the machine    caps              what a thread may do
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
@@ -17,6 +17,8 @@
 pub(crate) mod affinity;
 #[cfg(feature = "bpf")]
 pub(crate) mod bpf;
+#[cfg(all(feature = "bpf", feature = "tools"))]
+pub(crate) mod caps;
 #[cfg(feature = "bpf")]
 pub(crate) mod clock;
 #[cfg(any(feature = "bpf", feature = "tools"))]
