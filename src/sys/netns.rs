@@ -6,6 +6,7 @@ use super::check;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 /// One namespace, kept alive by this descriptor.
 #[derive(Debug)]
@@ -25,6 +26,17 @@ impl NetNs {
     /// The calling thread's. `/proc/self` would be the main thread's.
     pub(crate) fn current() -> io::Result<Self> {
         Ok(Self(File::open("/proc/thread-self/ns/net")?.into()))
+    }
+
+    /// That of this descriptor.
+    pub(super) fn existing(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// Its inode number, as `ls -l /proc/PID/ns/net` shows it.
+    pub(crate) fn inode(&self) -> io::Result<u32> {
+        let inode = File::from(self.0.try_clone()?).metadata()?.ino();
+        u32::try_from(inode).map_err(io::Error::other)
     }
 
     /// That of a process. EACCES, or EPERM, where we may not look into it.
@@ -77,10 +89,9 @@ fn aside<R: Send>(f: impl FnOnce() -> io::Result<R> + Send) -> io::Result<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt;
 
-    fn inode(namespace: &NetNs) -> u64 {
-        File::from(namespace.0.try_clone().unwrap()).metadata().unwrap().ino()
+    fn inode(namespace: &NetNs) -> u32 {
+        namespace.inode().unwrap()
     }
 
     #[test]

@@ -8,6 +8,11 @@
 //!
 //! The first that works is taken, with the reasons why those before it do not.
 
+mod diag;
+mod pidfd;
+mod place;
+mod walk;
+
 use super::observe::{InterfaceKey, InterfaceSnapshot, Look, Observer};
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::snapshot::Source;
