@@ -178,8 +178,8 @@ fn sockets_that_share_a_umem_have_the_same_number_for_it() {
     }
     assert_eq!([seen[0].queue, seen[1].queue], [Some(0), Some(1)]);
     assert_eq!(seen[0].umem_id(), seen[1].umem_id());
-    // Two sockets and a pool for each of the queues.
-    assert_eq!(seen[0].umem.unwrap().users, seen[1].umem.unwrap().users);
+    let users: Vec<_> = seen.iter().map(|s| s.umem.unwrap().users).collect();
+    assert_eq!(users, [Some(2), Some(2)]);
     let slots: Vec<_> = seen.iter().map(|s| s.xskmaps.clone().unwrap()[0]).collect();
     assert_eq!(slots[0].map, slots[1].map);
     assert_eq!([slots[0].key, slots[1].key], [0, 1]);
