@@ -24,10 +24,12 @@ fn filled(case: &Case<'_>, pick: Pick) -> String {
     format!("{used} of {}", number(ring.and_then(|ring| ring.size)))
 }
 
-/// Whether all but a batch of the frames wait in the RX ring.
+/// Whether most of what the RX ring or the UMEM can hold waits to be read: what the fill ring lacks
+/// is there.
 fn waits_to_be_read(case: &Case<'_>) -> bool {
-    let waiting = RX(case.now).and_then(|ring| ring.used());
-    matches!((waiting, case.frames()), (Some(n), Some(frames)) if u64::from(n) * 4 >= u64::from(frames) * 3)
+    let Some(ring) = RX(case.now) else { return false };
+    let room = [ring.size, case.frames()].into_iter().flatten().min();
+    matches!((ring.used(), room), (Some(n), Some(room)) if u64::from(n) * 4 >= u64::from(room) * 3)
 }
 
 pub(super) fn link_flap(case: &Case<'_>) -> Option<String> {
