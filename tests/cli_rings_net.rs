@@ -108,7 +108,6 @@ fn a_foreign_program_is_seen_as_it_sees_itself(source: &str) {
     let after = owner.stats();
 
     assert_eq!(last["source"], source);
-    assert_eq!(last["missing"], serde_json::json!([]));
     let socket = only_socket(&last);
     assert_eq!(socket["pid"], owner.pid());
     assert_eq!(socket["comm"], COMM);
@@ -164,13 +163,17 @@ fn each_trouble_gets_its_name_and_a_healthy_run_none() {
     owner.tell("leak 20");
     assert_kinds(&sample(""), &["leak"]);
     drop(owner);
+    // First the RX ring is the bottleneck, then it takes all frames and the fill ring runs empty.
+    for (rx, counter) in [("rx=1024", "rx_ring_full"), ("rx=2048", "rx_fill_ring_empty_descs")] {
+        let mut owner = Foreign::start(OURS, &["mode=drop", rx]);
+        owner.tell("noread");
+        assert_kinds(&wait_for_loss(&mut owner, counter), &["slow_application"]);
+        owner.tell("drop");
+        assert_kinds(&sample(""), &[]);
+    }
     let mut owner = Foreign::start(OURS, &["mode=drop"]);
-    owner.tell("noread");
-    assert_kinds(&wait_for_full(&mut owner, "rx_ring_full"), &["slow_application"]);
-    owner.tell("drop");
-    assert_kinds(&sample(""), &[]);
     owner.tell("norefill");
-    let told = kinds(&wait_for_full(&mut owner, "rx_fill_ring_empty_descs"));
+    let told = kinds(&wait_for_loss(&mut owner, "rx_fill_ring_empty_descs"));
     assert_eq!(told[0].0, "starved", "{told:#?}");
     drop(owner);
 
@@ -192,7 +195,7 @@ fn each_trouble_gets_its_name_and_a_healthy_run_none() {
 }
 
 /// A sample once the owner itself counts the loss.
-fn wait_for_full(owner: &mut Foreign, counter: &str) -> Value {
+fn wait_for_loss(owner: &mut Foreign, counter: &str) -> Value {
     let start = std::time::Instant::now();
     let before = owner.stats().count(counter);
     while owner.stats().count(counter) < before + 1000 {

@@ -330,6 +330,12 @@ impl Program {
         }
     }
 
+    /// Takes it off the interface again, at once.
+    #[cfg(feature = "tools")]
+    pub(crate) fn detach(&mut self) {
+        self.link = None;
+    }
+
     fn attach_error(&self, ifindex: u32, error: io::Error) -> FluxError {
         let busy = matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST));
         let error = FluxError::os(Op::Attach, &self.interface, error);
@@ -369,8 +375,8 @@ impl Program {
     }
 
     /// The loaded program.
-    #[cfg(test)]
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    #[cfg(any(test, feature = "tools"))]
+    pub(crate) fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.program.as_fd()
     }
 }

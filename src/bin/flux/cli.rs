@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::{Screen, Stdout};
-use crate::{argv, bench, completions, help, man, ping, rings};
+use crate::{argv, bench, completions, doctor, help, man, ping, rings};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -42,6 +42,7 @@ enum Command {
     Ping(Box<ping::Args>),
     Bench(Box<bench::Args>),
     Rings(Box<rings::Args>),
+    Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
     Help(help::Args),
@@ -92,6 +93,7 @@ fn run(args: &[OsString], out: &mut Stdout) -> Result<Answer, Failure> {
         Command::Ping(args) => ping::main(&args, out),
         Command::Bench(args) => bench::main(&args, out),
         Command::Rings(args) => rings::main(&args, out),
+        Command::Doctor(args) => doctor::main(&args, out),
         Command::Completions(args) => completions::main(&args, out),
         Command::Man(args) => man::main(&args, out),
         Command::Help(args) => help::main(&args, out),

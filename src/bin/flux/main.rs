@@ -15,6 +15,7 @@ mod bench;
 mod cli;
 mod common;
 mod completions;
+mod doctor;
 mod failure;
 mod help;
 mod man;

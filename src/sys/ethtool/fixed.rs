@@ -57,13 +57,11 @@ unsafe impl Request for CoalesceRequest {}
 // SAFETY: as asserted above, it is as large as `struct ethtool_rxnfc`, all integers.
 unsafe impl Request for RulesRequest {}
 
-/// Descriptors in each of the driver's own rings, and how many there could be.
+/// Descriptors in each of the driver's own RX rings, and how many there could be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DriverRings {
     pub(crate) rx: u32,
     pub(crate) rx_max: u32,
-    pub(crate) tx: u32,
-    pub(crate) tx_max: u32,
 }
 
 /// How long the device collects packets before it interrupts.
@@ -79,8 +77,8 @@ impl Ethtool {
     pub(crate) fn rings(&self, ifname: &str) -> io::Result<DriverRings> {
         let mut rings = RingsRequest { cmd: ETHTOOL_GRINGPARAM, ..Default::default() };
         self.request(ifname, &mut rings)?;
-        let RingsRequest { rx, rx_max, tx, tx_max, .. } = rings;
-        Ok(DriverRings { rx, rx_max, tx, tx_max })
+        let RingsRequest { rx, rx_max, .. } = rings;
+        Ok(DriverRings { rx, rx_max })
     }
 
     /// `ethtool -c`. EOPNOTSUPP where the driver has no such thing.

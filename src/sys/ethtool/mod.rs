@@ -26,11 +26,7 @@ mod room;
 mod tables;
 
 #[cfg(all(feature = "bpf", feature = "tools"))]
-pub(crate) use {
-    fixed::{Coalescing, DriverRings},
-    queues::RxCounters,
-    tables::Features,
-};
+pub(crate) use queues::RxCounters;
 
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
 const ETHTOOL_GDRVINFO: u32 = 0x03;

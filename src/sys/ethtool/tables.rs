@@ -17,22 +17,14 @@ const ETH_GSTRING_LEN: usize = 32;
 /// More than any driver has; a larger number is not believed.
 const MOST: u32 = 1 << 17;
 
-/// What a feature of an interface can be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Feature {
-    pub(crate) on: bool,
-    /// It cannot be changed.
-    pub(crate) fixed: bool,
-}
-
 /// All features (offloads) of an interface, as `ethtool -k` tells them, by the kernel's names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Features(Vec<(String, Feature)>);
+pub(crate) struct Features(Vec<(String, bool)>);
 
 impl Features {
-    /// `None` where the kernel has no such feature.
-    pub(crate) fn get(&self, name: &str) -> Option<Feature> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, feature)| *feature)
+    /// Whether it is on; `None` where the kernel has no such feature.
+    pub(crate) fn get(&self, name: &str) -> Option<bool> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, on)| *on)
     }
 }
 
@@ -100,10 +92,8 @@ impl Ethtool {
         room.put(&[ETHTOOL_GFEATURES, u32::try_from(blocks).unwrap_or(0)]);
         self.ask(ifname, &mut room)?;
         let feature = |(at, name): (usize, String)| {
-            let block = HEAD + at / 32 * BLOCK;
-            let bit = |word: usize| room.word(block + 4 * word) >> (at % 32) & 1 != 0;
-            let fixed = !bit(0) || bit(3);
-            (!name.is_empty()).then_some((name, Feature { on: bit(2), fixed }))
+            let active = room.word(HEAD + at / 32 * BLOCK + 8);
+            (!name.is_empty()).then_some((name, active >> (at % 32) & 1 != 0))
         };
         Ok(Features(names.into_iter().enumerate().filter_map(feature).collect()))
     }
@@ -132,9 +122,9 @@ mod tests {
     fn loopback_has_features_by_name_and_no_counters() {
         let ethtool = Ethtool::open().unwrap();
         let features = ethtool.features("lo").unwrap();
-        let gso = features.get("tx-generic-segmentation").unwrap();
-        assert!(gso.on && !gso.fixed, "{gso:?}");
-        assert_eq!(features.get("loopback"), Some(Feature { on: true, fixed: true }));
+        assert_eq!(features.get("tx-generic-segmentation"), Some(true));
+        assert_eq!(features.get("loopback"), Some(true));
+        assert_eq!(features.get("rx-lro"), Some(false));
         assert_eq!(features.get("no-such-feature"), None);
         let code = |result: io::Result<Vec<u32>>| result.unwrap_err().raw_os_error();
         assert_eq!(code(ethtool.rss_table("lo")), Some(libc::EOPNOTSUPP));

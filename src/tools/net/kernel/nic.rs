@@ -65,6 +65,9 @@ pub struct Link {
     pub packets: Option<(u64, u64)>,
     /// The XDP program that is attached, and where.
     pub xdp: Option<(u32, XdpHook)>,
+    /// Index of the other end of a veth pair, or of the interface below, where that is in the same
+    /// namespace.
+    pub peer: Option<u32>,
     /// The device behind it (`0000:3b:00.0`), and its bus (`pci`).
     pub parent: Option<(String, String)>,
 }
@@ -160,6 +163,7 @@ fn link_from(message: LinkMessage) -> Link {
         ..Link::default()
     };
     let (mut device, mut bus) = (None, None);
+    let mut elsewhere = false;
     for attribute in message.attributes {
         match attribute {
             LinkAttribute::IfName(name) => link.name = name,
@@ -170,6 +174,8 @@ fn link_from(message: LinkMessage) -> Link {
                 link.packets = Some((stats.rx_packets, stats.tx_packets));
             }
             LinkAttribute::Xdp(xdp) => link.xdp = xdp_from(&xdp),
+            LinkAttribute::Link(index) => link.peer = Some(index),
+            LinkAttribute::LinkNetNsId(_) => elsewhere = true,
             LinkAttribute::ParentDevName(name) => device = Some(name),
             LinkAttribute::ParentDevBusName(name) => bus = Some(name),
             LinkAttribute::LinkInfo(infos) => {
@@ -183,6 +189,7 @@ fn link_from(message: LinkMessage) -> Link {
         }
     }
     link.parent = device.zip(bus);
+    link.peer = link.peer.filter(|_| !elsewhere);
     link
 }
 
