@@ -262,10 +262,15 @@ mod live {
 
     impl Terminal {
         fn start(line: &str) -> Self {
+            Self::start_by("", line)
+        }
+
+        /// By another command, which takes ours as its arguments.
+        fn start_by(by: &str, line: &str) -> Self {
             let flux = assert_cmd::cargo::cargo_bin!("flux");
             // The settings of the terminal before and after, for who compares them.
             let shell = format!(
-                "stty rows 24 cols 80; stty -g; {} {line}; echo \"status $?\"; stty -g",
+                "stty rows 24 cols 80; stty -g; {by} {} {line}; echo \"status $?\"; stty -g",
                 flux.display()
             );
             let mut script = Command::new("script")
@@ -347,7 +352,9 @@ mod live {
 
     #[test]
     fn a_terminal_that_hangs_up_ends_the_live_view() {
-        let mut terminal = Terminal::start("rings --sim --over 50ms --watch 50ms");
+        // In a session of its own, where no SIGHUP tells it.
+        let line = "rings --sim --over 50ms --watch 50ms";
+        let mut terminal = Terminal::start_by("setsid -w", line);
         let pid = terminal.pid();
         terminal.script.kill().unwrap();
         terminal.script.wait().unwrap();
