@@ -253,3 +253,77 @@ pub struct Account {
     /// Descriptors from the other side that named no frame of ours.
     pub invalid: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ring(used: u32) -> Option<RingSnapshot> {
+        // The indices wrap in between.
+        let consumer = u32::MAX - used / 2;
+        Some(RingSnapshot {
+            size: Some(2048),
+            producer: Some(consumer.wrapping_add(used)),
+            consumer: Some(consumer),
+            ..RingSnapshot::default()
+        })
+    }
+
+    fn socket(umem: u32, queue: u32, used: [u32; 4]) -> SocketSnapshot {
+        let [fill, rx, tx, comp] = used.map(ring);
+        SocketSnapshot {
+            queue: Some(queue),
+            ifindex: Some(2),
+            state: SocketState::Bound,
+            umem: Some(UmemSnapshot {
+                id: Some(umem),
+                frames: Some(4096),
+                ..UmemSnapshot::default()
+            }),
+            fill,
+            rx,
+            tx,
+            comp,
+            ..SocketSnapshot::unknown(0)
+        }
+    }
+
+    fn snapshot(sockets: Vec<SocketSnapshot>) -> RingsSnapshot {
+        RingsSnapshot { source: Source::Iter, sockets }
+    }
+
+    #[test]
+    fn frames_in_no_ring_are_counted_over_all_sockets_of_a_umem() {
+        let rings = snapshot(vec![
+            socket(1, 0, [1000, 10, 20, 30]),
+            socket(1, 1, [500, 1, 2, 3]),
+            socket(2, 2, [4096, 0, 0, 0]),
+        ]);
+        assert_eq!(rings.unaccounted(0), Some(4096 - 1060 - 506));
+        assert_eq!(rings.unaccounted(1), rings.unaccounted(0));
+        assert_eq!(rings.unaccounted(2), Some(0));
+        assert_eq!(rings.unaccounted(3), None);
+    }
+
+    #[test]
+    fn a_fill_ring_shared_on_one_queue_counts_once() {
+        let shared = socket(1, 0, [1000, 10, 0, 30]);
+        let rings = snapshot(vec![shared.clone(), SocketSnapshot { rx: ring(5), ..shared }]);
+        assert_eq!(rings.unaccounted(0), Some(4096 - 1040 - 5));
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_guessed() {
+        let mut one = socket(1, 0, [1, 1, 1, 1]);
+        one.rx = Some(RingSnapshot { size: Some(64), ..RingSnapshot::default() });
+        assert_eq!(snapshot(vec![one.clone()]).unaccounted(0), None);
+        one.rx = None; // no such ring
+        assert_eq!(snapshot(vec![one.clone()]).unaccounted(0), Some(4093));
+        one.umem = None;
+        assert_eq!(snapshot(vec![one]).unaccounted(0), None);
+        // Without a number two UMEMs are not known to be the same.
+        let mut other = socket(1, 1, [1, 1, 1, 1]);
+        other.umem.as_mut().unwrap().id = None;
+        assert_eq!(snapshot(vec![other.clone(), other]).unaccounted(0), Some(4092));
+    }
+}

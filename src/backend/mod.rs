@@ -85,17 +85,17 @@ pub struct XdpStatistics {
 }
 
 impl XdpStatistics {
-    /// What came since `before`.
+    /// What came since `before`; nothing where a counter is lower than it was.
     #[must_use]
     pub fn since(&self, before: &XdpStatistics) -> XdpStatistics {
+        let risen = |count: fn(&XdpStatistics) -> u64| count(self).saturating_sub(count(before));
         XdpStatistics {
-            rx_dropped: self.rx_dropped - before.rx_dropped,
-            rx_invalid_descs: self.rx_invalid_descs - before.rx_invalid_descs,
-            tx_invalid_descs: self.tx_invalid_descs - before.tx_invalid_descs,
-            rx_ring_full: self.rx_ring_full - before.rx_ring_full,
-            rx_fill_ring_empty_descs: self.rx_fill_ring_empty_descs
-                - before.rx_fill_ring_empty_descs,
-            tx_ring_empty_descs: self.tx_ring_empty_descs - before.tx_ring_empty_descs,
+            rx_dropped: risen(|s| s.rx_dropped),
+            rx_invalid_descs: risen(|s| s.rx_invalid_descs),
+            tx_invalid_descs: risen(|s| s.tx_invalid_descs),
+            rx_ring_full: risen(|s| s.rx_ring_full),
+            rx_fill_ring_empty_descs: risen(|s| s.rx_fill_ring_empty_descs),
+            tx_ring_empty_descs: risen(|s| s.tx_ring_empty_descs),
         }
     }
 }

@@ -65,7 +65,8 @@ pub(crate) fn attached_xdp(ifindex: u32) -> Option<(u32, String)> {
     Some((id, program_name(id).unwrap_or_else(|_| "no name".into())))
 }
 
-fn program_name(id: u32) -> io::Result<String> {
+/// Name of the loaded program with that number. EPERM without CAP_SYS_ADMIN.
+pub(crate) fn program_name(id: u32) -> io::Result<String> {
     // SAFETY: takes a number.
     let fd = check(unsafe { libbpf_sys::bpf_prog_get_fd_by_id(id) })?;
     // SAFETY: a new descriptor that nobody else owns.

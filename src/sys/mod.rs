@@ -6,12 +6,12 @@
 //!   mapping    memory: UMEM and rings                bpf, skel         programs and their links
 //!   netns      namespaces without a name             affinity          which CPU a thread runs on
 //!   usage      CPU time of a thread                  perf              its cycles, instructions
-//!   foreign    AF_XDP sockets of other processes
+//!   rings_iter every AF_XDP socket of the machine    foreign           one, from its owner
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
 //! used. Interfaces are looked up in the network namespace of the calling thread.
-//! Callers: `umem::region`, `backend`, `tools`.
+//! Callers: `umem::region`, `backend`, `tools::net`, `tools::bench`, `tools::rings`.
 
 #[cfg(all(feature = "bpf", feature = "tools"))]
 pub(crate) mod affinity;
@@ -37,6 +37,8 @@ pub(crate) mod netns;
 pub(crate) mod perf;
 #[cfg(feature = "bpf")]
 pub(crate) mod poll;
+#[cfg(all(feature = "bpf", feature = "tools"))]
+pub(crate) mod rings_iter;
 #[cfg(feature = "bpf")]
 pub(crate) mod skel;
 #[cfg(all(feature = "bpf", feature = "tools"))]

@@ -198,3 +198,144 @@ fn tell_of_the_gone(history: &History, now: &Moment, chosen: &Chosen, tell: &mut
         tell(Event::Note(format!("{whose}{place} is gone")));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{ErrorKind, FluxError};
+    use crate::ring::RingSnapshot;
+    use crate::snapshot::{Owner, SocketState, Source};
+
+    const HERE: InterfaceKey = InterfaceKey { netns: Some(1), ifindex: 2 };
+
+    /// A machine where time is what `pause` adds up to. The application of pid 10 receives 1000
+    /// packets a second on queue 0 of eth0; that of pid 11 on queue 1 ends after 1.2 s.
+    struct Machine {
+        now_ns: u64,
+        paused: Vec<Duration>,
+    }
+
+    impl Observer for Machine {
+        fn source(&self) -> Source {
+            Source::Iter
+        }
+
+        fn notes(&self) -> Vec<String> {
+            vec!["a note".into()]
+        }
+
+        fn find(&mut self, name: &str) -> Result<InterfaceKey> {
+            let none = || FluxError::new(ErrorKind::Device, format!("cannot find {name}"), "none");
+            (name == "eth0").then_some(HERE).ok_or_else(none)
+        }
+
+        fn sockets(&mut self) -> Result<Look> {
+            let count = (self.now_ns / 1_000_000) as u32;
+            let one = |inode, pid, netns, queue| SocketSnapshot {
+                inode: Some(inode),
+                owners: vec![Owner { pid, fd: 4, comm: "app".into() }],
+                netns: Some(netns),
+                interface: Some("eth0".into()),
+                ifindex: Some(2),
+                queue: Some(queue),
+                state: SocketState::Bound,
+                rx: Some(RingSnapshot {
+                    size: Some(2048),
+                    producer: Some(count.wrapping_sub(100)),
+                    consumer: Some(count.wrapping_sub(103)),
+                    ..RingSnapshot::default()
+                }),
+                ..SocketSnapshot::unknown(self.now_ns)
+            };
+            let mut sockets = vec![one(1, 10, 1, 0), one(3, 12, 9, 0)];
+            if self.now_ns < 1_200_000_000 {
+                sockets.push(one(2, 11, 1, 1));
+            }
+            Ok(Look { sockets, missing: Vec::new() })
+        }
+
+        fn interface(&mut self, _key: InterfaceKey) -> Option<InterfaceSnapshot> {
+            None
+        }
+
+        fn pause(&mut self, time: Duration) -> Result<()> {
+            self.now_ns += time.as_nanos() as u64;
+            self.paused.push(time);
+            Ok(())
+        }
+    }
+
+    fn plan(interface: &str) -> Plan {
+        Plan {
+            select: Selection { interface: Some(interface.into()), ..Selection::default() },
+            over: Duration::from_millis(500),
+            every: None,
+            count: None,
+        }
+    }
+
+    fn go(plan: &Plan) -> (Result<Outcome>, Vec<Sample>, Vec<String>, Vec<Duration>) {
+        let mut machine = Machine { now_ns: 0, paused: Vec::new() };
+        let (mut samples, mut notes) = (Vec::new(), Vec::new());
+        let outcome = run(plan, &mut machine, &Control::default(), &mut |event| match event {
+            Event::Sample(sample) => samples.push(*sample),
+            Event::Note(note) => notes.push(note),
+        });
+        (outcome, samples, notes, machine.paused)
+    }
+
+    fn pids(sample: &Sample) -> Vec<u32> {
+        sample.sockets.iter().filter_map(|socket| socket.pid).collect()
+    }
+
+    #[test]
+    fn one_sample_is_made_of_looks_over_the_time_that_was_asked_for() {
+        let (outcome, samples, notes, paused) = go(&plan("eth0"));
+        assert_eq!(outcome.unwrap(), Outcome { samples: 1, sockets: 2 });
+        assert_eq!(paused, [Duration::from_millis(100); 5]);
+        assert_eq!(notes, ["a note"]);
+        let rx = samples[0].sockets[0].rings.rx.as_ref().unwrap();
+        assert_eq!((rx.per_s, rx.used, samples[0].over_s), (Some(1000.0), Some(3), Some(0.5)));
+        // The third socket is bound to the interface of that number in another namespace.
+        assert_eq!(pids(&samples[0]), [10, 11]);
+    }
+
+    #[test]
+    fn a_single_look_has_no_rates() {
+        let (_, samples, _, paused) = go(&Plan { over: Duration::ZERO, ..plan("eth0") });
+        assert_eq!(paused, []);
+        assert_eq!(samples[0].over_s, None);
+        assert_eq!(samples[0].sockets[0].rings.rx.as_ref().unwrap().per_s, None);
+    }
+
+    #[test]
+    fn watching_goes_on_at_its_pace_and_tells_who_went() {
+        let every = Some(Duration::from_secs(1));
+        let (outcome, samples, notes, paused) = go(&Plan { every, count: Some(3), ..plan("eth0") });
+        assert_eq!(outcome.unwrap(), Outcome { samples: 3, sockets: 2 });
+        assert_eq!(paused[5..], [Duration::from_secs(1); 2]);
+        assert_eq!(
+            samples.iter().map(|s| s.over_s).collect::<Vec<_>>(),
+            [Some(0.5), Some(1.0), Some(1.0)]
+        );
+        assert_eq!(pids(&samples[2]), [10]);
+        assert_eq!(notes[1..], ["the socket of app (pid 11, fd 4) on eth0 queue 1 is gone"]);
+    }
+
+    #[test]
+    fn sockets_are_chosen_by_interface_process_and_queue() {
+        let all = Selection::default();
+        let chosen = |select: Selection| pids(&go(&Plan { select, ..plan("eth0") }).1[0]);
+        assert_eq!(chosen(all.clone()), [10, 11, 12]);
+        assert_eq!(chosen(Selection { pid: Some(11), ..all.clone() }), [11]);
+        assert_eq!(chosen(Selection { queues: vec![0], ..all.clone() }), [10, 12]);
+        assert_eq!(chosen(Selection { pid: Some(11), queues: vec![0], ..all }), [0; 0]);
+    }
+
+    #[test]
+    fn an_interface_that_is_not_there_is_an_error() {
+        let (outcome, samples, ..) = go(&plan("eth7"));
+        assert_eq!(outcome.unwrap_err().to_string(), "cannot find eth7: none");
+        assert_eq!(samples, []);
+    }
+}
