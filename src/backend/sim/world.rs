@@ -49,7 +49,7 @@ impl Ord for Event {
 
 /// Whoever packets reach.
 pub(super) enum Node {
-    Port(Port),
+    Port(Box<Port>),
     Host(Host),
     Router(Router),
     Switch(Switch),
