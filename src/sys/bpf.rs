@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// `XDP_FLAGS_*` of linux/if_link.h that a link takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,21 +65,32 @@ pub(crate) fn attached_xdp(ifindex: u32) -> Option<(u32, String)> {
     Some((id, program_name(id).unwrap_or_else(|_| "no name".into())))
 }
 
-fn program_name(id: u32) -> io::Result<String> {
+/// Name of the loaded program with that number. EPERM without CAP_SYS_ADMIN.
+pub(crate) fn program_name(id: u32) -> io::Result<String> {
     // SAFETY: takes a number.
     let fd = check(unsafe { libbpf_sys::bpf_prog_get_fd_by_id(id) })?;
     // SAFETY: a new descriptor that nobody else owns.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let mut info = libbpf_sys::bpf_prog_info::default();
-    let mut len = size_of::<libbpf_sys::bpf_prog_info>() as u32;
-    let place = &raw mut info;
-    // SAFETY: writes at most `len` bytes, the size of `info`; all its pointers are null, so
-    // nothing else is written.
-    let done = unsafe { libbpf_sys::bpf_prog_get_info_by_fd(fd.as_raw_fd(), place, &raw mut len) };
-    check(done)?;
-    let name = info.name.map(|byte| byte as u8);
+    let name = program_info(fd.as_fd())?.name.map(|byte| byte as u8);
     let name = CStr::from_bytes_until_nul(&name).map_err(io::Error::other)?;
     Ok(name.to_string_lossy().into_owned())
+}
+
+/// Whether the kernel made machine code of the program.
+#[cfg(feature = "tools")]
+pub(crate) fn is_jited(program: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(program_info(program)?.jited_prog_len > 0)
+}
+
+fn program_info(program: BorrowedFd<'_>) -> io::Result<libbpf_sys::bpf_prog_info> {
+    let mut info = libbpf_sys::bpf_prog_info::default();
+    let mut len = size_of::<libbpf_sys::bpf_prog_info>() as u32;
+    let (program, place) = (program.as_raw_fd(), &raw mut info);
+    // SAFETY: writes at most `len` bytes, the size of `info`; all its pointers are null, so
+    // nothing else is written.
+    let done = unsafe { libbpf_sys::bpf_prog_get_info_by_fd(program, place, &raw mut len) };
+    check(done)?;
+    Ok(info)
 }
 
 /// `BPF_F_TEST_XDP_LIVE_FRAMES`: what the program returns is done with the frame.

@@ -6,20 +6,26 @@
 //!   mapping    memory: UMEM and rings                bpf, skel         programs and their links
 //!   netns      namespaces without a name             affinity          which CPU a thread runs on
 //!   usage      CPU time of a thread                  perf              its cycles, instructions
+//!   rings_iter every AF_XDP socket of the machine    caps              what a thread may do
+//!   foreign    AF_XDP sockets of other processes
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
 //! used. Interfaces are looked up in the network namespace of the calling thread.
-//! Callers: `umem::region`, `backend`, `tools::net`, `tools::bench`.
+//! Callers: `umem::region`, `backend`, `tools`.
 
 #[cfg(all(feature = "bpf", feature = "tools"))]
 pub(crate) mod affinity;
 #[cfg(feature = "bpf")]
 pub(crate) mod bpf;
+#[cfg(all(feature = "bpf", feature = "tools"))]
+pub(crate) mod caps;
 #[cfg(feature = "bpf")]
 pub(crate) mod clock;
 #[cfg(any(feature = "bpf", feature = "tools"))]
 pub(crate) mod ethtool;
+#[cfg(all(feature = "bpf", feature = "tools"))]
+pub(crate) mod foreign;
 #[cfg(feature = "bpf")]
 pub(crate) mod hugepages;
 #[cfg(feature = "bpf")]
@@ -34,6 +40,8 @@ pub(crate) mod netns;
 pub(crate) mod perf;
 #[cfg(feature = "bpf")]
 pub(crate) mod poll;
+#[cfg(all(feature = "bpf", feature = "tools"))]
+pub(crate) mod rings_iter;
 #[cfg(feature = "bpf")]
 pub(crate) mod skel;
 #[cfg(all(feature = "bpf", feature = "tools"))]

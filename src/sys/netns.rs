@@ -6,6 +6,7 @@ use super::check;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 /// One namespace, kept alive by this descriptor.
 #[derive(Debug)]
@@ -27,9 +28,26 @@ impl NetNs {
         Ok(Self(File::open("/proc/thread-self/ns/net")?.into()))
     }
 
+    /// That of this descriptor.
+    pub(super) fn existing(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// Its inode number, as `ls -l /proc/PID/ns/net` shows it.
+    pub(crate) fn inode(&self) -> io::Result<u32> {
+        let inode = File::from(self.0.try_clone()?).metadata()?.ino();
+        u32::try_from(inode).map_err(io::Error::other)
+    }
+
     /// That of a process. EACCES, or EPERM, where we may not look into it.
     pub(crate) fn of_process(pid: u32) -> io::Result<Self> {
         Ok(Self(File::open(format!("/proc/{pid}/ns/net"))?.into()))
+    }
+
+    /// Its inode number, which names it among all that there are.
+    pub(crate) fn inode(&self) -> io::Result<u32> {
+        let inode = File::from(self.0.try_clone()?).metadata()?.ino();
+        u32::try_from(inode).map_err(io::Error::other)
     }
 
     /// Moves the calling thread into it. Threads and processes started from there begin there.
@@ -77,10 +95,9 @@ fn aside<R: Send>(f: impl FnOnce() -> io::Result<R> + Send) -> io::Result<R> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::MetadataExt;
 
-    fn inode(namespace: &NetNs) -> u64 {
-        File::from(namespace.0.try_clone().unwrap()).metadata().unwrap().ino()
+    fn inode(namespace: &NetNs) -> u32 {
+        namespace.inode().unwrap()
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 pub mod bench;
 mod control;
+pub mod doctor;
 mod env;
 pub mod net;
 pub mod ping;

@@ -15,11 +15,13 @@ mod bench;
 mod cli;
 mod common;
 mod completions;
+mod doctor;
 mod failure;
 mod help;
 mod man;
 mod output;
 mod ping;
+mod rings;
 mod signals;
 mod units;
 

@@ -33,5 +33,7 @@ pub use kernel::KernelHost;
 #[cfg(all(target_os = "linux", feature = "bpf", test))]
 pub(in crate::tools) use kernel::vanish;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
-pub(in crate::tools) use kernel::{genl, veth};
+pub use kernel::{Link, XdpFeatures, XdpHook};
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+pub(in crate::tools) use kernel::{Nics, genl, veth};
 pub use sim_host::SimHost;

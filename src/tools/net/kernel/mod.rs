@@ -6,6 +6,7 @@
 //!                ├── neighbour   RTM_GETNEIGH, RTM_NEWNEIGH "use", group NEIGH
 //!                └── sys::ethtool, getaddrinfo
 //!
+//!   nic    one interface and its driver: netlink, ethtool, family `netdev`
 //!   veth   RTM_NEWLINK: the pair of namespaces that `bench` measures on
 //!   genl   generic netlink: which queues have AF_XDP sockets, for `rings`
 //! ```
@@ -14,7 +15,11 @@
 pub(in crate::tools) mod genl;
 mod link;
 mod neighbour;
+#[cfg(feature = "bpf")]
+mod netdev_family;
 mod netlink;
+#[cfg(feature = "bpf")]
+mod nic;
 mod route;
 #[cfg(all(test, feature = "bpf"))]
 pub(in crate::tools) mod vanish;
@@ -32,6 +37,13 @@ use super::host::{
 };
 use crate::sys::ethtool;
 use netlink::Netlink;
+
+#[cfg(feature = "bpf")]
+pub use netdev_family::XdpFeatures;
+#[cfg(feature = "bpf")]
+pub(in crate::tools) use nic::Nics;
+#[cfg(feature = "bpf")]
+pub use nic::{Link, XdpHook};
 
 /// The host as the Linux kernel describes it.
 ///

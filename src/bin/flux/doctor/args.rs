@@ -1,0 +1,81 @@
+//! The arguments of `flux doctor`.
+
+use fluxnet::FluxError;
+use fluxnet::tools::doctor::Plan;
+
+const EXAMPLES: &str = "\
+Examples:
+  flux doctor                  the machine, and a line for each interface
+  flux doctor eth0             the machine, and all about eth0
+  flux doctor eth0 --no-attach without attaching a program for a moment
+  flux doctor --json eth0      the same for programs
+  flux doctor --sim            the simulated machine
+
+Exit status:
+  0  AF_XDP works
+  1  something stands in its way
+  2  could not run (usage, system)";
+
+/// Tell whether AF_XDP can run here, how well, and what to do about it
+///
+/// Each line is ok, a warning (it works, but not as well as it could), or a blocker, with the
+/// command that mends it. Nothing is changed: a program that passes all packets is attached for a
+/// moment in each mode, where that is allowed and no other is there, and detached again.
+#[derive(clap::Args, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Interface to examine; without it, the machine and a line for each interface
+    #[arg(value_name = "IFACE")]
+    interface: Option<String>,
+    /// Attach no program, not even for a moment: some NICs reset their link for it
+    #[arg(long)]
+    no_attach: bool,
+    /// Examine the simulated machine instead; needs no privilege
+    ///
+    /// SPEC is a list such as queues=4,zerocopy=no. `flux help sim` tells its keys.
+    #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    sim: Option<String>,
+    /// One JSON object on standard output, also for errors
+    #[arg(short, long, help_heading = "Output")]
+    pub json: bool,
+}
+
+impl Args {
+    /// What is to be examined.
+    pub fn plan(&self) -> Result<Plan, FluxError> {
+        Ok(Plan {
+            interface: self.interface.clone(),
+            attach: !self.no_attach,
+            sim: self.sim.as_deref().map(str::parse).transpose()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Outer {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn plan(line: &str) -> Result<Plan, String> {
+        let words = std::iter::once("doctor").chain(line.split_whitespace());
+        let outer = Outer::try_parse_from(words).map_err(|e| e.to_string())?;
+        outer.args.plan().map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn arguments_become_a_plan() {
+        let all = plan("").unwrap();
+        assert!(all.interface.is_none() && all.attach && all.sim.is_none());
+        let one = plan("eth0 --no-attach").unwrap();
+        assert_eq!((one.interface.as_deref(), one.attach), (Some("eth0"), false));
+        assert_eq!(plan("--sim=queues=4 sim0").unwrap().sim.unwrap().queues, 4);
+        assert!(plan("--sim=queue=4").is_err_and(|error| error.contains("queue")));
+        assert!(plan("eth0 eth1").is_err_and(|error| error.contains("eth1")));
+    }
+}

@@ -1,0 +1,62 @@
+//! `flux doctor`: whether AF_XDP can run here, how well, and what to do about what is wrong.
+//!
+//! ```text
+//!   this machine:  gather ──┐
+//!                           ├─▶ Facts ─▶ checks: machine, device, xdp, packets ─▶ Report
+//!   simulated:     sim ─────┘
+//! ```
+//!
+//! Invariant: only `gather` touches the machine, and leaves it as it was: a program that it
+//! attaches is detached again before the next fact. Checks are functions of facts alone; what is
+//! not known is told as not checked, and is never fine.
+
+mod checks;
+mod facts;
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+mod gather;
+mod report;
+mod sim;
+
+pub use report::{Check, Report, Status, Unchecked};
+
+use crate::error::Result;
+use crate::simulator::SimSpec;
+
+/// What is to be examined.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The interface; without one, the machine and a line for each interface.
+    pub interface: Option<String>,
+    /// Whether a program may be attached, and detached at once, to see which modes work.
+    pub attach: bool,
+    /// The simulated machine instead of this one.
+    pub sim: Option<SimSpec>,
+}
+
+/// Examines the machine, and the interface that was asked for.
+///
+/// # Errors
+/// When there is no kernel to ask: on other systems than Linux, or without the feature `bpf`.
+pub fn run(plan: &Plan) -> Result<Report> {
+    let facts = match &plan.sim {
+        Some(spec) => sim::facts(spec, plan.interface.as_deref()),
+        None => kernel(plan)?,
+    };
+    Ok(checks::examine(&facts, plan.interface.as_deref()))
+}
+
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+fn kernel(plan: &Plan) -> Result<facts::Facts> {
+    gather::facts(plan)
+}
+
+#[cfg(not(all(target_os = "linux", feature = "bpf")))]
+fn kernel(_plan: &Plan) -> Result<facts::Facts> {
+    use crate::error::{ErrorKind, FluxError};
+    let error = FluxError::new(
+        ErrorKind::Unsupported,
+        "cannot examine AF_XDP",
+        "this system is not Linux, or flux was built without the feature bpf",
+    );
+    Err(error.with_hint("use --sim: the simulated machine can be examined everywhere"))
+}
