@@ -22,8 +22,9 @@ use crate::failure::Failure;
 use crate::output::{Screen, Stdout, Style, tell_hidden};
 use crate::signals;
 pub use args::{Args, join_watch};
+use fluxnet::simulator::Simulator;
 use fluxnet::tools::Control;
-use fluxnet::tools::rings::{Event, Observer, Outcome, Plan, Sample, run};
+use fluxnet::tools::rings::{Event, Observer, Outcome, Plan, Sample, SimObserver, run};
 use live::{Live, View};
 use page::{Layout, Line, Tone, clean, page, paint};
 use std::cell::RefCell;
@@ -66,8 +67,8 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
 
 /// Who looks.
 fn observer(args: &Args) -> Result<Box<dyn Observer>, Failure> {
-    if args.sim.is_some() {
-        return sim_observer(args);
+    if let Some((spec, config)) = args.simulated()? {
+        return Ok(Box::new(SimObserver::new(&Simulator::new(spec), &config)?));
     }
     #[cfg(all(target_os = "linux", feature = "bpf"))]
     return Ok(Box::new(fluxnet::tools::rings::KernelObserver::open(args.source())?));
@@ -82,14 +83,6 @@ fn observer(args: &Args) -> Result<Box<dyn Observer>, Failure> {
         let error = fluxnet::FluxError::new(kind, "cannot look at AF_XDP sockets", why);
         Err(error.with_hint("use --sim: the simulated kernel runs everywhere").into())
     }
-}
-
-/// The simulated machine that `args` asks for.
-fn sim_observer(args: &Args) -> Result<Box<dyn Observer>, Failure> {
-    args.simulated()?;
-    let kind = fluxnet::error::ErrorKind::Unsupported;
-    let error = fluxnet::FluxError::new(kind, "cannot look at simulated sockets", "no observer");
-    Err(error.into())
 }
 
 /// The live view.

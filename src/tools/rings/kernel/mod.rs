@@ -32,8 +32,10 @@ trait Sockets {
     fn look(&mut self) -> Result<Look>;
 }
 
+type Open = fn() -> Result<Box<dyn Sockets>>;
+
 /// The ways, best first.
-const WAYS: [(Source, fn() -> Result<Box<dyn Sockets>>); 3] = [
+const WAYS: [(Source, Open); 3] = [
     (Source::Iter, || Ok(Box::new(IterSockets::open()?))),
     (Source::Pidfd, || Ok(Box::new(PidfdSockets::open()?))),
     (Source::Diag, || Ok(Box::new(DiagSockets::open()?))),

@@ -61,7 +61,7 @@ fn size(ring: Option<RingSnapshot>) -> Option<u32> {
 fn a_foreign_program_is_found_with_its_place_and_its_four_rings() {
     let Some(lab) = Lab::veth(2) else { return };
     let mut owner = start("mode=drop", &["queue=1"]);
-    let mut peer = lab.in_peer(|| Foreign::start(PEER, &["mode=tx", "queue=1", "pps=20000"]));
+    let peer = lab.in_peer(|| Foreign::start(PEER, &["mode=tx", "queue=1", "pps=20000"]));
     wait_until(&mut owner, |state| state.count("received") > 100);
 
     let mut sockets = PidfdSockets::open().unwrap();
