@@ -1,6 +1,6 @@
 //! The live view: a page redrawn in place, and the keys that move it.
 
-use super::page::{Layout, Line, Tone, page};
+use super::page::{Layout, Line, Tone, began, clean, page};
 use crate::failure::Failure;
 use crate::output::{Screen, Taken};
 use crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -57,7 +57,7 @@ impl View {
         match event {
             Event::Note(note) => self.note = Some((note, Instant::now())),
             Event::Sample(sample) => {
-                self.layout.since_s.get_or_insert(sample.time_s);
+                self.layout.since_s = began(self.layout.since_s, &sample);
                 self.sample = Some(sample);
             }
         }
@@ -105,7 +105,7 @@ impl View {
                 body = page.body;
                 for missing in &sample.missing {
                     let text = format!("warning: there may be more: {missing}");
-                    head.push(Line::of(Tone::Odd, super::page::clean(&text)));
+                    head.push(Line::of(Tone::Odd, clean(&text)));
                 }
                 if sample.sockets.is_empty() {
                     body.push(Line::of(Tone::Odd, "no AF_XDP socket (yet)"));
@@ -147,7 +147,7 @@ impl View {
         if let Some((note, since)) = &self.note
             && since.elapsed() < NOTE
         {
-            return format!(" note: {}", super::page::clean(note));
+            return format!(" note: {}", clean(note));
         }
         let keys = match (width >= 60, self.layout.screen.unicode) {
             (true, true) => " q quit  ↑↓ PgUp PgDn scroll  v rings or rows",

@@ -26,7 +26,7 @@ use fluxnet::simulator::Simulator;
 use fluxnet::tools::Control;
 use fluxnet::tools::rings::{Event, Observer, Outcome, Plan, Sample, SimObserver, run};
 use live::{Live, View};
-use page::{Layout, Line, Tone, clean, page, paint};
+use page::{Layout, Line, Tone, began, clean, page, paint};
 use std::cell::RefCell;
 use std::io::Write;
 use std::sync::Arc;
@@ -272,7 +272,7 @@ impl<'a> Printer<'a> {
             self.out.json(sample)?;
         } else if !sample.sockets.is_empty() || self.goes_on {
             if self.goes_on {
-                self.layout.since_s.get_or_insert(sample.time_s);
+                self.layout.since_s = began(self.layout.since_s, sample);
             }
             let mut page = page(sample, &self.layout);
             if self.printed {

@@ -102,6 +102,11 @@ pub fn paint<'a>(lines: impl IntoIterator<Item = &'a Line>, screen: &Screen) -> 
     text
 }
 
+/// When samples began, by the first that has a time: without sockets there is none.
+pub fn began(since_s: Option<f64>, sample: &Sample) -> Option<f64> {
+    since_s.or((!sample.sockets.is_empty()).then_some(sample.time_s))
+}
+
 /// What it is called in JSON.
 pub fn kind(kind: Kind) -> String {
     match serde_json::to_value(kind) {
@@ -145,7 +150,7 @@ pub fn sentence(first: (Tone, &str), rest: &str, indent: usize, layout: &Layout)
 
 fn head(sample: &Sample, layout: &Layout) -> Vec<Line> {
     let mut facts = vec![format!("source {}", sample.source)];
-    if let Some(since) = layout.since_s {
+    if let Some(since) = layout.since_s.filter(|_| !sample.sockets.is_empty()) {
         facts.push(format!("at {:.1} s", sample.time_s - since));
     }
     facts.push(format!("looked in {}", time_us(sample.took_us)));
@@ -240,6 +245,21 @@ mod tests {
             Some("eth0: driver veth, 4 queues, XDP program 42 xsk_def_prog, rx 198k/s, tx 0/s")
         );
         assert_eq!(lines.next(), Some(""));
+    }
+
+    #[test]
+    fn time_begins_with_the_first_sample_that_has_sockets() {
+        let mut none = fixture::sample(Vec::new());
+        none.time_s = 0.0;
+        assert_eq!(began(None, &none), None);
+        let since_s = began(None, &fixture::sharing());
+        assert_eq!(since_s, Some(1234.5));
+        let mut later = fixture::sharing();
+        later.time_s += 2.0;
+        assert_eq!(began(since_s, &later), since_s);
+        let layout = Layout { since_s, ..layout(80, true) };
+        assert!(text(&later, &layout).starts_with("source iter, at 2.0 s, "));
+        assert!(text(&none, &layout).starts_with("source iter, looked in "));
     }
 
     #[test]
