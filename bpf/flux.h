@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * What the XDP programs share with each other and with src/backend/xdp.rs.
+ * What the programs share with each other, with src/backend/xdp.rs and src/sys/rings_iter.rs.
  *
  * The first half declares the few pieces of the kernel's user interface that the programs need,
  * so that compiling them takes clang alone: no kernel headers, no vmlinux.h.
@@ -103,5 +103,74 @@ struct flux_counters {
 	__u64 no_meta;	 /* redirected without the stamp that was asked for */
 	__u64 no_socket; /* ours, on a queue without a socket: passed */
 };
+
+/* One ring as the kernel's end has it. */
+struct flux_ring {
+	__u32 present; /* 0: there is none, and the rest is 0 */
+	__u32 size;
+	__u32 producer, consumer; /* as published, in memory that the owner can write */
+	__u32 cached_prod, cached_cons;
+	__u32 flags;
+	__u32 pad;
+};
+
+struct flux_map_slot {
+	__u32 id;
+	__u32 key;
+};
+
+/* Which fields of struct flux_socket this kernel, and this socket in its state, has. */
+#define FLUX_KNOWN_UMEM 1
+#define FLUX_KNOWN_COUNTERS 2 /* the last three of `counters`; the others are always known */
+#define FLUX_KNOWN_CHUNKS 4
+#define FLUX_KNOWN_CHUNK_SIZE 8
+#define FLUX_KNOWN_SG 16
+#define FLUX_KNOWN_NEED_WAKEUP 32
+#define FLUX_KNOWN_TX_BUDGET 64
+#define FLUX_KNOWN_TX_METADATA 128
+#define FLUX_KNOWN_PREFER_BUSY_POLL 256
+#define FLUX_KNOWN_BUSY_POLL_US 512
+#define FLUX_KNOWN_BUSY_POLL_BUDGET 1024
+#define FLUX_KNOWN_MAPS 2048
+
+#define FLUX_SOCKET_MAGIC 0x666c7873
+#define FLUX_MAX_MAP_SLOTS 4
+
+/* An AF_XDP socket under one descriptor: `Record` of src/sys/rings_iter.rs. */
+struct flux_socket {
+	__u32 magic;
+	__u32 known;
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u64 inode;
+	__u64 counters[6]; /* in the order of struct xdp_statistics */
+	__u64 umem_size;
+	__u32 pid; /* in the pid namespace of the reader */
+	__s32 fd;
+	__u32 netns;
+	__u32 state; /* XSK_READY 0, XSK_BOUND 1, XSK_UNBOUND 2 */
+	__u32 ifindex; /* 0 unless bound, like the name */
+	__u32 queue;
+	__u32 zero_copy;
+	__u32 sg;
+	__u32 uses_need_wakeup;
+	__u32 tx_budget;
+	__u32 tx_metadata;
+	__u32 prefer_busy_poll;
+	__u32 busy_poll_us;
+	__u32 busy_poll_budget;
+	__u32 umem_id;
+	__u32 umem_chunks;
+	__u32 umem_chunk_size;
+	__u32 umem_headroom;
+	__u32 umem_users;
+	__u32 umem_flags;
+	__u32 maps; /* how many of `map` are filled in */
+	__u32 pad;
+	struct flux_map_slot map[FLUX_MAX_MAP_SLOTS];
+	struct flux_ring rx, tx, fill, comp;
+	char comm[16];
+	char ifname[16];
+};
+_Static_assert(sizeof(struct flux_socket) == 360, "shared with src/sys/rings_iter.rs");
 
 #endif

@@ -255,6 +255,8 @@ impl FluxBuilder {
         if let Some(meter) = self.meter {
             backend = Metered::wrap(backend, meter);
         }
+        // Rings may have been granted smaller than they were asked for.
+        let share = rings.first().map_or(share, |rings| share.min(rings.fill.size()));
         let mut sockets: Vec<_> = (rings.into_iter().enumerate())
             .map(|(at, rings)| Socket::new(rings, at, &backend, &umem, share, &config))
             .collect();

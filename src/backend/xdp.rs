@@ -206,7 +206,7 @@ pub(crate) fn silence_libbpf() {
 }
 
 /// The errno in a libbpf-rs error, which shows it in its text alone.
-fn errno(error: &libbpf_rs::Error) -> io::Error {
+pub(crate) fn errno(error: &libbpf_rs::Error) -> io::Error {
     let text = format!("{error:#}");
     let number = text.rsplit_once("(os error ").and_then(|(_, tail)| {
         tail.split_once(')').and_then(|(number, _)| number.parse::<i32>().ok())
@@ -214,11 +214,16 @@ fn errno(error: &libbpf_rs::Error) -> io::Error {
     number.map_or_else(|| io::Error::other(text), io::Error::from_raw_os_error)
 }
 
+/// What libbpf said of the last failure on this thread; empty: nothing.
+pub(crate) fn libbpf_said() -> String {
+    WARNINGS.take().join("; ")
+}
+
 pub(crate) fn libbpf_error(op: Op, interface: &str, error: &libbpf_rs::Error) -> FluxError {
     let source = errno(error);
     let permission = matches!(source.raw_os_error(), Some(libc::EPERM | libc::EACCES));
     let error = FluxError::os(op, interface, source);
-    let said = WARNINGS.take().join("; ");
+    let said = libbpf_said();
     if said.is_empty() || permission { error } else { error.with_cause(said) }
 }
 

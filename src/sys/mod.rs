@@ -6,12 +6,12 @@
 //!   mapping    memory: UMEM and rings                bpf, skel         programs and their links
 //!   netns      namespaces without a name             affinity          which CPU a thread runs on
 //!   usage      CPU time of a thread                  perf              its cycles, instructions
-//!   caps       what it may do
+//!   rings_iter every AF_XDP socket of the machine    caps              what a thread may do
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
 //! used. Interfaces are looked up in the network namespace of the calling thread.
-//! Callers: `umem::region`, `backend`, `tools::net`, `tools::bench`.
+//! Callers: `umem::region`, `backend`, `tools::net`, `tools::bench`, `tools::rings`.
 
 #[cfg(all(feature = "bpf", feature = "tools"))]
 pub(crate) mod affinity;
@@ -37,6 +37,8 @@ pub(crate) mod netns;
 pub(crate) mod perf;
 #[cfg(feature = "bpf")]
 pub(crate) mod poll;
+#[cfg(all(feature = "bpf", feature = "tools"))]
+pub(crate) mod rings_iter;
 #[cfg(feature = "bpf")]
 pub(crate) mod skel;
 #[cfg(all(feature = "bpf", feature = "tools"))]

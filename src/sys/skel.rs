@@ -19,3 +19,12 @@ pub(crate) mod redirect {
 pub(crate) mod source {
     include!("../../bpf/generated/source.skel.rs");
 }
+
+/// `bpf/rings.bpf.c`.
+#[cfg(feature = "tools")]
+#[allow(warnings, clippy::all, clippy::pedantic)]
+#[allow(missing_docs, clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block)]
+#[allow(clippy::unwrap_used, clippy::expect_used, unsafe_op_in_unsafe_fn)]
+pub(crate) mod rings {
+    include!("../../bpf/generated/rings.skel.rs");
+}

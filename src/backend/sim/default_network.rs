@@ -8,7 +8,7 @@
 //!                      └─ r3c ── (MTU 1400) ── 198.51.100.9
 //! ```
 
-use super::{End, NetworkBuilder, Profile, SimSpec, Simulator};
+use super::{End, NetworkBuilder, Profile, SimSpec, Simulator, Trouble};
 use crate::error::Result;
 use std::time::Duration;
 
@@ -26,10 +26,12 @@ pub(super) fn build(spec: &SimSpec) -> Result<Simulator> {
     if spec.realtime {
         net.realtime();
     }
+    let least = if spec.troubles.has(Trouble::WrongQueue) { 2 } else { 1 };
+    let queues = spec.queues.max(least);
     let us = if spec.zero_copy {
-        net.port("sim0", spec.queues)
+        net.port("sim0", queues)
     } else {
-        net.port_without_zero_copy("sim0", spec.queues)
+        net.port_without_zero_copy("sim0", queues)
     };
     let switch = net.switch();
     let lan = Profile::delay(LAN);
@@ -115,7 +117,9 @@ pub(super) fn build(spec: &SimSpec) -> Result<Simulator> {
     net.route(r4, "::/0", &["2001:db8:34::1", "2001:db8:44::1"]);
     net.route(r5, "0.0.0.0/0", &["172.16.45.1"]);
     net.route(r5, "::/0", &["2001:db8:45::1"]);
-    net.build()
+    let simulator = net.build()?;
+    simulator.set_troubles("sim0", spec.troubles)?;
+    Ok(simulator)
 }
 
 impl Simulator {

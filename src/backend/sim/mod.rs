@@ -14,6 +14,9 @@
 //! Virtual time belongs to whoever waits: with several threads over one simulation, one that
 //! waits runs past what another was about to do. Use [`SimSpec::realtime`] for those.
 //!
+//! [`Trouble`]s are what a port, its driver or its link does wrong, by name; they lose packets or
+//! leave entries where they are, and never a frame.
+//!
 //! Callers: the builder opens ports; tests and users build networks, inject, capture and step.
 #![deny(unsafe_code)]
 
@@ -33,24 +36,26 @@ mod spec;
 mod switch;
 #[cfg(test)]
 mod tests;
+mod trouble;
+mod view;
 pub(crate) mod wire;
 mod world;
 
 pub use link::Profile;
 pub use network::{End, NetworkBuilder, NodeId, RouteInfo};
 pub use spec::SimSpec;
+pub use trouble::{Trouble, Troubles};
+pub use view::PortInfo;
 
 use crate::backend::filter::MAX_MATCHES;
 use crate::backend::{Counters, Filter, Opened};
 use crate::config::{AttachMode, BindMode, Config, Granted};
 use crate::error::{ErrorKind, FluxError, Result};
-use crate::proto::MacAddr;
 use crate::umem::Umem;
 use backend::SimBackend;
 use clock::Clock;
 use port::{Port, Tap};
-use queue::{KernelQueue, QueueMode};
-use std::net::IpAddr;
+use queue::{KernelQueue, Numbers, QueueMode};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use world::{Node, World};
@@ -74,25 +79,6 @@ impl Shared {
         world.poll_drivers();
         world
     }
-}
-
-/// What the machine knows about one of its interfaces.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PortInfo {
-    /// Name.
-    pub name: String,
-    /// Interface index, from 1.
-    pub ifindex: u32,
-    /// Ethernet address.
-    pub mac: MacAddr,
-    /// Largest IP packet.
-    pub mtu: u32,
-    /// RX queues.
-    pub queues: u32,
-    /// Addresses with their prefix lengths.
-    pub addresses: Vec<(IpAddr, u8)>,
-    /// Whether it is up.
-    pub up: bool,
 }
 
 /// A simulated machine and its network. Clones are handles to the same one.
@@ -171,7 +157,7 @@ impl Simulator {
         let mut world = self.shared.enter();
         let name = &config.interface;
         let at = Self::find(&world, name)?;
-        let clock = world.clock.name();
+        let (clock, made) = (world.clock.name(), world.made);
         let Some(port) = world.port(at) else {
             return Err(FluxError::new(ErrorKind::Device, format!("cannot use {name}"), "gone"));
         };
@@ -195,18 +181,29 @@ impl Simulator {
             }
         }
         let zero_copy = config.bind == BindMode::ZeroCopy;
-        if zero_copy && !port.offers_zero_copy {
-            return Err(FluxError::new(
-                ErrorKind::Unsupported,
-                format!("cannot bind to {name} queue {}", queues.first().unwrap_or(&0)),
-                "Operation not supported",
-            )
-            .with_hint("the driver has no zero-copy here: use --bind auto or --bind copy"));
+        let mut notes = Vec::new();
+        if !port.offers_zero_copy() {
+            if zero_copy {
+                return Err(no_zero_copy(name, queues, port.claims_zero_copy));
+            }
+            // Copy mode that was not asked for, where the driver promised better.
+            if port.claims_zero_copy && config.bind == BindMode::Auto {
+                notes.push(format!(
+                    "copy mode: the driver of {name} says that it has zero-copy, and refuses it"
+                ));
+            }
         }
-        let mode = QueueMode { zero_copy, stamps: config.rx_timestamps };
+        let (ring_size, note) = port.troubles.ring_size(name, ring_size);
+        notes.extend(note);
+        let mode = QueueMode {
+            zero_copy,
+            stamps: config.rx_timestamps,
+            starves: port.troubles.has(Trouble::Starved),
+        };
         let mut rings = Vec::with_capacity(queues.len());
-        for &queue in queues {
-            let (socket, set) = KernelQueue::create(umem, ring_size, mode);
+        for (&queue, inode) in queues.iter().zip(made.0..) {
+            let numbers = Numbers { inode, umem: made.1 };
+            let (socket, set) = KernelQueue::create(umem, ring_size, mode, numbers);
             port.sockets[queue as usize] = Some(socket);
             rings.push(set);
         }
@@ -226,34 +223,13 @@ impl Simulator {
             kernel_busy_poll: false,
             rx_clock: clock,
             tx_clock: clock,
-            notes: Vec::new(),
+            notes,
         };
+        world.made = (made.0 + queues.len() as u64, made.1 + 1);
         let (shared, queues) = (Arc::clone(&self.shared), queues.to_vec());
         let calls = queues.iter().map(|_| Counters::default()).collect();
         let backend = Arc::new(SimBackend { shared, port: at, queues, granted, calls });
         Ok(Opened { backend, rings })
-    }
-
-    /// The interface of this name.
-    #[must_use]
-    pub fn port(&self, name: &str) -> Option<PortInfo> {
-        self.ports().into_iter().find(|port| port.name == name)
-    }
-
-    /// All interfaces.
-    #[must_use]
-    pub fn ports(&self) -> Vec<PortInfo> {
-        let world = self.shared.enter();
-        let info = |port: &Port| PortInfo {
-            name: port.name.clone(),
-            ifindex: port.ifindex,
-            mac: port.mac,
-            mtu: port.mtu,
-            queues: port.queues(),
-            addresses: port.addresses.clone(),
-            up: port.up,
-        };
-        world.ports().map(|(_, port)| info(port)).collect()
     }
 
     /// The time in ns, as [`crate::backend::Backend::now`] tells it.
@@ -273,7 +249,7 @@ impl Simulator {
     }
 
     /// Receives a packet on a port as if from the wire, on this queue or (`None`) the one that
-    /// RSS picks.
+    /// RSS picks. With [`Trouble::WrongQueue`] it is the last one in any case.
     ///
     /// # Errors
     /// When there is no such port.
@@ -347,8 +323,40 @@ impl Simulator {
     /// # Errors
     /// When there is no such port.
     pub fn set_link_up(&self, port: &str, up: bool) -> Result<()> {
-        self.with_port(port, |port, _| port.up = up)
+        let mut world = self.shared.enter();
+        let at = Self::find(&world, port)?;
+        let moved = world.port(at).map(|port| std::mem::replace(&mut port.up, up)) == Some(!up);
+        for end in [Some(at), world.peer(at).filter(|&peer| peer != at)].into_iter().flatten() {
+            if let Some(port) = world.port(end) {
+                port.link_moves += u64::from(moved);
+            }
+        }
+        Ok(())
     }
+
+    /// Gives an interface of ours, its driver and its link these troubles instead of those that
+    /// it had. Sockets that are open keep what was decided when they were opened.
+    ///
+    /// # Errors
+    /// When there is no such port.
+    pub fn set_troubles(&self, port: &str, troubles: Troubles) -> Result<()> {
+        self.with_port(port, |port, _| port.troubles = troubles)
+    }
+}
+
+/// The error of a bind with zero-copy by name.
+fn no_zero_copy(port: &str, queues: &[u32], claimed: bool) -> FluxError {
+    let hint = if claimed {
+        "the driver says that it has zero-copy, and refuses it: use --bind auto or --bind copy"
+    } else {
+        "the driver has no zero-copy here: use --bind auto or --bind copy"
+    };
+    FluxError::new(
+        ErrorKind::Unsupported,
+        format!("cannot bind to {port} queue {}", queues.first().unwrap_or(&0)),
+        "Operation not supported",
+    )
+    .with_hint(hint)
 }
 
 /// The XDP program's table has only so many rows.

@@ -126,7 +126,7 @@ impl NetworkBuilder {
     pub fn port_without_zero_copy(&mut self, name: &str, queues: u32) -> NodeId {
         let id = self.port(name, queues);
         if let Some(port) = self.world.port(id.0) {
-            port.offers_zero_copy = false;
+            port.claims_zero_copy = false;
         }
         id
     }

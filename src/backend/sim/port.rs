@@ -3,6 +3,7 @@
 use super::outbox::Outbox;
 use super::queue::KernelQueue;
 use super::wire;
+use super::{Trouble, Troubles};
 use crate::backend::{Filter, Kick, QueueCounters};
 use crate::proto::{ETHERNET_LEN, MacAddr};
 use std::collections::HashMap;
@@ -26,7 +27,9 @@ pub(super) struct Port {
     /// Who else is on the link, as ARP and neighbour discovery would find out.
     pub(super) neighbours: HashMap<IpAddr, MacAddr>,
     pub(super) up: bool,
-    pub(super) offers_zero_copy: bool,
+    /// Whether the driver says that it has zero-copy; [`Trouble::NoZeroCopy`] makes that a lie.
+    pub(super) claims_zero_copy: bool,
+    pub(super) troubles: Troubles,
     pub(super) sockets: Vec<Option<KernelQueue>>,
     pub(super) filter: Filter,
     /// Packets that went on to the host stack.
@@ -37,6 +40,10 @@ pub(super) struct Port {
     pub(super) tx_dropped: u64,
     /// Packets that it dropped on arrival, because they are longer than the MTU allows.
     pub(super) rx_oversized: u64,
+    /// Packets that it sent.
+    pub(super) tx_packets: u64,
+    /// How often the link went or came because somebody moved an end of it.
+    pub(super) link_moves: u64,
     pub(super) tap: Option<Tap>,
 }
 
@@ -64,7 +71,8 @@ impl Port {
             gateways: Vec::new(),
             neighbours: HashMap::new(),
             up: true,
-            offers_zero_copy: true,
+            claims_zero_copy: true,
+            troubles: Troubles::NONE,
             sockets: (0..queues.max(1)).map(|_| None).collect(),
             filter: Filter::Nothing,
             passed: 0,
@@ -73,6 +81,8 @@ impl Port {
                 .collect(),
             tx_dropped: 0,
             rx_oversized: 0,
+            tx_packets: 0,
+            link_moves: 0,
             tap: None,
         }
     }
@@ -85,6 +95,20 @@ impl Port {
         self.sockets.get_mut(queue as usize)?.as_mut()
     }
 
+    /// Whether the driver binds in zero-copy mode.
+    pub(super) fn offers_zero_copy(&self) -> bool {
+        self.claims_zero_copy && !self.troubles.has(Trouble::NoZeroCopy)
+    }
+
+    /// The queue that a packet gets to: the given one, or the one that RSS picks.
+    fn queue_of(&self, packet: &[u8], given: Option<u32>) -> u32 {
+        match given {
+            _ if self.troubles.has(Trouble::WrongQueue) => self.queues() - 1,
+            Some(queue) => queue,
+            None => self.rss(packet),
+        }
+    }
+
     /// The queue that RSS picks for a packet.
     fn rss(&self, packet: &[u8]) -> u32 {
         match self.queues() {
@@ -95,14 +119,14 @@ impl Port {
 
     /// A packet from the wire, on the queue that RSS picks or the given one.
     pub(super) fn receive(&mut self, packet: &[u8], queue: Option<u32>, now: u64) {
-        if !self.up {
+        if !self.up || !self.troubles.has_link(now) {
             return;
         }
         if packet.len() > self.mtu as usize + L2_ROOM {
             self.rx_oversized += 1;
             return;
         }
-        let queue = queue.unwrap_or_else(|| self.rss(packet));
+        let queue = self.queue_of(packet, queue);
         // Without a socket on its queue a packet goes on to the stack, whatever the filter says:
         // the XSKMAP has no entry, and the program falls back to XDP_PASS.
         let ours = self.filter.matches(packet);
@@ -129,6 +153,7 @@ impl Port {
         let Some(Some(socket)) = self.sockets.get_mut(queue as usize) else { return Kick::Done };
         let lengths = ETHERNET_LEN..=self.mtu as usize + L2_ROOM;
         let (tap, dropped) = (&mut self.tap, &mut self.tx_dropped);
+        let sent = &mut self.tx_packets;
         socket.transmit(|packet| {
             if !carrier || !lengths.contains(&packet.len()) {
                 *dropped += 1;
@@ -139,6 +164,7 @@ impl Port {
             }
             let packet = out.copy(packet);
             out.send(0, packet);
+            *sent += 1;
             true
         })
     }

@@ -3,6 +3,7 @@
 
 use crate::backend::{Kick, RingSet, XdpStatistics};
 use crate::ring::{Consumer, Desc, Producer, heap_ring};
+use crate::snapshot::{SocketOptions, SocketSnapshot, SocketState, UmemSnapshot};
 use crate::umem::ledger::Holder;
 use crate::umem::{Frame, RX_HEADROOM, Umem};
 use std::sync::Arc;
@@ -13,6 +14,17 @@ pub(super) struct QueueMode {
     pub(super) zero_copy: bool,
     /// Whether the XDP program writes its receive time in front of each packet.
     pub(super) stamps: bool,
+    /// Whether the driver keeps all frames and uses none.
+    pub(super) starves: bool,
+}
+
+/// What tells a socket from the others, here and as seen from outside.
+#[derive(Clone, Copy)]
+pub(super) struct Numbers {
+    /// Inode number.
+    pub(super) inode: u64,
+    /// Number of its UMEM.
+    pub(super) umem: u32,
 }
 
 /// Why the kernel stopped sending. As seen on 6.18.44, where it differs from what one expects:
@@ -49,12 +61,18 @@ pub(super) struct KernelQueue {
     /// Fill entries outside the UMEM. Linux counts them and shows nobody: `xdp_statistics`
     /// reads the counter of the RX ring, which never moves.
     fill_invalid: u64,
+    pub(super) numbers: Numbers,
     stats: XdpStatistics,
 }
 
 impl KernelQueue {
     /// Both halves of four new rings; ours is returned, the kernel's is kept.
-    pub(super) fn create(umem: &Arc<Umem>, ring_size: u32, mode: QueueMode) -> (Self, RingSet) {
+    pub(super) fn create(
+        umem: &Arc<Umem>,
+        ring_size: u32,
+        mode: QueueMode,
+        numbers: Numbers,
+    ) -> (Self, RingSet) {
         let (fill_user, fill) = heap_ring(ring_size, 0);
         let (rx, rx_user) = heap_ring(ring_size, 0);
         let (tx_user, tx) = heap_ring(ring_size, 0);
@@ -73,6 +91,7 @@ impl KernelQueue {
             bound: false,
             awake: false,
             fill_invalid: 0,
+            numbers,
             stats: XdpStatistics::default(),
         };
         (queue, RingSet { fill: fill_user, comp: comp_user, rx: rx_user, tx: tx_user })
@@ -80,10 +99,46 @@ impl KernelQueue {
 
     pub(super) fn bind(&mut self) {
         self.bound = true;
+        self.swallow();
     }
 
     pub(super) fn is_bound(&self) -> bool {
         self.bound
+    }
+
+    /// What tells itself from outside: rings as this side knows them, counters, UMEM.
+    pub(super) fn snapshot(&self, users: u32) -> SocketSnapshot {
+        let (frames, frame_size) = (self.umem.frames(), self.umem.frame_size());
+        SocketSnapshot {
+            inode: Some(self.numbers.inode),
+            state: if self.bound { SocketState::Bound } else { SocketState::Ready },
+            zero_copy: Some(self.mode.zero_copy),
+            uses_need_wakeup: Some(true),
+            options: SocketOptions {
+                multi_buffer: Some(false),
+                prefer_busy_poll: Some(false),
+                busy_poll_us: Some(0),
+                busy_poll_budget: Some(0),
+                tx_budget: Some(self.tx.size()),
+                tx_metadata_len: Some(0),
+            },
+            fill: Some(self.fill.snapshot()),
+            rx: Some(self.rx.snapshot()),
+            tx: Some(self.tx.snapshot()),
+            comp: Some(self.comp.snapshot()),
+            stats: Some(self.stats),
+            umem: Some(UmemSnapshot {
+                id: Some(self.numbers.umem),
+                size_bytes: Some(u64::from(frames) * u64::from(frame_size)),
+                frames: Some(frames),
+                frame_size: Some(frame_size),
+                headroom: Some(0),
+                users: Some(users),
+                unaligned: Some(false),
+                free: None,
+            }),
+            ..SocketSnapshot::unknown(0)
+        }
     }
 
     pub(super) fn stats(&self) -> XdpStatistics {
@@ -106,10 +161,14 @@ impl KernelQueue {
 
     /// A frame to receive into (`xp_alloc`).
     fn frame(&mut self) -> Option<Frame> {
+        if self.mode.starves {
+            self.swallow();
+            self.found_no_frame();
+            return None;
+        }
         if let Some(frame) = self.pool.pop() {
             return Some(frame);
         }
-        let chunk = u64::from(self.umem.frame_size());
         loop {
             let mut drain = self.fill.peek(self.unpublished + 1);
             for _ in 0..self.unpublished {
@@ -118,20 +177,38 @@ impl KernelQueue {
             let Some(addr) = drain.take() else {
                 drain.release();
                 self.unpublished = 0;
-                self.stats.rx_fill_ring_empty_descs += 1;
-                if self.mode.zero_copy {
-                    self.fill.set_need_wakeup(true);
-                }
+                self.found_no_frame();
                 return None;
             };
             self.unpublished += 1;
-            // In aligned mode an address means the chunk that it lies in.
-            let desc = Desc { addr: addr / chunk * chunk, len: 0, options: 0 };
-            match self.umem.claim(desc, Holder::Reception, Holder::SimReception) {
-                Ok(buffer) => return Some(buffer.frame),
-                Err(_) => self.fill_invalid += 1,
+            match claim_fill(&self.umem, addr) {
+                Some(frame) => return Some(frame),
+                None => self.fill_invalid += 1,
             }
         }
+    }
+
+    fn found_no_frame(&mut self) {
+        self.stats.rx_fill_ring_empty_descs += 1;
+        if self.mode.zero_copy {
+            self.fill.set_need_wakeup(true);
+        }
+    }
+
+    /// What a driver that starves its queue does whenever it runs: it takes the frames and is
+    /// never heard of them again.
+    pub(super) fn swallow(&mut self) {
+        if !self.mode.starves || !self.bound {
+            return;
+        }
+        let mut drain = self.fill.peek(u32::MAX);
+        while let Some(addr) = drain.take() {
+            match claim_fill(&self.umem, addr) {
+                Some(frame) => self.pool.push(frame),
+                None => self.fill_invalid += 1,
+            }
+        }
+        drain.release();
     }
 
     /// A packet that the XDP program redirected to this socket (`xsk_rcv`).
@@ -239,6 +316,14 @@ impl KernelQueue {
             self.tx.set_need_wakeup(false);
         }
     }
+}
+
+/// The frame that a fill ring entry names: in aligned mode the chunk that the address lies in.
+fn claim_fill(umem: &Umem, addr: u64) -> Option<Frame> {
+    let chunk = u64::from(umem.frame_size());
+    let desc = Desc { addr: addr / chunk * chunk, len: 0, options: 0 };
+    let buffer = umem.claim(desc, Holder::Reception, Holder::SimReception).ok()?;
+    Some(buffer.frame)
 }
 
 /// The frame of a valid TX descriptor (`xp_aligned_validate_desc`).

@@ -1,5 +1,6 @@
 //! `--sim key=value,…` as data.
 
+use super::{Trouble, Troubles};
 use crate::error::{FluxError, Result};
 use std::str::FromStr;
 use std::time::Duration;
@@ -7,6 +8,9 @@ use std::time::Duration;
 /// The keys, in the order in which they are documented.
 const KEYS: &str =
     "loss, delay, jitter, dup, reorder, corrupt, rate, mtu, queues, seed, zerocopy, realtime";
+
+/// Queues of a port with [`Trouble::WrongQueue`], which one alone cannot have.
+const WRONG_QUEUE_QUEUES: u32 = 2;
 
 /// What our access link and our port are like.
 ///
@@ -31,7 +35,7 @@ pub struct SimSpec {
     pub rate: Option<u64>,
     /// MTU of our link, 576 to 9000. (A frame of 2048 bytes receives up to 1792.)
     pub mtu: u32,
-    /// RX queues of our port, 1 to 64.
+    /// RX queues of our port, 1 to 64. With [`Trouble::WrongQueue`] there are two at least.
     pub queues: u32,
     /// Seed of all dice. Same seed, same bytes.
     pub seed: u64,
@@ -39,6 +43,8 @@ pub struct SimSpec {
     pub zero_copy: bool,
     /// Follow the machine's clock instead of virtual time.
     pub realtime: bool,
+    /// What is wrong with our port, its driver and its link.
+    pub troubles: Troubles,
 }
 
 impl Default for SimSpec {
@@ -56,6 +62,7 @@ impl Default for SimSpec {
             seed: 1,
             zero_copy: true,
             realtime: false,
+            troubles: Troubles::NONE,
         }
     }
 }
@@ -64,21 +71,51 @@ impl FromStr for SimSpec {
     type Err = FluxError;
 
     fn from_str(text: &str) -> Result<Self> {
-        let mut spec = Self::default();
+        let mut spec = Self { queues: 0, ..Self::default() };
+        let mut claim = None;
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
             spec.set(part, key.trim(), value.trim())?;
+            claim = if key.trim() == "zerocopy" { Some(part) } else { claim };
+        }
+        let astray = spec.troubles.has(Trouble::WrongQueue);
+        match spec.queues {
+            0 if astray => spec.queues = WRONG_QUEUE_QUEUES,
+            0 => spec.queues = 1,
+            1 if astray => {
+                let why = "there is no wrong queue where there is only one";
+                return Err(bad("wrong-queue,queues=1", why));
+            }
+            _ => {}
+        }
+        if spec.troubles.has(Trouble::NoZeroCopy)
+            && let Some(part) = claim
+        {
+            let why = "no-zc is a driver that claims zero-copy and does not have it: choose one";
+            return Err(bad(&format!("no-zc,{part}"), why));
         }
         Ok(spec)
     }
 }
 
+/// What is wrong with `part`, and what there is.
+fn bad(part: &str, rule: &str) -> FluxError {
+    let troubles = Trouble::ALL.map(Trouble::name).join(", ");
+    FluxError::config(format!("--sim {part}"), rule).with_hint(format!(
+        "keys: {KEYS}; troubles: {troubles}; e.g. --sim=loss=10%,delay=5ms,seed=7 or --sim=starved"
+    ))
+}
+
 impl SimSpec {
     fn set(&mut self, part: &str, key: &str, value: &str) -> Result<()> {
-        let bad = |rule: &str| {
-            FluxError::config(format!("--sim {part}"), rule)
-                .with_hint(format!("keys: {KEYS}; e.g. --sim=loss=10%,delay=5ms,seed=7"))
-        };
+        let bad = |rule: &str| bad(part, rule);
+        if let Some(trouble) = Trouble::named(key) {
+            if !value.is_empty() {
+                return Err(bad("is a word of its own and takes no value"));
+            }
+            self.troubles = self.troubles.and(trouble);
+            return Ok(());
+        }
         const SHARE: &str = "must be a share, 0% to 100%";
         const TIME: &str = "must be a time up to 1h, such as 5ms or 200us";
         match key {
@@ -107,7 +144,11 @@ impl SimSpec {
             "realtime" => {
                 self.realtime = yes_no(value).ok_or_else(|| bad("must be yes or no"))?;
             }
-            _ => return Err(bad(&format!("'{key}' is unknown; known keys: {KEYS}"))),
+            _ => {
+                let troubles = Trouble::ALL.map(Trouble::name).join(", ");
+                let rule = format!("'{key}' is unknown; known keys: {KEYS}; troubles: {troubles}");
+                return Err(bad(&rule));
+            }
         }
         Ok(())
     }
@@ -194,6 +235,7 @@ mod tests {
             seed: 7,
             zero_copy: false,
             realtime: true,
+            troubles: Troubles::NONE,
         };
         assert_eq!(spec, expected);
         assert_eq!("".parse::<SimSpec>().unwrap(), SimSpec::default());
@@ -216,7 +258,10 @@ mod tests {
             "seed=x",
             "realtime=maybe",
             "colour=red",
-            "wrong-queue",
+            "starved=yes",
+            "wrong-queues",
+            "wrong-queue,queues=1",
+            "no-zc,zerocopy=no",
             "file=net.toml",
             "dup=1e-3",
             "jitter=2h",
@@ -228,5 +273,30 @@ mod tests {
         }
         let error = "colour=red".parse::<SimSpec>().unwrap_err().to_string();
         assert!(error.contains("'colour'") && error.contains("zerocopy"), "{error}");
+        assert!(Trouble::ALL.into_iter().all(|trouble| error.contains(trouble.name())), "{error}");
+    }
+
+    #[test]
+    fn troubles_are_words_that_go_with_keys_and_with_each_other() {
+        for trouble in Trouble::ALL {
+            let spec: SimSpec = format!("seed=7,{}", trouble.name()).parse().unwrap();
+            assert_eq!((spec.seed, spec.troubles), (7, trouble.into()));
+            assert_eq!(spec.queues, if trouble == Trouble::WrongQueue { 2 } else { 1 });
+        }
+        let all = Trouble::ALL.map(Trouble::name).join(",");
+        let spec: SimSpec = format!("{all},queues=3").parse().unwrap();
+        assert_eq!((spec.troubles, spec.queues), (Trouble::ALL.into_iter().collect(), 3));
+    }
+
+    #[test]
+    fn what_contradicts_a_trouble_is_refused_in_any_order() {
+        for (text, why) in [
+            ("queues=1,wrong-queue", "there is only one"),
+            ("zerocopy=no,no-zc", "claims zero-copy"),
+            ("no-zc,zerocopy=yes", "claims zero-copy"),
+        ] {
+            let error = text.parse::<SimSpec>().unwrap_err();
+            assert!(error.to_string().contains(why), "{error}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The simulated world: nodes, the lanes between them, and one queue of things to come.
 
+use super::Trouble;
 use super::clock::Clock;
 use super::host::Host;
 use super::link::{Lane, Profile};
@@ -74,6 +75,8 @@ pub(super) struct World {
     lanes: Vec<Lane>,
     outbox: Outbox,
     seed: u64,
+    /// Sockets and UMEMs made so far: their numbers.
+    pub(super) made: (u64, u32),
 }
 
 impl World {
@@ -89,6 +92,7 @@ impl World {
             lanes: Vec::new(),
             outbox: Outbox::default(),
             seed,
+            made: (0, 0),
         }
     }
 
@@ -231,6 +235,7 @@ impl World {
     pub(super) fn transmit(&mut self, port: usize, queue: u32) -> Kick {
         let carrier = self.carrier(port);
         let kick = match self.places.get_mut(port).map(|place| &mut place.node) {
+            Some(Node::Port(it)) if it.troubles.has(Trouble::KickLost) => return Kick::Done,
             Some(Node::Port(it)) if it.up => it.transmit(queue, carrier, &mut self.outbox),
             _ => return Kick::Again,
         };
@@ -244,22 +249,33 @@ impl World {
         kick
     }
 
-    /// Whether there is a link, and not a port that is down at its other end.
-    fn carrier(&self, port: usize) -> bool {
-        let lane = self.places.get(port).and_then(|place| place.lanes.first().copied().flatten());
-        let peer = lane.and_then(|at| self.lanes.get(at)).and_then(|l| self.places.get(l.to.0));
-        peer.is_some_and(|peer| !matches!(&peer.node, Node::Port(peer) if !peer.up))
+    /// Whether there is a link, and not a port that is down or has lost it at one of its ends.
+    pub(super) fn carrier(&self, port: usize) -> bool {
+        let there = |at: usize| match self.places.get(at).map(|place| &place.node) {
+            Some(Node::Port(port)) => port.troubles.has_link(self.now).then_some(port.up),
+            other => other.map(|_| true),
+        };
+        there(port).is_some() && self.peer(port).and_then(there) == Some(true)
     }
 
-    /// Zero-copy drivers that are awake look at their TX rings by themselves.
+    /// The node at the other end of a port's link.
+    pub(super) fn peer(&self, port: usize) -> Option<usize> {
+        let lane = self.places.get(port)?.lanes.first().copied().flatten()?;
+        self.lanes.get(lane).map(|lane| lane.to.0)
+    }
+
+    /// What drivers do by themselves: zero-copy ones that are awake look at their TX rings, and one
+    /// that starves its queues takes their frames.
     pub(super) fn poll_drivers(&mut self) {
         for i in 0..self.ports.len() {
             let at = self.ports[i];
             // A driver that is down takes nothing, so asking again would not help.
             let Some(queues) = self.port(at).filter(|p| p.up).map(|p| p.queues()) else { continue };
             for queue in 0..queues {
-                let due = self.port(at).and_then(|port| port.socket(queue));
-                if due.is_some_and(|socket| socket.looks_at_tx()) {
+                let socket = self.port(at).and_then(|port| port.socket(queue));
+                let Some(socket) = socket else { continue };
+                socket.swallow();
+                if socket.looks_at_tx() {
                     // Each round consumes entries, or finds the completion ring full.
                     while self.transmit(at, queue) == Kick::Again
                         && self.port(at).and_then(|p| p.socket(queue)).is_some_and(|s| s.can_send())

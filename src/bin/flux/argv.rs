@@ -91,6 +91,16 @@ mod tests {
     }
 
     #[test]
+    fn every_trouble_is_a_specification_by_itself() {
+        for trouble in fluxnet::simulator::Trouble::ALL {
+            assert!(KEYWORDS.contains(&trouble.name()), "{}", trouble.name());
+            let (given, want) = ("flux ping --sim NAME x", "flux ping --sim=NAME x");
+            let named = |line: &str| words(&line.replace("NAME", trouble.name()));
+            assert_eq!(normalise(named(given)), named(want));
+        }
+    }
+
+    #[test]
     fn json_is_found_even_where_clap_gave_up() {
         for yes in ["flux ping --json", "flux ping -j", "flux ping -nqj", "flux ping --bad -j x"] {
             assert!(wants_json(&words(yes)), "{yes}");

@@ -138,6 +138,8 @@ pub struct Interface {
     pub up: bool,
     /// The link is there: a cable, a peer that is up.
     pub carrier: bool,
+    /// How often the link came or went, where that is counted.
+    pub carrier_changes: Option<u32>,
     /// `veth`, `vlan`, `bridge`, `loopback`, …; empty for a plain device.
     pub kind: String,
     /// Set if this is a VLAN interface.

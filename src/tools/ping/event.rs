@@ -27,6 +27,8 @@ pub enum Event {
     SendError(SendError),
     /// Answers came on a queue that no socket of ours is bound to; they were not seen.
     Elsewhere(Elsewhere),
+    /// Why packets were lost, at the end, where the kernel knows.
+    Note(Note),
     /// The numbers of one target, at the end or in between.
     Summary(Summary),
     /// The numbers of one target while the run goes on (SIGQUIT).
@@ -174,6 +176,34 @@ pub struct Elsewhere {
     pub queue: u32,
     /// Answers to our probes that arrived there.
     pub packets: u64,
+}
+
+/// Something that the kernel's own counters and rings tell about a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Note {
+    /// What happened, for programs.
+    pub kind: NoteKind,
+    /// Packets; changes of a [`NoteKind::LinkFlap`]; looks into an empty fill ring where the
+    /// packets of a [`NoteKind::Starved`] were not counted.
+    pub count: u64,
+    /// The same in words.
+    pub text: String,
+}
+
+/// What happened to packets. The names are those of the diagnoses of `flux rings`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoteKind {
+    /// The kernel found no free frame in the fill ring.
+    Starved,
+    /// The RX ring was full: we did not read fast enough.
+    SlowApplication,
+    /// The kernel dropped them for their length.
+    Dropped,
+    /// They are still in the TX ring: the kernel does not take them.
+    StuckTx,
+    /// The link went, or came and went.
+    LinkFlap,
 }
 
 /// The numbers of one target.

@@ -10,6 +10,7 @@
 //! counted as foreign. No terminal and no argument parsing in here.
 
 mod answer;
+mod end;
 mod event;
 mod frame;
 mod hops;

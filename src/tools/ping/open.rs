@@ -61,6 +61,8 @@ pub fn run(
     let filter = filter(&journey, &ids);
     let (mut rx, tx) = env.builder(config).filter(filter).build_system()?;
     await_carrier(&*env.host, &journey, &mut rx, control)?;
+    let device = journey.link.device.clone();
+    let link_before = link_changes(&*env.host, &device);
     sink(Event::Start(start(plan, &journey, rx.granted(), &*env.host)));
     let deadline_ns = plan.deadline.map(|time| rx.now().saturating_add(ns(time)));
     let mut hops = Hops::new(journey.link.interface.index, journey.hops.clone());
@@ -72,7 +74,7 @@ pub fn run(
     let mut run = Run::new(plan, control, sink, journey, hops, (rx, tx), *ids.start(), payload);
     (run.is_virtual, run.deadline_ns) = (is_virtual, deadline_ns);
     let ended = run.go(&mut *env.host);
-    let outcome = run.finish();
+    let outcome = run.finish(link_changes(&*env.host, &device).saturating_sub(link_before));
     ended.map(|()| outcome)
 }
 
@@ -118,6 +120,11 @@ fn filter(journey: &Journey, ids: &RangeInclusive<u16>) -> Filter {
         ]
     });
     Filter::Any(rows.collect())
+}
+
+/// How often the link came or went so far; 0 where nobody knows.
+fn link_changes(host: &dyn Host, device: &str) -> u32 {
+    host.interface(device).ok().and_then(|interface| interface.carrier_changes).unwrap_or(0)
 }
 
 fn await_carrier(

@@ -1,13 +1,13 @@
 //! The loop: send what is due, read what came, give up what is late.
 
-use super::event::{Elsewhere, Event, SendError, Timeout};
+use super::event::{Event, SendError, Timeout};
 use super::frame::{Numbers, Template};
 use super::hops::Hops;
 use super::open::IDS_PER_SLOT;
-use super::plan::{Outcome, Plan};
+use super::plan::Plan;
 use super::route::Journey;
 use super::schedule::{Schedule, ns};
-use super::tally::{How, Moment, Tally};
+use super::tally::Tally;
 use crate::error::Result;
 use crate::packet::Packet;
 use crate::system::{FluxRx, FluxTx};
@@ -21,8 +21,9 @@ use std::time::Duration;
 
 /// A stop or a question for interim numbers is noticed after this long.
 const ATTENTION_NS: u64 = 100_000_000;
-/// When the kernel takes no more, it is asked again after this long.
-const RETRY_NS: u64 = 20_000;
+/// When the kernel takes no more, it is asked again after this long, and as long as it takes
+/// nothing twice as long each time, up to the second.
+const RETRY_NS: (u64, u64) = (20_000, 1_000_000);
 /// Answers are recognised as late or duplicate this long after their probe timed out. Short for
 /// many probes a second, because each is remembered.
 const RETAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
@@ -43,12 +44,12 @@ pub(super) struct Member {
 /// A run in progress.
 pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
-    control: &'a Control,
+    pub(super) control: &'a Control,
     pub(super) sink: &'a mut dyn FnMut(Event),
     pub(super) journey: Journey,
     hops: Hops,
     pub(super) rx: FluxRx,
-    tx: FluxTx,
+    pub(super) tx: FluxTx,
     pub(super) payload: Vec<u8>,
     pub(super) base_id: u16,
     pub(super) members: Vec<Member>,
@@ -68,9 +69,15 @@ pub(super) struct Run<'a> {
     queued: usize,
     unflushed: bool,
     retry_ns: Option<u64>,
+    /// Time to the next retry.
+    patience_ns: u64,
+    /// Since when there has been no room for a packet.
+    full_since_ns: Option<u64>,
+    /// Probes that there was no room for until it was too late for them.
+    pub(super) roomless: u64,
     ident: u16,
     group_sent_ns: Option<u64>,
-    interim_seen: u64,
+    pub(super) interim_seen: u64,
     pub(super) foreign: u64,
     pub(super) malformed: u64,
     pub(super) unstamped: u64,
@@ -117,6 +124,9 @@ impl<'a> Run<'a> {
             queued: 0,
             unflushed: false,
             retry_ns: None,
+            patience_ns: RETRY_NS.0,
+            full_since_ns: None,
+            roomless: 0,
             ident: base_id,
             group_sent_ns: None,
             foreign: 0,
@@ -160,34 +170,6 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Summaries, and what it all came to.
-    pub(super) fn finish(&mut self) -> Outcome {
-        // An interface that is gone has no counters, and its run ended with that error.
-        for count in self.rx.queue_counters().unwrap_or_default() {
-            if count.no_socket > 0 {
-                let there = Elsewhere { queue: count.queue, packets: count.no_socket };
-                (self.sink)(Event::Elsewhere(there));
-            }
-        }
-        let now = self.tx.now();
-        let how = How { moment: Moment::End, histogram: self.plan.histogram };
-        for (member, path) in self.members.iter().zip(&self.journey.paths) {
-            let summary = member.tally.summary(&path.name, path.address, now, how);
-            (self.sink)(Event::Summary(summary));
-        }
-        let enough = match (self.plan.count, self.plan.deadline) {
-            (Some(count), Some(_)) => count,
-            _ => 1,
-        };
-        Outcome {
-            answered: self.members.iter().filter(|m| m.tally.received >= enough).count(),
-            targets: self.members.len(),
-            foreign: self.foreign,
-            malformed: self.malformed,
-            unstamped: self.unstamped,
-        }
-    }
-
     /// Makes the templates whose next hop is known.
     fn prepare(&mut self) {
         for (member, path) in self.members.iter_mut().zip(&self.journey.paths) {
@@ -210,20 +192,6 @@ impl<'a> Run<'a> {
             if found {
                 self.prepare();
             }
-        }
-    }
-
-    fn interim(&mut self) {
-        let asked = self.control.interim.load(Ordering::Relaxed);
-        if asked == self.interim_seen {
-            return;
-        }
-        self.interim_seen = asked;
-        let now = self.tx.now();
-        let how = How { moment: Moment::Between, histogram: self.plan.histogram };
-        for (member, path) in self.members.iter().zip(&self.journey.paths) {
-            let summary = member.tally.summary(&path.name, path.address, now, how);
-            (self.sink)(Event::Interim(summary));
         }
     }
 
@@ -259,10 +227,7 @@ impl<'a> Run<'a> {
     /// Sends the probes that are due, at most a batch of them.
     fn send_due(&mut self, now: u64) -> Result<()> {
         if let Some(packet) = self.held.take() {
-            match self.tx.send(packet) {
-                Ok(()) => self.queued += 1,
-                Err(packet) => self.held = Some(packet),
-            }
+            self.put(packet, now);
         }
         self.retry_ns = None;
         for _ in 0..self.plan.config.batch {
@@ -271,8 +236,11 @@ impl<'a> Run<'a> {
             }
             if self.spare.is_none() && self.longest > 0 {
                 self.spare = self.tx.alloc(self.longest);
-                if self.spare.is_none() {
-                    self.retry_ns = Some(now.saturating_add(RETRY_NS));
+                let full_since = *self.full_since_ns.get_or_insert(now);
+                if self.spare.is_some() {
+                    self.full_since_ns = None;
+                } else if !self.is_stuck(full_since, now) {
+                    self.retry_ns = Some(now.saturating_add(self.patience_ns));
                     break;
                 }
             }
@@ -281,6 +249,7 @@ impl<'a> Run<'a> {
             let Some(at) = self.schedule.next(now, members.len(), sent) else { break };
             self.probe(at, now);
         }
+        let waiting = self.tx.pending();
         if self.queued > 0 {
             // In zero-copy mode the device may take packets before it is told.
             if !self.tx.granted().zero_copy {
@@ -293,9 +262,35 @@ impl<'a> Run<'a> {
             self.unflushed = !self.tx.flush()?;
         }
         if self.unflushed || self.held.is_some() {
-            self.retry_ns = Some(now.saturating_add(RETRY_NS));
+            self.retry_ns = Some(now.saturating_add(self.patience_ns));
         }
+        let moves = self.retry_ns.is_none() || self.tx.pending() < waiting;
+        self.patience_ns = if moves { RETRY_NS.0 } else { RETRY_NS.1.min(2 * self.patience_ns) };
         Ok(())
+    }
+
+    /// Puts a probe into the TX ring. What finds no room waits for some, but not for longer than
+    /// an answer is waited for: then the probe is as good as lost, and the next one is due.
+    fn put(&mut self, packet: Packet, now: u64) {
+        match self.tx.send(packet) {
+            Ok(()) => {
+                self.queued += 1;
+                self.full_since_ns = None;
+            }
+            Err(packet) => {
+                let since = *self.full_since_ns.get_or_insert(now);
+                if self.is_stuck(since, now) {
+                    self.roomless += 1;
+                    self.spare = Some(packet);
+                } else {
+                    self.held = Some(packet);
+                }
+            }
+        }
+    }
+
+    fn is_stuck(&self, full_since_ns: u64, now: u64) -> bool {
+        now.saturating_sub(full_since_ns) >= ns(self.plan.timeout)
     }
 
     /// Sends a probe, or counts one that cannot be sent.
@@ -327,15 +322,15 @@ impl<'a> Run<'a> {
                     template.write(numbers, &self.payload, packet.data_mut());
                 }
                 packet.set_queue(at % self.tx.granted().queues.len().max(1));
-                match self.tx.send(packet) {
-                    Ok(()) => self.queued += 1,
-                    Err(packet) => self.held = Some(packet),
-                }
-                if path.multicast {
+                let multicast = path.multicast;
+                self.put(packet, now);
+                if multicast {
                     self.group_sent_ns = Some(now);
                 }
             }
-            (_, spare) => {
+            // No frame for so long that it is not waited for any more: lost like any other.
+            (Some(_), None) => self.roomless += 1,
+            (None, spare) => {
                 self.spare = spare;
                 self.table.cancel(probe);
                 member.tally.given_up += 1;

@@ -5,6 +5,7 @@ mod device;
 mod network;
 mod packets;
 mod paths;
+mod troubles;
 
 use super::Simulator;
 use crate::backend::{Backend, Filter, Interest, XdpStatistics};

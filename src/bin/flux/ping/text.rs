@@ -75,6 +75,7 @@ impl Text {
             Event::Elsewhere(Elsewhere { queue, packets }) => Lines::err(format!(
                 "answers on queue {queue}, where no socket is bound: {packets}; use --queue all\n"
             )),
+            Event::Note(note) => Lines::err(format!("note: {}\n", note.text)),
             Event::Summary(_) => Lines::default(),
             _ if self.quiet => Lines::default(),
             _ if self.flood => Lines::out(self.dot(event)),

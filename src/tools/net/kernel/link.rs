@@ -108,6 +108,7 @@ fn interface_from(message: LinkMessage) -> Interface {
             {
                 interface.mac = bytes.try_into().ok();
             }
+            LinkAttribute::CarrierChanges(count) => interface.carrier_changes = Some(count),
             LinkAttribute::Mtu(mtu) => interface.mtu = mtu,
             LinkAttribute::Controller(index) => interface.master = Some(index),
             LinkAttribute::NumRxQueues(count) => interface.num_rx_queues = count,

@@ -4,15 +4,21 @@
 //!   iter    a BPF iterator over all open files      all there is to know
 //!   pidfd   pidfd_getfd(2), rings mapped read-only  no BTF needed
 //!   diag    NETLINK_SOCK_DIAG                       sizes and counters
+//!
+//!   interfaces    netlink and ethtool, in the namespace of the socket's owner
 //! ```
 //!
 //! The first that works is taken, with the reasons why those before it do not.
 
 mod interfaces;
+mod iter;
 
 use super::observe::{InterfaceKey, InterfaceSnapshot, Look, Observer};
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::snapshot::Source;
+use interfaces::Interfaces;
+use iter::IterSockets;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// One way to look at all sockets of the machine.
@@ -20,21 +26,49 @@ trait Sockets {
     fn look(&mut self) -> Result<Look>;
 }
 
+/// The ways, best first.
+const WAYS: [(Source, fn() -> Result<Box<dyn Sockets>>); 1] =
+    [(Source::Iter, || Ok(Box::new(IterSockets::open()?)))];
+
 /// The real machine.
 pub struct KernelObserver {
     source: Source,
     sockets: Box<dyn Sockets>,
+    interfaces: Interfaces,
     notes: Vec<String>,
+    /// A process in each of the namespaces of the last look.
+    inhabitants: HashMap<u32, u32>,
 }
 
 impl KernelObserver {
-    /// By `wanted`, or else by the best source that works.
+    /// By `wanted`, or else by the best source that works. It looks from the network namespace of
+    /// the calling thread.
     ///
     /// # Errors
     /// When the wanted one, or none of them, works: what each needs.
     pub fn open(wanted: Option<Source>) -> Result<Self> {
-        let _ = wanted;
-        Err(FluxError::new(ErrorKind::Unsupported, "cannot look at AF_XDP sockets", "no source"))
+        let interfaces = Interfaces::open()?;
+        let mut notes = Vec::new();
+        let mut failed = None;
+        for (source, open) in WAYS {
+            if wanted.is_some_and(|wanted| wanted != source) {
+                continue;
+            }
+            match open() {
+                Ok(sockets) => {
+                    let inhabitants = HashMap::new();
+                    return Ok(Self { source, sockets, interfaces, notes, inhabitants });
+                }
+                Err(error) => {
+                    notes.push(format!("not by {}: {error}", source.name()));
+                    // The best way is the one worth mending.
+                    failed.get_or_insert(error);
+                }
+            }
+        }
+        Err(failed.unwrap_or_else(|| {
+            FluxError::new(ErrorKind::Config, "cannot look at AF_XDP sockets", "no such source")
+        }))
     }
 }
 
@@ -48,15 +82,20 @@ impl Observer for KernelObserver {
     }
 
     fn find(&mut self, name: &str) -> Result<InterfaceKey> {
-        Err(FluxError::new(ErrorKind::Device, format!("cannot find interface {name}"), "no source"))
+        self.interfaces.find(name)
     }
 
     fn sockets(&mut self) -> Result<Look> {
-        self.sockets.look()
+        self.interfaces.forget_unused();
+        let look = self.sockets.look()?;
+        let owned = look.sockets.iter();
+        self.inhabitants = owned.filter_map(|s| Some((s.netns?, s.owners.first()?.pid))).collect();
+        Ok(look)
     }
 
-    fn interface(&mut self, _key: InterfaceKey) -> Option<InterfaceSnapshot> {
-        None
+    fn interface(&mut self, key: InterfaceKey) -> Option<InterfaceSnapshot> {
+        let pid = key.netns.and_then(|netns| self.inhabitants.get(&netns).copied());
+        self.interfaces.snapshot(key, pid)
     }
 
     fn pause(&mut self, time: Duration) -> Result<()> {

@@ -4,7 +4,7 @@ use super::super::report::tests::summary;
 use super::*;
 use crate::cli::Cli;
 use clap::Parser;
-use fluxnet::tools::ping::{Clocks, IcmpError, SendError, Timeout};
+use fluxnet::tools::ping::{Clocks, IcmpError, Note, NoteKind, SendError, Timeout};
 
 #[derive(Parser)]
 struct Command {
@@ -91,6 +91,15 @@ fn one_target_reads_as_ping_does() {
         out(&mut text, Event::Icmp(unreachable())),
         "From 192.0.2.254 icmp_seq=1 Destination Host Unreachable\n"
     );
+}
+
+#[test]
+fn a_note_goes_to_standard_error_also_when_quiet() {
+    for line in ["10.0.0.2", "-q 10.0.0.2", "-f 10.0.0.2"] {
+        let note = Note { kind: NoteKind::Starved, count: 12, text: "12 are lost".into() };
+        let lines = text(line, Screen::default()).event(&Event::Note(note));
+        assert_eq!((lines.out.as_str(), lines.err.as_str()), ("", "note: 12 are lost\n"));
+    }
 }
 
 fn unreachable() -> IcmpError {

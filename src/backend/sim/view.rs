@@ -1,0 +1,129 @@
+//! What can be seen of the simulated machine from outside: its interfaces and its sockets.
+
+use super::port::Port;
+use super::{Simulator, Troubles};
+use crate::backend::Filter;
+use crate::proto::MacAddr;
+use crate::snapshot::{Owner, SocketSnapshot, XskMapSlot};
+use std::net::IpAddr;
+
+/// Command that has all sockets: as long as there is a process, it is ours.
+const COMMAND: &str = "sim-app";
+/// Descriptor of the first socket, behind the standard ones.
+const FIRST_FD: i32 = 3;
+/// Inode number of the first socket.
+const FIRST_INODE: u64 = 1001;
+/// Id and name of the XDP program of a port with a filter.
+const PROGRAM: (u32, &str) = (1, "redirect");
+/// Who uses a UMEM for each queue: the socket and its pool.
+const USERS_PER_SOCKET: u32 = 2;
+
+/// What the machine knows about one of its interfaces. Counters count from the beginning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortInfo {
+    /// Name.
+    pub name: String,
+    /// Interface index, from 1.
+    pub ifindex: u32,
+    /// Ethernet address.
+    pub mac: MacAddr,
+    /// Largest IP packet.
+    pub mtu: u32,
+    /// RX queues.
+    pub queues: u32,
+    /// Addresses with their prefix lengths.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// Whether it is up.
+    pub up: bool,
+    /// Whether it has a link.
+    pub carrier: bool,
+    /// How often the link went or came.
+    pub carrier_changes: u64,
+    /// Packets received by each RX queue, with a socket or without.
+    pub queue_rx_packets: Vec<u64>,
+    /// Packets received.
+    pub rx_packets: u64,
+    /// Packets sent.
+    pub tx_packets: u64,
+    /// Id and name of the XDP program, where one is attached.
+    pub xdp_program: Option<(u32, String)>,
+    /// Whether the driver says that it has zero-copy.
+    pub claims_zero_copy: bool,
+    /// Descriptors in each of the NIC's own rings.
+    pub nic_ring: Option<u32>,
+    /// What is wrong with it.
+    pub troubles: Troubles,
+}
+
+fn info(port: &Port, carrier: bool, now: u64) -> PortInfo {
+    let queues = port.counters.iter().map(|c| c.redirected + c.passed + c.no_socket);
+    let queue_rx_packets: Vec<_> = queues.collect();
+    PortInfo {
+        name: port.name.clone(),
+        ifindex: port.ifindex,
+        mac: port.mac,
+        mtu: port.mtu,
+        queues: port.queues(),
+        addresses: port.addresses.clone(),
+        up: port.up,
+        carrier: port.up && carrier,
+        carrier_changes: port.link_moves + port.troubles.link_changes(now),
+        rx_packets: queue_rx_packets.iter().sum(),
+        queue_rx_packets,
+        tx_packets: port.tx_packets,
+        xdp_program: (port.filter != Filter::Nothing).then(|| (PROGRAM.0, PROGRAM.1.to_owned())),
+        claims_zero_copy: port.claims_zero_copy,
+        nic_ring: Some(port.troubles.nic_ring()),
+        troubles: port.troubles,
+    }
+}
+
+impl Simulator {
+    /// The interface of this name.
+    #[must_use]
+    pub fn port(&self, name: &str) -> Option<PortInfo> {
+        self.ports().into_iter().find(|port| port.name == name)
+    }
+
+    /// All interfaces.
+    #[must_use]
+    pub fn ports(&self) -> Vec<PortInfo> {
+        let world = self.shared.enter();
+        let now = world.now();
+        world.ports().map(|(at, port)| info(port, world.carrier(at), now)).collect()
+    }
+
+    /// All sockets, as the simulated kernel sees them. This process has them all.
+    #[must_use]
+    pub fn sockets(&self) -> Vec<SocketSnapshot> {
+        let world = self.shared.enter();
+        let all = || {
+            world.ports().flat_map(|(_, port)| {
+                let sockets = port.sockets.iter().zip(0..);
+                sockets.filter_map(move |(socket, queue)| Some((port, queue, socket.as_ref()?)))
+            })
+        };
+        let seen = all().map(|(port, queue, socket)| {
+            let (inode, umem) = (socket.numbers.inode, socket.numbers.umem);
+            let sharing = all().filter(|(_, _, other)| other.numbers.umem == umem).count();
+            let redirected_to = port.filter != Filter::Nothing && socket.is_bound();
+            let slot = XskMapSlot { map: port.ifindex, key: queue };
+            let snapshot = socket.snapshot(sharing as u32 * USERS_PER_SOCKET);
+            SocketSnapshot {
+                time_ns: world.now(),
+                inode: Some(FIRST_INODE + inode),
+                owners: vec![Owner {
+                    pid: std::process::id(),
+                    fd: FIRST_FD + inode as i32,
+                    comm: COMMAND.to_owned(),
+                }],
+                interface: Some(port.name.clone()),
+                ifindex: Some(port.ifindex),
+                queue: Some(queue),
+                xskmaps: Some(if redirected_to { vec![slot] } else { Vec::new() }),
+                ..snapshot
+            }
+        });
+        seen.collect()
+    }
+}
