@@ -17,7 +17,9 @@ use super::xdp::Program;
 use super::{Backend, Calls, Counters, Interest, Kick, QueueCounters, XdpStatistics};
 use crate::config::{BindMode, Config, Granted, Poller};
 use crate::error::{ErrorKind, FluxError, Op, Result};
-use crate::sys::if_xdp::{XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY};
+use crate::sys::if_xdp::{
+    Statistics, XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY,
+};
 use crate::sys::poll::Woken;
 use crate::sys::xsk::Xsk;
 use crate::sys::{clock, ethtool, poll};
@@ -323,14 +325,7 @@ impl Backend for KernelBackend {
     fn stats(&self, queue: usize) -> Result<XdpStatistics> {
         let stats = self.socket(queue)?.statistics();
         let stats = stats.map_err(|e| self.queue_error(Op::Query, queue, e))?;
-        Ok(XdpStatistics {
-            rx_dropped: stats.rx_dropped,
-            rx_invalid_descs: stats.rx_invalid_descs,
-            tx_invalid_descs: stats.tx_invalid_descs,
-            rx_ring_full: stats.rx_ring_full,
-            rx_fill_ring_empty_descs: stats.rx_fill_ring_empty_descs,
-            tx_ring_empty_descs: stats.tx_ring_empty_descs,
-        })
+        Ok(stats.into())
     }
 
     fn now(&self) -> u64 {
@@ -364,6 +359,19 @@ impl KernelBackend {
         match error.raw_os_error() {
             Some(libc::EAGAIN | libc::EBUSY | libc::ENOBUFS) => Ok(Kick::Again),
             _ => Err(self.queue_error(Op::Kick, queue, error)),
+        }
+    }
+}
+
+impl From<Statistics> for XdpStatistics {
+    fn from(stats: Statistics) -> Self {
+        Self {
+            rx_dropped: stats.rx_dropped,
+            rx_invalid_descs: stats.rx_invalid_descs,
+            tx_invalid_descs: stats.tx_invalid_descs,
+            rx_ring_full: stats.rx_ring_full,
+            rx_fill_ring_empty_descs: stats.rx_fill_ring_empty_descs,
+            tx_ring_empty_descs: stats.tx_ring_empty_descs,
         }
     }
 }

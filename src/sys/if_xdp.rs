@@ -109,6 +109,15 @@ impl Ring {
         }
     }
 
+    /// Bytes of one entry.
+    #[cfg(feature = "tools")]
+    pub(crate) fn entry_len(self) -> u64 {
+        match self {
+            Ring::Rx | Ring::Tx => 16,
+            Ring::Fill | Ring::Comp => 8,
+        }
+    }
+
     /// Offset to `mmap` it at.
     pub(crate) fn page_offset(self) -> libc::off64_t {
         match self {

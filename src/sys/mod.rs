@@ -7,11 +7,12 @@
 //!   netns      namespaces without a name             affinity          which CPU a thread runs on
 //!   usage      CPU time of a thread                  perf              its cycles, instructions
 //!   rings_iter every AF_XDP socket of the machine    caps              what a thread may do
+//!   foreign    AF_XDP sockets of other processes
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
 //! used. Interfaces are looked up in the network namespace of the calling thread.
-//! Callers: `umem::region`, `backend`, `tools::net`, `tools::bench`, `tools::rings`.
+//! Callers: `umem::region`, `backend`, `tools`.
 
 #[cfg(all(feature = "bpf", feature = "tools"))]
 pub(crate) mod affinity;
@@ -23,6 +24,8 @@ pub(crate) mod caps;
 pub(crate) mod clock;
 #[cfg(any(feature = "bpf", feature = "tools"))]
 pub(crate) mod ethtool;
+#[cfg(all(feature = "bpf", feature = "tools"))]
+pub(crate) mod foreign;
 #[cfg(feature = "bpf")]
 pub(crate) mod hugepages;
 #[cfg(feature = "bpf")]

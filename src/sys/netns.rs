@@ -28,12 +28,17 @@ impl NetNs {
         Ok(Self(File::open("/proc/thread-self/ns/net")?.into()))
     }
 
+    /// That of this descriptor.
+    pub(super) fn existing(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
     /// That of a process. EACCES, or EPERM, where we may not look into it.
     pub(crate) fn of_process(pid: u32) -> io::Result<Self> {
         Ok(Self(File::open(format!("/proc/{pid}/ns/net"))?.into()))
     }
 
-    /// Its inode number, which names it among all that there are.
+    /// Its inode number, as `ls -l /proc/PID/ns/net` shows it.
     pub(crate) fn inode(&self) -> io::Result<u32> {
         let inode = File::from(self.0.try_clone()?).metadata()?.ino();
         u32::try_from(inode).map_err(io::Error::other)

@@ -35,6 +35,12 @@ impl Xsk {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
+    /// One that exists, for looking at it.
+    #[cfg(feature = "tools")]
+    pub(super) fn existing(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
     fn set<T>(&self, level: i32, option: i32, value: &T, len: usize) -> io::Result<()> {
         debug_assert!(len <= size_of::<T>());
         let (value, len) = (ptr::from_ref(value).cast(), len as libc::socklen_t);

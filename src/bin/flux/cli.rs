@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::output::{Screen, Stdout};
-use crate::{argv, bench, completions, doctor, help, man, ping};
+use crate::{argv, bench, completions, doctor, help, man, ping, rings};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -13,6 +13,7 @@ Examples:
   flux ping -c 5 192.0.2.1             the same through AF_XDP
   flux ping --sim=loss=10%,seed=7 -c 100 -q 10.0.0.2
   flux bench --sim                     what each batch size and poll mode comes to, simulated
+  sudo flux rings --watch              every AF_XDP socket's rings, and why it does not go
   flux help sim                        the simulated network and its knobs
 
 Exit status:
@@ -40,6 +41,7 @@ pub struct Cli {
 enum Command {
     Ping(Box<ping::Args>),
     Bench(Box<bench::Args>),
+    Rings(Box<rings::Args>),
     Doctor(doctor::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -57,7 +59,7 @@ pub enum Answer {
 
 /// Runs the command that `args` ask for.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args = argv::normalise(args);
+    let args = rings::join_watch(argv::normalise(args));
     let json = argv::wants_json(&args);
     let mut out = Stdout::new();
     let result = guarded(|| run(&args, &mut out)).and_then(|answer| {
@@ -90,6 +92,7 @@ fn run(args: &[OsString], out: &mut Stdout) -> Result<Answer, Failure> {
     match cli.command {
         Command::Ping(args) => ping::main(&args, out),
         Command::Bench(args) => bench::main(&args, out),
+        Command::Rings(args) => rings::main(&args, out),
         Command::Doctor(args) => doctor::main(&args, out),
         Command::Completions(args) => completions::main(&args, out),
         Command::Man(args) => man::main(&args, out),

@@ -21,6 +21,7 @@ mod help;
 mod man;
 mod output;
 mod ping;
+mod rings;
 mod signals;
 mod units;
 

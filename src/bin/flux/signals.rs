@@ -1,6 +1,7 @@
 //! Signals: the first Ctrl-C or SIGTERM stops the run, the second ends the process; Ctrl-\ asks
 //! for the numbers so far.
 
+use crate::output::give_back;
 use fluxnet::tools::Control;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,13 +14,20 @@ const INTERRUPTED: i32 = 130;
 /// A handler that cannot be installed leaves the signal's default action, which ends the process;
 /// the kernel then takes back the sockets and the XDP link. So errors are not worth a failure.
 pub fn control() -> Arc<Control> {
+    control_and(|| ())
+}
+
+/// The same; `wake` is called once the first signal has asked to stop.
+pub fn control_and(wake: impl Fn() + Send + 'static) -> Arc<Control> {
     let control = Arc::new(Control::default());
     let stop = Arc::clone(&control);
     // Relaxed: the flags carry no data besides themselves.
     let _ = ctrlc::set_handler(move || {
         if stop.stop.swap(true, Relaxed) {
+            give_back();
             std::process::exit(INTERRUPTED);
         }
+        wake();
     });
     #[cfg(unix)]
     interim(&control);

@@ -15,6 +15,7 @@ mod kernel;
 mod observe;
 mod run;
 mod sample;
+mod sim;
 
 pub use diagnose::{Diagnosis, Kind};
 #[cfg(all(target_os = "linux", feature = "bpf"))]
@@ -25,3 +26,4 @@ pub use sample::{
     InterfaceSample, OwnerSample, RingSample, RingsSample, Sample, SocketSample, StatsSample,
     UmemSample, XskMapSample,
 };
+pub use sim::{Behaviour, SimObserver};

@@ -9,12 +9,14 @@ mod progress;
 mod report;
 mod screen;
 mod stdout;
+mod terminal;
 mod wrap;
 
 pub use chart::{bar, chart};
 pub use progress::Progress;
-pub use report::{Column, Report, Show, When, column, json, percent, table, tell_hidden};
+pub use report::{Column, Report, Show, When, column, json, percent, short, table, tell_hidden};
 
 pub use screen::{Screen, Style};
 pub use stdout::{Pace, Stdout};
+pub use terminal::{Taken, give_back};
 pub use wrap::wrap;

@@ -234,7 +234,7 @@ pub fn percent(part: f64) -> String {
 }
 
 /// Three digits that count, with their power of a thousand.
-fn short(count: f64) -> String {
+pub fn short(count: f64) -> String {
     const POWERS: [&str; 5] = ["", "k", "M", "G", "T"];
     // 999.5 and more would be rounded to four digits.
     let mut power = 0;

@@ -44,6 +44,8 @@ impl Style {
 pub struct Screen {
     /// Whether it is a terminal.
     pub terminal: bool,
+    /// Whether the cursor can be moved on it, so that a view can be redrawn in place.
+    pub addressable: bool,
     /// Columns; `None` where lines may have any length (a file, a pipe).
     pub width: Option<usize>,
     /// Whether it takes more than ASCII.
@@ -59,6 +61,7 @@ impl Screen {
         let size = || terminal_size::terminal_size_of(std::io::stdout());
         Self {
             terminal,
+            addressable: terminal && !dumb(&env),
             width: columns(&env)
                 .or_else(|| size().filter(|_| terminal).map(|(width, _)| width.0.into())),
             unicode: unicode(&env),
@@ -68,9 +71,18 @@ impl Screen {
 }
 
 impl Screen {
-    /// `text` in the characters it takes: µs as us, as all else of ours is ASCII.
+    /// `text` in the characters it takes: µs as us, 4 × 2 as 4 x 2, and nothing else of ours is
+    /// beyond ASCII.
     pub fn fit(&self, text: &str) -> String {
-        if self.unicode { text.to_owned() } else { text.replace('µ', "u") }
+        if self.unicode {
+            return text.to_owned();
+        }
+        let ascii = |c| match c {
+            'µ' => 'u',
+            '×' => 'x',
+            c => c,
+        };
+        text.chars().map(ascii).collect()
     }
 }
 

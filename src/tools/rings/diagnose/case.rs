@@ -97,9 +97,9 @@ impl<'a> Case<'a> {
         self.now.umem.as_ref()?.frames
     }
 
-    /// `n` in the time of the looks, as words: `81.2 k/s`.
-    pub(super) fn rate(&self, n: impl Into<u64>) -> String {
-        format!("{}/s", amount(n.into() as f64 / self.seconds))
+    /// `n` of something in the time of the looks, as words: `81.2k packets/s`.
+    pub(super) fn rate(&self, n: impl Into<u64>, what: &str) -> String {
+        format!("{}{what}/s", amount(n.into() as f64 / self.seconds))
     }
 
     /// The time of the looks, as words.
@@ -123,12 +123,12 @@ impl<'a> Case<'a> {
     }
 }
 
-/// A number in three digits: `523`, `81.2 k`, `1.32 M`.
+/// A number in three digits: `523`, `81.2k`, `1.32M`.
 pub(super) fn amount(n: f64) -> String {
     let (n, unit) = match n {
-        n if n >= 1e9 => (n / 1e9, " G"),
-        n if n >= 1e6 => (n / 1e6, " M"),
-        n if n >= 1e4 => (n / 1e3, " k"),
+        n if n >= 1e9 => (n / 1e9, "G"),
+        n if n >= 1e6 => (n / 1e6, "M"),
+        n if n >= 1e4 => (n / 1e3, "k"),
         n if n >= 10.0 || n.fract() == 0.0 => return format!("{n:.0}"),
         n => return format!("{n:.1}"),
     };

@@ -77,7 +77,7 @@ pub(super) fn starved(case: &Case<'_>) -> Option<String> {
     };
     let lost = match risen.rx_dropped {
         0 => String::new(),
-        n => format!(" and dropped {} packets", case.rate(n)),
+        n => format!(" and dropped {}", case.rate(n, " packets")),
     };
     let next = match (case.outside_now(), case.frames()) {
         (Some(out), Some(frames)) if out * 2 >= i64::from(frames) => format!(
@@ -87,8 +87,8 @@ pub(super) fn starved(case: &Case<'_>) -> Option<String> {
         _ => "refill it after each batch, or give the socket more frames".to_owned(),
     };
     Some(format!(
-        "{seen}; the kernel found no frame there {} times{lost}; {next}",
-        case.rate(misses)
+        "{seen}; the kernel looked there in vain {}{lost}; {next}",
+        case.rate(misses, " times")
     ))
 }
 
@@ -103,7 +103,7 @@ pub(super) fn slow_application(case: &Case<'_>) -> Option<String> {
     let lost = risen.rx_ring_full.saturating_add(dropped);
     let read = match case.taken(RX) {
         Some(0) => format!("the application read nothing in {}", case.time()),
-        Some(n) => format!("the application reads {} packets", case.rate(n)),
+        Some(n) => format!("the application reads {}", case.rate(n, " packets")),
         None => "the application does not read fast enough".to_owned(),
     };
     let waiting = match RX(case.now).and_then(|ring| ring.used()) {
@@ -111,9 +111,9 @@ pub(super) fn slow_application(case: &Case<'_>) -> Option<String> {
         None => "the RX ring was full".to_owned(),
     };
     Some(format!(
-        "{waiting} and {} packets were dropped for it; {read}: read more often, spread the load \
+        "{waiting} and {} were dropped for it; {read}: read more often, spread the load \
          over more queues, or take a larger RX ring for bursts",
-        case.rate(lost)
+        case.rate(lost, " packets")
     ))
 }
 
@@ -218,14 +218,14 @@ pub(super) fn wrong_queue(case: &Case<'_>) -> Option<String> {
     let most: Vec<_> = others
         .iter()
         .take(3)
-        .map(|(count, queue)| format!("queue {queue} ({})", case.rate(*count)))
+        .map(|(count, queue)| format!("queue {queue} ({})", case.rate(*count, "")))
         .collect();
     let more = others.len() - most.len();
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     let name = case.name();
     Some(format!(
-        "nothing arrives on {}, while {name} receives on {}{more}, which have no socket: open \
-         all queues, or steer the traffic here: ethtool -L {name} combined 1, or ethtool -X or \
+        "nothing arrives on {}, while {name} receives on {}{more}, where there is no socket: \
+         open all queues, or steer the traffic here: ethtool -L {name} combined 1, or ethtool -X or \
          -N {name}",
         case.queue(),
         most.join(", ")
@@ -254,7 +254,7 @@ pub(super) fn short_ring(case: &Case<'_>) -> Option<String> {
         let budget = match case.put(RX) {
             Some(n) if n > 0 => {
                 let seconds = f64::from(size) * case.seconds / f64::from(n);
-                format!("; at {} packets it is full after {}", case.rate(n), duration(seconds))
+                format!("; at {} it is full after {}", case.rate(n, " packets"), duration(seconds))
             }
             _ => String::new(),
         };

@@ -163,9 +163,9 @@ fn an_empty_fill_ring_with_misses_is_starved() {
     let text = only(Kind::Starved, &starving);
     assert_eq!(
         text,
-        "the fill ring holds 0 of 2048 frames and was empty in 6 of 6 looks; the kernel found no \
-         frame there 10.0 k/s times and dropped 10.0 k/s packets; 2596 of its 4096 frames are \
-         outside the rings: give each received frame back to the fill ring"
+        "the fill ring holds 0 of 2048 frames and was empty in 6 of 6 looks; the kernel \
+         looked there in vain 10.0k times/s and dropped 10.0k packets/s; 2596 of its 4096 frames \
+         are outside the rings: give each received frame back to the fill ring"
     );
 }
 
@@ -191,7 +191,7 @@ fn a_full_rx_ring_is_a_slow_application() {
     };
     let text = only(Kind::SlowApplication, &full);
     assert!(text.contains("2048 of 2048 entries wait in the RX ring"), "{text}");
-    assert!(text.contains("10.0 k/s packets were dropped"), "{text}");
+    assert!(text.contains("10.0k packets/s were dropped"), "{text}");
     assert!(text.contains("read nothing in 0.5 s"), "{text}");
     // A larger ring than there are frames: it never fills, and the fill ring is what runs empty.
     let hoarding = |i: u32, socket: &mut SocketSnapshot, _: &mut InterfaceSnapshot| {
@@ -247,7 +247,7 @@ fn packets_on_queues_without_a_socket_are_the_wrong_queue() {
     let text = only(Kind::WrongQueue, &astray);
     assert!(
         text.contains(
-            "nothing arrives on queue 0, while eth0 receives on queue 1 (100 k/s), queue 2 (10/s)"
+            "nothing arrives on queue 0, while eth0 receives on queue 1 (100k/s), queue 2 (10/s)"
         ),
         "{text}"
     );
@@ -303,7 +303,7 @@ fn rings_rounded_down_from_an_odd_one_are_told() {
         socket.rx = Some(ring(256, i * STEP, 10, 0));
     });
     assert!(text.contains("256 entries, as if taken from the 511 of the NIC"), "{text}");
-    assert!(text.contains("at 100 k/s packets it is full after 2.6 ms"), "{text}");
+    assert!(text.contains("at 100k packets/s it is full after 2.6 ms"), "{text}");
     assert_eq!(told(&|_, _, interface| interface.nic_ring = Some(511)), []);
 }
 

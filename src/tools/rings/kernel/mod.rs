@@ -10,14 +10,20 @@
 //!
 //! The first that works is taken, with the reasons why those before it do not.
 
+mod diag;
 mod interfaces;
 mod iter;
+mod pidfd;
+mod place;
+mod walk;
 
 use super::observe::{InterfaceKey, InterfaceSnapshot, Look, Observer};
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::snapshot::Source;
+use diag::DiagSockets;
 use interfaces::Interfaces;
 use iter::IterSockets;
+use pidfd::PidfdSockets;
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -26,9 +32,14 @@ trait Sockets {
     fn look(&mut self) -> Result<Look>;
 }
 
+type Open = fn() -> Result<Box<dyn Sockets>>;
+
 /// The ways, best first.
-const WAYS: [(Source, fn() -> Result<Box<dyn Sockets>>); 1] =
-    [(Source::Iter, || Ok(Box::new(IterSockets::open()?)))];
+const WAYS: [(Source, Open); 3] = [
+    (Source::Iter, || Ok(Box::new(IterSockets::open()?))),
+    (Source::Pidfd, || Ok(Box::new(PidfdSockets::open()?))),
+    (Source::Diag, || Ok(Box::new(DiagSockets::open()?))),
+];
 
 /// The real machine.
 pub struct KernelObserver {

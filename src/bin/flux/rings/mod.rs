@@ -1,0 +1,344 @@
+//! `flux rings`: Args → plan → run → report.
+//!
+//! ```text
+//!   Args ─▶ Plan ─▶ run(observer) ─▶ Event ─┬─▶ page ─▶ text, or the live view
+//!                                           ├─▶ JSON, a line per sample
+//!                                           └─▶ metrics ─▶ HTTP
+//! ```
+
+mod args;
+mod block;
+mod compact;
+#[cfg(test)]
+mod fixture;
+mod live;
+mod metrics;
+mod page;
+mod serve;
+mod wait;
+
+use crate::cli::Answer;
+use crate::failure::Failure;
+use crate::output::{Screen, Stdout, Style, tell_hidden};
+use crate::signals;
+pub use args::{Args, join_watch};
+use fluxnet::simulator::Simulator;
+use fluxnet::tools::Control;
+use fluxnet::tools::rings::{Event, Observer, Outcome, Plan, Sample, SimObserver, run};
+use live::{Live, View};
+use page::{Layout, Line, Tone, clean, page, paint};
+use std::cell::RefCell;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use wait::Waiting;
+
+/// Runs the command.
+pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
+    let screen = Screen::of_stdout();
+    let live = args.watch.is_some() && !args.json && screen.addressable;
+    let plan = args.plan(live)?;
+    let mut observer = observer(args)?;
+    let simulated = args.sim.is_some();
+    if let Some(address) = args.metrics {
+        let listener = serve::Server::bind(address)?;
+        return scraped(&plan, &mut *observer, simulated, listener);
+    }
+    let control = signals::control();
+    let since_s = None;
+    let layout = Layout { screen, verbose: args.verbose, rows: None, since_s };
+    let outcome = if live {
+        watched(&plan, &mut *observer, simulated, layout, &control)?
+    } else {
+        let mut wait = wait::plain(simulated, &control);
+        let mut waiting = Waiting { observer: &mut *observer, wait: &mut wait };
+        let mut printer = Printer::new(args.json, &plan, layout, &control, out);
+        let result = run(&plan, &mut waiting, &control, &mut |event| printer.take(event));
+        printer.finish()?;
+        result?
+    };
+    if outcome.sockets == 0 {
+        say(&none(&plan));
+        return Ok(Answer::No);
+    }
+    Ok(Answer::Yes)
+}
+
+/// Who looks.
+fn observer(args: &Args) -> Result<Box<dyn Observer>, Failure> {
+    if let Some((spec, config)) = args.simulated()? {
+        return Ok(Box::new(SimObserver::new(&Simulator::new(spec), &config)?));
+    }
+    #[cfg(all(target_os = "linux", feature = "bpf"))]
+    return Ok(Box::new(fluxnet::tools::rings::KernelObserver::open(args.source())?));
+    #[cfg(not(all(target_os = "linux", feature = "bpf")))]
+    {
+        let why = if cfg!(target_os = "linux") {
+            "this flux was built without the feature bpf"
+        } else {
+            "this system is not Linux"
+        };
+        let kind = fluxnet::error::ErrorKind::Unsupported;
+        let error = fluxnet::FluxError::new(kind, "cannot look at AF_XDP sockets", why);
+        Err(error.with_hint("use --sim: the simulated kernel runs everywhere").into())
+    }
+}
+
+/// The live view.
+fn watched(
+    plan: &Plan,
+    observer: &mut dyn Observer,
+    simulated: bool,
+    layout: Layout,
+    control: &Arc<Control>,
+) -> Result<Outcome, Failure> {
+    let every = plan.every.unwrap_or(plan.over);
+    let view = View::new(what(plan), every, layout);
+    let live = RefCell::new(Live::start(view, Arc::clone(control))?);
+    let mut trouble = None;
+    let mut wait = |observer: &mut dyn Observer, time: Duration| {
+        if simulated {
+            observer.pause(time)?;
+        }
+        live.borrow_mut().wait(time)
+    };
+    let mut waiting = Waiting { observer, wait: &mut wait };
+    let outcome = run(plan, &mut waiting, control, &mut |event| {
+        if let Err(error) = live.borrow_mut().take(event) {
+            control.stop.store(true, Relaxed);
+            trouble = Some(error);
+        }
+    })?;
+    match trouble {
+        Some(error) => Err(error.into()),
+        None => Ok(outcome),
+    }
+}
+
+/// The metrics server.
+fn scraped(
+    plan: &Plan,
+    observer: &mut dyn Observer,
+    simulated: bool,
+    listener: std::net::TcpListener,
+) -> Result<Answer, Failure> {
+    let address = listener.local_addr().map_err(|error| serve::lost(&error))?;
+    let wake = serve::waker(&listener).map_err(|error| serve::lost(&error))?;
+    let control = signals::control_and(wake);
+    say(&format!("metrics are at http://{address}/metrics, until Ctrl-C"));
+    let server = serve::Server::new(listener, control);
+    let mut exporter = metrics::Exporter::new(own_netns());
+    let mut warned = Warned::default();
+    let mut told = |event: &Event| match event {
+        Event::Note(note) => tell_note(note),
+        Event::Sample(sample) => warned.warn(sample),
+    };
+    serve::serve(plan, observer, simulated, &server, &mut exporter, &mut told)?;
+    Ok(Answer::Yes)
+}
+
+/// Our network namespace, as samples number them.
+fn own_netns() -> Option<u32> {
+    #[cfg(target_os = "linux")]
+    return {
+        use std::os::linux::fs::MetadataExt;
+        u32::try_from(std::fs::metadata("/proc/self/ns/net").ok()?.st_ino()).ok()
+    };
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// A line for people. When standard error is gone, nobody misses it.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+fn tell_note(note: &str) {
+    say(&format!("{} {}", Style::of_stderr().strong("note:"), clean(note)));
+}
+
+/// Says once what may be missing from samples.
+#[derive(Default)]
+struct Warned(Vec<String>);
+
+impl Warned {
+    fn warn(&mut self, sample: &Sample) {
+        if self.0 == sample.missing {
+            return;
+        }
+        self.0.clone_from(&sample.missing);
+        let style = Style::of_stderr();
+        for missing in &self.0 {
+            let warning = style.odd("warning:");
+            say(&format!("{warning} there may be more sockets: {}", clean(missing)));
+        }
+    }
+}
+
+/// What is looked at, in words.
+fn what(plan: &Plan) -> String {
+    let mut what =
+        plan.select.interface.as_deref().map_or_else(|| "all interfaces".to_owned(), clean);
+    if !plan.select.queues.is_empty() {
+        what += &format!(" queue {}", queues(plan));
+    }
+    if let Some(pid) = plan.select.pid {
+        what += &format!(" pid {pid}");
+    }
+    what
+}
+
+fn queues(plan: &Plan) -> String {
+    let queues: Vec<String> = plan.select.queues.iter().map(u32::to_string).collect();
+    queues.join(",")
+}
+
+/// That there is none, and the next step.
+fn none(plan: &Plan) -> String {
+    let select = &plan.select;
+    let on = select.interface.as_deref().map(clean);
+    let place = match (&on, select.queues.is_empty()) {
+        (Some(name), true) => format!(" on {name}"),
+        (Some(name), false) => format!(" on {name} queue {}", queues(plan)),
+        (None, false) => format!(" on queue {}", queues(plan)),
+        (None, true) => String::new(),
+    };
+    match (&on, select.pid) {
+        (_, Some(pid)) => format!(
+            "process {pid} has no AF_XDP socket{place}: leave out -p to see those of all processes"
+        ),
+        (Some(name), None) if select.queues.is_empty() => format!(
+            "{name} has no AF_XDP socket: start the application, or leave out {name} to see those \
+             on all interfaces"
+        ),
+        (Some(_), None) => format!(
+            "there is no AF_XDP socket{place}: leave out --queue to see those on all queues"
+        ),
+        (None, None) => {
+            format!("there is no AF_XDP socket{place} on this machine: start the application first")
+        }
+    }
+}
+
+/// Takes the events of a run to where they belong.
+struct Printer<'a> {
+    json: bool,
+    /// Whether samples follow one another.
+    goes_on: bool,
+    printed: bool,
+    layout: Layout,
+    hidden: Vec<&'static str>,
+    warned: Warned,
+    control: &'a Control,
+    /// Why nothing is printed any more.
+    trouble: Option<Failure>,
+    out: &'a mut Stdout,
+}
+
+impl<'a> Printer<'a> {
+    fn new(
+        json: bool,
+        plan: &Plan,
+        layout: Layout,
+        control: &'a Control,
+        out: &'a mut Stdout,
+    ) -> Self {
+        let goes_on = plan.every.is_some();
+        let (hidden, warned, trouble) = (Vec::new(), Warned::default(), None);
+        Self { json, goes_on, printed: false, layout, hidden, warned, control, trouble, out }
+    }
+
+    fn take(&mut self, event: Event) {
+        if self.trouble.is_some() {
+            return;
+        }
+        let printed = match event {
+            Event::Note(note) => {
+                tell_note(&note);
+                Ok(())
+            }
+            Event::Sample(sample) => self.print(&sample),
+        };
+        if let Err(failure) = printed {
+            // Nobody can read the rest.
+            self.control.stop.store(true, Relaxed);
+            self.trouble = Some(failure);
+        }
+    }
+
+    fn print(&mut self, sample: &Sample) -> Result<(), Failure> {
+        if self.json {
+            self.out.json(sample)?;
+        } else if !sample.sockets.is_empty() || self.goes_on {
+            if self.goes_on {
+                self.layout.since_s.get_or_insert(sample.time_s);
+            }
+            let mut page = page(sample, &self.layout);
+            if self.printed {
+                page.head.insert(0, Line::default());
+            }
+            if sample.sockets.is_empty() {
+                page.body.push(Line::of(Tone::Odd, "no AF_XDP socket (yet)"));
+            }
+            let lines = page.head.iter().chain(&page.body);
+            self.out.text(&paint(lines, &self.layout.screen))?;
+            self.printed = true;
+            self.hidden = page.hidden;
+        }
+        self.out.event_done()?;
+        self.warned.warn(sample);
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        if let Some(failure) = self.trouble {
+            return Err(failure);
+        }
+        self.out.flush()?;
+        if !self.json {
+            tell_hidden(&self.hidden);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fluxnet::tools::rings::Selection;
+
+    fn plan(interface: Option<&str>, pid: Option<u32>, queues: Vec<u32>) -> Plan {
+        let interface = interface.map(str::to_owned);
+        let select = Selection { interface, pid, queues };
+        Plan { select, over: Duration::ZERO, every: None, count: None }
+    }
+
+    #[test]
+    fn no_socket_is_told_with_what_was_looked_for_and_the_next_step() {
+        let table = [
+            (plan(None, None, vec![]), "there is no AF_XDP socket on this machine: start"),
+            (plan(Some("eth0"), None, vec![]), "eth0 has no AF_XDP socket: start"),
+            (
+                plan(Some("eth0"), None, vec![0, 3]),
+                "there is no AF_XDP socket on eth0 queue 0,3: leave out --queue",
+            ),
+            (
+                plan(Some("eth0"), Some(7), vec![1]),
+                "process 7 has no AF_XDP socket on eth0 queue 1: leave out -p",
+            ),
+            (plan(None, Some(7), vec![]), "process 7 has no AF_XDP socket: leave out -p"),
+        ];
+        for (plan, want) in table {
+            assert!(none(&plan).starts_with(want), "{}", none(&plan));
+        }
+        assert_eq!(what(&plan(Some("eth0"), Some(7), vec![1, 2])), "eth0 queue 1,2 pid 7");
+        assert_eq!(what(&plan(None, None, vec![])), "all interfaces");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn our_namespace_has_a_number() {
+        assert!(own_netns().is_some_and(|inode| inode > 0));
+    }
+}
