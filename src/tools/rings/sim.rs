@@ -124,6 +124,7 @@ impl Observer for SimObserver {
                 format!("cannot find interface {name}"),
                 format!("the simulated machine has {}", names.join(", ")),
             )
+            .with_hint("name one of these, or none for all")
         })
     }
 

@@ -1,6 +1,6 @@
 //! One socket in full: whose it is, its UMEM, its four rings, its counters, what is wrong.
 
-use super::page::{Layout, Line, Page, Tone, clean, kind, or, sentence, tone};
+use super::page::{Layout, Line, Page, Tone, clean, or, sentence, tone, words};
 use crate::output::{bar, short};
 use fluxnet::tools::rings::{RingSample, Sample, SocketSample, StatsSample};
 
@@ -32,7 +32,7 @@ pub fn socket(sample: &Sample, at: usize, layout: &Layout, page: &mut Page) {
         page.body.extend(sentence((Tone::Plain, ""), &line, INDENT, layout));
     }
     for diagnosis in &socket.diagnosis {
-        let first = format!("{}:", kind(diagnosis.kind).replace('_', " "));
+        let first = format!("{}:", words(diagnosis.kind));
         let rest = format!(" {}", clean(&diagnosis.text));
         let tone = tone(diagnosis.kind);
         page.body.extend(sentence((tone, &first), &rest, INDENT, layout));

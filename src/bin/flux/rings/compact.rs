@@ -1,7 +1,7 @@
 //! Many sockets: one row each, and what is wrong in words under them.
 
 use super::block::owner;
-use super::page::{Layout, Line, Page, Tone, clean, kind, or, sentence, tone};
+use super::page::{Layout, Line, Page, Tone, clean, or, sentence, tone, words};
 use crate::output::{Column, Report, Screen, Show, When, column, table as draw};
 use fluxnet::tools::rings::{Diagnosis, RingSample, Sample, SocketSample};
 use serde::Serialize;
@@ -65,7 +65,7 @@ fn used(ring: Option<&RingSample>) -> String {
 fn row(socket: &SocketSample, diagnosed: bool) -> Row {
     let rings = &socket.rings;
     let per_s = |ring: &Option<RingSample>| ring.as_ref().and_then(|ring| ring.per_s);
-    let kinds: Vec<String> = socket.diagnosis.iter().map(|d| kind(d.kind)).collect();
+    let kinds: Vec<&str> = socket.diagnosis.iter().map(|d| d.kind.name()).collect();
     Row {
         netns: socket.netns,
         ifname: match socket.state {
@@ -136,7 +136,7 @@ fn troubles(sample: &Sample, layout: &Layout, page: &mut Page) {
         if sockets.len() > NAMED {
             places.push(format!("{} more", sockets.len() - NAMED));
         }
-        let first = format!("{}:", kind(diagnosis.kind).replace('_', " "));
+        let first = format!("{}:", words(diagnosis.kind));
         let text = clean(&diagnosis.text);
         let rest = match &places[..] {
             [one] => format!(" {one}: {text}"),

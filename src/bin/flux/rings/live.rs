@@ -1,6 +1,7 @@
 //! The live view: a page redrawn in place, and the keys that move it.
 
 use super::page::{Layout, Line, Tone, began, clean, page};
+use super::wait::SLICE;
 use crate::failure::Failure;
 use crate::output::{Screen, Taken};
 use crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -18,8 +19,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-/// Longest wait for a key, after which a signal is looked for.
-const SLICE: Duration = Duration::from_millis(100);
 /// How long a note stays.
 const NOTE: Duration = Duration::from_secs(8);
 
@@ -226,10 +225,10 @@ impl Live {
         let start = Instant::now();
         while !self.control.stop.load(Relaxed) {
             let left = time.saturating_sub(start.elapsed());
-            if left.is_zero() {
-                break;
-            }
             if !event::poll(left.min(SLICE)).map_err(failed)? {
+                if left.is_zero() {
+                    break;
+                }
                 continue;
             }
             let action = match event::read().map_err(failed)? {

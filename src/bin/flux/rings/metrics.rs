@@ -4,7 +4,6 @@
 //! wrap; what is added between two samples goes into 64 bits here, so one scrape at least every
 //! 2^32 entries keeps the totals right.
 
-use super::page::kind;
 use fluxnet::tools::rings::{InterfaceKey, Kind, RingSample, Sample, SocketSample, StatsSample};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
@@ -295,7 +294,7 @@ fn flags(socket: &SocketSample, labels: &Labels, families: &mut Families) {
     families.add(INFO, "A socket: its command, and how frames travel.", info.clone(), 0.0);
     let mut set = vec![(INFO, info)];
     for each in KINDS {
-        let labels = with(labels, "kind", kind(each));
+        let labels = with(labels, "kind", each.name());
         let help = "Whether this is wrong with a socket, by the latest scrapes.";
         families.add(DIAGNOSIS, help, labels.clone(), 0.0);
         if socket.diagnosis.iter().any(|diagnosis| diagnosis.kind == each) {

@@ -31,7 +31,7 @@ use std::cell::RefCell;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use wait::Waiting;
 
 /// Runs the command.
@@ -39,10 +39,10 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let screen = Screen::of_stdout();
     let live = args.watch.is_some() && !args.json && screen.addressable;
     let plan = args.plan(live)?;
+    let listener = args.metrics.map(serve::bind).transpose()?;
     let mut observer = observer(args)?;
     let simulated = args.sim.is_some();
-    if let Some(address) = args.metrics {
-        let listener = serve::Server::bind(address)?;
+    if let Some(listener) = listener {
         return scraped(&plan, &mut *observer, simulated, listener);
     }
     let control = signals::control();
@@ -98,10 +98,18 @@ fn watched(
     let live = RefCell::new(Live::start(view, Arc::clone(control))?);
     let mut trouble = None;
     let mut wait = |observer: &mut dyn Observer, time: Duration| {
-        if simulated {
-            observer.pause(time)?;
+        if !simulated {
+            return live.borrow_mut().wait(time);
         }
-        live.borrow_mut().wait(time)
+        // Simulated time passes beside ours, in steps short enough for a key.
+        let mut left = time;
+        while !left.is_zero() && !control.stop.load(Relaxed) {
+            let (start, step) = (Instant::now(), left.min(wait::SLICE));
+            observer.pause(step)?;
+            live.borrow_mut().wait(step.saturating_sub(start.elapsed()))?;
+            left -= step;
+        }
+        Ok(())
     };
     let mut waiting = Waiting { observer, wait: &mut wait };
     let outcome = run(plan, &mut waiting, control, &mut |event| {

@@ -107,12 +107,9 @@ pub fn began(since_s: Option<f64>, sample: &Sample) -> Option<f64> {
     since_s.or((!sample.sockets.is_empty()).then_some(sample.time_s))
 }
 
-/// What it is called in JSON.
-pub fn kind(kind: Kind) -> String {
-    match serde_json::to_value(kind) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
-    }
+/// What is wrong, as it is told to people.
+pub fn words(kind: Kind) -> String {
+    kind.name().replace('_', " ")
 }
 
 /// How bad it is.

@@ -37,6 +37,19 @@ const REFUSED: Duration = Duration::from_millis(50);
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
 
+/// Listens on `address`.
+pub fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).map_err(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::AddrInUse => "another process listens there: choose another port",
+            io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE",
+            io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+            _ => "give an address of this machine and a free port",
+        };
+        Failure::io(format_args!("cannot serve metrics on {address}"), &error).with_hint(hint)
+    })
+}
+
 /// A listening socket.
 pub struct Server {
     listener: TcpListener,
@@ -44,19 +57,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens on `address`.
-    pub fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-        TcpListener::bind(address).map_err(|error| {
-            let hint = match error.kind() {
-                io::ErrorKind::AddrInUse => "another process listens there: choose another port",
-                io::ErrorKind::PermissionDenied => "ports below 1024 need CAP_NET_BIND_SERVICE",
-                io::ErrorKind::AddrNotAvailable => "this machine has no such address",
-                _ => "give an address of this machine and a free port",
-            };
-            Failure::io(format_args!("cannot serve metrics on {address}"), &error).with_hint(hint)
-        })
-    }
-
     /// Serves on `listener` until `control` says stop and somebody connects.
     pub fn new(listener: TcpListener, control: Arc<Control>) -> Self {
         Self { listener, control }
@@ -292,7 +292,7 @@ mod tests {
         fake: Fake,
         client: impl FnOnce(SocketAddr),
     ) -> (Result<(), FluxError>, Vec<String>) {
-        let listener = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let wake = waker(&listener).unwrap();
         let control = Arc::new(Control::default());
@@ -406,11 +406,9 @@ mod tests {
 
     #[test]
     fn an_address_in_use_says_so() {
-        let listener = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
-        let Err(Failure::Error { error, hint }) = Server::bind(address) else {
-            panic!("bound twice")
-        };
+        let Err(Failure::Error { error, hint }) = bind(address) else { panic!("bound twice") };
         assert!(error.contains(&address.to_string()) && error.contains("in use"), "{error}");
         assert!(hint.is_some_and(|hint| hint.contains("another port")));
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Longest pause before a signal is looked for, which another thread may have taken.
-const SLICE: Duration = Duration::from_millis(100);
+pub const SLICE: Duration = Duration::from_millis(100);
 
 /// How a pause is spent.
 pub type Wait<'a> = dyn FnMut(&mut dyn Observer, Duration) -> Result<()> + 'a;
