@@ -240,3 +240,124 @@ mod metrics {
         }
     }
 }
+
+/// The live view on a pseudo-terminal of script(1), which every Debian has.
+#[cfg(target_os = "linux")]
+mod live {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::process::{Child, ChildStdout, Command};
+    use std::time::{Duration, Instant};
+
+    /// Takes the main screen away, and gives it back.
+    const TAKEN: &str = "\x1b[?1049h";
+    const BACK: &str = "\x1b[?1049l";
+    const CURSOR: &str = "\x1b[?25h";
+
+    struct Terminal {
+        script: Child,
+        out: ChildStdout,
+        seen: String,
+    }
+
+    impl Terminal {
+        fn start(line: &str) -> Self {
+            let flux = assert_cmd::cargo::cargo_bin!("flux");
+            // The settings of the terminal before and after, for who compares them.
+            let shell = format!(
+                "stty rows 24 cols 80; stty -g; {} {line}; echo \"status $?\"; stty -g",
+                flux.display()
+            );
+            let mut script = Command::new("script")
+                .args(["-q", "-e", "-c", &shell, "/dev/null"])
+                .env("TERM", "xterm-256color")
+                .env("LANG", "C.UTF-8")
+                .env_remove("NO_COLOR")
+                .env_remove("COLUMNS")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let out = script.stdout.take().unwrap();
+            Self { script, out, seen: String::new() }
+        }
+
+        /// Reads on until `what` finds something in all that was seen.
+        fn until<T>(&mut self, what: impl Fn(&str) -> Option<T>) -> T {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let mut some = [0; 4096];
+            loop {
+                if let Some(found) = what(&self.seen) {
+                    return found;
+                }
+                assert!(Instant::now() < deadline, "{:?}", self.seen);
+                let read = self.out.read(&mut some).unwrap();
+                assert!(read > 0, "{:?}", self.seen);
+                self.seen.push_str(&String::from_utf8_lossy(&some[..read]));
+            }
+        }
+
+        /// Reads on until the view shows its socket; the pid of the simulated application, which
+        /// is the process itself.
+        fn pid(&mut self) -> String {
+            self.until(|seen| {
+                let (pid, _) = seen.split_once("sim-app[")?.1.split_once(']')?;
+                Some(pid.to_owned())
+            })
+        }
+
+        fn keys(&mut self, keys: &str) {
+            self.script.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+        }
+
+        /// Asserts that the terminal is what it was, and gives the status of the command.
+        fn end(mut self) -> String {
+            self.until(|seen| seen.contains("status ").then_some(()));
+            self.out.read_to_string(&mut self.seen).unwrap();
+            self.script.wait().unwrap();
+            let (before, rest) = self.seen.split_once(TAKEN).unwrap();
+            let (_, after) = rest.rsplit_once(BACK).unwrap();
+            assert!(rest.contains(CURSOR), "{}", self.seen);
+            let settings = |text: &str| {
+                text.lines().map(str::trim).rfind(|line| line.contains(':')).unwrap().to_owned()
+            };
+            assert_eq!(settings(before), settings(after), "{}", self.seen);
+            let (_, status) = after.split_once("status ").unwrap();
+            status.lines().next().unwrap().trim().to_owned()
+        }
+    }
+
+    #[test]
+    fn keys_leave_the_live_view_with_the_terminal_as_it_was() {
+        for keys in ["q", "\x03", "vjkGgq"] {
+            let mut terminal = Terminal::start("rings --sim --over 50ms --watch 50ms");
+            terminal.pid();
+            terminal.keys(keys);
+            assert_eq!(terminal.end(), "0", "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn a_counted_live_view_and_an_error_give_the_terminal_back() {
+        let terminal = Terminal::start("rings --sim --over 50ms --watch 50ms -c 3");
+        assert_eq!(terminal.end(), "0");
+        let terminal = Terminal::start("rings none0 --sim --watch");
+        assert_eq!(terminal.end(), "2");
+    }
+
+    #[test]
+    fn a_terminal_that_hangs_up_ends_the_live_view() {
+        let mut terminal = Terminal::start("rings --sim --over 50ms --watch 50ms");
+        let pid = terminal.pid();
+        terminal.script.kill().unwrap();
+        terminal.script.wait().unwrap();
+        drop(terminal);
+        let stat = format!("/proc/{pid}/stat");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        // Without a parent that waits for it, it may stay as a zombie.
+        while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(Instant::now() < deadline, "process {pid} goes on without a terminal");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}

@@ -14,11 +14,13 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line as Drawn, Span};
 use ratatui::{Frame, Terminal};
-use std::io::Stdout;
+use std::io::{IsTerminal, Stdout};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+/// Shortest wait for a key: without any crossterm does not look.
+const SHORTEST: Duration = Duration::from_millis(1);
 /// How long a note stays.
 const NOTE: Duration = Duration::from_secs(8);
 
@@ -225,7 +227,12 @@ impl Live {
         let start = Instant::now();
         while !self.control.stop.load(Relaxed) {
             let left = time.saturating_sub(start.elapsed());
-            if !event::poll(left.min(SLICE)).map_err(failed)? {
+            let ready = event::poll(left.clamp(SHORTEST, SLICE)).map_err(failed)?;
+            // A terminal that hung up is always ready, and never has a key.
+            if !std::io::stdout().is_terminal() {
+                return Err(failed(std::io::Error::other("the terminal is gone")));
+            }
+            if !ready {
                 if left.is_zero() {
                     break;
                 }
@@ -254,7 +261,7 @@ impl Live {
 
 fn cannot(what: &str, error: &std::io::Error) -> FluxError {
     FluxError::new(ErrorKind::System, format!("cannot {what}"), error.to_string())
-        .with_hint("the terminal may be gone; add --json, or pipe the output")
+        .with_hint("add --json, or pipe the output: samples then follow one another")
 }
 
 #[cfg(test)]

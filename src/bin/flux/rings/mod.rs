@@ -79,8 +79,9 @@ fn observer(args: &Args) -> Result<Box<dyn Observer>, Failure> {
         } else {
             "this system is not Linux"
         };
-        let kind = fluxnet::error::ErrorKind::Unsupported;
-        let error = fluxnet::FluxError::new(kind, "cannot look at AF_XDP sockets", why);
+        let by = args.source().map_or(String::new(), |source| format!(" by {}", source.name()));
+        let what = format!("cannot look at AF_XDP sockets{by}");
+        let error = fluxnet::FluxError::new(fluxnet::error::ErrorKind::Unsupported, what, why);
         Err(error.with_hint("use --sim: the simulated kernel runs everywhere").into())
     }
 }
