@@ -28,6 +28,8 @@ complete -c flux -n "__fish_flux_needs_command" -s h -l help -d 'Print help'
 complete -c flux -n "__fish_flux_needs_command" -s V -l version -d 'Print version'
 complete -c flux -n "__fish_flux_needs_command" -f -a "ping" -d 'Send ICMP echo requests and time the replies'
 complete -c flux -n "__fish_flux_needs_command" -f -a "bench" -d 'Measure every combination of settings, and say which is best for what'
+complete -c flux -n "__fish_flux_needs_command" -f -a "rings" -d 'Show every AF_XDP socket\'s rings, and why it does not go'
+complete -c flux -n "__fish_flux_needs_command" -f -a "doctor" -d 'Tell whether AF_XDP can run here, how well, and what to do about it'
 complete -c flux -n "__fish_flux_needs_command" -f -a "completions" -d 'Print the completion script for a shell'
 complete -c flux -n "__fish_flux_needs_command" -f -a "man" -d 'Write the manual pages to a directory'
 complete -c flux -n "__fish_flux_needs_command" -f -a "help" -d 'Print the help of a command, or of the simulated network (flux help sim)'
@@ -117,6 +119,35 @@ complete -c flux -n "__fish_flux_using_subcommand bench; and __fish_seen_subcomm
 complete -c flux -n "__fish_flux_using_subcommand bench; and __fish_seen_subcommand_from diff" -s j -l json -d 'One JSON object on standard output, also for errors'
 complete -c flux -n "__fish_flux_using_subcommand bench; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flux -n "__fish_flux_using_subcommand bench; and __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
+complete -c flux -n "__fish_flux_using_subcommand rings" -s p -l pid -d 'Sockets that this process has open' -r
+complete -c flux -n "__fish_flux_using_subcommand rings" -l queue -d 'Sockets on these queues [default: all]' -r
+complete -c flux -n "__fish_flux_using_subcommand rings" -l source -d 'How to look [default: auto]' -r -f -a "auto\t''
+iter\t''
+pidfd\t''
+diag\t''"
+complete -c flux -n "__fish_flux_using_subcommand rings" -l over -d 'Time over which rates and diagnosis are taken; 0 is one look [default: 500ms]' -r
+complete -c flux -n "__fish_flux_using_subcommand rings" -s w -l watch -d 'Go on, with a sample every so often [default TIME: 1s]' -r
+complete -c flux -n "__fish_flux_using_subcommand rings" -s c -l count -d 'Stop after N samples; without --watch one a second' -r
+complete -c flux -n "__fish_flux_using_subcommand rings" -l metrics -d 'Serve Prometheus metrics at http://ADDR/metrics until Ctrl-C' -r
+complete -c flux -n "__fish_flux_using_subcommand rings" -l sim -d 'Look at simulated sockets; needs no privilege' -r
+complete -c flux -n "__fish_flux_using_subcommand rings" -l attach -d 'Where the XDP program hooks in [default: auto]' -r -f -a "auto\t''
+native\t''
+skb\t''"
+complete -c flux -n "__fish_flux_using_subcommand rings" -l bind -d 'Copy packets or share memory with the NIC [default: auto]' -r -f -a "auto\t''
+copy\t''
+zerocopy\t''"
+complete -c flux -n "__fish_flux_using_subcommand rings" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096]' -r
+complete -c flux -n "__fish_flux_using_subcommand rings" -l frame-size -d 'Bytes per frame, 2048 or 4096 [default: 2048]' -r
+complete -c flux -n "__fish_flux_using_subcommand rings" -l all -d 'Sockets on all interfaces in all network namespaces; so it is without IFACE'
+complete -c flux -n "__fish_flux_using_subcommand rings" -s j -l json -d 'One JSON object per sample on standard output, also for errors'
+complete -c flux -n "__fish_flux_using_subcommand rings" -s v -l verbose -d 'All of each socket: options, cached indices, XSKMAPs, every counter'
+complete -c flux -n "__fish_flux_using_subcommand rings" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c flux -n "__fish_flux_using_subcommand rings" -s V -l version -d 'Print version'
+complete -c flux -n "__fish_flux_using_subcommand doctor" -l sim -d 'Examine the simulated machine instead; needs no privilege' -r
+complete -c flux -n "__fish_flux_using_subcommand doctor" -l no-attach -d 'Attach no program, not even for a moment: some NICs reset their link for it'
+complete -c flux -n "__fish_flux_using_subcommand doctor" -s j -l json -d 'One JSON object on standard output, also for errors'
+complete -c flux -n "__fish_flux_using_subcommand doctor" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c flux -n "__fish_flux_using_subcommand doctor" -s V -l version -d 'Print version'
 complete -c flux -n "__fish_flux_using_subcommand completions" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flux -n "__fish_flux_using_subcommand completions" -s V -l version -d 'Print version'
 complete -c flux -n "__fish_flux_using_subcommand man" -s h -l help -d 'Print help'

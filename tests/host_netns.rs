@@ -457,8 +457,11 @@ fn many_neighbours_are_asked_for_at_a_time_and_answered_in_order() {
 fn an_interface_that_is_down_or_has_no_carrier_is_a_clear_error() {
     lab(|lab| {
         let lan0 = lab.index("lan0");
+        let changes = || lab.host.interface("lan0").unwrap().carrier_changes.unwrap();
+        let before = changes();
         lab.there("link set wan0 down");
         lab.wait_for("lan0", |lan0| !lan0.carrier);
+        assert_eq!(changes(), before + 1);
         let error = lab.host.neighbour(lan0, addr("10.0.0.2"), SECOND).unwrap_err();
         assert_eq!(error.to_string(), "cannot send to lan0: the interface has no carrier");
         lab.here("link set lan0 down");

@@ -161,6 +161,36 @@ fn zero_copy_by_name_is_refused_with_the_next_step() {
 }
 
 #[test]
+fn bench_comes_to_an_end_in_each_trouble_and_says_why() {
+    let table = [
+        ("wrong-queue", "note: packets come to queue 1 of a0, which has no socket: use --queue 1"),
+        ("no-zc", "note: copy mode: the driver of a0 says that it has zero-copy, and refuses it"),
+        ("starved", "note: the kernel drops all packets: it finds the fill ring empty (starved)"),
+        ("kick-lost", "note: packets wait in the TX ring and none is sent, however often"),
+        ("ring-511", "note: a0's own rings have 511 entries, no power of two: the AF_XDP rings"),
+        ("link-flap", "simulated time hardly passes while we work"),
+    ];
+    for name in Trouble::ALL.map(Trouble::name) {
+        let (_, told) = table.into_iter().find(|row| row.0 == name).unwrap();
+        let line = format!(
+            "bench --sim={name} --workload rxdrop,txonly,l2fwd,parse --mode raw,engine,system \
+             --batch 64 --poll busy,adaptive,syscall --duration 1ms --repeat 1 --json"
+        );
+        let output = run(&line);
+        assert_exit(&line, &output, 0);
+        let text = stderr(&output);
+        assert_eq!(text.matches(told).count(), 1, "flux {line}\n{text}");
+        let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!((&report["event"], &report["complete"]), (&"report".into(), &true.into()));
+    }
+    let healthy = "bench --sim --workload rxdrop,txonly,l2fwd,parse --mode raw,engine,system \
+                   --batch 64 --poll busy,adaptive,syscall --duration 1ms --repeat 1 --json";
+    let output = run(healthy);
+    assert_exit(healthy, &output, 0);
+    assert!(!stderr(&output).contains("note: "), "{}", stderr(&output));
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bytes_in_trouble_too() {
     let all = Trouble::ALL.map(Trouble::name);
     let specs = all.iter().map(|name| (*name).to_owned()).chain([all.join(",")]);

@@ -6,8 +6,8 @@
 //!   mapping    memory: UMEM and rings                bpf, skel         programs and their links
 //!   netns      namespaces without a name             affinity          which CPU a thread runs on
 //!   usage      CPU time of a thread                  perf              its cycles, instructions
-//!   rings_iter every AF_XDP socket of the machine    caps              what a thread may do
-//!   foreign    AF_XDP sockets of other processes
+//!   rings_iter every AF_XDP socket of the machine    foreign           one, from its owner
+//!   caps       what a thread may do
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is

@@ -104,7 +104,7 @@ impl Simulator {
     #[must_use]
     pub fn loopback(queues: u32) -> Self {
         let mut world = World::new(Clock::new(false), 0);
-        let port = world.add(Node::Port(Port::new("lo0", 1, queues)));
+        let port = world.add(Node::Port(Box::new(Port::new("lo0", 1, queues))));
         world.connect((port, 0), (port, 0), Profile::default(), Profile::default());
         Self::from_world(world)
     }
@@ -113,8 +113,8 @@ impl Simulator {
     #[must_use]
     pub fn crossed_pair(queues: u32) -> Self {
         let mut world = World::new(Clock::new(false), 0);
-        let a = world.add(Node::Port(Port::new("a0", 1, queues)));
-        let b = world.add(Node::Port(Port::new("b0", 2, queues)));
+        let a = world.add(Node::Port(Box::new(Port::new("a0", 1, queues))));
+        let b = world.add(Node::Port(Box::new(Port::new("b0", 2, queues))));
         world.connect((a, 0), (b, 0), Profile::default(), Profile::default());
         Self::from_world(world)
     }

@@ -119,7 +119,7 @@ impl NetworkBuilder {
     /// A port of the machine under test. Its addresses and MTU come from its one [`End`].
     pub fn port(&mut self, name: &str, queues: u32) -> NodeId {
         self.ports += 1;
-        NodeId(self.world.add(Node::Port(Port::new(name, self.ports, queues))))
+        NodeId(self.world.add(Node::Port(Box::new(Port::new(name, self.ports, queues)))))
     }
 
     /// A port whose driver has no zero-copy.

@@ -49,7 +49,7 @@ impl Ord for Event {
 
 /// Whoever packets reach.
 pub(super) enum Node {
-    Port(Port),
+    Port(Box<Port>),
     Host(Host),
     Router(Router),
     Switch(Switch),
@@ -130,7 +130,7 @@ impl World {
 
     pub(super) fn ports(&self) -> impl Iterator<Item = (usize, &Port)> {
         self.places.iter().enumerate().filter_map(|(at, place)| match &place.node {
-            Node::Port(port) => Some((at, port)),
+            Node::Port(port) => Some((at, &**port)),
             _ => None,
         })
     }

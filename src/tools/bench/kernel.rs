@@ -325,6 +325,7 @@ fn measure(
         stats: work.stats()?.since(&stats),
         lost: 0,
         elsewhere: work.counters()?.iter().map(|queue| queue.no_socket).sum(),
+        trouble: None,
         latencies: work.latencies(),
     })
 }

@@ -44,8 +44,11 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
                 // Cut short: it is none of the samples that were asked for.
                 break 'rounds;
             }
-            if let Place::Interface(name) = &plan.place
-                && let Some(why) = silence(name, &cells[at], &sample)
+            let why = match &plan.place {
+                Place::Interface(name) => silence(name, &cells[at], &sample),
+                _ => sample.trouble.clone(),
+            };
+            if let Some(why) = why
                 && warned.insert(why.clone())
             {
                 sink(Event::Note(why));

@@ -39,6 +39,8 @@ pub(super) struct Sample {
     pub(super) lost: u64,
     /// Packets for us that came on queues without a socket.
     pub(super) elsewhere: u64,
+    /// Why there was less to measure than there should be, where the simulated kernel tells.
+    pub(super) trouble: Option<String>,
     /// Times from XDP stamp to user space.
     pub(super) latencies: RttStats,
 }

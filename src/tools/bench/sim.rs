@@ -6,11 +6,11 @@
 use super::plan::{Cell, FCS, Plan, Workload};
 use super::sample::{self, Sample};
 use super::work::{self, Work};
-use crate::backend::Filter;
 use crate::backend::meter::Meter;
+use crate::backend::{Filter, XdpStatistics};
 use crate::config::{Config, Granted, Queues};
 use crate::error::Result;
-use crate::simulator::{SimSpec, Simulator};
+use crate::simulator::{SimSpec, Simulator, Trouble};
 use crate::{FluxBuilder, HugePages};
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,7 @@ pub(super) fn measure(
     stop: &dyn Fn() -> bool,
 ) -> Result<(Sample, Granted)> {
     let network = Simulator::crossed_pair(spec.queues.max(1));
+    network.set_troubles(PORT, spec.troubles)?;
     let config = Config {
         interface: PORT.to_owned(),
         queues: cell.queues.clone(),
@@ -58,7 +59,38 @@ pub(super) fn measure(
     for work in &loops {
         sum.stats = sum.stats + work.stats()?;
     }
+    sum.trouble = trouble(&network, &sum);
     Ok((sum, granted))
+}
+
+/// What kept packets from being measured, in words that are the same for each cell.
+fn trouble(network: &Simulator, sample: &Sample) -> Option<String> {
+    let port = network.port(PORT)?;
+    let sockets = network.sockets();
+    let has_socket = |queue| sockets.iter().any(|socket| socket.queue == Some(queue));
+    let mut received = (0u32..).zip(&port.queue_rx_packets);
+    let elsewhere = received.find(|&(queue, &count)| count > 0 && !has_socket(queue));
+    let waiting = sockets.iter().any(|socket| socket.tx.and_then(|tx| tx.used()) > Some(0));
+    let XdpStatistics { rx_dropped, rx_fill_ring_empty_descs: empty, .. } = sample.stats;
+    if port.carrier_changes == 0 && port.troubles.has(Trouble::LinkFlap) {
+        Some(format!("simulated time hardly passes while we work: the link of {PORT} stayed"))
+    } else if port.carrier_changes > 0 {
+        Some(format!("the carrier of {PORT} comes and goes: what is on its way without it is lost"))
+    } else if let Some((queue, _)) = elsewhere {
+        Some(format!(
+            "packets come to queue {queue} of {PORT}, which has no socket: use --queue {queue}"
+        ))
+    } else if sample.packets == 0 && rx_dropped > 0 && empty > 0 {
+        Some("the kernel drops all packets: it finds the fill ring empty (starved)".to_owned())
+    } else if port.tx_packets == 0 && waiting {
+        Some(
+            "packets wait in the TX ring and none is sent, however often the kernel is told \
+             (stuck TX)"
+                .to_owned(),
+        )
+    } else {
+        None
+    }
 }
 
 fn run(

@@ -1,38 +1,42 @@
 //! The simulated machine: needs nothing, and has one interface.
 
-use super::facts::{Brief, Channels, Facts, Known, Nic, Subject, Tried, Xdp};
-use crate::simulator::{SimSpec, Simulator};
+use super::facts::{Brief, Channels, Facts, Nic, Program, Subject, Tried, Xdp};
+use crate::simulator::{PortInfo, SimSpec, Simulator};
 
 pub(super) fn facts(spec: &SimSpec, interface: Option<&str>) -> Facts {
-    let ports = Simulator::new(spec.clone()).ports();
-    let xdp = Xdp { native: true, zero_copy: spec.zero_copy, ..Xdp::default() };
+    let mut ports = Simulator::new(spec.clone()).ports();
     let subject = match interface {
-        None => Subject::All(
-            ports
-                .iter()
-                .map(|port| Brief {
-                    name: port.name.clone(),
-                    driver: Some("sim".into()),
-                    up: port.up,
-                    xdp: Some(xdp.clone()),
-                })
-                .collect(),
-        ),
-        Some(name) => match ports.iter().find(|port| port.name == name) {
-            None => Subject::Missing(ports.iter().map(|port| port.name.clone()).collect()),
-            Some(port) => Subject::One(Box::new(Nic {
-                driver: Some("sim".into()),
-                up: port.up,
-                carrier: port.up,
-                mtu: port.mtu,
-                xdp: Known::Ok(xdp),
-                native: Tried::Worked,
-                skb: Tried::Worked,
-                channels: Some(Channels { rx: 0, tx: 0, combined: port.queues }),
-                rx_queues: Some(port.queues),
-                ..Nic::unknown(name)
-            })),
+        None => Subject::All(ports.iter().map(brief).collect()),
+        Some(name) => match ports.iter().position(|port| port.name == name) {
+            Some(at) => Subject::One(Box::new(nic(ports.swap_remove(at)))),
+            None => Subject::Missing(ports.into_iter().map(|port| port.name).collect()),
         },
     };
     Facts { machine: None, subject }
+}
+
+fn xdp(port: &PortInfo) -> Xdp {
+    Xdp { native: true, zero_copy: port.claims_zero_copy, ..Xdp::default() }
+}
+
+fn brief(port: &PortInfo) -> Brief {
+    let driver = Some("sim".to_owned());
+    Brief { name: port.name.clone(), driver, up: port.up, xdp: Some(xdp(port)) }
+}
+
+fn nic(port: PortInfo) -> Nic {
+    Nic {
+        driver: Some("sim".into()),
+        up: port.up,
+        carrier: port.carrier,
+        mtu: port.mtu,
+        xdp: Ok(xdp(&port)),
+        native: Tried::Worked,
+        skb: Tried::Worked,
+        channels: Some(Channels { rx: 0, tx: 0, combined: port.queues }),
+        rx_queues: Some(port.queues),
+        ring: port.nic_ring.map(|size| (size, size)),
+        program: port.xdp_program.map(|(id, name)| Program { id, name, mode: "native" }),
+        ..Nic::unknown(&port.name)
+    }
 }

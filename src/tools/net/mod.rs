@@ -33,7 +33,5 @@ pub use kernel::KernelHost;
 #[cfg(all(target_os = "linux", feature = "bpf", test))]
 pub(in crate::tools) use kernel::vanish;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
-pub use kernel::{Link, XdpFeatures, XdpHook};
-#[cfg(all(target_os = "linux", feature = "bpf"))]
-pub(in crate::tools) use kernel::{Nics, genl, veth};
+pub(in crate::tools) use kernel::{Link, Nics, XdpFeatures, genl, veth};
 pub use sim_host::SimHost;

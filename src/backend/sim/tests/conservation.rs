@@ -1,9 +1,9 @@
 //! Frames are conserved, whatever is done and whatever goes wrong.
 
+use super::super::Trouble;
 use super::*;
 use crate::backend::fault::{Faults, Faulty};
 use crate::ring::Desc;
-use crate::simulator::Trouble;
 use proptest::prelude::*;
 
 #[derive(Clone, Debug)]

@@ -1,10 +1,10 @@
 //! Each trouble by itself, seen by the socket and from outside.
 
+use super::super::{PortInfo, Trouble, Troubles};
 use super::*;
 use crate::backend::Kick;
 use crate::config::BindMode;
 use crate::error::ErrorKind;
-use crate::simulator::{PortInfo, Trouble, Troubles};
 use crate::snapshot::{RingsSnapshot, SocketSnapshot, SocketState, Source, XskMapSlot};
 
 const PACKET: [u8; 60] = [7; 60];

@@ -39,11 +39,9 @@ use crate::sys::ethtool;
 use netlink::Netlink;
 
 #[cfg(feature = "bpf")]
-pub use netdev_family::XdpFeatures;
+pub(in crate::tools) use netdev_family::XdpFeatures;
 #[cfg(feature = "bpf")]
-pub(in crate::tools) use nic::Nics;
-#[cfg(feature = "bpf")]
-pub use nic::{Link, XdpHook};
+pub(in crate::tools) use nic::{Link, Nics};
 
 /// The host as the Linux kernel describes it.
 ///

@@ -15,32 +15,31 @@ const NETDEV_A_DEV_XSK_FEATURES: u16 = 6;
 
 /// What a driver says that its XDP can do. Sets are the bits of linux/netdev.h.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct XdpFeatures {
+pub(in crate::tools) struct XdpFeatures {
     /// `enum netdev_xdp_act`.
-    pub xdp: u64,
+    pub(in crate::tools) xdp: u64,
     /// Frames that a packet may take in zero-copy mode; `None` where there is no such mode.
-    pub zero_copy_segments: Option<u32>,
+    pub(in crate::tools) zero_copy_segments: Option<u32>,
     /// `enum netdev_xdp_rx_metadata`; `None` before Linux 6.6.
-    pub rx_metadata: Option<u64>,
+    pub(in crate::tools) rx_metadata: Option<u64>,
     /// `enum netdev_xsk_flags`; `None` before Linux 6.8.
-    pub xsk: Option<u64>,
+    pub(in crate::tools) xsk: Option<u64>,
 }
 
 impl XdpFeatures {
     /// Native XDP: drop, pass, send back.
-    pub const BASIC: u64 = 1;
+    pub(in crate::tools) const BASIC: u64 = 1;
     /// `XDP_REDIRECT`, without which there is no native AF_XDP.
-    pub const REDIRECT: u64 = 2;
+    pub(in crate::tools) const REDIRECT: u64 = 2;
     /// Takes packets that others redirect to it.
-    pub const NDO_XMIT: u64 = 4;
+    pub(in crate::tools) const NDO_XMIT: u64 = 4;
     /// AF_XDP shares memory with the NIC.
-    pub const ZERO_COPY: u64 = 8;
+    pub(in crate::tools) const ZERO_COPY: u64 = 8;
     /// Native XDP of packets in several buffers.
-    pub const RX_SG: u64 = 32;
+    pub(in crate::tools) const RX_SG: u64 = 32;
 
     /// Whether all of `bits` are there.
-    #[must_use]
-    pub fn has(&self, bits: u64) -> bool {
+    pub(in crate::tools) fn has(&self, bits: u64) -> bool {
         self.xdp & bits == bits
     }
 }

@@ -14,7 +14,7 @@ use crate::sys::ethtool::Ethtool;
 
 /// Where an XDP program hooks in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum XdpHook {
+pub(in crate::tools) enum XdpHook {
     /// In the driver.
     Native,
     /// In the stack, before all else.
@@ -27,8 +27,7 @@ pub enum XdpHook {
 
 impl XdpHook {
     /// As `--attach` calls it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(in crate::tools) fn name(self) -> &'static str {
         match self {
             XdpHook::Native => "native",
             XdpHook::Skb => "skb",
@@ -40,36 +39,36 @@ impl XdpHook {
 
 /// An interface as RTM_NEWLINK tells it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Link {
+pub(in crate::tools) struct Link {
     /// Index in its namespace.
-    pub index: u32,
+    pub(in crate::tools) index: u32,
     /// Name.
-    pub name: String,
+    pub(in crate::tools) name: String,
     /// What it is (`veth`, `bridge`); empty for a device with a driver of its own.
-    pub kind: String,
+    pub(in crate::tools) kind: String,
     /// Whether frames on it are Ethernet frames.
-    pub ethernet: bool,
+    pub(in crate::tools) ethernet: bool,
     /// Whether it is the loopback interface.
-    pub loopback: bool,
+    pub(in crate::tools) loopback: bool,
     /// Administratively up.
-    pub up: bool,
+    pub(in crate::tools) up: bool,
     /// Has a link.
-    pub carrier: bool,
+    pub(in crate::tools) carrier: bool,
     /// How often the link came or went.
-    pub carrier_changes: Option<u64>,
+    pub(in crate::tools) carrier_changes: Option<u64>,
     /// Largest IP packet, bytes.
-    pub mtu: u32,
+    pub(in crate::tools) mtu: u32,
     /// RX queues that were made; as many as are used, or more.
-    pub rx_queues: Option<u32>,
+    pub(in crate::tools) rx_queues: Option<u32>,
     /// Packets received and sent.
-    pub packets: Option<(u64, u64)>,
+    pub(in crate::tools) packets: Option<(u64, u64)>,
     /// The XDP program that is attached, and where.
-    pub xdp: Option<(u32, XdpHook)>,
+    pub(in crate::tools) xdp: Option<(u32, XdpHook)>,
     /// Index of the other end of a veth pair, or of the interface below, where that is in the same
     /// namespace.
-    pub peer: Option<u32>,
+    pub(in crate::tools) peer: Option<u32>,
     /// The device behind it (`0000:3b:00.0`), and its bus (`pci`).
-    pub parent: Option<(String, String)>,
+    pub(in crate::tools) parent: Option<(String, String)>,
 }
 
 /// Sockets of one network namespace, through which its interfaces are asked about.

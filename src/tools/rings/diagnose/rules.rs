@@ -89,7 +89,7 @@ pub(super) fn starved(case: &Case<'_>) -> Option<String> {
         _ => "refill it after each batch, or give the socket more frames".to_owned(),
     };
     Some(format!(
-        "{seen}; the kernel looked there in vain {}{lost}; {next}",
+        "{seen}; the kernel found none there {}{lost}; {next}",
         case.rate(misses, " times")
     ))
 }

@@ -164,7 +164,7 @@ fn an_empty_fill_ring_with_misses_is_starved() {
     assert_eq!(
         text,
         "the fill ring holds 0 of 2048 frames and was empty in 6 of 6 looks; the kernel \
-         looked there in vain 10.0k times/s and dropped 10.0k packets/s; 2596 of its 4096 frames \
+         found none there 10.0k times/s and dropped 10.0k packets/s; 2596 of its 4096 frames \
          are outside the rings: give each received frame back to the fill ring"
     );
 }

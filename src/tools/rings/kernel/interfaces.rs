@@ -2,12 +2,21 @@
 
 use crate::error::{ErrorKind, FluxError, Op, Result};
 use crate::sys::ethtool::RxCounters;
+use crate::sys::foreign::Process;
 use crate::sys::netns::NetNs;
 use crate::sys::{bpf, clock};
 use crate::tools::net::{Link, Nics, XdpFeatures};
 use crate::tools::rings::{InterfaceKey, InterfaceSnapshot};
 use std::collections::{HashMap, HashSet};
 use std::{fs, io};
+
+/// A socket in a namespace, by which that is found.
+pub(super) struct Inhabitant {
+    pub(super) pid: u32,
+    pub(super) fd: i32,
+    /// Inode number of the socket.
+    pub(super) socket: u64,
+}
 
 /// The interfaces of all namespaces that we may enter.
 ///
@@ -17,7 +26,7 @@ use std::{fs, io};
 pub(super) struct Interfaces {
     own: Option<u32>,
     namespaces: HashMap<u32, Namespace>,
-    /// Namespaces that we may not enter.
+    /// Namespaces that were not found, or that we may not enter.
     refused: HashSet<u32>,
     /// Names of XDP programs: a number is not given twice before all have been used.
     programs: HashMap<u32, String>,
@@ -82,16 +91,16 @@ impl Interfaces {
         }
     }
 
-    /// An interface now; `None` when it is gone or in a namespace that we may not enter. `pid`
-    /// is a process that may be in that namespace.
+    /// An interface now; `None` when it is gone or in a namespace that we may not enter. `via` is
+    /// a socket in that namespace.
     pub(super) fn snapshot(
         &mut self,
         key: InterfaceKey,
-        pid: Option<u32>,
+        via: Option<&Inhabitant>,
     ) -> Option<InterfaceSnapshot> {
         let inode = key.netns.or(self.own).unwrap_or(0);
         if !self.namespaces.contains_key(&inode) {
-            let nics = self.enter(inode, pid)?;
+            let nics = self.enter(inode, via)?;
             self.namespaces.insert(inode, Namespace::new(nics));
         }
         let snapshot = self.namespaces.get_mut(&inode)?.snapshot(key)?;
@@ -114,22 +123,25 @@ impl Interfaces {
         name.or_insert_with(|| bpf::program_name(id).unwrap_or_else(|_| "no name".into())).clone()
     }
 
-    fn enter(&mut self, inode: u32, pid: Option<u32>) -> Option<Nics> {
+    fn enter(&mut self, inode: u32, via: Option<&Inhabitant>) -> Option<Nics> {
         if self.refused.contains(&inode) {
             return None;
         }
-        let nics = namespace(inode, pid)?.inside(Nics::open);
-        if nics.is_err() {
+        let nics = namespace(inode, via).and_then(|namespace| namespace.inside(Nics::open).ok());
+        if nics.is_none() {
             self.refused.insert(inode);
         }
-        nics.ok()
+        nics
     }
 }
 
-/// The namespace with that inode number: that of `pid`, or of any process.
-fn namespace(inode: u32, pid: Option<u32>) -> Option<NetNs> {
-    let of = |pid| NetNs::of_process(pid).ok().filter(|n| n.inode().is_ok_and(|i| i == inode));
-    pid.and_then(of).or_else(|| {
+/// The namespace with that inode number: that of the socket, which may be one that no process but
+/// only a thread or nobody at all is in; or else that of any process.
+fn namespace(inode: u32, via: Option<&Inhabitant>) -> Option<NetNs> {
+    let right = |namespace: &NetNs| namespace.inode().is_ok_and(|other| other == inode);
+    let of_socket = |it: &Inhabitant| Process::open(it.pid)?.socket(it.fd, it.socket)?.netns();
+    let of = |pid| NetNs::of_process(pid).ok().filter(right);
+    via.and_then(|it| of_socket(it).ok().filter(right).or_else(|| of(it.pid))).or_else(|| {
         let processes = fs::read_dir("/proc").ok()?;
         let pids = processes.flatten().filter_map(|e| e.file_name().to_str()?.parse().ok());
         pids.into_iter().find_map(of)

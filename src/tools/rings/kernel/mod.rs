@@ -19,9 +19,9 @@ mod walk;
 
 use super::observe::{InterfaceKey, InterfaceSnapshot, Look, Observer};
 use crate::error::{ErrorKind, FluxError, Result};
-use crate::snapshot::Source;
+use crate::snapshot::{SocketSnapshot, Source};
 use diag::DiagSockets;
-use interfaces::Interfaces;
+use interfaces::{Inhabitant, Interfaces};
 use iter::IterSockets;
 use pidfd::PidfdSockets;
 use std::collections::HashMap;
@@ -47,8 +47,8 @@ pub struct KernelObserver {
     sockets: Box<dyn Sockets>,
     interfaces: Interfaces,
     notes: Vec<String>,
-    /// A process in each of the namespaces of the last look.
-    inhabitants: HashMap<u32, u32>,
+    /// A socket in each of the namespaces of the last look.
+    inhabitants: HashMap<u32, Inhabitant>,
 }
 
 impl KernelObserver {
@@ -99,18 +99,23 @@ impl Observer for KernelObserver {
     fn sockets(&mut self) -> Result<Look> {
         self.interfaces.forget_unused();
         let look = self.sockets.look()?;
-        let owned = look.sockets.iter();
-        self.inhabitants = owned.filter_map(|s| Some((s.netns?, s.owners.first()?.pid))).collect();
+        self.inhabitants = look.sockets.iter().filter_map(inhabitant).collect();
         Ok(look)
     }
 
     fn interface(&mut self, key: InterfaceKey) -> Option<InterfaceSnapshot> {
-        let pid = key.netns.and_then(|netns| self.inhabitants.get(&netns).copied());
-        self.interfaces.snapshot(key, pid)
+        let via = key.netns.and_then(|netns| self.inhabitants.get(&netns));
+        self.interfaces.snapshot(key, via)
     }
 
     fn pause(&mut self, time: Duration) -> Result<()> {
         crate::sys::poll::pause(time);
         Ok(())
     }
+}
+
+fn inhabitant(socket: &SocketSnapshot) -> Option<(u32, Inhabitant)> {
+    let owner = socket.owners.first()?;
+    let inhabitant = Inhabitant { pid: owner.pid, fd: owner.fd, socket: socket.inode? };
+    Some((socket.netns?, inhabitant))
 }

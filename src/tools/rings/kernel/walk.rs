@@ -13,7 +13,6 @@ use std::ffi::CString;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 /// `PROC_PID_INIT_INO` of include/linux/proc_ns.h.
 const OUTERMOST_PID_NAMESPACE: u64 = 0xefff_fffc;
@@ -124,37 +123,29 @@ pub(super) fn is_refusal(error: &io::Error) -> bool {
 
 fn process(pid: u32, sockets: &mut BTreeMap<u64, Vec<Owner>>) -> io::Result<()> {
     let mut comm = None;
-    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
-        let path = entry?.path();
-        let inode = match fs::read_link(&path) {
-            Ok(link) => socket_inode(&link),
-            Err(error) if is_refusal(&error) => return Err(error),
-            Err(_) => None, // closed in the meantime
-        };
-        let Some(inode) = inode else { continue };
-        let fd = path.file_name().and_then(|name| name.to_str()?.parse().ok());
-        let (Some(fd), Ok(path)) = (fd, CString::new(path.into_os_string().into_encoded_bytes()))
-        else {
-            continue;
-        };
-        if !foreign::is_xdp(&path).unwrap_or(false) {
-            continue;
+    foreign::descriptors(pid, |fd, link| {
+        let Some(inode) = socket_inode(link) else { return };
+        if is_xdp(pid, fd) {
+            let comm = comm.get_or_insert_with(|| command(pid)).clone();
+            sockets.entry(inode).or_default().push(Owner { pid, fd, comm });
         }
-        let comm = comm.get_or_insert_with(|| command(pid)).clone();
-        sockets.entry(inode).or_default().push(Owner { pid, fd, comm });
-    }
-    Ok(())
+    })
+}
+
+fn is_xdp(pid: u32, fd: i32) -> bool {
+    let path = CString::new(format!("/proc/{pid}/fd/{fd}"));
+    path.is_ok_and(|path| foreign::is_xdp(&path).unwrap_or(false))
 }
 
 /// Whether the process has an AF_XDP socket under that descriptor.
 pub(super) fn still_there(owner: &Owner) -> bool {
-    let path = CString::new(format!("/proc/{}/fd/{}", owner.pid, owner.fd));
-    path.is_ok_and(|path| foreign::is_xdp(&path).unwrap_or(false))
+    is_xdp(owner.pid, owner.fd)
 }
 
 /// `socket:[12345]`
-fn socket_inode(link: &Path) -> Option<u64> {
-    link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+fn socket_inode(link: &[u8]) -> Option<u64> {
+    let number = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+    str::from_utf8(number).ok()?.parse().ok()
 }
 
 fn command(pid: u32) -> String {
@@ -180,9 +171,9 @@ mod tests {
 
     #[test]
     fn a_socket_is_told_by_the_name_of_its_link() {
-        assert_eq!(socket_inode(Path::new("socket:[4711]")), Some(4711));
+        assert_eq!(socket_inode(b"socket:[4711]"), Some(4711));
         for other in ["/tmp/socket:[1]", "pipe:[1]", "socket:[]", "socket:[1] (deleted)"] {
-            assert_eq!(socket_inode(Path::new(other)), None, "{other}");
+            assert_eq!(socket_inode(other.as_bytes()), None, "{other}");
         }
     }
 
