@@ -23,7 +23,6 @@ fn bad_input_exits_2_names_the_value_and_tells_the_next_step() {
         ("rings --watch=often", "'often'"),
         ("rings -c 0", "'0'"),
         ("rings --sim=los=3%", "los"),
-        ("rings --sim sim7", "sim7"),
         ("rings --frames 4k", "--frames"),
         ("rings --sim --frame-size 3000", "3000"),
         ("rings --metrics 9100 --sim", "'9100'"),
@@ -367,4 +366,16 @@ mod live {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_an_answer_of_no() {
+    for line in ["rings sim7 --sim", "rings --sim sim7", "rings sim7 --sim --json -c 3"] {
+        let output = run(line);
+        assert_exit(line, &output, 1);
+        assert!(stderr(&output).contains("error: cannot find interface sim7"), "{output:?}");
+        assert!(stderr(&output).contains("sim0"), "the one that there is: {output:?}");
+    }
+    let told = events("rings sim7 --sim --json", 1);
+    assert_eq!((told.len(), &told[0]["event"]), (1, &"error".into()));
 }

@@ -15,8 +15,6 @@ const FIRST_FD: i32 = 3;
 const FIRST_INODE: u64 = 1001;
 /// Id and name of the XDP program of a port with a filter.
 const PROGRAM: (u32, &str) = (1, "redirect");
-/// Who uses a UMEM for each queue: the socket and its pool.
-const USERS_PER_SOCKET: u32 = 2;
 
 /// What the machine knows about one of its interfaces. Counters count from the beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,7 +106,7 @@ impl Simulator {
             let sharing = all().filter(|(_, _, other)| other.numbers.umem == umem).count();
             let redirected_to = port.filter != Filter::Nothing && socket.is_bound();
             let slot = XskMapSlot { map: port.ifindex, key: queue };
-            let snapshot = socket.snapshot(sharing as u32 * USERS_PER_SOCKET);
+            let snapshot = socket.snapshot(sharing as u32);
             SocketSnapshot {
                 time_ns: world.now(),
                 inode: Some(FIRST_INODE + inode),

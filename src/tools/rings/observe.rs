@@ -59,6 +59,8 @@ pub struct InterfaceSnapshot {
 /// What one look at the sockets of a machine brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Look {
+    /// When: ns of the clock of [`SocketSnapshot::time_ns`].
+    pub time_ns: u64,
     /// Each socket once.
     pub sockets: Vec<SocketSnapshot>,
     /// Why there may be more than these, in words: processes that could not be looked into.

@@ -62,6 +62,7 @@ pub struct Outcome {
 /// What was seen at one moment.
 #[derive(Clone, Debug)]
 pub(super) struct Moment {
+    pub(super) time_ns: u64,
     pub(super) snapshot: RingsSnapshot,
     pub(super) missing: Vec<String>,
     pub(super) interfaces: Vec<InterfaceSnapshot>,
@@ -168,7 +169,7 @@ pub fn run(
 
 fn look(observer: &mut dyn Observer, chosen: &Chosen) -> Result<Moment> {
     let start = Instant::now();
-    let Look { sockets, missing } = observer.sockets()?;
+    let Look { time_ns, sockets, missing } = observer.sockets()?;
     let took = start.elapsed();
     let shown = sockets.iter().filter(|socket| chosen.has(socket));
     let mut keys: Vec<_> = shown.filter_map(InterfaceKey::of).collect();
@@ -176,7 +177,7 @@ fn look(observer: &mut dyn Observer, chosen: &Chosen) -> Result<Moment> {
     keys.dedup();
     let interfaces = keys.into_iter().filter_map(|key| observer.interface(key)).collect();
     let snapshot = RingsSnapshot { source: observer.source(), sockets };
-    Ok(Moment { snapshot, missing, interfaces, took })
+    Ok(Moment { time_ns, snapshot, missing, interfaces, took })
 }
 
 /// Says which owners went between two looks.
@@ -251,7 +252,7 @@ mod tests {
             if self.now_ns < 1_200_000_000 {
                 sockets.push(one(2, 11, 1, 1));
             }
-            Ok(Look { sockets, missing: Vec::new() })
+            Ok(Look { time_ns: self.now_ns, sockets, missing: Vec::new() })
         }
 
         fn interface(&mut self, _key: InterfaceKey) -> Option<InterfaceSnapshot> {

@@ -223,14 +223,10 @@ pub(super) fn of(
     let interfaces = now.interfaces.iter().map(|interface| {
         interface_sample(interface, before.and_then(|b| b.interface(interface.key)))
     });
-    let time_ns = now.snapshot.sockets.iter().map(|s| s.time_ns).max();
-    let over = before.and_then(|before| {
-        let earlier = before.snapshot.sockets.iter().map(|s| s.time_ns).max()?;
-        Some(time_ns?.saturating_sub(earlier) as f64 / 1e9)
-    });
+    let over = before.map(|before| now.time_ns.saturating_sub(before.time_ns) as f64 / 1e9);
     Some(Sample {
         source: now.snapshot.source.name(),
-        time_s: time_ns.unwrap_or_default() as f64 / 1e9,
+        time_s: now.time_ns as f64 / 1e9,
         over_s: over,
         took_us: now.took.as_nanos() as f64 / 1e3,
         missing: now.missing.clone(),

@@ -129,7 +129,8 @@ impl Observer for SimObserver {
     }
 
     fn sockets(&mut self) -> Result<Look> {
-        Ok(Look { sockets: self.simulator.sockets(), missing: Vec::new() })
+        let (time_ns, sockets) = (self.simulator.now(), self.simulator.sockets());
+        Ok(Look { time_ns, sockets, missing: Vec::new() })
     }
 
     fn interface(&mut self, wanted: InterfaceKey) -> Option<InterfaceSnapshot> {

@@ -209,7 +209,7 @@ fn sockets_are_seen_with_their_owner_place_rings_and_memory() {
     let ids: Vec<_> = sockets.iter().map(|s| s.umem_id().unwrap()).collect();
     assert_eq!(ids, [0, 0, 1, 1]);
     let umem = first.umem.unwrap();
-    assert_eq!((umem.frames, umem.frame_size, umem.users), (Some(64), Some(2048), Some(4)));
+    assert_eq!((umem.frames, umem.frame_size, umem.users), (Some(64), Some(2048), Some(2)));
     let fill = first.fill.unwrap();
     assert_eq!((fill.size, fill.producer, fill.used()), (Some(32), Some(16), Some(16)));
     let tx = first.tx.unwrap();

@@ -36,8 +36,8 @@ A - or ? is what the source cannot know. Nothing is written to any ring, and no 
 
 Exit status:
   0  sockets were shown, whatever their diagnosis
-  1  there is none
-  2  could not run (usage, permission, no such interface, system)";
+  1  there is none, or no such interface
+  2  could not run (usage, permission, system)";
 
 /// Show every AF_XDP socket's rings, and why it does not go
 ///

@@ -294,7 +294,8 @@ impl Observer for Fake {
             ..UmemSnapshot::default()
         });
         self.received = self.received.wrapping_add(1000);
-        Ok(Look { sockets: vec![socket], missing: vec!["pid 1: made up as well".into()] })
+        let missing = vec!["pid 1: made up as well".into()];
+        Ok(Look { time_ns: socket.time_ns, sockets: vec![socket], missing })
     }
 
     fn interface(&mut self, key: InterfaceKey) -> Option<InterfaceSnapshot> {

@@ -1,6 +1,6 @@
 //! The live view: a page redrawn in place, and the keys that move it.
 
-use super::page::{Layout, Line, Tone, began, clean, page};
+use super::page::{Layout, Line, Tone, clean, page};
 use super::wait::SLICE;
 use crate::failure::Failure;
 use crate::output::{Screen, Taken};
@@ -58,7 +58,7 @@ impl View {
         match event {
             Event::Note(note) => self.note = Some((note, Instant::now())),
             Event::Sample(sample) => {
-                self.layout.since_s = began(self.layout.since_s, &sample);
+                self.layout.since_s.get_or_insert(sample.time_s);
                 self.sample = Some(sample);
             }
         }

@@ -22,11 +22,12 @@ use crate::failure::Failure;
 use crate::output::{Screen, Stdout, Style, tell_hidden};
 use crate::signals;
 pub use args::{Args, join_watch};
+use fluxnet::error::ErrorKind;
 use fluxnet::simulator::Simulator;
 use fluxnet::tools::Control;
 use fluxnet::tools::rings::{Event, Observer, Outcome, Plan, Sample, SimObserver, run};
 use live::{Live, View};
-use page::{Layout, Line, Tone, began, clean, page, paint};
+use page::{Layout, Line, Tone, clean, page, paint};
 use std::cell::RefCell;
 use std::io::Write;
 use std::sync::Arc;
@@ -41,6 +42,14 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let plan = args.plan(live)?;
     let listener = args.metrics.map(serve::bind).transpose()?;
     let mut observer = observer(args)?;
+    // An interface that is not there is an answer, as one without sockets is.
+    if let Some(Err(error)) = args.interface.as_deref().map(|name| observer.find(name)) {
+        if error.kind() != ErrorKind::Device {
+            return Err(error.into());
+        }
+        Failure::from(error).report(out, args.json);
+        return Ok(Answer::No);
+    }
     let simulated = args.sim.is_some();
     if let Some(listener) = listener {
         return scraped(&plan, &mut *observer, simulated, listener);
@@ -81,7 +90,7 @@ fn observer(args: &Args) -> Result<Box<dyn Observer>, Failure> {
         };
         let by = args.source().map_or(String::new(), |source| format!(" by {}", source.name()));
         let what = format!("cannot look at AF_XDP sockets{by}");
-        let error = fluxnet::FluxError::new(fluxnet::error::ErrorKind::Unsupported, what, why);
+        let error = fluxnet::FluxError::new(ErrorKind::Unsupported, what, why);
         Err(error.with_hint("use --sim: the simulated kernel runs everywhere").into())
     }
 }
@@ -281,7 +290,7 @@ impl<'a> Printer<'a> {
             self.out.json(sample)?;
         } else if !sample.sockets.is_empty() || self.goes_on {
             if self.goes_on {
-                self.layout.since_s = began(self.layout.since_s, sample);
+                self.layout.since_s.get_or_insert(sample.time_s);
             }
             let mut page = page(sample, &self.layout);
             if self.printed {

@@ -102,11 +102,6 @@ pub fn paint<'a>(lines: impl IntoIterator<Item = &'a Line>, screen: &Screen) -> 
     text
 }
 
-/// When samples began, by the first that has a time: without sockets there is none.
-pub fn began(since_s: Option<f64>, sample: &Sample) -> Option<f64> {
-    since_s.or((!sample.sockets.is_empty()).then_some(sample.time_s))
-}
-
 /// What is wrong, as it is told to people.
 pub fn words(kind: Kind) -> String {
     kind.name().replace('_', " ")
@@ -147,7 +142,7 @@ pub fn sentence(first: (Tone, &str), rest: &str, indent: usize, layout: &Layout)
 
 fn head(sample: &Sample, layout: &Layout) -> Vec<Line> {
     let mut facts = vec![format!("source {}", sample.source)];
-    if let Some(since) = layout.since_s.filter(|_| !sample.sockets.is_empty()) {
+    if let Some(since) = layout.since_s {
         facts.push(format!("at {:.1} s", sample.time_s - since));
     }
     facts.push(format!("looked in {}", time_us(sample.took_us)));
@@ -245,18 +240,11 @@ mod tests {
     }
 
     #[test]
-    fn time_begins_with_the_first_sample_that_has_sockets() {
-        let mut none = fixture::sample(Vec::new());
-        none.time_s = 0.0;
-        assert_eq!(began(None, &none), None);
-        let since_s = began(None, &fixture::sharing());
-        assert_eq!(since_s, Some(1234.5));
+    fn time_is_counted_from_the_first_sample() {
         let mut later = fixture::sharing();
+        let layout = Layout { since_s: Some(later.time_s), ..layout(80, true) };
         later.time_s += 2.0;
-        assert_eq!(began(since_s, &later), since_s);
-        let layout = Layout { since_s, ..layout(80, true) };
         assert!(text(&later, &layout).starts_with("source iter, at 2.0 s, "));
-        assert!(text(&none, &layout).starts_with("source iter, looked in "));
     }
 
     #[test]

@@ -86,6 +86,7 @@ fn history(looks: u32, change: Change<'_>) -> History {
         let (mut socket, mut interface) = (healthy(i), interface(i));
         change(i, &mut socket, &mut interface);
         history.moments.push_back(Moment {
+            time_ns: socket.time_ns,
             snapshot: RingsSnapshot { source: Source::Iter, sockets: vec![socket] },
             missing: Vec::new(),
             interfaces: vec![interface],

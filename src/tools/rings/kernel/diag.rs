@@ -170,7 +170,7 @@ impl Sockets for DiagSockets {
                 "the socket of {comm} (pid {pid}, fd {fd}) is in a network namespace out of sight"
             ));
         }
-        Ok(Look { sockets, missing })
+        Ok(Look { sockets, missing, ..Look::default() })
     }
 }
 

@@ -62,7 +62,8 @@ impl Sockets for IterSockets {
             )
             .with_source(error)
         })?;
-        Ok(Look { sockets: sockets(&records), missing: self.missing.clone() })
+        let missing = self.missing.clone();
+        Ok(Look { sockets: sockets(&records), missing, ..Look::default() })
     }
 }
 

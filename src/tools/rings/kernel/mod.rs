@@ -98,7 +98,8 @@ impl Observer for KernelObserver {
 
     fn sockets(&mut self) -> Result<Look> {
         self.interfaces.forget_unused();
-        let look = self.sockets.look()?;
+        let mut look = self.sockets.look()?;
+        look.time_ns = crate::sys::clock::monotonic_ns();
         self.inhabitants = look.sockets.iter().filter_map(inhabitant).collect();
         Ok(look)
     }

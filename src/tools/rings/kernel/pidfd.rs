@@ -212,7 +212,7 @@ impl Sockets for PidfdSockets {
         }
         let sockets: Vec<_> = seen.into_iter().map(|one| one.snapshot).collect();
         self.sizes.retain(|inode, _| sockets.iter().any(|socket| socket.inode == Some(*inode)));
-        Ok(Look { sockets, missing })
+        Ok(Look { sockets, missing, ..Look::default() })
     }
 }
 
