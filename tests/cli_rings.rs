@@ -342,11 +342,12 @@ mod live {
     }
 
     #[test]
-    fn a_counted_live_view_and_an_error_give_the_terminal_back() {
+    fn a_counted_live_view_gives_the_terminal_back_and_an_error_does_not_take_it() {
         let terminal = Terminal::start("rings --sim --over 50ms --watch 50ms -c 3");
         assert_eq!(terminal.end(), "0");
-        let terminal = Terminal::start("rings none0 --sim --watch");
-        assert_eq!(terminal.end(), "2");
+        let mut terminal = Terminal::start("rings none0 --sim --watch");
+        terminal.until(|seen| seen.contains("status 1").then_some(()));
+        assert!(!terminal.seen.contains(TAKEN), "{}", terminal.seen);
     }
 
     #[test]
