@@ -3,7 +3,7 @@
 use super::observe::{InterfaceKey, InterfaceSnapshot, Look, Observer};
 use super::sample::{self, Sample};
 use crate::error::Result;
-use crate::snapshot::{RingsSnapshot, SocketSnapshot};
+use crate::snapshot::{RingsSnapshot, SocketSnapshot, SocketState};
 use crate::tools::Control;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
@@ -118,6 +118,25 @@ impl Chosen {
             || socket.queue.is_some_and(|queue| self.queues.contains(&queue));
         here && owned && queue
     }
+
+    /// What is said of sockets that may be meant, were it known where they are bound.
+    fn left_out(&self, sockets: &[SocketSnapshot]) -> Option<String> {
+        let unknown = |socket: &&SocketSnapshot| {
+            let here = |key: InterfaceKey| match (socket.netns, socket.ifindex) {
+                (Some(netns), _) if key.netns.is_some_and(|ours| ours != netns) => false,
+                (_, Some(ifindex)) => ifindex == key.ifindex,
+                (_, None) => true,
+            };
+            let place = self.key.is_some() && socket.ifindex.is_none()
+                || !self.queues.is_empty() && socket.queue.is_none();
+            socket.state == SocketState::Bound && place && self.key.is_none_or(here)
+        };
+        match sockets.iter().filter(unknown).count() {
+            0 => None,
+            1 => Some("this source cannot tell where one socket is bound: leave out the interface and --queue to see it".into()),
+            n => Some(format!("this source cannot tell where {n} sockets are bound: leave out the interface and --queue to see them")),
+        }
+    }
 }
 
 /// Looks at `observer`'s machine as `plan` says, until it is done or `control` says stop.
@@ -169,8 +188,9 @@ pub fn run(
 
 fn look(observer: &mut dyn Observer, chosen: &Chosen) -> Result<Moment> {
     let start = Instant::now();
-    let Look { time_ns, sockets, missing } = observer.sockets()?;
+    let Look { time_ns, sockets, mut missing } = observer.sockets()?;
     let took = start.elapsed();
+    missing.extend(chosen.left_out(&sockets));
     let shown = sockets.iter().filter(|socket| chosen.has(socket));
     let mut keys: Vec<_> = shown.filter_map(InterfaceKey::of).collect();
     keys.sort_unstable();
@@ -205,7 +225,7 @@ mod tests {
     use super::*;
     use crate::error::{ErrorKind, FluxError};
     use crate::ring::RingSnapshot;
-    use crate::snapshot::{Owner, SocketState, Source};
+    use crate::snapshot::{Owner, Source};
 
     const HERE: InterfaceKey = InterfaceKey { netns: Some(1), ifindex: 2 };
 
@@ -331,6 +351,27 @@ mod tests {
         assert_eq!(chosen(Selection { pid: Some(11), ..all.clone() }), [11]);
         assert_eq!(chosen(Selection { queues: vec![0], ..all.clone() }), [10, 12]);
         assert_eq!(chosen(Selection { pid: Some(11), queues: vec![0], ..all }), [0; 0]);
+    }
+
+    #[test]
+    fn sockets_that_may_be_meant_are_not_left_out_in_silence() {
+        let bound = SocketSnapshot {
+            netns: Some(1),
+            state: SocketState::Bound,
+            ..SocketSnapshot::unknown(0)
+        };
+        let elsewhere = SocketSnapshot { netns: Some(2), ..bound.clone() };
+        let placed = SocketSnapshot { ifindex: Some(2), ..bound.clone() };
+        let ready = SocketSnapshot { state: SocketState::Ready, ..bound.clone() };
+        let sockets = [bound.clone(), elsewhere, placed, ready, bound];
+        let left_out = |key, queues: &[u32]| {
+            let text = Chosen { key, pid: None, queues: queues.to_vec() }.left_out(&sockets)?;
+            text.split(' ').find_map(|word| word.parse::<u32>().ok())
+        };
+        assert_eq!(left_out(Some(HERE), &[]), Some(2));
+        assert_eq!(left_out(Some(HERE), &[0]), Some(3));
+        assert_eq!(left_out(None, &[0]), Some(4));
+        assert_eq!(left_out(None, &[]), None);
     }
 
     #[test]
