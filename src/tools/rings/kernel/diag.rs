@@ -60,7 +60,7 @@ fn cannot_ask(error: io::Error) -> FluxError {
         _ => (ErrorKind::System, errno_text(&error)),
     };
     FluxError::new(kind, what, cause)
-        .with_hint("`modprobe xdp_diag` where it is a module; --source iter and pidfd need it not")
+        .with_hint("`modprobe xsk_diag` where it is a module; --source iter and pidfd do without")
         .with_source(error)
 }
 
