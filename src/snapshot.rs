@@ -234,7 +234,7 @@ pub struct UmemSnapshot {
     pub frame_size: Option<u32>,
     /// Bytes that were asked to stay free in front of each packet.
     pub headroom: Option<u32>,
-    /// Sockets and pools that use it.
+    /// Sockets that use it.
     pub users: Option<u32>,
     /// `XDP_UMEM_UNALIGNED_CHUNK_FLAG`.
     pub unaligned: Option<bool>,

@@ -279,16 +279,20 @@ fn an_owner_that_ends_is_told_and_the_watch_goes_on() {
 #[test]
 fn without_capabilities_the_missing_one_is_named() {
     let Some(_lab) = Lab::veth(1) else { return };
-    let _owner = Foreign::start(OURS, &["mode=drop"]);
+    let owner = Foreign::start(OURS, &["mode=drop"]);
+    let flux = cli::Copy::new("flux-rings-nobody");
     for (source, capability) in [("iter", "CAP_BPF"), ("pidfd", "CAP_SYS_PTRACE")] {
         let line = format!("rings {OURS} --over 0 --source {source}");
-        let mut command = std::process::Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-        command.arg(assert_cmd::cargo::cargo_bin!("flux")).args(line.split_whitespace());
-        let output = command.output().expect("setpriv (util-linux)");
+        let output = flux.as_nobody("", &line);
         assert_ne!(output.status.code(), Some(0), "{source}: {output:?}");
         let stderr = cli::stderr(&output);
         assert!(stderr.contains(capability), "{source}: {stderr}");
         assert!(!stderr.contains("panicked"), "{stderr}");
     }
+    // Those that the iterator needs are enough for it.
+    let line = format!("rings {OURS} --over 0 --json --source iter");
+    let output = flux.as_nobody(",+bpf,+perfmon", &line);
+    cli::assert_exit(&line, &output, 0);
+    let sample: Value = serde_json::from_str(&cli::stdout(&output)).unwrap();
+    assert_eq!(only_socket(&sample)["pid"], owner.pid());
 }

@@ -6,14 +6,10 @@ mod cli;
 mod foreign;
 mod lab;
 
-use cli::{events, stdout};
+use cli::{Copy, events, stdout};
 use foreign::Foreign;
 use lab::{Lab, OURS, PEER};
 use serde_json::Value;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
-use std::process::Command;
 
 fn report(line: &str, status: i32) -> Value {
     let mut events = events(&format!("doctor --json {line}"), status);
@@ -152,49 +148,24 @@ fn an_interface_that_is_not_there_is_a_blocker_that_names_the_others() {
     assert!(named.contains(&&OURS.into()) && !named.contains(&&"lo".into()), "{named:?}");
 }
 
-/// A copy of the command where everybody can run it, gone with this value.
-struct Copy(PathBuf);
-
-impl Copy {
-    fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
-        fs::create_dir(&dir).unwrap();
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::copy(env!("CARGO_BIN_EXE_flux"), dir.join("flux")).unwrap();
-        Self(dir)
-    }
-
-    /// `flux doctor --json` as a user with these capabilities (for setpriv) and no others.
-    fn doctor(&self, capabilities: &str) -> Value {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
-        for set in ["bounding-set", "inh-caps", "ambient-caps"] {
-            command.arg(format!("--{set}=-all{capabilities}"));
-        }
-        command.arg(self.0.join("flux")).args(["doctor", "--json", OURS]);
-        let output = command.output().expect("setpriv (util-linux)");
-        let line = stdout(&output);
-        let status = output.status.code();
-        let report: Value = serde_json::from_str(&line).unwrap_or_else(|error| {
-            panic!("{error}: {line}{}", String::from_utf8_lossy(&output.stderr))
-        });
-        let blocked = report["blockers"].as_u64() > Some(0);
-        assert_eq!(status, Some(i32::from(blocked)), "{report:#}");
-        report
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0); // a panic is on its way, or it worked
-    }
+/// `flux doctor --json` as a user with these capabilities (for setpriv) and no others.
+fn doctor(flux: &Copy, capabilities: &str) -> Value {
+    let output = flux.as_nobody(capabilities, &format!("doctor --json {OURS}"));
+    let line = stdout(&output);
+    let status = output.status.code();
+    let report: Value = serde_json::from_str(&line).unwrap_or_else(|error| {
+        panic!("{error}: {line}{}", String::from_utf8_lossy(&output.stderr))
+    });
+    let blocked = report["blockers"].as_u64() > Some(0);
+    assert_eq!(status, Some(i32::from(blocked)), "{report:#}");
+    report
 }
 
 #[test]
 fn without_root_the_missing_capabilities_are_blockers_and_the_rest_is_still_told() {
     let Some(lab) = Lab::veth(2) else { return };
     let flux = Copy::new("flux-doctor-nobody");
-    let report = flux.doctor("");
+    let report = doctor(&flux, "");
     for id in ["cap_net_raw", "cap_net_admin", "cap_bpf", "cap_perfmon"] {
         assert_check(&report, id, "blocker", &["missing", fluxnet::error::SETCAP]);
     }
@@ -215,13 +186,13 @@ fn the_four_capabilities_of_the_setcap_line_are_enough_and_none_is_too_many() {
     let flux = Copy::new("flux-doctor-caps");
     let needed = ["net_raw", "net_admin", "bpf", "perfmon"];
     let all: String = needed.iter().map(|name| format!(",+{name}")).collect();
-    let report = flux.doctor(&all);
+    let report = doctor(&flux, &all);
     assert_eq!(report["blockers"], 0, "{report:#}");
     assert_check(&report, "attach_native", "ok", &["works"]);
     assert!(!xdp_attached(&lab));
     for missing in needed {
         let others = needed.iter().filter(|name| **name != missing);
-        let report = flux.doctor(&others.map(|name| format!(",+{name}")).collect::<String>());
+        let report = doctor(&flux, &others.map(|name| format!(",+{name}")).collect::<String>());
         let blockers = with_status(&report, "blocker");
         assert!(blockers.contains(&format!("cap_{missing}").as_str()), "{blockers:?}");
         // It is not the doctor's word alone: the kernel refuses as well.

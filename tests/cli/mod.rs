@@ -56,3 +56,37 @@ pub fn events(line: &str, status: i32) -> Vec<Value> {
 pub fn of<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
     events.iter().filter(|event| event["event"] == name).collect()
 }
+
+/// A copy of the command where everybody can run it, gone with this value.
+#[cfg(unix)]
+pub struct Copy(std::path::PathBuf);
+
+#[cfg(unix)]
+impl Copy {
+    pub fn new(name: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
+        std::fs::create_dir(&dir).unwrap();
+        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::copy(cargo_bin!("flux"), dir.join("flux")).unwrap();
+        Self(dir)
+    }
+
+    /// Runs a command line as a user with these capabilities (for setpriv) and no others.
+    pub fn as_nobody(&self, capabilities: &str, line: &str) -> Output {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        for set in ["bounding-set", "inh-caps", "ambient-caps"] {
+            command.arg(format!("--{set}=-all{capabilities}"));
+        }
+        command.arg(self.0.join("flux")).args(line.split_whitespace());
+        command.output().unwrap() // setpriv: util-linux
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Copy {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0); // a panic is on its way, or it worked
+    }
+}

@@ -195,7 +195,7 @@ pub struct UmemSample {
     pub frame_size: Option<u32>,
     /// Bytes kept free in front of packets.
     pub headroom: Option<u32>,
-    /// Sockets and pools that use it.
+    /// Sockets that use it.
     pub users: Option<u32>,
     /// Whether chunks may lie anywhere.
     pub unaligned: Option<bool>,
