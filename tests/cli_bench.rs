@@ -5,7 +5,7 @@ mod cli;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 mod lab;
 
-use cli::{assert_exit, events, flux, run, stderr, stdout};
+use cli::{assert_exit, assert_refused, assert_refused_as_json, events, flux, run, stderr, stdout};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -120,21 +120,8 @@ fn bad_input_exits_2_names_the_value_and_tells_the_next_step() {
         ("bench diff a b --tolerance fast", "'fast'"),
     ];
     for (line, value) in table {
-        let output = run(line);
-        assert_exit(line, &output, 2);
-        let text = stderr(&output);
-        let mut lines = text.lines().skip_while(|line| !line.starts_with("error: "));
-        let error = lines.next().unwrap_or_else(|| panic!("flux {line}: {text}"));
-        assert!(error.contains(value), "flux {line}: {error}");
-        let hint = lines.next().unwrap_or_else(|| panic!("flux {line}: {text}"));
-        assert!(hint.starts_with("hint: "), "flux {line}: {hint}");
-        assert!(stdout(&output).is_empty(), "flux {line}: {}", stdout(&output));
-
-        let line = format!("{line} --json");
-        let events = events(&line, 2);
-        let last = events.last().unwrap_or_else(|| panic!("flux {line}: no event"));
-        assert!(last["error"].as_str().is_some_and(|e| e.contains(value)), "flux {line}: {last}");
-        assert!(last["hint"].is_string(), "flux {line}: {last}");
+        assert_refused(line, value);
+        assert_refused_as_json(line, value);
     }
     let line = "bench --sim --json --csv";
     assert_exit(line, &run(line), 2);

@@ -3,7 +3,9 @@
 
 mod cli;
 
-use cli::{assert_exit, events, flux, of, run, stderr, stdout};
+use cli::{
+    assert_exit, assert_refused, assert_refused_as_json, events, flux, of, run, stderr, stdout,
+};
 use serde_json::Value;
 use std::net::TcpListener;
 use std::process::Stdio;
@@ -31,21 +33,8 @@ fn bad_input_exits_2_names_the_value_and_tells_the_next_step() {
         ("rings --frobnicate", "--frobnicate"),
     ];
     for (line, value) in table {
-        let output = run(line);
-        assert_exit(line, &output, 2);
-        let text = stderr(&output);
-        let mut lines = text.lines().skip_while(|line| !line.starts_with("error: "));
-        let error = lines.next().unwrap_or_else(|| panic!("flux {line}: {text}"));
-        assert!(error.contains(value), "flux {line}: {error}");
-        let hint = lines.next().unwrap_or_else(|| panic!("flux {line}: {text}"));
-        assert!(hint.starts_with("hint: "), "flux {line}: {hint}");
-        assert!(stdout(&output).is_empty(), "flux {line}: {}", stdout(&output));
-
-        let line = format!("{line} --json");
-        let events = events(&line, 2);
-        let last = events.last().unwrap_or_else(|| panic!("flux {line}: no event"));
-        assert_eq!(last["event"], "error", "flux {line}");
-        assert!(last["hint"].is_string(), "flux {line}: {last}");
+        assert_refused(line, value);
+        assert_refused_as_json(line, value);
     }
 }
 

@@ -38,6 +38,31 @@ pub fn assert_exit(line: &str, output: &Output, status: i32) {
     assert!(!stderr(output).contains("panicked"), "{}", stderr(output));
 }
 
+/// Asserts that a line cannot run, and that `value` is named in the error, which has a hint.
+#[track_caller]
+pub fn assert_refused(line: &str, value: &str) {
+    let output = run(line);
+    assert_exit(line, &output, 2);
+    let text = stderr(&output);
+    let mut lines = text.lines().skip_while(|line| !line.starts_with("error: "));
+    let error = lines.next().unwrap_or_else(|| panic!("flux {line}: {text}"));
+    assert!(error.contains(value), "flux {line}: {error}");
+    let hint = lines.next().unwrap_or_else(|| panic!("flux {line}: {text}"));
+    assert!(hint.starts_with("hint: "), "flux {line}: {hint}");
+    assert!(stdout(&output).is_empty(), "flux {line}: {}", stdout(&output));
+}
+
+/// The same with --json: the stream stays JSON and ends with the error.
+#[track_caller]
+pub fn assert_refused_as_json(line: &str, value: &str) {
+    let line = format!("{line} --json");
+    let events = events(&line, 2);
+    let last = events.last().unwrap_or_else(|| panic!("flux {line}: no event"));
+    assert_eq!(last["event"], "error", "flux {line}");
+    assert!(last["error"].as_str().is_some_and(|e| e.contains(value)), "flux {line}: {last}");
+    assert!(last["hint"].is_string(), "flux {line}: {last}");
+}
+
 /// Runs to `status` and reads standard output as JSON lines.
 #[track_caller]
 pub fn events(line: &str, status: i32) -> Vec<Value> {

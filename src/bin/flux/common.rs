@@ -153,3 +153,13 @@ pub fn queues(text: &str) -> Result<Queues, String> {
         error.split_once("': ").map_or(error.clone(), |(_, rule)| rule.to_owned())
     })
 }
+
+/// The options in `words`, the first of which is the command's name.
+#[cfg(test)]
+pub fn parsed<A: Args>(
+    words: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+) -> Result<A, String> {
+    let command = A::augment_args(clap::Command::new("flux"));
+    let matches = command.try_get_matches_from(words).map_err(|e| e.to_string())?;
+    A::from_arg_matches(&matches).map_err(|e| e.to_string())
+}

@@ -222,17 +222,10 @@ fn svg(text: &str) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Outer {
-        #[command(flatten)]
-        args: Args,
-    }
+    use crate::common::parsed;
 
     fn args(line: &str) -> Result<Args, String> {
-        let words = std::iter::once("bench").chain(line.split_whitespace());
-        Outer::try_parse_from(words).map(|outer| outer.args).map_err(|e| e.to_string())
+        parsed(std::iter::once("bench").chain(line.split_whitespace()))
     }
 
     fn plan(line: &str) -> Result<Plan, String> {

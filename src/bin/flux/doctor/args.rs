@@ -54,18 +54,11 @@ impl Args {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Outer {
-        #[command(flatten)]
-        args: Args,
-    }
+    use crate::common::parsed;
 
     fn plan(line: &str) -> Result<Plan, String> {
-        let words = std::iter::once("doctor").chain(line.split_whitespace());
-        let outer = Outer::try_parse_from(words).map_err(|e| e.to_string())?;
-        outer.args.plan().map_err(|e| e.to_string())
+        let args: Args = parsed(std::iter::once("doctor").chain(line.split_whitespace()))?;
+        args.plan().map_err(|e| e.to_string())
     }
 
     #[test]

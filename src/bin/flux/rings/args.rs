@@ -202,18 +202,12 @@ fn opens_watch(arg: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::Parser;
-
-    #[derive(Parser)]
-    struct Outer {
-        #[command(flatten)]
-        args: Args,
-    }
+    use crate::common::parsed;
 
     fn args(line: &str) -> Result<Args, String> {
         let words = ["flux", "rings"].into_iter().chain(line.split_whitespace());
         let words = join_watch(words.map(OsString::from).collect());
-        Outer::try_parse_from(&words[1..]).map(|outer| outer.args).map_err(|e| e.to_string())
+        parsed(&words[1..])
     }
 
     fn plan(line: &str) -> Result<Plan, String> {
