@@ -68,8 +68,11 @@ fn the_kernel_answers_a_thousand_probes_of_each_family() {
     assert_eq!((done.outcome.answered, done.outcome.malformed), (2, 0));
     assert_eq!(checksum_errors(&lab), 0, "the peer found our checksums wrong");
     let Some(Event::Start(start)) = done.events.first() else { panic!() };
-    assert_eq!((start.backend, start.driver.as_deref()), ("xdp", Some("veth")));
-    assert_eq!((start.queues.as_slice(), start.attach), ([0, 1].as_slice(), "native"));
+    assert_eq!((start.opened.backend, start.opened.driver.as_deref()), ("xdp", Some("veth")));
+    assert_eq!(
+        (start.opened.queues.as_slice(), start.opened.attach),
+        ([0, 1].as_slice(), "native")
+    );
     let found: Vec<_> = done.events.iter().filter(|e| matches!(e, Event::Neighbour(_))).collect();
     assert_eq!(found.len(), 2);
     assert!(matches!(found[0], Event::Neighbour(n) if n.mac == "02:00:00:00:09:02" && !n.cached));

@@ -19,6 +19,7 @@ mod doctor;
 mod failure;
 mod help;
 mod man;
+mod opened;
 mod output;
 mod ping;
 mod rings;

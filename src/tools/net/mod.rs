@@ -5,8 +5,10 @@
 //!     │     │     │   │    │     │
 //!     └─────┴──┬──┴───┴────┴─────┘
 //!              ▼
-//!        dyn Host ──── KernelHost (netlink)      Pacer       when to send
-//!              └────── a simulated host          ProbeTable  what an answer answers
+//!        dyn Host ──── KernelHost (netlink)      Journey     where probes go, and by what
+//!              └────── a simulated host          Hops        link layer addresses on the way
+//!                                                Pacer       when to send
+//!                                                ProbeTable  what an answer answers
 //!                                                RttStats    what it all came to
 //! ```
 //!
@@ -14,11 +16,16 @@
 //! it behaves the same on the simulated network. Time is always a parameter; nothing in here
 //! reads a clock except the host that waits for the kernel.
 
+pub(in crate::tools) mod carrier;
 mod error;
 pub mod histogram;
+pub(in crate::tools) mod hops;
 mod host;
+pub(in crate::tools) mod journey;
 #[cfg(target_os = "linux")]
 mod kernel;
+pub(in crate::tools) mod losses;
+pub mod opened;
 pub mod pace;
 pub mod probes;
 mod sim_host;
@@ -28,6 +35,7 @@ pub use host::{
     Address, AddressScope, Family, Host, Interface, Neighbour, Queues, Route, RouteKind, Target,
     Vlan, group_mac,
 };
+pub use journey::VlanTag;
 #[cfg(target_os = "linux")]
 pub use kernel::KernelHost;
 #[cfg(all(target_os = "linux", feature = "bpf", test))]

@@ -1,5 +1,6 @@
 //! What a run reports while it goes and at its end. The command prints these as text or JSON.
 
+use crate::tools::net::opened::{Elsewhere, NeighbourFound, Note, Opened, TargetRoute};
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -35,74 +36,16 @@ pub enum Event {
     Interim(Summary),
 }
 
-/// What was really granted, once per interface in use.
+/// What was really granted.
 #[derive(Clone, Debug, Serialize)]
 pub struct Start {
-    /// `sim` or `xdp`.
-    pub backend: &'static str,
-    /// Interface name.
-    pub interface: String,
-    /// Driver name, where it is known.
-    pub driver: Option<String>,
-    /// `native` or `skb`.
-    pub attach: &'static str,
-    /// Whether all sockets are zero-copy.
-    pub zero_copy: bool,
-    /// Queue numbers.
-    pub queues: Vec<u32>,
-    /// Entries per ring.
-    pub ring_size: u32,
-    /// UMEM frames.
-    pub frames: u32,
-    /// Bytes per frame.
-    pub frame_size: u32,
-    /// Whether the UMEM is in huge pages.
-    pub hugepages: bool,
-    /// Poll mode.
-    pub poll: String,
-    /// Clocks of the two stamps an RTT is the difference of.
-    pub clocks: Clocks,
-    /// What fell back, in words.
-    pub notes: Vec<String>,
+    /// Interface, mode, queues, clocks.
+    #[serde(flatten)]
+    pub opened: Opened,
     /// Every target, as given and resolved, in order.
-    pub targets: Vec<StartTarget>,
+    pub targets: Vec<TargetRoute>,
     /// ICMP payload bytes.
     pub payload_bytes: usize,
-}
-
-/// Where the two stamps of an RTT come from.
-#[derive(Clone, Debug, Serialize)]
-pub struct Clocks {
-    /// Stamp of the sending: taken in user space just before the kick.
-    pub tx: String,
-    /// Stamp of the reception: the XDP program's, or user space's.
-    pub rx: String,
-}
-
-/// One target of the run.
-#[derive(Clone, Debug, Serialize)]
-pub struct StartTarget {
-    /// As given.
-    pub name: String,
-    /// Resolved address.
-    pub address: IpAddr,
-    /// Our address.
-    pub source: IpAddr,
-    /// Next hop, where it is not the target itself.
-    pub gateway: Option<IpAddr>,
-}
-
-/// Neighbour resolution, which is in no RTT.
-#[derive(Clone, Debug, Serialize)]
-pub struct NeighbourFound {
-    /// The next hop.
-    pub address: IpAddr,
-    /// Its link layer address.
-    pub mac: String,
-    /// How long the kernel took; 0 when it knew.
-    pub took_us: f64,
-    /// Whether the kernel knew.
-    pub cached: bool,
 }
 
 /// An answer to a probe.
@@ -167,43 +110,6 @@ pub struct SendError {
     pub target: String,
     /// Why.
     pub error: String,
-}
-
-/// Answers that the NIC put on a queue without a socket.
-#[derive(Clone, Debug, Serialize)]
-pub struct Elsewhere {
-    /// Queue number.
-    pub queue: u32,
-    /// Answers to our probes that arrived there.
-    pub packets: u64,
-}
-
-/// Something that the kernel's own counters and rings tell about a run.
-#[derive(Clone, Debug, Serialize)]
-pub struct Note {
-    /// What happened, for programs.
-    pub kind: NoteKind,
-    /// Packets; changes of a [`NoteKind::LinkFlap`]; looks into an empty fill ring where the
-    /// packets of a [`NoteKind::Starved`] were not counted.
-    pub count: u64,
-    /// The same in words.
-    pub text: String,
-}
-
-/// What happened to packets. The names are those of the diagnoses of `flux rings`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NoteKind {
-    /// The kernel found no free frame in the fill ring.
-    Starved,
-    /// The RX ring was full: we did not read fast enough.
-    SlowApplication,
-    /// The kernel dropped them for their length.
-    Dropped,
-    /// They are still in the TX ring: the kernel does not take them.
-    StuckTx,
-    /// The link went, or came and went.
-    LinkFlap,
 }
 
 /// The numbers of one target.

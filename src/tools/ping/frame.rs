@@ -1,13 +1,13 @@
 //! The probe of one target, ready but for its numbers.
 
 use super::plan::{PathMtu, Plan};
-use super::route::{Link, Path, ip_len};
 use crate::proto::checksum::{self, Sum};
 use crate::proto::vlan::TAG_LEN;
 use crate::proto::{
     ETHERNET_LEN, EtherType, EthernetRepr, ICMP_LEN, IPV6_LEN, Icmpv4Kind, Icmpv6Kind, IpPair,
     IpProto, Ipv4Repr, Ipv6Repr, MacAddr,
 };
+use crate::tools::net::journey::{Link, Path, ip_len};
 use std::net::IpAddr;
 
 /// Longest headers: Ethernet, two tags, IPv6, ICMP.

@@ -1,17 +1,18 @@
 //! From a plan to an open socket and a run that knows where everything goes.
 
-use super::event::{Clocks, Event, Start, StartTarget};
+use super::event::{Event, Start};
 use super::frame;
-use super::hops::Hops;
 use super::plan::{Outcome, Plan};
-use super::route::Journey;
 use super::run::Run;
 use super::schedule::ns;
 use crate::backend::{Filter, Match};
 use crate::config::{Granted, Poller};
 use crate::error::Result;
-use crate::system::FluxRx;
-use crate::tools::net::Host;
+use crate::proto::ICMP_LEN;
+use crate::tools::net::hops::Hops;
+use crate::tools::net::journey::{Journey, Wish, ip_len};
+use crate::tools::net::opened::{Opened, TargetRoute};
+use crate::tools::net::{Host, carrier};
 use crate::tools::{Control, Env};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
@@ -32,9 +33,6 @@ const SPIN: Duration = Duration::from_micros(2_500);
 /// Frames over all queues: as much as the usual memlock limit of 8 MiB lets a user without
 /// CAP_IPC_LOCK pin, and plenty for probes.
 const FRAMES: u32 = 4096;
-/// How long a link may take to come back after the XDP program was attached: some drivers reset.
-const CARRIER_NS: u64 = 5_000_000_000;
-
 /// Pings as `plan` says, telling `sink` what happens as it happens.
 ///
 /// Summaries come also when the run ends early: by `control`, by the deadline, or by an error.
@@ -49,7 +47,16 @@ pub fn run(
     sink: &mut dyn FnMut(Event),
 ) -> Result<Outcome> {
     plan.check()?;
-    let journey = Journey::find(plan, &*env.host)?;
+    let wish = Wish {
+        targets: &plan.targets,
+        family: plan.family,
+        interface: plan.interface.as_deref(),
+        source: None,
+        vlan: plan.vlan,
+    };
+    let journey = Journey::find(&wish, &*env.host)?;
+    let headers = |address| ip_len(address) + ICMP_LEN;
+    journey.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
     let ids = identifiers(journey.slots, env.simulator.is_some());
     let mut config = plan.config.clone();
     config.interface.clone_from(&journey.link.device);
@@ -60,9 +67,9 @@ pub fn run(
     }
     let filter = filter(&journey, &ids);
     let (mut rx, tx) = env.builder(config).filter(filter).build_system()?;
-    await_carrier(&*env.host, &journey, &mut rx, control)?;
     let device = journey.link.device.clone();
-    let link_before = link_changes(&*env.host, &device);
+    carrier::wait(&*env.host, &device, &mut rx, control)?;
+    let link_before = carrier::changes(&*env.host, &device);
     sink(Event::Start(start(plan, &journey, rx.granted(), &*env.host)));
     let deadline_ns = plan.deadline.map(|time| rx.now().saturating_add(ns(time)));
     let mut hops = Hops::new(journey.link.interface.index, journey.hops.clone());
@@ -74,7 +81,7 @@ pub fn run(
     let mut run = Run::new(plan, control, sink, journey, hops, (rx, tx), *ids.start(), payload);
     (run.is_virtual, run.deadline_ns) = (is_virtual, deadline_ns);
     let ended = run.go(&mut *env.host);
-    let outcome = run.finish(link_changes(&*env.host, &device).saturating_sub(link_before));
+    let outcome = run.finish(carrier::changes(&*env.host, &device).saturating_sub(link_before));
     ended.map(|()| outcome)
 }
 
@@ -122,57 +129,10 @@ fn filter(journey: &Journey, ids: &RangeInclusive<u16>) -> Filter {
     Filter::Any(rows.collect())
 }
 
-/// How often the link came or went so far; 0 where nobody knows.
-fn link_changes(host: &dyn Host, device: &str) -> u32 {
-    host.interface(device).ok().and_then(|interface| interface.carrier_changes).unwrap_or(0)
-}
-
-fn await_carrier(
-    host: &dyn Host,
-    journey: &Journey,
-    rx: &mut FluxRx,
-    control: &Control,
-) -> Result<()> {
-    const LOOK_NS: u64 = 50_000_000;
-    let (device, end) = (&journey.link.device, rx.now().saturating_add(CARRIER_NS));
-    let mut early = Vec::new();
-    while !host.interface(device)?.carrier
-        && rx.now() < end
-        && !control.stop.load(Ordering::Relaxed)
-    {
-        // Waiting for packets is waiting for the link, too. None of them can be ours yet.
-        let until = rx.now().saturating_add(LOOK_NS);
-        rx.recv_batch(&mut early, Some(until))?;
-        early.clear();
-    }
-    Ok(())
-}
-
 fn start(plan: &Plan, journey: &Journey, granted: &Granted, host: &dyn Host) -> Start {
-    let target = |path: &super::route::Path| StartTarget {
-        name: path.name.clone(),
-        address: path.address,
-        source: path.source,
-        gateway: path.gateway,
-    };
     Start {
-        backend: granted.backend,
-        interface: journey.link.interface.name.clone(),
-        driver: granted.driver.clone().or_else(|| host.driver(&journey.link.device)),
-        attach: granted.attach,
-        zero_copy: granted.zero_copy,
-        queues: granted.queues.clone(),
-        ring_size: granted.ring_size,
-        frames: granted.frames,
-        frame_size: granted.frame_size,
-        hugepages: granted.pages.are_huge(),
-        poll: plan.config.poller.to_string(),
-        clocks: Clocks {
-            tx: format!("{} (user space, before the kick)", granted.tx_clock),
-            rx: format!("{} (XDP program)", granted.rx_clock),
-        },
-        notes: granted.notes.clone(),
-        targets: journey.paths.iter().map(target).collect(),
+        opened: Opened::new(&plan.config, journey, granted, host),
+        targets: journey.paths.iter().map(TargetRoute::new).collect(),
         payload_bytes: plan.size,
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::config::Config;
 use crate::error::{FluxError, Result};
-use crate::tools::net::Family;
 use crate::tools::net::pace::Rate;
+use crate::tools::net::{Family, VlanTag};
 use std::time::Duration;
 
 /// What to do about the path MTU, as `ping -M`.
@@ -17,15 +17,6 @@ pub enum PathMtu {
     /// Clear DF: routers may fragment.
     #[default]
     Dont,
-}
-
-/// A VLAN tag for every probe.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VlanTag {
-    /// VLAN identifier, 1 to 4094.
-    pub id: u16,
-    /// Priority code point, 0 to 7.
-    pub priority: u8,
 }
 
 /// One ping run.

@@ -2,10 +2,8 @@
 
 use super::event::{Event, SendError, Timeout};
 use super::frame::{Numbers, Template};
-use super::hops::Hops;
 use super::open::IDS_PER_SLOT;
 use super::plan::Plan;
-use super::route::Journey;
 use super::schedule::{Schedule, ns};
 use super::tally::Tally;
 use crate::error::Result;
@@ -13,6 +11,8 @@ use crate::packet::Packet;
 use crate::system::{FluxRx, FluxTx};
 use crate::tools::Control;
 use crate::tools::net::Host;
+use crate::tools::net::hops::Hops;
+use crate::tools::net::journey::Journey;
 use crate::tools::net::probes::{Probe, ProbeTable, SendRefused};
 use std::collections::HashMap;
 use std::net::IpAddr;

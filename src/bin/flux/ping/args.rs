@@ -3,8 +3,8 @@
 use crate::common::Common;
 use crate::units::{self, Pattern};
 use fluxnet::FluxError;
-use fluxnet::tools::net::Family;
-use fluxnet::tools::ping::{PathMtu, Plan, VlanTag};
+use fluxnet::tools::net::{Family, VlanTag};
+use fluxnet::tools::ping::{PathMtu, Plan};
 use std::time::Duration;
 
 /// ICMP payload without `-s`, as ping has it.

@@ -1,10 +1,10 @@
 //! Events as the lines ping prints.
 
 use super::Args;
+use crate::opened::{self, millis};
 use crate::output::{Screen, percent};
-use fluxnet::tools::ping::{
-    Elsewhere, Event, NeighbourFound, Plan, Reply, Start, StartTarget, Summary,
-};
+use fluxnet::tools::net::opened::TargetRoute;
+use fluxnet::tools::ping::{Event, Plan, Reply, Start, Summary};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -67,15 +67,13 @@ impl Text {
     pub fn event(&mut self, event: &Event) -> Lines {
         match event {
             Event::Start(start) => self.start(start),
-            Event::Neighbour(found) => self.neighbour(found),
+            Event::Neighbour(found) => Lines::err(opened::neighbour(found, self.verbose)),
             Event::Interim(summary) => Lines::err(interim(summary)),
             Event::SendError(failed) => {
                 Lines::err(format!("cannot send to {}: {}\n", failed.target, failed.error))
             }
-            Event::Elsewhere(Elsewhere { queue, packets }) => Lines::err(format!(
-                "answers on queue {queue}, where no socket is bound: {packets}; use --queue all\n"
-            )),
-            Event::Note(note) => Lines::err(format!("note: {}\n", note.text)),
+            Event::Elsewhere(there) => Lines::err(opened::elsewhere(there)),
+            Event::Note(note) => Lines::err(opened::note(note)),
             Event::Summary(_) => Lines::default(),
             _ if self.quiet => Lines::default(),
             _ if self.flood => Lines::out(self.dot(event)),
@@ -107,17 +105,7 @@ impl Text {
                 self.named.insert(target.name.clone(), target.address);
             }
         }
-        let mut err = granted(start);
-        for note in &start.notes {
-            // A String takes every write.
-            let _ = writeln!(err, "note: {note}");
-        }
-        if self.verbose {
-            for target in &start.targets {
-                let via = target.gateway.map(|hop| format!(" via {hop}")).unwrap_or_default();
-                let _ = writeln!(err, "{}: from {}{via}", target.address, target.source);
-            }
-        }
+        let err = opened::start(&start.opened, &start.targets, self.verbose);
         // One start comes per interface; the header is for the run.
         let out = if self.header_done { String::new() } else { self.header(start) };
         self.header_done = true;
@@ -127,9 +115,9 @@ impl Text {
     fn header(&self, start: &Start) -> String {
         let size = self.size;
         match (self.several, start.targets.first()) {
-            (false, Some(StartTarget { name, address, source, .. })) => {
+            (false, Some(TargetRoute { name, address, source, .. })) => {
                 let from = if self.interface {
-                    format!(" from {source} {}:", start.interface)
+                    format!(" from {source} {}:", start.opened.interface)
                 } else {
                     String::new()
                 };
@@ -143,18 +131,6 @@ impl Text {
                 }
             }
             _ => format!("PING {} targets, {size} data bytes\n", start.targets.len()),
-        }
-    }
-
-    fn neighbour(&self, found: &NeighbourFound) -> Lines {
-        let NeighbourFound { address, mac, took_us, cached } = found;
-        match (cached, self.verbose) {
-            (true, false) => Lines::default(),
-            (true, true) => Lines::err(format!("{address} is at {mac}\n")),
-            (false, _) => Lines::err(format!(
-                "{address} is at {mac}: found in {} ms, which is in no round-trip time\n",
-                millis(*took_us)
-            )),
         }
     }
 
@@ -213,28 +189,6 @@ pub fn ends_a_probe(event: &Event) -> bool {
     matches!(event, Event::Reply(_) | Event::Icmp(_) | Event::Timeout(_))
 }
 
-/// The one line on what was really granted.
-fn granted(start: &Start) -> String {
-    let queues: Vec<String> = start.queues.iter().map(u32::to_string).collect();
-    format!(
-        "{}: driver {}, {} attach, {}, queue{} {}, rings of {}, {} frames of {} bytes in {} pages, \
-         {} polling, clocks: tx {}, rx {}\n",
-        start.interface,
-        start.driver.as_deref().unwrap_or("unknown"),
-        start.attach,
-        if start.zero_copy { "zero-copy" } else { "copy" },
-        if queues.len() == 1 { "" } else { "s" },
-        queues.join(","),
-        start.ring_size,
-        start.frames,
-        start.frame_size,
-        if start.hugepages { "huge" } else { "ordinary" },
-        start.poll,
-        start.clocks.tx,
-        start.clocks.rx,
-    )
-}
-
 /// The numbers of one target at the end, as ping's block.
 pub fn block(summary: &Summary) -> String {
     let mut text = format!("\n--- {} ping statistics ---\n", summary.target);
@@ -274,10 +228,6 @@ fn times(summary: &Summary) -> Option<String> {
     let rtt = summary.rtt_us?;
     let values = [rtt.min, rtt.mean, rtt.p50, rtt.p90, rtt.p99, rtt.max, rtt.stddev].map(millis);
     Some(format!("min/mean/p50/p90/p99/max/stddev = {} ms", values.join("/")))
-}
-
-fn millis(us: f64) -> String {
-    format!("{:.3}", us / 1000.0)
 }
 
 #[cfg(test)]

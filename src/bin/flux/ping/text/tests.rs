@@ -4,7 +4,8 @@ use super::super::report::tests::summary;
 use super::*;
 use crate::cli::Cli;
 use clap::Parser;
-use fluxnet::tools::ping::{Clocks, IcmpError, Note, NoteKind, SendError, Timeout};
+use fluxnet::tools::net::opened::{Clocks, NeighbourFound, Note, NoteKind, Opened};
+use fluxnet::tools::ping::{IcmpError, SendError, Timeout};
 
 #[derive(Parser)]
 struct Command {
@@ -21,22 +22,24 @@ fn text(line: &str, screen: Screen) -> Text {
 
 fn start(targets: &[(&str, &str)]) -> Start {
     Start {
-        backend: "sim",
-        interface: "sim0".into(),
-        driver: Some("sim".into()),
-        attach: "native",
-        zero_copy: true,
-        queues: vec![0, 1],
-        ring_size: 2048,
-        frames: 8192,
-        frame_size: 2048,
-        hugepages: false,
-        poll: "adaptive".into(),
-        clocks: Clocks { tx: "virtual".into(), rx: "virtual".into() },
-        notes: vec!["no huge pages".into()],
+        opened: Opened {
+            backend: "sim",
+            interface: "sim0".into(),
+            driver: Some("sim".into()),
+            attach: "native",
+            zero_copy: true,
+            queues: vec![0, 1],
+            ring_size: 2048,
+            frames: 8192,
+            frame_size: 2048,
+            hugepages: false,
+            poll: "adaptive".into(),
+            clocks: Clocks { tx: "virtual".into(), rx: "virtual".into() },
+            notes: vec!["no huge pages".into()],
+        },
         targets: targets
             .iter()
-            .map(|(name, address)| StartTarget {
+            .map(|(name, address)| TargetRoute {
                 name: (*name).into(),
                 address: address.parse().unwrap(),
                 source: "10.0.0.1".parse().unwrap(),

@@ -1,7 +1,7 @@
 //! Link layer addresses of the next hops: found before the first probe, asked for again while
 //! some are missing.
 
-use super::event::NeighbourFound;
+use super::opened::NeighbourFound;
 use crate::proto::MacAddr;
 use crate::tools::net::{Cause, Host, Neighbour};
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ const GLANCE: Duration = Duration::from_millis(1);
 const GLANCE_HOPS: usize = 64;
 
 /// The next hops of a run.
-pub(super) struct Hops {
+pub(in crate::tools) struct Hops {
     ifindex: u32,
     addresses: Vec<IpAddr>,
     found: Vec<Result<MacAddr, String>>,
@@ -32,14 +32,14 @@ pub(super) struct Hops {
 }
 
 impl Hops {
-    pub(super) fn new(ifindex: u32, addresses: Vec<IpAddr>) -> Self {
+    pub(in crate::tools) fn new(ifindex: u32, addresses: Vec<IpAddr>) -> Self {
         let found = vec![Err("not asked for yet".to_owned()); addresses.len()];
         let missing = addresses.len();
         Self { ifindex, addresses, found, missing, ask_again_ns: 0, cursor: 0 }
     }
 
     /// The link layer address of a hop, or why there is none.
-    pub(super) fn get(&self, hop: usize) -> Result<MacAddr, &str> {
+    pub(in crate::tools) fn get(&self, hop: usize) -> Result<MacAddr, &str> {
         match self.found.get(hop) {
             Some(Ok(mac)) => Ok(*mac),
             Some(Err(why)) => Err(why),
@@ -48,7 +48,7 @@ impl Hops {
     }
 
     /// Asks for all, until all have answered, given up, or had their time.
-    pub(super) fn find_all(
+    pub(in crate::tools) fn find_all(
         &mut self,
         host: &mut dyn Host,
         timeout: Duration,
@@ -70,17 +70,17 @@ impl Hops {
     }
 
     /// When [`glance`](Self::glance) has something to do.
-    pub(super) fn next_ns(&self) -> Option<u64> {
+    pub(in crate::tools) fn next_ns(&self) -> Option<u64> {
         (self.missing > 0).then_some(self.ask_again_ns)
     }
 
     /// Sets the next glance a second after `now_ns`.
-    pub(super) fn rest(&mut self, now_ns: u64) {
+    pub(in crate::tools) fn rest(&mut self, now_ns: u64) {
         self.ask_again_ns = now_ns.saturating_add(AGAIN_NS);
     }
 
     /// Asks for some of the missing ones without waiting; whether any was found.
-    pub(super) fn glance(
+    pub(in crate::tools) fn glance(
         &mut self,
         host: &mut dyn Host,
         mut tell: impl FnMut(NeighbourFound),

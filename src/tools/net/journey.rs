@@ -1,52 +1,75 @@
 //! Where the probes go: every target resolved and routed, and the one interface they share.
 
-use super::plan::Plan;
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::proto::vlan::TAG_LEN;
-use crate::proto::{ETHERNET_LEN, EtherType, ICMP_LEN, IPV4_LEN, IPV6_LEN, MacAddr, Tag};
-use crate::tools::net::{Cause, Host, HostError, Interface, RouteKind, Target};
+use crate::proto::{ETHERNET_LEN, EtherType, IPV4_LEN, IPV6_LEN, MacAddr, Tag};
+use crate::tools::net::{Cause, Family, Host, HostError, Interface, RouteKind, Target};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+/// A VLAN tag for every probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VlanTag {
+    /// VLAN identifier, 1 to 4094.
+    pub id: u16,
+    /// Priority code point, 0 to 7.
+    pub priority: u8,
+}
+
+/// Where a run wants to go, and how.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::tools) struct Wish<'a> {
+    /// Names or addresses, as given.
+    pub(in crate::tools) targets: &'a [String],
+    /// Which family names may resolve to.
+    pub(in crate::tools) family: Family,
+    /// The interface, or the source address, after `-I`.
+    pub(in crate::tools) interface: Option<&'a str>,
+    /// The source address.
+    pub(in crate::tools) source: Option<IpAddr>,
+    /// A VLAN tag, besides the one of a VLAN interface.
+    pub(in crate::tools) vlan: Option<VlanTag>,
+}
+
 /// The interface that all probes leave by.
 #[derive(Clone, Debug)]
-pub(super) struct Link {
+pub(in crate::tools) struct Link {
     /// The interface with the addresses: a VLAN interface, or the device itself.
-    pub(super) interface: Interface,
+    pub(in crate::tools) interface: Interface,
     /// The device that the sockets are bound to.
-    pub(super) device: String,
+    pub(in crate::tools) device: String,
     /// Our Ethernet address.
-    pub(super) mac: MacAddr,
+    pub(in crate::tools) mac: MacAddr,
     /// Outermost first.
-    pub(super) tags: Vec<Tag>,
+    pub(in crate::tools) tags: Vec<Tag>,
 }
 
 /// Where the probes to one target go.
 #[derive(Clone, Debug)]
-pub(super) struct Path {
+pub(in crate::tools) struct Path {
     /// As given.
-    pub(super) name: String,
-    pub(super) address: IpAddr,
-    pub(super) source: IpAddr,
-    pub(super) gateway: Option<IpAddr>,
+    pub(in crate::tools) name: String,
+    pub(in crate::tools) address: IpAddr,
+    pub(in crate::tools) source: IpAddr,
+    pub(in crate::tools) gateway: Option<IpAddr>,
     /// Position of the next hop in [`Journey::hops`].
-    pub(super) hop: usize,
+    pub(in crate::tools) hop: usize,
     /// Answers come from anybody.
-    pub(super) multicast: bool,
+    pub(in crate::tools) multicast: bool,
     /// Tells apart what address and sequence number do not: the copies of a target that is given
     /// twice, and groups, whose answers come from addresses of their own.
-    pub(super) slot: u16,
+    pub(in crate::tools) slot: u16,
 }
 
 /// All targets of a run.
 #[derive(Clone, Debug)]
-pub(super) struct Journey {
-    pub(super) link: Link,
-    pub(super) paths: Vec<Path>,
+pub(in crate::tools) struct Journey {
+    pub(in crate::tools) link: Link,
+    pub(in crate::tools) paths: Vec<Path>,
     /// Every next hop once.
-    pub(super) hops: Vec<IpAddr>,
+    pub(in crate::tools) hops: Vec<IpAddr>,
     /// How many slots the paths use.
-    pub(super) slots: u16,
+    pub(in crate::tools) slots: u16,
 }
 
 /// Most slots: what remains of 16 bits of identifier.
@@ -54,11 +77,11 @@ const MAX_SLOTS: u16 = 1024;
 
 impl Journey {
     /// Resolves and routes the targets of a plan.
-    pub(super) fn find(plan: &Plan, host: &dyn Host) -> Result<Self> {
-        let asked = Asked::of(plan, host)?;
-        let mut found = Vec::with_capacity(plan.targets.len());
-        for name in &plan.targets {
-            found.push(asked.route(name, plan, host)?);
+    pub(in crate::tools) fn find(wish: &Wish<'_>, host: &dyn Host) -> Result<Self> {
+        let asked = Asked::of(wish, host)?;
+        let mut found = Vec::with_capacity(wish.targets.len());
+        for name in wish.targets {
+            found.push(asked.route(name, wish, host)?);
         }
         let first = asked.interface.as_ref().map(|i| i.index).or(found.first().map(|f| f.ifindex));
         let index = first.unwrap_or_default();
@@ -74,12 +97,12 @@ impl Journey {
                 format!("target {}", other.name),
                 format!("leaves by {theirs}, the others by {ours}: one run uses one interface"),
             )
-            .with_hint(format!("ping it in a run of its own, or force -I {ours}")));
+            .with_hint(format!("name it in a run of its own, or force -I {ours}")));
         }
         let interface = by_index(index).cloned().ok_or_else(|| {
             HostError::new("find interface", format!("with index {index}"), Cause::NoSuchInterface)
         })?;
-        let link = Link::find(interface, plan, &interfaces)?;
+        let link = Link::find(interface, wish, &interfaces)?;
         // Unnumbered links borrow an address, but a route to an interface that was named may be
         // the kernel's last resort: nobody there would know the way back.
         if asked.interface.is_some()
@@ -88,7 +111,6 @@ impl Journey {
             return Err(no_source(target, &link));
         }
         let mut journey = Self::assemble(link, found)?;
-        journey.check_size(plan)?;
         journey.paths.shrink_to_fit();
         Ok(journey)
     }
@@ -139,30 +161,37 @@ impl Journey {
         Ok(Self { link, paths, hops, slots: groups + most })
     }
 
-    fn check_size(&self, plan: &Plan) -> Result<()> {
+    /// Refuses packets that no frame or link holds. `size` is what `option` asked for; on top of
+    /// it come as many bytes of IP and transport headers as `headers` says.
+    pub(in crate::tools) fn check_size(
+        &self,
+        size: usize,
+        option: &str,
+        headers: impl Fn(IpAddr) -> usize,
+        frame_size: u32,
+    ) -> Result<()> {
         let mtu = self.link.interface.mtu as usize;
-        let frame =
-            (plan.config.frame_size as usize).saturating_sub(crate::umem::RX_HEADROOM as usize);
+        let frame = (frame_size as usize).saturating_sub(crate::umem::RX_HEADROOM as usize);
         for path in &self.paths {
-            let headers = ip_len(path.address) + ICMP_LEN;
+            let headers = headers(path.address);
             let l2 = ETHERNET_LEN + self.link.tags.len() * TAG_LEN;
             let most = mtu.saturating_sub(headers);
-            if plan.size > most {
+            if size > most {
                 let name = &self.link.interface.name;
                 return Err(FluxError::config(
-                    format!("size {}", plan.size),
+                    format!("size {size}"),
                     format!("does not fit the MTU {mtu} of {name}, and probes are not fragmented"),
                 )
-                .with_hint(format!("the largest -s to {} is {most}", path.name)));
+                .with_hint(format!("the largest {option} to {} is {most}", path.name)));
             }
             let most = frame.saturating_sub(l2 + headers);
-            if plan.size > most {
+            if size > most {
                 return Err(FluxError::config(
-                    format!("size {}", plan.size),
-                    format!("does not fit a frame of {} bytes", plan.config.frame_size),
+                    format!("size {size}"),
+                    format!("does not fit a frame of {frame_size} bytes"),
                 )
                 .with_hint(format!(
-                    "the largest -s here is {most}; --frame-size 4096 holds more"
+                    "the largest {option} here is {most}; --frame-size 4096 holds more"
                 )));
             }
         }
@@ -171,7 +200,7 @@ impl Journey {
 }
 
 /// Length of an IP header without options.
-pub(super) fn ip_len(address: IpAddr) -> usize {
+pub(in crate::tools) fn ip_len(address: IpAddr) -> usize {
     if address.is_ipv4() { IPV4_LEN } else { IPV6_LEN }
 }
 
@@ -191,19 +220,26 @@ struct Found {
 }
 
 impl Asked {
-    fn of(plan: &Plan, host: &dyn Host) -> Result<Self> {
-        let Some(name) = &plan.interface else { return Ok(Self { interface: None, source: None }) };
+    fn of(wish: &Wish<'_>, host: &dyn Host) -> Result<Self> {
+        let Some(name) = wish.interface else {
+            return Ok(Self { interface: None, source: wish.source });
+        };
         if let Ok(source) = name.parse() {
+            if wish.source.is_some_and(|other| other != source) {
+                let why = format!("is not the source address asked for, {source}");
+                return Err(FluxError::config(format!("-I {name}"), why)
+                    .with_hint("-I takes the name of an interface, too"));
+            }
             return Ok(Self { interface: None, source: Some(source) });
         }
         let interface = host.interface(name)?;
         // Said before a route is looked for: a link that is down has none.
         check_up(&interface)?;
-        Ok(Self { interface: Some(interface), source: None })
+        Ok(Self { interface: Some(interface), source: wish.source })
     }
 
-    fn route(&self, name: &str, plan: &Plan, host: &dyn Host) -> Result<Found> {
-        let Target { addr, scope } = host.resolve(name, plan.family)?;
+    fn route(&self, name: &str, wish: &Wish<'_>, host: &dyn Host) -> Result<Found> {
+        let Target { addr, scope } = host.resolve(name, wish.family)?;
         if addr.is_unspecified() {
             return Err(FluxError::config(format!("target {name}"), "is the unspecified address"));
         }
@@ -220,7 +256,7 @@ impl Asked {
         if self.source.is_some_and(|source| source.is_ipv4() != addr.is_ipv4()) {
             return Err(FluxError::config(
                 format!("target {name}"),
-                "is not of the family of the source address after -I",
+                "is not of the family of the source address",
             ));
         }
         let oif = wanted.map(|i| i.index).or(scope);
@@ -299,7 +335,7 @@ impl Link {
     }
 
     /// The device below an interface, and the tags between the two.
-    fn find(interface: Interface, plan: &Plan, all: &[Interface]) -> Result<Self> {
+    fn find(interface: Interface, wish: &Wish<'_>, all: &[Interface]) -> Result<Self> {
         check_up(&interface)?;
         let mac = interface
             .mac
@@ -319,7 +355,7 @@ impl Link {
                 break;
             }
         }
-        if let Some(tag) = plan.vlan {
+        if let Some(tag) = wish.vlan {
             let tci = u16::from(tag.priority) << 13 | tag.id;
             tags.push(Tag { tpid: EtherType::VLAN, tci });
         }

@@ -1,6 +1,5 @@
 use super::*;
 use crate::tools::net::{Address, AddressScope, Family, Neighbour, Queues, Route, Vlan};
-use crate::tools::ping::VlanTag;
 use std::time::Duration;
 
 /// Two Ethernet interfaces, a VLAN on the first, one inside that, and a tunnel.
@@ -99,8 +98,31 @@ impl Host for Office {
     }
 }
 
+/// A wish that owns what it asks for, and a size as ping's `-s`.
+struct Plan {
+    targets: Vec<String>,
+    interface: Option<String>,
+    source: Option<IpAddr>,
+    vlan: Option<VlanTag>,
+    size: usize,
+}
+
 fn plan(targets: &[&str]) -> Plan {
-    Plan { count: Some(1), ..Plan::new(targets.iter().copied()) }
+    let targets = targets.iter().map(|&target| target.to_owned()).collect();
+    Plan { targets, interface: None, source: None, vlan: None, size: 56 }
+}
+
+fn find(plan: &Plan, host: &dyn Host) -> Result<Journey> {
+    let wish = Wish {
+        targets: &plan.targets,
+        family: Family::Any,
+        interface: plan.interface.as_deref(),
+        source: plan.source,
+        vlan: plan.vlan,
+    };
+    let journey = Journey::find(&wish, host)?;
+    journey.check_size(plan.size, "-s", |address| ip_len(address) + 8, 2048)?;
+    Ok(journey)
 }
 
 fn tags(journey: &Journey) -> Vec<(u16, u16)> {
@@ -109,19 +131,19 @@ fn tags(journey: &Journey) -> Vec<(u16, u16)> {
 
 #[test]
 fn a_vlan_interface_lends_its_address_and_its_parent_the_socket() {
-    let journey = Journey::find(&plan(&["10.3.0.9"]), &Office).unwrap();
+    let journey = find(&plan(&["10.3.0.9"]), &Office).unwrap();
     assert_eq!((journey.link.device.as_str(), tags(&journey)), ("eth0", vec![(0x88a8, 30)]));
     assert_eq!(journey.link.mac.0[5], 3);
     assert_eq!(journey.paths[0].source, ip("10.3.0.1"));
-    let journey = Journey::find(&plan(&["10.4.0.9"]), &Office).unwrap();
+    let journey = find(&plan(&["10.4.0.9"]), &Office).unwrap();
     assert_eq!(journey.link.device, "eth0");
     assert_eq!(tags(&journey), [(0x88a8, 30), (0x8100, 40)]);
     let mut asked = plan(&["10.3.0.9"]);
     asked.vlan = Some(VlanTag { id: 7, priority: 1 });
-    let journey = Journey::find(&asked, &Office).unwrap();
+    let journey = find(&asked, &Office).unwrap();
     assert_eq!(tags(&journey), [(0x88a8, 30), (0x8100, 1 << 13 | 7)], "inside the interface's own");
     asked.targets = vec!["10.4.0.9".into()];
-    let error = Journey::find(&asked, &Office).unwrap_err();
+    let error = find(&asked, &Office).unwrap_err();
     assert!(error.to_string().contains("more than two VLAN tags"), "{error}");
 }
 
@@ -129,7 +151,7 @@ fn a_vlan_interface_lends_its_address_and_its_parent_the_socket() {
 fn next_hops_are_shared_and_copies_told_apart() {
     let mut asked = plan(&["10.8.0.1", "10.9.0.1", "10.8.0.1", "10.1.0.5"]);
     asked.interface = Some("eth0".into());
-    let journey = Journey::find(&asked, &Office).unwrap();
+    let journey = find(&asked, &Office).unwrap();
     assert_eq!(journey.hops, [ip("10.1.0.254"), ip("10.1.0.5")]);
     let hops: Vec<_> = journey.paths.iter().map(|path| (path.hop, path.slot)).collect();
     assert_eq!(hops, [(0, 0), (0, 0), (0, 1), (1, 0)]);
@@ -140,7 +162,7 @@ fn next_hops_are_shared_and_copies_told_apart() {
 fn groups_have_slots_behind_those_of_single_hosts() {
     let mut asked = plan(&["224.0.0.1", "10.1.0.5", "10.1.0.5", "224.0.0.1"]);
     asked.interface = Some("eth0".into());
-    let journey = Journey::find(&asked, &Office).unwrap();
+    let journey = find(&asked, &Office).unwrap();
     let slots: Vec<_> = journey.paths.iter().map(|path| path.slot).collect();
     assert_eq!((slots, journey.slots), (vec![2, 0, 1, 3], 4));
 }
@@ -158,6 +180,7 @@ fn what_cannot_be_reached_from_here_is_named_with_a_next_step() {
         (|p| p.targets[0] = "10.1.0.255".into(), "broadcast", "one by one"),
         (|p| p.targets[0] = "fe80::5%eth0".into(), "no route", ""),
         (|p| p.interface = Some("eth9".into()), "eth9: no such interface", "ip -br link"),
+        (|p| p.source = Some(ip("::1")), "not of the family of the source", ""),
         (|p| p.size = 1473, "size 1473: does not fit the MTU 1500 of eth0", "is 1472"),
         (
             |p| p.targets = vec!["10.1.0.5".into(); 1025],
@@ -168,7 +191,7 @@ fn what_cannot_be_reached_from_here_is_named_with_a_next_step() {
     for (change, message, hint) in cases {
         let mut plan = plan(&["10.1.0.5"]);
         change(&mut plan);
-        let error = Journey::find(&plan, &Office).unwrap_err();
+        let error = find(&plan, &Office).unwrap_err();
         assert!(error.to_string().contains(message), "{error}");
         assert!(error.hint().unwrap_or_default().contains(hint), "{error}: {:?}", error.hint());
     }
@@ -208,9 +231,9 @@ fn a_frame_that_is_too_small_is_said_before_anything_is_sent() {
     }
     let mut plan = plan(&["10.1.0.5"]);
     plan.size = 1751;
-    let error = Journey::find(&plan, &Jumbo).unwrap_err();
+    let error = find(&plan, &Jumbo).unwrap_err();
     assert_eq!(error.to_string(), "size 1751: does not fit a frame of 2048 bytes");
     assert!(error.hint().unwrap().contains("the largest -s here is 1750"));
     plan.size = 1750;
-    assert!(Journey::find(&plan, &Jumbo).is_ok());
+    assert!(find(&plan, &Jumbo).is_ok());
 }

@@ -1,0 +1,68 @@
+//! The lines on standard error about a run's sockets: what was granted, neighbours, lost packets.
+
+use fluxnet::tools::net::opened::{Elsewhere, NeighbourFound, Note, Opened, TargetRoute};
+use std::fmt::Write;
+
+/// What was really granted, and with `verbose` how each target is reached.
+pub fn start(opened: &Opened, targets: &[TargetRoute], verbose: bool) -> String {
+    let mut text = granted(opened);
+    for note in &opened.notes {
+        // A String takes every write.
+        let _ = writeln!(text, "note: {note}");
+    }
+    for target in targets.iter().filter(|_| verbose) {
+        let via = target.gateway.map(|hop| format!(" via {hop}")).unwrap_or_default();
+        let _ = writeln!(text, "{}: from {}{via}", target.address, target.source);
+    }
+    text
+}
+
+fn granted(opened: &Opened) -> String {
+    let queues: Vec<String> = opened.queues.iter().map(u32::to_string).collect();
+    format!(
+        "{}: driver {}, {} attach, {}, queue{} {}, rings of {}, {} frames of {} bytes in {} pages, \
+         {} polling, clocks: tx {}, rx {}\n",
+        opened.interface,
+        opened.driver.as_deref().unwrap_or("unknown"),
+        opened.attach,
+        if opened.zero_copy { "zero-copy" } else { "copy" },
+        if queues.len() == 1 { "" } else { "s" },
+        queues.join(","),
+        opened.ring_size,
+        opened.frames,
+        opened.frame_size,
+        if opened.hugepages { "huge" } else { "ordinary" },
+        opened.poll,
+        opened.clocks.tx,
+        opened.clocks.rx,
+    )
+}
+
+/// A next hop's address that had to be asked for; with `verbose` also one that was known.
+pub fn neighbour(found: &NeighbourFound, verbose: bool) -> String {
+    let NeighbourFound { address, mac, took_us, cached } = found;
+    match (cached, verbose) {
+        (true, false) => String::new(),
+        (true, true) => format!("{address} is at {mac}\n"),
+        (false, _) => format!(
+            "{address} is at {mac}: found in {} ms, which is in no round-trip time\n",
+            millis(*took_us)
+        ),
+    }
+}
+
+/// Answers that no socket of ours saw.
+pub fn elsewhere(there: &Elsewhere) -> String {
+    let Elsewhere { queue, packets } = there;
+    format!("answers on queue {queue}, where no socket is bound: {packets}; use --queue all\n")
+}
+
+/// Why packets were lost.
+pub fn note(note: &Note) -> String {
+    format!("note: {}\n", note.text)
+}
+
+/// Milliseconds, to the microsecond.
+pub fn millis(us: f64) -> String {
+    format!("{:.3}", us / 1000.0)
+}
