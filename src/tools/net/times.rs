@@ -33,6 +33,19 @@ impl Times {
         }
     }
 
+    /// Takes over all of `other`.
+    pub(in crate::tools) fn add(&mut self, other: &Times) {
+        match other {
+            Self::Few(times) => times.iter().for_each(|&ns| self.record(ns)),
+            Self::Many(more) => {
+                let mut all = RttStats::new();
+                self.with(|mine| all.merge(mine));
+                all.merge(more);
+                *self = Self::Many(Box::new(all));
+            }
+        }
+    }
+
     /// Reads their statistics.
     pub(in crate::tools) fn with<R>(&self, read: impl FnOnce(&RttStats) -> R) -> R {
         match self {

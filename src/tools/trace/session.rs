@@ -9,6 +9,7 @@ use super::path_mtu::{Fate, PathMtu};
 use super::plan::{Plan, Rounds};
 use super::probe::Numbers;
 use super::tally::Tally;
+use super::words;
 use crate::tools::net::pace::ns;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -59,8 +60,6 @@ pub(super) enum Told {
     Duplicate(Sent),
     /// About no probe of ours: forged, or of another run.
     Foreign,
-    /// A comment (a redirect): the probe goes on.
-    Nothing,
 }
 
 /// Probes to every TTL, round by round.
@@ -346,9 +345,6 @@ impl Session {
 
     /// What `answer`, which came at `at`, is about, and what it means.
     pub(super) fn answer(&mut self, answer: &Answer, at: u64, now: u64) -> Told {
-        if answer.kind.is_comment() {
-            return Told::Nothing;
-        }
         let number = answer.number.or_else(|| {
             // What the target itself says is about no TTL that a router used up.
             let beyond = self.tally.hops.iter().rposition(|hop| hop.received > 0);
@@ -373,14 +369,14 @@ impl Session {
             }
             Told::Late(_) => self.tally.late += 1,
             Told::Duplicate(_) => self.tally.duplicates += 1,
-            Told::Foreign | Told::Nothing => {}
+            Told::Foreign => {}
         }
         told
     }
 
     /// Whether the target itself speaks, or a port of it.
     pub(super) fn is_reached(&self, answer: &Answer) -> bool {
-        answer.kind.is_from_target(answer.from == self.goal.target)
+        words::reaches(answer.kind, answer.from == self.goal.target)
     }
 
     fn took(&mut self, sent: &Sent, answer: &Answer, rtt_ns: Option<u64>, reached: bool) {

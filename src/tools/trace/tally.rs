@@ -231,7 +231,6 @@ impl RouterTally {
         } else {
             self.jitter.0 as f64 / self.jitter.1 as f64 / 1e3
         };
-        let answer = words::Words::of(self.last.kind, self.addr.is_ipv4());
         Router {
             addr: self.addr,
             name: None,
@@ -241,8 +240,8 @@ impl RouterTally {
             rtt_us: rtt(&self.times, self.last_ns, jitter),
             mpls: self.last.mpls.clone(),
             extensions: self.last.extensions.clone(),
-            icmp: answer.text,
-            mark: answer.mark,
+            icmp: words::text(self.last.kind).into_owned(),
+            mark: words::mark(self.last.kind),
             reply_ttl: self.last.reply_ttl,
             back_hops: back_hops(self.last.reply_ttl, ttl),
             mtu: self.last.mtu,
