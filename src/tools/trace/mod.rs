@@ -16,6 +16,7 @@ mod event;
 mod explore;
 mod plan;
 mod probe;
+mod words;
 
 pub use event::*;
 pub use plan::*;
