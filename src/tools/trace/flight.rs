@@ -116,7 +116,8 @@ impl Flight {
     pub(super) fn expire(&mut self, now: u64, deadline: impl Fn(&Sent) -> u64) -> Option<Sent> {
         self.settle();
         let skip = (self.oldest - self.first) as usize;
-        let late = |slot: &&mut (Sent, State)| slot.1 == State::InFlight && deadline(&slot.0) <= now;
+        let late =
+            |slot: &&mut (Sent, State)| slot.1 == State::InFlight && deadline(&slot.0) <= now;
         let slot = self.slots.iter_mut().skip(skip).find(late)?;
         slot.1 = State::GivenUp;
         Some(slot.0)
@@ -125,8 +126,7 @@ impl Flight {
     /// Forgets finished probes from before `ns`.
     pub(super) fn forget(&mut self, ns: u64) {
         self.settle();
-        while self.first < self.oldest
-            && self.slots.front().is_some_and(|slot| slot.0.sent_ns < ns)
+        while self.first < self.oldest && self.slots.front().is_some_and(|slot| slot.0.sent_ns < ns)
         {
             self.slots.pop_front();
             self.first += 1;

@@ -70,7 +70,7 @@ pub fn run(
     carrier::wait(&*env.host, &device, &mut rx, control)?;
     let link_before = carrier::changes(&*env.host, &device);
     let mut hops = Hops::new(journey.link.interface.index, journey.hops.clone());
-    let mut run = Run::new(plan, control, sink, &journey, identity, (rx, tx));
+    let mut run = Run::new(plan, control, sink, &journey, identity, (rx, tx), plan.pace()?);
     let started = start(plan, &run, &journey, &*env.host);
     (run.sink)(Event::Start(started));
     let stopped = || control.stop.load(Ordering::Relaxed);

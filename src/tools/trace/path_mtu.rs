@@ -124,7 +124,14 @@ impl PathMtu {
     }
 
     /// A probe of `size` with `ttl` came to its end. `distance` is the target's, where it is known.
-    pub(super) fn settle(&mut self, ttl: u8, size: u16, fate: Fate, first: u8, distance: Option<u8>) {
+    pub(super) fn settle(
+        &mut self,
+        ttl: u8,
+        size: u16,
+        fate: Fate,
+        first: u8,
+        distance: Option<u8>,
+    ) {
         self.open = self.open.saturating_sub(1);
         match self.state {
             State::Ask => self.asked(size, fate, distance),

@@ -1,10 +1,10 @@
 //! The loop: send what is due, read what came, give up what is late.
 
+use super::answer::Answer;
 use super::event::{Event, SendError, Summary, Timeout};
 use super::flight::{Role, Sent};
 use super::names::Names;
 use super::plan::{Outcome, Plan};
-use super::answer::Answer;
 use super::probe::{Identity, Template, min_size};
 use super::session::{Goal, Session};
 use crate::error::Result;
@@ -13,7 +13,6 @@ use crate::proto::ETHERNET_LEN;
 use crate::proto::vlan::TAG_LEN;
 use crate::system::{FluxRx, FluxTx};
 use crate::tools::Control;
-use crate::tools::net::Host;
 use crate::tools::net::hops::Hops;
 use crate::tools::net::journey::Journey;
 use crate::tools::net::losses::{self, Seen};
@@ -88,6 +87,7 @@ impl<'a> Run<'a> {
         journey: &'a Journey,
         identity: Identity,
         (rx, tx): (FluxRx, FluxTx),
+        rate: Rate,
     ) -> Self {
         let by_address = journey.paths.iter().map(|path| path.address).zip(0..).collect();
         let member = || Member {
@@ -101,7 +101,6 @@ impl<'a> Run<'a> {
         // One path's worth of probes leaves at once.
         let hops = u32::from(plan.max_hops - plan.first) + 1;
         let burst = hops * u32::from(plan.queries);
-        let rate = Rate::per_second_f64(plan.rate).unwrap_or_else(Rate::one_a_second);
         Self {
             members: journey.paths.iter().map(|_| member()).collect(),
             pacer: Pacer::new(rate, burst.max(plan.config.batch), tx.now()),
@@ -169,8 +168,7 @@ impl<'a> Run<'a> {
             };
             let link = &self.journey.link;
             let (source, target) = (path.source, path.address);
-            let template =
-                Template::new(link, mac, source, target, self.plan.tos, self.identity);
+            let template = Template::new(link, mac, source, target, self.plan.tos, self.identity);
             let most = if self.plan.mtu { longest } else { self.size_to(target) };
             self.sender.expect(template.as_ref().map_or(0, |t| t.frame_len(most)));
             self.members[at].template = template;
@@ -320,7 +318,10 @@ impl<'a> Run<'a> {
             while let Some(sent) = member.session.as_mut().and_then(|s| s.expire(now)) {
                 self.lost = true;
                 if self.plan.each {
-                    (self.sink)(Event::Timeout(timeout(&self.journey.paths[at as usize].name, &sent)));
+                    (self.sink)(Event::Timeout(timeout(
+                        &self.journey.paths[at as usize].name,
+                        &sent,
+                    )));
                 }
             }
             self.look_after(at, now);
@@ -375,11 +376,8 @@ impl<'a> Run<'a> {
         let path = &self.journey.paths[at];
         let mut summary = match &self.members[at].session {
             Some(session) => session.summary(&path.name, path.address, self.plan.paths),
-            None => Session::new(
-                self.plan,
-                Goal { target: path.address, size: 0, sizes: (0, 0) },
-            )
-            .summary(&path.name, path.address, self.plan.paths),
+            None => Session::new(self.plan, Goal { target: path.address, size: 0, sizes: (0, 0) })
+                .summary(&path.name, path.address, self.plan.paths),
         };
         self.name(&mut summary);
         summary
@@ -440,8 +438,11 @@ impl<'a> Run<'a> {
         let ended: Vec<u32> = self.summaries.iter().map(|summary| summary.0).collect();
         let told = |run: &Self, at: usize| match run.names {
             Some(_) => ended.contains(&(at as u32)),
-            None => run.members[at].session.is_none() && run.members[at].template.is_some()
-                && at < run.next_member,
+            None => {
+                run.members[at].session.is_none()
+                    && run.members[at].template.is_some()
+                    && at < run.next_member
+            }
         };
         for at in 0..self.members.len() {
             if !told(self, at) {

@@ -196,8 +196,7 @@ impl Session {
     pub(super) fn launch(&mut self, now: u64) -> Option<Sent> {
         let number = self.flight.next_number()?;
         let wanted = self.pending.take()?;
-        let numbers =
-            Numbers { ttl: wanted.ttl, flow: wanted.flow, number, size: wanted.size };
+        let numbers = Numbers { ttl: wanted.ttl, flow: wanted.flow, number, size: wanted.size };
         let sent = Sent {
             serial: self.flight.count(),
             numbers,

@@ -1,14 +1,12 @@
 //! What a session knows, in the shape of its report.
 
 use super::event::{Balancing, Certainty, Hop, PathStats, Summary};
+use super::explore::Way;
 use super::plan::Multipath;
 use super::session::Session;
 use super::tally::{Cell, Tally, loss_pct, rtt};
 use crate::tools::net::times::Times;
 use std::net::IpAddr;
-
-/// Addresses of a way, by TTL; `None` is silent.
-type Way = Vec<Option<IpAddr>>;
 
 impl Session {
     /// What is known now.
@@ -27,9 +25,9 @@ impl Session {
         });
         let ways = match explorer {
             Some(explorer) => explorer.paths(),
-            None => lanes(&self.tally, &hops),
+            None => lanes(&self.tally, &hops, self.distance.is_some()),
         };
-        let path_stats = ways.iter().map(|(_, flows)| stats(&self.tally, flows)).collect();
+        let path_stats = ways.iter().map(|way| stats(&self.tally, &way.flows)).collect();
         Summary {
             target: target.to_owned(),
             address,
@@ -37,7 +35,7 @@ impl Session {
             distance: self.distance,
             rounds: self.rounds(),
             hops,
-            paths: ways.into_iter().map(|(way, _)| way).collect(),
+            paths: ways.into_iter().map(|way| way.hops).collect(),
             path_stats,
             links: explorer.map(|explorer| explorer.links()).unwrap_or_default(),
             multipath: explorer.zip(paths).map(|(explorer, paths)| Certainty {
@@ -60,25 +58,24 @@ impl Session {
 
 /// The ways that the probes of each lane show, each once, with the lanes that took it. One with a
 /// hop that another saw is the same way with a loss.
-fn lanes(tally: &Tally, hops: &[Hop]) -> Vec<(Way, Vec<u16>)> {
-    let mut ways: Vec<(Way, Vec<u16>)> = Vec::new();
-    let mut seen: Vec<(Way, u16)> = Vec::new();
+fn lanes(tally: &Tally, hops: &[Hop], ended: bool) -> Vec<Way> {
+    let mut seen = Vec::with_capacity(tally.lanes.len());
     for (lane, cells) in (0..).zip(&tally.lanes) {
         let at = |at: usize| cells.get(at).and_then(|cell| cell.addr);
-        seen.push(((0..hops.len()).map(at).collect(), lane));
+        seen.push(Way { hops: (0..hops.len()).map(at).collect(), flows: vec![lane], ended });
     }
     // Those that know most first: the others may be the same.
-    seen.sort_by_key(|(way, lane)| (way.iter().filter(|hop| hop.is_none()).count(), *lane));
-    for (way, lane) in seen {
-        let agrees = |known: &Way| {
-            known.iter().zip(&way).all(|(a, b)| b.is_none() || a == b)
-        };
-        match ways.iter_mut().find(|(known, _)| agrees(known)) {
-            Some((_, lanes)) => lanes.push(lane),
-            None => ways.push((way, vec![lane])),
+    seen.sort_by_key(|way| way.hops.iter().filter(|hop| hop.is_none()).count());
+    let mut ways: Vec<Way> = Vec::new();
+    for way in seen {
+        let agrees =
+            |known: &Way| known.hops.iter().zip(&way.hops).all(|(a, b)| b.is_none() || a == b);
+        match ways.iter_mut().find(|known| agrees(known)) {
+            Some(known) => known.flows.extend(way.flows),
+            None => ways.push(way),
         }
     }
-    ways.retain(|(way, _)| way.iter().any(Option::is_some));
+    ways.retain(|way| way.hops.iter().any(Option::is_some));
     ways
 }
 

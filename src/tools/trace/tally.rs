@@ -67,14 +67,7 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(first: u8) -> Self {
-        Self {
-            first,
-            hops: Vec::new(),
-            lanes: Vec::new(),
-            nat: Vec::new(),
-            duplicates: 0,
-            late: 0,
-        }
+        Self { first, hops: Vec::new(), lanes: Vec::new(), nat: Vec::new(), duplicates: 0, late: 0 }
     }
 
     /// The numbers of one TTL.
@@ -147,11 +140,7 @@ impl Tally {
     }
 
     /// Every TTL up to `last`. `balancing` tells how several routers share one.
-    pub(super) fn report(
-        &self,
-        last: u8,
-        balancing: impl Fn(u8) -> Option<Balancing>,
-    ) -> Vec<Hop> {
+    pub(super) fn report(&self, last: u8, balancing: impl Fn(u8) -> Option<Balancing>) -> Vec<Hop> {
         let silent = HopTally::default();
         let ttls = self.first..=last;
         ttls.map(|ttl| {
