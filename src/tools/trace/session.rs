@@ -347,7 +347,8 @@ impl Session {
         let number = answer.number.or_else(|| {
             // What the target itself says is about no TTL that a router used up.
             let beyond = self.tally.hops.iter().rposition(|hop| hop.received > 0);
-            let ttl = beyond.map_or(self.first, |at| self.first.saturating_add(at as u8));
+            let next = |at| self.first.saturating_add(at as u8).saturating_add(1);
+            let ttl = beyond.map_or(self.first, next);
             self.flight.guess(answer.flow.unwrap_or(0), self.distance.unwrap_or(ttl))
         });
         let Some(number) = number else { return Told::Foreign };
