@@ -16,6 +16,7 @@
 
 pub mod build;
 pub mod checksum;
+pub mod extensions;
 pub mod respond;
 pub mod rewrite;
 pub mod vlan;
