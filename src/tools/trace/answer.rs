@@ -297,3 +297,6 @@ fn told(extensions: Extensions<'_>) -> (Vec<Label>, Vec<ExtensionObject>) {
     }
     (mpls, others)
 }
+
+#[cfg(test)]
+mod tests;

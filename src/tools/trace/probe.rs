@@ -458,3 +458,6 @@ fn answer_row(identity: &Identity, prefix: (IpAddr, u8)) -> Match {
 fn ports(identity: &Identity) -> Option<RangeInclusive<u16>> {
     (!identity.varies_port()).then_some(identity.port..=identity.port)
 }
+
+#[cfg(test)]
+pub(super) mod tests;
