@@ -150,55 +150,6 @@ proptest! {
             prop_assert_eq!(&later[l4..l4 + 8], &same[l4..l4 + 8]);
         }
     }
-
-    #[test]
-    fn the_classic_port_tells_the_number(port in 1u16.., number in 1u16..) {
-        let classic = Identity { port, ..identity((Protocol::Udp, Strategy::Classic)) };
-        let probed = classic.port_of(number);
-        prop_assert_ne!(probed, 0);
-        prop_assert_eq!(classic.number_of(probed), Some(Some(number)));
-        prop_assert_eq!(classic.port_of(1), port);
-        prop_assert_eq!(classic.number_of(0), None);
-        let paris = Identity { strategy: Strategy::Paris, ..classic };
-        prop_assert_eq!((paris.port_of(number), paris.number_of(port)), (port, Some(None)));
-        prop_assert_eq!(paris.number_of(port ^ 1), None);
-    }
-
-    #[test]
-    fn a_sequence_number_proves_itself(number in 1u16.., flow in 0u16..300, data in 0u32..9000, guess: u32) {
-        let paris = identity((Protocol::Tcp, Strategy::Paris));
-        let target = address("203.0.113.7");
-        let end = Identity::end_of(number, token(paris.target_key(target), flow));
-        let seq = end.wrapping_sub(data);
-        prop_assert_eq!(paris.number_of_syn(target, flow, seq, data), Some(number));
-        for acked in [seq.wrapping_add(1), end.wrapping_add(1)] {
-            prop_assert_eq!(paris.number_of_ack(target, flow, acked), Some(number));
-        }
-        // Another run, another target, another flow: another half.
-        let other = Identity { key: paris.key + 1, ..paris };
-        let halves = [token(other.target_key(target), flow), token(paris.target_key(address("203.0.113.8")), flow), token(paris.target_key(target), flow + 1)];
-        for half in halves {
-            if half != end as u16 {
-                prop_assert_ne!(Identity::end_of(number, half), end);
-            }
-        }
-        if guess & 0xffff != end & 0xffff {
-            prop_assert_eq!(paris.number_of_syn(target, flow, guess, 0), None);
-        }
-    }
-
-    #[test]
-    fn ports_are_above_those_of_the_kernel(span in 1u16..=4096, simulated: bool) {
-        for protocol in [Protocol::Udp, Protocol::Tcp, Protocol::Icmp] {
-            let base = choose_base(protocol, span, simulated);
-            let identity = Identity { base, span, ..identity((protocol, Strategy::Paris)) };
-            let least = if protocol == Protocol::Icmp { 1 } else { FIRST_PORT };
-            prop_assert!(base >= least);
-            prop_assert_eq!(identity.range().len(), usize::from(span));
-            prop_assert!(*identity.range().end() < u16::MAX);
-            prop_assert!(!simulated || base == choose_base(protocol, span, true));
-        }
-    }
 }
 
 #[test]
@@ -304,34 +255,5 @@ fn the_filter_takes_answers_to_our_probes_and_nothing_of_the_kernel() {
         }
         assert!(!filter.matches(&made(|to| respond::udp_reply(to, &theirs, b"x"))));
         assert!(!filter.matches(&made(|to| respond::echo_reply(to, &ping))));
-    }
-}
-
-#[test]
-fn rows_are_few_however_many_addresses_are_ours() {
-    let many: Vec<IpAddr> = (0..100u8)
-        .flat_map(|n| {
-            [
-                IpAddr::from([10, 0, 0, n]),
-                IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(n)]),
-            ]
-        })
-        .collect();
-    for case in CASES {
-        let identity = identity(case);
-        for sources in [&many[..], &many[..8], &[many[0], many[0]]] {
-            let rows = rows(&identity, sources);
-            assert!(rows.len() <= 10, "{rows:?}");
-            // Each of ours is covered.
-            for source in sources {
-                let row = Match { dst: None, ..answer_row(&identity, (*source, 0)) };
-                assert!(rows.iter().any(|r| {
-                    let alike = |(dst, len): (IpAddr, u8)| {
-                        dst == *source || len == 0 && dst.is_ipv4() == source.is_ipv4()
-                    };
-                    r.dst.is_some_and(alike) && Match { dst: None, ..r.clone() } == row
-                }));
-            }
-        }
     }
 }
