@@ -18,6 +18,7 @@ mod flight;
 mod names;
 mod open;
 mod path_mtu;
+mod identity;
 mod plan;
 mod probe;
 mod receive;
@@ -30,3 +31,24 @@ mod words;
 pub use event::*;
 pub use open::run;
 pub use plan::*;
+
+/// Reads `frame` as every kind of run would: the fuzzer's door to what comes off the wire.
+#[cfg(fuzzing)]
+pub fn read_answer(frame: &[u8]) {
+    for (protocol, strategy) in [
+        (Protocol::Udp, Strategy::Paris),
+        (Protocol::Udp, Strategy::Dublin),
+        (Protocol::Udp, Strategy::Classic),
+        (Protocol::Tcp, Strategy::Paris),
+        (Protocol::Tcp, Strategy::Classic),
+        (Protocol::Icmp, Strategy::Paris),
+    ] {
+        let port = protocol.default_port();
+        let identity = identity::Identity::new(protocol, strategy, port, 4096, true);
+        if let answer::Seen::Answer(seen) = answer::read(frame, &identity) {
+            assert!(seen.number != Some(0) && seen.flow.is_some_and(|flow| flow < 4096));
+            assert!(!words::text(seen.kind).is_empty());
+            assert!(words::mark(seen.kind).is_none_or(|mark| mark.starts_with('!')));
+        }
+    }
+}
