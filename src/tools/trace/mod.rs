@@ -14,8 +14,19 @@
 mod answer;
 mod event;
 mod explore;
+mod flight;
+mod names;
+mod open;
+mod path_mtu;
 mod plan;
 mod probe;
+mod receive;
+mod run;
+mod session;
+mod summary;
+mod tally;
+mod words;
 
 pub use event::*;
+pub use open::run;
 pub use plan::*;
