@@ -12,6 +12,7 @@ mod dot;
 mod fixture;
 mod graph;
 mod hop;
+mod live;
 mod report;
 mod text;
 
@@ -32,6 +33,13 @@ use text::Text;
 pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let screen = Screen::of_stdout();
     let mut plan = args.plan()?;
+    if args.live && !screen.addressable {
+        return Err(Failure::Error {
+            error: "cannot draw for --live: standard output is no terminal that can be redrawn"
+                .into(),
+            hint: Some(live::HINT.into()),
+        });
+    }
     let World { mut env, virtual_time } = args.common.world()?;
     if virtual_time && plan.rounds == Rounds::Endless {
         plan.rounds = Rounds::Count(args::VIRTUAL_ROUNDS);
@@ -41,7 +49,14 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     out.set_pace(if virtual_time || many { Pace::Timed } else { Pace::Event });
     let control = signals::control();
     let mut printer = Printer::new(args, &plan, screen, &control, out);
-    let result = run(&plan, &mut env, &control, &mut |event| printer.take(event));
+    let result = if args.live {
+        let run = |tell: &mut dyn FnMut(Event)| run(&plan, &mut env, &control, tell);
+        let (result, kept) = live::watch(live::View::new(&plan, screen), &control, run)?;
+        kept.into_iter().for_each(|event| printer.take(event));
+        result
+    } else {
+        run(&plan, &mut env, &control, &mut |event| printer.take(event))
+    };
     printer.finish()?;
     let outcome = result?;
     if args.common.output.verbose > 0 && !args.common.output.json {
