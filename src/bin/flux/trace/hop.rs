@@ -132,8 +132,9 @@ impl Answer {
         if let Some(mtu) = self.mtu.filter(|_| self.mark.is_none()) {
             odd.push(format!("F={mtu}"));
         }
+        // Who says that there is no way on answers from where it is, at whatever TTL.
         let back = way_back(self.reply_ttl);
-        if back != ttl {
+        if back != ttl && self.mark.is_none() {
             odd.push(format!("asymm {back}"));
         }
         odd
