@@ -12,10 +12,13 @@
 //! counted as foreign. No terminal and no argument parsing in here.
 
 mod answer;
+mod diff;
 mod event;
 mod explore;
+mod names;
 mod plan;
 mod probe;
 
+pub use diff::{Change, Diff, Saved, TargetDiff, diff, read};
 pub use event::*;
 pub use plan::*;
