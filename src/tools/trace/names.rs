@@ -187,7 +187,7 @@ mod tests {
         let counter = asked.clone();
         let mut names = Names::new(Box::new(move |addr: IpAddr| {
             counter.fetch_add(1, Ordering::Relaxed);
-            (addr != [192, 0, 2, 7].into()).then(|| format!("r{}.example.", addr).replace(':', "-"))
+            (addr != self::addr(7)).then(|| format!("r{addr}.example."))
         }));
         for last in (0..100).chain(0..100) {
             names.ask(addr(last));
@@ -204,7 +204,7 @@ mod tests {
         let (release, held) = mpsc::channel::<()>();
         let held = Mutex::new(held);
         let mut names = Names::new(Box::new(move |addr: IpAddr| {
-            if addr == [192, 0, 2, 1].into() {
+            if addr == self::addr(1) {
                 // Until the test is over.
                 let _ = held.lock().unwrap().recv();
             }
