@@ -12,13 +12,14 @@
 //! counted as foreign. No terminal and no argument parsing in here.
 
 mod answer;
+mod diff;
 mod event;
 mod explore;
 mod flight;
+mod identity;
 mod names;
 mod open;
 mod path_mtu;
-mod identity;
 mod plan;
 mod probe;
 mod receive;
@@ -28,6 +29,7 @@ mod summary;
 mod tally;
 mod words;
 
+pub use diff::{Change, Diff, Saved, TargetDiff, diff, read};
 pub use event::*;
 pub use open::run;
 pub use plan::*;
