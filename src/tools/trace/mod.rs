@@ -30,3 +30,4 @@ mod words;
 pub use event::*;
 pub use open::run;
 pub use plan::*;
+pub use tally::back_hops;
