@@ -37,6 +37,7 @@ pub use diff::{Change, Diff, Saved, TargetDiff, diff, read};
 pub use event::*;
 pub use open::run;
 pub use plan::*;
+pub use tally::back_hops;
 
 /// Reads `frame` as every kind of run would: the fuzzer's door to what comes off the wire.
 #[cfg(fuzzing)]

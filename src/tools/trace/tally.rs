@@ -255,7 +255,8 @@ pub(super) fn loss_pct(sent: u64, received: u64) -> f64 {
 
 /// Hops that an answer travelled, if it started with the usual TTL that explains it best: the next
 /// one above, except that 32 is hardly used any more and only taken where the way is short.
-fn back_hops(reply_ttl: u8, ttl: u8) -> Option<u8> {
+#[must_use]
+pub fn back_hops(reply_ttl: u8, ttl: u8) -> Option<u8> {
     let hops = |initial: u8| initial.checked_sub(reply_ttl).map(|gone| gone.saturating_add(1));
     let near = |hops: &u8| hops.abs_diff(ttl) <= 8;
     let by_initial = |initial: &u8| hops(*initial);
