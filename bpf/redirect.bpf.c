@@ -285,12 +285,25 @@ __noinline int read_datagram(struct xdp_md *ctx, __u64 off, __u64 which)
 	return read_transport(ctx, off, limit, which) ? off + 8 : 0;
 }
 
-/* 0 when every field that the row sets agrees with the datagram. */
-static __noinline __u32 differs(const struct flux_match *row, const struct key *key)
+/*
+ * 0 when every field that row `number` of table `active` sets agrees with the datagram it asks for.
+ * Global, and with numbers alone as arguments: verified once, not once per row.
+ */
+__noinline int differs(__u64 active, __u64 number)
 {
+	struct scratch *scratch = get_scratch();
+	const struct flux_table *table;
+	const struct flux_match *row;
+	const struct key *key;
+	__u32 at = active;
 	__u32 d;
 
-	if (!row || !key)
+	table = bpf_map_lookup_elem(&tables, &at);
+	if (!table || !scratch || number >= FLUX_MAX_MATCHES)
+		return 1;
+	row = &table->row[number];
+	key = row->quoted ? &scratch->key[INNER] : &scratch->key[OUTER];
+	if (row->quoted && !key->has)
 		return 1;
 	d = row->need & ~key->has;
 	d |= (row->ether_type ^ key->ether_type) & row->ether_mask;
@@ -315,7 +328,7 @@ static __noinline __u32 differs(const struct flux_match *row, const struct key *
 	return d;
 }
 
-static __always_inline int wanted(struct xdp_md *ctx, const struct flux_table *table)
+static __always_inline int wanted(struct xdp_md *ctx, const struct flux_table *table, __u32 active)
 {
 	struct scratch *scratch = get_scratch();
 	__u64 off = ETH_HEADER, quote;
@@ -349,16 +362,10 @@ static __always_inline int wanted(struct xdp_md *ctx, const struct flux_table *t
 		read_datagram(ctx, quote, INNER);
 	}
 	for (i = 0; i < FLUX_MAX_MATCHES; i++) {
-		const struct flux_match *row = &table->row[i];
-
 		if (i >= rows)
 			break;
-		if (row->quoted) {
-			if (inner->has && !differs(row, inner))
-				return 1;
-		} else if (!differs(row, outer)) {
+		if (!differs(active, i))
 			return 1;
-		}
 	}
 	return 0;
 }
@@ -404,7 +411,7 @@ int flux_redirect(struct xdp_md *ctx)
 		table = bpf_map_lookup_elem(&tables, &active);
 		if (!table)
 			return XDP_PASS;
-		if (!wanted(ctx, table)) {
+		if (!wanted(ctx, table, active)) {
 			count->passed++;
 			return XDP_PASS;
 		}

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 build="gcc libc6-dev make pkgconf libelf-dev zlib1g-dev"
-lab="iproute2 iputils-ping ethtool procps"
+lab="iproute2 iputils-ping ethtool procps traceroute mtr-tiny nftables"
 case "${1:-build}" in
     build) wanted="$build" ;;
     demo) wanted="$build iproute2" ;;

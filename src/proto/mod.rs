@@ -16,6 +16,7 @@
 
 pub mod build;
 pub mod checksum;
+pub mod extensions;
 pub mod respond;
 pub mod rewrite;
 pub mod vlan;
@@ -39,6 +40,7 @@ mod udp;
 pub use arp::{ARP_LEN, ArpOp, ArpRepr, ArpView};
 pub use error::{Layer, ParseError};
 pub use ethernet::{ETHERNET_LEN, EtherType, EthernetMut, EthernetRepr, EthernetView};
+pub use extensions::{ErrorBody, Extensions, LabelEntry, LabelStack, Object, Objects};
 pub use headers::{Headers, Transport};
 pub use icmpv4::{ICMP_LEN, Icmpv4Kind, Icmpv4Message, Icmpv4View, unreachable_v4};
 pub use icmpv6::{

@@ -13,9 +13,12 @@
 //! Trap: in such a thread `/sys/class/net` shows another namespace and `/proc/net` the main
 //! thread's; use ioctl or netlink, or `/proc/thread-self/net`.
 //!
-//! `tests/lab.sh` is the same network for a shell.
+//! `tests/lab.sh` is the same network for a shell. [`routers`] is a path of routers instead.
 #![allow(dead_code, unsafe_code)] // each test file uses its part of it
 #![allow(clippy::unwrap_used, clippy::expect_used)] // it runs in tests alone
+
+pub mod icmp;
+pub mod routers;
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -2,7 +2,7 @@
 
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::proto::vlan::TAG_LEN;
-use crate::proto::{ETHERNET_LEN, EtherType, IPV4_LEN, IPV6_LEN, MacAddr, Tag};
+use crate::proto::{ETHERNET_LEN, EtherType, EthernetRepr, IPV4_LEN, IPV6_LEN, MacAddr, Tag};
 use crate::tools::net::{Cause, Family, Host, HostError, Interface, RouteKind, Target};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -332,6 +332,26 @@ impl Link {
     fn has_family(&self, address: IpAddr) -> bool {
         let mut own = self.interface.addresses.iter();
         own.any(|own| own.is_usable() && own.addr.is_ipv4() == address.is_ipv4())
+    }
+
+    /// Writes the Ethernet header and the tags in front of a packet; returns their length.
+    pub(in crate::tools) fn emit(
+        &self,
+        next_hop: MacAddr,
+        ether_type: EtherType,
+        to: &mut [u8],
+    ) -> Option<usize> {
+        let first = self.tags.first().map_or(ether_type, |tag| tag.tpid);
+        EthernetRepr { dst: next_hop, src: self.mac, ether_type: first }.emit(to)?;
+        let mut end = ETHERNET_LEN;
+        for (at, tag) in self.tags.iter().enumerate() {
+            let next = self.tags.get(at + 1).map_or(ether_type, |tag| tag.tpid);
+            let (slot, next) = (to.get_mut(end..end + TAG_LEN)?, next.0.to_be_bytes());
+            let tci = tag.tci.to_be_bytes();
+            slot.copy_from_slice(&[tci[0], tci[1], next[0], next[1]]);
+            end += TAG_LEN;
+        }
+        Some(end)
     }
 
     /// The device below an interface, and the tags between the two.

@@ -28,7 +28,9 @@ pub(in crate::tools) mod losses;
 pub mod opened;
 pub mod pace;
 pub mod probes;
+pub(in crate::tools) mod sender;
 mod sim_host;
+pub(in crate::tools) mod times;
 
 pub use error::{Cause, HostError};
 pub use host::{

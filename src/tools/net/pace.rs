@@ -127,6 +127,11 @@ impl Pacer {
     }
 }
 
+/// Nanoseconds; plans stay below a hundred years.
+pub(in crate::tools) fn ns(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

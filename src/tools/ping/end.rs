@@ -14,7 +14,7 @@ impl Run<'_> {
             return;
         }
         self.interim_seen = asked;
-        let now = self.tx.now();
+        let now = self.sender.tx.now();
         let how = How { moment: Moment::Between, histogram: self.plan.histogram };
         for (member, path) in self.members.iter().zip(&self.journey.paths) {
             let summary = member.tally.summary(&path.name, path.address, now, how);
@@ -25,14 +25,18 @@ impl Run<'_> {
     /// Why packets were lost, summaries, and what it all came to. The link went or came
     /// `link_changes` times meanwhile.
     pub(super) fn finish(&mut self, link_changes: u32) -> Outcome {
-        let now = self.tx.now();
+        let now = self.sender.tx.now();
         for there in losses::elsewhere(&self.rx) {
             (self.sink)(Event::Elsewhere(there));
         }
         let lost = self.members.iter().any(|member| member.tally.given_up > 0);
-        let seen =
-            Seen { lost, link_changes, roomless: self.roomless, device: &self.journey.link.device };
-        for note in losses::notes(&mut self.rx, &mut self.tx, &mut self.inbox, &seen) {
+        let seen = Seen {
+            lost,
+            link_changes,
+            roomless: self.sender.roomless,
+            device: &self.journey.link.device,
+        };
+        for note in losses::notes(&mut self.rx, &mut self.sender.tx, &mut self.inbox, &seen) {
             (self.sink)(Event::Note(note));
         }
         let how = How { moment: Moment::End, histogram: self.plan.histogram };

@@ -4,8 +4,8 @@ use super::plan::{PathMtu, Plan};
 use crate::proto::checksum::{self, Sum};
 use crate::proto::vlan::TAG_LEN;
 use crate::proto::{
-    ETHERNET_LEN, EtherType, EthernetRepr, ICMP_LEN, IPV6_LEN, Icmpv4Kind, Icmpv6Kind, IpPair,
-    IpProto, Ipv4Repr, Ipv6Repr, MacAddr,
+    ETHERNET_LEN, EtherType, ICMP_LEN, IPV6_LEN, Icmpv4Kind, Icmpv6Kind, IpPair, IpProto, Ipv4Repr,
+    Ipv6Repr, MacAddr,
 };
 use crate::tools::net::journey::{Link, Path, ip_len};
 use std::net::IpAddr;
@@ -52,14 +52,7 @@ impl Template {
         let l4 = l3 + ip_len(path.address);
         let mut frame = vec![0; l4 + ICMP_LEN + payload.len()];
         let ether_type = if v4 { EtherType::IPV4 } else { EtherType::IPV6 };
-        let first = link.tags.first().map_or(ether_type, |tag| tag.tpid);
-        EthernetRepr { dst: next_hop, src: link.mac, ether_type: first }.emit(&mut frame)?;
-        for (at, tag) in link.tags.iter().enumerate() {
-            let next = link.tags.get(at + 1).map_or(ether_type, |tag| tag.tpid);
-            let start = ETHERNET_LEN + at * TAG_LEN;
-            frame.get_mut(start..start + 2)?.copy_from_slice(&tag.tci.to_be_bytes());
-            frame.get_mut(start + 2..start + 4)?.copy_from_slice(&next.0.to_be_bytes());
-        }
+        link.emit(next_hop, ether_type, &mut frame)?;
         let icmp_len = ICMP_LEN + payload.len();
         let to = frame.get_mut(l3..)?;
         let (proto, kind) = match pair {

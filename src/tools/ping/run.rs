@@ -4,7 +4,7 @@ use super::event::{Event, SendError, Timeout};
 use super::frame::{Numbers, Template};
 use super::open::IDS_PER_SLOT;
 use super::plan::Plan;
-use super::schedule::{Schedule, ns};
+use super::schedule::Schedule;
 use super::tally::Tally;
 use crate::error::Result;
 use crate::packet::Packet;
@@ -13,7 +13,9 @@ use crate::tools::Control;
 use crate::tools::net::Host;
 use crate::tools::net::hops::Hops;
 use crate::tools::net::journey::Journey;
+use crate::tools::net::pace::ns;
 use crate::tools::net::probes::{Probe, ProbeTable, SendRefused};
+use crate::tools::net::sender::Sender;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -21,9 +23,6 @@ use std::time::Duration;
 
 /// A stop or a question for interim numbers is noticed after this long.
 const ATTENTION_NS: u64 = 100_000_000;
-/// When the kernel takes no more, it is asked again after this long, and as long as it takes
-/// nothing twice as long each time, up to the second.
-const RETRY_NS: (u64, u64) = (20_000, 1_000_000);
 /// Answers are recognised as late or duplicate this long after their probe timed out. Short for
 /// many probes a second, because each is remembered.
 const RETAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
@@ -49,7 +48,7 @@ pub(super) struct Run<'a> {
     pub(super) journey: Journey,
     hops: Hops,
     pub(super) rx: FluxRx,
-    pub(super) tx: FluxTx,
+    pub(super) sender: Sender,
     pub(super) payload: Vec<u8>,
     pub(super) base_id: u16,
     pub(super) members: Vec<Member>,
@@ -60,21 +59,6 @@ pub(super) struct Run<'a> {
     pub(super) table: ProbeTable,
     pub(super) schedule: Schedule,
     pub(super) inbox: Vec<Packet>,
-    /// Numbered and written, but not taken by a full ring.
-    held: Option<Packet>,
-    /// A frame not needed last time.
-    spare: Option<Packet>,
-    longest: usize,
-    /// Packets in the ring that the kernel was not told about.
-    queued: usize,
-    unflushed: bool,
-    retry_ns: Option<u64>,
-    /// Time to the next retry.
-    patience_ns: u64,
-    /// Since when there has been no room for a packet.
-    full_since_ns: Option<u64>,
-    /// Probes that there was no room for until it was too late for them.
-    pub(super) roomless: u64,
     ident: u16,
     group_sent_ns: Option<u64>,
     pub(super) interim_seen: u64,
@@ -118,15 +102,6 @@ impl<'a> Run<'a> {
             wanting: count,
             by_address,
             by_slot,
-            longest: 0,
-            held: None,
-            spare: None,
-            queued: 0,
-            unflushed: false,
-            retry_ns: None,
-            patience_ns: RETRY_NS.0,
-            full_since_ns: None,
-            roomless: 0,
             ident: base_id,
             group_sent_ns: None,
             foreign: 0,
@@ -140,7 +115,7 @@ impl<'a> Run<'a> {
             journey,
             hops,
             rx,
-            tx,
+            sender: Sender::new(tx, plan.timeout),
             payload,
             base_id,
         }
@@ -149,11 +124,11 @@ impl<'a> Run<'a> {
     /// Until all is answered or given up, the deadline passes, or somebody says stop.
     pub(super) fn go(&mut self, host: &mut dyn Host) -> Result<()> {
         self.prepare();
-        self.hops.rest(self.tx.now());
+        self.hops.rest(self.sender.tx.now());
         let deadline = self.deadline_ns;
         while !self.control.stop.load(Ordering::Relaxed) {
             self.interim();
-            let now = self.tx.now();
+            let now = self.sender.tx.now();
             if deadline.is_some_and(|at| at <= now) {
                 break;
             }
@@ -180,7 +155,7 @@ impl<'a> Run<'a> {
                 let link = &self.journey.link;
                 member.template = Template::new(link, mac, path, self.plan, &self.payload);
                 let len = member.template.as_ref().map_or(0, |t| t.frame_len(self.payload.len()));
-                self.longest = self.longest.max(len);
+                self.sender.expect(len);
             }
         }
     }
@@ -197,7 +172,7 @@ impl<'a> Run<'a> {
 
     /// The next time at which something is to be done although nothing came.
     fn wake_up_ns(&mut self, now: u64) -> u64 {
-        let due = match (self.wanting, self.retry_ns) {
+        let due = match (self.wanting, self.sender.retry_ns()) {
             (_, Some(retry)) => Some(retry),
             (0, None) => None,
             (_, None) => self.schedule.next_due_ns(),
@@ -219,78 +194,25 @@ impl<'a> Run<'a> {
         }
         // With a deadline, `count` answers are what was waited for (as `ping -w`).
         let outlived = self.plan.deadline.is_some() && self.plan.count.is_some();
-        let answered = self.table.in_flight() == 0 && self.held.is_none() && self.queued == 0;
+        let answered = self.table.in_flight() == 0 && self.sender.is_idle();
         let groups = self.group_end_ns().is_none_or(|at| at <= now);
         (outlived || answered) && groups
     }
 
     /// Sends the probes that are due, at most a batch of them.
     fn send_due(&mut self, now: u64) -> Result<()> {
-        if let Some(packet) = self.held.take() {
-            self.put(packet, now);
-        }
-        self.retry_ns = None;
+        self.sender.begin(now);
         for _ in 0..self.plan.config.batch {
-            if self.held.is_some() || self.wanting == 0 {
+            if self.sender.is_full() || self.wanting == 0 || !self.sender.has_room(now) {
                 break;
-            }
-            if self.spare.is_none() && self.longest > 0 {
-                self.spare = self.tx.alloc(self.longest);
-                let full_since = *self.full_since_ns.get_or_insert(now);
-                if self.spare.is_some() {
-                    self.full_since_ns = None;
-                } else if !self.is_stuck(full_since, now) {
-                    self.retry_ns = Some(now.saturating_add(self.patience_ns));
-                    break;
-                }
             }
             let members = &self.members;
             let sent = |at: usize| members[at].wants.then_some(members[at].tally.sent);
             let Some(at) = self.schedule.next(now, members.len(), sent) else { break };
             self.probe(at, now);
         }
-        let waiting = self.tx.pending();
-        if self.queued > 0 {
-            // In zero-copy mode the device may take packets before it is told.
-            if !self.tx.granted().zero_copy {
-                self.table.leave(self.queued, self.tx.now());
-            }
-            self.queued = 0;
-            self.unflushed = true;
-        }
-        if self.unflushed {
-            self.unflushed = !self.tx.flush()?;
-        }
-        if self.unflushed || self.held.is_some() {
-            self.retry_ns = Some(now.saturating_add(self.patience_ns));
-        }
-        let moves = self.retry_ns.is_none() || self.tx.pending() < waiting;
-        self.patience_ns = if moves { RETRY_NS.0 } else { RETRY_NS.1.min(2 * self.patience_ns) };
-        Ok(())
-    }
-
-    /// Puts a probe into the TX ring. What finds no room waits for some, but not for longer than
-    /// an answer is waited for: then the probe is as good as lost, and the next one is due.
-    fn put(&mut self, packet: Packet, now: u64) {
-        match self.tx.send(packet) {
-            Ok(()) => {
-                self.queued += 1;
-                self.full_since_ns = None;
-            }
-            Err(packet) => {
-                let since = *self.full_since_ns.get_or_insert(now);
-                if self.is_stuck(since, now) {
-                    self.roomless += 1;
-                    self.spare = Some(packet);
-                } else {
-                    self.held = Some(packet);
-                }
-            }
-        }
-    }
-
-    fn is_stuck(&self, full_since_ns: u64, now: u64) -> bool {
-        now.saturating_sub(full_since_ns) >= ns(self.plan.timeout)
+        let table = &mut self.table;
+        self.sender.finish(now, |count, at| table.leave(count, at))
     }
 
     /// Sends a probe, or counts one that cannot be sent.
@@ -311,8 +233,10 @@ impl<'a> Run<'a> {
         member.tally.started_ns.get_or_insert(now);
         self.schedule.sent(at, probe.sequence, now);
         let path = &self.journey.paths[at];
-        match (&member.template, self.spare.take()) {
-            (Some(template), Some(mut packet)) => {
+        match &member.template {
+            Some(template) => {
+                // No frame for so long that it is not waited for any more: lost like any other.
+                let Some(mut packet) = self.sender.take() else { return self.settle(at) };
                 let len = template.frame_len(self.payload.len());
                 let generation = (probe.sequence >> 16) as u16 % IDS_PER_SLOT;
                 let id = self.base_id + path.slot * IDS_PER_SLOT + generation;
@@ -321,17 +245,14 @@ impl<'a> Run<'a> {
                 if packet.set_len(len).is_ok() {
                     template.write(numbers, &self.payload, packet.data_mut());
                 }
-                packet.set_queue(at % self.tx.granted().queues.len().max(1));
+                packet.set_queue(at % self.sender.tx.granted().queues.len().max(1));
                 let multicast = path.multicast;
-                self.put(packet, now);
+                self.sender.put(packet, now);
                 if multicast {
                     self.group_sent_ns = Some(now);
                 }
             }
-            // No frame for so long that it is not waited for any more: lost like any other.
-            (Some(_), None) => self.roomless += 1,
-            (None, spare) => {
-                self.spare = spare;
+            None => {
                 self.table.cancel(probe);
                 member.tally.given_up += 1;
                 member.tally.errors += 1;

@@ -1,9 +1,8 @@
 //! Which target is probed next, and when.
 
 use super::plan::Plan;
-use crate::tools::net::pace::{Pacer, Rate};
+use crate::tools::net::pace::{Pacer, Rate, ns};
 use std::collections::VecDeque;
-use std::time::Duration;
 
 /// A flood sends at least this often to each target, as `ping -f`.
 const FLOOD_NS: u64 = 10_000_000;
@@ -155,14 +154,10 @@ impl Flood {
     }
 }
 
-/// Nanoseconds; plans stay below a hundred years.
-pub(super) fn ns(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     const MS: u64 = 1_000_000;
 

@@ -1,11 +1,9 @@
 //! The numbers of one target.
 
 use super::event::{HistogramRow, RttSummary, Summary};
-use crate::tools::net::histogram::RttStats;
+use crate::tools::net::times::Times;
 use std::net::IpAddr;
 
-/// Times kept one by one before they go into a histogram: with many targets most have few.
-const FEW: usize = 256;
 /// Rows of a histogram.
 const ROWS: usize = 20;
 
@@ -26,45 +24,6 @@ pub(super) struct Tally {
     /// When the first probe was due.
     pub(super) started_ns: Option<u64>,
     times: Times,
-}
-
-/// Round-trip times of one target.
-#[derive(Clone, Debug)]
-enum Times {
-    Few(Vec<u64>),
-    Many(Box<RttStats>),
-}
-
-impl Default for Times {
-    fn default() -> Self {
-        Self::Few(Vec::new())
-    }
-}
-
-impl Times {
-    fn record(&mut self, ns: u64) {
-        match self {
-            Self::Few(times) if times.len() < FEW => times.push(ns),
-            Self::Few(times) => {
-                let mut stats = RttStats::new();
-                times.iter().for_each(|&ns| stats.record(ns));
-                stats.record(ns);
-                *self = Self::Many(Box::new(stats));
-            }
-            Self::Many(stats) => stats.record(ns),
-        }
-    }
-
-    fn with<R>(&self, read: impl FnOnce(&RttStats) -> R) -> R {
-        match self {
-            Self::Few(times) => {
-                let mut stats = RttStats::new();
-                times.iter().for_each(|&ns| stats.record(ns));
-                read(&stats)
-            }
-            Self::Many(stats) => read(stats),
-        }
-    }
 }
 
 impl Tally {
@@ -142,21 +101,6 @@ pub(super) enum Moment {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn few_and_many_times_have_the_same_statistics() {
-        let mut few = Tally::default();
-        let mut many = Tally { times: Times::Many(Box::default()), ..Tally::default() };
-        for ns in (1..=FEW as u64).map(|n| n * 1000) {
-            few.reply(Some(ns), false);
-            many.reply(Some(ns), false);
-        }
-        let rtt = |tally: &Tally| tally.times.with(RttStats::summary);
-        assert_eq!(rtt(&few), rtt(&many));
-        few.reply(Some(7), false);
-        assert!(matches!(few.times, Times::Many(_)));
-        assert_eq!(few.times.with(|s| s.moments().count()), FEW as u64 + 1);
-    }
 
     #[test]
     fn a_probe_in_flight_is_lost_at_the_end_and_not_before() {

@@ -1,8 +1,14 @@
 //! What a received frame says about our probes. Total: any bytes give one of the three.
 
 use super::event::{ExtensionObject, Label, Rewritten};
+use super::plan::{Protocol, Strategy};
+use super::probe::{Identity, ip_proto};
+use crate::proto::{
+    ErrorBody, Extensions, Headers, Icmpv4Kind, Icmpv6Kind, IpPair, Quote, TcpFlags, TcpView,
+    Transport,
+};
+use std::fmt::Write;
 use std::net::IpAddr;
-
 /// What a frame turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen {
@@ -62,4 +68,251 @@ pub(super) enum Kind {
     Reset,
     /// A UDP datagram from the port that was probed.
     UdpReply,
+}
+
+impl Kind {
+    /// The MTU of the next hop, where it is told.
+    pub(super) fn mtu(self) -> Option<u32> {
+        match self {
+            Kind::Error { mtu, .. } => mtu,
+            _ => None,
+        }
+    }
+
+    /// That a packet is too big, and the MTU of the next hop: 0 where it is not told.
+    pub(super) fn too_big(self) -> Option<u32> {
+        match self {
+            Kind::Error { v4: true, icmp_type: 3, code: 4, mtu }
+            | Kind::Error { v4: false, icmp_type: 2, mtu, .. } => Some(mtu.unwrap_or(0)),
+            _ => None,
+        }
+    }
+}
+
+/// Which probe was answered, and how it looked.
+struct Probe {
+    flow: u16,
+    number: Option<u16>,
+    nat: Option<Rewritten>,
+}
+
+/// Reads a frame.
+pub(super) fn read(frame: &[u8], identity: &Identity) -> Seen {
+    let Ok(headers) = Headers::parse(frame) else { return Seen::Malformed };
+    let Some(ip) = headers.ip else { return Seen::Foreign };
+    // A fragment's checksum covers bytes that are elsewhere; no answer is that long.
+    if headers.is_fragment() {
+        return Seen::Foreign;
+    }
+    let Some(l4) = frame.get(headers.l4_offset()..headers.payload_range().end) else {
+        return Seen::Malformed;
+    };
+    let error = match headers.transport {
+        // These comment on a probe that goes on.
+        Transport::Icmpv4 { kind: Icmpv4Kind::REDIRECT | Icmpv4Kind::SOURCE_QUENCH, .. } => None,
+        Transport::Icmpv4 { .. } => ErrorBody::parse_v4(l4),
+        Transport::Icmpv6 { .. } => ErrorBody::parse_v6(l4),
+        _ => None,
+    };
+    if let Some(body) = error {
+        if !headers.verify_checksums(frame) {
+            return Seen::Malformed;
+        }
+        return about(l4, &body, &ip, headers.ttl, identity);
+    }
+    let Some((probe, kind)) = direct(l4, &headers.transport, &ip, identity) else {
+        return Seen::Foreign;
+    };
+    if !headers.verify_checksums(frame) {
+        return Seen::Malformed;
+    }
+    Seen::Answer(Box::new(Answer {
+        from: ip.src(),
+        to: ip.dst(),
+        target: ip.src(),
+        flow: Some(probe.flow),
+        number: probe.number,
+        kind,
+        reply_ttl: headers.ttl,
+        quoted_ttl: None,
+        mpls: Vec::new(),
+        extensions: Vec::new(),
+        nat: probe.nat,
+    }))
+}
+
+/// What a target itself says to a probe.
+fn direct(
+    l4: &[u8],
+    transport: &Transport,
+    ip: &IpPair,
+    identity: &Identity,
+) -> Option<(Probe, Kind)> {
+    let known = |flow, number| Probe { flow, number, nat: None };
+    match (*transport, identity.protocol) {
+        (
+            Transport::Icmpv4 { kind: Icmpv4Kind::ECHO_REPLY, id, seq, .. }
+            | Transport::Icmpv6 { kind: Icmpv6Kind::ECHO_REPLY, id, seq, .. },
+            Protocol::Icmp,
+        ) => {
+            let flow = identity.flow_of(id)?;
+            (seq != 0).then(|| (known(flow, Some(seq)), Kind::EchoReply))
+        }
+        (Transport::Udp { src_port, dst_port }, Protocol::Udp) => {
+            let flow = identity.flow_of(dst_port)?;
+            Some((known(flow, identity.number_of(src_port)?), Kind::UdpReply))
+        }
+        (Transport::Tcp { src_port, dst_port, flags }, Protocol::Tcp) => {
+            let by_port = identity.flow_of(dst_port)?;
+            identity.number_of(src_port)?;
+            let flow = if identity.varies_source() { 0 } else { by_port };
+            let ack = TcpView::parse(l4).ok()?.ack();
+            let number = identity
+                .number_of_ack(ip.src(), flow, ack)
+                .filter(|&number| identity.source(flow, number) == dst_port);
+            if flags.contains(TcpFlags::RST) {
+                // Without ACK its number need not mean anything.
+                let told = number.is_some() || !flags.contains(TcpFlags::ACK);
+                return told.then(|| (known(flow, number), Kind::Reset));
+            }
+            let open = flags.contains(TcpFlags::SYN | TcpFlags::ACK) && number.is_some();
+            open.then(|| (known(flow, number), Kind::SynAck { ack }))
+        }
+        _ => None,
+    }
+}
+
+/// What an ICMP error says about a probe.
+fn about(message: &[u8], body: &ErrorBody<'_>, ip: &IpPair, ttl: u8, identity: &Identity) -> Seen {
+    let Ok(quote) = body.quote() else { return Seen::Malformed };
+    let Some(probe) = quoted(&quote, ip.dst(), identity) else { return Seen::Foreign };
+    let Some(kind) = kind(message, ip.is_v4()) else { return Seen::Malformed };
+    let (mpls, extensions) = body.extensions.map_or_else(Default::default, told);
+    Seen::Answer(Box::new(Answer {
+        from: ip.src(),
+        to: ip.dst(),
+        target: quote.ip.dst(),
+        flow: Some(probe.flow),
+        number: probe.number,
+        kind,
+        reply_ttl: ttl,
+        quoted_ttl: Some(quote.ttl),
+        mpls,
+        extensions,
+        nat: probe.nat,
+    }))
+}
+
+fn kind(message: &[u8], v4: bool) -> Option<Kind> {
+    let &[icmp_type, code, _, _, a, b, c, d] = message.first_chunk::<8>()?;
+    let mtu = match (v4, icmp_type, code) {
+        (true, 11, 0) | (false, 3, 0) => return Some(Kind::TimeExceeded),
+        (true, 3, 4) => u32::from_be_bytes([0, 0, c, d]),
+        (false, 2, _) => u32::from_be_bytes([a, b, c, d]),
+        _ => 0,
+    };
+    Some(Kind::Error { v4, icmp_type, code, mtu: (mtu > 0).then_some(mtu) })
+}
+
+/// Which of our probes a quote is; `None` if it is none. `source` is who the error came to.
+fn quoted(quote: &Quote<'_>, source: IpAddr, identity: &Identity) -> Option<Probe> {
+    if quote.proto != ip_proto(identity.protocol, quote.ip.is_v4()) {
+        return None;
+    }
+    let mut probe = match identity.protocol {
+        Protocol::Udp => quoted_udp(quote, identity),
+        Protocol::Tcp => quoted_tcp(quote, identity),
+        Protocol::Icmp => quoted_echo(quote, identity),
+    }?;
+    if quote.ip.src() != source {
+        probe.nat = Some(Rewritten::SourceAddress);
+    }
+    Some(probe)
+}
+
+fn quoted_udp(quote: &Quote<'_>, identity: &Identity) -> Option<Probe> {
+    let (src, dst) = quote.ports()?;
+    let (_, checksum) = quote.udp_len_checksum()?;
+    let (by_port, by_dst) = (identity.flow_of(src)?, identity.number_of(dst)?);
+    let marks = marks(quote, identity);
+    let flow = marks.map_or(by_port, |(_, flow)| flow);
+    let marked = marks.map(|(number, _)| number);
+    let present = |value: u16| (value != 0).then_some(value);
+    let ident = quote.ip.is_v4().then_some(quote.ident as u16).and_then(present);
+    let number = match identity.strategy {
+        Strategy::Classic => by_dst,
+        // Identification and checksum are in every quote: nobody changes both to the same.
+        Strategy::Paris if ident == Some(checksum) => ident,
+        Strategy::Paris => marked.or(ident).or(present(checksum)),
+        Strategy::Dublin => marked.or(ident),
+    };
+    let expected = match identity.strategy {
+        Strategy::Classic => None,
+        Strategy::Paris => number,
+        Strategy::Dublin => Some(identity.checksum(flow)),
+    };
+    // Some routers quote with the checksum erased; no NAT does that.
+    let changed = checksum != 0 && expected.is_some_and(|expected| expected != checksum);
+    let nat = (flow != by_port)
+        .then_some(Rewritten::SourcePort)
+        .or(changed.then_some(Rewritten::Checksum));
+    Some(Probe { flow, number, nat })
+}
+
+fn quoted_echo(quote: &Quote<'_>, identity: &Identity) -> Option<Probe> {
+    let (id, seq) = quote.echo()?;
+    let by_id = identity.flow_of(id)?;
+    let flow = marks(quote, identity).map_or(by_id, |(_, flow)| flow);
+    let checksum = quote.l4.get(2..4)?.try_into().map(u16::from_be_bytes).ok()?;
+    let kept = identity.strategy != Strategy::Classic;
+    let changed = kept && checksum != 0 && checksum != identity.checksum(flow);
+    let nat =
+        (flow != by_id).then_some(Rewritten::SourcePort).or(changed.then_some(Rewritten::Checksum));
+    (seq != 0).then_some(Probe { flow, number: Some(seq), nat })
+}
+
+fn quoted_tcp(quote: &Quote<'_>, identity: &Identity) -> Option<Probe> {
+    let (src, dst) = quote.ports()?;
+    let seq = quote.tcp_seq()?;
+    let by_port = identity.flow_of(src)?;
+    identity.number_of(dst)?;
+    let flow = if identity.varies_source() { 0 } else { by_port };
+    let headers = quote.header_len as u32 + crate::proto::TCP_LEN as u32;
+    let data = quote.total_len.saturating_sub(headers);
+    // Some hosts quote with a wrong total length; most probes have no data.
+    let number = [data, 0]
+        .into_iter()
+        .find_map(|data| identity.number_of_syn(quote.ip.dst(), flow, seq, data))?;
+    let nat = (identity.source(flow, number) != src).then_some(Rewritten::SourcePort);
+    Some(Probe { flow, number: Some(number), nat })
+}
+
+/// Number and flow in a UDP or ICMP payload, where the quote is that long.
+fn marks(quote: &Quote<'_>, identity: &Identity) -> Option<(u16, u16)> {
+    let &[a, b, c, d] = quote.l4.get(10..)?.first_chunk::<4>()?;
+    let (number, flow) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+    // Some routers fill up with zeros what they do not quote.
+    (number != 0 && flow < identity.span).then_some((number, flow))
+}
+
+/// The extension objects: label stacks, and the others as they are.
+fn told(extensions: Extensions<'_>) -> (Vec<Label>, Vec<ExtensionObject>) {
+    let (mut mpls, mut others) = (Vec::new(), Vec::new());
+    for object in extensions.objects() {
+        if let Some(stack) = object.label_stack() {
+            mpls.extend(stack.map(|entry| Label {
+                label: entry.label,
+                tc: entry.tc,
+                bottom: entry.bottom,
+                ttl: entry.ttl,
+            }));
+            continue;
+        }
+        let mut data = String::with_capacity(2 * object.payload.len());
+        for byte in object.payload {
+            let _ = write!(data, "{byte:02x}");
+        }
+        others.push(ExtensionObject { class: object.class, ctype: object.ctype, data });
+    }
+    (mpls, others)
 }

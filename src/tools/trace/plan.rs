@@ -223,10 +223,7 @@ impl Plan {
         {
             return bad(format!("size {size}"), "must be 28 to 65000 bytes");
         }
-        if Rate::per_second_f64(self.rate).is_none() {
-            let why = "must be above 0 and below 10^12 packets a second";
-            return bad(format!("rate {}", self.rate), why);
-        }
+        self.pace()?;
         if self.wait.is_zero() {
             return bad("wait 0s".into(), "must be above 0s");
         }
@@ -236,6 +233,14 @@ impl Plan {
             }
         }
         self.config.validate()
+    }
+
+    /// The rate, as something to count with.
+    pub(super) fn pace(&self) -> Result<Rate> {
+        Rate::per_second_f64(self.rate).ok_or_else(|| {
+            let why = "must be above 0 and below 10^12 packets a second";
+            FluxError::config(format!("rate {}", self.rate), why)
+        })
     }
 }
 

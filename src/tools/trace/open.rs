@@ -1,0 +1,125 @@
+//! From a plan to an open socket and a run that knows where everything goes.
+
+use super::event::{Event, Start};
+use super::plan::{Outcome, Plan, Protocol, Strategy};
+use super::probe::{self, Identity};
+use super::run::Run;
+use crate::backend::Filter;
+use crate::config::{Granted, Poller};
+use crate::error::{FluxError, Result};
+use crate::tools::net::hops::Hops;
+use crate::tools::net::journey::{Journey, Wish};
+use crate::tools::net::opened::{Opened, TargetRoute};
+use crate::tools::net::{Host, carrier};
+use crate::tools::{Control, Env};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Frames over all queues: as much as the usual memlock limit of 8 MiB lets a user without
+/// CAP_IPC_LOCK pin, and plenty for probes.
+const FRAMES: u32 = 4096;
+/// Adaptive waiting spins through gaps as short as that.
+const SPIN: Duration = Duration::from_micros(2_500);
+/// Source ports of the classic strategy with TCP, where each probe has one of its own.
+const CLASSIC_SPAN: u16 = 256;
+/// How long next hops are waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Traces as `plan` says, telling `sink` what happens as it happens.
+///
+/// Summaries come also when the run ends early: by `control` or by an error.
+///
+/// # Errors
+/// Values out of range; names, routes and interfaces that do not work out; missing rights; and
+/// whatever the kernel refuses, each with its next step.
+pub fn run(
+    plan: &Plan,
+    env: &mut Env,
+    control: &Control,
+    sink: &mut dyn FnMut(Event),
+) -> Result<Outcome> {
+    plan.check()?;
+    let wish = Wish {
+        targets: &plan.targets,
+        family: plan.family,
+        interface: plan.interface.as_deref(),
+        source: plan.source,
+        vlan: None,
+    };
+    let journey = Journey::find(&wish, &*env.host)?;
+    single_hosts(&journey)?;
+    if let Some(size) = plan.size {
+        journey.check_size(size.into(), "--size", |_| 0, plan.config.frame_size)?;
+    }
+    let identity = identity(plan, env.simulator.is_some());
+    let mut config = plan.config.clone();
+    config.interface.clone_from(&journey.link.device);
+    config.rx_timestamps = true;
+    config.frames.get_or_insert(FRAMES);
+    if config.poller == Poller::ADAPTIVE {
+        config.poller = Poller::Adaptive { spin: SPIN };
+    }
+    let mut sources: Vec<IpAddr> = journey.paths.iter().map(|path| path.source).collect();
+    sources.sort_unstable();
+    sources.dedup();
+    let filter = Filter::Any(probe::rows(&identity, &sources));
+    let (mut rx, tx) = env.builder(config).filter(filter).build_system()?;
+    let device = journey.link.device.clone();
+    carrier::wait(&*env.host, &device, &mut rx, control)?;
+    let link_before = carrier::changes(&*env.host, &device);
+    let mut hops = Hops::new(journey.link.interface.index, journey.hops.clone());
+    let mut run = Run::new(plan, control, sink, &journey, identity, (rx, tx), plan.pace()?);
+    let started = start(plan, &run, &journey, &*env.host);
+    (run.sink)(Event::Start(started));
+    let stopped = || control.stop.load(Ordering::Relaxed);
+    let tell = |found| (run.sink)(Event::Neighbour(found));
+    hops.find_all(&mut *env.host, PATIENCE, None, stopped, tell);
+    run.prepare(&hops);
+    let ended = run.go();
+    let changes = carrier::changes(&*env.host, &device).saturating_sub(link_before);
+    let outcome = run.finish(changes);
+    ended.map(|()| outcome)
+}
+
+/// What cannot be traced, or not twice at a time.
+fn single_hosts(journey: &Journey) -> Result<()> {
+    let mut names: HashMap<IpAddr, &str> = HashMap::new();
+    for path in &journey.paths {
+        if path.multicast {
+            let why = "is a group: a path leads to one host";
+            return Err(FluxError::config(format!("target {}", path.name), why));
+        }
+        if let Some(other) = names.insert(path.address, &path.name) {
+            let what = format!("target {}", path.name);
+            let why = format!("is {}, which {other} is, too", path.address);
+            return Err(FluxError::config(what, why).with_hint("name each target once"));
+        }
+    }
+    Ok(())
+}
+
+fn identity(plan: &Plan, simulated: bool) -> Identity {
+    let span = match (plan.paths, plan.strategy, plan.protocol) {
+        (Some(paths), ..) => paths.max_flows,
+        (None, Strategy::Classic, Protocol::Tcp) => CLASSIC_SPAN,
+        _ => 1,
+    };
+    Identity::new(plan.protocol, plan.strategy, plan.port, span, simulated)
+}
+
+fn start(plan: &Plan, run: &Run<'_>, journey: &Journey, host: &dyn Host) -> Start {
+    let granted: &Granted = run.rx.granted();
+    Start {
+        opened: Opened::new(&plan.config, journey, granted, host),
+        targets: journey.paths.iter().map(TargetRoute::new).collect(),
+        protocol: plan.protocol,
+        strategy: plan.strategy,
+        port: if plan.protocol == Protocol::Icmp { 0 } else { plan.port },
+        first: plan.first,
+        max_hops: plan.max_hops,
+        queries: plan.queries,
+        packet_bytes: run.packet_bytes(),
+    }
+}

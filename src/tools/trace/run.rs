@@ -1,0 +1,479 @@
+//! The loop: send what is due, read what came, give up what is late.
+
+use super::answer::Answer;
+use super::event::{Event, SendError, Summary, Timeout};
+use super::flight::{Role, Sent};
+use super::names::Names;
+use super::plan::{Outcome, Plan};
+use super::probe::{Identity, Template, min_size};
+use super::session::{Goal, Session};
+use crate::error::Result;
+use crate::packet::Packet;
+use crate::proto::ETHERNET_LEN;
+use crate::proto::vlan::TAG_LEN;
+use crate::system::{FluxRx, FluxTx};
+use crate::tools::Control;
+use crate::tools::net::hops::Hops;
+use crate::tools::net::journey::Journey;
+use crate::tools::net::losses::{self, Seen};
+use crate::tools::net::pace::{Pacer, Rate};
+use crate::tools::net::sender::Sender;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::atomic::Ordering;
+
+/// A stop or a question for interim numbers is noticed after this long.
+const ATTENTION_NS: u64 = 100_000_000;
+/// Targets that are probed in turn. With more than one the probes to each are spread, so that what
+/// is behind it is known before they are all sent.
+const SIDE_BY_SIDE: usize = 64;
+/// Shortest MTU of a link: RFC 791 and RFC 8200.
+const LEAST_MTU: (u16, u16) = (68, 1280);
+
+/// One target of a run.
+pub(super) struct Member {
+    /// Ready to be numbered; `None` while the next hop's link layer address is unknown.
+    template: Option<Template>,
+    /// Boxed and gone when it is done: of many targets few are in progress.
+    pub(super) session: Option<Box<Session>>,
+    /// Whether it is in line to send.
+    in_line: bool,
+    /// When it was last put to sleep until.
+    wakes_ns: u64,
+    round: u64,
+    reached: bool,
+}
+
+/// A run in progress.
+pub(super) struct Run<'a> {
+    pub(super) plan: &'a Plan,
+    control: &'a Control,
+    pub(super) sink: &'a mut dyn FnMut(Event),
+    pub(super) journey: &'a Journey,
+    pub(super) identity: Identity,
+    pub(super) rx: FluxRx,
+    pub(super) sender: Sender,
+    pub(super) members: Vec<Member>,
+    pub(super) by_address: HashMap<IpAddr, u32>,
+    /// The next target that was not begun.
+    next_member: usize,
+    /// Begun, with something to send.
+    line: VecDeque<u32>,
+    /// When to look after whom.
+    alarms: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Begun and not done.
+    open: usize,
+    pacer: Pacer,
+    /// Written since the kernel was last told.
+    written: Vec<(u32, u64)>,
+    pub(super) inbox: Vec<Packet>,
+    /// Heard from since they were last looked after.
+    pub(super) heard: Vec<u32>,
+    summaries: Vec<(u32, Summary)>,
+    names: Option<Names>,
+    interim_seen: u64,
+    lost: bool,
+    pub(super) foreign: u64,
+    pub(super) malformed: u64,
+    pub(super) unstamped: u64,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        control: &'a Control,
+        sink: &'a mut dyn FnMut(Event),
+        journey: &'a Journey,
+        identity: Identity,
+        (rx, tx): (FluxRx, FluxTx),
+        rate: Rate,
+    ) -> Self {
+        let by_address = journey.paths.iter().map(|path| path.address).zip(0..).collect();
+        let member = || Member {
+            template: None,
+            session: None,
+            in_line: false,
+            wakes_ns: u64::MAX,
+            round: 1,
+            reached: false,
+        };
+        // One path's worth of probes leaves at once.
+        let hops = u32::from(plan.max_hops - plan.first) + 1;
+        let burst = hops * u32::from(plan.queries);
+        Self {
+            members: journey.paths.iter().map(|_| member()).collect(),
+            pacer: Pacer::new(rate, burst.max(plan.config.batch), tx.now()),
+            sender: Sender::new(tx, plan.wait),
+            inbox: Vec::with_capacity(256),
+            interim_seen: control.interim.load(Ordering::Relaxed),
+            next_member: 0,
+            line: VecDeque::new(),
+            alarms: BinaryHeap::new(),
+            open: 0,
+            written: Vec::new(),
+            heard: Vec::new(),
+            summaries: Vec::new(),
+            names: None,
+            lost: false,
+            foreign: 0,
+            malformed: 0,
+            unstamped: 0,
+            plan,
+            control,
+            sink,
+            journey,
+            identity,
+            rx,
+            by_address,
+        }
+    }
+
+    /// Looks up names with this.
+    pub(super) fn set_names(&mut self, names: Names) {
+        self.names = Some(names);
+    }
+
+    /// Length of the probes to `address`.
+    fn size_to(&self, address: IpAddr) -> u16 {
+        self.plan.size.unwrap_or(60).max(min_size(self.identity.protocol, address.is_ipv4()))
+    }
+
+    /// Length of the probes to the first target.
+    pub(super) fn packet_bytes(&self) -> u16 {
+        self.journey.paths.first().map_or(0, |path| self.size_to(path.address))
+    }
+
+    /// The longest packet that our link and our frames hold.
+    fn longest(&self) -> u16 {
+        let l2 = ETHERNET_LEN + self.journey.link.tags.len() * TAG_LEN;
+        let frame = self.plan.config.frame_size.saturating_sub(crate::umem::RX_HEADROOM) as usize;
+        let most = frame.saturating_sub(l2).min(self.journey.link.interface.mtu as usize);
+        u16::try_from(most).unwrap_or(u16::MAX)
+    }
+
+    /// Makes the templates; says which targets have none.
+    pub(super) fn prepare(&mut self, hops: &Hops) {
+        let longest = self.longest();
+        for at in 0..self.members.len() {
+            let path = &self.journey.paths[at];
+            let mac = match hops.get(path.hop) {
+                Ok(mac) => mac,
+                Err(why) => {
+                    let error = format!("Destination Host Unreachable: {why}");
+                    let target = path.name.clone();
+                    (self.sink)(Event::SendError(SendError { target, error }));
+                    continue;
+                }
+            };
+            let link = &self.journey.link;
+            let (source, target) = (path.source, path.address);
+            let template = Template::new(link, mac, source, target, self.plan.tos, self.identity);
+            let most = if self.plan.mtu { longest } else { self.size_to(target) };
+            self.sender.expect(template.as_ref().map_or(0, |t| t.frame_len(most)));
+            self.members[at].template = template;
+        }
+    }
+
+    /// Until all is known, or somebody says stop.
+    pub(super) fn go(&mut self) -> Result<()> {
+        while !self.control.stop.load(Ordering::Relaxed) {
+            self.interim();
+            let now = self.sender.tx.now();
+            self.send_due(now)?;
+            self.ring(now)?;
+            if self.open == 0 && self.next_member == self.members.len() && self.sender.is_idle() {
+                break;
+            }
+            let until = self.wake_up_ns(now);
+            self.rx.recv_batch(&mut self.inbox, Some(until))?;
+            self.read_inbox();
+            self.look_after_heard();
+        }
+        Ok(())
+    }
+
+    /// The next time at which something is to be done although nothing came.
+    fn wake_up_ns(&self, now: u64) -> u64 {
+        let waiting = !self.line.is_empty() || self.next_member < self.members.len();
+        let due = match self.sender.retry_ns() {
+            Some(retry) => Some(retry),
+            None => waiting.then(|| self.pacer.next_due_ns()),
+        };
+        let alarm = self.alarms.peek().map(|Reverse((at, _))| *at);
+        let times = [due, alarm];
+        times.into_iter().flatten().min().unwrap_or(u64::MAX).min(now + ATTENTION_NS)
+    }
+
+    /// Sends the probes that are due, at most a batch of them.
+    fn send_due(&mut self, now: u64) -> Result<()> {
+        self.sender.begin(now);
+        let due = self.pacer.due(now).min(self.plan.config.batch);
+        let mut spent = 0;
+        while spent < due && !self.sender.is_full() && self.sender.has_room(now) {
+            let Some(at) = self.whose_turn(now) else { break };
+            spent += u32::from(self.probe(at, now));
+        }
+        self.pacer.spend(spent);
+        let (members, written) = (&mut self.members, &mut self.written);
+        self.sender.finish(now, |_, at| {
+            for (member, serial) in written.drain(..) {
+                let session = members.get_mut(member as usize).and_then(|m| m.session.as_mut());
+                if let Some(session) = session {
+                    session.leave(serial, at);
+                }
+            }
+        })?;
+        self.written.clear();
+        Ok(())
+    }
+
+    /// The target that sends next. New ones begin when there are few in line.
+    fn whose_turn(&mut self, now: u64) -> Option<u32> {
+        while self.line.len() < SIDE_BY_SIDE && self.next_member < self.members.len() {
+            self.begin(self.next_member, now);
+            self.next_member += 1;
+        }
+        while let Some(at) = self.line.pop_front() {
+            let member = &mut self.members[at as usize];
+            member.in_line = false;
+            if member.session.as_mut().is_some_and(|session| session.wants(now)) {
+                return Some(at);
+            }
+            self.look_after(at, now);
+        }
+        None
+    }
+
+    fn begin(&mut self, at: usize, now: u64) {
+        let address = self.journey.paths[at].address;
+        if self.members[at].template.is_none() {
+            return;
+        }
+        let least = if address.is_ipv4() { LEAST_MTU.0 } else { LEAST_MTU.1 };
+        let size = self.size_to(address);
+        let goal = Goal { target: address, size, sizes: (self.longest(), least) };
+        self.members[at].session = Some(Box::new(Session::new(self.plan, goal)));
+        self.open += 1;
+        self.look_after(at as u32, now);
+    }
+
+    /// Sends a probe; whether there was one.
+    fn probe(&mut self, at: u32, now: u64) -> bool {
+        let member = &mut self.members[at as usize];
+        let Some(session) = &mut member.session else { return false };
+        let Some(sent) = session.launch(now) else { return false };
+        let round = session.rounds();
+        if let (Some(template), Some(mut packet)) = (&member.template, self.sender.take()) {
+            if packet.set_len(template.frame_len(sent.numbers.size)).is_ok() {
+                template.write(sent.numbers, packet.data_mut());
+            }
+            packet.set_queue(at as usize % self.sender.tx.granted().queues.len().max(1));
+            self.written.push((at, sent.serial));
+            self.sender.put(packet, now);
+        }
+        if round > member.round {
+            member.round = round;
+            if self.plan.each_round {
+                self.tell_interim(at as usize);
+            }
+        }
+        self.look_after(at, now);
+        true
+    }
+
+    /// Answers a SYN-ACK with a reset: no half-open connection stays.
+    pub(super) fn reset(&mut self, at: u32, answer: &Answer, ack: u32, now: u64) {
+        let Some(template) = self.members.get(at as usize).and_then(|m| m.template.as_ref()) else {
+            return;
+        };
+        let (Some(flow), Some(number)) = (answer.flow, answer.number) else { return };
+        // Without room it goes unsaid: the target gives up by itself.
+        let Some(mut packet) = self.sender.tx.alloc(template.rst_len()) else { return };
+        if packet.set_len(template.rst_len()).is_ok() {
+            template.rst(flow, number, ack, packet.data_mut());
+            self.sender.put(packet, now);
+        }
+    }
+
+    /// Gives up what is late, for all whose time has come.
+    fn ring(&mut self, now: u64) -> Result<()> {
+        let due = |alarms: &BinaryHeap<Reverse<(u64, u32)>>| {
+            alarms.peek().is_some_and(|Reverse((at, _))| *at <= now)
+        };
+        if !due(&self.alarms) {
+            return Ok(());
+        }
+        // An answer that came in time and was not read yet is not late.
+        self.rx.try_recv(&mut self.inbox)?;
+        self.read_inbox();
+        self.look_after_heard();
+        while due(&self.alarms) {
+            let Some(Reverse((time, at))) = self.alarms.pop() else { break };
+            let member = &mut self.members[at as usize];
+            if member.wakes_ns != time {
+                continue; // put to sleep again meanwhile
+            }
+            member.wakes_ns = u64::MAX;
+            while let Some(sent) = member.session.as_mut().and_then(|s| s.expire(now)) {
+                self.lost = true;
+                if self.plan.each {
+                    (self.sink)(Event::Timeout(timeout(
+                        &self.journey.paths[at as usize].name,
+                        &sent,
+                    )));
+                }
+            }
+            self.look_after(at, now);
+        }
+        Ok(())
+    }
+
+    fn look_after_heard(&mut self) {
+        let now = self.sender.tx.now();
+        let mut heard = std::mem::take(&mut self.heard);
+        heard.sort_unstable();
+        heard.dedup();
+        for at in heard.drain(..) {
+            self.look_after(at, now);
+        }
+        self.heard = heard;
+    }
+
+    /// Puts a session in line, to sleep, or to its end.
+    fn look_after(&mut self, at: u32, now: u64) {
+        let member = &mut self.members[at as usize];
+        let Some(session) = &mut member.session else { return };
+        if session.wants(now) {
+            if !std::mem::replace(&mut member.in_line, true) {
+                self.line.push_back(at);
+            }
+        } else if session.is_complete() {
+            return self.end(at as usize);
+        }
+        session.forget(now);
+        let wakes = session.wake_ns().unwrap_or(u64::MAX);
+        if wakes != member.wakes_ns && wakes != u64::MAX {
+            self.alarms.push(Reverse((wakes, at)));
+        }
+        member.wakes_ns = wakes;
+    }
+
+    /// A session has come to its end.
+    fn end(&mut self, at: usize) {
+        let summary = self.summary(at);
+        self.members[at].session = None;
+        self.members[at].reached = summary.reached;
+        self.open -= 1;
+        match self.names {
+            // Names may still come.
+            Some(_) => self.summaries.push((at as u32, summary)),
+            None => (self.sink)(Event::Summary(summary)),
+        }
+    }
+
+    fn summary(&mut self, at: usize) -> Summary {
+        let path = &self.journey.paths[at];
+        let mut summary = match &self.members[at].session {
+            Some(session) => session.summary(&path.name, path.address, self.plan.paths),
+            None => Session::new(self.plan, Goal { target: path.address, size: 0, sizes: (0, 0) })
+                .summary(&path.name, path.address, self.plan.paths),
+        };
+        self.name(&mut summary);
+        summary
+    }
+
+    /// Puts the names that are known into a summary.
+    fn name(&mut self, summary: &mut Summary) {
+        let Some(names) = &mut self.names else { return };
+        for router in summary.hops.iter_mut().flat_map(|hop| &mut hop.routers) {
+            router.name = names.get(router.addr).map(str::to_owned);
+        }
+    }
+
+    /// Asks for the name of somebody who answered.
+    pub(super) fn ask_name(&mut self, addr: IpAddr) {
+        if let Some(names) = &mut self.names {
+            names.ask(addr);
+        }
+    }
+
+    fn interim(&mut self) {
+        let asked = self.control.interim.load(Ordering::Relaxed);
+        if asked == self.interim_seen {
+            return;
+        }
+        self.interim_seen = asked;
+        for at in 0..self.members.len() {
+            if self.members[at].session.is_some() {
+                self.tell_interim(at);
+            }
+        }
+    }
+
+    fn tell_interim(&mut self, at: usize) {
+        let summary = self.summary(at);
+        (self.sink)(Event::Interim(summary));
+    }
+
+    /// Why packets were lost, the summaries that were not told, and what it all came to. The link
+    /// went or came `link_changes` times meanwhile.
+    pub(super) fn finish(&mut self, link_changes: u32) -> Outcome {
+        for there in losses::elsewhere(&self.rx) {
+            (self.sink)(Event::Elsewhere(there));
+        }
+        let seen = Seen {
+            lost: self.lost,
+            link_changes,
+            roomless: self.sender.roomless,
+            device: &self.journey.link.device,
+        };
+        for note in losses::notes(&mut self.rx, &mut self.sender.tx, &mut self.inbox, &seen) {
+            (self.sink)(Event::Note(note));
+        }
+        if let Some(names) = &mut self.names {
+            names.settle();
+        }
+        // Those that were interrupted, or never begun.
+        let ended: Vec<u32> = self.summaries.iter().map(|summary| summary.0).collect();
+        let told = |run: &Self, at: usize| match run.names {
+            Some(_) => ended.contains(&(at as u32)),
+            None => {
+                run.members[at].session.is_none()
+                    && run.members[at].template.is_some()
+                    && at < run.next_member
+            }
+        };
+        for at in 0..self.members.len() {
+            if !told(self, at) {
+                let summary = self.summary(at);
+                self.members[at].reached = summary.reached;
+                self.summaries.push((at as u32, summary));
+            }
+        }
+        let mut summaries = std::mem::take(&mut self.summaries);
+        summaries.sort_by_key(|summary| summary.0);
+        for (_, mut summary) in summaries {
+            self.name(&mut summary);
+            (self.sink)(Event::Summary(summary));
+        }
+        Outcome {
+            reached: self.members.iter().filter(|member| member.reached).count(),
+            targets: self.members.len(),
+            foreign: self.foreign,
+            malformed: self.malformed,
+            unstamped: self.unstamped,
+        }
+    }
+}
+
+fn timeout(target: &str, sent: &Sent) -> Timeout {
+    debug_assert_eq!(sent.role, Role::Hop);
+    Timeout {
+        target: target.to_owned(),
+        ttl: sent.numbers.ttl,
+        probe: sent.serial + 1,
+        flow: sent.numbers.flow,
+        round: sent.round,
+    }
+}

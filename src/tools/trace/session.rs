@@ -1,0 +1,471 @@
+//! One target: which probe goes next, what an answer means, and when all is known.
+//!
+//! Knows no socket and no clock: times are parameters, packets are numbers and answers.
+
+use super::answer::{Answer, Kind};
+use super::explore::{Explorer, Found};
+use super::flight::{Flight, Match, Role, Sent};
+use super::path_mtu::{Fate, PathMtu};
+use super::plan::{Plan, Rounds};
+use super::probe::Numbers;
+use super::tally::Tally;
+use super::words;
+use crate::tools::net::pace::ns;
+use std::collections::VecDeque;
+use std::net::IpAddr;
+
+/// An answer is not waited for longer than so many times the slowest of the same hop, or of those
+/// behind it, took; as traceroute has it.
+const HERE: u64 = 3;
+/// The same for hops that have not answered yet.
+const NEAR: u64 = 10;
+/// But at least for this long: routers answer when they have time.
+const LEAST_WAIT_NS: u64 = 20_000_000;
+/// The same for packets whose silence is a likely answer.
+const LEAST_SIZE_WAIT_NS: u64 = 200_000_000;
+/// Probes of `--paths` are repeated so often before a hop counts as silent.
+const REPEATS: u8 = 2;
+/// Probes of `--paths` that are asked for at a time.
+const EXPLORE_ROOM: usize = 64;
+/// In a run of rounds, answers are recognised as late or duplicate for this long.
+const RETAIN_NS: u64 = 10_000_000_000;
+
+/// What a session needs to know of its target.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Goal {
+    pub(super) target: IpAddr,
+    /// Length of probes.
+    pub(super) size: u16,
+    /// Longest packet of our link, and shortest there can be, for the path MTU.
+    pub(super) sizes: (u16, u16),
+}
+
+/// A probe that is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) ttl: u8,
+    pub(super) flow: u16,
+    pub(super) size: u16,
+    lane: u16,
+    round: u64,
+    tries: u8,
+    role: Role,
+}
+
+/// What an answer turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    First(Sent),
+    Late(Sent),
+    Duplicate(Sent),
+    /// About no probe of ours: forged, or of another run.
+    Foreign,
+}
+
+/// Probes to every TTL, round by round.
+struct Sweep {
+    round: u64,
+    /// Rounds that are not begun.
+    left: u64,
+    ttl: u16,
+    query: u8,
+    next_round_ns: Option<u64>,
+}
+
+/// How the probes of a hop are chosen.
+enum Work {
+    Sweep(Sweep),
+    Explore { explorer: Box<Explorer>, queue: VecDeque<(u16, u8, u8)>, asked: Vec<(u16, u8)> },
+}
+
+/// One target's run.
+pub(super) struct Session {
+    goal: Goal,
+    first: u8,
+    max_hops: u8,
+    queries: u8,
+    wait_ns: u64,
+    interval_ns: u64,
+    patient: bool,
+    work: Work,
+    mtu: Option<PathMtu>,
+    flight: Flight,
+    pub(super) tally: Tally,
+    /// TTL with which the target was reached.
+    pub(super) distance: Option<u8>,
+    /// TTL at which a router said that there is no way on.
+    end: Option<u8>,
+    pending: Option<Wanted>,
+    /// How long each TTL is waited for, as of now; and behind the last.
+    waits: Vec<u64>,
+    pub(super) started_ns: Option<u64>,
+    pub(super) last_event_ns: u64,
+}
+
+impl Session {
+    pub(super) fn new(plan: &Plan, goal: Goal) -> Self {
+        let work = match plan.paths {
+            Some(paths) => {
+                let (confidence, most) = (paths.confidence, paths.max_flows);
+                let explorer = Explorer::new(plan.first, plan.max_hops, confidence, most);
+                Work::Explore {
+                    explorer: Box::new(explorer),
+                    queue: VecDeque::new(),
+                    asked: Vec::new(),
+                }
+            }
+            None => Work::Sweep(Sweep {
+                round: 1,
+                left: match plan.rounds {
+                    Rounds::Once => 0,
+                    Rounds::Count(count) => count.saturating_sub(1),
+                    Rounds::Endless => u64::MAX,
+                },
+                ttl: plan.first.into(),
+                query: 0,
+                next_round_ns: None,
+            }),
+        };
+        let mtu = plan.mtu.then(|| PathMtu::new(goal.sizes.0, goal.size, goal.sizes.1));
+        Self {
+            goal,
+            first: plan.first,
+            max_hops: plan.max_hops,
+            queries: plan.queries,
+            wait_ns: ns(plan.wait),
+            interval_ns: ns(plan.interval),
+            // Statistics are to count what comes late for one round, too.
+            patient: plan.patient || plan.rounds != Rounds::Once,
+            work,
+            mtu,
+            flight: Flight::default(),
+            tally: Tally::new(plan.first),
+            distance: None,
+            end: None,
+            pending: None,
+            waits: Vec::new(),
+            started_ns: None,
+            last_event_ns: 0,
+        }
+    }
+
+    /// Rounds begun.
+    pub(super) fn rounds(&self) -> u64 {
+        match &self.work {
+            Work::Sweep(sweep) if self.started_ns.is_some() => sweep.round,
+            Work::Sweep(_) => 0,
+            Work::Explore { .. } => u64::from(self.started_ns.is_some()),
+        }
+    }
+
+    /// Probes sent.
+    pub(super) fn probes(&self) -> u64 {
+        self.flight.count()
+    }
+
+    pub(super) fn explorer(&self) -> Option<&Explorer> {
+        match &self.work {
+            Work::Explore { explorer, .. } => Some(explorer),
+            Work::Sweep(_) => None,
+        }
+    }
+
+    pub(super) fn mtu(&self) -> Option<&PathMtu> {
+        self.mtu.as_ref()
+    }
+
+    /// The last TTL that matters, where it is known.
+    pub(super) fn cut(&self) -> Option<u8> {
+        self.distance.into_iter().chain(self.end).min()
+    }
+
+    /// The last TTL that there is something to say about.
+    pub(super) fn last_hop(&self) -> u8 {
+        self.cut().unwrap_or(self.max_hops)
+    }
+
+    /// Whether a probe is to be sent now. What it is, [`Self::launch`] tells.
+    pub(super) fn wants(&mut self, now: u64) -> bool {
+        if self.pending.is_none() && self.flight.next_number().is_some() {
+            self.pending = self.next(now);
+        }
+        self.pending.is_some()
+    }
+
+    /// The probe that [`Self::wants`] announced, numbered: it is on its way from now on.
+    pub(super) fn launch(&mut self, now: u64) -> Option<Sent> {
+        let number = self.flight.next_number()?;
+        let wanted = self.pending.take()?;
+        let numbers = Numbers { ttl: wanted.ttl, flow: wanted.flow, number, size: wanted.size };
+        let sent = Sent {
+            serial: self.flight.count(),
+            numbers,
+            round: wanted.round,
+            lane: wanted.lane,
+            tries: wanted.tries,
+            role: wanted.role,
+            sent_ns: now,
+        };
+        self.flight.push(sent);
+        if wanted.role == Role::Hop {
+            self.tally.sent(wanted.ttl, wanted.lane);
+        }
+        self.started_ns.get_or_insert(now);
+        Some(sent)
+    }
+
+    /// A probe is handed to the kernel now.
+    pub(super) fn leave(&mut self, serial: u64, now: u64) {
+        self.flight.leave(serial, now);
+    }
+
+    fn next(&mut self, now: u64) -> Option<Wanted> {
+        if let Some((ttl, size)) = self.mtu.as_mut().and_then(PathMtu::next) {
+            let round = self.rounds().max(1);
+            return Some(Wanted { ttl, flow: 0, size, lane: 0, round, tries: 0, role: Role::Size });
+        }
+        let size = self.goal.size;
+        let hop = |ttl, flow, lane, round, tries| {
+            Some(Wanted { ttl, flow, size, lane, round, tries, role: Role::Hop })
+        };
+        let last = u16::from(self.last_hop());
+        match &mut self.work {
+            Work::Sweep(sweep) => {
+                let (ttl, query) = sweep.next(now, self.first, last, self.queries)?;
+                if sweep.next_round_ns.is_none() {
+                    sweep.next_round_ns = Some(now.saturating_add(self.interval_ns));
+                }
+                hop(ttl, 0, query.into(), sweep.round, 0)
+            }
+            Work::Explore { explorer, queue, asked } => {
+                if queue.is_empty() {
+                    asked.clear();
+                    explorer.next(EXPLORE_ROOM, asked);
+                    queue.extend(asked.iter().map(|&(flow, ttl)| (flow, ttl, 0)));
+                }
+                let (flow, ttl, tries) = queue.pop_front()?;
+                hop(ttl, flow, flow, 1, tries)
+            }
+        }
+    }
+
+    /// The next time at which something is to be done although nothing comes.
+    pub(super) fn wake_ns(&mut self) -> Option<u64> {
+        self.work_out_waits();
+        let timeout = self.flight.in_flight().map(|sent| self.deadline(sent)).min();
+        let round = match &self.work {
+            Work::Sweep(sweep) if sweep.left > 0 => sweep.next_round_ns,
+            _ => None,
+        };
+        [timeout, round].into_iter().flatten().min()
+    }
+
+    /// How long an answer is waited for: by what others took, or the whole of the wait.
+    fn work_out_waits(&mut self) {
+        let hops = &self.tally.hops;
+        self.waits.clear();
+        self.waits.resize(hops.len(), self.wait_ns);
+        let mut behind = None;
+        for (hop, wait) in hops.iter().zip(&mut self.waits).rev() {
+            let here = hop.slowest_ns.map(|ns| ns.saturating_mul(HERE));
+            let near = behind.map(|ns: u64| ns.saturating_mul(NEAR));
+            *wait = here.max(near).unwrap_or(self.wait_ns);
+            behind = behind.max(hop.slowest_ns);
+        }
+    }
+
+    /// When a probe is given up.
+    fn deadline(&self, sent: &Sent) -> u64 {
+        let hurry = |least: u64| {
+            let at = usize::from(sent.numbers.ttl.saturating_sub(self.first));
+            let wait = self.waits.get(at).copied().unwrap_or(self.wait_ns);
+            wait.max(least).min(self.wait_ns)
+        };
+        let wait = match sent.role {
+            Role::Size if self.mtu.as_ref().is_some_and(PathMtu::expects_silence) => {
+                let slowest = self.tally.slowest();
+                let near = slowest.map_or(self.wait_ns, |ns| ns.saturating_mul(NEAR));
+                near.max(LEAST_SIZE_WAIT_NS).min(self.wait_ns)
+            }
+            Role::Hop if !self.patient => hurry(LEAST_WAIT_NS),
+            Role::Hop | Role::Size => self.wait_ns,
+        };
+        sent.sent_ns.saturating_add(wait)
+    }
+
+    /// Gives up the next probe whose time has passed. Call until `None`. Probes behind the end of
+    /// the path are forgotten without a word.
+    pub(super) fn expire(&mut self, now: u64) -> Option<Sent> {
+        self.work_out_waits();
+        loop {
+            let mut flight = std::mem::take(&mut self.flight);
+            let late = flight.expire(now, |sent| self.deadline(sent));
+            self.flight = flight;
+            let sent = late?;
+            if self.given_up(&sent, now) {
+                return Some(sent);
+            }
+        }
+    }
+
+    /// Whether anybody wants to know.
+    fn given_up(&mut self, sent: &Sent, now: u64) -> bool {
+        let Numbers { ttl, flow, size, .. } = sent.numbers;
+        match sent.role {
+            Role::Size => {
+                self.sized(ttl, size, Fate::Lost);
+                self.last_event_ns = now;
+                false
+            }
+            Role::Hop => {
+                self.tally.given_up(ttl);
+                let matters = ttl <= self.last_hop();
+                if let Work::Explore { explorer, queue, .. } = &mut self.work {
+                    if sent.tries < REPEATS {
+                        queue.push_back((flow, ttl, sent.tries + 1));
+                    } else {
+                        explorer.found(flow, ttl, Found::Silent);
+                    }
+                }
+                if matters {
+                    self.last_event_ns = now;
+                }
+                matters
+            }
+        }
+    }
+
+    fn sized(&mut self, ttl: u8, size: u16, fate: Fate) {
+        let (first, distance) = (self.first, self.distance);
+        if let Some(mtu) = &mut self.mtu {
+            mtu.settle(ttl, size, fate, first, distance);
+        }
+    }
+
+    /// What `answer`, which came at `at`, is about, and what it means.
+    pub(super) fn answer(&mut self, answer: &Answer, at: u64, now: u64) -> Told {
+        let number = answer.number.or_else(|| {
+            // What the target itself says is about no TTL that a router used up.
+            let beyond = self.tally.hops.iter().rposition(|hop| hop.received > 0);
+            let next = |at| self.first.saturating_add(at as u8).saturating_add(1);
+            let ttl = beyond.map_or(self.first, next);
+            self.flight.guess(answer.flow.unwrap_or(0), self.distance.unwrap_or(ttl))
+        });
+        let Some(number) = number else { return Told::Foreign };
+        let told = match self.flight.answer(number) {
+            Match::First(sent) => Told::First(sent),
+            Match::Late(sent) => Told::Late(sent),
+            Match::Duplicate(sent) => Told::Duplicate(sent),
+            Match::Unknown => return Told::Foreign,
+        };
+        match told {
+            Told::First(sent) => {
+                let reached = self.is_reached(answer);
+                let matters = self.cut().is_none_or(|cut| sent.numbers.ttl <= cut);
+                self.took(&sent, answer, at.checked_sub(sent.sent_ns), reached);
+                if matters {
+                    self.last_event_ns = now;
+                }
+            }
+            Told::Late(_) => self.tally.late += 1,
+            Told::Duplicate(_) => self.tally.duplicates += 1,
+            Told::Foreign => {}
+        }
+        told
+    }
+
+    /// Whether the target itself speaks, or a port of it.
+    pub(super) fn is_reached(&self, answer: &Answer) -> bool {
+        words::reaches(answer.kind, answer.from == self.goal.target)
+    }
+
+    fn took(&mut self, sent: &Sent, answer: &Answer, rtt_ns: Option<u64>, reached: bool) {
+        let Numbers { ttl, flow, size, .. } = sent.numbers;
+        let on_the_way = answer.kind == Kind::TimeExceeded;
+        if sent.role == Role::Size {
+            let fate = match (answer.kind.too_big(), reached) {
+                (Some(mtu), _) => {
+                    self.narrow(ttl, answer, mtu);
+                    Fate::TooBig(mtu)
+                }
+                (None, true) => Fate::Passed,
+                (None, false) if on_the_way => Fate::Expired,
+                (None, false) => Fate::Refused,
+            };
+            return self.sized(ttl, size, fate);
+        }
+        self.tally.answered(ttl, sent.lane, answer, rtt_ns);
+        if reached {
+            self.distance = Some(self.distance.map_or(ttl, |known| known.min(ttl)));
+        } else if !on_the_way {
+            self.end = Some(self.end.map_or(ttl, |known| known.min(ttl)));
+        } else if self.is_sweep() {
+            // The way became longer than it was: the next round looks how long.
+            self.distance = self.distance.filter(|&known| known > ttl);
+            self.end = self.end.filter(|&known| known > ttl);
+        }
+        if let Work::Explore { explorer, .. } = &mut self.work {
+            let from = answer.from;
+            let found = if on_the_way { Found::Router(from) } else { Found::End(from) };
+            explorer.found(flow, ttl, found);
+        }
+    }
+
+    fn is_sweep(&self) -> bool {
+        matches!(self.work, Work::Sweep(Sweep { round: 2.., .. }))
+    }
+
+    /// A router told the MTU of the link behind it. How far it is, the TTL that it quotes says.
+    fn narrow(&mut self, ttl: u8, answer: &Answer, mtu: u32) {
+        let by_ttl = answer.quoted_ttl.and_then(|left| (ttl + 1).checked_sub(left));
+        let Some(at) = by_ttl.filter(|&at| at >= self.first && at <= self.max_hops) else { return };
+        let hop = self.tally.hop(at);
+        match hop.routers.iter_mut().find(|router| router.addr == answer.from) {
+            Some(router) => router.last.mtu = Some(mtu),
+            None => hop.told_mtu = Some((answer.from, mtu)),
+        }
+    }
+
+    /// Whether all is known that the plan asks for.
+    pub(super) fn is_complete(&self) -> bool {
+        if self.pending.is_some() || self.mtu.as_ref().is_some_and(|mtu| !mtu.is_done()) {
+            return false;
+        }
+        match &self.work {
+            Work::Sweep(sweep) => {
+                let last = self.last_hop();
+                let sent = u16::from(last) < sweep.ttl && sweep.left == 0;
+                let count = usize::from(last - self.first) + 1;
+                sent && self.tally.hops.iter().take(count).all(|hop| hop.open == 0)
+            }
+            Work::Explore { explorer, queue, .. } => queue.is_empty() && explorer.is_complete(),
+        }
+    }
+
+    /// Forgets what no answer is expected to any more.
+    pub(super) fn forget(&mut self, now: u64) {
+        let kept = RETAIN_NS.saturating_add(self.wait_ns);
+        self.flight.forget(now.saturating_sub(kept));
+    }
+}
+
+impl Sweep {
+    /// TTL and query of the next probe; none until the next round when the last TTL is done.
+    fn next(&mut self, now: u64, first: u8, last: u16, queries: u8) -> Option<(u8, u8)> {
+        if self.ttl > last {
+            let due = self.left > 0 && self.next_round_ns.is_some_and(|at| at <= now);
+            if !due {
+                return None;
+            }
+            self.left -= 1;
+            self.round += 1;
+            (self.ttl, self.query, self.next_round_ns) = (first.into(), 0, None);
+        }
+        let probe = (u8::try_from(self.ttl).ok()?, self.query);
+        self.query += 1;
+        if self.query >= queries {
+            (self.ttl, self.query) = (self.ttl + 1, 0);
+        }
+        Some(probe)
+    }
+}

@@ -1,0 +1,104 @@
+//! What a session knows, in the shape of its report.
+
+use super::event::{Balancing, Certainty, Hop, PathStats, Summary};
+use super::explore::Way;
+use super::plan::Multipath;
+use super::session::Session;
+use super::tally::{Cell, Tally, loss_pct, rtt};
+use crate::tools::net::times::Times;
+use std::net::IpAddr;
+
+impl Session {
+    /// What is known now.
+    pub(super) fn summary(
+        &self,
+        target: &str,
+        address: IpAddr,
+        paths: Option<Multipath>,
+    ) -> Summary {
+        let last = self.last_hop();
+        let explorer = self.explorer();
+        let hops = self.tally.report(last, |ttl| match explorer {
+            Some(explorer) => explorer.balancing(ttl),
+            // Without flows it cannot be told what made the difference.
+            None => Some(Balancing::Unknown),
+        });
+        let ways = match explorer {
+            Some(explorer) => explorer.paths(),
+            None => lanes(&self.tally, &hops, self.distance.is_some()),
+        };
+        let path_stats = ways.iter().map(|way| stats(&self.tally, &way.flows)).collect();
+        Summary {
+            target: target.to_owned(),
+            address,
+            reached: self.distance.is_some(),
+            distance: self.distance,
+            rounds: self.rounds(),
+            hops,
+            paths: ways.into_iter().map(|way| way.hops).collect(),
+            path_stats,
+            links: explorer.map(|explorer| explorer.links()).unwrap_or_default(),
+            multipath: explorer.zip(paths).map(|(explorer, paths)| Certainty {
+                confidence: paths.confidence,
+                flows: explorer.flows().into(),
+                probes: self.probes(),
+                complete: explorer.is_certain(),
+            }),
+            mtu: self.mtu().and_then(|mtu| mtu.mtu()).map(u32::from),
+            mtu_black_hole: self.mtu().and_then(|mtu| mtu.black_hole()),
+            nat: self.tally.nat.clone(),
+            duplicates: self.tally.duplicates,
+            late: self.tally.late,
+            elapsed_ms: self
+                .started_ns
+                .map_or(0.0, |start| self.last_event_ns.saturating_sub(start) as f64 / 1e6),
+        }
+    }
+}
+
+/// The ways that the probes of each lane show, each once, with the lanes that took it. One with a
+/// hop that another saw is the same way with a loss.
+fn lanes(tally: &Tally, hops: &[Hop], ended: bool) -> Vec<Way> {
+    let mut seen = Vec::with_capacity(tally.lanes.len());
+    for (lane, cells) in (0..).zip(&tally.lanes) {
+        let at = |at: usize| cells.get(at).and_then(|cell| cell.addr);
+        seen.push(Way { hops: (0..hops.len()).map(at).collect(), flows: vec![lane], ended });
+    }
+    // Those that know most first: the others may be the same.
+    seen.sort_by_key(|way| way.hops.iter().filter(|hop| hop.is_none()).count());
+    let mut ways: Vec<Way> = Vec::new();
+    for way in seen {
+        let agrees =
+            |known: &Way| known.hops.iter().zip(&way.hops).all(|(a, b)| b.is_none() || a == b);
+        match ways.iter_mut().find(|known| agrees(known)) {
+            Some(known) => known.flows.extend(way.flows),
+            None => ways.push(way),
+        }
+    }
+    ways.retain(|way| way.hops.iter().any(Option::is_some));
+    ways
+}
+
+/// The numbers of these flows at their ends.
+fn stats(tally: &Tally, flows: &[u16]) -> PathStats {
+    let ends = flows.iter().filter_map(|&flow| {
+        let cells = tally.lanes.get(usize::from(flow))?;
+        let answered = |cell: &&Cell| cell.addr.is_some();
+        cells.iter().rev().find(answered)
+    });
+    let (mut sent, mut received, mut last_ns) = (0, 0, None);
+    let mut times = Times::default();
+    for cell in ends {
+        sent += cell.sent;
+        received += cell.received;
+        last_ns = cell.last_ns.or(last_ns);
+        times.add(&cell.times);
+    }
+    PathStats {
+        flows: flows.len() as u32,
+        sent,
+        received,
+        loss_pct: loss_pct(sent, received),
+        rtt_us: rtt(&times, last_ns, 0.0),
+    }
+}
