@@ -122,6 +122,7 @@ impl Text {
         if self.view != View::Hops {
             return String::new();
         }
+        let stream = self.stream;
         let first = self.first;
         let known = self
             .targets
@@ -132,7 +133,7 @@ impl Text {
             known.end = Some(known.end.map_or(ttl, |end| end.min(ttl)));
         }
         let mut text = String::new();
-        while self.stream {
+        while stream {
             let next = known.printed.saturating_add(1);
             let complete = |probes: &&Vec<Probe>| probes.len() >= self.layout.queries.into();
             let behind = known.end.is_some_and(|end| next > end);
