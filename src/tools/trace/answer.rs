@@ -4,8 +4,8 @@ use super::event::{ExtensionObject, Label, Rewritten};
 use super::identity::{Identity, ip_proto};
 use super::plan::{Protocol, Strategy};
 use crate::proto::{
-    ErrorBody, Extensions, Headers, Icmpv4Kind, Icmpv6Kind, IpPair, Quote, TcpFlags, TcpView,
-    Transport,
+    ErrorBody, Extensions, Headers, Icmpv4Kind, Icmpv6Kind, IpPair, IpProto, Quote, TcpFlags,
+    TcpView, Transport,
 };
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -123,7 +123,7 @@ pub(super) fn read(frame: &[u8], identity: &Identity) -> Seen {
     let Some((probe, kind)) = direct(l4, &headers.transport, &ip, identity) else {
         return Seen::Foreign;
     };
-    if !headers.verify_checksums(frame) {
+    if !headers.verify_checksums(frame) && !is_left_to_device(l4, &ip, headers.proto) {
         return Seen::Malformed;
     }
     Seen::Answer(Box::new(Answer {
@@ -139,6 +139,18 @@ pub(super) fn read(frame: &[u8], identity: &Identity) -> Seen {
         extensions: Vec::new(),
         nat: probe.nat,
     }))
+}
+
+/// Whether the checksum is that of the pseudo-header alone: the sender left the rest to its device,
+/// and the packet came here without meeting one. So do answers of a namespace behind a veth.
+fn is_left_to_device(l4: &[u8], ip: &IpPair, proto: IpProto) -> bool {
+    let at = match proto {
+        IpProto::TCP => 16,
+        IpProto::UDP => 6,
+        _ => return false,
+    };
+    let sum = l4.get(at..).and_then(|sum| sum.first_chunk()).map(|sum| u16::from_be_bytes(*sum));
+    sum == Some(!ip.pseudo_sum(proto, l4.len()).finish())
 }
 
 /// What a target itself says to a probe.

@@ -5,7 +5,7 @@
 //! UDP  paris   source port              checksum, IPv4 identification         ports
 //!      dublin  source port              IPv4 identification, payload          ports, checksum
 //!      classic source port              destination port, identification
-//! TCP  paris   source port              upper half of the sequence number     ports
+//! TCP  paris   source port              half of the sequence number           ports
 //!      classic (one)                    source port, sequence number
 //! ICMP paris   identifier, checksum     sequence number                       checksum
 //!      classic identifier               sequence number
@@ -128,7 +128,7 @@ impl Template {
         if id.protocol == Protocol::Tcp {
             let token = token(self.target_key, flow);
             let data = u32::from(len.saturating_sub(TCP_LEN as u16));
-            let seq = Identity::end_of(number, token).wrapping_sub(data);
+            let seq = Identity::sequence_of(number, token, data);
             return self.tcp(body, source, seq, TcpFlags::SYN);
         }
         let words = if id.protocol == Protocol::Udp {

@@ -4,7 +4,7 @@ use super::answer::Answer;
 use super::event::{Event, SendError, Summary, Timeout};
 use super::flight::{Role, Sent};
 use super::names::Names;
-use super::plan::Plan;
+use super::plan::{Plan, Protocol};
 use super::probe::{Identity, Template, min_size};
 use super::session::{Goal, Session};
 use crate::error::Result;
@@ -27,6 +27,11 @@ const ATTENTION_NS: u64 = 100_000_000;
 /// Targets that are probed in turn. With more than one the probes to each are spread, so that what
 /// is behind it is known before they are all sent.
 const SIDE_BY_SIDE: usize = 64;
+/// The kernel is told after so many packets. It sends them one after the other, and all have the
+/// same stamp: with more of them, the last ones' round trips would look longer.
+const KICK: usize = 8;
+/// Length of UDP and ICMP probes, as traceroute's.
+const USUAL_SIZE: u16 = 60;
 /// Shortest MTU of a link: RFC 791 and RFC 8200.
 const LEAST_MTU: (u16, u16) = (68, 1280);
 
@@ -133,7 +138,10 @@ impl<'a> Run<'a> {
 
     /// Length of the probes to `address`.
     fn size_to(&self, address: IpAddr) -> u16 {
-        self.plan.size.unwrap_or(60).max(min_size(self.identity.protocol, address.is_ipv4()))
+        let least = min_size(self.identity.protocol, address.is_ipv4());
+        // A SYN with data is odd enough to be dropped on the way.
+        let usual = if self.identity.protocol == Protocol::Tcp { least } else { USUAL_SIZE };
+        self.plan.size.unwrap_or(usual).max(least)
     }
 
     /// Length of the probes to the first target.
@@ -210,8 +218,16 @@ impl<'a> Run<'a> {
         while spent < due && !self.sender.is_full() && self.sender.has_room(now) {
             let Some(at) = self.whose_turn(now) else { break };
             spent += u32::from(self.probe(at, now));
+            if self.written.len() >= KICK {
+                self.kick(now)?;
+            }
         }
         self.pacer.spend(spent);
+        self.kick(now)
+    }
+
+    /// Tells the kernel of what was written. That is when it leaves.
+    fn kick(&mut self, now: u64) -> Result<()> {
         let (members, written) = (&mut self.members, &mut self.written);
         self.sender.finish(now, |_, at| {
             for (member, serial) in written.drain(..) {

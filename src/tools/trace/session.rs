@@ -7,7 +7,7 @@ use super::explore::{Explorer, Found};
 use super::flight::{Flight, Match, Role, Sent};
 use super::path_mtu::{Fate, PathMtu};
 use super::patience::Patience;
-use super::plan::{Plan, Rounds};
+use super::plan::{Plan, Protocol, Rounds};
 use super::probe::Numbers;
 use super::sweep::Sweep;
 use super::tally::Tally;
@@ -68,6 +68,8 @@ pub(super) struct Session {
     max_hops: u8,
     work: Work,
     mtu: Option<PathMtu>,
+    /// Sizes are probed when the hops are known, not beside them.
+    mtu_last: bool,
     flight: Flight,
     pub(super) tally: Tally,
     /// TTL with which the target was reached.
@@ -101,6 +103,8 @@ impl Session {
             max_hops: plan.max_hops,
             work,
             mtu,
+            // A SYN with data would leave a connection in the way of the others.
+            mtu_last: plan.protocol == Protocol::Tcp,
             flight: Flight::default(),
             tally: Tally::new(plan.first),
             distance: None,
@@ -184,7 +188,8 @@ impl Session {
     }
 
     fn next(&mut self, now: u64) -> Option<Wanted> {
-        if let Some((ttl, size)) = self.mtu.as_mut().and_then(PathMtu::next) {
+        let sizes = !self.mtu_last || self.hops_are_known();
+        if let Some((ttl, size)) = self.mtu.as_mut().filter(|_| sizes).and_then(PathMtu::next) {
             let round = self.rounds().max(1);
             return Some(Wanted { ttl, flow: 0, size, lane: 0, round, tries: 0, role: Role::Size });
         }
@@ -371,9 +376,11 @@ impl Session {
 
     /// Whether all is known that the plan asks for.
     pub(super) fn is_complete(&self) -> bool {
-        if self.pending.is_some() || self.mtu.as_ref().is_some_and(|mtu| !mtu.is_done()) {
-            return false;
-        }
+        let sizes = self.mtu.as_ref().is_none_or(PathMtu::is_done);
+        self.pending.is_none() && sizes && self.hops_are_known()
+    }
+
+    fn hops_are_known(&self) -> bool {
         match &self.work {
             Work::Sweep(sweep) => {
                 let last = self.last_hop();
