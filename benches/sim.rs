@@ -5,6 +5,8 @@
 //!
 //! `cargo bench --bench sim`
 
+#![allow(clippy::expect_used)] // what is wrong here is a bug of the bench
+
 use fluxnet::proto::build::{self, Link, Net};
 use fluxnet::proto::{IpPair, UdpRepr};
 use fluxnet::simulator::{End, NetworkBuilder, NodeId, Profile, Simulator};

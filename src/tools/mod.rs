@@ -9,6 +9,7 @@ mod env;
 pub mod net;
 pub mod ping;
 pub mod rings;
+pub mod topology;
 pub mod trace;
 
 pub use control::Control;

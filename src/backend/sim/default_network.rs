@@ -8,7 +8,7 @@
 //!                      └─ r3c ── (MTU 1400) ── 198.51.100.9
 //! ```
 
-use super::{End, NetworkBuilder, Profile, SimSpec, Simulator, Trouble};
+use super::{End, NetworkBuilder, Profile, SimSpec, Simulator};
 use crate::error::Result;
 use std::time::Duration;
 
@@ -24,17 +24,7 @@ const NARROW_MTU: u32 = 1400;
 const ROUTERS: [&str; 7] = ["r1", "r2", "r3a", "r3b", "r3c", "r4", "r5"];
 
 pub(super) fn build(spec: &SimSpec) -> Result<Simulator> {
-    let mut net = NetworkBuilder::new(spec.seed);
-    if spec.realtime {
-        net.realtime();
-    }
-    let least = if spec.troubles.has(Trouble::WrongQueue) { 2 } else { 1 };
-    let queues = spec.queues.max(least);
-    let us = if spec.zero_copy {
-        net.port("sim0", queues)
-    } else {
-        net.port_without_zero_copy("sim0", queues)
-    };
+    let (mut net, us) = NetworkBuilder::of(spec, None);
     net.name(us, "us.sim");
     let switch = net.switch();
     let lan = Profile::delay(LAN);
@@ -127,9 +117,7 @@ pub(super) fn build(spec: &SimSpec) -> Result<Simulator> {
     net.route(r4, "::/0", &["2001:db8:34::1", "2001:db8:44::1"]);
     net.route(r5, "0.0.0.0/0", &["172.16.45.1"]);
     net.route(r5, "::/0", &["2001:db8:45::1"]);
-    let simulator = net.build()?;
-    simulator.set_troubles("sim0", spec.troubles)?;
-    Ok(simulator)
+    net.build()
 }
 
 impl Simulator {
@@ -144,6 +132,9 @@ impl Simulator {
     /// | 203.0.113.7, 2001:db8:7::7 | 6 hops away, two paths at hop 3, RTT 20 ms |
     /// | 198.51.100.9, 2001:db8:9::9 | 4 hops away behind an MTU of 1400, RTT 10 ms |
     /// | 192.0.2.1 | the 3rd router answers "host unreachable" |
+    ///
+    /// A file that `spec` names is for who can read it, `tools::topology`: here it counts
+    /// for nothing.
     ///
     /// # Panics
     /// Never: the network is the same for every spec, and tested.

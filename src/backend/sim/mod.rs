@@ -46,6 +46,7 @@ mod tests;
 mod trouble;
 mod view;
 pub(crate) mod wire;
+pub(crate) mod words;
 mod world;
 
 pub use link::Profile;

@@ -11,7 +11,7 @@ use super::router::{Action, Hop, Interface, Router};
 use super::segments::Laid;
 use super::switch::Switch;
 use super::world::{Node, World};
-use super::{Balance, HostOptions, RouterOptions, Simulator};
+use super::{Balance, HostOptions, RouterOptions, SimSpec, Simulator, Trouble};
 use crate::error::{FluxError, Result};
 use crate::proto::MacAddr;
 use crate::proto::respond::IcmpError;
@@ -121,6 +121,23 @@ impl NetworkBuilder {
             interfaces: HashMap::new(),
             trouble: None,
         }
+    }
+
+    /// A network and our machine in it, with the port `sim0`, as `spec` has them. The network's own
+    /// seed counts where `spec` has none.
+    #[must_use]
+    pub fn of(spec: &SimSpec, seed: Option<u64>) -> (Self, NodeId) {
+        let mut net = Self::new(spec.seed_or(seed));
+        if spec.realtime {
+            net.realtime();
+        }
+        let least = if spec.troubles.has(Trouble::WrongQueue) { 2 } else { 1 };
+        let us = net.port("sim0", spec.queues.max(least));
+        if let Some(port) = net.world.port(us.0) {
+            port.claims_zero_copy = spec.zero_copy;
+            port.troubles = spec.troubles;
+        }
+        (net, us)
     }
 
     /// Follow the machine's clock instead of virtual time.

@@ -1,13 +1,22 @@
 //! `--sim key=value,…` as data.
 
+use super::words::{rate, share, time, yes_no};
 use super::{Trouble, Troubles};
 use crate::error::{FluxError, Result};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// The keys, in the order in which they are documented.
 const KEYS: &str =
-    "loss, delay, jitter, dup, reorder, corrupt, rate, mtu, queues, seed, zerocopy, realtime";
+    "loss, delay, jitter, dup, reorder, corrupt, rate, mtu, queues, seed, zerocopy, realtime, file";
+
+/// Those that are about our link, which a topology file describes itself.
+const LINK_KEYS: [&str; 8] =
+    ["loss", "delay", "jitter", "dup", "reorder", "corrupt", "rate", "mtu"];
+
+/// Seed where none was given.
+const SEED: u64 = 1;
 
 /// Queues of a port with [`Trouble::WrongQueue`], which one alone cannot have.
 const WRONG_QUEUE_QUEUES: u32 = 2;
@@ -37,14 +46,16 @@ pub struct SimSpec {
     pub mtu: u32,
     /// RX queues of our port, 1 to 64. With [`Trouble::WrongQueue`] there are two at least.
     pub queues: u32,
-    /// Seed of all dice. Same seed, same bytes.
-    pub seed: u64,
+    /// Seed of all dice. Same seed, same bytes. `None`: the topology file's, else 1.
+    pub seed: Option<u64>,
     /// Whether the driver has zero-copy for those who ask for it by name.
     pub zero_copy: bool,
     /// Follow the machine's clock instead of virtual time.
     pub realtime: bool,
     /// What is wrong with our port, its driver and its link.
     pub troubles: Troubles,
+    /// The topology file of the network behind our port, instead of the default network.
+    pub file: Option<PathBuf>,
 }
 
 impl Default for SimSpec {
@@ -59,10 +70,11 @@ impl Default for SimSpec {
             rate: None,
             mtu: 1500,
             queues: 1,
-            seed: 1,
+            seed: None,
             zero_copy: true,
             realtime: false,
             troubles: Troubles::NONE,
+            file: None,
         }
     }
 }
@@ -72,11 +84,18 @@ impl FromStr for SimSpec {
 
     fn from_str(text: &str) -> Result<Self> {
         let mut spec = Self { queues: 0, ..Self::default() };
-        let mut claim = None;
+        let (mut claim, mut link) = (None, None);
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
             spec.set(part, key.trim(), value.trim())?;
             claim = if key.trim() == "zerocopy" { Some(part) } else { claim };
+            link = link.or(LINK_KEYS.contains(&key.trim()).then_some(part));
+        }
+        if let Some(file) = &spec.file
+            && let Some(part) = link
+        {
+            let why = "the file says what our link is like: write it there, at its [[link]]";
+            return Err(bad(&format!("file={},{part}", file.display()), why));
         }
         let astray = spec.troubles.has(Trouble::WrongQueue);
         match spec.queues {
@@ -107,6 +126,12 @@ fn bad(part: &str, rule: &str) -> FluxError {
 }
 
 impl SimSpec {
+    /// The seed that was given, else that of the network.
+    #[must_use]
+    pub fn seed_or(&self, of_network: Option<u64>) -> u64 {
+        self.seed.or(of_network).unwrap_or(SEED)
+    }
+
     fn set(&mut self, part: &str, key: &str, value: &str) -> Result<()> {
         let bad = |rule: &str| bad(part, rule);
         if let Some(trouble) = Trouble::named(key) {
@@ -137,7 +162,14 @@ impl SimSpec {
                 let queues = value.parse().ok().filter(|n| (1..=64).contains(n));
                 self.queues = queues.ok_or_else(|| bad("must be 1 to 64"))?;
             }
-            "seed" => self.seed = value.parse().map_err(|_| bad("must be a whole number"))?,
+            "seed" => {
+                self.seed = Some(value.parse().map_err(|_| bad("must be a whole number"))?);
+            }
+            "file" => {
+                let rule = "must be the path of a topology file, such as file=net.toml";
+                let path = Some(value).filter(|path| !path.is_empty());
+                self.file = Some(path.ok_or_else(|| bad(rule))?.into());
+            }
             "zerocopy" => {
                 self.zero_copy = yes_no(value).ok_or_else(|| bad("must be yes or no"))?;
             }
@@ -152,64 +184,6 @@ impl SimSpec {
         }
         Ok(())
     }
-}
-
-fn yes_no(text: &str) -> Option<bool> {
-    match text {
-        "" | "yes" | "on" | "true" | "1" => Some(true),
-        "no" | "off" | "false" | "0" => Some(false),
-        _ => None,
-    }
-}
-
-/// `10%`, or `0.1`.
-fn share(text: &str) -> Option<f64> {
-    let share = match text.strip_suffix('%') {
-        Some(percent) => number(percent)? / 100.0,
-        None => number(text)?,
-    };
-    (0.0..=1.0).contains(&share).then_some(share)
-}
-
-/// A decimal number as people write it: no signs, no exponents, no infinities.
-fn number(text: &str) -> Option<f64> {
-    let digits = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    digits.then(|| text.parse().ok()).flatten()
-}
-
-/// A number and a unit.
-fn split(text: &str) -> Option<(f64, &str)> {
-    let at = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
-    Some((number(&text[..at])?, text[at..].trim()))
-}
-
-fn time(text: &str) -> Option<Duration> {
-    let (number, unit) = split(text)?;
-    let ns = match unit {
-        "ns" => 1.0,
-        "us" | "µs" => 1e3,
-        "ms" => 1e6,
-        "s" => 1e9,
-        "m" | "min" => 60e9,
-        "h" => 3600e9,
-        "" if number == 0.0 => 1.0,
-        _ => return None,
-    };
-    let ns = number * ns;
-    (ns <= 3600e9).then(|| Duration::from_nanos(ns.round() as u64))
-}
-
-fn rate(text: &str) -> Option<u64> {
-    let (number, unit) = split(text)?;
-    let bits = match unit.to_ascii_lowercase().as_str() {
-        "bit" => 1.0,
-        "kbit" | "k" => 1e3,
-        "mbit" | "m" => 1e6,
-        "gbit" | "g" => 1e9,
-        _ => return None,
-    };
-    let bits = (number * bits).round();
-    (1.0..=1e12).contains(&bits).then_some(bits as u64)
 }
 
 #[cfg(test)]
@@ -232,10 +206,11 @@ mod tests {
             rate: Some(1_000_000_000),
             mtu: 1400,
             queues: 4,
-            seed: 7,
+            seed: Some(7),
             zero_copy: false,
             realtime: true,
             troubles: Troubles::NONE,
+            file: None,
         };
         assert_eq!(spec, expected);
         assert_eq!("".parse::<SimSpec>().unwrap(), SimSpec::default());
@@ -262,7 +237,8 @@ mod tests {
             "wrong-queues",
             "wrong-queue,queues=1",
             "no-zc,zerocopy=no",
-            "file=net.toml",
+            "file=",
+            "file",
             "dup=1e-3",
             "jitter=2h",
         ] {
@@ -280,7 +256,7 @@ mod tests {
     fn troubles_are_words_that_go_with_keys_and_with_each_other() {
         for trouble in Trouble::ALL {
             let spec: SimSpec = format!("seed=7,{}", trouble.name()).parse().unwrap();
-            assert_eq!((spec.seed, spec.troubles), (7, trouble.into()));
+            assert_eq!((spec.seed, spec.troubles), (Some(7), trouble.into()));
             assert_eq!(spec.queues, if trouble == Trouble::WrongQueue { 2 } else { 1 });
         }
         let all = Trouble::ALL.map(Trouble::name).join(",");
@@ -297,6 +273,31 @@ mod tests {
         ] {
             let error = text.parse::<SimSpec>().unwrap_err();
             assert!(error.to_string().contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_topology_file_goes_with_our_machine_and_not_with_our_link() {
+        let spec: SimSpec = "file=a/net.toml,seed=3,queues=2,realtime,starved".parse().unwrap();
+        assert_eq!(spec.file.as_deref(), Some(std::path::Path::new("a/net.toml")));
+        assert_eq!((spec.queues, spec.seed_or(Some(9))), (2, 3));
+        assert_eq!(SimSpec::default().seed_or(Some(9)), 9);
+        assert_eq!(SimSpec::default().seed_or(None), 1);
+        for part in [
+            "loss=1%",
+            "delay=1ms",
+            "jitter=1ms",
+            "dup=1%",
+            "reorder=1%",
+            "corrupt=1%",
+            "rate=1gbit",
+            "mtu=1400",
+        ] {
+            for text in [format!("file=net.toml,{part}"), format!("{part},file=net.toml")] {
+                let error = text.parse::<SimSpec>().unwrap_err().to_string();
+                assert!(error.starts_with(&format!("--sim file=net.toml,{part}: ")), "{error}");
+                assert!(error.contains("[[link]]"), "{error}");
+            }
         }
     }
 }

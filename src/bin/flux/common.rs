@@ -3,8 +3,8 @@
 use crate::units;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use fluxnet::simulator::{SimSpec, Simulator};
-use fluxnet::tools::Env;
+use fluxnet::simulator::SimSpec;
+use fluxnet::tools::{Env, topology};
 use fluxnet::{AttachMode, BindMode, Config, FluxError, HugePages, Poller, Queues};
 use std::str::FromStr;
 
@@ -34,8 +34,9 @@ pub struct Common {
     pub batch: Option<u32>,
     /// Use the simulated network instead of an interface; needs no privilege
     ///
-    /// SPEC is a list such as loss=10%,delay=5ms,seed=7. `flux help sim` tells its keys and the
-    /// network behind it. Time is virtual unless SPEC says realtime: the run ends at once.
+    /// SPEC is a list such as loss=10%,delay=5ms,seed=7, or file=net.toml for a network of one's own.
+    /// `flux help sim` tells its keys and the networks. Time is virtual unless SPEC says realtime:
+    /// the run ends at once.
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub sim: Option<String>,
     /// How sockets are opened.
@@ -115,7 +116,7 @@ impl Common {
         };
         let spec: SimSpec = spec.parse()?;
         let virtual_time = !spec.realtime;
-        Ok(World { env: Env::simulated(Simulator::new(spec)), virtual_time })
+        Ok(World { env: Env::simulated(topology::simulator(spec)?), virtual_time })
     }
 }
 

@@ -38,10 +38,11 @@ pub struct Plan {
 /// Examines the machine, and the interface that was asked for.
 ///
 /// # Errors
-/// When there is no kernel to ask: on other systems than Linux, or without the feature `bpf`.
+/// When there is no kernel to ask: on other systems than Linux, or without the feature `bpf`; and
+/// when the topology file of a simulated machine cannot be used.
 pub fn run(plan: &Plan) -> Result<Report> {
     let facts = match &plan.sim {
-        Some(spec) => sim::facts(spec, plan.interface.as_deref()),
+        Some(spec) => sim::facts(spec, plan.interface.as_deref())?,
         None => kernel(plan)?,
     };
     Ok(checks::examine(&facts, plan.interface.as_deref()))

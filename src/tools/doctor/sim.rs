@@ -1,10 +1,12 @@
 //! The simulated machine: needs nothing, and has one interface.
 
 use super::facts::{Brief, Channels, Facts, Nic, Program, Subject, Tried, Xdp};
-use crate::simulator::{PortInfo, SimSpec, Simulator};
+use crate::error::Result;
+use crate::simulator::{PortInfo, SimSpec};
+use crate::tools::topology;
 
-pub(super) fn facts(spec: &SimSpec, interface: Option<&str>) -> Facts {
-    let mut ports = Simulator::new(spec.clone()).ports();
+pub(super) fn facts(spec: &SimSpec, interface: Option<&str>) -> Result<Facts> {
+    let mut ports = topology::simulator(spec.clone())?.ports();
     let subject = match interface {
         None => Subject::All(ports.iter().map(brief).collect()),
         Some(name) => match ports.iter().position(|port| port.name == name) {
@@ -12,7 +14,7 @@ pub(super) fn facts(spec: &SimSpec, interface: Option<&str>) -> Facts {
             None => Subject::Missing(ports.into_iter().map(|port| port.name).collect()),
         },
     };
-    Facts { machine: None, subject }
+    Ok(Facts { machine: None, subject })
 }
 
 fn xdp(port: &PortInfo) -> Xdp {

@@ -367,7 +367,10 @@ fn wake(raw: &FluxRaw) -> Result<()> {
 
 fn no_network(why: &str) -> FluxError {
     FluxError::new(ErrorKind::Config, "cannot run an application on this simulated machine", why)
-        .with_hint("use the network of `flux help sim`")
+        .with_hint(
+            "leave file= out for the network of `flux help sim`, or give the node at our link the \
+             address 10.0.0.2",
+        )
 }
 
 #[cfg(test)]

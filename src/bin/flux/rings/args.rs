@@ -284,7 +284,7 @@ mod tests {
     fn socket_options_are_those_of_simulated_sockets() {
         let args = args("--sim=seed=7 --frames 8k --bind copy").unwrap();
         let (spec, config) = args.simulated().unwrap().unwrap();
-        assert_eq!((spec.seed, config.frames), (7, Some(8192)));
+        assert_eq!((spec.seed, config.frames), (Some(7), Some(8192)));
         assert!(plan("--frames 8k").unwrap_err().contains("no --sim"));
     }
 

@@ -23,9 +23,8 @@ use crate::output::{Live, Screen, Stdout, Style, tell_hidden};
 use crate::signals;
 pub use args::{Args, join_watch};
 use fluxnet::error::ErrorKind;
-use fluxnet::simulator::Simulator;
-use fluxnet::tools::Control;
 use fluxnet::tools::rings::{Event, Observer, Outcome, Plan, Sample, SimObserver, run};
+use fluxnet::tools::{Control, topology};
 use live::{HINT, View};
 use page::{Layout, Line, Tone, clean, page, paint};
 use std::cell::RefCell;
@@ -77,7 +76,7 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
 /// Who looks.
 fn observer(args: &Args) -> Result<Box<dyn Observer>, Failure> {
     if let Some((spec, config)) = args.simulated()? {
-        return Ok(Box::new(SimObserver::new(&Simulator::new(spec), &config)?));
+        return Ok(Box::new(SimObserver::new(&topology::simulator(spec)?, &config)?));
     }
     #[cfg(all(target_os = "linux", feature = "bpf"))]
     return Ok(Box::new(fluxnet::tools::rings::KernelObserver::open(args.source())?));

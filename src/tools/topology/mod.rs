@@ -1,0 +1,109 @@
+//! Topology files: a simulated network in TOML.
+//!
+//! ```text
+//!   text ─▶ read (tables, places) ─▶ model (nodes, links, routes) ─▶ number (addresses)
+//!                                                                        │
+//!              Simulator ◀── build (NetworkBuilder) ◀── paths (shortest, equal ones) ◀┘
+//! ```
+//!
+//! Invariant: no text makes this panic. What is wrong with one is told with the file, the line,
+//! what is wrong and what to do; what the file does not say follows from it alone, so that the
+//! same file and seed give the same network.
+//!
+//! The format is documented in `flux help sim`. The core knows nothing of files: it is all built
+//! with [`NetworkBuilder`](crate::simulator::NetworkBuilder), by what anybody could call.
+
+mod build;
+mod fault;
+mod model;
+mod number;
+mod parts;
+mod paths;
+mod read;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use crate::error::{ErrorKind, FluxError, Result};
+use crate::simulator::{SimSpec, Simulator};
+use fault::Fault;
+use std::path::Path;
+
+/// Longest topology file, in bytes.
+const LONGEST: u64 = 1 << 20;
+
+/// The simulated machine and network of `spec`: those of its topology file, else the default ones.
+///
+/// # Errors
+/// What [`load`] says about the file.
+pub fn simulator(spec: SimSpec) -> Result<Simulator> {
+    match &spec.file {
+        Some(path) => load(path, &spec),
+        None => Ok(Simulator::new(spec)),
+    }
+}
+
+/// Reads a topology file and builds the network in it, with our machine as `spec` has it.
+///
+/// # Errors
+/// When the file cannot be read, or what [`parse`] says.
+pub fn load(path: &Path, spec: &SimSpec) -> Result<Simulator> {
+    let name = path.display().to_string();
+    let refuse = |kind, why: String| {
+        FluxError::new(kind, format!("cannot read topology file {name}"), why)
+            .with_hint("give the path of a TOML file; `flux help sim` has an example")
+    };
+    let device = |error: std::io::Error| refuse(ErrorKind::Config, error.to_string());
+    let file = std::fs::File::open(path).map_err(device)?;
+    let mut bytes = Vec::new();
+    // One byte more than is allowed tells that there is more, also of a device without an end.
+    let mut limited = std::io::Read::take(file, LONGEST + 1);
+    std::io::Read::read_to_end(&mut limited, &mut bytes).map_err(device)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(refuse(ErrorKind::Config, "it is longer than 1 MiB".to_owned()));
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let line = 1 + error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count();
+        refuse(ErrorKind::Config, format!("line {line} is not UTF-8"))
+    })?;
+    parse_named(&text, spec, &name)
+}
+
+/// Builds the network that `text` describes, with our machine as `spec` has it.
+///
+/// ```
+/// use fluxnet::simulator::SimSpec;
+///
+/// let text = r#"
+///     [us]
+///     addresses = ["10.0.0.1/24"]
+///     [[router]]
+///     name = ["r1", "r2"]
+///     [[host]]
+///     name = "server"
+///     addresses = ["192.0.2.7/24"]
+///     [[link]]
+///     between = ["us", "r1", "r2", "server"]
+///     delay = "2ms"
+/// "#;
+/// let network = fluxnet::tools::topology::parse(text, &SimSpec::default())?;
+/// assert_eq!(network.name_of("192.0.2.7".parse().unwrap()).as_deref(), Some("server"));
+/// # Ok::<(), fluxnet::FluxError>(())
+/// ```
+///
+/// # Errors
+/// `ErrorKind::Config`, with the line, what is wrong there and what to do.
+pub fn parse(text: &str, spec: &SimSpec) -> Result<Simulator> {
+    parse_named(text, spec, "topology")
+}
+
+fn parse_named(text: &str, spec: &SimSpec, name: &str) -> Result<Simulator> {
+    let built = || -> std::result::Result<_, Fault> {
+        let model = model::read(text)?;
+        let laid = number::number(&model)?;
+        let ways = paths::ways(&model, &laid);
+        build::network(&model, &laid, &ways, spec)
+    };
+    built().map_err(|fault| fault.tell(name, text))?.build()
+}

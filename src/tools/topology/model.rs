@@ -1,0 +1,220 @@
+//! What a file says: nodes, links, routes, with names resolved to numbers.
+
+use super::fault::{Fault, Read};
+use super::parts;
+use super::read::{Fields, Word};
+use crate::simulator::{Balance, HostOptions, NatQuotes, Profile, RouterOptions};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use toml::de::DeTable;
+
+/// Most nodes and links of a file: routes are worked out between all of them.
+pub(super) const MOST_NODES: usize = 512;
+pub(super) const MOST_LINKS: usize = 2048;
+
+/// Our machine's number.
+pub(super) const US: usize = 0;
+/// Its name.
+pub(super) const US_NAME: &str = "us";
+
+/// An address with its prefix length, or a network.
+pub(super) type Prefix = (IpAddr, u8);
+
+/// What a node is.
+pub(super) enum Kind {
+    Us,
+    Router(RouterOptions),
+    Host { options: HostOptions, prefixes: Vec<Prefix> },
+}
+
+/// A node.
+pub(super) struct Node {
+    pub(super) name: String,
+    /// Where the file names it.
+    pub(super) at: usize,
+    pub(super) kind: Kind,
+    /// Those that the file gives it (us, hosts), each with its place.
+    pub(super) addresses: Vec<(usize, Prefix)>,
+}
+
+impl Node {
+    pub(super) fn is_router(&self) -> bool {
+        matches!(self.kind, Kind::Router(_))
+    }
+}
+
+/// A link between two nodes.
+pub(super) struct Link {
+    /// Where the file names its nodes.
+    pub(super) at: usize,
+    pub(super) ends: [usize; 2],
+    pub(super) there: Profile,
+    pub(super) back: Profile,
+    pub(super) mtu: u32,
+    pub(super) black_hole: bool,
+    /// Which end is the outer side of a NAT.
+    pub(super) nat: Option<(usize, NatQuotes)>,
+    pub(super) cost: u32,
+    /// Those that the file gives its ends here, each with its place.
+    pub(super) addresses: [Vec<(usize, Prefix)>; 2],
+}
+
+/// What an explicit route does.
+pub(super) enum Does {
+    /// To these neighbours.
+    Via {
+        nodes: Vec<usize>,
+        balance: Option<Balance>,
+        at: usize,
+    },
+    Unreachable,
+    Prohibited,
+    BlackHole,
+}
+
+/// Where an explicit route leads.
+pub(super) enum Destination {
+    Prefixes(Vec<Prefix>),
+    Node(usize),
+}
+
+/// An explicit route.
+pub(super) struct Route {
+    pub(super) router: usize,
+    pub(super) to: Destination,
+    pub(super) does: Does,
+}
+
+/// A file.
+pub(super) struct Model {
+    pub(super) seed: Option<u64>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) links: Vec<Link>,
+    pub(super) routes: Vec<Route>,
+}
+
+/// Numbers of nodes by name.
+pub(super) struct Names<'t>(HashMap<&'t str, usize>);
+
+impl<'t> Names<'t> {
+    /// The number of the next node, whose name nobody else may have.
+    fn add(&mut self, word: &Word<'t>) -> Read<usize> {
+        let name = word.value;
+        let sound = |c: char| c.is_alphanumeric() || "._-".contains(c);
+        if name.is_empty() || name.len() > 253 || !name.chars().all(sound) {
+            let what = format!("'{name}' is no name of a node");
+            return Err(Fault::at(word.at, what, "use letters, digits, '.', '-' and '_'"));
+        }
+        let number = self.0.len();
+        if self.0.insert(name, number).is_some() {
+            let what = format!("there are two nodes of the name '{name}'");
+            return Err(Fault::at(word.at, what, "give each node a name of its own"));
+        }
+        if number >= MOST_NODES {
+            let what = format!("there are more than {MOST_NODES} nodes");
+            return Err(Fault::at(word.at, what, "a host with a prefix stands for many"));
+        }
+        Ok(number)
+    }
+
+    /// The number of a node that there is.
+    pub(super) fn find(&self, word: &Word<'_>) -> Read<usize> {
+        self.0.get(word.value).copied().ok_or_else(|| {
+            let mut known: Vec<_> = self.0.iter().map(|(name, number)| (number, *name)).collect();
+            known.sort_unstable();
+            let names: Vec<_> = known.iter().take(20).map(|(_, name)| *name).collect();
+            let more = if known.len() > 20 { ", …" } else { "" };
+            let what = format!("unknown node '{}'", word.value);
+            let hint = format!(
+                "known nodes: {}{more}; add it with [[router]] or [[host]]",
+                names.join(", ")
+            );
+            Fault::at(word.at, what, hint)
+        })
+    }
+}
+
+/// Reads a file.
+pub(super) fn read(text: &str) -> Read<Model> {
+    let table = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(text.len(), |span| span.start);
+        let what = format!("no TOML: {}", error.message());
+        Fault::at(at, what, "`flux help sim` has an example; https://toml.io describes TOML")
+    })?;
+    let keys = ["seed", "us", "router", "host", "link", "route"];
+    let top = Fields::new("the file", 0, table.get_ref(), &keys)?;
+    let seed = top.whole("seed", 0..=i64::MAX as u64)?;
+    let mut names = Names(HashMap::new());
+    let mut nodes = Vec::new();
+    let (at, us) = top.table("us", "{ addresses = [\"10.0.0.1/24\"] }")?.ok_or_else(|| {
+        let hint = "add [us] with addresses = [\"10.0.0.1/24\"], and a [[link]] from \"us\"";
+        Fault::missing("there is no [us], our own machine", hint)
+    })?;
+    names.add(&Word { at, value: US_NAME })?;
+    nodes.push(parts::us(at, us)?);
+    for (at, table) in top.tables("router")? {
+        for (name, node) in parts::routers(at, table)? {
+            names.add(&name)?;
+            nodes.push(node);
+        }
+    }
+    for (at, table) in top.tables("host")? {
+        for (name, node) in parts::hosts(at, table)? {
+            names.add(&name)?;
+            nodes.push(node);
+        }
+    }
+    let mut links = Vec::new();
+    for (at, table) in top.tables("link")? {
+        links.extend(parts::links(at, table, &names, &nodes)?);
+        if links.len() > MOST_LINKS {
+            let what = format!("there are more than {MOST_LINKS} links");
+            return Err(Fault::at(at, what, "a host with a prefix stands for many"));
+        }
+    }
+    let mut routes = Vec::new();
+    for (at, table) in top.tables("route")? {
+        routes.push(parts::route(at, table, &names, &nodes)?);
+    }
+    let model = Model { seed, nodes, links, routes };
+    connected(&model)?;
+    Ok(model)
+}
+
+/// Whether each node is linked to us, and those with one interface have one link.
+fn connected(model: &Model) -> Read<()> {
+    let mut count = vec![0; model.nodes.len()];
+    let mut beside = vec![Vec::new(); model.nodes.len()];
+    for link in &model.links {
+        let [a, b] = link.ends;
+        for (end, other) in [(a, b), (b, a)] {
+            count[end] += 1;
+            beside[end].push(other);
+            if count[end] > 1 && !model.nodes[end].is_router() {
+                let what = format!("'{}' has more than one link", model.nodes[end].name);
+                let hint = "we and hosts have one interface: put a [[router]] in between";
+                return Err(Fault::at(link.at, what, hint));
+            }
+        }
+    }
+    let mut seen = vec![false; model.nodes.len()];
+    let mut open = vec![US];
+    while let Some(node) = open.pop() {
+        if !std::mem::replace(&mut seen[node], true) {
+            open.extend(&beside[node]);
+        }
+    }
+    let lost = seen.iter().position(|seen| !seen);
+    match lost.map(|node| &model.nodes[node]) {
+        Some(node) => {
+            let what = format!("'{}' cannot be reached: no [[link]] leads there", node.name);
+            let hint = format!("add [[link]] with between = [\"us\", …, \"{}\"]", node.name);
+            Err(Fault::at(node.at, what, hint))
+        }
+        None if count[US] == 0 => {
+            let hint = "add [[link]] with between = [\"us\", …]";
+            Err(Fault::at(model.nodes[US].at, "'us' has no link", hint))
+        }
+        None => Ok(()),
+    }
+}

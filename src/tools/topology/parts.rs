@@ -1,0 +1,300 @@
+//! The tables of a file, one by one: `[us]`, `[[router]]`, `[[host]]`, `[[link]]`, `[[route]]`.
+
+use super::fault::{Fault, Read};
+use super::model::{Destination, Does, Kind, Link, MOST_LINKS, Names, Node, Prefix, Route};
+use super::read::{Fields, Placed, Word, words};
+use super::values::{self, WAY_KEYS};
+use crate::simulator::words::time;
+use crate::simulator::{
+    Balance, Flaw, HostOptions, NatQuotes, Profile, Quoting, RouterOptions, UdpPorts,
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use toml::de::DeTable;
+
+const ADDRESSES: &str = "[\"10.0.0.1/24\", \"2001:db8::1/64\"]";
+const NAME: &str = "\"r1\"";
+const BETWEEN: &str = "[\"us\", \"r1\", \"r2\"]";
+
+const BALANCES: [(&str, Balance); 4] = [
+    ("flow", Balance::Flow),
+    ("packet", Balance::Packet),
+    ("round-robin", Balance::RoundRobin),
+    ("destination", Balance::Destination),
+];
+
+fn addresses(fields: &Fields<'_>) -> Read<Vec<(usize, Prefix)>> {
+    let words = fields.words("addresses", ADDRESSES)?.unwrap_or_default();
+    words.iter().map(|word| Ok((word.at, values::address(word)?))).collect()
+}
+
+/// TTL or hop limit of a node's own packets.
+fn ttl(fields: &Fields<'_>) -> Read<u8> {
+    Ok(fields.whole("ttl", 1..=255)?.unwrap_or(64) as u8)
+}
+
+pub(super) fn us<'t>(at: usize, table: &'t DeTable<'t>) -> Read<Node> {
+    let fields = Fields::new("[us]", at, table, &["addresses"])?;
+    let addresses = addresses(&fields)?;
+    let addresses = Some(addresses).filter(|list| !list.is_empty());
+    let addresses = fields.required("addresses", addresses, ADDRESSES)?;
+    Ok(Node { name: super::model::US_NAME.to_owned(), at, kind: Kind::Us, addresses })
+}
+
+/// The routers of one table: as many as it has names.
+pub(super) fn routers<'t>(at: usize, table: &'t DeTable<'t>) -> Read<Vec<(Word<'t>, Node)>> {
+    let keys = [
+        "name",
+        "balance",
+        "silent",
+        "deaf",
+        "icmp_rate",
+        "icmp_delay",
+        "mpls",
+        "mpls_form",
+        "quote",
+        "flaw",
+        "ttl",
+    ];
+    let fields = Fields::new("[[router]]", at, table, &keys)?;
+    let rate = fields.parsed(
+        "icmp_rate",
+        values::limit,
+        "limit of ICMP errors a second",
+        "\"10/s burst 6\"",
+    )?;
+    let delay = fields.parsed("icmp_delay", time, "time up to 1h", "\"5ms\"")?;
+    let forms = [("rfc4884", true), ("old", false)];
+    let options = RouterOptions {
+        balance: fields.choice("balance", &BALANCES)?.unwrap_or_default(),
+        silent: fields.flag("silent")?,
+        deaf: fields.flag("deaf")?,
+        icmp_limit: rate,
+        icmp_delay: delay.unwrap_or_default(),
+        mpls: fields.get("mpls").map(values::labels).transpose()?.unwrap_or_default(),
+        mpls_length: fields.choice("mpls_form", &forms)?.unwrap_or(true),
+        quoting: fields
+            .choice("quote", &[("full", Quoting::Full), ("short", Quoting::Short)])?
+            .unwrap_or_default(),
+        flaw: fields.choice("flaw", &[("checksum", Flaw::Checksum), ("lengths", Flaw::Lengths)])?,
+        ttl: ttl(&fields)?,
+    };
+    let names = names(&fields)?;
+    let node = |name: Word<'t>| {
+        let kind = Kind::Router(options.clone());
+        let node = Node { name: name.value.to_owned(), at: name.at, kind, addresses: Vec::new() };
+        (name, node)
+    };
+    Ok(names.into_iter().map(node).collect())
+}
+
+fn names<'t>(fields: &Fields<'t>) -> Read<Vec<Word<'t>>> {
+    let names = fields.words("name", NAME)?.filter(|names| !names.is_empty());
+    fields.required("name", names, NAME)
+}
+
+/// The hosts of one table: as many as it has names, which share no addresses.
+pub(super) fn hosts<'t>(at: usize, table: &'t DeTable<'t>) -> Read<Vec<(Word<'t>, Node)>> {
+    let keys = ["name", "addresses", "prefix", "tcp", "tcp_others", "udp", "echo", "silent", "ttl"];
+    let fields = Fields::new("[[host]]", at, table, &keys)?;
+    let names = names(&fields)?;
+    let addresses = addresses(&fields)?;
+    let prefixes = fields.words("prefix", "\"198.18.0.0/15\"")?.unwrap_or_default();
+    let prefixes = prefixes.iter().map(values::prefix).collect::<Read<Vec<_>>>()?;
+    if names.len() > 1 && !(addresses.is_empty() && prefixes.is_empty()) {
+        let hint = "give each a [[host]] of its own, or leave the addresses out";
+        return Err(Fault::at(at, "several hosts with the same addresses", hint));
+    }
+    let udp =
+        [("closed", UdpPorts::Closed), ("open", UdpPorts::Open), ("silent", UdpPorts::Silent)];
+    let options = HostOptions {
+        silent: fields.flag("silent")?,
+        echo: fields.maybe("echo")?.unwrap_or(true),
+        tcp: fields.get("tcp").map(values::ports).transpose()?.unwrap_or(vec![80]),
+        tcp_filtered: fields
+            .choice("tcp_others", &[("closed", false), ("silent", true)])?
+            .unwrap_or(false),
+        udp: fields.choice("udp", &udp)?.unwrap_or_default(),
+        prefixes: prefixes.iter().map(|(address, len)| format!("{address}/{len}")).collect(),
+        ttl: ttl(&fields)?,
+    };
+    let node = |name: Word<'t>| {
+        let (options, prefixes) = (options.clone(), prefixes.clone());
+        let node = Node {
+            name: name.value.to_owned(),
+            at: name.at,
+            kind: Kind::Host { options, prefixes },
+            addresses: addresses.clone(),
+        };
+        (name, node)
+    };
+    Ok(names.into_iter().map(node).collect())
+}
+
+/// The links of one table: between each two neighbours in `between`.
+pub(super) fn links<'t>(
+    at: usize,
+    table: &'t DeTable<'t>,
+    names: &Names<'_>,
+    nodes: &[Node],
+) -> Read<Vec<Link>> {
+    let own = ["between", "mtu", "black_hole", "nat", "nat_quotes", "cost", "addresses", "back"];
+    let keys: Vec<_> = own.into_iter().chain(WAY_KEYS).collect();
+    let fields = Fields::new("[[link]]", at, table, &keys)?;
+    let pairs = pairs(&fields, names)?;
+    let there = values::way(&fields, &Profile::default())?;
+    let back = match fields.table("back", "{ delay = \"30ms\" }")? {
+        Some((at, table)) => values::way(&Fields::new("back", at, table, &WAY_KEYS)?, &there)?,
+        None => there.clone(),
+    };
+    let alone = |key: &str| {
+        if pairs.len() == 1 {
+            return Ok(());
+        }
+        let what = format!("{key} for more than one link at once");
+        Err(Fault::at(fields.place(key), what, "give that one a [[link]] of its own"))
+    };
+    let quotes = [("restored", NatQuotes::Restored), ("checksum-kept", NatQuotes::ChecksumKept)];
+    let quotes = fields.choice("nat_quotes", &quotes)?.unwrap_or_default();
+    let mut outer = None;
+    if let Some(word) = one(&fields, "nat", NAME)? {
+        alone("nat")?;
+        let node = names.find(&word)?;
+        let end = pairs[0].1.iter().position(|&end| end == node);
+        let end = end.filter(|_| nodes[node].is_router()).ok_or_else(|| {
+            let what = format!("nat = \"{}\" is no router at this link", word.value);
+            Fault::at(word.at, what, "name the router whose end is the outer side of the NAT")
+        })?;
+        outer = Some((end, quotes));
+    }
+    let mut given = [Vec::new(), Vec::new()];
+    if let Some((at, table)) = fields.table("addresses", "{ r1 = \"172.16.1.1/30\" }")? {
+        alone("addresses")?;
+        let any: Vec<_> = table.keys().map(|key| key.get_ref().as_ref()).collect();
+        for (name, value) in Fields::new("addresses", at, table, &any)?.all() {
+            let node = names.find(&name)?;
+            let end = pairs[0].1.iter().position(|&end| end == node).ok_or_else(|| {
+                let what = format!("'{}' is not at this link", name.value);
+                Fault::at(name.at, what, "name one of the two nodes that it is between")
+            })?;
+            for word in words(name.value, value, "\"172.16.1.1/30\"")? {
+                given[end].push((word.at, values::address(&word)?));
+            }
+        }
+    }
+    let mtu = fields.whole("mtu", 68..=9000)?.unwrap_or(1500) as u32;
+    let cost = fields.whole("cost", 1..=1_000_000)?.unwrap_or(1) as u32;
+    let black_hole = fields.flag("black_hole")?;
+    let link = |(at, ends)| Link {
+        at,
+        ends,
+        there: there.clone(),
+        back: back.clone(),
+        mtu,
+        black_hole,
+        nat: outer,
+        cost,
+        addresses: given.clone(),
+    };
+    Ok(pairs.into_iter().map(link).collect())
+}
+
+/// The one word of a key.
+fn one<'t>(fields: &Fields<'t>, key: &str, example: &str) -> Read<Option<Word<'t>>> {
+    let Some(words) = fields.words(key, example)? else { return Ok(None) };
+    match words[..] {
+        [word] => Ok(Some(word)),
+        _ => {
+            let what = format!("{key} is no single word");
+            Err(Fault::at(fields.place(key), what, format!("write {key} = {example}")))
+        }
+    }
+}
+
+/// The two ends of each link of `between`: a chain of nodes, or of lists of nodes side by side.
+fn pairs(fields: &Fields<'_>, names: &Names<'_>) -> Read<Vec<(usize, [usize; 2])>> {
+    let place = fields.place("between");
+    let short = || {
+        let what = "between is no list of two nodes or more";
+        Fault::at(place, what, format!("write between = {BETWEEN}"))
+    };
+    let value = fields.required("between", fields.get("between"), BETWEEN)?;
+    let list = value.get_ref().as_array().filter(|list| list.len() > 1).ok_or_else(short)?;
+    let mut stages = Vec::new();
+    for stage in list {
+        let found = words("between", stage, BETWEEN)?;
+        let nodes = found.iter().map(|word| Ok(Placed { at: word.at, value: names.find(word)? }));
+        stages.push(nodes.collect::<Read<Vec<_>>>()?);
+    }
+    let mut pairs = Vec::new();
+    for two in stages.windows(2) {
+        if two.iter().any(Vec::is_empty) || pairs.len() > MOST_LINKS {
+            return Err(short());
+        }
+        for a in &two[0] {
+            for b in &two[1] {
+                if a.value == b.value {
+                    let what = "a link from a node to itself";
+                    return Err(Fault::at(b.at, what, "name two nodes"));
+                }
+                pairs.push((b.at, [a.value, b.value]));
+            }
+        }
+    }
+    Ok(pairs)
+}
+
+pub(super) fn route<'t>(
+    at: usize,
+    table: &'t DeTable<'t>,
+    names: &Names<'_>,
+    nodes: &[Node],
+) -> Read<Route> {
+    let keys = ["at", "to", "via", "action", "balance"];
+    let fields = Fields::new("[[route]]", at, table, &keys)?;
+    let place = fields.required("at", one(&fields, "at", NAME)?, NAME)?;
+    let router = names.find(&place)?;
+    if !nodes[router].is_router() {
+        let what = format!("'{}' is no router", place.value);
+        return Err(Fault::at(place.at, what, "only routers have routes"));
+    }
+    let to = fields.required("to", one(&fields, "to", "\"10.0.0.0/24\"")?, "\"10.0.0.0/24\"")?;
+    let to = destination(&to, names)?;
+    let actions = [("unreachable", 0), ("prohibited", 1), ("blackhole", 2)];
+    let action = fields.choice("action", &actions)?;
+    let balance = fields.choice("balance", &BALANCES)?;
+    let does = match (fields.words("via", "[\"r2\"]")?, action) {
+        (Some(via), None) if !via.is_empty() => {
+            let nodes = via.iter().map(|word| names.find(word)).collect::<Read<_>>()?;
+            Does::Via { nodes, balance, at: fields.place("via") }
+        }
+        (None, Some(_)) if balance.is_some() => {
+            let hint = "balance chooses among the neighbours of via: leave it out";
+            return Err(Fault::at(fields.place("balance"), "balance without via", hint));
+        }
+        (None, Some(0)) => Does::Unreachable,
+        (None, Some(1)) => Does::Prohibited,
+        (None, Some(_)) => Does::BlackHole,
+        _ => {
+            let hint = "write via = [\"r2\"], or action = \"unreachable\", \"prohibited\" or \
+                        \"blackhole\"";
+            return Err(Fault::at(at, "[[route]] needs one of via and action", hint));
+        }
+    };
+    Ok(Route { router, to, does })
+}
+
+/// `default`, a prefix, an address, or the name of a node.
+fn destination(word: &Word<'_>, names: &Names<'_>) -> Read<Destination> {
+    if word.value == "default" {
+        let all = [(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0), (Ipv6Addr::UNSPECIFIED.into(), 0)];
+        return Ok(Destination::Prefixes(all.to_vec()));
+    }
+    if let Ok(address) = word.value.parse::<IpAddr>() {
+        let len = if address.is_ipv4() { 32 } else { 128 };
+        return Ok(Destination::Prefixes(vec![(address, len)]));
+    }
+    if word.value.contains('/') {
+        return Ok(Destination::Prefixes(vec![values::prefix(word)?]));
+    }
+    names.find(word).map(Destination::Node)
+}

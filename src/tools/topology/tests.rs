@@ -1,0 +1,794 @@
+//! Files that load and do what they say, and errors that tell where and what.
+
+use super::*;
+use crate::proto::build::{self, Link, Net};
+use crate::proto::{
+    Headers, Icmpv4Kind, Icmpv6Kind, IpPair, TcpFlags, TcpRepr, Transport, UdpRepr,
+};
+use crate::{Filter, FluxBuilder, FluxRaw};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::Duration;
+
+const SERVERS: [&str; 2] = ["203.0.113.7", "2001:db8:7::7"];
+
+fn topology(name: &str) -> std::path::PathBuf {
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/topologies");
+    dir.join(format!("{name}.toml"))
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+/// An answer.
+#[derive(Debug)]
+struct Answer {
+    from: IpAddr,
+    kind: Transport,
+    ttl: u8,
+    took: Duration,
+    bytes: Vec<u8>,
+}
+
+impl Answer {
+    fn is_time_exceeded(&self) -> bool {
+        matches!(
+            self.kind,
+            Transport::Icmpv4 { kind: Icmpv4Kind::TIME_EXCEEDED, .. }
+                | Transport::Icmpv6 { kind: Icmpv6Kind::TIME_EXCEEDED, .. }
+        )
+    }
+}
+
+/// Who sends probes into a network.
+struct Prober {
+    network: Simulator,
+    raw: FluxRaw,
+}
+
+impl Prober {
+    fn on(network: Simulator) -> Self {
+        let builder = FluxBuilder::new("sim0").simulator(&network);
+        let raw = builder.filter(Filter::Everything).umem_pages(64).build_raw().unwrap();
+        Self { network, raw }
+    }
+
+    fn open(name: &str) -> Self {
+        Self::seeded(name, None)
+    }
+
+    fn seeded(name: &str, seed: Option<u64>) -> Self {
+        let spec = SimSpec { seed, ..SimSpec::default() };
+        Self::on(load(&topology(name), &spec).unwrap())
+    }
+
+    fn send(
+        &mut self,
+        dst: &str,
+        ttl: u8,
+        write: impl FnOnce(&mut [u8], &Link, &Net) -> Option<usize>,
+    ) {
+        let route = self.network.route(ip(dst)).unwrap();
+        let hop = route.gateway.unwrap_or(ip(dst));
+        let mac = self.network.neighbour("sim0", hop).unwrap();
+        let link = Link::new(self.network.port("sim0").unwrap().mac, mac);
+        let net = Net::new(IpPair::new(route.source, ip(dst)).unwrap()).with_ttl(ttl);
+        let mut packet = [0; 1600];
+        let len = write(&mut packet, &link, &net).unwrap();
+        let umem = self.raw.umem();
+        let mut buffer = umem.alloc_buffer(256, len as u32).unwrap().unwrap();
+        umem.packet_mut(&mut buffer).copy_from_slice(&packet[..len]);
+        self.raw.tx.reserve(1).push(buffer).unwrap();
+        self.raw.kick_tx().unwrap();
+        let umem = std::sync::Arc::clone(self.raw.umem());
+        self.raw.comp.reap(8, |frame| umem.free(frame));
+    }
+
+    /// What has arrived.
+    fn take(&mut self) -> Vec<Vec<u8>> {
+        let (mut packets, mut frames) = (Vec::new(), Vec::new());
+        let umem = std::sync::Arc::clone(self.raw.umem());
+        self.raw.rx.receive(u32::MAX, |buffer| {
+            packets.push(umem.packet(&buffer).to_vec());
+            frames.push(buffer.frame);
+        });
+        self.raw.fill.post(&mut frames, u32::MAX);
+        umem.free_all(frames.drain(..));
+        packets
+    }
+
+    fn ask(
+        &mut self,
+        dst: &str,
+        ttl: u8,
+        write: impl FnOnce(&mut [u8], &Link, &Net) -> Option<usize>,
+    ) -> Option<Answer> {
+        let start = self.raw.now();
+        self.send(dst, ttl, write);
+        self.raw.wait(Some(Duration::from_secs(2))).unwrap();
+        let took = Duration::from_nanos(self.raw.now() - start);
+        let mut answers = self.take();
+        assert!(answers.len() <= 1);
+        let bytes = answers.pop()?;
+        let headers = Headers::parse(&bytes).unwrap();
+        Some(Answer {
+            from: headers.ip.unwrap().src(),
+            kind: headers.transport,
+            ttl: headers.ttl,
+            took,
+            bytes,
+        })
+    }
+
+    fn echo(&mut self, dst: &str, ttl: u8, len: usize) -> Option<Answer> {
+        let data = vec![7; len];
+        self.ask(dst, ttl, |to, link, net| build::echo_request(to, link, net, 7, 1, &data))
+    }
+
+    fn udp(&mut self, dst: &str, ttl: u8, port: u16) -> Option<Answer> {
+        let ports = UdpRepr { src_port: port, dst_port: 33_434 };
+        self.ask(dst, ttl, |to, link, net| build::udp(to, link, net, &ports, b"probe"))
+    }
+
+    fn tcp(&mut self, dst: &str, port: u16) -> Option<Answer> {
+        let syn = TcpRepr::new(4000, port, TcpFlags::SYN);
+        self.ask(dst, 64, |to, link, net| build::tcp(to, link, net, &syn, &[]))
+    }
+
+    /// Names of those that answer echo requests with TTL 1, 2, …, until the target does.
+    fn path(&mut self, dst: &str, most: u8) -> Vec<String> {
+        let mut path = Vec::new();
+        for ttl in 1..=most {
+            let Some(answer) = self.echo(dst, ttl, 8) else {
+                path.push("*".to_owned());
+                continue;
+            };
+            path.push(self.network.name_of(answer.from).unwrap_or(answer.from.to_string()));
+            if !answer.is_time_exceeded() {
+                break;
+            }
+        }
+        path
+    }
+
+    /// Which nodes answer probes of many flows with this TTL.
+    fn width(&mut self, dst: &str, ttl: u8, flows: u16) -> usize {
+        let answers = (0..flows).filter_map(|port| self.udp(dst, ttl, 1000 + port));
+        answers.map(|answer| answer.from).collect::<BTreeSet<_>>().len()
+    }
+}
+
+fn all() -> Vec<std::path::PathBuf> {
+    let dir = topology("x");
+    let files = std::fs::read_dir(dir.parent().unwrap()).unwrap();
+    let mut files: Vec<_> = files.map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn every_topology_loads_and_its_addresses_have_names() {
+    let files = all();
+    assert!(files.len() >= 20, "{files:?}");
+    for file in files {
+        let network = load(&file, &SimSpec::default()).unwrap();
+        assert_eq!(network.port("sim0").unwrap().queues, 1, "{file:?}");
+        assert_eq!(network.name_of(ip("10.0.0.1")).as_deref(), Some("us"), "{file:?}");
+    }
+}
+
+#[test]
+fn the_example_of_the_help_is_what_it_says() {
+    let text = include_str!("../../bin/flux/sim.txt");
+    let (_, rest) = text.split_once("\nAn example:\n").unwrap();
+    let indented = rest.lines().take_while(|line| line.is_empty() || line.starts_with("    "));
+    let example: String = indented.map(|line| format!("{}\n", line.trim_start())).collect();
+    assert!(example.lines().count() > 30);
+    let network = parse(&example, &SimSpec::default()).unwrap();
+    let mut prober = Prober::on(network);
+    for dst in SERVERS {
+        let path = prober.path(dst, 9);
+        assert!(path[1] == "a" || path[1] == "b");
+        assert_eq!(
+            (&path[0][..], &path[2..]),
+            ("r1", &["r2", "r3", "server"].map(str::to_owned)[..])
+        );
+    }
+}
+
+#[test]
+fn links_are_numbered_and_both_families_work() {
+    let mut prober = Prober::open("mtu-1400");
+    assert_eq!(prober.network.neighbour("sim0", ip("10.0.0.2")).map(|_| ()), Some(()));
+    let names = [
+        ("10.0.0.2", "r1"),
+        ("2001:db8::2", "r1"),
+        ("172.16.2.1", "r1"),
+        ("172.16.2.2", "r2"),
+        ("2001:db8:ffff:3::1", "r2"),
+        ("2001:db8:ffff:3::2", "r3"),
+        ("203.0.113.1", "r3"),
+        ("203.0.113.7", "server"),
+    ];
+    for (address, name) in names {
+        assert_eq!(prober.network.name_of(ip(address)).as_deref(), Some(name), "{address}");
+    }
+    for dst in SERVERS {
+        assert_eq!(prober.path(dst, 9), ["r1", "r2", "r3", "server"]);
+        assert_eq!(prober.echo(dst, 64, 8).unwrap().took, Duration::from_millis(16));
+        let header = if ip(dst).is_ipv4() { 28 } else { 48 };
+        assert_eq!(prober.echo(dst, 64, 1400 - header).unwrap().from, ip(dst));
+        let refused = prober.echo(dst, 64, 1401 - header).unwrap();
+        assert_eq!(prober.network.name_of(refused.from).as_deref(), Some("r2"));
+    }
+}
+
+#[test]
+fn balancers_are_as_wide_as_they_say() {
+    for dst in SERVERS {
+        let mut prober = Prober::open("ecmp-16");
+        assert_eq!(prober.width(dst, 3, 300), 16);
+        assert_eq!((prober.width(dst, 2, 20), prober.width(dst, 5, 20)), (1, 1));
+        let one_flow = |prober: &mut Prober, ttl| {
+            let answers = (0..40).map(|_| prober.udp(dst, ttl, 5).unwrap().from);
+            answers.collect::<BTreeSet<_>>().len()
+        };
+        assert_eq!(one_flow(&mut prober, 3), 1);
+        let mut prober = Prober::open("per-packet");
+        assert_eq!(one_flow(&mut prober, 3), 3);
+        let mut prober = Prober::open("wide-chain");
+        assert_eq!(prober.width(dst, 3, 64), 4);
+        assert_eq!(prober.width(dst, 5, 64), 2);
+        // By the longer branch c2 is where the shorter one has join already.
+        assert_eq!(prober.width(dst, 6, 64), 2);
+    }
+    let mut prober = Prober::open("per-destination");
+    assert_eq!(prober.width("198.18.0.7", 3, 40), 1);
+    let ways: BTreeSet<_> =
+        (0..40).map(|n| prober.udp(&format!("198.18.0.{n}"), 3, 5).unwrap().from).collect();
+    assert_eq!(ways.len(), 2);
+}
+
+#[test]
+fn another_seed_takes_other_ways_and_the_same_seed_the_same() {
+    let ways = |seed| {
+        let mut prober = Prober::seeded("ecmp-16", seed);
+        (0..40).map(|port| prober.udp(SERVERS[0], 3, port).unwrap().from).collect::<Vec<_>>()
+    };
+    assert_eq!(ways(Some(7)), ways(Some(7)));
+    assert_ne!(ways(Some(7)), ways(Some(8)));
+    assert_eq!(ways(None), ways(Some(1)), "a file without a seed has 1");
+}
+
+#[test]
+fn silent_nodes_leave_gaps() {
+    for dst in SERVERS {
+        let path = Prober::open("silent").path(dst, 9);
+        assert_eq!(path, ["r1", "*", "r3", "r4", "server"]);
+        let path = Prober::open("gaps").path(dst, 12);
+        assert_eq!(path, ["r1", "*", "r3", "*", "*", "*", "r7", "*", "server"]);
+        let path = Prober::open("firewalled").path(dst, 6);
+        assert_eq!(path, ["r1", "r2", "r3", "*", "*", "*"]);
+    }
+}
+
+#[test]
+fn targets_answer_what_they_are_open_for() {
+    for dst in SERVERS {
+        let mut prober = Prober::open("tcp-only");
+        assert!(prober.echo(dst, 64, 8).is_none() && prober.udp(dst, 64, 9).is_none());
+        assert!(prober.tcp(dst, 80).is_none() && prober.tcp(dst, 443).is_some());
+        let mut prober = Prober::open("udp-open");
+        let answer = prober.udp(dst, 64, 9).unwrap();
+        assert!(matches!(answer.kind, Transport::Udp { src_port: 33_434, dst_port: 9, .. }));
+    }
+}
+
+#[test]
+fn a_limit_takes_errors_of_one_router_alone() {
+    let mut prober = Prober::open("rate-limited");
+    let mut seen = [0; 5];
+    for _ in 0..8 {
+        for ttl in 1..=4 {
+            let ports = UdpRepr { src_port: 5, dst_port: 33_434 };
+            prober.send(SERVERS[0], ttl, |to, link, net| build::udp(to, link, net, &ports, &[ttl]));
+        }
+    }
+    prober.network.step(Duration::from_millis(150));
+    for packet in prober.take() {
+        seen[usize::from(*packet.last().unwrap())] += 1;
+    }
+    assert_eq!(seen, [0, 8, 2, 8, 8]);
+}
+
+#[test]
+fn a_black_hole_is_one_and_a_loop_goes_round() {
+    for dst in SERVERS {
+        let mut prober = Prober::open("black-hole");
+        assert!(prober.echo(dst, 64, 1200).is_some() && prober.echo(dst, 64, 1400).is_none());
+        let path = Prober::open("loop").path(dst, 6);
+        assert_eq!(path, ["r1", "r2", "r3", "r2", "r3", "r2"]);
+    }
+}
+
+#[test]
+fn nats_restore_quotes_with_the_checksum_or_without() {
+    for (name, restored) in [("nat", true), ("nat-checksum", false)] {
+        let mut prober = Prober::open(name);
+        let mut sent = Vec::new();
+        for ttl in [2, 3, 64] {
+            let ports = UdpRepr { src_port: 4000, dst_port: 33_434 };
+            let answer = prober.ask(SERVERS[0], ttl, |to, link, net| {
+                let len = build::udp(to, link, net, &ports, b"probe")?;
+                sent = to[..len].to_vec();
+                Some(len)
+            });
+            let quote = &answer.unwrap().bytes[14 + 20 + 8..];
+            assert_eq!(quote[12..16], [10, 0, 0, 1], "{name}: the quoted source is ours");
+            assert_eq!(quote[20..24], sent[34..38], "and so are the ports");
+            // Routers before the NAT quote what we sent in any case.
+            assert_eq!(quote[26..28] == sent[40..42], restored || ttl == 2, "{name}, TTL {ttl}");
+        }
+    }
+}
+
+#[test]
+fn the_way_back_may_be_another() {
+    for dst in SERVERS {
+        let mut prober = Prober::open("asymmetric");
+        assert_eq!(prober.path(dst, 9), ["r1", "r2", "r3", "r4", "server"]);
+        let r4 = prober.udp(dst, 4, 9).unwrap();
+        // r4 is four hops away; its answers come back over x2, x1 and r1. IPv6 has the same way.
+        assert_eq!(255 - r4.ttl, 3);
+        assert_eq!(r4.took, Duration::from_millis(4 * 2 + 3 * 30 + 2));
+        let r3 = prober.udp(dst, 3, 9).unwrap();
+        assert_eq!((64 - r3.ttl, r3.took), (2, Duration::from_millis(12)));
+    }
+}
+
+#[test]
+fn labels_are_where_the_file_has_them() {
+    for dst in SERVERS {
+        let mut prober = Prober::open("mpls");
+        let l4 = if ip(dst).is_ipv4() { 34 } else { 54 };
+        let p1 = prober.udp(dst, 2, 9).unwrap();
+        assert_eq!(p1.bytes[l4 + 136 + 8..], [0x05, 0xdc, 0x10, 1, 0, 1, 0x01, 1]);
+        assert_ne!(p1.bytes[l4 + 4..l4 + 8], [0; 4]);
+        let p2 = prober.udp(dst, 3, 9).unwrap();
+        assert_eq!(p2.bytes[l4 + 4..l4 + 8], [0; 4], "the old form has no length");
+        assert_eq!(p2.bytes[l4 + 136 + 8..], [0x05, 0xdc, 0x57, 2]);
+    }
+}
+
+#[test]
+fn hosts_answer_for_prefixes_and_routers_refuse() {
+    let mut prober = Prober::open("ten-thousand");
+    for dst in ["198.18.0.1", "198.19.39.16", "2001:db8:f:7::1"] {
+        assert_eq!(prober.path(dst, 9).len(), 4);
+        assert_eq!(prober.udp(dst, 64, 9).unwrap().from, ip(dst));
+    }
+    let mut prober = Prober::open("unreachable");
+    let mut code = |dst: &str| {
+        let answer = prober.udp(dst, 64, 9)?;
+        assert_eq!(prober.network.name_of(answer.from).as_deref(), Some("r3"));
+        Some((answer.bytes[34], answer.bytes[35]))
+    };
+    assert_eq!(code("198.51.100.1"), Some((3, 1)));
+    assert_eq!(code("192.0.2.1"), Some((3, 13)));
+    assert_eq!(code("198.18.0.1"), None);
+    assert_eq!(code("203.0.113.9"), Some((3, 1)));
+    assert_eq!(code("8.8.8.8"), Some((3, 0)));
+}
+
+#[test]
+fn thirty_hops_are_182_ms_long() {
+    let mut prober = Prober::open("thirty-hops");
+    let last = prober.udp(SERVERS[0], 29, 9).unwrap();
+    assert_eq!(prober.network.name_of(last.from).as_deref(), Some("r29"));
+    assert_eq!(last.took, Duration::from_millis(180));
+    let server = prober.udp(SERVERS[1], 30, 9).unwrap();
+    assert_eq!((server.from, server.took), (ip(SERVERS[1]), Duration::from_millis(182)));
+}
+
+#[test]
+fn answers_of_slow_routers_come_out_of_order() {
+    let mut prober = Prober::open("out-of-order");
+    for ttl in 1..=5u8 {
+        let ports = UdpRepr { src_port: 5, dst_port: 33_434 };
+        prober.send(SERVERS[0], ttl, |to, link, net| build::udp(to, link, net, &ports, &[ttl]));
+    }
+    prober.network.step(Duration::from_millis(300));
+    let order: Vec<_> = prober.take().iter().map(|packet| packet.last().copied()).collect();
+    assert!(order.len() == 5 && !order.is_sorted(), "{order:?}");
+}
+
+#[test]
+fn what_the_machine_is_like_comes_from_the_spec() {
+    let text = std::fs::read_to_string(topology("silent")).unwrap();
+    let spec = "queues=4,zerocopy=no,link-flap".parse().unwrap();
+    let port = parse(&text, &spec).unwrap().port("sim0").unwrap();
+    assert_eq!((port.queues, port.claims_zero_copy), (4, false));
+    assert_eq!(port.troubles, crate::simulator::Trouble::LinkFlap.into());
+    let named = SimSpec { file: Some(topology("silent")), ..SimSpec::default() };
+    assert_eq!(simulator(named).unwrap().name_of(ip("203.0.113.7")).as_deref(), Some("server"));
+    let default = simulator(SimSpec::default()).unwrap();
+    assert_eq!(default.name_of(ip("203.0.113.7")).as_deref(), Some("server.sim"));
+}
+
+/// A sound file, to be spoilt.
+const SOUND: &str = r#"[us]
+addresses = ["10.0.0.1/24"]
+
+[[router]]
+name = ["r1", "r2"]
+
+[[host]]
+name = "server"
+addresses = ["192.0.2.7/24"]
+
+[[link]]
+between = ["us", "r1", "r2", "server"]
+
+[[route]]
+at = "r1"
+to = "server"
+via = "r2"
+"#;
+
+/// What is said about the sound file with `old` replaced by `new`.
+fn spoilt(old: &str, new: &str) -> (String, String) {
+    assert!(SOUND.contains(old), "{old}");
+    let error = parse(&SOUND.replacen(old, new, 1), &SimSpec::default()).err();
+    let error = error.unwrap_or_else(|| panic!("{new} was taken"));
+    assert_eq!(error.kind(), ErrorKind::Config);
+    (error.to_string(), error.hint().unwrap().to_owned())
+}
+
+#[test]
+fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
+    parse(SOUND, &SimSpec::default()).unwrap();
+    let between = "between = [\"us\", \"r1\", \"r2\", \"server\"]";
+    let table = [
+        // Nodes.
+        ("[us]\naddresses = [\"10.0.0.1/24\"]", "", "topology: there is no [us]", "add [us]"),
+        ("addresses = [\"10.0.0.1/24\"]", "", "line 1: [us] without addresses", "10.0.0.1/24"),
+        (
+            "\"r2\"]\n\n[[host]]",
+            "\"r1\"]\n\n[[host]]",
+            "line 5: there are two nodes of the name 'r1'",
+            "own",
+        ),
+        ("\"server\"\nadd", "\"us\"\nadd", "line 8: there are two nodes of the name 'us'", "own"),
+        ("\"server\"\nadd", "\"a b\"\nadd", "line 8: 'a b' is no name of a node", "letters"),
+        ("name = \"server\"", "", "line 7: [[host]] without name", "add name = "),
+        ("[[host]]", "[host]", "line 7: host is no list of tables", "[[host]]"),
+        ("name = \"server\"", "name = 7", "line 8: name is of type integer", "\"r1\""),
+        (
+            "name = \"server\"",
+            "name = \"server\"\nprefix = \"198.18.0.0\"",
+            "line 9: '198.18.0.0' has no prefix length",
+            "ADDRESS/LENGTH",
+        ),
+        (
+            "name = \"server\"",
+            "name = [\"server\", \"s2\"]",
+            "line 7: several hosts with the same addresses",
+            "own",
+        ),
+        (
+            "name = \"server\"",
+            "name = \"server\"\ntcp = [0]",
+            "line 9: tcp is no list of ports",
+            "[80, 443]",
+        ),
+        (
+            "name = [\"r1\", \"r2\"]",
+            "name = [\"r1\", \"r2\", \"r3\"]",
+            "line 5: 'r3' cannot be reached: no [[link]] leads there",
+            "[[link]]",
+        ),
+        // Keys and values.
+        (
+            "name = \"server\"",
+            "name = \"server\"\nmtu = 9",
+            "line 9: unknown key 'mtu' in [[host]]",
+            "known keys: name, addresses",
+        ),
+        (
+            "[us]",
+            "colour = 1\n[us]",
+            "line 1: unknown key 'colour' in the file",
+            "known keys: seed, us",
+        ),
+        (
+            "[us]",
+            "seed = -1\n[us]",
+            "line 1: seed is of type integer and no whole number",
+            "seed = 1",
+        ),
+        (
+            between,
+            "between = [\"us\", \"r1\", \"r2\", \"server\"]\nloss = \"110%\"",
+            "line 13: loss = \"110%\" is no share",
+            "loss = \"1%\"",
+        ),
+        (
+            between,
+            "between = [\"us\", \"r1\", \"r2\", \"server\"]\ndelay = 5",
+            "line 13: delay is of type integer and no time",
+            "\"5ms\"",
+        ),
+        (
+            between,
+            "between = [\"us\", \"r1\", \"r2\", \"server\"]\nback = { cost = 1 }",
+            "line 13: unknown key 'cost' in back",
+            "delay, jitter",
+        ),
+        (
+            between,
+            "between = [\"us\", \"r1\", \"r2\", \"server\"]\nback = 1",
+            "line 13: back is of type integer and no table",
+            "back = {",
+        ),
+        (
+            between,
+            "between = [\"us\", \"r1\", \"r2\", \"server\"]\nmtu = 10",
+            "line 13: mtu is of type integer and no whole number from 68",
+            "mtu = 68",
+        ),
+        (
+            "\"r2\"]\n\n[[host]]",
+            "\"r2\"]\nbalance = \"luck\"\n\n[[host]]",
+            "line 6: balance = \"luck\" is no one of \"flow\"",
+            "\"flow\"",
+        ),
+        (
+            "\"r2\"]\n\n[[host]]",
+            "\"r2\"]\nicmp_rate = \"10\"\n\n[[host]]",
+            "line 6: icmp_rate = \"10\" is no limit",
+            "\"10/s burst 6\"",
+        ),
+        (
+            "\"r2\"]\n\n[[host]]",
+            "\"r2\"]\nsilent = \"yes\"\n\n[[host]]",
+            "line 6: silent = \"yes\" is no yes or no",
+            "silent = true",
+        ),
+        (
+            "\"r2\"]\n\n[[host]]",
+            "\"r2\"]\nmpls = [1048576]\n\n[[host]]",
+            "line 6: an MPLS label is no whole number",
+            "mpls = [24001",
+        ),
+        (
+            "\"r2\"]\n\n[[host]]",
+            "\"r2\"]\nttl = 0\n\n[[host]]",
+            "line 6: ttl is of type integer and no whole number from 1 to 255",
+            "ttl = 1",
+        ),
+        // Addresses.
+        (
+            "10.0.0.1/24",
+            "10.0.0.256/24",
+            "line 2: '10.0.0.256/24' has no IP address",
+            "ADDRESS/LENGTH",
+        ),
+        ("10.0.0.1/24", "10.0.0.1", "line 2: '10.0.0.1' has no prefix length", "10.0.0.1/24"),
+        (
+            "10.0.0.1/24",
+            "10.0.0.1/33",
+            "line 2: '10.0.0.1/33' has no prefix length from 0 to 32",
+            "/24",
+        ),
+        ("10.0.0.1/24", "10.0.0.1/32", "line 2: 10.0.0.1/32 has no room for the other end", "/24"),
+        ("10.0.0.1/24", "224.0.0.1/24", "line 2: '224.0.0.1/24' cannot be the address", "unicast"),
+        (
+            "10.0.0.1/24",
+            "192.0.2.1/24",
+            "line 9: 192.0.2.0/24 overlaps 192.0.2.0/24, the network of another link",
+            "own",
+        ),
+        ("10.0.0.1/24", "192.0.2.7/24", "line 9: 192.0.2.7 is 'us''s already", "own"),
+        (
+            between,
+            "between = [\"us\", \"r1\"]\naddresses = { r1 = \"10.9.0.2/24\" }\n[[link]]\nbetween = [\"r1\", \"r2\", \"server\"]",
+            "line 13: 'r1' has 10.9.0.2/24 here, which is not in the link's network 10.0.0.0/24",
+            "one network",
+        ),
+        (
+            between,
+            "between = [\"us\", \"r1\"]\naddresses = { r2 = \"10.9.0.2/24\" }\n[[link]]\nbetween = [\"r1\", \"r2\", \"server\"]",
+            "line 13: 'r2' is not at this link",
+            "two nodes",
+        ),
+        (
+            "192.0.2.7/24",
+            "172.16.0.1/11",
+            "topology: no networks are left for the links",
+            "172.16.0.0/12",
+        ),
+        // Links.
+        (
+            between,
+            "between = [\"us\", \"r1\", \"r3\", \"server\"]",
+            "line 12: unknown node 'r3'",
+            "known nodes: us, r1, r2, server",
+        ),
+        (between, "between = [\"us\"]", "line 12: between is no list of two nodes", "between = ["),
+        (
+            between,
+            "between = [\"us\", [], \"r1\"]",
+            "line 12: between is no list of two nodes",
+            "between = [",
+        ),
+        (between, "delay = \"1ms\"", "line 11: [[link]] without between", "between = ["),
+        (
+            between,
+            "between = [\"us\", \"r1\", \"r1\"]",
+            "line 12: a link from a node to itself",
+            "two nodes",
+        ),
+        (
+            between,
+            "between = [\"us\", [\"r1\", \"r2\"], \"server\"]",
+            "line 12: 'us' has more than one link",
+            "[[router]]",
+        ),
+        (
+            between,
+            "between = [\"us\", \"r1\", \"r2\", \"server\"]\nnat = \"r1\"",
+            "line 13: nat for more than one link at once",
+            "[[link]] of its own",
+        ),
+        (
+            between,
+            "between = [\"us\", \"r1\"]\nnat = \"us\"\n[[link]]\nbetween = [\"r1\", \"r2\", \"server\"]",
+            "line 13: nat = \"us\" is no router at this link",
+            "outer side",
+        ),
+        (
+            "[[link]]\nbetween = [\"us\", \"r1\", \"r2\", \"server\"]",
+            "",
+            "line 5: 'r1' cannot be reached",
+            "[[link]]",
+        ),
+        // Routes.
+        ("at = \"r1\"", "at = \"us\"", "line 15: 'us' is no router", "only routers"),
+        ("at = \"r1\"", "at = \"r9\"", "line 15: unknown node 'r9'", "known nodes"),
+        ("at = \"r1\"", "", "line 14: [[route]] without at", "at = "),
+        (
+            "to = \"server\"",
+            "to = \"10.0.0.0/33\"",
+            "line 16: '10.0.0.0/33' has no prefix length",
+            "ADDRESS",
+        ),
+        ("to = \"server\"", "to = \"nobody\"", "line 16: unknown node 'nobody'", "known nodes"),
+        (
+            "to = \"server\"",
+            "to = \"2001:db8::/32\"",
+            "line 17: no neighbour in via has an address of that family",
+            "[us]",
+        ),
+        (
+            "via = \"r2\"",
+            "via = \"server\"",
+            "line 17: 'server' is no neighbour of 'r1'",
+            "[[link]]",
+        ),
+        ("via = \"r2\"", "", "line 14: [[route]] needs one of via and action", "action = "),
+        (
+            "via = \"r2\"",
+            "via = \"r2\"\naction = \"blackhole\"",
+            "line 14: [[route]] needs one of",
+            "via = ",
+        ),
+        (
+            "via = \"r2\"",
+            "action = \"fly\"",
+            "line 17: action = \"fly\" is no one of",
+            "\"unreachable\"",
+        ),
+        (
+            "via = \"r2\"",
+            "action = \"blackhole\"\nbalance = \"packet\"",
+            "line 18: balance without via",
+            "leave it out",
+        ),
+        // Syntax.
+        ("name = \"server\"", "name = server", "line 8: no TOML: ", "toml.io"),
+        ("[[host]]", "[[host]", "line 7: no TOML: ", "toml.io"),
+        (
+            "name = \"server\"",
+            "name = \"server\"\nname = \"s2\"",
+            "line 9: no TOML: duplicate key",
+            "toml.io",
+        ),
+    ];
+    for (old, new, what, hint) in table {
+        let (told, advice) = spoilt(old, new);
+        let told = told.strip_prefix("topology ").unwrap_or(&told);
+        assert!(told.starts_with(what), "{new}\n  said: {told}\n  want: {what}");
+        assert!(advice.contains(hint), "{new}\n  hint: {advice}\n  want: {hint}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_read_are_named() {
+    let spec = SimSpec::default();
+    let missing = load(Path::new("no/such.toml"), &spec).unwrap_err();
+    assert!(missing.to_string().starts_with("cannot read topology file no/such.toml: "));
+    assert!(missing.hint().unwrap().contains("flux help sim"));
+    let dir = std::env::temp_dir().join(format!("fluxnet-topology-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("bad.toml");
+    for (bytes, want) in [
+        (&b"# fine\n\xff = 1"[..], "line 2 is not UTF-8"),
+        (&vec![b'#'; LONGEST as usize + 1][..], "it is longer than 1 MiB"),
+    ] {
+        std::fs::write(&file, bytes).unwrap();
+        let error = load(&file, &spec).unwrap_err().to_string();
+        assert!(error.ends_with(want), "{error}");
+    }
+    std::fs::write(&file, "[us]\n\n[[nothing]]\n").unwrap();
+    let error = load(&file, &spec).unwrap_err().to_string();
+    assert!(error.contains("bad.toml line 3: unknown key 'nothing'"), "{error}");
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+/// Lines as they stand in topology files, and some that do not.
+fn line() -> impl Strategy<Value = String> {
+    let files: Vec<String> =
+        all().iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+    let mut lines: BTreeSet<String> =
+        files.iter().flat_map(|text| text.lines()).map(str::to_owned).collect();
+    lines.extend(
+        [
+            "addresses = [\"10.0.0.1/0\", \"::/0\"]",
+            "addresses = { us = \"255.255.255.254/1\", r1 = \"fe80::1/127\" }",
+            "between = [\"us\", [\"r1\", \"r1\"], \"r1\"]",
+            "between = [[], []]",
+            "mpls = [0xfffff, { label = 1, tc = 7 }]",
+            "icmp_rate = \"4294967295/s burst 4294967295\"",
+            "icmp_delay = \"1h\"",
+            "prefix = [\"0.0.0.0/0\", \"::/0\"]",
+            "to = \"::/0\"",
+            "seed = 9223372036854775807",
+        ]
+        .map(str::to_owned),
+    );
+    prop::sample::select(lines.into_iter().collect::<Vec<_>>())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_makes_the_loader_panic(text in "\\PC{0,200}") {
+        let _ = parse(&text, &SimSpec::default());
+    }
+
+    #[test]
+    fn no_mix_of_lines_makes_the_loader_panic(lines in prop::collection::vec(line(), 0..30)) {
+        let _ = parse(&lines.join("\n"), &SimSpec::default());
+    }
+
+    #[test]
+    fn no_change_of_a_few_bytes_makes_the_loader_panic(
+        which in any::<prop::sample::Index>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0u8..128), 1..6),
+    ) {
+        let files = all();
+        let mut bytes = std::fs::read(&files[which.index(files.len())]).unwrap();
+        for (at, new) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = new;
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        if let Ok(network) = parse(&text, &SimSpec::default()) {
+            // And what it builds can be used.
+            let _ = Prober::on(network).network.route(ip("203.0.113.7"));
+        }
+    }
+}
