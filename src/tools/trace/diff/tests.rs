@@ -1,3 +1,6 @@
+//! On a path of three hops, changed in one thing each.
+#![allow(clippy::unwrap_used)] // helpers of tests
+
 use super::read::parse;
 use super::*;
 use crate::tools::trace::event::{Certainty, Link, Rewritten, Rtt};
