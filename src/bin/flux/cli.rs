@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::output::{Screen, Stdout};
 use crate::{argv, bench, completions, doctor, help, man, ping, rings, trace};
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -62,7 +62,6 @@ pub enum Answer {
 /// Runs the command that `args` ask for.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = rings::join_watch(argv::normalise(args));
-    let json = argv::wants_json(&args);
     let mut out = Stdout::new();
     let result = guarded(|| run(&args, &mut out)).and_then(|answer| {
         out.flush()?;
@@ -73,6 +72,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Answer::No) => ExitCode::from(1),
         Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure) => {
+            let json = argv::wants_json(&args, &Cli::command());
             failure.report(&mut out, json);
             ExitCode::from(2)
         }
@@ -121,7 +121,6 @@ fn guarded<T>(job: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_tree_is_sound() {

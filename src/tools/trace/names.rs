@@ -4,8 +4,8 @@
 //!   ask ──▶ wanted ──▶ threads: Lookup ──▶ answers ──▶ known ──▶ get
 //! ```
 //!
-//! Invariant: `ask` and `get` do not block, and `settle` not for long; what `get` gives cannot do a terminal any
-//! harm, whoever wrote the PTR record.
+//! Invariant: `ask` and `get` do not block, and `settle` not for long; what `get` gives cannot do a
+//! terminal any harm, whoever wrote the PTR record.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -50,7 +50,6 @@ impl Lookup for HostResolver {
 
 /// Where names come from.
 enum Source {
-    Nobody,
     /// Answers at once.
     Direct(Box<dyn Lookup>),
     Threads(Threads),
@@ -89,11 +88,6 @@ impl Names {
         Self::with(Source::Direct(source))
     }
 
-    /// Knows no names.
-    pub(super) fn none() -> Self {
-        Self::with(Source::Nobody)
-    }
-
     fn with(source: Source) -> Self {
         Self { source, known: HashMap::new(), outstanding: 0 }
     }
@@ -104,7 +98,6 @@ impl Names {
             return;
         }
         let name = match &mut self.source {
-            Source::Nobody => return,
             Source::Direct(source) => source.name(addr).and_then(harmless),
             Source::Threads(threads) => {
                 self.outstanding += usize::from(threads.ask(addr));
@@ -230,14 +223,10 @@ mod tests {
     }
 
     #[test]
-    fn a_simulated_network_answers_at_once_and_nobody_never() {
+    fn a_simulated_network_answers_at_once() {
         let mut names = Names::direct(Box::new(|_: IpAddr| Some("sim.example".into())));
         names.ask(addr(1));
         assert_eq!(names.get(addr(1)), Some("sim.example"));
-        let mut names = Names::none();
-        names.ask(addr(1));
-        names.gather(LONG);
-        assert_eq!(names.get(addr(1)), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod chart;
 mod lines;
+mod live;
 mod progress;
 mod report;
 mod screen;
@@ -15,6 +16,9 @@ mod wrap;
 
 pub use chart::{bar, chart};
 pub use lines::Lines;
+pub use live::{Action, Footer, Live, Page, SLICE, Scroll, View};
+#[cfg(test)]
+pub use live::{drawn, press};
 pub use progress::Progress;
 pub use report::{
     Column, Report, Show, Table, When, column, json, percent, short, short_millis, table,

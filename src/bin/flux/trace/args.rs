@@ -56,10 +56,11 @@ pub struct Args {
     pub queries: Option<u8>,
     /// Longest wait for an answer: seconds, or 500ms [default: 1s]
     ///
-    /// The wait is shorter where the answers of other hops show that nothing more comes.
+    /// As in traceroute it is cut to three times what the slowest answer of the same hop took, or
+    /// ten times that of a hop behind it. Rounds (-c, --live) wait in full.
     #[arg(short, long, value_name = "TIME", value_parser = units::positive_time, allow_negative_numbers = true)]
     pub wait: Option<Duration>,
-    /// Wait in full, also where answers of other hops show that nothing more comes
+    /// Wait in full, also where other answers were much sooner
     #[arg(long)]
     pub patient: bool,
     /// UDP probes; the default
@@ -87,7 +88,7 @@ pub struct Args {
     /// TOS or traffic class byte, 184 or 0xb8 [default: 0]
     #[arg(short, long, value_name = "TOS", value_parser = units::byte, allow_negative_numbers = true)]
     pub tos: Option<u8>,
-    /// Length of the IP packets in bytes, 28 to 65000 [default: as short as they can be]
+    /// Length of the IP packets in bytes, 28 to 65000 [default: 60]
     #[arg(long, value_name = "BYTES", value_parser = size, allow_negative_numbers = true)]
     pub size: Option<u16>,
     /// IPv4 only

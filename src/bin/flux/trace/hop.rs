@@ -2,7 +2,7 @@
 
 use crate::opened::millis;
 use crate::output::{Screen, clean};
-use fluxnet::tools::trace::{ExtensionObject, Label, Reply, Router, Timeout};
+use fluxnet::tools::trace::{ExtensionObject, Label, Reply, Router, Timeout, back_hops};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -132,8 +132,9 @@ impl Answer {
         if let Some(mtu) = self.mtu.filter(|_| self.mark.is_none()) {
             odd.push(format!("F={mtu}"));
         }
-        let back = way_back(self.reply_ttl);
-        if back != ttl {
+        // Who says that there is no way on answers from where it is, at whatever TTL.
+        let back = back_hops(self.reply_ttl, ttl).filter(|&back| back != ttl);
+        if let Some(back) = back.filter(|_| self.mark.is_none()) {
             odd.push(format!("asymm {back}"));
         }
         odd
@@ -147,12 +148,6 @@ impl Answer {
             lines.push(format!("[extension: class {class} type {ctype} {}]", clean(data)));
         }
     }
-}
-
-/// Hops that an answer came over: systems begin with 64, 128 or 255.
-fn way_back(reply_ttl: u8) -> u8 {
-    let begun = [64, 128].into_iter().find(|&begun| reply_ttl <= begun).unwrap_or(255);
-    (begun - reply_ttl).saturating_add(1)
 }
 
 /// A label stack as traceroute and mtr print it.
@@ -257,8 +252,6 @@ mod tests {
         assert_eq!(line(3, &[(&marked).into()]), " 3  10.0.0.3  0.300 ms !F-1400\n");
         let longer = Reply { reply_ttl: 250, rtt_us: None, ..answer(3, 1, "10.0.0.3", 0.0) };
         assert_eq!(line(3, &[(&longer).into()]), " 3  10.0.0.3 asymm 6  ? ms\n");
-        assert_eq!([way_back(64), way_back(62), way_back(128), way_back(255)], [1, 3, 1, 1]);
-        assert_eq!([way_back(0), way_back(129)], [65, 127]);
     }
 
     #[test]

@@ -7,16 +7,19 @@
 //! ```
 
 mod args;
+mod dot;
 #[cfg(test)]
 mod fixture;
+mod graph;
 mod hop;
+mod live;
 mod report;
 mod text;
 
 use crate::cli::Answer;
 use crate::common::World;
 use crate::failure::Failure;
-use crate::output::{Lines, Pace, Screen, Stdout, tell_hidden};
+use crate::output::{Lines, Pace, Screen, Stdout, tell_hidden, wrap};
 use crate::signals;
 pub use args::Args;
 use args::View;
@@ -30,6 +33,13 @@ use text::Text;
 pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let screen = Screen::of_stdout();
     let mut plan = args.plan()?;
+    if args.live && !screen.addressable {
+        return Err(Failure::Error {
+            error: "cannot draw for --live: standard output is no terminal that can be redrawn"
+                .into(),
+            hint: Some(live::HINT.into()),
+        });
+    }
     let World { mut env, virtual_time } = args.common.world()?;
     if virtual_time && plan.rounds == Rounds::Endless {
         plan.rounds = Rounds::Count(args::VIRTUAL_ROUNDS);
@@ -39,7 +49,14 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     out.set_pace(if virtual_time || many { Pace::Timed } else { Pace::Event });
     let control = signals::control();
     let mut printer = Printer::new(args, &plan, screen, &control, out);
-    let result = run(&plan, &mut env, &control, &mut |event| printer.take(event));
+    let result = if args.live {
+        let run = |tell: &mut dyn FnMut(Event)| run(&plan, &mut env, &control, tell);
+        let (result, kept) = live::watch(live::View::new(&plan, screen), &control, run)?;
+        kept.into_iter().for_each(|event| printer.take(event));
+        result
+    } else {
+        run(&plan, &mut env, &control, &mut |event| printer.take(event))
+    };
     printer.finish()?;
     let outcome = result?;
     if args.common.output.verbose > 0 && !args.common.output.json {
@@ -76,6 +93,9 @@ struct Printer<'a> {
     text: Text,
     /// Kept to the end: what JSON ends with.
     summaries: Vec<Event>,
+    /// Targets of the graph for Graphviz so far.
+    drawn: usize,
+    several: bool,
     /// What tables had no room for.
     hidden: Vec<&'static str>,
     control: &'a Control,
@@ -99,6 +119,8 @@ impl<'a> Printer<'a> {
             screen,
             text: Text::new(args, plan, screen),
             summaries: Vec::new(),
+            drawn: 0,
+            several: plan.targets.len() > 1,
             hidden: Vec::new(),
             control,
             trouble: None,
@@ -144,12 +166,26 @@ impl<'a> Printer<'a> {
     /// What is printed of one target at its end.
     fn block(&mut self, summary: &Summary) -> String {
         match self.view {
-            View::Hops | View::Paths | View::Dot => self.text.hops(summary),
+            View::Hops => self.text.hops(summary),
+            View::Paths => {
+                let table = graph::graph(summary, &self.screen);
+                self.hide(table.hidden);
+                let sure = wrap(&graph::certainty(summary), self.screen.width, 2);
+                let title = self.text.title(summary);
+                format!("{title}{}{sure}{}", table.text, self.text.conclusion(summary))
+            }
             View::Report => {
                 let table = report::report(summary, self.names, &self.screen);
                 self.hide(table.hidden);
                 let title = self.text.title(summary);
                 title + &table.text + &self.text.conclusion(summary)
+            }
+            View::Dot => {
+                let source = self.text.route(&summary.target).map(|route| route.source);
+                let begin = if self.drawn == 0 { dot::BEGIN } else { "" };
+                self.drawn += 1;
+                let part = dot::part(self.drawn, summary, source, self.several);
+                begin.to_owned() + &part
             }
         }
     }
@@ -169,6 +205,9 @@ impl<'a> Printer<'a> {
         }
         for summary in &self.summaries {
             self.out.json(summary)?;
+        }
+        if self.drawn > 0 {
+            self.out.text(dot::END)?;
         }
         self.out.flush()?;
         tell_hidden(&self.hidden);

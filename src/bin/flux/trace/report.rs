@@ -42,8 +42,20 @@ impl Report for Rows {
     }
 }
 
+impl Rows {
+    /// Whether probes were lost, row by row.
+    pub fn lossy(&self) -> impl Iterator<Item = bool> {
+        self.0.iter().map(|row| row.loss_pct > 0.0)
+    }
+}
+
 /// The table of `summary`; with `names` it shows names instead of addresses.
 pub fn report(summary: &Summary, names: bool, screen: &Screen) -> Table {
+    table(&rows(summary, names, screen), screen)
+}
+
+/// Its rows.
+pub fn rows(summary: &Summary, names: bool, screen: &Screen) -> Rows {
     let longest = screen.width.map_or(LONG_NAME, |width| width * 3 / 8);
     let mut rows = Vec::new();
     for hop in &summary.hops {
@@ -69,7 +81,7 @@ pub fn report(summary: &Summary, names: bool, screen: &Screen) -> Table {
         }
     }
     fill(&mut rows, |row| &mut row.notes);
-    table(&Rows(rows), screen)
+    Rows(rows)
 }
 
 /// Rows without a note have an empty one where others have some, and none where none has.
@@ -115,7 +127,7 @@ pub fn notes(summary: &Summary, hop: &Hop, at: usize) -> Option<String> {
     if let Some(mtu) = router.mtu.filter(|_| router.mark.is_none()) {
         notes.push(format!("F={mtu}"));
     }
-    if let Some(back) = router.back_hops.filter(|&back| back != hop.ttl) {
+    if let Some(back) = router.back_hops.filter(|&back| back != hop.ttl && router.mark.is_none()) {
         notes.push(format!("asymm {back}"));
     }
     if !router.mpls.is_empty() {

@@ -21,6 +21,8 @@ pub struct Text {
     first: u8,
     start: Option<Start>,
     routes: HashMap<String, TargetRoute>,
+    /// Whether a block was printed.
+    begun: bool,
     targets: HashMap<String, Target>,
 }
 
@@ -49,6 +51,7 @@ impl Text {
             first: plan.first,
             start: None,
             routes: HashMap::new(),
+            begun: false,
             targets: HashMap::new(),
         }
     }
@@ -119,6 +122,7 @@ impl Text {
         if self.view != View::Hops {
             return String::new();
         }
+        let stream = self.stream;
         let first = self.first;
         let known = self
             .targets
@@ -129,7 +133,7 @@ impl Text {
             known.end = Some(known.end.map_or(ttl, |end| end.min(ttl)));
         }
         let mut text = String::new();
-        while self.stream {
+        while stream {
             let next = known.printed.saturating_add(1);
             let complete = |probes: &&Vec<Probe>| probes.len() >= self.layout.queries.into();
             let behind = known.end.is_some_and(|end| next > end);
@@ -159,8 +163,12 @@ impl Text {
     }
 
     /// The header of a target's block, where it was not printed at the start.
-    pub fn title(&self, summary: &Summary) -> String {
-        if self.several { format!("\n{}", self.header(&summary.target)) } else { String::new() }
+    pub fn title(&mut self, summary: &Summary) -> String {
+        if !self.several {
+            return String::new();
+        }
+        let gap = if std::mem::replace(&mut self.begun, true) { "\n" } else { "" };
+        format!("{gap}{}", self.header(&summary.target))
     }
 
     /// What it all came to.
@@ -175,7 +183,8 @@ fn ends(reply: &Reply) -> bool {
     reply.reached || reply.mark.as_deref().is_some_and(unreachable)
 }
 
-fn conclusion(summary: &Summary, mtu: bool) -> String {
+/// What a trace came to, in a sentence; with `mtu` also that none was found.
+pub fn conclusion(summary: &Summary, mtu: bool) -> String {
     let target = named(summary);
     let mut parts = vec![match (summary.reached, summary.distance) {
         (true, Some(hops)) => {
@@ -362,7 +371,7 @@ mod tests {
         let both = start(&[(TARGET, TARGET), ("host", TARGET)]);
         assert_eq!(text.event(&Event::Start(both)).out, "");
         assert_eq!(answers(&mut text), "");
-        let header = "\ntrace to 203.0.113.7 (203.0.113.7), 30 hops max, 60 byte packets\n";
+        let header = "trace to 203.0.113.7 (203.0.113.7), 30 hops max, 60 byte packets\n";
         assert!(text.hops(&plain()).starts_with(&format!("{header}{HOPS}")));
         let named = text.hops(&summary("host", plain().hops));
         assert!(named.starts_with("\ntrace to host (203.0.113.7), 30 hops"), "{named}");
