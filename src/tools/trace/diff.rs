@@ -256,26 +256,62 @@ fn changes(a: &Summary, b: &Summary, tolerance_pct: f64) -> Vec<Change> {
             loss_pct: 0.0,
             balancing: None,
         };
-        let (a, b) = (hop(a).unwrap_or_else(none), hop(b).unwrap_or_else(none));
-        hop_changes(&a, &b, tolerance_pct, &mut changes);
+        let (old, new) = (hop(a).unwrap_or_else(none), hop(b).unwrap_or_else(none));
+        hop_changes(&old, &new, &mut changes, shares(a, b));
+        router_changes(&old, &new, tolerance_pct, &mut changes);
     }
-    let (only_a, only_b) = (new_paths(a, b), new_paths(b, a));
+    let (only_a, only_b) = match shares(a, b) {
+        Shares::Both => (new_paths(a, b), new_paths(b, a)),
+        Shares::A => (Vec::new(), new_paths(b, a)),
+        Shares::B => (new_paths(a, b), Vec::new()),
+    };
     if !only_a.is_empty() || !only_b.is_empty() {
         changes.push(Change::Paths { a: only_a, b: only_b });
     }
     changes
 }
 
-fn hop_changes(a: &Hop, b: &Hop, tolerance_pct: f64, changes: &mut Vec<Change>) {
+/// Which run saw all of the paths that packets are balanced over. One that saw a single path of
+/// those does not say that the others are gone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shares {
+    A,
+    B,
+    /// Both alike, whether all paths or one.
+    Both,
+}
+
+fn shares(a: &Summary, b: &Summary) -> Shares {
+    match (a.multipath, b.multipath) {
+        (Some(_), None) => Shares::A,
+        (None, Some(_)) => Shares::B,
+        _ => Shares::Both,
+    }
+}
+
+fn hop_changes(a: &Hop, b: &Hop, changes: &mut Vec<Change>, shares: Shares) {
     let ttl = a.ttl;
     let addrs = |hop: &Hop| hop.routers.iter().map(|router| router.addr).collect::<BTreeSet<_>>();
     let (of_a, of_b) = (addrs(a), addrs(b));
+    let part = match shares {
+        Shares::A => !of_b.is_empty() && of_b.is_subset(&of_a),
+        Shares::B => !of_a.is_empty() && of_a.is_subset(&of_b),
+        Shares::Both => false,
+    };
+    if part {
+        return;
+    }
     if of_a != of_b {
         let (a, b) = (of_a.iter().copied().collect(), of_b.into_iter().collect());
         changes.push(Change::Routers { ttl, a, b });
     } else if a.balancing != b.balancing && !unknown(a.balancing) && !unknown(b.balancing) {
         changes.push(Change::Balancing { ttl, a: a.balancing, b: b.balancing });
     }
+}
+
+/// What is different about the routers that answer in both runs.
+fn router_changes(a: &Hop, b: &Hop, tolerance_pct: f64, changes: &mut Vec<Change>) {
+    let ttl = a.ttl;
     for old in &a.routers {
         let Some(new) = b.routers.iter().find(|new| new.addr == old.addr) else { continue };
         let addr = old.addr;

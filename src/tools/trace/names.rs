@@ -4,8 +4,8 @@
 //!   ask ──▶ wanted ──▶ threads: Lookup ──▶ answers ──▶ known ──▶ get
 //! ```
 //!
-//! Invariant: `ask` and `get` do not block, and `settle` not for long; what `get` gives cannot do a terminal any
-//! harm, whoever wrote the PTR record.
+//! Invariant: `ask` and `get` do not block, and `settle` not for long; what `get` gives cannot do a
+//! terminal any harm, whoever wrote the PTR record.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -23,7 +23,7 @@ pub struct DiffArgs {
     /// The later run
     #[arg(value_name = "B.json")]
     pub b: PathBuf,
-    /// What loss may grow by, in points, and a median RTT, if by less than 1 ms in any case
+    /// Growth of loss, in points, and of a median RTT that does not matter; nor does 1 ms of RTT
     #[arg(long, value_name = "PERCENT", default_value = "20%", value_parser = units::percent, allow_hyphen_values = true)]
     pub tolerance: f64,
     /// One JSON object on standard output, also for errors
