@@ -496,7 +496,7 @@ fn sixteen_branches_are_missed_in_at_most_one_of_twenty_runs() {
         missed += usize::from(found.hops[2].routers.len() != 16);
         assert_eq!(found.hops[2].balancing, Some(Balancing::PerFlow), "seed {seed}");
     }
-    assert!(missed * 20 <= runs, "missed in {missed} of {runs}");
+    assert!(missed * 20 <= runs as usize, "missed in {missed} of {runs}");
 }
 
 #[test]

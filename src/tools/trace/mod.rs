@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   Plan ─▶ Journey ─▶ Hops ─▶ Run ── Session per target: which probe next, what is known
-//!                               │        └─ Explorer: flows, until all paths are known
+//!                               │        ├─ Sweep:    every TTL, round by round, or
+//!                               │        ├─ Explorer: flows, until all paths are known
 //!                               │        └─ PathMtu:  sizes, until the largest is known
 //!                       Template ─▶ FluxTx ─▶ wire          names ◀─ resolver threads
 //!                       answer::read ◀─ FluxRx ◀─ wire      Event … Event, Summary per target
@@ -15,17 +16,20 @@ mod answer;
 mod diff;
 mod event;
 mod explore;
+mod finish;
 mod flight;
 mod identity;
 mod names;
 mod open;
 mod path_mtu;
+mod patience;
 mod plan;
 mod probe;
 mod receive;
 mod run;
 mod session;
 mod summary;
+mod sweep;
 mod tally;
 mod words;
 

@@ -48,7 +48,6 @@ impl Lookup for HostResolver {
 
 /// Where names come from.
 enum Source {
-    Nobody,
     /// Answers at once.
     Direct(Box<dyn Lookup>),
     Threads(Threads),
@@ -87,11 +86,6 @@ impl Names {
         Self::with(Source::Direct(source))
     }
 
-    /// Knows no names.
-    pub(super) fn none() -> Self {
-        Self::with(Source::Nobody)
-    }
-
     fn with(source: Source) -> Self {
         Self { source, known: HashMap::new(), outstanding: 0 }
     }
@@ -102,7 +96,6 @@ impl Names {
             return;
         }
         let name = match &mut self.source {
-            Source::Nobody => return,
             Source::Direct(source) => source.name(addr).and_then(harmless),
             Source::Threads(threads) => {
                 self.outstanding += usize::from(threads.ask(addr));
@@ -227,14 +220,10 @@ mod tests {
     }
 
     #[test]
-    fn a_simulated_network_answers_at_once_and_nobody_never() {
+    fn a_simulated_network_answers_at_once() {
         let mut names = Names::direct(Box::new(|_: IpAddr| Some("sim.example".into())));
         names.ask(addr(1));
         assert_eq!(names.get(addr(1)), Some("sim.example"));
-        let mut names = Names::none();
-        names.ask(addr(1));
-        names.settle(LONG);
-        assert_eq!(names.get(addr(1)), None);
     }
 
     #[test]

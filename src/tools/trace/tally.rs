@@ -134,11 +134,6 @@ impl Tally {
         }
     }
 
-    /// The slowest answer of all.
-    pub(super) fn slowest(&self) -> Option<u64> {
-        self.hops.iter().filter_map(|hop| hop.slowest_ns).max()
-    }
-
     /// Every TTL up to `last`. `balancing` tells how several routers share one.
     pub(super) fn report(&self, last: u8, balancing: impl Fn(u8) -> Option<Balancing>) -> Vec<Hop> {
         let silent = HopTally::default();
