@@ -22,19 +22,31 @@ reached 203.0.113.7 in 6 hops, 20.0 ms
 
 #[test]
 fn text_reads_as_traceroute_and_the_start_line_is_not_among_the_data() {
-    for line in ["trace --sim 203.0.113.7", "trace -n --sim 203.0.113.7"] {
-        let output = run(line);
-        assert_exit(line, &output, 0);
-        let text = stdout(&output);
-        assert!(text.starts_with(BEGIN) && text.ends_with(END), "flux {line}:\n{text}");
-        assert_eq!(text.lines().count(), 8, "{text}");
-        assert!(stderr(&output).starts_with("sim0: "), "{}", stderr(&output));
-    }
+    let line = "trace -n --sim 203.0.113.7";
+    let output = run(line);
+    assert_exit(line, &output, 0);
+    let text = stdout(&output);
+    assert!(text.starts_with(BEGIN) && text.ends_with(END), "flux {line}:\n{text}");
+    assert_eq!(text.lines().count(), 8, "{text}");
+    assert!(stderr(&output).starts_with("sim0: "), "{}", stderr(&output));
+}
+
+#[test]
+fn names_stand_beside_addresses_unless_n_is_given() {
+    let named = stdout(&run("trace --sim 203.0.113.7"));
+    let row = named.lines().nth(1).unwrap();
+    let (name, rest) = row.strip_prefix(" 1  10.0.0.254 (").unwrap().split_once(')').unwrap();
+    assert!(!name.is_empty() && rest == "  0.200 ms  0.200 ms  0.200 ms", "{row}");
+    let report = stdout(&run("trace --sim --report 203.0.113.7"));
+    assert!(report.contains(&format!(" 1. {name} ")), "{report}");
+    assert!(!report.contains("10.0.0.254"), "{report}");
+    let numeric = stdout(&run("trace -n --sim --report 203.0.113.7"));
+    assert!(numeric.contains(" 1. 10.0.0.254 ") && !numeric.contains(name), "{numeric}");
 }
 
 #[test]
 fn every_event_is_a_line_of_json_and_the_summary_has_the_promised_keys() {
-    let events = events("trace --sim --json 203.0.113.7", 0);
+    let events = events("trace -n --sim --json 203.0.113.7", 0);
     assert_eq!(events[0]["event"], "start");
     for key in ["backend", "clocks", "protocol", "strategy", "port", "first", "max_hops"] {
         assert!(!events[0][key].is_null(), "{key}: {}", events[0]);
@@ -65,7 +77,7 @@ fn every_event_is_a_line_of_json_and_the_summary_has_the_promised_keys() {
 
 #[test]
 fn all_paths_are_found_shown_and_drawn() {
-    let line = "trace --sim --paths 203.0.113.7";
+    let line = "trace -n --sim --paths 203.0.113.7";
     let events = events(&format!("{line} --json"), 0);
     let summary = events.last().unwrap();
     let routers = |ttl: usize| -> Vec<&str> {
@@ -102,7 +114,7 @@ fn all_paths_are_found_shown_and_drawn() {
 
 #[test]
 fn rounds_give_a_table_as_mtr_with_the_numbers_of_all_rounds() {
-    let line = "trace --sim -c 20 203.0.113.7";
+    let line = "trace -n --sim -c 20 203.0.113.7";
     let output = run(line);
     assert_exit(line, &output, 0);
     let text = stdout(&output);
@@ -340,10 +352,10 @@ fn the_live_view_gives_the_terminal_back_and_leaves_the_table() {
     };
     // Without -c in real time nothing but a key ends it.
     for (line, keys) in [
-        ("trace --live -i 50ms --sim=realtime 203.0.113.7", "npjkq"),
-        ("trace --live -i 50ms --sim=realtime 203.0.113.7", "\x03"),
-        ("trace --live -i 50ms -c 3 --sim=realtime 203.0.113.7", ""),
-        ("trace --live --sim 203.0.113.7", ""),
+        ("trace -n --live -i 50ms --sim=realtime 203.0.113.7", "pjkq"),
+        ("trace -n --live -i 50ms --sim=realtime 203.0.113.7", "\x03"),
+        ("trace -n --live -i 50ms -c 3 --sim=realtime 203.0.113.7", ""),
+        ("trace -n --live --sim 203.0.113.7", ""),
     ] {
         let seen = live(line, keys);
         let (_, taken) = seen.split_once("\x1b[?1049h").unwrap();
@@ -353,7 +365,7 @@ fn the_live_view_gives_the_terminal_back_and_leaves_the_table() {
             assert!(after.contains(" 6. 203.0.113.7 ") && after.contains("status 0"), "{after}");
         }
     }
-    let rounds = live("trace --live --sim 203.0.113.7", "");
+    let rounds = live("trace -n --live --sim 203.0.113.7", "");
     let row = rounds.lines().find(|line| line.starts_with(" 1. 10.0.0.254 ")).unwrap();
     assert!(row.contains("  0.0%   10  "), "ten rounds where nothing else ends it: {row}");
 }
