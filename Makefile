@@ -15,7 +15,7 @@ build: ## Release build of flux
 	@scripts/deps.sh build
 	$(CARGO) build --release --locked
 
-demo: build ## Build, then flux ping, rings and doctor: simulated and, as root, over a veth pair
+demo: build ## Build, then flux ping, trace, rings and doctor: simulated and, as root, over a veth pair
 	@scripts/demo.sh
 
 test: ## The test: lint, unit, property, command-line, real kernel (as root), loom

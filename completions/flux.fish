@@ -27,6 +27,7 @@ end
 complete -c flux -n "__fish_flux_needs_command" -s h -l help -d 'Print help'
 complete -c flux -n "__fish_flux_needs_command" -s V -l version -d 'Print version'
 complete -c flux -n "__fish_flux_needs_command" -f -a "ping" -d 'Send ICMP echo requests and time the replies'
+complete -c flux -n "__fish_flux_needs_command" -f -a "trace" -d 'Show the hops to a host, all of them at once, and with --paths every path'
 complete -c flux -n "__fish_flux_needs_command" -f -a "bench" -d 'Measure every combination of settings, and say which is best for what'
 complete -c flux -n "__fish_flux_needs_command" -f -a "rings" -d 'Show every AF_XDP socket\'s rings, and why it does not go'
 complete -c flux -n "__fish_flux_needs_command" -f -a "doctor" -d 'Tell whether AF_XDP can run here, how well, and what to do about it'
@@ -75,6 +76,63 @@ complete -c flux -n "__fish_flux_using_subcommand ping" -s j -l json -d 'One JSO
 complete -c flux -n "__fish_flux_using_subcommand ping" -s v -l verbose -d 'Say more on standard error; may be repeated'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s V -l version -d 'Print version'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s m -l max-hops -d 'Highest TTL or hop limit, 1 to 255 [default: 30]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s f -l first -d 'First TTL or hop limit [default: 1]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s q -l queries -d 'Probes per hop and round, 1 to 255 [default: 3; with -c and --live 1]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s w -l wait -d 'Longest wait for an answer: seconds, or 500ms [default: 1s]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s p -l port -d 'Destination port, 1 to 65535 [default: 33434; with -T 80]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l strategy -d 'How probes are told apart, and so what load balancers see [default: paris]' -r -f -a "paris\t''
+classic\t''
+dublin\t''"
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s s -l source -d 'Source address; it must be one of this machine\'s' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s t -l tos -d 'TOS or traffic class byte, 184 or 0xb8 [default: 0]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l size -d 'Length of the IP packets in bytes, 28 to 65000 [default: 60]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s c -l count -d 'Probe the path so many times and show statistics, as mtr; k and m are 1000 and 1000000' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s i -l interval -d 'Time between the starts of two rounds: seconds, or 200ms [default: 1s]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l rate -d 'Probes per second over all targets, such as 1kpps [default: 10kpps]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l confidence -d 'How sure --paths is to have missed no router, 50% to 99.99% [default: 95%]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l max-flows -d 'Most flows that --paths uses per target, 1 to 4096 [default: 1024]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s I -l interface -d 'Interface to use; without it the route to the target decides' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l queue -d 'RX queues to open [default: all]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l poll -d 'How to wait for packets [default: adaptive]' -r -f -a "busy\t''
+adaptive\t''
+syscall\t''"
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l batch -d 'Packets per batch, 1 to 4096 [default: 64]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l sim -d 'Use the simulated network instead of an interface; needs no privilege' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l attach -d 'Where the XDP program hooks in [default: auto]' -r -f -a "auto\t''
+native\t''
+skb\t''"
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l bind -d 'Copy packets or share memory with the NIC [default: auto]' -r -f -a "auto\t''
+copy\t''
+zerocopy\t''"
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l frame-size -d 'Bytes per frame, 2048 or 4096 [default: 2048]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l hugepages -d 'Put the UMEM in huge pages [default: auto]' -r -f -a "auto\t''
+on\t''
+1g\t''
+thp\t''
+off\t''"
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l patient -d 'Wait in full, also where other answers were much sooner'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s U -l udp -d 'UDP probes; the default'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s T -l tcp -d 'TCP SYN probes; an answer is met with a reset, so no connection stays half open'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l icmp -d 'ICMP echo requests'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s 4 -d 'IPv4 only'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s 6 -d 'IPv6 only'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l paths -d 'Find every path between here and the target, over many flows'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l mtu -d 'Find the path MTU, and the hop that larger packets do not pass'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s n -d 'Do not look up names of addresses'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l report -d 'A table with a row per router, as mtr --report; the default with -c'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l live -d 'The same table redrawn in place after every round, until q or -c rounds'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l dot -d 'A graph for Graphviz: flux trace --paths --dot TARGET | dot -Tsvg'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s j -l json -d 'One JSON object per line on standard output, also for errors'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s v -l verbose -d 'Say more on standard error; may be repeated'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -a "diff" -d 'Compare two saved traces; exit 1 where they differ'
+complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -l tolerance -d 'What loss may grow by, in points, and a median RTT, if by less than 1 ms in any case' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -s j -l json -d 'One JSON object on standard output, also for errors'
+complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -s I -l interface -d 'Measure on this interface; whoever is at its other end sends' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l sim -d 'Measure on simulated rings; needs no privilege' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l workload -d 'What to do with the packets [default: all; with -I all but txonly, with --sim all but latency]' -r -f -a "rxdrop\t''

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Shows flux ping and flux rings on the simulated network and, as root, over a veth pair of its own,
+# Shows flux ping, flux trace and flux rings on the simulated network and, as root, over a veth pair of its own,
 # and flux doctor there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,6 +10,10 @@ run() { printf '\n$ %s\n' "$*"; "$@"; }
 echo "1. The simulated network: no root, no NIC."
 run "$flux" ping -c 5 10.0.0.2 --sim
 run "$flux" ping -q -c 1000 -i 0.01 10.0.0.2 10.0.0.3 203.0.113.7 --sim=loss=1%,jitter=50us
+run "$flux" trace --sim 203.0.113.7
+run "$flux" trace --sim --paths 203.0.113.7
+run "$flux" trace --sim --mtu 198.51.100.9
+run "$flux" trace -c 100 203.0.113.7 --sim=loss=5%,jitter=1ms
 run "$flux" rings sim0 --sim=starved
 
 if [ "$(id -u)" -ne 0 ]; then
@@ -33,6 +37,7 @@ ip -n "$peer" link set veth1 up
 echo "   $ours: veth0 10.9.0.1 <-> $peer: veth1 10.9.0.2 (removed at the end)"
 run ip netns exec "$ours" "$flux" ping -c 5 -i 0.2 10.9.0.2
 run ip netns exec "$ours" "$flux" ping -q -c 2000 -i 0.001 --histogram 10.9.0.2
+run ip netns exec "$ours" "$flux" trace -n 10.9.0.2
 
 printf '\n3. The rings of a running flux ping, and whether AF_XDP is well there.\n'
 ip netns exec "$ours" "$flux" ping -q -c 3000 -i 0.001 10.9.0.2 >/dev/null 2>&1 &

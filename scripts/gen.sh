@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo build --locked --quiet
-flux=target/debug/flux
+flux=${CARGO_TARGET_DIR:-target}/debug/flux
 rm -f man/*
 "$flux" man man > /dev/null
 "$flux" completions bash > completions/flux.bash

@@ -22,19 +22,31 @@ reached 203.0.113.7 in 6 hops, 20.0 ms
 
 #[test]
 fn text_reads_as_traceroute_and_the_start_line_is_not_among_the_data() {
-    for line in ["trace --sim 203.0.113.7", "trace -n --sim 203.0.113.7"] {
-        let output = run(line);
-        assert_exit(line, &output, 0);
-        let text = stdout(&output);
-        assert!(text.starts_with(BEGIN) && text.ends_with(END), "flux {line}:\n{text}");
-        assert_eq!(text.lines().count(), 8, "{text}");
-        assert!(stderr(&output).starts_with("sim0: "), "{}", stderr(&output));
-    }
+    let line = "trace -n --sim 203.0.113.7";
+    let output = run(line);
+    assert_exit(line, &output, 0);
+    let text = stdout(&output);
+    assert!(text.starts_with(BEGIN) && text.ends_with(END), "flux {line}:\n{text}");
+    assert_eq!(text.lines().count(), 8, "{text}");
+    assert!(stderr(&output).starts_with("sim0: "), "{}", stderr(&output));
+}
+
+#[test]
+fn names_stand_beside_addresses_unless_n_is_given() {
+    let named = stdout(&run("trace --sim 203.0.113.7"));
+    let row = named.lines().nth(1).unwrap();
+    let (name, rest) = row.strip_prefix(" 1  10.0.0.254 (").unwrap().split_once(')').unwrap();
+    assert!(!name.is_empty() && rest == "  0.200 ms  0.200 ms  0.200 ms", "{row}");
+    let report = stdout(&run("trace --sim --report 203.0.113.7"));
+    assert!(report.contains(&format!(" 1. {name} ")), "{report}");
+    assert!(!report.contains("10.0.0.254"), "{report}");
+    let numeric = stdout(&run("trace -n --sim --report 203.0.113.7"));
+    assert!(numeric.contains(" 1. 10.0.0.254 ") && !numeric.contains(name), "{numeric}");
 }
 
 #[test]
 fn every_event_is_a_line_of_json_and_the_summary_has_the_promised_keys() {
-    let events = events("trace --sim --json 203.0.113.7", 0);
+    let events = events("trace -n --sim --json 203.0.113.7", 0);
     assert_eq!(events[0]["event"], "start");
     for key in ["backend", "clocks", "protocol", "strategy", "port", "first", "max_hops"] {
         assert!(!events[0][key].is_null(), "{key}: {}", events[0]);
@@ -65,7 +77,7 @@ fn every_event_is_a_line_of_json_and_the_summary_has_the_promised_keys() {
 
 #[test]
 fn all_paths_are_found_shown_and_drawn() {
-    let line = "trace --sim --paths 203.0.113.7";
+    let line = "trace -n --sim --paths 203.0.113.7";
     let events = events(&format!("{line} --json"), 0);
     let summary = events.last().unwrap();
     let routers = |ttl: usize| -> Vec<&str> {
@@ -102,7 +114,7 @@ fn all_paths_are_found_shown_and_drawn() {
 
 #[test]
 fn rounds_give_a_table_as_mtr_with_the_numbers_of_all_rounds() {
-    let line = "trace --sim -c 20 203.0.113.7";
+    let line = "trace -n --sim -c 20 203.0.113.7";
     let output = run(line);
     assert_exit(line, &output, 0);
     let text = stdout(&output);
@@ -282,6 +294,30 @@ fn bad_input_exits_2_names_the_value_and_tells_the_next_step() {
     }
 }
 
+#[test]
+fn two_saved_traces_are_compared() {
+    let dir = std::env::temp_dir().join(format!("flux-trace-diff-{}", std::process::id()));
+    std::fs::create_dir(&dir).unwrap();
+    let saved = |name: &str, line: &str| {
+        let path = dir.join(name);
+        std::fs::write(&path, run(line).stdout).unwrap();
+        path.display().to_string()
+    };
+    let a = saved("a.json", "trace --sim --json --paths 203.0.113.7");
+    let again = saved("again.json", "trace --sim=seed=9 --json --paths 203.0.113.7");
+    let other = saved("other.json", "trace --sim --json 192.0.2.1");
+    let same = run(&format!("trace diff {a} {again}"));
+    assert_exit("trace diff", &same, 0);
+    assert!(stdout(&same).contains("nothing differs"), "{}", stdout(&same));
+    let differ = events(&format!("trace diff --json {a} {other}"), 1);
+    assert_eq!((differ.len(), &differ[0]["event"]), (1, &"diff".into()));
+    assert_eq!(differ[0]["only_a"][0], "203.0.113.7");
+    let none = saved("none.json", "help sim");
+    assert_refused(&format!("trace diff {a} {none}"), &none);
+    assert_refused_as_json(&format!("trace diff {a} {none}"), &none);
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
 /// The live view on a pseudo-terminal of script(1), which every Debian has.
 #[cfg(target_os = "linux")]
 #[test]
@@ -316,10 +352,10 @@ fn the_live_view_gives_the_terminal_back_and_leaves_the_table() {
     };
     // Without -c in real time nothing but a key ends it.
     for (line, keys) in [
-        ("trace --live -i 50ms --sim=realtime 203.0.113.7", "npjkq"),
-        ("trace --live -i 50ms --sim=realtime 203.0.113.7", "\x03"),
-        ("trace --live -i 50ms -c 3 --sim=realtime 203.0.113.7", ""),
-        ("trace --live --sim 203.0.113.7", ""),
+        ("trace -n --live -i 50ms --sim=realtime 203.0.113.7", "pjkq"),
+        ("trace -n --live -i 50ms --sim=realtime 203.0.113.7", "\x03"),
+        ("trace -n --live -i 50ms -c 3 --sim=realtime 203.0.113.7", ""),
+        ("trace -n --live --sim 203.0.113.7", ""),
     ] {
         let seen = live(line, keys);
         let (_, taken) = seen.split_once("\x1b[?1049h").unwrap();
@@ -329,7 +365,7 @@ fn the_live_view_gives_the_terminal_back_and_leaves_the_table() {
             assert!(after.contains(" 6. 203.0.113.7 ") && after.contains("status 0"), "{after}");
         }
     }
-    let rounds = live("trace --live --sim 203.0.113.7", "");
+    let rounds = live("trace -n --live --sim 203.0.113.7", "");
     let row = rounds.lines().find(|line| line.starts_with(" 1. 10.0.0.254 ")).unwrap();
     assert!(row.contains("  0.0%   10  "), "ten rounds where nothing else ends it: {row}");
 }
@@ -342,7 +378,7 @@ fn an_interrupt_ends_with_what_is_known() {
     let mut child = flux(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut text = String::new();
-    while text.matches(r#"{"event":"reply""#).count() < 2 {
+    while !text.contains(r#""round":2,"#) {
         assert!(out.read_line(&mut text).unwrap() > 0, "{text}");
     }
     let kill = format!("kill -INT {}", child.id());

@@ -53,7 +53,7 @@ fn page(command: &clap::Command) -> io::Result<(String, Vec<u8>)> {
     let mut end = Roff::new();
     verbatim(&mut end, "EXAMPLES AND NOTES", &extra);
     end.control("SH", ["SEE ALSO"]);
-    end.text([roman("flux(1), flux-ping(1), flux-bench(1), flux-sim(7)")]);
+    end.text([roman("flux(1), flux-ping(1), flux-trace(1), flux-bench(1), flux-sim(7)")]);
     text.extend(end.to_roff().into_bytes());
     Ok((name, text))
 }
@@ -91,7 +91,7 @@ fn sim_page() -> Vec<u8> {
     page.text([roman("flux-sim - the simulated network of --sim")]);
     verbatim(&mut page, "DESCRIPTION", help::SIM);
     page.control("SH", ["SEE ALSO"]);
-    page.text([roman("flux(1), flux-ping(1), flux-bench(1)")]);
+    page.text([roman("flux(1), flux-ping(1), flux-trace(1), flux-bench(1)")]);
     page.render().into_bytes()
 }
 

@@ -1,7 +1,9 @@
 //! What `flux trace` is asked, and the plan that makes.
 
+use super::diff::DiffArgs;
 use crate::common::Common;
 use crate::units;
+use clap::Subcommand;
 use fluxnet::FluxError;
 use fluxnet::tools::net::Family;
 use fluxnet::tools::trace::{MAX_FLOWS, Multipath, Plan, Protocol, RATE, Rounds, SIZES, Strategy};
@@ -21,6 +23,8 @@ Examples:
   flux trace -c 100 -i 0.2 192.0.2.1            loss and times per hop, as mtr --report
   flux trace --live 192.0.2.1                   the same, redrawn in place until q
   flux trace --mtu 192.0.2.1                    where which packet length ends
+  flux trace --json 192.0.2.1 > before.json     to keep, and some day
+  flux trace diff before.json after.json        exit 1 where the path is another
 
 Probes to all hops leave at once, so a path is known after the round trip of its slowest hop.
 They keep to one path, as all of them look the same to load balancers; --strategy classic gives
@@ -32,7 +36,7 @@ come over 5 hops.
 
 Exit status:
   0  every target was reached
-  1  a target was not
+  1  a target was not; diff: something differs
   2  could not run (usage, permission, system)";
 
 /// Show the hops to a host, all of them at once, and with --paths every path
@@ -40,8 +44,16 @@ Exit status:
 /// UDP probes with rising TTL, as traceroute; TCP, ICMP, rounds with statistics, path MTU, MPLS
 /// labels and NATs on request or by themselves.
 #[derive(clap::Args, Debug)]
-#[command(after_help = EXAMPLES)]
+#[command(
+    after_help = EXAMPLES,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    disable_help_subcommand = true
+)]
 pub struct Args {
+    /// Two saved traces instead of a new one.
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// Names or addresses to trace
     #[arg(value_name = "TARGET", required = true)]
     pub target: Vec<String>,
@@ -138,6 +150,12 @@ pub struct Args {
     /// What every command takes.
     #[command(flatten)]
     pub common: Common,
+}
+
+/// What there is besides tracing.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Diff(DiffArgs),
 }
 
 /// What is printed for people.
@@ -376,6 +394,17 @@ mod tests {
     }
 
     #[test]
+    fn diff_is_a_command_in_the_first_place_and_a_host_behind_an_option() {
+        let Some(Command::Diff(diff)) = args("diff -j a.json b.json").unwrap().command else {
+            panic!("no diff");
+        };
+        assert!(diff.json && diff.a.ends_with("a.json") && diff.b.ends_with("b.json"));
+        assert_eq!(plan("-n -- diff").unwrap().targets, ["diff"]);
+        assert_eq!(plan("-n diff a").unwrap().targets, ["diff", "a"]);
+        assert!(args("diff a").is_err());
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_with_the_value_in_the_message() {
         let table = [
             ("", "TARGET"),
@@ -439,7 +468,8 @@ mod tests {
             let Err(error) = plan(line) else { panic!("trace {line} was accepted") };
             assert!(error.contains(want), "trace {line}: {error}");
         }
-        let empty = Args { target: vec![" ".into()], ..args("a").unwrap() };
+        let mut empty = args("a").unwrap();
+        empty.target = vec![" ".into()];
         assert!(empty.plan().unwrap_err().to_string().contains("target ' '"));
     }
 }

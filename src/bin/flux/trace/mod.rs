@@ -7,6 +7,7 @@
 //! ```
 
 mod args;
+mod diff;
 mod dot;
 #[cfg(test)]
 mod fixture;
@@ -22,7 +23,7 @@ use crate::failure::Failure;
 use crate::output::{Lines, Pace, Screen, Stdout, tell_hidden, wrap};
 use crate::signals;
 pub use args::Args;
-use args::View;
+use args::{Command, View};
 use fluxnet::tools::Control;
 use fluxnet::tools::trace::{Event, Outcome, Plan, Rounds, Summary, run};
 use std::io::Write;
@@ -31,6 +32,9 @@ use text::Text;
 
 /// Runs the command.
 pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
+    if let Some(Command::Diff(args)) = &args.command {
+        return diff::main(args, out);
+    }
     let screen = Screen::of_stdout();
     let mut plan = args.plan()?;
     if args.live && !screen.addressable {

@@ -36,6 +36,22 @@ struct Target {
     end: Option<u8>,
 }
 
+impl Target {
+    /// The lines of the hops that are complete, as are all before them.
+    fn due(&mut self, layout: &Layout) -> String {
+        let mut text = String::new();
+        let last = self.end.unwrap_or(u8::MAX);
+        while self.printed < last {
+            let next = self.printed + 1;
+            let complete = |probes: &&Vec<Probe>| probes.len() >= layout.queries.into();
+            let Some(probes) = self.hops.get(&next).filter(complete) else { break };
+            text += &hop::lines(next, probes, &HashMap::new(), layout);
+            self.printed = next;
+        }
+        text
+    }
+}
+
 impl Text {
     /// For the run of `plan`.
     pub fn new(args: &Args, plan: &Plan, screen: Screen) -> Self {
@@ -122,7 +138,6 @@ impl Text {
         if self.view != View::Hops {
             return String::new();
         }
-        let stream = self.stream;
         let first = self.first;
         let known = self
             .targets
@@ -132,21 +147,7 @@ impl Text {
         if ends {
             known.end = Some(known.end.map_or(ttl, |end| end.min(ttl)));
         }
-        let mut text = String::new();
-        while stream {
-            let next = known.printed.saturating_add(1);
-            let complete = |probes: &&Vec<Probe>| probes.len() >= self.layout.queries.into();
-            let behind = known.end.is_some_and(|end| next > end);
-            let Some(probes) = known.hops.get(&next).filter(complete).filter(|_| !behind) else {
-                break;
-            };
-            if known.printed == next {
-                break;
-            }
-            text += &hop::lines(next, probes, &HashMap::new(), &self.layout);
-            known.printed = next;
-        }
-        text
+        if self.stream { known.due(&self.layout) } else { String::new() }
     }
 
     /// What is known of one target at the end: its header where there are several, the hops that
