@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 use fluxnet::simulator::{SimSpec, Simulator};
-use fluxnet::tools::net::Family;
-use fluxnet::tools::ping::{Event, Outcome, PathMtu, Plan, Summary, VlanTag, run};
+use fluxnet::tools::net::{Family, VlanTag};
+use fluxnet::tools::ping::{Event, Outcome, PathMtu, Plan, Summary, run};
 use fluxnet::tools::{Control, Env};
 use fluxnet::{ErrorKind, FluxError, Queues};
 use std::sync::atomic::Ordering;
@@ -337,10 +337,13 @@ fn a_stop_ends_with_the_summary_and_a_question_gets_interim_numbers() {
 fn the_start_tells_what_was_granted() {
     let done = ping(&plan(&["203.0.113.7"]), "queues=4");
     let Some(Event::Start(start)) = done.events.first() else { panic!() };
-    assert_eq!((start.backend, start.interface.as_str()), ("sim", "sim0"));
-    assert_eq!(start.queues, [0, 1, 2, 3]);
-    assert_eq!(start.driver.as_deref(), Some("sim"));
-    assert!(start.clocks.tx.starts_with("virtual") && start.clocks.rx.starts_with("virtual"));
+    assert_eq!((start.opened.backend, start.opened.interface.as_str()), ("sim", "sim0"));
+    assert_eq!(start.opened.queues, [0, 1, 2, 3]);
+    assert_eq!(start.opened.driver.as_deref(), Some("sim"));
+    assert!(
+        start.opened.clocks.tx.starts_with("virtual")
+            && start.opened.clocks.rx.starts_with("virtual")
+    );
     let target = &start.targets[0];
     assert_eq!(target.source.to_string(), "10.0.0.1");
     assert_eq!(target.gateway.unwrap().to_string(), "10.0.0.254");

@@ -16,6 +16,7 @@
 
 pub mod build;
 pub mod checksum;
+pub mod extensions;
 pub mod respond;
 pub mod rewrite;
 pub mod vlan;
@@ -23,7 +24,6 @@ pub mod vlan;
 mod arp;
 mod error;
 mod ethernet;
-mod extensions;
 mod headers;
 mod icmpv4;
 mod icmpv6;

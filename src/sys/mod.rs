@@ -7,7 +7,7 @@
 //!   netns      namespaces without a name             affinity          which CPU a thread runs on
 //!   usage      CPU time of a thread                  perf              its cycles, instructions
 //!   rings_iter every AF_XDP socket of the machine    foreign           one, from its owner
-//!   caps       what a thread may do
+//!   caps       what a thread may do              resolver          names of addresses
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
@@ -40,6 +40,8 @@ pub(crate) mod netns;
 pub(crate) mod perf;
 #[cfg(feature = "bpf")]
 pub(crate) mod poll;
+#[cfg(all(unix, feature = "tools"))]
+pub(crate) mod resolver;
 #[cfg(all(feature = "bpf", feature = "tools"))]
 pub(crate) mod rings_iter;
 #[cfg(feature = "bpf")]

@@ -20,6 +20,8 @@ const WAN: Duration = Duration::from_micros(1_980);
 const NARROW: Duration = Duration::from_micros(1_460);
 /// MTU of the last link to 198.51.100.9.
 const NARROW_MTU: u32 = 1400;
+/// The routers' names.
+const ROUTERS: [&str; 7] = ["r1", "r2", "r3a", "r3b", "r3c", "r4", "r5"];
 
 pub(super) fn build(spec: &SimSpec) -> Result<Simulator> {
     let mut net = NetworkBuilder::new(spec.seed);
@@ -33,6 +35,7 @@ pub(super) fn build(spec: &SimSpec) -> Result<Simulator> {
     } else {
         net.port_without_zero_copy("sim0", queues)
     };
+    net.name(us, "us.sim");
     let switch = net.switch();
     let lan = Profile::delay(LAN);
     let there = Profile { rate: spec.rate, ..lan.clone() };
@@ -52,15 +55,20 @@ pub(super) fn build(spec: &SimSpec) -> Result<Simulator> {
 
     for n in 2..=9 {
         let host = net.host();
+        net.name(host, format!("h{n}.sim"));
         let end =
             End::new(host).address(format!("10.0.0.{n}/24")).address(format!("2001:db8::{n}/64"));
         net.link(end, End::new(switch), lan.clone());
     }
     let silent = net.silent_host();
+    net.name(silent, "h66.sim");
     let end = End::new(silent).address("10.0.0.66/24").address("2001:db8::66/64");
     net.link(end, End::new(switch), lan.clone());
 
     let [r1, r2, r3a, r3b, r3c, r4, r5] = std::array::from_fn(|_| net.router());
+    for (router, name) in [r1, r2, r3a, r3b, r3c, r4, r5].into_iter().zip(ROUTERS) {
+        net.name(router, format!("{name}.sim"));
+    }
     let end = End::new(r1).address("10.0.0.254/24").address("2001:db8::fe/64").mtu(spec.mtu);
     net.link(end, End::new(switch), lan);
 
@@ -81,12 +89,14 @@ pub(super) fn build(spec: &SimSpec) -> Result<Simulator> {
     net.link(near(r2, 25), far(r3c, 25), narrow.clone());
 
     let server = net.host();
+    net.name(server, "server.sim");
     net.link(
         End::new(r5).address("203.0.113.1/24").address("2001:db8:7::1/64"),
         End::new(server).address("203.0.113.7/24").address("2001:db8:7::7/64"),
         wan,
     );
     let behind = net.host();
+    net.name(behind, "narrow.sim");
     net.link(
         End::new(r3c).address("198.51.100.1/24").address("2001:db8:9::1/64").mtu(NARROW_MTU),
         End::new(behind).address("198.51.100.9/24").address("2001:db8:9::9/64").mtu(NARROW_MTU),

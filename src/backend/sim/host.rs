@@ -1,7 +1,9 @@
 //! An end host that answers.
 
-use super::answer;
+use super::HostOptions;
+use super::answer::{self, Services};
 use super::outbox::Outbox;
+use crate::backend::filter::covers;
 use crate::proto::{Headers, MacAddr};
 use std::net::IpAddr;
 
@@ -9,12 +11,21 @@ use std::net::IpAddr;
 pub(super) struct Host {
     pub(super) mac: MacAddr,
     pub(super) addresses: Vec<IpAddr>,
+    /// Each address of these is its own as well.
+    prefixes: Vec<(IpAddr, u8)>,
     /// Answers ARP and neighbour discovery, and nothing else.
-    pub(super) silent: bool,
-    pub(super) open_tcp: Vec<u16>,
+    silent: bool,
+    services: Services,
+    ttl: u8,
 }
 
 impl Host {
+    pub(super) fn new(options: HostOptions, prefixes: Vec<(IpAddr, u8)>) -> Self {
+        let HostOptions { silent, echo, tcp, tcp_filtered, udp, ttl, prefixes: _ } = options;
+        let services = Services { echo, tcp, tcp_filtered, udp };
+        Self { mac: MacAddr::default(), addresses: Vec::new(), prefixes, silent, services, ttl }
+    }
+
     pub(super) fn receive(&mut self, mut packet: Vec<u8>, out: &mut Outbox) {
         if let Some(answer) = self.answer(&mut packet, out) {
             out.send(0, answer);
@@ -29,11 +40,16 @@ impl Host {
         if !(dst == self.mac || dst.is_multicast()) || headers.vlan[0].is_some() {
             return None;
         }
-        let owns = |address| self.addresses.contains(&address);
+        let owns = |address| {
+            self.addresses.contains(&address)
+                || self.prefixes.iter().any(|&prefix| covers(prefix, address))
+        };
         let resolved = answer::resolution(packet, &headers, self.mac, owns, out);
         if resolved.is_some() || self.silent || dst.is_multicast() || !owns(headers.dst()?) {
             return resolved;
         }
-        answer::service(packet, &headers, self.mac, &self.open_tcp, out)
+        let mut answer = answer::service(packet, &headers, self.mac, &self.services, out)?;
+        answer::set_ttl(&mut answer, self.ttl);
+        Some(answer)
     }
 }

@@ -20,18 +20,25 @@
 //! Callers: the builder opens ports; tests and users build networks, inject, capture and step.
 #![deny(unsafe_code)]
 
+mod agenda;
 mod answer;
 mod backend;
+mod balance;
 mod clock;
+mod cut;
 mod default_network;
+mod fib;
 mod host;
+mod icmp;
 mod link;
 mod nat;
 mod network;
+mod options;
 mod outbox;
 mod port;
 mod queue;
 mod router;
+mod segments;
 mod spec;
 mod switch;
 #[cfg(test)]
@@ -42,10 +49,12 @@ pub(crate) mod wire;
 mod world;
 
 pub use link::Profile;
-pub use network::{End, NetworkBuilder, NodeId, RouteInfo};
+pub use nat::NatQuotes;
+pub use network::{End, NetworkBuilder, NodeId};
+pub use options::{Balance, Flaw, HostOptions, Quoting, RouterOptions, UdpPorts};
 pub use spec::SimSpec;
 pub use trouble::{Trouble, Troubles};
-pub use view::PortInfo;
+pub use view::{PortInfo, RouteInfo};
 
 use crate::backend::filter::MAX_MATCHES;
 use crate::backend::{Counters, Filter, Opened};

@@ -13,9 +13,21 @@ struct Inside {
     port: u16,
 }
 
+/// What a NAT does with the datagrams that ICMP errors quote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NatQuotes {
+    /// They become what the inner host sent, checksums included (RFC 5508 §4.2).
+    #[default]
+    Restored,
+    /// Addresses and ports become the inner host's again, and the transport checksum stays that of
+    /// the translated packet: by it Dublin traceroute knows that there is a NAT.
+    ChecksumKept,
+}
+
 /// The translations of one outer interface. They never expire.
 #[derive(Default)]
 pub(super) struct Nat {
+    quotes: NatQuotes,
     outward: HashMap<Inside, u16>,
     inward: HashMap<(IpProto, u16), Inside>,
 }
@@ -33,6 +45,10 @@ fn port_offset(ip: &Ip, packet: &[u8], source: bool) -> Option<usize> {
 }
 
 impl Nat {
+    pub(super) fn new(quotes: NatQuotes) -> Self {
+        Self { quotes, ..Self::default() }
+    }
+
     /// A packet on its way out gets `outer` as its source. False when it cannot be translated.
     pub(super) fn out(&mut self, packet: &mut [u8], outer: Ipv4Addr) -> bool {
         let Some(ip) = Ip::of_frame(packet) else { return false };
@@ -84,8 +100,18 @@ impl Nat {
     fn back_error(&self, packet: &mut [u8], ip: &Ip, quoted: &Ip) -> bool {
         let Some(at) = port_offset(quoted, packet, true) else { return false };
         let Some(inside) = self.inside(quoted, packet, at) else { return false };
-        rewrite(packet, quoted, quoted.l3 + 12, &inside.address.octets());
-        rewrite_port(packet, quoted, at, inside.port);
+        match self.quotes {
+            NatQuotes::Restored => {
+                rewrite(packet, quoted, quoted.l3 + 12, &inside.address.octets());
+                rewrite_port(packet, quoted, at, inside.port);
+            }
+            NatQuotes::ChecksumKept => {
+                let (header, source) = (quoted.l3 + 10, quoted.l3 + 12);
+                adapt(packet, Some(header), source, &inside.address.octets());
+                packet[source..source + 4].copy_from_slice(&inside.address.octets());
+                packet[at..at + 2].copy_from_slice(&inside.port.to_be_bytes());
+            }
+        }
         rewrite(packet, ip, ip.l3 + 16, &inside.address.octets());
         let message = &mut packet[ip.l4..ip.end];
         message[2..4].fill(0);

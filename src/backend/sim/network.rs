@@ -1,20 +1,25 @@
 //! Building networks: nodes, addresses, links, routes.
 
-use super::Simulator;
+use super::balance::Dice;
 use super::clock::Clock;
+use super::fib::QuickMap;
 use super::host::Host;
 use super::link::Profile;
-use super::nat::Nat;
+use super::nat::{Nat, NatQuotes};
 use super::port::Port;
-use super::router::{Action, Interface, Limit, Router};
+use super::router::{Action, Hop, Interface, Router};
+use super::segments::Laid;
 use super::switch::Switch;
 use super::world::{Node, World};
-use crate::backend::filter::covers;
+use super::{Balance, HostOptions, RouterOptions, Simulator};
 use crate::error::{FluxError, Result};
 use crate::proto::MacAddr;
 use crate::proto::respond::IcmpError;
 use std::collections::HashMap;
 use std::net::IpAddr;
+
+/// Most MPLS labels of a router: more than fit into any stack that is in use.
+pub(super) const MAX_LABELS: usize = 32;
 
 /// A node of a [`NetworkBuilder`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,14 +31,15 @@ pub struct End {
     node: NodeId,
     addresses: Vec<String>,
     mtu: u32,
-    nat: bool,
+    black_hole: bool,
+    nat: Option<NatQuotes>,
 }
 
 impl End {
     /// An interface of `node` without addresses, with an MTU of 1500.
     #[must_use]
     pub fn new(node: NodeId) -> Self {
-        Self { node, addresses: Vec::new(), mtu: 1500, nat: false }
+        Self { node, addresses: Vec::new(), mtu: 1500, black_hole: false, nat: None }
     }
 
     /// With this address and prefix length, such as `10.0.0.1/24`.
@@ -50,23 +56,26 @@ impl End {
         self
     }
 
+    /// Packets over the MTU that a router may not cut it drops without a word.
+    #[must_use]
+    pub fn black_hole(mut self) -> Self {
+        self.black_hole = true;
+        self
+    }
+
     /// The outer side of a NAT: IPv4 packets that a router sends here get this end's address as
     /// their source, and answers find their way back.
     #[must_use]
-    pub fn nat(mut self) -> Self {
-        self.nat = true;
+    pub fn nat(self) -> Self {
+        self.nat_with(NatQuotes::Restored)
+    }
+
+    /// The same with a choice of what becomes of the datagrams that ICMP errors quote.
+    #[must_use]
+    pub fn nat_with(mut self, quotes: NatQuotes) -> Self {
+        self.nat = Some(quotes);
         self
     }
-}
-
-/// An interface that was laid.
-struct Laid {
-    node: usize,
-    interface: usize,
-    /// Links of one Ethernet segment share it: switches join them.
-    segment: usize,
-    mac: MacAddr,
-    addresses: Vec<(IpAddr, u8)>,
 }
 
 /// Puts a network together.
@@ -88,8 +97,10 @@ struct Laid {
 /// # Ok::<(), fluxnet::error::FluxError>(())
 /// ```
 pub struct NetworkBuilder {
-    world: World,
-    laid: Vec<Laid>,
+    pub(super) world: World,
+    pub(super) laid: Vec<Laid>,
+    /// By node.
+    pub(super) names: HashMap<usize, String>,
     segments: usize,
     ports: u32,
     interfaces: HashMap<usize, usize>,
@@ -104,6 +115,7 @@ impl NetworkBuilder {
         Self {
             world: World::new(Clock::new(false), seed),
             laid: Vec::new(),
+            names: HashMap::new(),
             segments: 0,
             ports: 0,
             interfaces: HashMap::new(),
@@ -134,24 +146,39 @@ impl NetworkBuilder {
     /// A host that answers ARP, neighbour discovery and echo, UDP with "port unreachable" and TCP
     /// with a reset, except on port 80, which is open.
     pub fn host(&mut self) -> NodeId {
-        self.add_host(false)
+        self.host_with(HostOptions::default())
     }
 
     /// A host that answers ARP and neighbour discovery, and nothing else.
     pub fn silent_host(&mut self) -> NodeId {
-        self.add_host(true)
+        self.host_with(HostOptions { silent: true, ..HostOptions::default() })
     }
 
-    fn add_host(&mut self, silent: bool) -> NodeId {
-        let host =
-            Host { mac: MacAddr::default(), addresses: Vec::new(), silent, open_tcp: vec![80] };
-        NodeId(self.world.add(Node::Host(host)))
+    /// A host that is like this.
+    pub fn host_with(&mut self, options: HostOptions) -> NodeId {
+        let prefixes = self.parse_all(&options.prefixes);
+        NodeId(self.world.add(Node::Host(Host::new(options, prefixes))))
     }
 
     /// A router. It knows the networks of its interfaces; the rest comes from
     /// [`NetworkBuilder::route`] and its siblings.
     pub fn router(&mut self) -> NodeId {
-        NodeId(self.world.add(Node::Router(Router::default())))
+        self.router_with(RouterOptions::default())
+    }
+
+    /// A router that is like this.
+    pub fn router_with(&mut self, options: RouterOptions) -> NodeId {
+        if options.mpls.len() > MAX_LABELS {
+            let what = format!("{} MPLS labels", options.mpls.len());
+            self.fail(FluxError::config(what, format!("must be at most {MAX_LABELS}")));
+        }
+        let dice = Dice::new(self.world.seed, self.world.count());
+        NodeId(self.world.add(Node::Router(Box::new(Router::new(options, dice)))))
+    }
+
+    /// Calls a node, and with it its addresses, by a name: see [`Simulator::name_of`].
+    pub fn name(&mut self, node: NodeId, name: impl Into<String>) {
+        self.names.insert(node.0, name.into());
     }
 
     /// An Ethernet switch.
@@ -180,8 +207,8 @@ impl NetworkBuilder {
 
     fn lay(&mut self, end: End, interface: usize) {
         let addresses = self.parse_all(&end.addresses);
-        let number = (self.laid.len() as u16).to_be_bytes();
-        let mut mac = MacAddr([2, 0, 0, 1, number[0], number[1]]);
+        let [_, high, number @ ..] = (self.laid.len() as u32).to_be_bytes();
+        let mut mac = MacAddr([2, 0, high, 1, number[0], number[1]]);
         match self.world.node(end.node.0) {
             Some(Node::Port(port)) => {
                 mac = port.mac;
@@ -196,8 +223,9 @@ impl NetworkBuilder {
                 mac,
                 addresses: addresses.clone(),
                 mtu: end.mtu,
-                neighbours: HashMap::new(),
-                nat: end.nat.then(Nat::default),
+                black_hole: end.black_hole,
+                neighbours: QuickMap::default(),
+                nat: end.nat.map(Nat::new),
             }),
             Some(Node::Switch(switch)) => {
                 switch.add_interface();
@@ -212,10 +240,33 @@ impl NetworkBuilder {
         self.laid.push(Laid { node: end.node.0, interface, segment, mac, addresses });
     }
 
-    /// At `router`, sends `prefix` through one of these neighbours, by flow.
+    /// At `router`, sends `prefix` through one of these neighbours, chosen as the router does. Of
+    /// two routes for a prefix the later one counts, and any counts more than a network that the
+    /// router is in.
     pub fn route(&mut self, router: NodeId, prefix: &str, hops: &[&str]) {
-        let hops = hops.iter().filter_map(|hop| self.address(hop)).collect();
-        self.add_route(router, prefix, Action::Via(hops));
+        self.add_route_via(router, prefix, hops, None);
+    }
+
+    /// The same with a choice of its own.
+    pub fn route_balanced(
+        &mut self,
+        router: NodeId,
+        prefix: &str,
+        hops: &[&str],
+        balance: Balance,
+    ) {
+        self.add_route_via(router, prefix, hops, Some(balance));
+    }
+
+    fn add_route_via(
+        &mut self,
+        router: NodeId,
+        prefix: &str,
+        hops: &[&str],
+        balance: Option<Balance>,
+    ) {
+        let hops = hops.iter().filter_map(|hop| self.address(hop)).map(Hop::from).collect();
+        self.add_route(router, prefix, Action::Via { hops, balance, turn: 0 });
     }
 
     /// At `router`, answers packets for `prefix` with "host unreachable".
@@ -244,7 +295,7 @@ impl NetworkBuilder {
     /// Lets `router` send this many ICMP errors a second, and `burst` at once.
     pub fn limit_icmp(&mut self, router: NodeId, per_second: u32, burst: u32) {
         match self.world.node(router.0) {
-            Some(Node::Router(router)) => router.icmp_limit = Some(Limit::new(per_second, burst)),
+            Some(Node::Router(router)) => router.errors.set_limit(per_second, burst),
             _ => self.fail(FluxError::config("network", "only routers have ICMP limits")),
         }
     }
@@ -296,97 +347,8 @@ impl NetworkBuilder {
         }
         self.join_segments();
         self.introduce();
+        self.name_addresses();
+        self.world.compile_routers();
         Ok(Simulator::from_world(self.world))
-    }
-
-    /// All links of one switch are one segment.
-    fn join_segments(&mut self) {
-        let mut joins = Vec::new();
-        for (at, a) in self.laid.iter().enumerate() {
-            joins.extend(
-                self.laid[..at]
-                    .iter()
-                    .filter(|b| b.node == a.node)
-                    .map(|b| (a.node, a.segment, b.segment)),
-            );
-        }
-        for (node, _, _) in joins {
-            if !matches!(self.world.node(node), Some(Node::Switch(_))) {
-                continue;
-            }
-            let mine: Vec<_> =
-                self.laid.iter().filter(|l| l.node == node).map(|l| l.segment).collect();
-            let first = mine.iter().copied().min().unwrap_or(0);
-            for laid in &mut self.laid {
-                if mine.contains(&laid.segment) {
-                    laid.segment = first;
-                }
-            }
-        }
-    }
-
-    /// Tells routers and ports who is on their links, as ARP and ND would find out.
-    fn introduce(&mut self) {
-        for at in 0..self.laid.len() {
-            let (node, interface, segment) =
-                (self.laid[at].node, self.laid[at].interface, self.laid[at].segment);
-            let others = self.laid.iter().filter(|l| l.segment == segment && l.node != node);
-            let book: HashMap<IpAddr, MacAddr> =
-                others.flat_map(|l| l.addresses.iter().map(|a| (a.0, l.mac))).collect();
-            match self.world.node(node) {
-                Some(Node::Router(router)) => {
-                    if let Some(interface) = router.interfaces.get_mut(interface) {
-                        interface.neighbours = book;
-                    }
-                }
-                Some(Node::Port(port)) => port.neighbours = book,
-                _ => {}
-            }
-        }
-    }
-}
-
-/// How our machine reaches an address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RouteInfo {
-    /// The interface to send on.
-    pub port: String,
-    /// The neighbour to send to; `None` when the address is on the link.
-    pub gateway: Option<IpAddr>,
-    /// The source address to use.
-    pub source: IpAddr,
-    /// MTU of the interface.
-    pub mtu: u32,
-}
-
-impl Simulator {
-    /// How our machine reaches `dst`; `None` when it has no route.
-    #[must_use]
-    pub fn route(&self, dst: IpAddr) -> Option<RouteInfo> {
-        let world = self.shared.enter();
-        let source = |port: &Port, to: IpAddr| {
-            port.addresses.iter().find(|&&prefix| covers(prefix, to)).map(|a| a.0)
-        };
-        let info = |port: &Port, gateway, source| RouteInfo {
-            port: port.name.clone(),
-            gateway,
-            source,
-            mtu: port.mtu,
-        };
-        let on_link = world.ports().find_map(|(_, p)| Some(info(p, None, source(p, dst)?)));
-        on_link.or_else(|| {
-            world.ports().find_map(|(_, port)| {
-                let same_family = |gateway: &&IpAddr| gateway.is_ipv4() == dst.is_ipv4();
-                let gateway = *port.gateways.iter().find(same_family)?;
-                Some(info(port, Some(gateway), source(port, gateway)?))
-            })
-        })
-    }
-
-    /// The Ethernet address of a neighbour on the link, as the kernel's ARP or neighbour
-    /// discovery would find it.
-    #[must_use]
-    pub fn neighbour(&self, port: &str, address: IpAddr) -> Option<MacAddr> {
-        self.with_port(port, |port, _| port.neighbours.get(&address).copied()).ok().flatten()
     }
 }

@@ -3,14 +3,14 @@
 /// Most idle buffers kept; a burst beyond that is given back to the allocator.
 const POOL: usize = 4096;
 
-/// Room for any answer that is not its own request: an ICMPv6 error is at most 1294 bytes long.
-const ANSWER: usize = 1536;
+/// Room for what an answer has besides a copy of its request, at most: headers and options.
+const EXTRA: usize = 128;
 
 /// A node's answers, to be put on its links when it is done, and the buffer pool.
 #[derive(Default)]
 pub(super) struct Outbox {
-    /// Interface of the sending node, packet.
-    pub(super) sends: Vec<(usize, Vec<u8>)>,
+    /// Interface of the sending node, how many ns it is held back, packet.
+    pub(super) sends: Vec<(usize, u64, Vec<u8>)>,
     pool: Vec<Vec<u8>>,
     /// Virtual time of what is being handled.
     pub(super) now: u64,
@@ -29,13 +29,14 @@ impl Outbox {
         buffer
     }
 
-    /// What `write` writes, if it writes anything. It gets [`ANSWER`] bytes.
-    pub(super) fn write(
+    /// What `write` writes about `packet`, if it writes anything.
+    pub(super) fn answer_to(
         &mut self,
+        packet: &[u8],
         write: impl FnOnce(&mut [u8]) -> Option<usize>,
     ) -> Option<Vec<u8>> {
         let mut buffer = self.buffer();
-        buffer.resize(ANSWER, 0);
+        buffer.resize(packet.len() + EXTRA, 0);
         match write(&mut buffer) {
             Some(len) => {
                 buffer.truncate(len);
@@ -58,6 +59,11 @@ impl Outbox {
     }
 
     pub(super) fn send(&mut self, interface: usize, packet: Vec<u8>) {
-        self.sends.push((interface, packet));
+        self.send_later(interface, 0, packet);
+    }
+
+    /// Sends a packet when it was held back for so many ns.
+    pub(super) fn send_later(&mut self, interface: usize, hold: u64, packet: Vec<u8>) {
+        self.sends.push((interface, hold, packet));
     }
 }

@@ -1,13 +1,17 @@
 //! A router: forwards, counts TTLs down, and says why when it cannot.
 
-use super::answer;
+use super::answer::{self, Services};
+use super::balance::Dice;
+use super::cut::cut;
+use super::fib::{Fib, Known, QuickMap};
+use super::icmp::{Errors, Sender};
 use super::nat::Nat;
 use super::outbox::Outbox;
-use super::wire::{self, ETH, Ip};
+use super::wire::{ETH, Ip};
+use super::{Balance, RouterOptions};
 use crate::backend::filter::covers;
-use crate::proto::respond::{self, IcmpError};
-use crate::proto::{Headers, Ipv4Mut, Ipv4View, Ipv6Mut, MacAddr, checksum};
-use std::collections::HashMap;
+use crate::proto::respond::IcmpError;
+use crate::proto::{Headers, IpProto, MacAddr, checksum};
 use std::net::IpAddr;
 
 /// One of a router's interfaces.
@@ -15,65 +19,98 @@ pub(super) struct Interface {
     pub(super) mac: MacAddr,
     pub(super) addresses: Vec<(IpAddr, u8)>,
     pub(super) mtu: u32,
+    /// Packets over the MTU that may not be cut are dropped without a word.
+    pub(super) black_hole: bool,
     /// Who else is on the link, as ARP and neighbour discovery would find out.
-    pub(super) neighbours: HashMap<IpAddr, MacAddr>,
+    pub(super) neighbours: QuickMap<IpAddr, MacAddr>,
     /// What leaves here gets this interface's IPv4 address as its source.
     pub(super) nat: Option<Nat>,
+}
+
+/// A neighbour to send to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hop {
+    address: IpAddr,
+    /// By which interface, and its Ethernet address, once that is known.
+    at: Option<(usize, MacAddr)>,
+}
+
+impl From<IpAddr> for Hop {
+    fn from(address: IpAddr) -> Self {
+        Self { address, at: None }
+    }
 }
 
 /// What happens to packets for a prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
-    /// To one of these neighbours, by flow (ECMP).
-    Via(Vec<IpAddr>),
+    /// To one of these neighbours (ECMP).
+    Via {
+        hops: Vec<Hop>,
+        /// `None`: as the router does by itself.
+        balance: Option<Balance>,
+        /// The one that was taken last, where they take turns.
+        turn: usize,
+    },
     Refuse(IcmpError),
     /// Dropped without a word.
     Drop,
 }
 
-/// ICMP errors a router may send: so many at once, and one more every `gap` ns.
-pub(super) struct Limit {
-    burst: u64,
-    gap: u64,
-    /// When the bucket will be full again.
-    full_at: u64,
-}
-
-impl Limit {
-    pub(super) fn new(per_second: u32, burst: u32) -> Self {
-        Self {
-            burst: u64::from(burst.max(1)),
-            gap: 1_000_000_000 / u64::from(per_second.max(1)),
-            full_at: 0,
-        }
-    }
-
-    fn allows(&mut self, now: u64) -> bool {
-        let full_at = self.full_at.max(now) + self.gap;
-        let allowed = full_at - now <= self.burst * self.gap;
-        if allowed {
-            self.full_at = full_at;
-        }
-        allowed
-    }
-}
-
 /// A router.
-#[derive(Default)]
 pub(super) struct Router {
     pub(super) interfaces: Vec<Interface>,
     pub(super) routes: Vec<((IpAddr, u8), Action)>,
-    pub(super) icmp_limit: Option<Limit>,
+    pub(super) errors: Errors,
+    balance: Balance,
+    deaf: bool,
+    ttl: u8,
+    dice: Dice,
+    fib: Fib,
 }
 
+/// Why a packet cannot go on; `None`: nobody is told.
+type Stop = Option<IcmpError>;
+
 impl Router {
+    pub(super) fn new(options: RouterOptions, dice: Dice) -> Self {
+        let RouterOptions { balance, deaf, ttl, .. } = options;
+        Self {
+            interfaces: Vec::new(),
+            routes: Vec::new(),
+            errors: Errors::new(options),
+            balance,
+            deaf,
+            ttl,
+            dice,
+            fib: Fib::default(),
+        }
+    }
+
+    /// Makes the table of networks and routes. Interfaces, neighbours and routes are complete.
+    pub(super) fn compile(&mut self) {
+        let Self { interfaces, routes, fib, .. } = self;
+        for (at, interface) in interfaces.iter().enumerate() {
+            for &(address, len) in interface.addresses.iter().filter(|(_, len)| *len > 0) {
+                fib.insert((address, len), Known::Link(at));
+            }
+        }
+        for (at, (prefix, action)) in routes.iter_mut().enumerate() {
+            fib.insert(*prefix, Known::Route(at));
+            if let Action::Via { hops, .. } = action {
+                for hop in hops {
+                    hop.at = neighbour(interfaces, hop.address);
+                }
+            }
+        }
+        for (own, _) in interfaces.iter().flat_map(|interface| &interface.addresses) {
+            fib.insert((*own, if own.is_ipv4() { 32 } else { 128 }), Known::Own);
+        }
+    }
+
     pub(super) fn receive(&mut self, at: usize, mut packet: Vec<u8>, out: &mut Outbox) {
         self.handle(at, &mut packet, out);
         out.recycle(packet);
-    }
-
-    fn owns(&self, address: IpAddr) -> bool {
-        self.interfaces.iter().any(|i| i.addresses.iter().any(|&(own, _)| own == address))
     }
 
     fn handle(&mut self, at: usize, packet: &mut Vec<u8>, out: &mut Outbox) -> Option<()> {
@@ -84,7 +121,9 @@ impl Router {
             return None;
         }
         // A packet whose transport header is broken is forwarded like any other.
-        if let Ok(headers) = Headers::parse(packet) {
+        if answer::may_resolve(packet)
+            && let Ok(headers) = Headers::parse(packet)
+        {
             let owned = |a: IpAddr| interface.addresses.iter().any(|&(own, _)| own == a);
             if let Some(it) = answer::resolution(packet, &headers, interface.mac, owned, out) {
                 out.send(at, it);
@@ -96,17 +135,25 @@ impl Router {
             return None;
         }
         self.learn(at, &ip, src);
-        if !self.owns(ip.dst) {
+        if self.fib.get(ip.dst) != Some(Known::Own) {
             return self.forward(at, packet, &ip, out);
         }
         if self.interfaces[at].nat.as_ref().is_some_and(|nat| nat.back(packet)) {
             let ip = Ip::of_frame(packet)?;
             return self.forward(at, packet, &ip, out);
         }
+        if self.deaf {
+            return None;
+        }
         let headers = Headers::parse(packet).ok()?;
+        if ip.proto == IpProto::UDP {
+            headers.verify_checksums(packet).then_some(())?;
+            return self.complain(at, packet, &ip, ip.dst, IcmpError::PortUnreachable, out);
+        }
         let mac = self.interfaces[at].mac;
-        let answer = answer::service(packet, &headers, mac, &[], out)?;
-        self.originate(answer, out)
+        let mut answer = answer::service(packet, &headers, mac, &Services::default(), out)?;
+        answer::set_ttl(&mut answer, self.ttl);
+        self.originate(answer, ip.src, 0, out)
     }
 
     /// A sender on the link is a neighbour from now on.
@@ -124,28 +171,24 @@ impl Router {
         ip: &Ip,
         out: &mut Outbox,
     ) -> Option<()> {
-        packet.truncate(ip.end); // Ethernet padding ends here
         if ip.ttl <= 1 {
-            return self.complain(at, packet, ip, IcmpError::TimeExceeded, out);
+            return self.report(at, packet, ip, IcmpError::TimeExceeded, out);
         }
-        let (to, mac) = match self.next_hop(packet, ip.dst) {
+        let (to, mac) = match self.next_hop(packet, ip, ip.dst) {
             Ok(hop) => hop,
             Err(None) => return None,
-            Err(Some(trouble)) => return self.complain(at, packet, ip, trouble, out),
+            Err(Some(trouble)) => return self.report(at, packet, ip, trouble, out),
         };
-        let mtu = self.interfaces[to].mtu as usize;
-        let too_long = packet.len() - ip.l3 > mtu;
+        let Interface { mtu, black_hole, .. } = self.interfaces[to];
+        let too_long = packet.len() - ip.l3 > mtu as usize;
         let may_cut = ip.src.is_ipv4() && packet[ip.l3 + 6] & 0x40 == 0;
         if too_long && !may_cut {
-            let trouble = IcmpError::PacketTooBig(mtu as u16);
-            return self.complain(at, packet, ip, trouble, out);
+            if black_hole {
+                return None;
+            }
+            return self.report(at, packet, ip, IcmpError::PacketTooBig(mtu as u16), out);
         }
-        let header = packet.get_mut(ip.l3..)?;
-        if ip.src.is_ipv4() {
-            Ipv4Mut::parse(header).ok()?.decrement_ttl()?;
-        } else {
-            Ipv6Mut::parse(header).ok()?.decrement_hop_limit()?;
-        }
+        count_down(packet, ip)?;
         let interface = &mut self.interfaces[to];
         if let (Some(nat), IpAddr::V4(_)) = (&mut interface.nat, ip.src) {
             let own = interface.addresses.iter().find_map(|&(own, _)| match own {
@@ -158,51 +201,54 @@ impl Router {
         }
         answer::set_addresses(packet, mac, interface.mac);
         if too_long {
-            cut(packet, ip, mtu, to, out);
+            cut(packet, ip, mtu as usize, to, out);
         } else {
             out.send(to, std::mem::take(packet));
         }
         None
     }
 
-    /// Interface and address of the next hop towards `dst`.
-    fn next_hop(&self, packet: &[u8], dst: IpAddr) -> Result<(usize, MacAddr), Option<IcmpError>> {
-        let on_link = |dst: IpAddr| {
-            self.interfaces.iter().position(|interface| {
-                interface.addresses.iter().any(|&(own, len)| len > 0 && covers((own, len), dst))
-            })
+    /// Interface and address of the next hop towards `dst`, for a packet whose header is `ip`.
+    fn next_hop(&mut self, packet: &[u8], ip: &Ip, dst: IpAddr) -> Result<(usize, MacAddr), Stop> {
+        let Self { interfaces, routes, fib, dice, balance: usual, .. } = self;
+        let route = match fib.get(dst) {
+            None => return Err(Some(IcmpError::NetUnreachable)),
+            Some(Known::Own) => return Err(None),
+            Some(Known::Link(to)) => {
+                let mac = interfaces[to].neighbours.get(&dst);
+                return mac.map(|&mac| (to, mac)).ok_or(Some(IcmpError::HostUnreachable));
+            }
+            Some(Known::Route(at)) => &mut routes[at].1,
         };
-        let resolve = |to: usize, hop: IpAddr| {
-            let mac = self.interfaces[to].neighbours.get(&hop);
-            mac.map(|&mac| (to, mac)).ok_or(Some(IcmpError::HostUnreachable))
-        };
-        if let Some(to) = on_link(dst) {
-            return resolve(to, dst);
-        }
-        let best = self.routes.iter().filter(|(prefix, _)| covers(*prefix, dst));
-        match best.max_by_key(|(prefix, _)| prefix.1) {
-            None => Err(Some(IcmpError::NetUnreachable)),
-            Some((_, Action::Drop)) => Err(None),
-            Some((_, Action::Refuse(trouble))) => Err(Some(*trouble)),
-            Some((_, Action::Via(hops))) => {
+        match route {
+            Action::Drop => Err(None),
+            Action::Refuse(trouble) => Err(Some(*trouble)),
+            Action::Via { hops, balance, turn } => {
                 let pick = match hops.len() {
                     0 => return Err(Some(IcmpError::NetUnreachable)),
                     1 => 0,
-                    n => wire::flow_hash(packet) as usize % n,
+                    n => dice.pick(balance.unwrap_or(*usual), n, turn, packet, ip),
                 };
-                let hop = hops[pick];
-                resolve(on_link(hop).ok_or(Some(IcmpError::HostUnreachable))?, hop)
+                let Hop { address, at } = hops[pick];
+                at.or_else(|| neighbour(interfaces, address))
+                    .ok_or(Some(IcmpError::HostUnreachable))
             }
         }
     }
 
-    /// Sends a packet of our own on its way.
-    fn originate(&mut self, mut packet: Vec<u8>, out: &mut Outbox) -> Option<()> {
+    /// Sends a packet of our own to `dst`, after `hold` ns.
+    fn originate(
+        &mut self,
+        mut packet: Vec<u8>,
+        dst: IpAddr,
+        hold: u64,
+        out: &mut Outbox,
+    ) -> Option<()> {
         let ip = Ip::of_frame(&packet)?;
-        match self.next_hop(&packet, ip.dst) {
+        match self.next_hop(&packet, &ip, dst) {
             Ok((to, mac)) => {
                 answer::set_addresses(&mut packet, mac, self.interfaces[to].mac);
-                out.send(to, packet);
+                out.send_later(to, hold, packet);
             }
             Err(_) => out.recycle(packet),
         }
@@ -210,7 +256,7 @@ impl Router {
     }
 
     /// Tells the sender, from the address of the interface that the packet came in by.
-    fn complain(
+    fn report(
         &mut self,
         at: usize,
         packet: &[u8],
@@ -220,51 +266,52 @@ impl Router {
     ) -> Option<()> {
         let same_family = |&&(own, _): &&(IpAddr, u8)| own.is_ipv4() == ip.src.is_ipv4();
         let (from, _) = *self.interfaces.get(at)?.addresses.iter().find(same_family)?;
-        let mac = self.interfaces[at].mac;
-        let error = out.write(|to| respond::icmp_error(to, packet, from, mac, trouble))?;
-        if self.icmp_limit.as_mut().is_some_and(|limit| !limit.allows(out.now)) {
-            out.recycle(error);
-            return None;
-        }
-        self.originate(error, out)
+        self.complain(at, packet, ip, from, trouble, out)
     }
+
+    /// Tells the sender from this address.
+    fn complain(
+        &mut self,
+        at: usize,
+        packet: &[u8],
+        ip: &Ip,
+        address: IpAddr,
+        trouble: IcmpError,
+        out: &mut Outbox,
+    ) -> Option<()> {
+        let sender = Sender { address, mac: self.interfaces.get(at)?.mac };
+        let error = self.errors.write(packet, sender, trouble, out)?;
+        let hold = self.errors.hold(&mut self.dice);
+        self.originate(error, ip.src, hold, out)
+    }
+}
+
+/// By which interface a neighbour is reached, and its Ethernet address.
+fn neighbour(interfaces: &[Interface], address: IpAddr) -> Option<(usize, MacAddr)> {
+    let near = |interface: &Interface| {
+        interface.addresses.iter().any(|&(own, len)| len > 0 && covers((own, len), address))
+    };
+    let to = interfaces.iter().position(near)?;
+    interfaces[to].neighbours.get(&address).map(|&mac| (to, mac))
+}
+
+/// Takes one hop off a packet whose header was checked, and has more than one left.
+fn count_down(packet: &mut [u8], ip: &Ip) -> Option<()> {
+    if ip.src.is_ipv6() {
+        *packet.get_mut(ip.l3 + 7)? -= 1;
+        return Some(());
+    }
+    let header = packet.get_mut(ip.l3..)?.first_chunk_mut::<20>()?;
+    let old = u16::from_be_bytes([header[8], header[9]]);
+    let sum = u16::from_be_bytes([header[10], header[11]]);
+    header[8] -= 1;
+    let new = u16::from_be_bytes([header[8], header[9]]);
+    header[10..12].copy_from_slice(&checksum::update_u16(sum, old, new).to_be_bytes());
+    Some(())
 }
 
 /// Whether the IPv4 header checksum is right; IPv6 has none.
 fn header_intact(packet: &[u8], ip: &Ip) -> bool {
-    ip.src.is_ipv6()
-        || packet
-            .get(ip.l3..)
-            .and_then(|header| Ipv4View::parse(header).ok())
-            .is_some_and(|header| header.verify_checksum())
-}
-
-/// Sends an IPv4 packet in fragments of at most `mtu` bytes (RFC 791 §3.2).
-fn cut(packet: &[u8], ip: &Ip, mtu: usize, to: usize, out: &mut Outbox) {
-    let step = mtu.saturating_sub(ip.l4 - ip.l3) / 8 * 8;
-    let field = wire::be16(packet, ip.l3 + 6).unwrap_or(0);
-    if step == 0 {
-        return;
-    }
-    let mut at = ip.l4;
-    while at < ip.end {
-        let end = (at + step).min(ip.end);
-        let mut part = out.copy(&packet[..ip.l4]);
-        part.extend_from_slice(&packet[at..end]);
-        let total = (part.len() - ip.l3) as u16;
-        let more = if end < ip.end { 0x2000 } else { field & 0x2000 };
-        let offset = (field & 0x1fff) + ((at - ip.l4) / 8) as u16;
-        part[ip.l3 + 2..ip.l3 + 4].copy_from_slice(&total.to_be_bytes());
-        part[ip.l3 + 6..ip.l3 + 8].copy_from_slice(&(more | offset).to_be_bytes());
-        seal(&mut part[ip.l3..ip.l4]);
-        out.send(to, part);
-        at = end;
-    }
-}
-
-/// Writes the checksum of an IPv4 header.
-fn seal(header: &mut [u8]) {
-    header[10..12].fill(0);
-    let sum = checksum::of(header);
-    header[10..12].copy_from_slice(&sum.to_be_bytes());
+    let header = packet.get(ip.l3..ip.l3 + usize::from(packet[ip.l3] & 0x0f) * 4);
+    ip.src.is_ipv6() || header.is_some_and(|header| checksum::Sum::new().bytes(header).is_valid())
 }

@@ -3,6 +3,7 @@
 use super::port::Port;
 use super::{Simulator, Troubles};
 use crate::backend::Filter;
+use crate::backend::filter::covers;
 use crate::proto::MacAddr;
 use crate::snapshot::{Owner, SocketSnapshot, XskMapSlot};
 use std::net::IpAddr;
@@ -51,6 +52,19 @@ pub struct PortInfo {
     pub nic_ring: Option<u32>,
     /// What is wrong with it.
     pub troubles: Troubles,
+}
+
+/// How our machine reaches an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteInfo {
+    /// The interface to send on.
+    pub port: String,
+    /// The neighbour to send to; `None` when the address is on the link.
+    pub gateway: Option<IpAddr>,
+    /// The source address to use.
+    pub source: IpAddr,
+    /// MTU of the interface.
+    pub mtu: u32,
 }
 
 fn info(port: &Port, carrier: bool, now: u64) -> PortInfo {
@@ -123,5 +137,41 @@ impl Simulator {
             }
         });
         seen.collect()
+    }
+
+    /// How our machine reaches `dst`; `None` when it has no route.
+    #[must_use]
+    pub fn route(&self, dst: IpAddr) -> Option<RouteInfo> {
+        let world = self.shared.enter();
+        let source = |port: &Port, to: IpAddr| {
+            port.addresses.iter().find(|&&prefix| covers(prefix, to)).map(|a| a.0)
+        };
+        let info = |port: &Port, gateway, source| RouteInfo {
+            port: port.name.clone(),
+            gateway,
+            source,
+            mtu: port.mtu,
+        };
+        let on_link = world.ports().find_map(|(_, p)| Some(info(p, None, source(p, dst)?)));
+        on_link.or_else(|| {
+            world.ports().find_map(|(_, port)| {
+                let same_family = |gateway: &&IpAddr| gateway.is_ipv4() == dst.is_ipv4();
+                let gateway = *port.gateways.iter().find(same_family)?;
+                Some(info(port, Some(gateway), source(port, gateway)?))
+            })
+        })
+    }
+
+    /// The Ethernet address of a neighbour on the link, as the kernel's ARP or neighbour
+    /// discovery would find it.
+    #[must_use]
+    pub fn neighbour(&self, port: &str, address: IpAddr) -> Option<MacAddr> {
+        self.with_port(port, |port, _| port.neighbours.get(&address).copied()).ok().flatten()
+    }
+
+    /// The name of the node that has this address, where its network gives it one.
+    #[must_use]
+    pub fn name_of(&self, address: IpAddr) -> Option<String> {
+        self.shared.lock().names.get(&address).cloned()
     }
 }

@@ -124,32 +124,51 @@ impl Ip {
         echo.contains(&kind).then_some(())?;
         be16(packet.get(..self.end)?, self.l4 + 4)
     }
+
+    /// A hash of the addresses and the protocol: what all fragments of a datagram have.
+    pub(crate) fn parties(&self, packet: &[u8]) -> u64 {
+        let addresses = if self.src.is_ipv4() { 12..20 } else { 8..40 };
+        let addresses = packet.get(self.l3 + addresses.start..self.l3 + addresses.end);
+        feed(u64::from(self.proto.0), addresses.unwrap_or(&[]))
+    }
+
+    /// A hash of the flow: addresses, protocol, and the first four bytes of the transport header
+    /// (ports; for ICMP type, code and checksum, as the routers do that Paris traceroute was made
+    /// for).
+    pub(crate) fn flow(&self, packet: &[u8]) -> u64 {
+        let parties = self.parties(packet);
+        // Fragments have no ports: all of them take the path of the first one.
+        if self.fragment {
+            return parties;
+        }
+        feed(parties, packet.get(self.l4..(self.l4 + 4).min(self.end)).unwrap_or(&[]))
+    }
 }
 
-/// A hash of a packet's flow: addresses, protocol, and the first four bytes of the transport
-/// header (ports; for ICMP type, code and checksum, as the routers do that Paris traceroute was
-/// made for). Packets without IP hash by their EtherType.
-pub(crate) fn flow_hash(packet: &[u8]) -> u32 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let mut feed = |bytes: &[u8]| {
-        for &byte in bytes {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    };
-    match Ip::of_frame(packet) {
-        Some(ip) => {
-            let addresses = if ip.src.is_ipv4() { 12..20 } else { 8..40 };
-            feed(packet.get(ip.l3 + addresses.start..ip.l3 + addresses.end).unwrap_or(&[]));
-            feed(&[ip.proto.0]);
-            // Fragments have no ports: all of them take the path of the first one.
-            if !ip.fragment {
-                feed(packet.get(ip.l4..(ip.l4 + 4).min(ip.end)).unwrap_or(&[]));
-            }
-        }
-        None => feed(packet.get(12..ETH).unwrap_or(&[])),
+/// Takes bytes into a hash, eight at a time.
+fn feed(mut hash: u64, bytes: &[u8]) -> u64 {
+    for chunk in bytes.chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        hash = (hash ^ u64::from_be_bytes(word)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        hash ^= hash >> 29;
     }
-    // The low bits of FNV are weak: fold and mix before anybody takes a remainder.
-    hash ^= hash >> 32;
-    hash = hash.wrapping_mul(0xff51_afd7_ed55_8ccd);
-    (hash >> 33) as u32
+    hash
+}
+
+/// Mixes a hash until each bit depends on all (the finalizer of SplitMix64), before anybody takes
+/// a part of it.
+pub(crate) fn stir(mut hash: u64) -> u64 {
+    hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ hash >> 31
+}
+
+/// A hash of a packet's flow. Packets without IP hash by their EtherType.
+pub(crate) fn flow_hash(packet: &[u8]) -> u32 {
+    let hash = match Ip::of_frame(packet) {
+        Some(ip) => ip.flow(packet),
+        None => feed(0, packet.get(12..ETH).unwrap_or(&[])),
+    };
+    (stir(hash) >> 32) as u32
 }

@@ -1,6 +1,7 @@
 //! The simulated world: nodes, the lanes between them, and one queue of things to come.
 
 use super::Trouble;
+use super::agenda::{Agenda, Coming};
 use super::clock::Clock;
 use super::host::Host;
 use super::link::{Lane, Profile};
@@ -9,49 +10,19 @@ use super::port::Port;
 use super::router::Router;
 use super::switch::Switch;
 use crate::backend::Kick;
-use std::cmp::Ordering;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
 
 /// What sending one packet costs our CPU. Without it a program that only sends would never see
 /// virtual time pass; with it the simulated machine sends ten million packets a second at most.
 /// The packet itself leaves before the cost is paid, so it adds nothing to a round trip.
 const SEND_NS: u64 = 100;
 
-/// A packet that arrives somewhere, some time.
-struct Event {
-    time: u64,
-    /// Order of creation: simultaneous events happen in it.
-    sequence: u64,
-    to: (usize, usize),
-    packet: Vec<u8>,
-}
-
-impl PartialEq for Event {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Event {}
-
-impl PartialOrd for Event {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Event {
-    /// The heap gives out its greatest: the earliest is.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.time, other.sequence).cmp(&(self.time, self.sequence))
-    }
-}
-
 /// Whoever packets reach.
 pub(super) enum Node {
     Port(Box<Port>),
     Host(Host),
-    Router(Router),
+    Router(Box<Router>),
     Switch(Switch),
 }
 
@@ -65,16 +36,17 @@ struct Place {
 pub(super) struct World {
     pub(super) clock: Clock,
     now: u64,
-    sequence: u64,
-    events: BinaryHeap<Event>,
-    /// Arrivals without delay; they come after what the heap has for the same time.
+    agenda: Agenda,
+    /// Arrivals without delay; they come after what the agenda has for the same time.
     at_once: VecDeque<((usize, usize), Vec<u8>)>,
     places: Vec<Place>,
     /// Which of them are ports.
     ports: Vec<usize>,
     lanes: Vec<Lane>,
     outbox: Outbox,
-    seed: u64,
+    pub(super) seed: u64,
+    /// Names of addresses.
+    pub(super) names: HashMap<IpAddr, String>,
     /// Sockets and UMEMs made so far: their numbers.
     pub(super) made: (u64, u32),
 }
@@ -84,14 +56,14 @@ impl World {
         Self {
             clock,
             now: super::clock::START_NS,
-            sequence: 0,
-            events: BinaryHeap::new(),
+            agenda: Agenda::default(),
             at_once: VecDeque::new(),
             places: Vec::new(),
             ports: Vec::new(),
             lanes: Vec::new(),
             outbox: Outbox::default(),
             seed,
+            names: HashMap::new(),
             made: (0, 0),
         }
     }
@@ -102,6 +74,20 @@ impl World {
         }
         self.places.push(Place { node, lanes: Vec::new() });
         self.places.len() - 1
+    }
+
+    /// How many nodes there are: the number of the next one.
+    pub(super) fn count(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Lets routers make their tables, once the network is complete.
+    pub(super) fn compile_routers(&mut self) {
+        for place in &mut self.places {
+            if let Node::Router(router) = &mut place.node {
+                router.compile();
+            }
+        }
     }
 
     /// Lays a link: what `a` sends arrives at `b` by `there`, and the other way by `back`.
@@ -154,20 +140,22 @@ impl World {
 
     /// When the next thing happens.
     pub(super) fn next_event(&self) -> Option<u64> {
-        if self.at_once.is_empty() { self.events.peek().map(|e| e.time) } else { Some(self.now) }
+        if self.at_once.is_empty() { self.agenda.next() } else { Some(self.now) }
     }
 
     /// Lets everything happen up to and at `to`, each at its time.
     pub(super) fn advance_to(&mut self, to: u64) {
         loop {
-            // The heap first: what it has for this moment was on its way before.
-            if let Some(event) = self.events.peek()
-                && event.time <= to.max(self.now)
-                && (self.at_once.is_empty() || event.time <= self.now)
-            {
-                let Some(event) = self.events.pop() else { break };
-                self.now = self.now.max(event.time);
-                self.arrive(event.to, event.packet);
+            // The agenda first: what it has for this moment was on its way before.
+            let due = self.agenda.next().is_some_and(|time| {
+                time <= to.max(self.now) && (self.at_once.is_empty() || time <= self.now)
+            });
+            if due && let Some((time, coming)) = self.agenda.pop() {
+                self.now = self.now.max(time);
+                match coming {
+                    Coming::Arrival { lane, packet } => self.arrive(self.lanes[lane].to, packet),
+                    Coming::Leaving { from, packet } => self.put_on_link(from, packet),
+                }
             } else if let Some((to, packet)) = self.at_once.pop_front() {
                 self.arrive(to, packet);
             } else {
@@ -198,36 +186,38 @@ impl World {
             return;
         }
         let mut sends = std::mem::take(&mut self.outbox.sends);
-        for (interface, packet) in sends.drain(..) {
-            self.put_on_link(node, interface, packet);
+        for (interface, hold, packet) in sends.drain(..) {
+            if hold == 0 {
+                self.put_on_link((node, interface), packet);
+            } else {
+                let time = self.now.saturating_add(hold);
+                self.agenda.put(time, Coming::Leaving { from: (node, interface), packet });
+            }
         }
         self.outbox.sends = sends; // its capacity is used again
     }
 
-    fn put_on_link(&mut self, node: usize, interface: usize, mut packet: Vec<u8>) {
-        let lane = self.places[node].lanes.get(interface).copied().flatten();
-        let Some(lane) = lane.and_then(|at| self.lanes.get_mut(at)) else {
+    fn put_on_link(&mut self, (node, interface): (usize, usize), mut packet: Vec<u8>) {
+        let Some(at) = self.places[node].lanes.get(interface).copied().flatten() else {
             self.outbox.recycle(packet);
             return;
         };
-        let to = lane.to;
-        let passage = lane.send(&mut packet, self.now);
+        let passage = self.lanes[at].send(&mut packet, self.now);
         if let Some(time) = passage.again {
             let copy = self.outbox.copy(&packet);
-            self.schedule(time, to, copy);
+            self.schedule(time, at, copy);
         }
         match passage.arrival {
-            Some(time) => self.schedule(time, to, packet),
+            Some(time) => self.schedule(time, at, packet),
             None => self.outbox.recycle(packet),
         }
     }
 
-    fn schedule(&mut self, time: u64, to: (usize, usize), packet: Vec<u8>) {
+    fn schedule(&mut self, time: u64, lane: usize, packet: Vec<u8>) {
         if time <= self.now {
-            self.at_once.push_back((to, packet));
+            self.at_once.push_back((self.lanes[lane].to, packet));
         } else {
-            self.sequence += 1;
-            self.events.push(Event { time, sequence: self.sequence, to, packet });
+            self.agenda.arrival(time, lane, packet);
         }
     }
 

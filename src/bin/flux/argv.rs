@@ -4,6 +4,7 @@
 //! well, so a next word that can only be a specification is joined to it. A target never has an
 //! `=` in it and is never one of the bare keywords.
 
+use clap::Command;
 use std::ffi::{OsStr, OsString};
 
 /// Words that are a whole specification without an `=`. `--sim= realtime` pings a host of that name.
@@ -17,9 +18,6 @@ const KEYWORDS: [&str; 8] = [
     "ring-511",
     "link-flap",
 ];
-
-/// Short options of the commands that take a value: the rest of their word is that value.
-const SHORT_WITH_VALUE: &str = "ciIsWwtQMp";
 
 /// Joins `--sim SPEC` into `--sim=SPEC`.
 pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
@@ -49,20 +47,34 @@ fn looks_like_spec(arg: &OsStr) -> bool {
 }
 
 /// Whether JSON was asked for. Needed where clap could not tell: after a usage error.
-pub fn wants_json(args: &[OsString]) -> bool {
+///
+/// In `-qj` the j is a letter of its own or a value of q, as the command has it that `tree` knows.
+pub fn wants_json(args: &[OsString], tree: &Command) -> bool {
     let words = args.iter().skip(1).map_while(|arg| (arg != "--").then(|| arg.to_string_lossy()));
+    let mut command = tree;
     words.into_iter().any(|word| match word.strip_prefix('-') {
         Some(long) if long.starts_with('-') => long == "-json",
         Some(letters) => {
-            letters.chars().take_while(|c| !SHORT_WITH_VALUE.contains(*c)).any(|c| c == 'j')
+            letters.chars().take_while(|letter| !takes_value(command, *letter)).any(|c| c == 'j')
         }
-        None => false,
+        None => {
+            command = command.find_subcommand(&*word).unwrap_or(command);
+            false
+        }
     })
+}
+
+/// Whether the rest of a word is the value of the short option `letter`.
+fn takes_value(command: &Command, letter: char) -> bool {
+    let option = command.get_arguments().find(|option| option.get_short() == Some(letter));
+    option
+        .is_some_and(|option| option.get_action().takes_values() && !option.is_require_equals_set())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::CommandFactory;
 
     fn words(line: &str) -> Vec<OsString> {
         line.split(' ').map(OsString::from).collect()
@@ -100,13 +112,47 @@ mod tests {
         }
     }
 
+    fn wants(line: &str) -> bool {
+        wants_json(&words(line), &crate::cli::Cli::command())
+    }
+
     #[test]
     fn json_is_found_even_where_clap_gave_up() {
-        for yes in ["flux ping --json", "flux ping -j", "flux ping -nqj", "flux ping --bad -j x"] {
-            assert!(wants_json(&words(yes)), "{yes}");
+        for yes in [
+            "flux ping --json",
+            "flux ping -j",
+            "flux ping -nqj",
+            "flux ping --bad -j x",
+            "flux frob -j",
+            "flux rings -wj",
+            "flux bench diff -j a b",
+            "flux trace -nj x",
+            "flux trace -TUj x",
+        ] {
+            assert!(wants(yes), "{yes}");
         }
-        for no in ["flux ping", "flux ping -Ij0", "flux ping -p j", "flux ping -- -j", "-j"] {
-            assert!(!wants_json(&words(no)), "{no}");
+        for no in [
+            "flux ping",
+            "flux ping -Ij0",
+            "flux ping -p j",
+            "flux ping -- -j",
+            "-j",
+            "flux trace -Ij0 x",
+            "flux trace -- -j",
+        ] {
+            assert!(!wants(no), "{no}");
         }
+    }
+
+    #[test]
+    fn a_letter_takes_a_value_where_its_command_says_so() {
+        for letter in "mfqwpstci".chars() {
+            assert!(!wants(&format!("flux trace -{letter}j x")), "trace -{letter}");
+        }
+        for letter in "cisWwtQMp".chars() {
+            assert!(!wants(&format!("flux ping -{letter}j x")), "ping -{letter}");
+        }
+        // What takes a value in the one is a flag, or nothing, in the other.
+        assert!(wants("flux ping -qj x") && wants("flux ping -fj x") && wants("flux trace -Wj x"));
     }
 }

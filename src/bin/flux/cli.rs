@@ -2,8 +2,8 @@
 
 use crate::failure::Failure;
 use crate::output::{Screen, Stdout};
-use crate::{argv, bench, completions, doctor, help, man, ping, rings};
-use clap::{Parser, Subcommand};
+use crate::{argv, bench, completions, doctor, help, man, ping, rings, trace};
+use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -12,6 +12,7 @@ Examples:
   flux ping -c 5 10.0.0.2 --sim        five probes on the simulated network, no privilege needed
   flux ping -c 5 192.0.2.1             the same through AF_XDP
   flux ping --sim=loss=10%,seed=7 -c 100 -q 10.0.0.2
+  flux trace --paths --sim 203.0.113.7   every path to a host, all hops at once
   flux bench --sim                     what each batch size and poll mode comes to, simulated
   sudo flux rings --watch              every AF_XDP socket's rings, and why it does not go
   flux help sim                        the simulated network and its knobs
@@ -40,6 +41,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Ping(Box<ping::Args>),
+    Trace(Box<trace::Args>),
     Bench(Box<bench::Args>),
     Rings(Box<rings::Args>),
     Doctor(doctor::Args),
@@ -60,7 +62,6 @@ pub enum Answer {
 /// Runs the command that `args` ask for.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = rings::join_watch(argv::normalise(args));
-    let json = argv::wants_json(&args);
     let mut out = Stdout::new();
     let result = guarded(|| run(&args, &mut out)).and_then(|answer| {
         out.flush()?;
@@ -71,6 +72,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Answer::No) => ExitCode::from(1),
         Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure) => {
+            let json = argv::wants_json(&args, &Cli::command());
             failure.report(&mut out, json);
             ExitCode::from(2)
         }
@@ -91,6 +93,7 @@ fn run(args: &[OsString], out: &mut Stdout) -> Result<Answer, Failure> {
     };
     match cli.command {
         Command::Ping(args) => ping::main(&args, out),
+        Command::Trace(args) => trace::main(&args, out),
         Command::Bench(args) => bench::main(&args, out),
         Command::Rings(args) => rings::main(&args, out),
         Command::Doctor(args) => doctor::main(&args, out),
@@ -118,7 +121,6 @@ fn guarded<T>(job: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_tree_is_sound() {

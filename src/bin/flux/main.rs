@@ -24,6 +24,7 @@ mod output;
 mod ping;
 mod rings;
 mod signals;
+mod trace;
 mod units;
 
 use std::process::ExitCode;

@@ -1,14 +1,8 @@
 //! Reading: where the quote ends, and what the extension structure behind it says.
 
+use super::{EXTENSION_VERSION, HEADER_LEN, ORIGINAL_LEN};
 use crate::proto::checksum::Sum;
 use crate::proto::{Icmpv4Kind, Icmpv4View, Icmpv6Kind, Icmpv6View, ParseError, Quote};
-
-/// Length of the extension header, and of an object's header.
-const HEAD: usize = 4;
-/// The only version there is.
-const VERSION: u8 = 2;
-/// Where routers older than RFC 4884 put the structure, and how long the quote before it is.
-const LEGACY_QUOTE: usize = 128;
 
 /// The two parts of an ICMP error's data.
 #[derive(Debug, Clone, Copy)]
@@ -75,7 +69,7 @@ fn split(data: &[u8], len: Option<usize>) -> (&[u8], Option<Extensions<'_>>) {
     }
     // RFC 4884 §5.5: no length, but what lies behind 128 bytes proves itself to be a structure.
     // Without a checksum, it could as well be payload of a long quote.
-    let legacy = data.split_at_checked(LEGACY_QUOTE).and_then(|(datagram, rest)| {
+    let legacy = data.split_at_checked(ORIGINAL_LEN).and_then(|(datagram, rest)| {
         let found = Extensions::parse(rest)?;
         (found.has_checksum() && found.objects().next().is_some()).then_some((datagram, found))
     });
@@ -93,9 +87,9 @@ impl<'a> Extensions<'a> {
     /// do not fill the structure to its end: of a structure with one lie nothing is believed.
     #[must_use]
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
-        let head = bytes.first_chunk::<HEAD>()?;
+        let head = bytes.first_chunk::<HEADER_LEN>()?;
         let found = Self { bytes };
-        let version = head[0] >> 4 == VERSION;
+        let version = head[0] >> 4 == EXTENSION_VERSION;
         if !version || (found.has_checksum() && !Sum::new().bytes(bytes).is_valid()) {
             return None;
         }
@@ -107,13 +101,13 @@ impl<'a> Extensions<'a> {
     /// Whether the sender filled in a checksum.
     #[must_use]
     pub fn has_checksum(&self) -> bool {
-        self.bytes.get(2..HEAD).is_some_and(|sum| sum != [0, 0])
+        self.bytes.get(2..HEADER_LEN).is_some_and(|sum| sum != [0, 0])
     }
 
     /// The objects in order.
     #[must_use]
     pub fn objects(&self) -> Objects<'a> {
-        Objects { rest: self.bytes.get(HEAD..).unwrap_or_default() }
+        Objects { rest: self.bytes.get(HEADER_LEN..).unwrap_or_default() }
     }
 
     /// The whole structure as it was sent.
@@ -133,11 +127,11 @@ impl<'a> Iterator for Objects<'a> {
     type Item = Object<'a>;
 
     fn next(&mut self) -> Option<Object<'a>> {
-        let &[high, low, class, ctype] = self.rest.first_chunk::<HEAD>()?;
+        let &[high, low, class, ctype] = self.rest.first_chunk::<HEADER_LEN>()?;
         let len = usize::from(u16::from_be_bytes([high, low]));
         let (object, rest) = self.rest.split_at_checked(len)?;
         // Lengths count the header, so this also is what makes the walk end.
-        let payload = object.get(HEAD..)?;
+        let payload = object.get(HEADER_LEN..)?;
         self.rest = rest;
         Some(Object { class, ctype, payload })
     }
@@ -225,12 +219,12 @@ mod tests {
     use std::net::{Ipv4Addr, Ipv6Addr};
 
     fn object(class: u8, ctype: u8, payload: &[u8]) -> Vec<u8> {
-        let len = (payload.len() + HEAD) as u16;
+        let len = (payload.len() + HEADER_LEN) as u16;
         [&len.to_be_bytes()[..], &[class, ctype], payload].concat()
     }
 
     fn structure(objects: &[Vec<u8>]) -> Vec<u8> {
-        let mut bytes = vec![VERSION << 4, 0, 0, 0];
+        let mut bytes = vec![EXTENSION_VERSION << 4, 0, 0, 0];
         bytes.extend(objects.concat());
         let sum = checksum::of(&bytes);
         bytes[2..4].copy_from_slice(&sum.to_be_bytes());

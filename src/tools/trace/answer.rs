@@ -1,8 +1,8 @@
 //! What a received frame says about our probes. Total: any bytes give one of the three.
 
 use super::event::{ExtensionObject, Label, Rewritten};
+use super::identity::{Identity, ip_proto};
 use super::plan::{Protocol, Strategy};
-use super::probe::{Identity, ip_proto};
 use crate::proto::{
     ErrorBody, Extensions, Headers, Icmpv4Kind, Icmpv6Kind, IpPair, Quote, TcpFlags, TcpView,
     Transport,
@@ -316,3 +316,6 @@ fn told(extensions: Extensions<'_>) -> (Vec<Label>, Vec<ExtensionObject>) {
     }
     (mpls, others)
 }
+
+#[cfg(test)]
+mod tests;

@@ -49,6 +49,8 @@ pub(super) enum Found {
 
 /// A flow goes so many hops beyond the last one that answers: over one silent router to the next.
 const BEYOND: usize = 2;
+/// A flow may be so many hops longer than the shortest one, all of them silent.
+const LONGER: usize = 4;
 /// So many flows are probed to the last TTL when nobody says where the path ends: it may be that
 /// one branch swallows all packets and another does not.
 const SCOUTS: usize = 4;
@@ -91,8 +93,9 @@ struct Hop {
     numbers: HashMap<IpAddr, u16>,
     /// Whether the end was seen right behind this router.
     before_end: Vec<bool>,
-    /// Probes of flows that are given out and not answered, and those that stayed silent.
+    /// Probes of flows that are given out, those that were answered and those that were not.
     under_way: usize,
+    answered: usize,
     silent: usize,
     repeats: Repeats,
 }
@@ -111,6 +114,12 @@ impl Hop {
     /// Whether nobody is expected to answer here.
     fn is_dumb(&self) -> bool {
         self.routers.is_empty() && self.silent >= USUAL
+    }
+
+    /// Whether less than half as many probes met silence as would if a silent router took its
+    /// share.
+    fn is_rarely_silent(&self) -> bool {
+        self.silent > 0 && self.silent * 2 * (self.routers.len() + 1) < self.silent + self.answered
     }
 
     fn per_packet(&self) -> bool {
@@ -253,6 +262,7 @@ impl Explorer {
         };
         self.hops[hop].under_way -= 1;
         self.hops[hop].silent += usize::from(router.is_none());
+        self.hops[hop].answered += usize::from(router.is_some());
         let flow = &mut self.flows[number];
         flow.open -= 1;
         flow.cells[hop] = router.map_or(Cell::Silent, Cell::Router);
@@ -332,7 +342,7 @@ impl Explorer {
                 if asked && number >= TRUSTING && self.is_before_end(flow) {
                     top + 1
                 } else if asked || top > near {
-                    (far + 1).max(top + BEYOND)
+                    (far.min(near + LONGER) + 1).max(top + BEYOND)
                 } else {
                     near + 1
                 }

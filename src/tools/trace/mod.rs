@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   Plan ─▶ Journey ─▶ Hops ─▶ Run ── Session per target: which probe next, what is known
-//!                               │        └─ Explorer: flows, until all paths are known
+//!                               │        ├─ Sweep:    every TTL, round by round, or
+//!                               │        ├─ Explorer: flows, until all paths are known
 //!                               │        └─ PathMtu:  sizes, until the largest is known
 //!                       Template ─▶ FluxTx ─▶ wire          names ◀─ resolver threads
 //!                       answer::read ◀─ FluxRx ◀─ wire      Event … Event, Summary per target
@@ -12,21 +13,49 @@
 //! counted as foreign. No terminal and no argument parsing in here.
 
 mod answer;
+mod diff;
 mod event;
 mod explore;
+mod finish;
 mod flight;
+mod identity;
 mod names;
 mod open;
 mod path_mtu;
+mod patience;
 mod plan;
 mod probe;
 mod receive;
 mod run;
 mod session;
 mod summary;
+mod sweep;
 mod tally;
 mod words;
 
+pub use diff::{Change, Diff, Saved, TargetDiff, diff, read};
 pub use event::*;
 pub use open::run;
 pub use plan::*;
+pub use tally::back_hops;
+
+/// Reads `frame` as every kind of run would: the fuzzer's door to what comes off the wire.
+#[cfg(fuzzing)]
+pub fn read_answer(frame: &[u8]) {
+    for (protocol, strategy) in [
+        (Protocol::Udp, Strategy::Paris),
+        (Protocol::Udp, Strategy::Dublin),
+        (Protocol::Udp, Strategy::Classic),
+        (Protocol::Tcp, Strategy::Paris),
+        (Protocol::Tcp, Strategy::Classic),
+        (Protocol::Icmp, Strategy::Paris),
+    ] {
+        let port = protocol.default_port();
+        let identity = identity::Identity::new(protocol, strategy, port, 4096, true);
+        if let answer::Seen::Answer(seen) = answer::read(frame, &identity) {
+            assert!(seen.number != Some(0) && seen.flow.is_some_and(|flow| flow < 4096));
+            assert!(!words::text(seen.kind).is_empty());
+            assert!(words::mark(seen.kind).is_none_or(|mark| mark.starts_with('!')));
+        }
+    }
+}

@@ -1,8 +1,10 @@
 //! From a plan to an open socket and a run that knows where everything goes.
 
 use super::event::{Event, Start};
+use super::identity::Identity;
+use super::names::{HostResolver, Names};
 use super::plan::{Outcome, Plan, Protocol, Strategy};
-use super::probe::{self, Identity};
+use super::probe;
 use super::run::Run;
 use crate::backend::Filter;
 use crate::config::{Granted, Poller};
@@ -71,6 +73,7 @@ pub fn run(
     let link_before = carrier::changes(&*env.host, &device);
     let mut hops = Hops::new(journey.link.interface.index, journey.hops.clone());
     let mut run = Run::new(plan, control, sink, &journey, identity, (rx, tx), plan.pace()?);
+    run.names = plan.names.then(|| names(env));
     let started = start(plan, &run, &journey, &*env.host);
     (run.sink)(Event::Start(started));
     let stopped = || control.stop.load(Ordering::Relaxed);
@@ -98,6 +101,14 @@ fn single_hosts(journey: &Journey) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whom to ask for names.
+fn names(env: &Env) -> Names {
+    match env.simulator.clone() {
+        Some(simulator) => Names::direct(Box::new(move |addr| simulator.name_of(addr))),
+        None => Names::new(Box::new(HostResolver)),
+    }
 }
 
 fn identity(plan: &Plan, simulated: bool) -> Identity {

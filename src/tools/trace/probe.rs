@@ -16,8 +16,9 @@
 //! ports, ICMP checksum, TOS, IPv6 flow label) is the same for all numbers and sizes of a flow, and
 //! differs between flows.
 
+pub(super) use super::identity::{Identity, rows};
+use super::identity::{ip_proto, token};
 use super::plan::{Protocol, Strategy};
-use crate::backend::Match;
 use crate::proto::checksum::Sum;
 use crate::proto::vlan::TAG_LEN;
 use crate::proto::{
@@ -25,41 +26,16 @@ use crate::proto::{
     Ipv4Repr, Ipv6Repr, MacAddr, TCP_LEN, TcpFlags, UDP_LEN,
 };
 use crate::tools::net::journey::Link;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 
 /// Longest headers that are copied: Ethernet, two tags, IPv6.
 const MAX_HEAD: usize = ETHERNET_LEN + 2 * TAG_LEN + IPV6_LEN;
 /// Compensation, number and flow, at the front of UDP and ICMP payloads.
 const MARKS_LEN: usize = 6;
-/// Above the ports that Linux gives to sockets (32768 to 60999, unless it is told otherwise).
-const FIRST_PORT: u16 = 61_000;
-/// First identifier or port on the simulated network, where two runs are to be alike.
-const SIMULATED_BASE: u16 = 61_440;
-/// Source addresses that get filter rows of their own; beyond that, rows are for all addresses.
-const MAX_SOURCES: usize = 8;
 /// Window of a SYN: any but 0 will do.
 const WINDOW: u16 = 1024;
 /// TTL of resets, which are to get there.
 const FAR: u8 = 64;
-/// Data that a SYN-ACK to a SYN with data need not acknowledge: up to jumbo frames.
-const LONGEST_DATA: u32 = 9216;
-
-/// What the probes of a run have in common, and by which their answers are known.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Identity {
-    pub(super) protocol: Protocol,
-    pub(super) strategy: Strategy,
-    /// Source port or ICMP identifier of flow 0; flow `f` has `base + f`.
-    pub(super) base: u16,
-    /// How many source ports or identifiers are ours, from `base` on.
-    pub(super) span: u16,
-    /// Destination port (UDP, TCP); with the classic strategy and UDP that of the first probe.
-    pub(super) port: u16,
-    /// What nobody else knows: half of each TCP sequence number depends on it.
-    pub(super) key: u64,
-}
 
 /// What differs from probe to probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,135 +48,6 @@ pub(super) struct Numbers {
     pub(super) number: u16,
     /// Length of the IP packet.
     pub(super) size: u16,
-}
-
-impl Identity {
-    /// Of a new run, with ports or identifiers that no other run has at the same time, as far as
-    /// chance can tell.
-    pub(super) fn new(
-        protocol: Protocol,
-        strategy: Strategy,
-        port: u16,
-        span: u16,
-        simulated: bool,
-    ) -> Self {
-        let key = if simulated { 0 } else { RandomState::new().build_hasher().finish() };
-        let base = choose_base(protocol, span, simulated);
-        Self { protocol, strategy, base, span: span.max(1), port, key }
-    }
-
-    /// The source ports or identifiers that are ours.
-    pub(super) fn range(&self) -> RangeInclusive<u16> {
-        self.base..=self.base.saturating_add(self.span.saturating_sub(1))
-    }
-
-    /// The flow with this source port or identifier; `None` if it is not ours.
-    pub(super) fn flow_of(&self, port: u16) -> Option<u16> {
-        self.range().contains(&port).then(|| port - self.base)
-    }
-
-    /// Whether every probe has a source port of its own.
-    pub(super) fn varies_source(&self) -> bool {
-        (self.protocol, self.strategy) == (Protocol::Tcp, Strategy::Classic)
-    }
-
-    /// Source port or identifier of a probe.
-    pub(super) fn source(&self, flow: u16, number: u16) -> u16 {
-        let by = if self.varies_source() { number % self.span.max(1) } else { flow };
-        self.base.wrapping_add(by)
-    }
-
-    fn varies_port(&self) -> bool {
-        (self.protocol, self.strategy) == (Protocol::Udp, Strategy::Classic)
-    }
-
-    /// Destination port of a probe: traceroute's, one more for each, from 65535 on to 1.
-    pub(super) fn port_of(&self, number: u16) -> u16 {
-        if !self.varies_port() {
-            return self.port;
-        }
-        let port = u32::from(self.port.saturating_sub(1)) + u32::from(number.saturating_sub(1));
-        (port % 65_535) as u16 + 1
-    }
-
-    /// Whether a probe can have this destination port, and its number where that is in there.
-    pub(super) fn number_of(&self, port: u16) -> Option<Option<u16>> {
-        if !self.varies_port() {
-            return (port == self.port).then_some(None);
-        }
-        let ahead = u32::from(port.checked_sub(1)?) + 65_535 - u32::from(self.port.max(1) - 1);
-        Some(Some((ahead % 65_535) as u16 + 1))
-    }
-
-    /// The checksum of all probes of a flow, where it is kept: never one of the two zeros.
-    pub(super) fn checksum(&self, flow: u16) -> u16 {
-        self.base.wrapping_add(flow)
-    }
-
-    /// Never 0, and another one for each flow: an odd factor has an inverse.
-    fn flow_label(&self, flow: u16) -> u32 {
-        u32::from(self.base.wrapping_add(flow)).wrapping_mul(0x000c_a4ed) & 0x000f_ffff
-    }
-
-    fn target_key(&self, target: IpAddr) -> u64 {
-        let bits = match target {
-            IpAddr::V4(address) => u128::from(address.to_bits()),
-            IpAddr::V6(address) => address.to_bits(),
-        };
-        mix(mix(self.key ^ (bits >> 64) as u64) ^ bits as u64)
-    }
-
-    /// What a SYN to `target` ends in when all of its data counts: the number and the token.
-    fn end_of(number: u16, token: u16) -> u32 {
-        u32::from(number) << 16 | u32::from(token)
-    }
-
-    /// The number of a SYN that is quoted with sequence number `seq` and `data` bytes.
-    pub(super) fn number_of_syn(
-        &self,
-        target: IpAddr,
-        flow: u16,
-        seq: u32,
-        data: u32,
-    ) -> Option<u16> {
-        let ahead =
-            seq.wrapping_add(data).wrapping_sub(token(self.target_key(target), flow).into());
-        (ahead & 0xffff == 0).then_some((ahead >> 16) as u16).filter(|&number| number != 0)
-    }
-
-    /// The number of the SYN that is acknowledged by `ack`, with or without its data.
-    pub(super) fn number_of_ack(&self, target: IpAddr, flow: u16, ack: u32) -> Option<u16> {
-        let end = ack.wrapping_sub(1);
-        let behind = Self::end_of(0, token(self.target_key(target), flow)).wrapping_sub(end);
-        // Resets acknowledge data, which ends where the number says; most SYN-ACKs do not.
-        let data = behind & 0xffff;
-        let number = (data.wrapping_sub(behind) >> 16) as u16;
-        (data <= LONGEST_DATA && number != 0).then_some(number)
-    }
-}
-
-fn mix(value: u64) -> u64 {
-    let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ value >> 31
-}
-
-/// The half of a sequence number that a forger does not know.
-fn token(target_key: u64, flow: u16) -> u16 {
-    (mix(target_key.wrapping_add(u64::from(flow))) >> 48) as u16
-}
-
-/// The first of `span` source ports or identifiers. Ports are above those of the kernel's own
-/// sockets, so that answers to these are never taken away from them.
-pub(super) fn choose_base(protocol: Protocol, span: u16, simulated: bool) -> u16 {
-    let first = if protocol == Protocol::Icmp { 1 } else { FIRST_PORT };
-    // 65535 is left out: as a checksum it would be the other zero.
-    let last = u16::MAX.saturating_sub(span.max(1)).max(first);
-    if simulated {
-        return SIMULATED_BASE.min(last);
-    }
-    let wish = RandomState::new().build_hasher().finish();
-    first + (wish % (u64::from(last - first) + 1)) as u16
 }
 
 /// Headers of the probes to one target, and the sums of what never changes.
@@ -392,69 +239,5 @@ fn put(to: &mut [u8], at: usize, value: u16) {
     }
 }
 
-/// The IP protocol of probes.
-pub(super) fn ip_proto(protocol: Protocol, v4: bool) -> IpProto {
-    match protocol {
-        Protocol::Udp => IpProto::UDP,
-        Protocol::Tcp => IpProto::TCP,
-        Protocol::Icmp if v4 => IpProto::ICMP,
-        Protocol::Icmp => IpProto::ICMPV6,
-    }
-}
-
-/// The rows of the XDP filter for answers to probes from `sources`; everything else goes on to the
-/// kernel. What errors quote is not asked for its addresses: a NAT may have changed them.
-pub(super) fn rows(identity: &Identity, sources: &[IpAddr]) -> Vec<Match> {
-    let mut own: Vec<IpAddr> = Vec::new();
-    for source in sources {
-        if !own.contains(source) {
-            own.push(*source);
-        }
-    }
-    let families = [true, false].into_iter().filter_map(|v4| {
-        let first = own.iter().find(|source| source.is_ipv4() == v4)?;
-        Some((*first, 0))
-    });
-    let families: Vec<_> = families.collect();
-    let quoted = families.iter().map(|(source, _)| probe_row(identity, source.is_ipv4()));
-    let exact = |source: &IpAddr| (*source, if source.is_ipv4() { 32 } else { 128 });
-    let prefixes =
-        if own.len() > MAX_SOURCES { families.clone() } else { own.iter().map(exact).collect() };
-    let answers = prefixes.into_iter().map(|prefix| answer_row(identity, prefix));
-    // UDP and TCP have the same number in both families.
-    let mut rows: Vec<Match> = Vec::new();
-    for row in quoted.chain(answers) {
-        if !rows.contains(&row) {
-            rows.push(row);
-        }
-    }
-    rows
-}
-
-/// The datagram that errors about our probes quote.
-fn probe_row(identity: &Identity, v4: bool) -> Match {
-    let ip_proto = Some(ip_proto(identity.protocol, v4).0);
-    let row = Match { ip_proto, quoted: true, ..Match::default() };
-    if identity.protocol == Protocol::Icmp {
-        let kind = if v4 { Icmpv4Kind::ECHO_REQUEST.0 } else { Icmpv6Kind::ECHO_REQUEST.0 };
-        return Match { icmp_type: Some(kind), icmp_id: Some(identity.range()), ..row };
-    }
-    Match { src_ports: Some(identity.range()), dst_ports: ports(identity), ..row }
-}
-
-/// What targets themselves answer to one of our addresses.
-fn answer_row(identity: &Identity, prefix: (IpAddr, u8)) -> Match {
-    let v4 = prefix.0.is_ipv4();
-    let ip_proto = Some(ip_proto(identity.protocol, v4).0);
-    let row = Match { ip_proto, dst: Some(prefix), ..Match::default() };
-    if identity.protocol == Protocol::Icmp {
-        let kind = if v4 { Icmpv4Kind::ECHO_REPLY.0 } else { Icmpv6Kind::ECHO_REPLY.0 };
-        return Match { icmp_type: Some(kind), icmp_id: Some(identity.range()), ..row };
-    }
-    Match { src_ports: ports(identity), dst_ports: Some(identity.range()), ..row }
-}
-
-/// Ports that are probed; `None` for all.
-fn ports(identity: &Identity) -> Option<RangeInclusive<u16>> {
-    (!identity.varies_port()).then_some(identity.port..=identity.port)
-}
+#[cfg(test)]
+pub(super) mod tests;

@@ -4,7 +4,7 @@ use super::answer::Answer;
 use super::event::{Event, SendError, Summary, Timeout};
 use super::flight::{Role, Sent};
 use super::names::Names;
-use super::plan::{Outcome, Plan};
+use super::plan::Plan;
 use super::probe::{Identity, Template, min_size};
 use super::session::{Goal, Session};
 use crate::error::Result;
@@ -15,7 +15,6 @@ use crate::system::{FluxRx, FluxTx};
 use crate::tools::Control;
 use crate::tools::net::hops::Hops;
 use crate::tools::net::journey::Journey;
-use crate::tools::net::losses::{self, Seen};
 use crate::tools::net::pace::{Pacer, Rate};
 use crate::tools::net::sender::Sender;
 use std::cmp::Reverse;
@@ -42,13 +41,15 @@ pub(super) struct Member {
     /// When it was last put to sleep until.
     wakes_ns: u64,
     round: u64,
-    reached: bool,
+    pub(super) reached: bool,
+    /// Whether its summary was made.
+    pub(super) done: bool,
 }
 
 /// A run in progress.
 pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
-    control: &'a Control,
+    pub(super) control: &'a Control,
     pub(super) sink: &'a mut dyn FnMut(Event),
     pub(super) journey: &'a Journey,
     pub(super) identity: Identity,
@@ -70,10 +71,10 @@ pub(super) struct Run<'a> {
     pub(super) inbox: Vec<Packet>,
     /// Heard from since they were last looked after.
     pub(super) heard: Vec<u32>,
-    summaries: Vec<(u32, Summary)>,
-    names: Option<Names>,
-    interim_seen: u64,
-    lost: bool,
+    pub(super) summaries: Vec<(u32, Summary)>,
+    pub(super) names: Option<Names>,
+    pub(super) interim_seen: u64,
+    pub(super) lost: bool,
     pub(super) foreign: u64,
     pub(super) malformed: u64,
     pub(super) unstamped: u64,
@@ -97,6 +98,7 @@ impl<'a> Run<'a> {
             wakes_ns: u64::MAX,
             round: 1,
             reached: false,
+            done: false,
         };
         // One path's worth of probes leaves at once.
         let hops = u32::from(plan.max_hops - plan.first) + 1;
@@ -127,11 +129,6 @@ impl<'a> Run<'a> {
             rx,
             by_address,
         }
-    }
-
-    /// Looks up names with this.
-    pub(super) fn set_names(&mut self, names: Names) {
-        self.names = Some(names);
     }
 
     /// Length of the probes to `address`.
@@ -349,6 +346,7 @@ impl<'a> Run<'a> {
                 self.line.push_back(at);
             }
         } else if session.is_complete() {
+            self.open -= 1;
             return self.end(at as usize);
         }
         session.forget(now);
@@ -359,110 +357,10 @@ impl<'a> Run<'a> {
         member.wakes_ns = wakes;
     }
 
-    /// A session has come to its end.
-    fn end(&mut self, at: usize) {
-        let summary = self.summary(at);
-        self.members[at].session = None;
-        self.members[at].reached = summary.reached;
-        self.open -= 1;
-        match self.names {
-            // Names may still come.
-            Some(_) => self.summaries.push((at as u32, summary)),
-            None => (self.sink)(Event::Summary(summary)),
-        }
-    }
-
-    fn summary(&mut self, at: usize) -> Summary {
-        let path = &self.journey.paths[at];
-        let mut summary = match &self.members[at].session {
-            Some(session) => session.summary(&path.name, path.address, self.plan.paths),
-            None => Session::new(self.plan, Goal { target: path.address, size: 0, sizes: (0, 0) })
-                .summary(&path.name, path.address, self.plan.paths),
-        };
-        self.name(&mut summary);
-        summary
-    }
-
-    /// Puts the names that are known into a summary.
-    fn name(&mut self, summary: &mut Summary) {
-        let Some(names) = &mut self.names else { return };
-        for router in summary.hops.iter_mut().flat_map(|hop| &mut hop.routers) {
-            router.name = names.get(router.addr).map(str::to_owned);
-        }
-    }
-
     /// Asks for the name of somebody who answered.
     pub(super) fn ask_name(&mut self, addr: IpAddr) {
         if let Some(names) = &mut self.names {
             names.ask(addr);
-        }
-    }
-
-    fn interim(&mut self) {
-        let asked = self.control.interim.load(Ordering::Relaxed);
-        if asked == self.interim_seen {
-            return;
-        }
-        self.interim_seen = asked;
-        for at in 0..self.members.len() {
-            if self.members[at].session.is_some() {
-                self.tell_interim(at);
-            }
-        }
-    }
-
-    fn tell_interim(&mut self, at: usize) {
-        let summary = self.summary(at);
-        (self.sink)(Event::Interim(summary));
-    }
-
-    /// Why packets were lost, the summaries that were not told, and what it all came to. The link
-    /// went or came `link_changes` times meanwhile.
-    pub(super) fn finish(&mut self, link_changes: u32) -> Outcome {
-        for there in losses::elsewhere(&self.rx) {
-            (self.sink)(Event::Elsewhere(there));
-        }
-        let seen = Seen {
-            lost: self.lost,
-            link_changes,
-            roomless: self.sender.roomless,
-            device: &self.journey.link.device,
-        };
-        for note in losses::notes(&mut self.rx, &mut self.sender.tx, &mut self.inbox, &seen) {
-            (self.sink)(Event::Note(note));
-        }
-        if let Some(names) = &mut self.names {
-            names.settle();
-        }
-        // Those that were interrupted, or never begun.
-        let ended: Vec<u32> = self.summaries.iter().map(|summary| summary.0).collect();
-        let told = |run: &Self, at: usize| match run.names {
-            Some(_) => ended.contains(&(at as u32)),
-            None => {
-                run.members[at].session.is_none()
-                    && run.members[at].template.is_some()
-                    && at < run.next_member
-            }
-        };
-        for at in 0..self.members.len() {
-            if !told(self, at) {
-                let summary = self.summary(at);
-                self.members[at].reached = summary.reached;
-                self.summaries.push((at as u32, summary));
-            }
-        }
-        let mut summaries = std::mem::take(&mut self.summaries);
-        summaries.sort_by_key(|summary| summary.0);
-        for (_, mut summary) in summaries {
-            self.name(&mut summary);
-            (self.sink)(Event::Summary(summary));
-        }
-        Outcome {
-            reached: self.members.iter().filter(|member| member.reached).count(),
-            targets: self.members.len(),
-            foreign: self.foreign,
-            malformed: self.malformed,
-            unstamped: self.unstamped,
         }
     }
 }

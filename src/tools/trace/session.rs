@@ -6,23 +6,16 @@ use super::answer::{Answer, Kind};
 use super::explore::{Explorer, Found};
 use super::flight::{Flight, Match, Role, Sent};
 use super::path_mtu::{Fate, PathMtu};
+use super::patience::Patience;
 use super::plan::{Plan, Rounds};
 use super::probe::Numbers;
+use super::sweep::Sweep;
 use super::tally::Tally;
 use super::words;
 use crate::tools::net::pace::ns;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
-/// An answer is not waited for longer than so many times the slowest of the same hop, or of those
-/// behind it, took; as traceroute has it.
-const HERE: u64 = 3;
-/// The same for hops that have not answered yet.
-const NEAR: u64 = 10;
-/// But at least for this long: routers answer when they have time.
-const LEAST_WAIT_NS: u64 = 20_000_000;
-/// The same for packets whose silence is a likely answer.
-const LEAST_SIZE_WAIT_NS: u64 = 200_000_000;
 /// Probes of `--paths` are repeated so often before a hop counts as silent.
 const REPEATS: u8 = 2;
 /// Probes of `--paths` that are asked for at a time.
@@ -62,16 +55,6 @@ pub(super) enum Told {
     Foreign,
 }
 
-/// Probes to every TTL, round by round.
-struct Sweep {
-    round: u64,
-    /// Rounds that are not begun.
-    left: u64,
-    ttl: u16,
-    query: u8,
-    next_round_ns: Option<u64>,
-}
-
 /// How the probes of a hop are chosen.
 enum Work {
     Sweep(Sweep),
@@ -83,10 +66,6 @@ pub(super) struct Session {
     goal: Goal,
     first: u8,
     max_hops: u8,
-    queries: u8,
-    wait_ns: u64,
-    interval_ns: u64,
-    patient: bool,
     work: Work,
     mtu: Option<PathMtu>,
     flight: Flight,
@@ -96,8 +75,7 @@ pub(super) struct Session {
     /// TTL at which a router said that there is no way on.
     end: Option<u8>,
     pending: Option<Wanted>,
-    /// How long each TTL is waited for, as of now; and behind the last.
-    waits: Vec<u64>,
+    patience: Patience,
     pub(super) started_ns: Option<u64>,
     pub(super) last_event_ns: u64,
 }
@@ -114,28 +92,13 @@ impl Session {
                     asked: Vec::new(),
                 }
             }
-            None => Work::Sweep(Sweep {
-                round: 1,
-                left: match plan.rounds {
-                    Rounds::Once => 0,
-                    Rounds::Count(count) => count.saturating_sub(1),
-                    Rounds::Endless => u64::MAX,
-                },
-                ttl: plan.first.into(),
-                query: 0,
-                next_round_ns: None,
-            }),
+            None => Work::Sweep(Sweep::new(plan)),
         };
         let mtu = plan.mtu.then(|| PathMtu::new(goal.sizes.0, goal.size, goal.sizes.1));
         Self {
             goal,
             first: plan.first,
             max_hops: plan.max_hops,
-            queries: plan.queries,
-            wait_ns: ns(plan.wait),
-            interval_ns: ns(plan.interval),
-            // Statistics are to count what comes late for one round, too.
-            patient: plan.patient || plan.rounds != Rounds::Once,
             work,
             mtu,
             flight: Flight::default(),
@@ -143,7 +106,8 @@ impl Session {
             distance: None,
             end: None,
             pending: None,
-            waits: Vec::new(),
+            // Statistics are to count what comes late for one round, too.
+            patience: Patience::new(ns(plan.wait), plan.patient || plan.rounds != Rounds::Once),
             started_ns: None,
             last_event_ns: 0,
         }
@@ -228,13 +192,10 @@ impl Session {
         let hop = |ttl, flow, lane, round, tries| {
             Some(Wanted { ttl, flow, size, lane, round, tries, role: Role::Hop })
         };
-        let last = u16::from(self.last_hop());
+        let last = self.last_hop();
         match &mut self.work {
             Work::Sweep(sweep) => {
-                let (ttl, query) = sweep.next(now, self.first, last, self.queries)?;
-                if sweep.next_round_ns.is_none() {
-                    sweep.next_round_ns = Some(now.saturating_add(self.interval_ns));
-                }
+                let (ttl, query) = sweep.next(now, last)?;
                 hop(ttl, 0, query.into(), sweep.round, 0)
             }
             Work::Explore { explorer, queue, asked } => {
@@ -251,44 +212,25 @@ impl Session {
 
     /// The next time at which something is to be done although nothing comes.
     pub(super) fn wake_ns(&mut self) -> Option<u64> {
-        self.work_out_waits();
+        self.patience.learn(&self.tally.hops);
         let timeout = self.flight.in_flight().map(|sent| self.deadline(sent)).min();
         let round = match &self.work {
-            Work::Sweep(sweep) if sweep.left > 0 => sweep.next_round_ns,
-            _ => None,
+            Work::Sweep(sweep) => sweep.next_round_ns(),
+            Work::Explore { .. } => None,
         };
         [timeout, round].into_iter().flatten().min()
     }
 
-    /// How long an answer is waited for: by what others took, or the whole of the wait.
-    fn work_out_waits(&mut self) {
-        let hops = &self.tally.hops;
-        self.waits.clear();
-        self.waits.resize(hops.len(), self.wait_ns);
-        let mut behind = None;
-        for (hop, wait) in hops.iter().zip(&mut self.waits).rev() {
-            let here = hop.slowest_ns.map(|ns| ns.saturating_mul(HERE));
-            let near = behind.map(|ns: u64| ns.saturating_mul(NEAR));
-            *wait = here.max(near).unwrap_or(self.wait_ns);
-            behind = behind.max(hop.slowest_ns);
-        }
-    }
-
     /// When a probe is given up.
     fn deadline(&self, sent: &Sent) -> u64 {
-        let hurry = |least: u64| {
-            let at = usize::from(sent.numbers.ttl.saturating_sub(self.first));
-            let wait = self.waits.get(at).copied().unwrap_or(self.wait_ns);
-            wait.max(least).min(self.wait_ns)
-        };
         let wait = match sent.role {
-            Role::Size if self.mtu.as_ref().is_some_and(PathMtu::expects_silence) => {
-                let slowest = self.tally.slowest();
-                let near = slowest.map_or(self.wait_ns, |ns| ns.saturating_mul(NEAR));
-                near.max(LEAST_SIZE_WAIT_NS).min(self.wait_ns)
+            Role::Hop => {
+                self.patience.for_hop(usize::from(sent.numbers.ttl.saturating_sub(self.first)))
             }
-            Role::Hop if !self.patient => hurry(LEAST_WAIT_NS),
-            Role::Hop | Role::Size => self.wait_ns,
+            Role::Size => {
+                let silence = self.mtu.as_ref().is_some_and(PathMtu::expects_silence);
+                self.patience.for_size(silence)
+            }
         };
         sent.sent_ns.saturating_add(wait)
     }
@@ -296,7 +238,7 @@ impl Session {
     /// Gives up the next probe whose time has passed. Call until `None`. Probes behind the end of
     /// the path are forgotten without a word.
     pub(super) fn expire(&mut self, now: u64) -> Option<Sent> {
-        self.work_out_waits();
+        self.patience.learn(&self.tally.hops);
         loop {
             let mut flight = std::mem::take(&mut self.flight);
             let late = flight.expire(now, |sent| self.deadline(sent));
@@ -347,7 +289,8 @@ impl Session {
         let number = answer.number.or_else(|| {
             // What the target itself says is about no TTL that a router used up.
             let beyond = self.tally.hops.iter().rposition(|hop| hop.received > 0);
-            let ttl = beyond.map_or(self.first, |at| self.first.saturating_add(at as u8));
+            let next = |at| self.first.saturating_add(at as u8).saturating_add(1);
+            let ttl = beyond.map_or(self.first, next);
             self.flight.guess(answer.flow.unwrap_or(0), self.distance.unwrap_or(ttl))
         });
         let Some(number) = number else { return Told::Foreign };
@@ -398,7 +341,7 @@ impl Session {
             self.distance = Some(self.distance.map_or(ttl, |known| known.min(ttl)));
         } else if !on_the_way {
             self.end = Some(self.end.map_or(ttl, |known| known.min(ttl)));
-        } else if self.is_sweep() {
+        } else if self.is_again() {
             // The way became longer than it was: the next round looks how long.
             self.distance = self.distance.filter(|&known| known > ttl);
             self.end = self.end.filter(|&known| known > ttl);
@@ -410,8 +353,9 @@ impl Session {
         }
     }
 
-    fn is_sweep(&self) -> bool {
-        matches!(self.work, Work::Sweep(Sweep { round: 2.., .. }))
+    /// Whether this is not the first round.
+    fn is_again(&self) -> bool {
+        matches!(&self.work, Work::Sweep(sweep) if sweep.round > 1)
     }
 
     /// A router told the MTU of the link behind it. How far it is, the TTL that it quotes says.
@@ -433,9 +377,8 @@ impl Session {
         match &self.work {
             Work::Sweep(sweep) => {
                 let last = self.last_hop();
-                let sent = u16::from(last) < sweep.ttl && sweep.left == 0;
-                let count = usize::from(last - self.first) + 1;
-                sent && self.tally.hops.iter().take(count).all(|hop| hop.open == 0)
+                let count = usize::from(last.saturating_sub(self.first)) + 1;
+                sweep.is_done(last) && self.tally.hops.iter().take(count).all(|hop| hop.open == 0)
             }
             Work::Explore { explorer, queue, .. } => queue.is_empty() && explorer.is_complete(),
         }
@@ -443,28 +386,7 @@ impl Session {
 
     /// Forgets what no answer is expected to any more.
     pub(super) fn forget(&mut self, now: u64) {
-        let kept = RETAIN_NS.saturating_add(self.wait_ns);
+        let kept = RETAIN_NS.saturating_add(self.patience.most_ns());
         self.flight.forget(now.saturating_sub(kept));
-    }
-}
-
-impl Sweep {
-    /// TTL and query of the next probe; none until the next round when the last TTL is done.
-    fn next(&mut self, now: u64, first: u8, last: u16, queries: u8) -> Option<(u8, u8)> {
-        if self.ttl > last {
-            let due = self.left > 0 && self.next_round_ns.is_some_and(|at| at <= now);
-            if !due {
-                return None;
-            }
-            self.left -= 1;
-            self.round += 1;
-            (self.ttl, self.query, self.next_round_ns) = (first.into(), 0, None);
-        }
-        let probe = (u8::try_from(self.ttl).ok()?, self.query);
-        self.query += 1;
-        if self.query >= queries {
-            (self.ttl, self.query) = (self.ttl + 1, 0);
-        }
-        Some(probe)
     }
 }

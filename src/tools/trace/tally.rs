@@ -134,11 +134,6 @@ impl Tally {
         }
     }
 
-    /// The slowest answer of all.
-    pub(super) fn slowest(&self) -> Option<u64> {
-        self.hops.iter().filter_map(|hop| hop.slowest_ns).max()
-    }
-
     /// Every TTL up to `last`. `balancing` tells how several routers share one.
     pub(super) fn report(&self, last: u8, balancing: impl Fn(u8) -> Option<Balancing>) -> Vec<Hop> {
         let silent = HopTally::default();
@@ -260,7 +255,8 @@ pub(super) fn loss_pct(sent: u64, received: u64) -> f64 {
 
 /// Hops that an answer travelled, if it started with the usual TTL that explains it best: the next
 /// one above, except that 32 is hardly used any more and only taken where the way is short.
-fn back_hops(reply_ttl: u8, ttl: u8) -> Option<u8> {
+#[must_use]
+pub fn back_hops(reply_ttl: u8, ttl: u8) -> Option<u8> {
     let hops = |initial: u8| initial.checked_sub(reply_ttl).map(|gone| gone.saturating_add(1));
     let near = |hops: &u8| hops.abs_diff(ttl) <= 8;
     let by_initial = |initial: &u8| hops(*initial);

@@ -110,3 +110,60 @@ pub(super) fn ends_path(kind: Kind) -> bool {
 pub(super) fn reaches(kind: Kind, from_target: bool) -> bool {
     from_target && ends_path(kind)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(v4: bool, icmp_type: u8, code: u8) -> Kind {
+        let mtu = matches!((v4, icmp_type, code), (true, 3, 4) | (false, 2, _)).then_some(1400);
+        Kind::Error { v4, icmp_type, code, mtu }
+    }
+
+    #[test]
+    fn answers_read_and_are_marked_as_traceroute_prints_them() {
+        for (kind, words, marked) in [
+            (Kind::TimeExceeded, "time exceeded", None),
+            (Kind::EchoReply, "echo reply", None),
+            (Kind::SynAck { ack: 1 }, "syn-ack", None),
+            (Kind::Reset, "reset", None),
+            (Kind::UdpReply, "udp reply", None),
+            (error(true, 3, 0), "network unreachable", Some("!N")),
+            (error(true, 3, 1), "host unreachable", Some("!H")),
+            (error(true, 3, 2), "protocol unreachable", Some("!P")),
+            (error(true, 3, 3), "port unreachable", None),
+            (error(true, 3, 4), "fragmentation needed", Some("!F-1400")),
+            (error(true, 3, 5), "source route failed", Some("!S")),
+            (error(true, 3, 10), "host prohibited", Some("!X")),
+            (error(true, 3, 13), "prohibited", Some("!X")),
+            (error(true, 3, 14), "precedence violation", Some("!V")),
+            (error(true, 3, 15), "precedence cutoff", Some("!C")),
+            (error(true, 3, 77), "unreachable, code 77", Some("!<77>")),
+            (error(true, 11, 1), "reassembly time exceeded", Some("!<11-1>")),
+            (error(true, 12, 0), "parameter problem", Some("!<12-0>")),
+            (error(false, 1, 0), "no route", Some("!N")),
+            (error(false, 1, 1), "prohibited", Some("!X")),
+            (error(false, 1, 3), "address unreachable", Some("!H")),
+            (error(false, 1, 4), "port unreachable", None),
+            (error(false, 2, 0), "packet too big", Some("!F-1400")),
+            (error(false, 4, 1), "protocol unreachable", Some("!P")),
+        ] {
+            assert_eq!((&*text(kind), mark(kind).as_deref()), (words, marked));
+        }
+        let old = Kind::Error { v4: true, icmp_type: 3, code: 4, mtu: None };
+        assert_eq!(mark(old).as_deref(), Some("!F"), "routers older than RFC 1191");
+    }
+
+    #[test]
+    fn the_path_ends_with_a_refusal_and_not_with_a_size() {
+        for kind in [Kind::TimeExceeded, error(true, 3, 4), error(false, 2, 0), error(true, 11, 1)]
+        {
+            assert!(!ends_path(kind) && !reaches(kind, true), "{kind:?}");
+        }
+        for kind in
+            [Kind::EchoReply, Kind::Reset, Kind::UdpReply, error(true, 3, 3), error(false, 1, 1)]
+        {
+            assert!(ends_path(kind) && reaches(kind, true) && !reaches(kind, false), "{kind:?}");
+        }
+    }
+}

@@ -5,6 +5,7 @@ mod device;
 mod network;
 mod packets;
 mod paths;
+mod routers;
 mod troubles;
 
 use super::Simulator;

@@ -5,6 +5,8 @@
 //! terminal.
 
 mod chart;
+mod lines;
+mod live;
 mod progress;
 mod report;
 mod screen;
@@ -13,10 +15,17 @@ mod terminal;
 mod wrap;
 
 pub use chart::{bar, chart};
+pub use lines::Lines;
+pub use live::{Action, Footer, Live, Page, SLICE, Scroll, View};
+#[cfg(test)]
+pub use live::{drawn, press};
 pub use progress::Progress;
-pub use report::{Column, Report, Show, When, column, json, percent, short, table, tell_hidden};
+pub use report::{
+    Column, Report, Show, Table, When, column, json, percent, short, short_millis, table,
+    tell_hidden,
+};
 
-pub use screen::{Screen, Style};
+pub use screen::{Screen, Style, clean};
 pub use stdout::{Pace, Stdout};
 pub use terminal::{Taken, give_back};
 pub use wrap::wrap;

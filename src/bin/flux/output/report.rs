@@ -28,6 +28,8 @@ pub enum Show {
     Percent,
     /// µs, shown as ms.
     Millis,
+    /// µs, shown as ms with three digits that count: `0.200`, `4.01`, `20.0`, `1235`.
+    ShortMillis,
     /// With so many decimals, and this behind it.
     Fixed(usize, &'static str),
     /// The same with its sign.
@@ -218,6 +220,7 @@ fn cell(row: &Value, column: &Column) -> String {
         (Some(Value::Bool(yes)), Show::OnOff) => if *yes { "on" } else { "off" }.into(),
         (Some(value), show) => match (value.as_f64(), show) {
             (Some(us), Show::Millis) => format!("{:.3}", us / 1000.0),
+            (Some(us), Show::ShortMillis) => short_millis(us),
             (Some(count), Show::Short) => short(count),
             (Some(part), Show::Percent) => format!("{}%", percent(part)),
             (Some(number), Show::Fixed(decimals, unit)) => format!("{number:.decimals$}{unit}"),
@@ -250,6 +253,18 @@ pub fn short(count: f64) -> String {
         _ => 0,
     };
     format!("{value:.decimals$}{}", POWERS[power])
+}
+
+/// µs as ms with three digits that count, but never more than three decimals.
+pub fn short_millis(us: f64) -> String {
+    let ms = us / 1000.0;
+    let decimals = match ms {
+        ms if ms >= 99.95 => 0,
+        ms if ms >= 9.995 => 1,
+        ms if ms >= 0.9995 => 2,
+        _ => 3,
+    };
+    format!("{ms:.decimals$}")
 }
 
 fn shorten(text: &str, longest: usize) -> String {
@@ -339,6 +354,23 @@ mod tests {
         ];
         for (count, want) in table {
             assert_eq!(short(count), want);
+        }
+    }
+
+    #[test]
+    fn short_times_have_three_digits_that_count() {
+        let table = [
+            (0.0, "0.000"),
+            (12.0, "0.012"),
+            (999.4, "0.999"),
+            (999.6, "1.00"),
+            (4012.0, "4.01"),
+            (20_000.0, "20.0"),
+            (99_960.0, "100"),
+            (1_234_567.0, "1235"),
+        ];
+        for (us, want) in table {
+            assert_eq!(short_millis(us), want);
         }
     }
 

@@ -86,6 +86,11 @@ impl Screen {
     }
 }
 
+/// What others named, without what would speak to the terminal.
+pub fn clean(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
 fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

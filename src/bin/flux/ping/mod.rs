@@ -7,7 +7,9 @@ mod text;
 use crate::cli::Answer;
 use crate::common::World;
 use crate::failure::Failure;
-use crate::output::{Pace, Progress, Screen, Stdout, chart, json, percent, table, tell_hidden};
+use crate::output::{
+    Lines, Pace, Progress, Screen, Stdout, chart, json, percent, table, tell_hidden,
+};
 use crate::signals;
 pub use args::Args;
 use fluxnet::tools::Control;
@@ -16,7 +18,7 @@ use report::Summaries;
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
-use text::{Lines, Text};
+use text::Text;
 
 /// Shortest counted run that gets a progress bar.
 const LONG_RUN: Duration = Duration::from_secs(2);

@@ -2,31 +2,12 @@
 
 use super::Args;
 use crate::opened::{self, millis};
-use crate::output::{Screen, percent};
+use crate::output::{Lines, Screen, percent};
 use fluxnet::tools::net::opened::TargetRoute;
 use fluxnet::tools::ping::{Event, Plan, Reply, Start, Summary};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::IpAddr;
-
-/// What an event says, by stream.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Lines {
-    /// For standard output.
-    pub out: String,
-    /// For standard error.
-    pub err: String,
-}
-
-impl Lines {
-    fn out(text: String) -> Self {
-        Self { out: text, err: String::new() }
-    }
-
-    fn err(text: String) -> Self {
-        Self { out: String::new(), err: text }
-    }
-}
 
 /// Prints events.
 pub struct Text {

@@ -1,28 +1,18 @@
 //! The live view: a page redrawn in place, and the keys that move it.
 
 use super::page::{Layout, Line, Tone, clean, page};
-use super::wait::SLICE;
-use crate::failure::Failure;
-use crate::output::{Screen, Taken};
-use crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use fluxnet::FluxError;
-use fluxnet::error::ErrorKind;
-use fluxnet::tools::Control;
+use crate::output::{Action, Footer, Page, Screen, Scroll, View as Shown};
+use crossterm::event::{KeyCode, KeyEvent};
 use fluxnet::tools::rings::{Event, Sample};
-use ratatui::backend::CrosstermBackend;
-use ratatui::layout::Rect;
+use ratatui::Frame;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line as Drawn, Span};
-use ratatui::{Frame, Terminal};
-use std::io::{IsTerminal, Stdout};
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-/// Shortest wait for a key: without any crossterm does not look.
-const SHORTEST: Duration = Duration::from_millis(1);
 /// How long a note stays.
 const NOTE: Duration = Duration::from_secs(8);
+/// What to do where nothing can be drawn.
+pub const HINT: &str = "add --json, or pipe the output: samples then follow one another";
 
 /// What is shown, and where in it one is.
 pub struct View {
@@ -32,25 +22,12 @@ pub struct View {
     layout: Layout,
     sample: Option<Box<Sample>>,
     note: Option<(String, Instant)>,
-    /// First line of the body on the screen.
-    top: usize,
-    /// Lines of the body, and how many of them fit: as last drawn.
-    lines: usize,
-    fit: usize,
-}
-
-/// What a key comes to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    Leave,
-    Redraw,
-    Nothing,
+    scroll: Scroll,
 }
 
 impl View {
     pub fn new(what: String, every: Duration, layout: Layout) -> Self {
-        let (sample, note) = (None, None);
-        Self { what, every, layout, sample, note, top: 0, lines: 0, fit: 0 }
+        Self { what, every, layout, sample: None, note: None, scroll: Scroll::default() }
     }
 
     /// Takes what a run tells.
@@ -64,104 +41,18 @@ impl View {
         }
     }
 
-    /// Does what `key` says.
-    pub fn key(&mut self, key: KeyEvent) -> Action {
-        if key.kind == KeyEventKind::Release {
-            return Action::Nothing;
-        }
-        let last = self.lines.saturating_sub(self.fit);
-        let screenful = self.fit.saturating_sub(1).max(1);
-        let control = key.modifiers.contains(KeyModifiers::CONTROL);
-        self.top = match key.code {
-            KeyCode::Char('c') if control => return Action::Leave,
-            KeyCode::Char('q') | KeyCode::Esc => return Action::Leave,
-            KeyCode::Up | KeyCode::Char('k') => self.top.saturating_sub(1),
-            KeyCode::Down | KeyCode::Char('j') => (self.top + 1).min(last),
-            KeyCode::PageUp => self.top.saturating_sub(screenful),
-            KeyCode::PageDown | KeyCode::Char(' ') => (self.top + screenful).min(last),
-            KeyCode::Home | KeyCode::Char('g') => 0,
-            KeyCode::End | KeyCode::Char('G') => last,
-            KeyCode::Char('v') => {
-                let rows = self.sample.as_ref().is_some_and(|sample| self.layout.rows(sample));
-                self.layout.rows = Some(!rows);
-                0
-            }
-            _ => return Action::Nothing,
-        };
-        Action::Redraw
-    }
-
-    /// Draws itself.
-    pub fn draw(&mut self, frame: &mut Frame) {
-        let area = frame.area();
-        let (width, height) = (usize::from(area.width), usize::from(area.height));
-        let screen = Screen { width: Some(width), ..self.layout.screen };
-        let layout = Layout { screen, ..self.layout };
-        let (mut head, mut body) = (Vec::new(), Vec::new());
-        match &self.sample {
-            None => body.push(Line::of(Tone::Plain, "looking ...")),
-            Some(sample) => {
-                let page = page(sample, &layout);
-                head = page.head;
-                body = page.body;
-                for missing in &sample.missing {
-                    let text = format!("warning: there may be more: {missing}");
-                    head.push(Line::of(Tone::Odd, clean(&text)));
-                }
-                if sample.sockets.is_empty() {
-                    body.push(Line::of(Tone::Odd, "no AF_XDP socket (yet)"));
-                }
-            }
-        }
-        // A head that would leave no room scrolls with the rest.
-        if head.len() > height / 3 {
-            head.append(&mut body);
-            std::mem::swap(&mut head, &mut body);
-        }
-        let fit = height.saturating_sub(2 + head.len());
-        (self.lines, self.fit) = (body.len(), fit);
-        self.top = self.top.min(body.len().saturating_sub(fit));
-        let title = self.title(width);
-        let footer = self.footer(width);
-        let middle = head.iter().chain(body.iter().skip(self.top).take(fit));
-        let rows = std::iter::once(bar(&title, width))
-            .chain(middle.map(|line| self.drawn(line)))
-            .take(height.saturating_sub(1));
-        for (y, line) in (area.y..).zip(rows) {
-            frame.render_widget(line, Rect { y, height: 1, ..area });
-        }
-        if height > 1 {
-            let y = area.bottom() - 1;
-            frame.render_widget(bar(&footer, width), Rect { y, height: 1, ..area });
-        }
-    }
-
-    fn title(&self, width: usize) -> String {
-        let every = humantime::format_duration(self.every);
-        let left = format!("flux rings  {}", self.what);
-        let right = format!("every {every}");
-        let gap = width.saturating_sub(left.chars().count() + right.len() + 2);
-        format!(" {left}{}{right} ", " ".repeat(gap.max(1)))
-    }
-
-    fn footer(&self, width: usize) -> String {
+    fn footer(&self, width: usize) -> Footer {
         if let Some((note, since)) = &self.note
             && since.elapsed() < NOTE
         {
-            return format!(" note: {}", clean(note));
+            return Footer::Note(format!(" note: {}", clean(note)));
         }
         let keys = match (width >= 60, self.layout.screen.unicode) {
             (true, true) => " q quit  ↑↓ PgUp PgDn scroll  v rings or rows",
             (true, false) => " q quit  j k PgUp PgDn scroll  v rings or rows",
             (false, _) => " q quit  j k scroll  v view",
         };
-        if self.lines <= self.fit {
-            return keys.to_owned();
-        }
-        let place =
-            format!("{}-{} of {} ", self.top + 1, self.lines.min(self.top + self.fit), self.lines);
-        let gap = width.saturating_sub(keys.chars().count() + place.len());
-        format!("{keys}{}{place}", " ".repeat(gap.max(1)))
+        Footer::Keys(keys.to_owned())
     }
 
     fn drawn(&self, line: &Line) -> Drawn<'static> {
@@ -186,89 +77,58 @@ impl View {
     }
 }
 
-/// A line across the screen, in reverse.
-fn bar(text: &str, width: usize) -> Drawn<'static> {
-    let reverse = Style::default().add_modifier(Modifier::REVERSED);
-    Drawn::styled(format!("{text:<width$}"), reverse)
-}
-
-/// The view on this process's terminal.
-pub struct Live {
-    view: View,
-    terminal: Terminal<CrosstermBackend<Stdout>>,
-    control: Arc<Control>,
-    /// Last of all: what is dropped before it may still draw.
-    _taken: Taken,
-}
-
-impl Live {
-    /// Takes the terminal.
-    pub fn start(view: View, control: Arc<Control>) -> Result<Self, Failure> {
-        let failed = |error| {
-            Failure::io("cannot draw on this terminal", &error)
-                .with_hint("add --json, or pipe the output: samples then follow one another")
-        };
-        let taken = Taken::new().map_err(failed)?;
-        let terminal = Terminal::new(CrosstermBackend::new(std::io::stdout())).map_err(failed)?;
-        let mut live = Self { view, terminal, control, _taken: taken };
-        live.draw().map_err(|error| failed(std::io::Error::other(error.to_string())))?;
-        Ok(live)
+impl Shown for View {
+    fn key(&mut self, key: KeyEvent) -> Action {
+        if let Some(action) = self.scroll.key(key) {
+            return action;
+        }
+        if key.code != KeyCode::Char('v') {
+            return Action::Nothing;
+        }
+        let rows = self.sample.as_ref().is_some_and(|sample| self.layout.rows(sample));
+        self.layout.rows = Some(!rows);
+        self.scroll.top = 0;
+        Action::Redraw
     }
 
-    /// Takes what a run tells, and shows it.
-    pub fn take(&mut self, event: Event) -> Result<(), FluxError> {
-        self.view.take(event);
-        self.draw()
-    }
-
-    /// Lets `time` pass, and does what keys say meanwhile. Ends early when one leaves.
-    pub fn wait(&mut self, time: Duration) -> Result<(), FluxError> {
-        let failed = |error| cannot("read keys", &error);
-        let start = Instant::now();
-        while !self.control.stop.load(Relaxed) {
-            let left = time.saturating_sub(start.elapsed());
-            let ready = event::poll(left.clamp(SHORTEST, SLICE)).map_err(failed)?;
-            // A terminal that hung up is always ready, and never has a key.
-            if !std::io::stdout().is_terminal() {
-                return Err(failed(std::io::Error::other("the terminal is gone")));
-            }
-            if !ready {
-                if left.is_zero() {
-                    break;
+    fn draw(&mut self, frame: &mut Frame) {
+        let width = usize::from(frame.area().width);
+        let screen = Screen { width: Some(width), ..self.layout.screen };
+        let layout = Layout { screen, ..self.layout };
+        let (mut head, mut body) = (Vec::new(), Vec::new());
+        match &self.sample {
+            None => body.push(Line::of(Tone::Plain, "looking ...")),
+            Some(sample) => {
+                let page = page(sample, &layout);
+                head = page.head;
+                body = page.body;
+                for missing in &sample.missing {
+                    let text = format!("warning: there may be more: {missing}");
+                    head.push(Line::of(Tone::Odd, clean(&text)));
                 }
-                continue;
-            }
-            let action = match event::read().map_err(failed)? {
-                event::Event::Key(key) => self.view.key(key),
-                event::Event::Resize(..) => Action::Redraw,
-                _ => Action::Nothing,
-            };
-            match action {
-                Action::Leave => self.control.stop.store(true, Relaxed),
-                Action::Redraw => self.draw()?,
-                Action::Nothing => {}
+                if sample.sockets.is_empty() {
+                    body.push(Line::of(Tone::Odd, "no AF_XDP socket (yet)"));
+                }
             }
         }
-        Ok(())
+        let every = humantime::format_duration(self.every);
+        let drawn = |lines: &[Line]| lines.iter().map(|line| self.drawn(line)).collect();
+        let page = Page {
+            title: (format!(" flux rings  {}", self.what), format!("every {every} ")),
+            head: drawn(&head),
+            body: drawn(&body),
+            footer: self.footer(width),
+        };
+        self.scroll.draw(page, frame);
     }
-
-    fn draw(&mut self) -> Result<(), FluxError> {
-        let Self { view, terminal, .. } = self;
-        terminal.draw(|frame| view.draw(frame)).map_err(|error| cannot("draw", &error))?;
-        Ok(())
-    }
-}
-
-fn cannot(what: &str, error: &std::io::Error) -> FluxError {
-    FluxError::new(ErrorKind::System, format!("cannot {what}"), error.to_string())
-        .with_hint("add --json, or pipe the output: samples then follow one another")
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
     use super::*;
-    use ratatui::backend::TestBackend;
+    use crate::output::{drawn, press};
+    use crossterm::event::{KeyEventKind, KeyModifiers};
 
     fn view(sample: Option<Sample>, unicode: bool) -> View {
         let screen = Screen { unicode, ..Screen::default() };
@@ -278,18 +138,6 @@ mod tests {
             view.take(Event::Sample(Box::new(sample)));
         }
         view
-    }
-
-    fn drawn(view: &mut View, width: u16, height: u16) -> Vec<String> {
-        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
-        terminal.draw(|frame| view.draw(frame)).unwrap();
-        let buffer = terminal.backend().buffer();
-        let cells = |y| (0..width).map(move |x| buffer[(x, y)].symbol());
-        (0..height).map(|y| cells(y).collect::<String>().trim_end().to_owned()).collect()
-    }
-
-    fn press(view: &mut View, code: KeyCode) -> Action {
-        view.key(KeyEvent::new(code, KeyModifiers::NONE))
     }
 
     #[test]

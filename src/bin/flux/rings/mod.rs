@@ -19,14 +19,14 @@ mod wait;
 
 use crate::cli::Answer;
 use crate::failure::Failure;
-use crate::output::{Screen, Stdout, Style, tell_hidden};
+use crate::output::{Live, Screen, Stdout, Style, tell_hidden};
 use crate::signals;
 pub use args::{Args, join_watch};
 use fluxnet::error::ErrorKind;
 use fluxnet::simulator::Simulator;
 use fluxnet::tools::Control;
 use fluxnet::tools::rings::{Event, Observer, Outcome, Plan, Sample, SimObserver, run};
-use live::{Live, View};
+use live::{HINT, View};
 use page::{Layout, Line, Tone, clean, page, paint};
 use std::cell::RefCell;
 use std::io::Write;
@@ -105,7 +105,7 @@ fn watched(
 ) -> Result<Outcome, Failure> {
     let every = plan.every.unwrap_or(plan.over);
     let view = View::new(what(plan), every, layout);
-    let live = RefCell::new(Live::start(view, Arc::clone(control))?);
+    let live = RefCell::new(Live::start(view, Arc::clone(control), HINT)?);
     let mut trouble = None;
     let mut wait = |observer: &mut dyn Observer, time: Duration| {
         if !simulated {
@@ -123,7 +123,9 @@ fn watched(
     };
     let mut waiting = Waiting { observer, wait: &mut wait };
     let outcome = run(plan, &mut waiting, control, &mut |event| {
-        if let Err(error) = live.borrow_mut().take(event) {
+        let mut live = live.borrow_mut();
+        live.view().take(event);
+        if let Err(error) = live.redraw() {
             control.stop.store(true, Relaxed);
             trouble = Some(error);
         }

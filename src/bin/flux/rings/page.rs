@@ -7,6 +7,7 @@
 //! ```
 
 use super::{block, compact};
+pub use crate::output::clean;
 use crate::output::{Screen, short, wrap};
 use fluxnet::tools::rings::{InterfaceSample, Kind, Sample};
 
@@ -110,11 +111,6 @@ pub fn words(kind: Kind) -> String {
 /// How bad it is.
 pub fn tone(kind: Kind) -> Tone {
     if kind == Kind::Idle { Tone::Odd } else { Tone::Bad }
-}
-
-/// What others named, without what would speak to the terminal.
-pub fn clean(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// A number, or `unknown` where the source cannot know it.

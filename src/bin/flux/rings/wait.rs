@@ -1,14 +1,12 @@
 //! An observer whose pauses are ours: they end when a key or a signal says so.
 
+pub use crate::output::SLICE;
 use fluxnet::error::Result;
 use fluxnet::snapshot::Source;
 use fluxnet::tools::Control;
 use fluxnet::tools::rings::{InterfaceKey, InterfaceSnapshot, Look, Observer};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-
-/// Longest pause before a signal is looked for, which another thread may have taken.
-pub const SLICE: Duration = Duration::from_millis(100);
 
 /// How a pause is spent.
 pub type Wait<'a> = dyn FnMut(&mut dyn Observer, Duration) -> Result<()> + 'a;

@@ -9,14 +9,13 @@ use super::{Cell, Flow, Hop};
 /// For each hop, whether its silence is nothing but lost answers: it is rare compared with the
 /// hop's routers, and every flow that met it could have come the same way through one of them.
 pub(super) fn lost(flows: &[Flow], hops: &[Hop], steps: &Steps) -> Vec<bool> {
-    let mut lost: Vec<bool> =
-        hops.iter().enumerate().map(|(at, hop)| is_rare(steps, at, hop.routers.len())).collect();
+    let mut lost: Vec<bool> = hops.iter().map(Hop::is_rarely_silent).collect();
     if !lost.contains(&true) {
         return lost;
     }
     let rare = lost.clone();
     for flow in flows {
-        let way = flow.way();
+        let way = flow.way(hops);
         let mut at = 0;
         while at < way.len() {
             let run = way[at..].iter().take_while(|&&cell| vertex(cell) == SILENT).count();
@@ -28,17 +27,6 @@ pub(super) fn lost(flows: &[Flow], hops: &[Hop], steps: &Steps) -> Vec<bool> {
         }
     }
     lost
-}
-
-/// Whether less than half as many flows met silence as would if a silent router took its share.
-fn is_rare(steps: &Steps, at: usize, routers: usize) -> bool {
-    let flows = steps.to(at).iter().filter(|step| step.flow().is_some());
-    let (mut all, mut silent) = (0, 0);
-    for step in flows {
-        all += 1;
-        silent += usize::from(step.to == SILENT);
-    }
-    silent > 0 && silent * 2 * (routers + 1) < all
 }
 
 /// Whether a way is known from the router before the silent cells `at..at + run` to the one

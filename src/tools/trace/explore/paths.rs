@@ -51,7 +51,7 @@ pub(super) fn ways(explorer: &Explorer) -> Vec<Way> {
     let Explorer { hops, flows, .. } = explorer;
     let mut taken: HashMap<Numbers, Vec<u16>> = HashMap::new();
     for (flow, number) in flows.iter().zip(0..) {
-        let mut way: Vec<u16> = flow.way().iter().map(|&cell: &Cell| vertex(cell)).collect();
+        let mut way: Vec<u16> = flow.way(hops).iter().map(|&cell: &Cell| vertex(cell)).collect();
         let ended = flow.end.is_some_and(|end| way.len() == end + 1);
         while !ended && way.last() == Some(&SILENT) {
             way.pop();
@@ -104,7 +104,7 @@ fn fits(explorer: &Explorer, (part, ended): &Numbers, (way, way_ended): &Numbers
             silent
                 && addr(part.len() - 1, part[part.len() - 1]) == addr(common - 1, way[common - 1])
         }
-        (false, true) => part.len() < way.len(),
+        (false, true) => part.len() + 1 == way.len(),
         _ => part.len() == way.len() && ended == way_ended,
     };
     lengths && (0..common).all(same)

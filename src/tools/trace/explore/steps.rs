@@ -30,7 +30,7 @@ impl Steps {
         let mut steps: Vec<Vec<Step>> = vec![Vec::new(); hops.len()];
         for (flow, number) in flows.iter().zip(0..) {
             let mut from = 0;
-            for (cell, steps) in flow.way().iter().zip(&mut steps) {
+            for (cell, steps) in flow.way(hops).iter().zip(&mut steps) {
                 let to = vertex(*cell);
                 steps.push(Step { from, to, flow: number });
                 from = to;
@@ -69,10 +69,18 @@ pub(super) fn vertex(cell: Cell) -> u16 {
 
 impl Flow {
     /// The cells that are its way: to its end or, without one, to the first silence behind the
-    /// last that answered.
-    pub(super) fn way(&self) -> &[Cell] {
+    /// last that answered. Where the end answered behind its distance alone, to its distance.
+    pub(super) fn way(&self, hops: &[Hop]) -> &[Cell] {
         let behind = self.top.map_or(0, |top| top + 1);
-        let length = self.end.map_or(behind + 1, |end| end + 1);
+        let length = self.end.map_or(behind + 1, |end| self.distance(end, hops) + 1);
         &self.cells[..length.min(self.cells.len())]
+    }
+
+    fn distance(&self, end: usize, hops: &[Hop]) -> usize {
+        let answered = |cell: &Cell| matches!(cell, Cell::Router(_));
+        let Some(last) = self.cells[..end].iter().rposition(answered) else { return end };
+        let Cell::Router(router) = self.cells[last] else { return end };
+        let lost = hops[last].before_end[usize::from(router)] && hops[last + 1].is_rarely_silent();
+        if last + 1 < end && lost { last + 1 } else { end }
     }
 }

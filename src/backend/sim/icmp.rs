@@ -1,0 +1,156 @@
+//! A router's ICMP errors: how many, when, and what they look like.
+
+use super::balance::Dice;
+use super::outbox::Outbox;
+use super::wire::Ip;
+use super::{Flaw, Quoting, RouterOptions};
+use crate::proto::extensions::{self, ORIGINAL_LEN};
+use crate::proto::respond::{self, IcmpError};
+use crate::proto::{ICMP_LEN, IpPair, MacAddr, checksum};
+use std::net::IpAddr;
+
+/// ICMP errors a router may send: so many at once, and one more every `gap` ns.
+struct Limit {
+    burst: u64,
+    gap: u64,
+    /// When the bucket will be full again.
+    full_at: u64,
+}
+
+impl Limit {
+    fn new((per_second, burst): (u32, u32)) -> Self {
+        Self {
+            burst: u64::from(burst.max(1)),
+            gap: 1_000_000_000 / u64::from(per_second.max(1)),
+            full_at: 0,
+        }
+    }
+
+    fn allows(&mut self, now: u64) -> bool {
+        let full_at = self.full_at.max(now) + self.gap;
+        let allowed = full_at - now <= self.burst * self.gap;
+        if allowed {
+            self.full_at = full_at;
+        }
+        allowed
+    }
+}
+
+/// Whose errors they are: the address and Ethernet address they come from.
+#[derive(Clone, Copy)]
+pub(super) struct Sender {
+    pub(super) address: IpAddr,
+    pub(super) mac: MacAddr,
+}
+
+/// What a router does about packets that it cannot forward.
+pub(super) struct Errors {
+    limit: Option<Limit>,
+    delay_ns: u64,
+    options: RouterOptions,
+    /// Nothing has to be done to an error after it was written.
+    plain: bool,
+}
+
+impl Errors {
+    pub(super) fn new(options: RouterOptions) -> Self {
+        let RouterOptions { ref mpls, quoting, flaw, ttl, .. } = options;
+        let plain =
+            mpls.is_empty() && quoting == Quoting::Full && flaw.is_none() && ttl == respond::TTL;
+        Self {
+            limit: options.icmp_limit.map(Limit::new),
+            delay_ns: super::clock::nanos(options.icmp_delay),
+            plain,
+            options,
+        }
+    }
+
+    /// The limit of later errors, instead of the one there was.
+    pub(super) fn set_limit(&mut self, per_second: u32, burst: u32) {
+        self.limit = Some(Limit::new((per_second, burst)));
+    }
+
+    /// How much later than it could an error leaves.
+    pub(super) fn hold(&self, dice: &mut Dice) -> u64 {
+        if self.delay_ns == 0 { 0 } else { dice.below(self.delay_ns.saturating_add(1)) }
+    }
+
+    /// The error about `packet`, if one is to be sent.
+    pub(super) fn write(
+        &mut self,
+        packet: &[u8],
+        sender: Sender,
+        trouble: IcmpError,
+        out: &mut Outbox,
+    ) -> Option<Vec<u8>> {
+        if self.options.silent {
+            return None;
+        }
+        let Sender { address, mac } = sender;
+        let mut error =
+            out.answer_to(packet, |to| respond::icmp_error(to, packet, address, mac, trouble))?;
+        let now = out.now;
+        let allowed = self.limit.as_mut().is_none_or(|limit| limit.allows(now));
+        if !allowed || !(self.plain || self.shape(&mut error, trouble).is_some()) {
+            out.recycle(error);
+            return None;
+        }
+        Some(error)
+    }
+
+    /// Makes a well-formed error into what this router sends.
+    fn shape(&self, error: &mut Vec<u8>, trouble: IcmpError) -> Option<()> {
+        let RouterOptions { ref mpls, mpls_length, quoting, flaw, ttl, .. } = self.options;
+        let ip = Ip::of_frame(error)?;
+        let quote = ip.l4 + ICMP_LEN;
+        let quoted = ip.quoted(error)?;
+        if quoting == Quoting::Short {
+            error.truncate(quoted.l4 + 8);
+        }
+        if trouble == IcmpError::TimeExceeded && !mpls.is_empty() {
+            error.resize(quote + ORIGINAL_LEN, 0);
+            let mut structure = [0; 8 + 4 * super::network::MAX_LABELS];
+            let len = extensions::emit(mpls, &mut structure)?;
+            error.extend_from_slice(&structure[..len]);
+            if mpls_length {
+                // In words of 32 bits, and of 64 for IPv6 (RFC 4884 §4).
+                let (at, words) = if ip.src.is_ipv4() { (5, 4) } else { (4, 8) };
+                error[ip.l4 + at] = (ORIGINAL_LEN / words) as u8;
+            }
+        }
+        if flaw == Some(Flaw::Lengths) {
+            if ip.src.is_ipv4() {
+                error[ip.l4 + 5] = u8::MAX;
+                error[quote] |= 0x0f;
+            } else {
+                // Those bytes are the MTU of a packet-too-big.
+                if !matches!(trouble, IcmpError::PacketTooBig(_)) {
+                    error[ip.l4 + 4] = u8::MAX;
+                }
+                error[quote + 4..quote + 6].fill(u8::MAX);
+            }
+        }
+        super::answer::set_ttl(error, ttl);
+        seal(error, &ip, flaw == Some(Flaw::Checksum))
+    }
+}
+
+/// Writes the length and the checksums of an ICMP message that has grown, shrunk or changed.
+fn seal(error: &mut [u8], ip: &Ip, wrongly: bool) -> Option<()> {
+    let len = error.len() - ip.l3;
+    let (mut sum, proto) = (checksum::Sum::new(), ip.proto);
+    if ip.src.is_ipv4() {
+        error[ip.l3 + 2..ip.l3 + 4].copy_from_slice(&u16::try_from(len).ok()?.to_be_bytes());
+        super::cut::seal_header(&mut error[ip.l3..ip.l4]);
+    } else {
+        let payload = u16::try_from(error.len() - ip.l4).ok()?;
+        error[ip.l3 + 4..ip.l3 + 6].copy_from_slice(&payload.to_be_bytes());
+        sum = IpPair::new(ip.src, ip.dst)?.pseudo_sum(proto, error.len() - ip.l4);
+    }
+    let message = error.get_mut(ip.l4..)?;
+    message[2..4].fill(0);
+    let sum = sum.bytes(message).finish();
+    let sum = if wrongly { sum ^ 0x00ff } else { sum };
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    Some(())
+}

@@ -1,0 +1,127 @@
+//! What routers and hosts are like: plain data for [`NetworkBuilder`](super::NetworkBuilder).
+
+use crate::proto::extensions::MplsEntry;
+use std::time::Duration;
+
+/// How a router chooses among several next hops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// By a hash of the flow: addresses, protocol, and ports (for ICMP: type, code and checksum).
+    /// Each router salts it, so that two in a row do not choose alike.
+    #[default]
+    Flow,
+    /// Each packet by a throw of the dice.
+    Packet,
+    /// Each packet the next one.
+    RoundRobin,
+    /// By a hash of both addresses alone.
+    Destination,
+}
+
+/// How much of a packet an ICMP error quotes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Quoting {
+    /// As much as fits (RFC 1812, RFC 4443).
+    #[default]
+    Full,
+    /// The IP header and 8 bytes, as RFC 792 has it.
+    Short,
+}
+
+/// What is wrong with a router's ICMP errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// Their checksum.
+    Checksum,
+    /// They lie about lengths: the RFC 4884 length points far beyond the end, the quoted IPv4
+    /// header says that it has 60 bytes, and the quoted IPv6 header that 65535 follow.
+    Lengths,
+}
+
+/// What a router is like. The default is one without a fault that balances by flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouterOptions {
+    /// How it chooses among the next hops of a route that does not say it itself.
+    pub balance: Balance,
+    /// Never sends ICMP errors.
+    pub silent: bool,
+    /// Does not answer packets to its own addresses, but for ARP and neighbour discovery.
+    pub deaf: bool,
+    /// ICMP errors a second, and how many at once.
+    pub icmp_limit: Option<(u32, u32)>,
+    /// ICMP errors leave up to this much later than they could.
+    pub icmp_delay: Duration,
+    /// Labels that its time-exceeded errors report, outermost first, 32 at most (RFC 4950).
+    pub mpls: Vec<MplsEntry>,
+    /// Whether those say how long the quote is (RFC 4884), or leave that to be guessed, as
+    /// routers did before.
+    pub mpls_length: bool,
+    /// What its ICMP errors quote.
+    pub quoting: Quoting,
+    /// What is wrong with its ICMP errors.
+    pub flaw: Option<Flaw>,
+    /// TTL or hop limit of its own packets.
+    pub ttl: u8,
+}
+
+impl Default for RouterOptions {
+    fn default() -> Self {
+        Self {
+            balance: Balance::Flow,
+            silent: false,
+            deaf: false,
+            icmp_limit: None,
+            icmp_delay: Duration::ZERO,
+            mpls: Vec::new(),
+            mpls_length: true,
+            quoting: Quoting::Full,
+            flaw: None,
+            ttl: crate::proto::respond::TTL,
+        }
+    }
+}
+
+/// How a host's UDP ports answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UdpPorts {
+    /// "Port unreachable".
+    #[default]
+    Closed,
+    /// With the same payload.
+    Open,
+    /// Not at all.
+    Silent,
+}
+
+/// What a host is like. The default answers echo, has TCP port 80 open and all others closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostOptions {
+    /// Answers ARP and neighbour discovery, and nothing else.
+    pub silent: bool,
+    /// Answers echo requests.
+    pub echo: bool,
+    /// TCP ports that are open.
+    pub tcp: Vec<u16>,
+    /// Whether the other TCP ports say nothing, instead of answering with a reset.
+    pub tcp_filtered: bool,
+    /// How UDP ports answer.
+    pub udp: UdpPorts,
+    /// It answers for each address of these prefixes as well; routes to it are the routers'.
+    pub prefixes: Vec<String>,
+    /// TTL or hop limit of its packets.
+    pub ttl: u8,
+}
+
+impl Default for HostOptions {
+    fn default() -> Self {
+        Self {
+            silent: false,
+            echo: true,
+            tcp: vec![80],
+            tcp_filtered: false,
+            udp: UdpPorts::Closed,
+            prefixes: Vec::new(),
+            ttl: crate::proto::respond::TTL,
+        }
+    }
+}

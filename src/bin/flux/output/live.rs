@@ -1,0 +1,226 @@
+//! A view redrawn in place: the terminal, the keys, and the page that is scrolled.
+//!
+//! A command brings a [`View`]; [`Live`] has the terminal as long as it lives, and [`Scroll`] lays
+//! a page out and moves it.
+
+use super::Taken;
+use crate::failure::Failure;
+use crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use fluxnet::FluxError;
+use fluxnet::error::ErrorKind;
+use fluxnet::tools::Control;
+use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+use ratatui::text::Line;
+use ratatui::{Frame, Terminal};
+use std::io::{IsTerminal, Stdout};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// Longest pause before a signal is looked for, which another thread may have taken.
+pub const SLICE: Duration = Duration::from_millis(100);
+/// Shortest wait for a key: without any crossterm does not look.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// What a key comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Leave,
+    Redraw,
+    Nothing,
+}
+
+/// What a command shows.
+pub trait View {
+    /// Does what `key` says.
+    fn key(&mut self, key: KeyEvent) -> Action;
+    /// Draws itself.
+    fn draw(&mut self, frame: &mut Frame);
+}
+
+/// The line at the bottom.
+pub enum Footer {
+    /// The keys; where one is on the page stands beside them.
+    Keys(String),
+    /// Something to say.
+    Note(String),
+}
+
+/// What is drawn: a title, lines that stay, lines that scroll, and the line at the bottom.
+pub struct Page {
+    pub title: (String, String),
+    pub head: Vec<Line<'static>>,
+    pub body: Vec<Line<'static>>,
+    pub footer: Footer,
+}
+
+/// Where on a page one is.
+#[derive(Debug, Default)]
+pub struct Scroll {
+    /// First line of the body on the screen.
+    pub top: usize,
+    /// Lines of the body, and how many of them fit: as last drawn.
+    lines: usize,
+    fit: usize,
+}
+
+impl Scroll {
+    /// Does what the keys of all views say; `None`: it is none of them.
+    pub fn key(&mut self, key: KeyEvent) -> Option<Action> {
+        if key.kind == KeyEventKind::Release {
+            return Some(Action::Nothing);
+        }
+        let last = self.lines.saturating_sub(self.fit);
+        let screenful = self.fit.saturating_sub(1).max(1);
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        self.top = match key.code {
+            KeyCode::Char('c') if control => return Some(Action::Leave),
+            KeyCode::Char('q') | KeyCode::Esc => return Some(Action::Leave),
+            KeyCode::Up | KeyCode::Char('k') => self.top.saturating_sub(1),
+            KeyCode::Down | KeyCode::Char('j') => (self.top + 1).min(last),
+            KeyCode::PageUp => self.top.saturating_sub(screenful),
+            KeyCode::PageDown | KeyCode::Char(' ') => (self.top + screenful).min(last),
+            KeyCode::Home | KeyCode::Char('g') => 0,
+            KeyCode::End | KeyCode::Char('G') => last,
+            _ => return None,
+        };
+        Some(Action::Redraw)
+    }
+
+    /// Draws the part of `page` that is on the screen.
+    pub fn draw(&mut self, page: Page, frame: &mut Frame) {
+        let area = frame.area();
+        let (width, height) = (usize::from(area.width), usize::from(area.height));
+        let Page { title: (left, right), mut head, mut body, footer } = page;
+        // A head that would leave no room scrolls with the rest.
+        if head.len() > height / 3 {
+            head.append(&mut body);
+            std::mem::swap(&mut head, &mut body);
+        }
+        let fit = height.saturating_sub(2 + head.len());
+        (self.lines, self.fit) = (body.len(), fit);
+        self.top = self.top.min(body.len().saturating_sub(fit));
+        let footer = match footer {
+            Footer::Note(note) => note,
+            Footer::Keys(keys) if self.lines <= self.fit => keys,
+            Footer::Keys(keys) => spread(&keys, &self.place(), width),
+        };
+        let middle = head.into_iter().chain(body.into_iter().skip(self.top).take(fit));
+        let rows = std::iter::once(bar(&spread(&left, &right, width), width))
+            .chain(middle)
+            .take(height.saturating_sub(1));
+        for (y, line) in (area.y..).zip(rows) {
+            frame.render_widget(line, Rect { y, height: 1, ..area });
+        }
+        if height > 1 {
+            let y = area.bottom() - 1;
+            frame.render_widget(bar(&footer, width), Rect { y, height: 1, ..area });
+        }
+    }
+
+    fn place(&self) -> String {
+        format!("{}-{} of {} ", self.top + 1, self.lines.min(self.top + self.fit), self.lines)
+    }
+}
+
+/// The one to the left and the other to the right.
+fn spread(left: &str, right: &str, width: usize) -> String {
+    let gap = width.saturating_sub(left.chars().count() + right.chars().count());
+    format!("{left}{}{right}", " ".repeat(gap.max(1)))
+}
+
+/// A line across the screen, in reverse.
+fn bar(text: &str, width: usize) -> Line<'static> {
+    let reverse = Style::default().add_modifier(Modifier::REVERSED);
+    Line::styled(format!("{text:<width$}"), reverse)
+}
+
+/// A view on this process's terminal.
+pub struct Live<V> {
+    view: V,
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+    control: Arc<Control>,
+    /// What to do where it cannot be drawn.
+    hint: &'static str,
+    /// Last of all: what is dropped before it may still draw.
+    _taken: Taken,
+}
+
+impl<V: View> Live<V> {
+    /// Takes the terminal.
+    pub fn start(view: V, control: Arc<Control>, hint: &'static str) -> Result<Self, Failure> {
+        let failed = |error| Failure::io("cannot draw on this terminal", &error).with_hint(hint);
+        let taken = Taken::new().map_err(failed)?;
+        let terminal = Terminal::new(CrosstermBackend::new(std::io::stdout())).map_err(failed)?;
+        let mut live = Self { view, terminal, control, hint, _taken: taken };
+        live.redraw().map_err(|error| failed(std::io::Error::other(error.to_string())))?;
+        Ok(live)
+    }
+
+    /// What is shown; [`Self::redraw`] shows what was changed.
+    pub fn view(&mut self) -> &mut V {
+        &mut self.view
+    }
+
+    /// Lets `time` pass, and does what keys say meanwhile. Ends early when one leaves.
+    pub fn wait(&mut self, time: Duration) -> Result<(), FluxError> {
+        let hint = self.hint;
+        let failed = |error| cannot("read keys", &error, hint);
+        let start = Instant::now();
+        while !self.control.stop.load(Relaxed) {
+            let left = time.saturating_sub(start.elapsed());
+            let ready = event::poll(left.clamp(SHORTEST, SLICE)).map_err(failed)?;
+            // A terminal that hung up is always ready, and never has a key.
+            if !std::io::stdout().is_terminal() {
+                return Err(failed(std::io::Error::other("the terminal is gone")));
+            }
+            if !ready {
+                if left.is_zero() {
+                    break;
+                }
+                continue;
+            }
+            let action = match event::read().map_err(failed)? {
+                event::Event::Key(key) => self.view.key(key),
+                event::Event::Resize(..) => Action::Redraw,
+                _ => Action::Nothing,
+            };
+            match action {
+                Action::Leave => self.control.stop.store(true, Relaxed),
+                Action::Redraw => self.redraw()?,
+                Action::Nothing => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Draws what there is now.
+    pub fn redraw(&mut self) -> Result<(), FluxError> {
+        let Self { view, terminal, hint, .. } = self;
+        terminal.draw(|frame| view.draw(frame)).map_err(|error| cannot("draw", &error, hint))?;
+        Ok(())
+    }
+}
+
+fn cannot(what: &str, error: &std::io::Error, hint: &str) -> FluxError {
+    FluxError::new(ErrorKind::System, format!("cannot {what}"), error.to_string()).with_hint(hint)
+}
+
+/// The screen that `view` draws, line by line.
+#[cfg(test)]
+pub fn drawn(view: &mut impl View, width: u16, height: u16) -> Vec<String> {
+    let backend = ratatui::backend::TestBackend::new(width, height);
+    let mut terminal = Terminal::new(backend).unwrap();
+    terminal.draw(|frame| view.draw(frame)).unwrap();
+    let buffer = terminal.backend().buffer();
+    let cells = |y| (0..width).map(move |x| buffer[(x, y)].symbol());
+    (0..height).map(|y| cells(y).collect::<String>().trim_end().to_owned()).collect()
+}
+
+/// Presses a key.
+#[cfg(test)]
+pub fn press(view: &mut impl View, code: KeyCode) -> Action {
+    view.key(KeyEvent::new(code, KeyModifiers::NONE))
+}

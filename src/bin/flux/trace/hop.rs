@@ -1,0 +1,290 @@
+//! One hop as the line traceroute prints, from what its probes found.
+
+use crate::opened::millis;
+use crate::output::{Screen, clean};
+use fluxnet::tools::trace::{ExtensionObject, Label, Reply, Router, Timeout, back_hops};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::net::IpAddr;
+
+/// What became of one probe.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    number: u64,
+    answer: Option<Answer>,
+}
+
+/// An answer, as far as it is shown.
+#[derive(Clone, Debug)]
+struct Answer {
+    from: IpAddr,
+    rtt_us: Option<f64>,
+    mark: Option<String>,
+    reply_ttl: u8,
+    mtu: Option<u32>,
+    nat: bool,
+    mpls: Vec<Label>,
+    extensions: Vec<ExtensionObject>,
+}
+
+impl From<&Reply> for Probe {
+    fn from(reply: &Reply) -> Self {
+        let answer = Answer {
+            from: reply.from,
+            rtt_us: reply.rtt_us,
+            mark: reply.mark.clone(),
+            reply_ttl: reply.reply_ttl,
+            mtu: reply.mtu,
+            nat: reply.nat.is_some(),
+            mpls: reply.mpls.clone(),
+            extensions: reply.extensions.clone(),
+        };
+        Self { number: reply.probe, answer: Some(answer) }
+    }
+}
+
+impl From<&Timeout> for Probe {
+    fn from(timeout: &Timeout) -> Self {
+        Self { number: timeout.probe, answer: None }
+    }
+}
+
+/// How hop lines are printed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Layout {
+    /// What they are printed on.
+    pub screen: Screen,
+    /// Whether extension objects other than labels are shown.
+    pub verbose: bool,
+    /// Probes per hop.
+    pub queries: u8,
+}
+
+/// A piece of a line that is not broken: its letters, and the same with colours.
+struct Piece {
+    /// Spaces before it.
+    gap: usize,
+    bare: String,
+    painted: String,
+}
+
+/// The lines for a hop: `ttl`, then each router with its times; below it what it said besides.
+///
+/// `names` are those of the addresses, as far as they are known.
+pub fn lines(
+    ttl: u8,
+    probes: &[Probe],
+    names: &HashMap<IpAddr, String>,
+    layout: &Layout,
+) -> String {
+    let mut probes: Vec<&Probe> = probes.iter().collect();
+    probes.sort_by_key(|probe| probe.number);
+    // Later ones looked for the MTU.
+    probes.truncate(usize::from(layout.queries.max(1)));
+    let mut pieces = Vec::new();
+    let mut before = None;
+    let mut below: Vec<String> = Vec::new();
+    let add = |pieces: &mut Vec<Piece>, gap, bare: String, painted: String| {
+        pieces.push(Piece { gap, bare, painted });
+    };
+    for (at, probe) in probes.iter().enumerate() {
+        let Some(answer) = &probe.answer else {
+            let gap = if at == 0 || before.is_some() { 2 } else { 1 };
+            add(&mut pieces, gap, "*".into(), "*".into());
+            continue;
+        };
+        let plain = |pieces: &mut Vec<Piece>, text: String| add(pieces, 2, text.clone(), text);
+        if before != Some(answer.from) {
+            plain(&mut pieces, host(answer.from, names));
+            for odd in answer.odd(ttl) {
+                let painted = layout.screen.style.odd(&odd);
+                add(&mut pieces, 1, odd, painted);
+            }
+            answer.below(layout.verbose, &mut below);
+        }
+        before = Some(answer.from);
+        plain(&mut pieces, answer.rtt_us.map_or("? ms".into(), |us| format!("{} ms", millis(us))));
+        if let Some(mark) = &answer.mark {
+            let mark = clean(mark);
+            let painted = layout.screen.style.bad(&mark);
+            add(&mut pieces, 1, mark, painted);
+        }
+    }
+    if pieces.is_empty() {
+        add(&mut pieces, 2, "*".into(), "*".into());
+    }
+    let mut text = joined(ttl, &pieces, layout.screen.width);
+    for line in below {
+        // A String takes every write.
+        let _ = writeln!(text, "     {line}");
+    }
+    text
+}
+
+impl Answer {
+    /// What is out of the ordinary about the router.
+    fn odd(&self, ttl: u8) -> Vec<String> {
+        let mut odd = Vec::new();
+        if self.nat {
+            odd.push("(NAT)".into());
+        }
+        // A mark such as !F-1400 tells it already.
+        if let Some(mtu) = self.mtu.filter(|_| self.mark.is_none()) {
+            odd.push(format!("F={mtu}"));
+        }
+        // Who says that there is no way on answers from where it is, at whatever TTL.
+        let back = back_hops(self.reply_ttl, ttl).filter(|&back| back != ttl);
+        if let Some(back) = back.filter(|_| self.mark.is_none()) {
+            odd.push(format!("asymm {back}"));
+        }
+        odd
+    }
+
+    fn below(&self, verbose: bool, lines: &mut Vec<String>) {
+        if !self.mpls.is_empty() {
+            lines.push(format!("[MPLS: {}]", labels(&self.mpls)));
+        }
+        for ExtensionObject { class, ctype, data } in self.extensions.iter().filter(|_| verbose) {
+            lines.push(format!("[extension: class {class} type {ctype} {}]", clean(data)));
+        }
+    }
+}
+
+/// A label stack as traceroute and mtr print it.
+pub fn labels(stack: &[Label]) -> String {
+    let label = |Label { label, tc, bottom, ttl }: &Label| {
+        format!("Lbl {label} TC {tc} S {} TTL {ttl}", u8::from(*bottom))
+    };
+    stack.iter().map(label).collect::<Vec<_>>().join(", ")
+}
+
+/// An address with its name, if it has one.
+pub fn host(address: IpAddr, names: &HashMap<IpAddr, String>) -> String {
+    match names.get(&address) {
+        Some(name) => format!("{address} ({})", clean(name)),
+        None => address.to_string(),
+    }
+}
+
+/// The names that routers have.
+pub fn names<'a>(routers: impl IntoIterator<Item = &'a Router>) -> HashMap<IpAddr, String> {
+    let named = |router: &Router| Some((router.addr, router.name.clone()?));
+    routers.into_iter().filter_map(named).collect()
+}
+
+/// The line, broken where it would be wider than the screen.
+fn joined(ttl: u8, pieces: &[Piece], width: Option<usize>) -> String {
+    let mut text = format!("{ttl:>2}");
+    let mut column = text.len();
+    for (at, piece) in pieces.iter().enumerate() {
+        let length = piece.bare.chars().count();
+        let gap = if at > 0 && column + piece.gap + length > width.unwrap_or(usize::MAX) {
+            text.push('\n');
+            column = 0;
+            4
+        } else {
+            piece.gap
+        };
+        text.extend(std::iter::repeat_n(' ', gap));
+        text.push_str(&piece.painted);
+        column += gap + length;
+    }
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{reply, timeout};
+    use super::*;
+    use fluxnet::tools::trace::Rewritten;
+
+    fn layout(width: Option<usize>) -> Layout {
+        let screen = Screen { width, ..Screen::default() };
+        Layout { screen, verbose: false, queries: 3 }
+    }
+
+    fn line(ttl: u8, probes: &[Probe]) -> String {
+        lines(ttl, probes, &HashMap::new(), &layout(None))
+    }
+
+    fn answer(ttl: u8, number: u64, from: &str, us: f64) -> Reply {
+        reply("203.0.113.7", ttl, number, from, us)
+    }
+
+    #[test]
+    fn a_router_is_named_once_and_each_probe_has_its_time_in_order_of_sending() {
+        let probes = [
+            Probe::from(&answer(3, 9, "172.16.23.2", 4101.0)),
+            Probe::from(&answer(3, 7, "172.16.23.2", 4012.0)),
+            Probe::from(&answer(3, 8, "172.16.23.2", 4020.0)),
+        ];
+        assert_eq!(line(3, &probes), " 3  172.16.23.2  4.012 ms  4.020 ms  4.101 ms\n");
+        let names = HashMap::from([("172.16.23.2".parse().unwrap(), "r3\x1b[2J".to_owned())]);
+        assert_eq!(
+            lines(3, &probes, &names, &layout(None)),
+            " 3  172.16.23.2 (r3?[2J)  4.012 ms  4.020 ms  4.101 ms\n"
+        );
+    }
+
+    #[test]
+    fn silence_is_a_star_and_other_routers_follow_on_the_line() {
+        let silent = |number| Probe::from(&timeout("x", 3, number));
+        assert_eq!(line(3, &[silent(7), silent(8), silent(9)]), " 3  * * *\n");
+        assert_eq!(line(12, &[]), "12  *\n");
+        let probes = [
+            silent(7),
+            Probe::from(&answer(3, 8, "172.16.23.1", 4000.0)),
+            Probe::from(&answer(3, 9, "172.16.23.2", 4100.0)),
+        ];
+        assert_eq!(line(3, &probes), " 3  *  172.16.23.1  4.000 ms  172.16.23.2  4.100 ms\n");
+    }
+
+    #[test]
+    fn marks_nat_mtu_and_a_longer_way_back_stand_where_they_belong() {
+        let unreachable = Reply { mark: Some("!H".into()), ..answer(3, 1, "10.0.0.3", 300.0) };
+        assert_eq!(line(3, &[(&unreachable).into()]), " 3  10.0.0.3  0.300 ms !H\n");
+        let nat = Reply { nat: Some(Rewritten::Checksum), ..answer(3, 1, "10.0.0.3", 300.0) };
+        assert_eq!(line(3, &[(&nat).into()]), " 3  10.0.0.3 (NAT)  0.300 ms\n");
+        let big = Reply { mtu: Some(1400), ..answer(3, 1, "10.0.0.3", 300.0) };
+        assert_eq!(line(3, &[(&big).into()]), " 3  10.0.0.3 F=1400  0.300 ms\n");
+        let marked = Reply { mark: Some("!F-1400".into()), ..big };
+        assert_eq!(line(3, &[(&marked).into()]), " 3  10.0.0.3  0.300 ms !F-1400\n");
+        let longer = Reply { reply_ttl: 250, rtt_us: None, ..answer(3, 1, "10.0.0.3", 0.0) };
+        assert_eq!(line(3, &[(&longer).into()]), " 3  10.0.0.3 asymm 6  ? ms\n");
+    }
+
+    #[test]
+    fn labels_stand_below_and_other_extensions_when_more_is_asked_for() {
+        let label = |label, bottom| Label { label, tc: 0, bottom, ttl: 1 };
+        let reply = Reply {
+            mpls: vec![label(24001, false), label(16, true)],
+            extensions: vec![ExtensionObject { class: 2, ctype: 1, data: "0a0b".into() }],
+            ..answer(3, 1, "10.0.0.3", 300.0)
+        };
+        let text = " 3  10.0.0.3  0.300 ms\n     \
+                    [MPLS: Lbl 24001 TC 0 S 0 TTL 1, Lbl 16 TC 0 S 1 TTL 1]\n";
+        assert_eq!(line(3, &[(&reply).into()]), text);
+        let verbose = Layout { verbose: true, ..layout(None) };
+        let text = format!("{text}     [extension: class 2 type 1 0a0b]\n");
+        assert_eq!(lines(3, &[(&reply).into()], &HashMap::new(), &verbose), text);
+    }
+
+    #[test]
+    fn a_narrow_screen_breaks_between_pieces() {
+        let probes: Vec<Probe> = (1..=3)
+            .map(|n| Probe::from(&answer(3, n, "2001:db8:7:1234:5678:9abc:def0:1", 10_000.0)))
+            .collect();
+        assert_eq!(
+            lines(3, &probes, &HashMap::new(), &layout(Some(40))),
+            " 3  2001:db8:7:1234:5678:9abc:def0:1\n    10.000 ms  10.000 ms  10.000 ms\n"
+        );
+    }
+
+    #[test]
+    fn probes_beyond_the_queries_looked_for_the_mtu_and_have_no_place() {
+        let probes: Vec<Probe> =
+            (1..=5).map(|n| Probe::from(&answer(3, n, "10.0.0.3", 100.0 * n as f64))).collect();
+        assert_eq!(line(3, &probes), " 3  10.0.0.3  0.100 ms  0.200 ms  0.300 ms\n");
+    }
+}

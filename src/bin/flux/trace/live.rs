@@ -1,0 +1,342 @@
+//! The live view: the table of the report, redrawn in place after every round.
+//!
+//! The run goes on in the thread that began it, as sockets and clocks are its own; the terminal is
+//! another's, which hears of events through a channel and tells the run to stop.
+
+use super::report;
+use super::text::{conclusion, named};
+use crate::failure::Failure;
+use crate::output::{Action, Footer, Live, Page, SLICE, Screen, Scroll, View as Shown, clean};
+use crossterm::event::{KeyCode, KeyEvent};
+use fluxnet::error::Result as Ran;
+use fluxnet::tools::Control;
+use fluxnet::tools::trace::{Event, Outcome, Plan, Rounds, Summary};
+use ratatui::Frame;
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::Line;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::time::Duration;
+
+/// What to do where nothing can be drawn.
+pub const HINT: &str = "leave out --live: -c 10 shows the same table at its end, --json each event";
+
+/// What is shown, and where in it one is.
+pub struct View {
+    screen: Screen,
+    /// Whether there are names, and whether they are shown.
+    names: Option<bool>,
+    every: Duration,
+    rounds: Option<u64>,
+    mtu: bool,
+    what: String,
+    /// What is known of each target, in order of appearance.
+    latest: Vec<Summary>,
+    places: HashMap<String, usize>,
+    /// What is shown as long as the picture is held.
+    held: Option<Vec<Summary>>,
+    note: Option<String>,
+    scroll: Scroll,
+}
+
+impl View {
+    pub fn new(plan: &Plan, screen: Screen) -> Self {
+        Self {
+            screen,
+            names: plan.names.then_some(true),
+            every: plan.interval,
+            rounds: match plan.rounds {
+                Rounds::Count(rounds) => Some(rounds),
+                Rounds::Once | Rounds::Endless => None,
+            },
+            mtu: plan.mtu,
+            what: match plan.targets.as_slice() {
+                [target] => clean(target),
+                targets => format!("{} targets", targets.len()),
+            },
+            latest: Vec::new(),
+            places: HashMap::new(),
+            held: None,
+            note: None,
+            scroll: Scroll::default(),
+        }
+    }
+
+    /// Takes what a run tells; returns what is worth keeping for the end.
+    pub fn take(&mut self, event: Event) -> Option<Event> {
+        match event {
+            Event::Interim(summary) => {
+                self.put(summary);
+                return None;
+            }
+            Event::Summary(ref summary) => self.put(summary.clone()),
+            Event::SendError(ref failed) => {
+                let (target, error) = (clean(&failed.target), clean(&failed.error));
+                self.note = Some(format!("cannot send to {target}: {error}"));
+            }
+            Event::Note(ref note) => self.note = Some(note.text.clone()),
+            _ => {}
+        }
+        Some(event)
+    }
+
+    fn put(&mut self, summary: Summary) {
+        match self.places.get(&summary.target) {
+            Some(&place) => self.latest[place] = summary,
+            None => {
+                self.places.insert(summary.target.clone(), self.latest.len());
+                self.latest.push(summary);
+            }
+        }
+    }
+
+    fn body(&self, screen: &Screen) -> Vec<Line<'static>> {
+        let shown = self.held.as_ref().unwrap_or(&self.latest);
+        if shown.is_empty() {
+            return vec![Line::raw("probing ...")];
+        }
+        let strong = Style::default().add_modifier(Modifier::BOLD);
+        let mut lines = Vec::new();
+        for summary in shown {
+            if shown.len() > 1 {
+                lines.push(Line::styled(named(summary), strong));
+            }
+            let rows = report::rows(summary, self.names == Some(true), screen);
+            let lossy: Vec<bool> = rows.lossy().collect();
+            let table = crate::output::table(&rows, screen);
+            // The first line has the headings.
+            for (at, line) in table.text.lines().enumerate() {
+                let style = match at.checked_sub(1).map(|row| lossy.get(row)) {
+                    None => strong,
+                    Some(Some(true)) => self.odd(),
+                    Some(_) => Style::default(),
+                };
+                lines.push(Line::styled(line.to_owned(), style));
+            }
+            let end = crate::output::wrap(&conclusion(summary, self.mtu), screen.width, 2);
+            lines.extend(end.lines().map(|line| Line::raw(line.to_owned())));
+            if shown.len() > 1 {
+                lines.push(Line::default());
+            }
+        }
+        lines
+    }
+
+    fn odd(&self) -> Style {
+        let style = Style::default();
+        if self.screen.style.colour() { style.fg(Color::Yellow) } else { style }
+    }
+
+    fn title(&self) -> (String, String) {
+        let round = self.latest.iter().map(|summary| summary.rounds).max().unwrap_or(0);
+        let of = self.rounds.map(|rounds| format!(" of {rounds}")).unwrap_or_default();
+        let every = humantime::format_duration(self.every);
+        (format!(" flux trace  {}", self.what), format!("round {round}{of}, every {every} "))
+    }
+
+    fn footer(&self, width: usize) -> Footer {
+        if let Some(note) = &self.note {
+            return Footer::Note(format!(" note: {note}"));
+        }
+        let mut keys = String::from(" q quit");
+        if width >= 60 {
+            let arrows = if self.screen.unicode { "↑↓" } else { "j k" };
+            keys += &format!("  {arrows} scroll");
+        }
+        if self.names.is_some() {
+            keys += "  n names";
+        }
+        keys += if self.held.is_some() { "  p HELD, go on" } else { "  p hold" };
+        Footer::Keys(keys)
+    }
+}
+
+impl Shown for View {
+    fn key(&mut self, key: KeyEvent) -> Action {
+        if let Some(action) = self.scroll.key(key) {
+            return action;
+        }
+        self.note = None;
+        match key.code {
+            KeyCode::Char('n') => self.names = self.names.map(|shown| !shown),
+            KeyCode::Char('p') => {
+                self.held = if self.held.is_some() { None } else { Some(self.latest.clone()) };
+            }
+            _ => return Action::Nothing,
+        }
+        Action::Redraw
+    }
+
+    fn draw(&mut self, frame: &mut Frame) {
+        let width = usize::from(frame.area().width);
+        let screen = Screen { width: Some(width), ..self.screen };
+        let page = Page {
+            title: self.title(),
+            head: Vec::new(),
+            body: self.body(&screen),
+            footer: self.footer(width),
+        };
+        self.scroll.draw(page, frame);
+    }
+}
+
+/// Shows what `run` tells until it has ended. What it told besides the numbers so far comes back,
+/// for when the terminal scrolls again.
+pub fn watch(
+    view: View,
+    control: &Arc<Control>,
+    run: impl FnOnce(&mut dyn FnMut(Event)) -> Ran<Outcome>,
+) -> Result<(Ran<Outcome>, Vec<Event>), Failure> {
+    let live = Live::start(view, Arc::clone(control), HINT)?;
+    let (teller, told) = channel();
+    std::thread::scope(|scope| {
+        let shown = scope.spawn(move || show(live, &told, control));
+        // Nobody listens any more: the run was told to stop.
+        let outcome = run(&mut |event| drop(teller.send(event)));
+        drop(teller);
+        match shown.join() {
+            Ok(kept) => Ok((outcome, kept?)),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// Draws what is told, until nothing more comes.
+fn show(
+    mut live: Live<View>,
+    told: &Receiver<Event>,
+    control: &Control,
+) -> Result<Vec<Event>, Failure> {
+    let mut kept = Vec::new();
+    let result = loop {
+        let mut news = false;
+        let more = loop {
+            match told.try_recv() {
+                Ok(event) => {
+                    news = true;
+                    kept.extend(live.view().take(event));
+                }
+                Err(TryRecvError::Empty) => break true,
+                Err(TryRecvError::Disconnected) => break false,
+            }
+        };
+        if !more {
+            break Ok(());
+        }
+        if control.stop.load(Relaxed) {
+            // It ends as soon as it has told the rest: no key matters.
+            kept.extend(told.iter().filter_map(|event| live.view().take(event)));
+            break Ok(());
+        }
+        let drawn = if news { live.redraw() } else { Ok(()) };
+        if let Err(error) = drawn.and_then(|()| live.wait(SLICE)) {
+            break Err(error);
+        }
+    };
+    // The run must not go on with nobody to see it.
+    control.stop.store(true, Relaxed);
+    result.map(|()| kept).map_err(Failure::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{TARGET, diamond, plain, summary, troubled};
+    use super::*;
+    use crate::output::{drawn, press};
+    use fluxnet::tools::trace::SendError;
+
+    fn view(targets: &[&str]) -> View {
+        let plan =
+            Plan { names: true, rounds: Rounds::Endless, ..Plan::new(targets.iter().copied()) };
+        View::new(&plan, Screen::default())
+    }
+
+    #[test]
+    fn the_table_is_that_of_the_report_and_grows_with_the_rounds() {
+        let mut view = view(&[TARGET]);
+        assert!(drawn(&mut view, 80, 24).concat().contains("probing ..."));
+        assert!(view.take(Event::Interim(plain())).is_none());
+        let lines = drawn(&mut view, 80, 24);
+        assert!(lines[0].starts_with(" flux trace  203.0.113.7  "), "{lines:#?}");
+        assert!(lines[0].ends_with("round 1, every 1s"), "{lines:#?}");
+        assert!(lines[1].starts_with("Host  ") && lines[1].ends_with("  Jttr"), "{lines:#?}");
+        assert!(lines[7].starts_with(" 6. 203.0.113.7 "), "{lines:#?}");
+        assert_eq!(lines[8], "reached 203.0.113.7 in 6 hops, 20.0 ms");
+        assert_eq!(lines[23], " q quit  j k scroll  n names  p hold");
+        view.take(Event::Interim(Summary { rounds: 2, ..plain() }));
+        assert!(drawn(&mut view, 80, 24)[0].ends_with("round 2, every 1s"));
+    }
+
+    #[test]
+    fn n_changes_between_names_and_addresses_where_names_are_looked_up() {
+        let mut view = view(&[TARGET]);
+        view.take(Event::Interim(troubled()));
+        assert!(drawn(&mut view, 80, 24)[4].starts_with(" 3. core.example.net "));
+        assert_eq!(press(&mut view, KeyCode::Char('n')), Action::Redraw);
+        assert!(drawn(&mut view, 80, 24)[4].starts_with(" 3. 172.16.23.2 "));
+        let plan = Plan { rounds: Rounds::Count(9), ..Plan::new([TARGET]) };
+        let mut numeric = View::new(&plan, Screen::default());
+        numeric.take(Event::Interim(troubled()));
+        press(&mut numeric, KeyCode::Char('n'));
+        let lines = drawn(&mut numeric, 80, 24);
+        assert!(lines[4].starts_with(" 3. 172.16.23.2 "), "{lines:#?}");
+        assert!(lines[0].ends_with("round 1 of 9, every 1s"), "{lines:#?}");
+        assert!(!lines[23].contains("names"), "{lines:#?}");
+    }
+
+    #[test]
+    fn p_holds_the_picture_while_numbers_come_in() {
+        let mut view = view(&[TARGET]);
+        view.take(Event::Interim(plain()));
+        press(&mut view, KeyCode::Char('p'));
+        view.take(Event::Interim(troubled()));
+        let held = drawn(&mut view, 80, 24);
+        assert!(held[23].contains("HELD") && held[7].starts_with(" 6. "), "{held:#?}");
+        press(&mut view, KeyCode::Char('p'));
+        assert!(drawn(&mut view, 80, 24).concat().contains("core.example.net"));
+    }
+
+    #[test]
+    fn several_targets_follow_one_another_and_scroll() {
+        let mut view = view(&[TARGET, "host"]);
+        view.take(Event::Interim(plain()));
+        view.take(Event::Interim(summary("host", diamond().hops)));
+        let lines = drawn(&mut view, 60, 12);
+        assert!(lines[0].starts_with(" flux trace  2 targets"), "{lines:#?}");
+        assert_eq!(lines[1], TARGET);
+        assert!(lines[11].ends_with("1-10 of 21"), "{lines:#?}");
+        press(&mut view, KeyCode::End);
+        let end = drawn(&mut view, 60, 12);
+        assert!(end.iter().any(|line| line.starts_with("reached host (203.0.113.7)")), "{end:#?}");
+        // The first target's place stays the first.
+        view.take(Event::Interim(plain()));
+        press(&mut view, KeyCode::Home);
+        assert_eq!(drawn(&mut view, 60, 12)[1], TARGET);
+    }
+
+    #[test]
+    fn a_note_is_shown_until_a_key_and_kept_for_the_end() {
+        let mut view = view(&[TARGET]);
+        let failed = SendError { target: "x\x1b[2J".into(), error: "Network is down".into() };
+        assert!(view.take(Event::SendError(failed)).is_some());
+        let lines = drawn(&mut view, 80, 24);
+        assert_eq!(lines[23], " note: cannot send to x?[2J: Network is down");
+        press(&mut view, KeyCode::Char('p'));
+        assert!(drawn(&mut view, 80, 24)[23].starts_with(" q quit"));
+        assert!(view.take(Event::Summary(plain())).is_some());
+    }
+
+    #[test]
+    fn no_screen_is_too_small_to_draw_on_and_forty_columns_show_the_loss() {
+        let mut view = view(&[TARGET]);
+        view.take(Event::Interim(diamond()));
+        for (width, height) in [(1, 1), (1, 24), (80, 1), (80, 2), (3, 3), (20, 5)] {
+            drawn(&mut view, width, height);
+        }
+        let lines = drawn(&mut view, 40, 24);
+        assert!(lines[1].contains("Loss%") && lines[1].contains("Avg"), "{lines:#?}");
+        assert!(lines.concat().is_ascii(), "{lines:#?}");
+    }
+}

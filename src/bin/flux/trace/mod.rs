@@ -1,0 +1,237 @@
+//! `flux trace`: Args → plan → run → report.
+//!
+//! ```text
+//!   Args ─▶ Plan ─▶ run ─▶ Event ─┬─▶ text: hop lines as they come ──▶ conclusion
+//!                                 ├─▶ JSON, a line per event
+//!                                 └─▶ Summary ─▶ graph, report, dot
+//! ```
+
+mod args;
+mod dot;
+#[cfg(test)]
+mod fixture;
+mod graph;
+mod hop;
+mod live;
+mod report;
+mod text;
+
+use crate::cli::Answer;
+use crate::common::World;
+use crate::failure::Failure;
+use crate::output::{Lines, Pace, Screen, Stdout, tell_hidden, wrap};
+use crate::signals;
+pub use args::Args;
+use args::View;
+use fluxnet::tools::Control;
+use fluxnet::tools::trace::{Event, Outcome, Plan, Rounds, Summary, run};
+use std::io::Write;
+use std::sync::atomic::Ordering::Relaxed;
+use text::Text;
+
+/// Runs the command.
+pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
+    let screen = Screen::of_stdout();
+    let mut plan = args.plan()?;
+    if args.live && !screen.addressable {
+        return Err(Failure::Error {
+            error: "cannot draw for --live: standard output is no terminal that can be redrawn"
+                .into(),
+            hint: Some(live::HINT.into()),
+        });
+    }
+    let World { mut env, virtual_time } = args.common.world()?;
+    if virtual_time && plan.rounds == Rounds::Endless {
+        plan.rounds = Rounds::Count(args::VIRTUAL_ROUNDS);
+    }
+    // Answers to a whole path come within milliseconds: a write for each would hold them up.
+    let many = plan.targets.len() > 1;
+    out.set_pace(if virtual_time || many { Pace::Timed } else { Pace::Event });
+    let control = signals::control();
+    let mut printer = Printer::new(args, &plan, screen, &control, out);
+    let result = if args.live {
+        let run = |tell: &mut dyn FnMut(Event)| run(&plan, &mut env, &control, tell);
+        let (result, kept) = live::watch(live::View::new(&plan, screen), &control, run)?;
+        kept.into_iter().for_each(|event| printer.take(event));
+        result
+    } else {
+        run(&plan, &mut env, &control, &mut |event| printer.take(event))
+    };
+    printer.finish()?;
+    let outcome = result?;
+    if args.common.output.verbose > 0 && !args.common.output.json {
+        say(&counts(outcome));
+    }
+    Ok(answer(outcome))
+}
+
+/// One that was not reached makes the answer no.
+fn answer(outcome: Outcome) -> Answer {
+    if outcome.reached == outcome.targets { Answer::Yes } else { Answer::No }
+}
+
+fn counts(outcome: Outcome) -> String {
+    let Outcome { foreign, malformed, unstamped, .. } = outcome;
+    let mut text = format!("{foreign} packets were not for us, {malformed} made no sense\n");
+    if unstamped > 0 {
+        text += &format!("{unstamped} answers have user space's time of arrival\n");
+    }
+    text
+}
+
+/// Text for people. When standard error is gone, nobody misses it.
+fn say(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Takes the events of a run to where they belong.
+struct Printer<'a> {
+    json: bool,
+    view: View,
+    names: bool,
+    screen: Screen,
+    text: Text,
+    /// Kept to the end: what JSON ends with.
+    summaries: Vec<Event>,
+    /// Targets of the graph for Graphviz so far.
+    drawn: usize,
+    several: bool,
+    /// What tables had no room for.
+    hidden: Vec<&'static str>,
+    control: &'a Control,
+    /// Why nothing is printed any more.
+    trouble: Option<Failure>,
+    out: &'a mut Stdout,
+}
+
+impl<'a> Printer<'a> {
+    fn new(
+        args: &Args,
+        plan: &Plan,
+        screen: Screen,
+        control: &'a Control,
+        out: &'a mut Stdout,
+    ) -> Self {
+        Self {
+            json: args.common.output.json,
+            view: args.view(),
+            names: plan.names,
+            screen,
+            text: Text::new(args, plan, screen),
+            summaries: Vec::new(),
+            drawn: 0,
+            several: plan.targets.len() > 1,
+            hidden: Vec::new(),
+            control,
+            trouble: None,
+            out,
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        if self.trouble.is_some() {
+            return;
+        }
+        if let Err(failure) = self.print(event) {
+            // Nobody can read the rest: end the run, and leave the interface clean.
+            self.control.stop.store(true, Relaxed);
+            self.trouble = Some(failure);
+        }
+    }
+
+    fn print(&mut self, event: Event) -> Result<(), Failure> {
+        if self.json {
+            if matches!(event, Event::Summary(_)) {
+                self.summaries.push(event);
+                return Ok(());
+            }
+            self.out.json(&event)?;
+            return self.out.event_done();
+        }
+        let Lines { out, err } = match &event {
+            Event::Summary(summary) => Lines::out(self.block(summary)),
+            _ => self.text.event(&event),
+        };
+        if !err.is_empty() {
+            self.out.flush()?;
+            say(&err);
+        }
+        if out.is_empty() {
+            return Ok(());
+        }
+        self.out.text(&out)?;
+        self.out.event_done()
+    }
+
+    /// What is printed of one target at its end.
+    fn block(&mut self, summary: &Summary) -> String {
+        match self.view {
+            View::Hops => self.text.hops(summary),
+            View::Paths => {
+                let table = graph::graph(summary, &self.screen);
+                self.hide(table.hidden);
+                let sure = wrap(&graph::certainty(summary), self.screen.width, 2);
+                let title = self.text.title(summary);
+                format!("{title}{}{sure}{}", table.text, self.text.conclusion(summary))
+            }
+            View::Report => {
+                let table = report::report(summary, self.names, &self.screen);
+                self.hide(table.hidden);
+                let title = self.text.title(summary);
+                title + &table.text + &self.text.conclusion(summary)
+            }
+            View::Dot => {
+                let source = self.text.route(&summary.target).map(|route| route.source);
+                let begin = if self.drawn == 0 { dot::BEGIN } else { "" };
+                self.drawn += 1;
+                let part = dot::part(self.drawn, summary, source, self.several);
+                begin.to_owned() + &part
+            }
+        }
+    }
+
+    fn hide(&mut self, hidden: Vec<&'static str>) {
+        for heading in hidden.into_iter().filter(|heading| !heading.is_empty()) {
+            if !self.hidden.contains(&heading) {
+                self.hidden.push(heading);
+            }
+        }
+    }
+
+    /// Prints what comes last.
+    fn finish(mut self) -> Result<(), Failure> {
+        if let Some(failure) = self.trouble.take() {
+            return Err(failure);
+        }
+        for summary in &self.summaries {
+            self.out.json(summary)?;
+        }
+        if self.drawn > 0 {
+            self.out.text(dot::END)?;
+        }
+        self.out.flush()?;
+        tell_hidden(&self.hidden);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_is_yes_when_every_target_was_reached() {
+        let outcome = |reached| Outcome { reached, targets: 2, ..Outcome::default() };
+        assert_eq!((answer(outcome(2)), answer(outcome(1))), (Answer::Yes, Answer::No));
+    }
+
+    #[test]
+    fn the_counts_of_what_was_ignored_tell_stamps_where_some_are_missing() {
+        let some = Outcome { foreign: 3, malformed: 2, ..Outcome::default() };
+        assert_eq!(counts(some), "3 packets were not for us, 2 made no sense\n");
+        assert!(
+            counts(Outcome { unstamped: 1, ..some })
+                .ends_with("1 answers have user space's time of arrival\n")
+        );
+    }
+}
