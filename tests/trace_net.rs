@@ -103,9 +103,15 @@ fn without(hops: &[IpAddr], silent: u8) -> Vec<Option<IpAddr>> {
     hops
 }
 
+/// What traceroute prints, when it waits a second for every answer: its defaults give some up after
+/// ten times the next hop's round trip, which is nothing here.
+fn traceroute_text(options: &str, target: IpAddr) -> String {
+    run(&format!("traceroute -n -w 1,0,0 {options} {target}"))
+}
+
 /// Hops as traceroute sees them.
 fn traceroute(options: &str, target: IpAddr) -> Vec<Option<IpAddr>> {
-    let text = run(&format!("traceroute -n {options} {target}"));
+    let text = traceroute_text(options, target);
     let hops = text.lines().skip(1);
     hops.map(|line| line.split_whitespace().find_map(|word| word.parse().ok())).collect()
 }
@@ -316,7 +322,7 @@ fn mpls_labels_are_read_and_printed() {
         {"label": 17, "tc": 0, "bottom": true, "ttl": 254},
     ]);
     for target in lab.targets() {
-        let peer = run(&format!("traceroute -n -e {target}"));
+        let peer = traceroute_text("-e", target);
         assert!(peer.contains("L=24001,E=5,S=0,T=1/L=17,E=0,S=1,T=254"), "{peer}");
         for options in ["", "--icmp", "-T -p 81"] {
             let traced = trace(&format!("{options} {target}"));
@@ -454,7 +460,7 @@ fn the_exit_status_tells_whether_the_target_was_reached() {
         lab.run_at(2, &format!("ip -6 route replace {route} {target6}"));
         for (target, mark) in [(target, mark), (target6, mark6)] {
             let refused = trace(&target.to_string());
-            let peer = run(&format!("traceroute -n {target}"));
+            let peer = traceroute_text("", target);
             assert_eq!(refused.status, Some(1), "{refused:?}");
             assert_eq!(refused.addresses(), all(&lab.hops(target)[..2]), "{refused:?}");
             let hop = &refused.hops()[1]["routers"][0];

@@ -391,6 +391,8 @@ impl Routers {
         let chain =
             "chain post { type nat hook postrouting priority 100; oifname near masquerade; }\n";
         self.nft(position, &format!("table ip nat {{ {chain}}}\ntable ip6 nat {{ {chain}}}\n"));
+        let (net, net6) = (format!("10.9.{position}.0/24"), ip6(position, 0));
+        self.know_the_way_back(position + 2, &net, &format!("{net6}/64"));
     }
 
     /// A router that rewrites our address on the way out and the destination on the way back, and
@@ -409,11 +411,18 @@ impl Routers {
             position,
             &(table("ip", "10.9.0.1", "10.9.77.1") + &table("ip6", "fd09::1", "fd09:0:0:77::1")),
         );
-        // Whoever is behind it must find the way back to the address that they see.
-        for behind in position + 1..self.last() {
-            let (via4, via6) = (format!("10.9.{}.1", behind - 1), ip6(behind - 1, 1));
-            self.run_at(behind, &format!("ip route add 10.9.77.0/24 via {via4}"));
-            self.run_at(behind, &format!("ip route add fd09:0:0:77::/64 via {via6}"));
+        self.know_the_way_back(position + 1, "10.9.77.0/24", "fd09:0:0:77::/64");
+    }
+
+    /// Routers from that one on send what is for these prefixes back towards us.
+    fn know_the_way_back(&self, from: u8, prefix: &str, prefix6: &str) {
+        for behind in from..self.last() {
+            let (via, via6) = (format!("10.9.{}.1", behind - 1), ip6(behind - 1, 1));
+            self.at(behind, || {
+                ip_batch(&format!(
+                    "route add {prefix} via {via}\nroute add {prefix6} via {via6}\n"
+                ));
+            });
         }
     }
 
