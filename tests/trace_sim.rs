@@ -45,7 +45,7 @@ fn summary(plan: &Plan, simulator: &Simulator) -> Summary {
 }
 
 fn default_network(seed: u64) -> Simulator {
-    Simulator::new(SimSpec { seed, ..SimSpec::default() })
+    Simulator::new(SimSpec { seed: Some(seed), ..SimSpec::default() })
 }
 
 /// A plan for one target without per-probe events.
