@@ -27,7 +27,7 @@ const SPIN: Duration = Duration::from_micros(2_500);
 /// Source ports of the classic strategy with TCP, where each probe has one of its own.
 const CLASSIC_SPAN: u16 = 256;
 /// How long next hops are waited for.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Traces as `plan` says, telling `sink` what happens as it happens.
 ///

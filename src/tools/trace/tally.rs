@@ -189,7 +189,11 @@ impl HopTally {
         });
         let router = &mut self.routers[at];
         let last = &mut router.last;
-        (last.kind, last.reply_ttl) = (answer.kind, answer.reply_ttl);
+        // A port that was once open stays so: it resets what comes before our own reset does.
+        if !matches!((last.kind, answer.kind), (Kind::SynAck { .. }, Kind::Reset)) {
+            last.kind = answer.kind;
+        }
+        last.reply_ttl = answer.reply_ttl;
         last.mpls.clone_from(&answer.mpls);
         last.extensions.clone_from(&answer.extensions);
         last.mtu = answer.kind.mtu().or(last.mtu);
