@@ -4,7 +4,7 @@
 //!   rings ◀─▶ KernelQueue ◀─▶ Port ── lane ─▶ Switch ── lane ─▶ Host, Router ─▶ …
 //!             kernel's half    XDP filter, RSS,       delay, loss, rate …
 //!             of AF_XDP        host stack
-//!                      World: nodes, lanes, one heap of events (time, sequence)
+//!                      World: nodes, lanes, an agenda of what is to come (time, sequence)
 //! ```
 //!
 //! Invariants: the rings are [`crate::ring`]'s own, the simulated kernel only holds the other

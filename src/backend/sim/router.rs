@@ -135,12 +135,14 @@ impl Router {
             return None;
         }
         self.learn(at, &ip, src);
-        if self.fib.get(ip.dst) != Some(Known::Own) {
-            return self.forward(at, packet, &ip, out);
+        let known = self.fib.get(ip.dst);
+        if known != Some(Known::Own) {
+            return self.forward(at, packet, &ip, known, out);
         }
         if self.interfaces[at].nat.as_ref().is_some_and(|nat| nat.back(packet)) {
             let ip = Ip::of_frame(packet)?;
-            return self.forward(at, packet, &ip, out);
+            let known = self.fib.get(ip.dst);
+            return self.forward(at, packet, &ip, known, out);
         }
         if self.deaf {
             return None;
@@ -148,12 +150,12 @@ impl Router {
         let headers = Headers::parse(packet).ok()?;
         if ip.proto == IpProto::UDP {
             headers.verify_checksums(packet).then_some(())?;
-            return self.complain(at, packet, &ip, ip.dst, IcmpError::PortUnreachable, out);
+            return self.complain(at, packet, ip.dst, IcmpError::PortUnreachable, out);
         }
         let mac = self.interfaces[at].mac;
         let mut answer = answer::service(packet, &headers, mac, &Services::default(), out)?;
         answer::set_ttl(&mut answer, self.ttl);
-        self.originate(answer, ip.src, 0, out)
+        self.originate(answer, 0, out)
     }
 
     /// A sender on the link is a neighbour from now on.
@@ -164,17 +166,19 @@ impl Router {
         }
     }
 
+    /// Sends a packet on, by what the table knows of its destination.
     fn forward(
         &mut self,
         at: usize,
         packet: &mut Vec<u8>,
         ip: &Ip,
+        known: Option<Known>,
         out: &mut Outbox,
     ) -> Option<()> {
         if ip.ttl <= 1 {
             return self.report(at, packet, ip, IcmpError::TimeExceeded, out);
         }
-        let (to, mac) = match self.next_hop(packet, ip, ip.dst) {
+        let (to, mac) = match self.next_hop(packet, ip, known) {
             Ok(hop) => hop,
             Err(None) => return None,
             Err(Some(trouble)) => return self.report(at, packet, ip, trouble, out),
@@ -208,14 +212,20 @@ impl Router {
         None
     }
 
-    /// Interface and address of the next hop towards `dst`, for a packet whose header is `ip`.
-    fn next_hop(&mut self, packet: &[u8], ip: &Ip, dst: IpAddr) -> Result<(usize, MacAddr), Stop> {
-        let Self { interfaces, routes, fib, dice, balance: usual, .. } = self;
-        let route = match fib.get(dst) {
+    /// Interface and address of the next hop of a packet whose header is `ip`, by what the table
+    /// knows of its destination.
+    fn next_hop(
+        &mut self,
+        packet: &[u8],
+        ip: &Ip,
+        known: Option<Known>,
+    ) -> Result<(usize, MacAddr), Stop> {
+        let Self { interfaces, routes, dice, balance: usual, .. } = self;
+        let route = match known {
             None => return Err(Some(IcmpError::NetUnreachable)),
             Some(Known::Own) => return Err(None),
             Some(Known::Link(to)) => {
-                let mac = interfaces[to].neighbours.get(&dst);
+                let mac = interfaces[to].neighbours.get(&ip.dst);
                 return mac.map(|&mac| (to, mac)).ok_or(Some(IcmpError::HostUnreachable));
             }
             Some(Known::Route(at)) => &mut routes[at].1,
@@ -236,16 +246,11 @@ impl Router {
         }
     }
 
-    /// Sends a packet of our own to `dst`, after `hold` ns.
-    fn originate(
-        &mut self,
-        mut packet: Vec<u8>,
-        dst: IpAddr,
-        hold: u64,
-        out: &mut Outbox,
-    ) -> Option<()> {
+    /// Sends a packet of our own, after `hold` ns.
+    fn originate(&mut self, mut packet: Vec<u8>, hold: u64, out: &mut Outbox) -> Option<()> {
         let ip = Ip::of_frame(&packet)?;
-        match self.next_hop(&packet, &ip, dst) {
+        let known = self.fib.get(ip.dst);
+        match self.next_hop(&packet, &ip, known) {
             Ok((to, mac)) => {
                 answer::set_addresses(&mut packet, mac, self.interfaces[to].mac);
                 out.send_later(to, hold, packet);
@@ -266,7 +271,7 @@ impl Router {
     ) -> Option<()> {
         let same_family = |&&(own, _): &&(IpAddr, u8)| own.is_ipv4() == ip.src.is_ipv4();
         let (from, _) = *self.interfaces.get(at)?.addresses.iter().find(same_family)?;
-        self.complain(at, packet, ip, from, trouble, out)
+        self.complain(at, packet, from, trouble, out)
     }
 
     /// Tells the sender from this address.
@@ -274,7 +279,6 @@ impl Router {
         &mut self,
         at: usize,
         packet: &[u8],
-        ip: &Ip,
         address: IpAddr,
         trouble: IcmpError,
         out: &mut Outbox,
@@ -282,7 +286,7 @@ impl Router {
         let sender = Sender { address, mac: self.interfaces.get(at)?.mac };
         let error = self.errors.write(packet, sender, trouble, out)?;
         let hold = self.errors.hold(&mut self.dice);
-        self.originate(error, ip.src, hold, out)
+        self.originate(error, hold, out)
     }
 }
 

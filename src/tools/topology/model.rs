@@ -168,8 +168,7 @@ pub(super) fn read(text: &str) -> Read<Model> {
     for (at, table) in top.tables("link")? {
         links.extend(parts::links(at, table, &names, &nodes)?);
         if links.len() > MOST_LINKS {
-            let what = format!("there are more than {MOST_LINKS} links");
-            return Err(Fault::at(at, what, "a host with a prefix stands for many"));
+            return Err(too_many_links(at));
         }
     }
     let mut routes = Vec::new();
@@ -179,6 +178,11 @@ pub(super) fn read(text: &str) -> Read<Model> {
     let model = Model { seed, nodes, links, routes };
     connected(&model)?;
     Ok(model)
+}
+
+pub(super) fn too_many_links(at: usize) -> Fault {
+    let what = format!("there are more than {MOST_LINKS} links");
+    Fault::at(at, what, "a host with a prefix stands for many")
 }
 
 /// Whether each node is linked to us, and those with one interface have one link.

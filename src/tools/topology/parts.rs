@@ -227,7 +227,7 @@ fn pairs(fields: &Fields<'_>, names: &Names<'_>) -> Read<Vec<(usize, [usize; 2])
     }
     let mut pairs = Vec::new();
     for two in stages.windows(2) {
-        if two.iter().any(Vec::is_empty) || pairs.len() > MOST_LINKS {
+        if two.iter().any(Vec::is_empty) {
             return Err(short());
         }
         for a in &two[0] {
@@ -235,6 +235,9 @@ fn pairs(fields: &Fields<'_>, names: &Names<'_>) -> Read<Vec<(usize, [usize; 2])
                 if a.value == b.value {
                     let what = "a link from a node to itself";
                     return Err(Fault::at(b.at, what, "name two nodes"));
+                }
+                if pairs.len() == MOST_LINKS {
+                    return Err(super::model::too_many_links(b.at));
                 }
                 pairs.push((b.at, [a.value, b.value]));
             }

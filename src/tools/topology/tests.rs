@@ -715,6 +715,18 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
 }
 
 #[test]
+fn a_file_may_not_have_nodes_and_links_without_end() {
+    let names = |count| (0..count).map(|n| format!("\"n{n}\"")).collect::<Vec<_>>().join(",");
+    let told = |text: &str| parse(text, &SimSpec::default()).err().unwrap().to_string();
+    let head = "[us]\naddresses = [\"10.0.0.1/24\"]\n[[router]]\nname = ";
+    let nodes = told(&format!("{head}[{}]\n", names(512)));
+    assert_eq!(nodes, "topology line 4: there are more than 512 nodes");
+    let all = ["\"n0\""; 40_000].join(",");
+    let mesh = format!("{head}[\"n0\", \"n1\"]\n[[link]]\nbetween = [[{all}], \"n1\", [{all}]]");
+    assert_eq!(told(&mesh), "topology line 6: there are more than 2048 links");
+}
+
+#[test]
 fn files_that_cannot_be_read_are_named() {
     let spec = SimSpec::default();
     let missing = load(Path::new("no/such.toml"), &spec).unwrap_err();
