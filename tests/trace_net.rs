@@ -269,8 +269,8 @@ fn a_path_mtu_of_1400_is_found_also_where_the_errors_are_filtered() {
             assert!(text.contains("1400"), "{text}");
         }
     }
-    // Where nothing is narrow it is that of our interface.
-    let near = lab.hop4(NARROW);
+    // Before the narrow link it is that of our interface.
+    let near = lab.hop4(NARROW - 1);
     let traced = trace(&format!("--mtu {near}"));
     assert_eq!(traced.summary()["mtu"], 1500, "{traced:?}");
 }
@@ -454,21 +454,6 @@ fn the_exit_status_tells_whether_the_target_was_reached() {
         assert_eq!(mute.hops()[7]["routers"], json!([]));
     }
 
-    // A router that says no, in each of the ways that traceroute marks.
-    for (route, mark, mark6) in [("unreachable", "!H", "!N"), ("prohibit", "!X", "!X")] {
-        lab.run_at(2, &format!("ip route replace {route} {target}"));
-        lab.run_at(2, &format!("ip -6 route replace {route} {target6}"));
-        for (target, mark) in [(target, mark), (target6, mark6)] {
-            let refused = trace(&target.to_string());
-            let peer = traceroute_text("", target);
-            assert_eq!(refused.status, Some(1), "{refused:?}");
-            assert_eq!(refused.addresses(), all(&lab.hops(target)[..2]), "{refused:?}");
-            let hop = &refused.hops()[1]["routers"][0];
-            assert!(peer.contains(&format!(" {mark}")), "{mark} in {peer}");
-            assert_eq!(hop["mark"], mark, "{refused:?}");
-        }
-    }
-
     // What cannot run says why and what next, as JSON too.
     for line in
         ["203.0.113.1 -I nosuch0", "no.such.host.invalid", "-m 0 10.9.4.2", "-T -p 0 10.9.4.2"]
@@ -479,6 +464,25 @@ fn the_exit_status_tells_whether_the_target_was_reached() {
         assert!(error["error"].is_string() && error["hint"].is_string(), "{error}");
     }
     assert!(!xdp_attached());
+}
+
+#[test]
+fn a_router_that_says_no_is_the_end_and_marked_as_traceroute_does() {
+    // A kernel says so five times in a row at the most, so that each case gets routers of its own.
+    for (route, mark, mark6) in [("unreachable", "!H", "!N"), ("prohibit", "!X", "!X")] {
+        let Some(lab) = Chain::of(4).up() else { return };
+        for (target, mark) in lab.targets().into_iter().zip([mark, mark6]) {
+            lab.run_at(2, &format!("ip route replace {route} {target}"));
+            let refused = trace(&target.to_string());
+            assert_eq!(refused.status, Some(1), "{refused:?}");
+            assert_eq!(refused.addresses(), all(&lab.hops(target)[..2]), "{refused:?}");
+            let hop = &refused.hops()[1]["routers"][0];
+            assert_eq!(hop["mark"], mark, "{refused:?}");
+        }
+        // Over IPv6 there is no such limit.
+        let peer = traceroute_text("", lab.targets()[1]);
+        assert!(peer.contains(&format!(" {mark6}")), "{mark6} in {peer}");
+    }
 }
 
 #[test]
@@ -539,8 +543,8 @@ fn probe(wire: &Wire, target: IpAddr, ttl: u8) -> Vec<u8> {
 fn forged_answers_are_ignored() {
     let Some(lab) = Chain::of(3).up() else { return };
     lab.silence(2); // so that a forged answer has a place to show
-    let wire = lab.wire(1);
     for target in lab.targets() {
+        let wire = lab.wire(1);
         let v4 = target.is_ipv4();
         let liar: IpAddr = if v4 { "10.9.66.66" } else { "fd09:0:0:66::66" }.parse().unwrap();
         let exceeded = |probe: &[u8], quote: &[u8]| {
@@ -548,19 +552,15 @@ fn forged_answers_are_ignored() {
             let message = [&head, quote].concat();
             if v4 { icmp4(probe, liar, &message) } else { icmp6(probe, liar, &message) }
         };
-        let line = format!("-c 100000 -i 10ms -w 200ms {target}");
-        let (child, lines) = running(&line);
-        for _ in 0..20 {
+        let forge = || {
             let real = probe(&wire, target, 2);
             let quote = &real[14..];
             let header = if v4 { 20 } else { 40 };
-            // A checksum that is wrong.
             let mut wrong = exceeded(&real, quote);
-            let sum = 14 + header + 2;
-            wrong[sum] ^= 0x55;
+            wrong[14 + header + 2] ^= 0x55; // the checksum
             wire.send(&wrong);
             // Quotes that end too early, and a header whose length is a lie.
-            for cut in [0, 1, header - 1, header, header + 3, header + 7] {
+            for cut in [0, 1, header - 1, header, header + 3] {
                 wire.send(&exceeded(&real, &quote[..cut]));
             }
             if v4 {
@@ -568,20 +568,40 @@ fn forged_answers_are_ignored() {
                 lie[0] = 0x4f;
                 wire.send(&exceeded(&real, &lie));
             }
-            // Probes that were never sent: another destination port, another checksum.
-            for at in [3, 6] {
-                let mut other = quote.to_vec();
-                other[header + at] ^= 0x3c;
-                wire.send(&exceeded(&real, &other));
+            // Probes that were never sent: from another port, to another port, with a number that
+            // nobody has come to (which is in the identification and the checksum), to somebody
+            // else.
+            let mut others = vec![quote.to_vec(); 4];
+            others[0][header] ^= 0x0f;
+            others[1][header + 2] ^= 0x0f;
+            others[2][header + 6] = 0xfe;
+            others[2].truncate(header + 8);
+            if v4 {
+                others[2][4] = 0xfe;
             }
-            // To somebody else.
-            let mut other = quote.to_vec();
-            other[header - 1] ^= 0x0f;
-            wire.send(&exceeded(&real, &other));
-        }
+            others[3][header - 1] ^= 0x0f;
+            others.iter().for_each(|other| wire.send(&exceeded(&real, other)));
+        };
+        let line = format!("-c 100000 -i 10ms -w 200ms {target}");
+        let (child, lines) = running(&line);
+        (0..20).for_each(|_| forge());
         run(&format!("kill -INT {}", child.id()));
         let traced = rest(&line, child, lines);
         assert!(!format!("{traced:?}").contains(&liar.to_string()), "{traced:?}");
         traced.assert_hops(&without(&lab.hops(target), 2));
+
+        // For people, with -v, they are counted.
+        let child = flux(&format!("-v {line}")).spawn().unwrap();
+        (0..20).for_each(|_| forge());
+        run(&format!("kill -INT {}", child.id()));
+        let done = child.wait_with_output().unwrap();
+        let told = String::from_utf8(done.stderr).unwrap();
+        let counts = told.lines().find_map(|line| {
+            let (foreign, rest) = line.split_once(" packets were not for us, ")?;
+            Some((foreign.parse::<u32>().ok()?, rest.split_once(' ')?.0.parse::<u32>().ok()?))
+        });
+        let Some((foreign, malformed)) = counts else { panic!("{told}") };
+        assert!(foreign > 0 && malformed > 0, "{told}");
+        assert!(!String::from_utf8(done.stdout).unwrap().contains(&liar.to_string()));
     }
 }

@@ -221,7 +221,7 @@ impl Shared<'_> {
             let mtu = self.chain.mtus.iter().find(|(of, _)| *of == link.mac).map_or(1500, |m| m.1);
             let ((ip, ip6), (their_ip, their_ip6)) = (link.ips(end), link.ips(other));
             lines += &format!(
-                "link set dev {name} addrgenmode none mtu {mtu} up\n\
+                "link set dev {name} mtu {mtu} up\n\
                  addr add {ip}/24 dev {name}\naddr add {ip6}/64 dev {name} nodad\n"
             );
             if !self.chain.cold {

@@ -11,12 +11,32 @@ impl Run<'_> {
     /// A session has come to its end.
     pub(super) fn end(&mut self, at: usize) {
         let summary = self.summary(at);
+        self.leave_nothing_open(at);
         self.members[at].session = None;
         (self.members[at].reached, self.members[at].done) = (summary.reached, true);
         match self.names {
             // Names may still come.
             Some(_) => self.summaries.push((at as u32, summary)),
             None => (self.sink)(Event::Summary(summary)),
+        }
+    }
+
+    /// An open port may still answer probes that nobody waits for, and the answers find nobody here
+    /// to reset them: that is done now.
+    fn leave_nothing_open(&mut self, at: usize) {
+        let member = &self.members[at];
+        let (Some(session), Some(template)) = (&member.session, &member.template) else { return };
+        if !member.open_port {
+            return;
+        }
+        let now = self.sender.tx.now();
+        for numbers in session.unanswered_by_target() {
+            let Some(mut packet) = self.sender.tx.alloc(template.rst_len()) else { return };
+            if packet.set_len(template.rst_len()).is_ok() {
+                let ack = template.acknowledged(&numbers);
+                template.rst(numbers.flow, numbers.number, ack, packet.data_mut());
+                self.sender.put(packet, now);
+            }
         }
     }
 
@@ -81,6 +101,9 @@ impl Run<'_> {
         // Those that were interrupted, or never begun.
         let left: Vec<_> = (0..self.members.len()).filter(|&at| !self.members[at].done).collect();
         left.into_iter().for_each(|at| self.end(at));
+        // What they had to say at parting; if it cannot be said, the targets give up by themselves.
+        let now = self.sender.tx.now();
+        let _ = self.sender.finish(now, |_, _| {});
         let mut summaries = std::mem::take(&mut self.summaries);
         summaries.sort_by_key(|summary| summary.0);
         for (_, mut summary) in summaries {

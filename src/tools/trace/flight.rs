@@ -112,6 +112,11 @@ impl Flight {
         open.map(|slot| &slot.0)
     }
 
+    /// The probes that nobody answered, oldest first, as far back as is remembered.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = &Sent> {
+        self.slots.iter().filter(|slot| slot.1 != State::Answered).map(|slot| &slot.0)
+    }
+
     /// Gives up the oldest probe whose deadline has passed. Call until `None`.
     pub(super) fn expire(&mut self, now: u64, deadline: impl Fn(&Sent) -> u64) -> Option<Sent> {
         self.settle();

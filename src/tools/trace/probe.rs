@@ -126,10 +126,7 @@ impl Template {
         let id = &self.identity;
         let source = id.source(flow, number);
         if id.protocol == Protocol::Tcp {
-            let token = token(self.target_key, flow);
-            let data = u32::from(len.saturating_sub(TCP_LEN as u16));
-            let seq = Identity::sequence_of(number, token, data);
-            return self.tcp(body, source, seq, TcpFlags::SYN);
+            return self.tcp(body, source, self.syn_seq(&numbers), TcpFlags::SYN);
         }
         let words = if id.protocol == Protocol::Udp {
             [source, id.port_of(number), len]
@@ -164,6 +161,17 @@ impl Template {
         for (at, word) in words.into_iter().chain([compensation, number, flow]).enumerate() {
             put(body, 2 * at, word);
         }
+    }
+
+    /// The sequence number of a SYN.
+    fn syn_seq(&self, numbers: &Numbers) -> u32 {
+        let data = u32::from(numbers.size.saturating_sub(self.min_size()));
+        Identity::sequence_of(numbers.number, token(self.target_key, numbers.flow), data)
+    }
+
+    /// What a SYN-ACK to that SYN acknowledges.
+    pub(super) fn acknowledged(&self, numbers: &Numbers) -> u32 {
+        self.syn_seq(numbers).wrapping_add(1)
     }
 
     /// Length of the frame that [`rst`](Self::rst) writes.

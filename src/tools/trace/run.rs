@@ -38,7 +38,7 @@ const LEAST_MTU: (u16, u16) = (68, 1280);
 /// One target of a run.
 pub(super) struct Member {
     /// Ready to be numbered; `None` while the next hop's link layer address is unknown.
-    template: Option<Template>,
+    pub(super) template: Option<Template>,
     /// Boxed and gone when it is done: of many targets few are in progress.
     pub(super) session: Option<Box<Session>>,
     /// Whether it is in line to send.
@@ -46,6 +46,8 @@ pub(super) struct Member {
     /// When it was last put to sleep until.
     wakes_ns: u64,
     round: u64,
+    /// Whether a port of it was seen to be open.
+    pub(super) open_port: bool,
     pub(super) reached: bool,
     /// Whether its summary was made.
     pub(super) done: bool,
@@ -102,6 +104,7 @@ impl<'a> Run<'a> {
             in_line: false,
             wakes_ns: u64::MAX,
             round: 1,
+            open_port: false,
             reached: false,
             done: false,
         };
@@ -297,9 +300,9 @@ impl<'a> Run<'a> {
 
     /// Answers a SYN-ACK with a reset: no half-open connection stays.
     pub(super) fn reset(&mut self, at: u32, answer: &Answer, ack: u32, now: u64) {
-        let Some(template) = self.members.get(at as usize).and_then(|m| m.template.as_ref()) else {
-            return;
-        };
+        let Some(member) = self.members.get_mut(at as usize) else { return };
+        member.open_port = true;
+        let Some(template) = &member.template else { return };
         let (Some(flow), Some(number)) = (answer.flow, answer.number) else { return };
         // Without room it goes unsaid: the target gives up by itself.
         let Some(mut packet) = self.sender.tx.alloc(template.rst_len()) else { return };

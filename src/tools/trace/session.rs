@@ -321,6 +321,12 @@ impl Session {
         told
     }
 
+    /// The probes that may have got to the target and were not answered.
+    pub(super) fn unanswered_by_target(&self) -> impl Iterator<Item = Numbers> + '_ {
+        let numbers = self.flight.unanswered().map(|sent| sent.numbers);
+        numbers.filter(|numbers| self.distance.is_some_and(|distance| numbers.ttl >= distance))
+    }
+
     /// Whether the target itself speaks, or a port of it.
     pub(super) fn is_reached(&self, answer: &Answer) -> bool {
         words::reaches(answer.kind, answer.from == self.goal.target)
