@@ -1,4 +1,5 @@
-#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
+//! On a path of three hops, changed in one thing each.
+#![allow(clippy::unwrap_used)] // helpers of tests
 
 use super::read::parse;
 use super::*;
@@ -169,6 +170,25 @@ fn a_path_is_new_when_it_takes_an_edge_that_was_not_seen() {
     let mut b = a.clone();
     b.paths.push(path(&[1, 2, 5, 9]));
     assert!(diff(&saved(vec![a]), &saved(vec![b]), 20.0).unwrap().is_same());
+}
+
+#[test]
+fn one_path_beside_all_of_them_is_no_difference_but_another_router_is() {
+    let sure = Certainty { confidence: 0.95, flows: 9, probes: 30, complete: true };
+    let one = summary("t");
+    let mut all = Summary { multipath: Some(sure), ..summary("t") };
+    all.hops[1] = Hop { balancing: Some(Balancing::PerFlow), ..hop(2, &[2, 3]) };
+    all.paths.push(vec![Some(addr(1)), Some(addr(3)), Some(addr(9))]);
+    let same = |a: &Summary, b: &Summary| {
+        diff(&saved(vec![a.clone()]), &saved(vec![b.clone()]), 20.0).unwrap().is_same()
+    };
+    assert!(same(&all, &one) && same(&one, &all));
+    let mut other = one.clone();
+    other.hops[1] = hop(2, &[4]);
+    other.paths = vec![vec![Some(addr(1)), Some(addr(4)), Some(addr(9))]];
+    assert!(!same(&all, &other) && !same(&other, &all));
+    other.hops[1] = hop(2, &[]);
+    assert!(!same(&all, &other), "silent now");
 }
 
 #[test]
