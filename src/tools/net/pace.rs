@@ -75,6 +75,13 @@ impl Pacer {
         Pacer { rate, burst: burst.max(1), credit, updated_ns: now_ns }
     }
 
+    /// The same with the whole burst due at once.
+    #[must_use]
+    pub fn full(mut self) -> Self {
+        self.credit = self.cost() * i128::from(self.burst);
+        self
+    }
+
     /// The rate.
     pub fn rate(&self) -> Rate {
         self.rate
@@ -136,6 +143,15 @@ pub(in crate::tools) fn ns(time: Duration) -> u64 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_full_pacer_has_its_burst_due_and_then_keeps_the_rate() {
+        let rate = Rate::per_second(1000).unwrap();
+        let mut pacer = Pacer::new(rate, 5, 0).full();
+        assert_eq!(pacer.due(0), 5);
+        pacer.spend(5);
+        assert_eq!((pacer.due(0), pacer.next_due_ns()), (0, 1_000_000));
+    }
 
     #[test]
     fn the_first_packet_is_due_at_once_and_the_second_an_interval_later() {

@@ -6,10 +6,6 @@ use super::run::Run;
 use super::session::{Goal, Session};
 use crate::tools::net::losses::{self, Seen};
 use std::sync::atomic::Ordering;
-use std::time::Duration;
-
-/// Names are waited for this long at the end.
-const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Run<'_> {
     /// A session has come to its end.
@@ -39,7 +35,6 @@ impl Run<'_> {
     /// Puts the names that are known into a summary.
     fn name(&mut self, summary: &mut Summary) {
         let Some(names) = &mut self.names else { return };
-        names.gather();
         for router in summary.hops.iter_mut().flat_map(|hop| &mut hop.routers) {
             router.name = names.get(router.addr).map(str::to_owned);
         }
@@ -81,7 +76,7 @@ impl Run<'_> {
             (self.sink)(Event::Note(note));
         }
         if let Some(names) = &mut self.names {
-            names.settle(PATIENCE);
+            names.settle();
         }
         // Those that were interrupted, or never begun.
         let left: Vec<_> = (0..self.members.len()).filter(|&at| !self.members[at].done).collect();

@@ -4,13 +4,15 @@ use super::plan::{Protocol, Strategy};
 use crate::backend::Match;
 use crate::proto::{Icmpv4Kind, Icmpv6Kind, IpProto};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 /// Above the ports that Linux gives to sockets (32768 to 60999, unless it is told otherwise).
 const FIRST_PORT: u16 = 61_000;
 /// First identifier or port on the simulated network, where two runs are to be alike.
 const SIMULATED_BASE: u16 = 61_440;
+/// Paths that get filter rows of their own: each packet is compared with all rows.
+const MAX_PATHS: usize = 4;
 /// Source addresses that get filter rows of their own; beyond that, rows are for all addresses.
 const MAX_SOURCES: usize = 8;
 /// Data that a SYN-ACK to a SYN with data need not acknowledge: up to jumbo frames.
@@ -170,33 +172,44 @@ pub(super) fn ip_proto(protocol: Protocol, v4: bool) -> IpProto {
     }
 }
 
-/// The rows of the XDP filter for answers to probes from `sources`; everything else goes on to the
-/// kernel. What errors quote is not asked for its addresses: a NAT may have changed them.
-pub(super) fn rows(identity: &Identity, sources: &[IpAddr]) -> Vec<Match> {
-    let mut own: Vec<IpAddr> = Vec::new();
-    for source in sources {
-        if !own.contains(source) {
-            own.push(*source);
-        }
-    }
-    let families = [true, false].into_iter().filter_map(|v4| {
-        let first = own.iter().find(|source| source.is_ipv4() == v4)?;
-        Some((*first, 0))
-    });
-    let families: Vec<_> = families.collect();
-    let quoted = families.iter().map(|(source, _)| probe_row(identity, source.is_ipv4()));
-    let exact = |source: &IpAddr| (*source, if source.is_ipv4() { 32 } else { 128 });
-    let prefixes =
-        if own.len() > MAX_SOURCES { families.clone() } else { own.iter().map(exact).collect() };
-    let answers = prefixes.into_iter().map(|prefix| answer_row(identity, prefix));
-    // UDP and TCP have the same number in both families.
+/// The rows of the XDP filter for answers to the probes of `paths` (source and target); everything
+/// else goes on to the kernel.
+///
+/// What errors quote is not asked for its source, nor are errors for their sender: a NAT may have
+/// changed the one, and anybody may send the other.
+pub(super) fn rows(identity: &Identity, paths: &[(IpAddr, IpAddr)]) -> Vec<Match> {
     let mut rows: Vec<Match> = Vec::new();
-    for row in quoted.chain(answers) {
+    // UDP and TCP have the same number in both families, and copies would only cost time.
+    let mut add = |row: Match| {
         if !rows.contains(&row) {
             rows.push(row);
         }
+    };
+    if paths.len() <= MAX_PATHS {
+        for &(source, target) in paths {
+            add(Match { dst: Some(exact(target)), ..probe_row(identity, target.is_ipv4()) });
+            add(Match { src: Some(exact(target)), ..answer_row(identity, exact(source)) });
+        }
+        return rows;
+    }
+    let mut own: Vec<IpAddr> = paths.iter().map(|(source, _)| *source).collect();
+    own.sort_unstable();
+    own.dedup();
+    for source in &own {
+        add(probe_row(identity, source.is_ipv4()));
+    }
+    let many = own.len() > MAX_SOURCES;
+    for source in &own {
+        let v4 = source.is_ipv4();
+        let any = if v4 { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+        add(answer_row(identity, if many { (any, 0) } else { exact(*source) }));
     }
     rows
+}
+
+/// The prefix that is one address.
+fn exact(address: IpAddr) -> (IpAddr, u8) {
+    (address, if address.is_ipv4() { 32 } else { 128 })
 }
 
 /// The datagram that errors about our probes quote.
@@ -285,29 +298,42 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_few_however_many_addresses_are_ours() {
-        let many: Vec<IpAddr> = (0..100u8)
-            .flat_map(|n| {
-                [
-                    IpAddr::from([10, 0, 0, n]),
-                    IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, u16::from(n)]),
-                ]
-            })
-            .collect();
+    fn rows_are_few_however_many_paths_there_are() {
+        let host = |n: u8| {
+            let v6 = [0x2001, 0xdb8, 0, 0, 0, 0, 0, n.into()];
+            [IpAddr::from([10, 0, 0, n]), IpAddr::from(v6)]
+        };
+        let paths = |sources: u8, targets: u8| -> Vec<(IpAddr, IpAddr)> {
+            let pair = |n: u8| host(n % sources).into_iter().zip(host(100 + n));
+            (0..targets).flat_map(pair).collect()
+        };
         for case in CASES {
             let identity = identity(case);
-            for sources in [&many[..], &many[..8], &[many[0], many[0]]] {
-                let rows = rows(&identity, sources);
-                assert!(rows.len() <= 10, "{rows:?}");
-                // Each of ours is covered.
-                for source in sources {
-                    let row = Match { dst: None, ..answer_row(&identity, (*source, 0)) };
-                    assert!(rows.iter().any(|r| {
-                        let alike = |(dst, len): (IpAddr, u8)| {
-                            dst == *source || len == 0 && dst.is_ipv4() == source.is_ipv4()
-                        };
-                        r.dst.is_some_and(alike) && Match { dst: None, ..r.clone() } == row
-                    }));
+            for (paths, most) in [
+                (paths(1, 2), 8),
+                (paths(1, 100), 4),
+                (paths(4, 100), 10),
+                (paths(50, 100), 4),
+                (vec![paths(1, 1)[0]; 9], 2),
+            ] {
+                let rows = rows(&identity, &paths);
+                assert!(rows.len() <= most, "{rows:?}");
+                // Each path has the row of its probes and that of its target's answers.
+                for (source, target) in paths {
+                    let covered = |prefix: Option<(IpAddr, u8)>, of: IpAddr| {
+                        prefix.is_none_or(|(address, len)| {
+                            address == of || len == 0 && address.is_ipv4() == of.is_ipv4()
+                        })
+                    };
+                    let has = |wanted: Match, src, dst| {
+                        rows.iter().any(|row| {
+                            let bare = Match { src: None, dst: None, ..row.clone() };
+                            bare == wanted && covered(row.src, src) && covered(row.dst, dst)
+                        })
+                    };
+                    assert!(has(probe_row(&identity, source.is_ipv4()), source, target));
+                    let answers = Match { dst: None, ..answer_row(&identity, exact(source)) };
+                    assert!(has(answers, target, source));
                 }
             }
         }

@@ -1,10 +1,10 @@
 //! Names of addresses, looked up beside the probing and never waited for while it goes on.
 //!
 //! ```text
-//!   ask ──▶ wanted ──▶ threads: Lookup ──▶ answers ──▶ gather ──▶ known ──▶ get
+//!   ask ──▶ wanted ──▶ threads: Lookup ──▶ answers ──▶ known ──▶ get
 //! ```
 //!
-//! Invariant: `ask`, `gather` and `get` do not block; what `get` gives cannot do a terminal any
+//! Invariant: `ask` and `get` do not block, and `settle` not for long; what `get` gives cannot do a terminal any
 //! harm, whoever wrote the PTR record.
 
 use std::collections::HashMap;
@@ -18,14 +18,16 @@ use std::time::{Duration, Instant};
 const THREADS: usize = 8;
 /// Longest name in the DNS, as text.
 const LONGEST: usize = 253;
+/// How long outstanding names are waited for in the end.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Who knows names.
-pub(super) trait Lookup: Send + Sync {
+pub(super) trait Lookup {
     /// The name of an address. May take long.
     fn name(&self, addr: IpAddr) -> Option<String>;
 }
 
-impl<F: Fn(IpAddr) -> Option<String> + Send + Sync> Lookup for F {
+impl<F: Fn(IpAddr) -> Option<String>> Lookup for F {
     fn name(&self, addr: IpAddr) -> Option<String> {
         self(addr)
     }
@@ -54,7 +56,7 @@ enum Source {
 }
 
 struct Threads {
-    source: Arc<dyn Lookup>,
+    source: Arc<dyn Lookup + Send + Sync>,
     wanted: Sender<IpAddr>,
     queue: Arc<Mutex<Receiver<IpAddr>>>,
     reply: Sender<(IpAddr, Option<String>)>,
@@ -73,7 +75,7 @@ pub(super) struct Names {
 impl Names {
     /// Asks `source` from threads of its own, which begin with the first question and end with
     /// the process or with this.
-    pub(super) fn new(source: Box<dyn Lookup>) -> Self {
+    pub(super) fn new(source: Box<dyn Lookup + Send + Sync>) -> Self {
         let (wanted, queue) = mpsc::channel();
         let (reply, answers) = mpsc::channel();
         let queue = Arc::new(Mutex::new(queue));
@@ -105,18 +107,19 @@ impl Names {
         self.known.insert(addr, name);
     }
 
-    /// Takes in what has been answered.
-    pub(super) fn gather(&mut self) {
-        self.settle(Duration::ZERO);
-    }
-
     /// The name of an address, if it is known by now.
-    pub(super) fn get(&self, addr: IpAddr) -> Option<&str> {
+    pub(super) fn get(&mut self, addr: IpAddr) -> Option<&str> {
+        self.gather(Duration::ZERO);
         self.known.get(&addr)?.as_deref()
     }
 
-    /// Waits at most `longest` for the names that were asked for.
-    pub(super) fn settle(&mut self, longest: Duration) {
+    /// Waits a while for the names that were asked for.
+    pub(super) fn settle(&mut self) {
+        self.gather(PATIENCE);
+    }
+
+    /// Takes in what is answered, until all is or the time is over.
+    fn gather(&mut self, longest: Duration) {
         let Source::Threads(threads) = &self.source else { return };
         let deadline = Instant::now() + longest;
         while self.outstanding > 0 {
@@ -185,7 +188,7 @@ mod tests {
         for last in (0..100).chain(0..100) {
             names.ask(addr(last));
         }
-        names.settle(LONG);
+        names.gather(LONG);
         assert_eq!(asked.load(Ordering::Relaxed), 100);
         assert_eq!(names.get(addr(1)), Some("r192.0.2.1.example"));
         assert_eq!(names.get(addr(7)), None);
@@ -207,15 +210,15 @@ mod tests {
         names.ask(addr(2));
         let deadline = Instant::now() + LONG;
         while names.get(addr(2)).is_none() && Instant::now() < deadline {
-            names.settle(Duration::from_millis(1));
+            names.gather(Duration::from_millis(10));
         }
         assert_eq!(names.get(addr(2)), Some("quick.example"));
         let began = Instant::now();
-        names.settle(Duration::from_millis(20));
-        assert!(began.elapsed() >= Duration::from_millis(20) && began.elapsed() < LONG);
+        names.settle();
+        assert!(began.elapsed() >= PATIENCE && began.elapsed() < LONG);
         assert_eq!(names.get(addr(1)), None);
         release.send(()).unwrap();
-        names.settle(LONG);
+        names.gather(LONG);
         assert_eq!(names.get(addr(1)), Some("quick.example"), "late is better than never");
     }
 
@@ -235,7 +238,7 @@ mod tests {
             None
         }));
         names.ask(addr(1));
-        names.settle(LONG);
+        names.gather(LONG);
         drop(names);
         let deadline = Instant::now() + LONG;
         while Arc::strong_count(&source) > 1 {

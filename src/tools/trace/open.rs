@@ -63,10 +63,8 @@ pub fn run(
     if config.poller == Poller::ADAPTIVE {
         config.poller = Poller::Adaptive { spin: SPIN };
     }
-    let mut sources: Vec<IpAddr> = journey.paths.iter().map(|path| path.source).collect();
-    sources.sort_unstable();
-    sources.dedup();
-    let filter = Filter::Any(probe::rows(&identity, &sources));
+    let paths: Vec<_> = journey.paths.iter().map(|path| (path.source, path.address)).collect();
+    let filter = Filter::Any(probe::rows(&identity, &paths));
     let (mut rx, tx) = env.builder(config).filter(filter).build_system()?;
     let device = journey.link.device.clone();
     carrier::wait(&*env.host, &device, &mut rx, control)?;

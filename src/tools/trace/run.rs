@@ -105,7 +105,7 @@ impl<'a> Run<'a> {
         let burst = hops * u32::from(plan.queries);
         Self {
             members: journey.paths.iter().map(|_| member()).collect(),
-            pacer: Pacer::new(rate, burst.max(plan.config.batch), tx.now()),
+            pacer: Pacer::new(rate, burst.max(plan.config.batch), tx.now()).full(),
             sender: Sender::new(tx, plan.wait),
             inbox: Vec::with_capacity(256),
             interim_seen: control.interim.load(Ordering::Relaxed),

@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
+
 use super::read::parse;
 use super::*;
 use crate::tools::trace::event::{Certainty, Link, Rewritten, Rtt};

@@ -1,4 +1,5 @@
 //! On graphs that hash flows with a seed.
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 use super::*;
 use std::collections::BTreeSet;

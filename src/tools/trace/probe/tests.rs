@@ -229,7 +229,7 @@ fn the_filter_takes_answers_to_our_probes_and_nothing_of_the_kernel() {
     {
         let (source, target, router) = (address(source), address(target), address(router));
         let template = template(case, v6);
-        let rows = rows(&template.identity, &[source]);
+        let rows = rows(&template.identity, &[(source, target)]);
         assert_eq!(rows.len(), 2);
         let filter = Filter::Any(rows);
         let probe = written(&template, numbers(0, 77));
@@ -254,6 +254,10 @@ fn the_filter_takes_answers_to_our_probes_and_nothing_of_the_kernel() {
             assert!(!filter.matches(&error(packet)), "{case:?}");
         }
         assert!(!filter.matches(&made(|to| respond::udp_reply(to, &theirs, b"x"))));
+        assert!(!filter.matches(&made(|to| respond::echo_reply(to, &ping))));
+        // Not even with our numbers, to another target.
+        let elsewhere = Net::new(IpPair::new(source, router).unwrap());
+        let ping = made(|to| build::echo_request(to, &link, &elsewhere, 61_200, 1, b"ping"));
         assert!(!filter.matches(&made(|to| respond::echo_reply(to, &ping))));
     }
 }
