@@ -136,7 +136,7 @@ Register-ArgumentCompleter -Native -CommandName 'flux' -ScriptBlock {
             break
         }
         'flux;trace;diff' {
-            [CompletionResult]::new('--tolerance', '--tolerance', [CompletionResultType]::ParameterName, 'What loss may grow by, in points, and a median RTT, if by less than 1 ms in any case')
+            [CompletionResult]::new('--tolerance', '--tolerance', [CompletionResultType]::ParameterName, 'Growth of loss, in points, and of a median RTT that does not matter; nor does 1 ms of RTT')
             [CompletionResult]::new('-j', '-j', [CompletionResultType]::ParameterName, 'One JSON object on standard output, also for errors')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object on standard output, also for errors')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')

@@ -130,7 +130,7 @@ set edit:completion:arg-completer[flux] = {|@words|
             cand diff 'Compare two saved traces; exit 1 where they differ'
         }
         &'flux;trace;diff'= {
-            cand --tolerance 'What loss may grow by, in points, and a median RTT, if by less than 1 ms in any case'
+            cand --tolerance 'Growth of loss, in points, and of a median RTT that does not matter; nor does 1 ms of RTT'
             cand -j 'One JSON object on standard output, also for errors'
             cand --json 'One JSON object on standard output, also for errors'
             cand -h 'Print help (see more with ''--help'')'

@@ -129,7 +129,7 @@ complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_sub
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -a "diff" -d 'Compare two saved traces; exit 1 where they differ'
-complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -l tolerance -d 'What loss may grow by, in points, and a median RTT, if by less than 1 ms in any case' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -l tolerance -d 'Growth of loss, in points, and of a median RTT that does not matter; nor does 1 ms of RTT' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -s j -l json -d 'One JSON object on standard output, also for errors'
 complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
