@@ -66,8 +66,10 @@ impl Explorer {
                 .filter(|(flow, _)| answered(flow))
                 .map(|(_, number)| number)
                 .collect();
-            // Other flows each time, and all over again when there are few.
-            for &flow in flows.iter().cycle().skip(skip).take(wanted) {
+            // Other flows each time, and all over again when there are few. Each twice in a row: a
+            // balancer that takes its routers in turn may be in step with the flows as a whole.
+            let twice = flows.iter().flat_map(|flow| [flow, flow]);
+            for &flow in twice.cycle().skip(skip).take(wanted) {
                 hop.repeats.given += 1;
                 hop.repeats.under_way.push(flow);
                 self.ready.push_back((flow, at as u8));
