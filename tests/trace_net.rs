@@ -259,12 +259,13 @@ fn a_path_mtu_of_1400_is_found_also_where_the_errors_are_filtered() {
             lab.black_hole(NARROW);
         }
         for target in lab.targets() {
-            let traced = trace(&format!("--mtu {target}"));
+            // Where nobody says anything, each silence is waited for.
+            let traced = trace(&format!("--mtu -w 300ms {target}"));
             traced.assert_hops(&all(&lab.hops(target)));
             assert_eq!(traced.summary()["mtu"], 1400, "black hole {black_hole}: {traced:?}");
             let expected = if black_hole { json!(NARROW) } else { Value::Null };
             assert_eq!(traced.summary()["mtu_black_hole"], expected, "{traced:?}");
-            let text = flux(&format!("--mtu {target}")).output().unwrap();
+            let text = flux(&format!("--mtu -w 300ms {target}")).output().unwrap();
             let text = String::from_utf8(text.stdout).unwrap();
             assert!(text.contains("1400"), "{text}");
         }

@@ -204,6 +204,25 @@ fn offloads_off(interface: &str) {
     let _ = output(&line);
 }
 
+/// Whether an interface of the calling thread's namespace carries packets.
+fn is_running(interface: &str) -> bool {
+    // SAFETY: takes three numbers.
+    let fd =
+        check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) });
+    // SAFETY: a new descriptor that nobody else owns.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd.expect("a socket")) };
+    // SAFETY: all zeroes is a valid request.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
+        *to = from as libc::c_char;
+    }
+    // SAFETY: reads and writes the request, which lives through the call.
+    let done = unsafe { libc::ioctl(fd.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) };
+    // SAFETY: the kernel has written the flags if it is done.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    done == 0 && i32::from(flags) & libc::IFF_RUNNING != 0
+}
+
 fn ip_batch(lines: &str) {
     let mut child = Command::new("ip")
         .args(["-batch", "-"])

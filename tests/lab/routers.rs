@@ -12,8 +12,8 @@
 //! both by addresses and ports. Nobody limits ICMP errors unless told to.
 
 use super::{
-    Wire, enter, ip_batch, is_root, mac, new_namespace, offloads_off, run, set_ipv6_defaults, skip,
-    this_namespace,
+    Wire, enter, ip_batch, is_root, is_running, mac, new_namespace, offloads_off, run,
+    set_ipv6_defaults, skip, this_namespace,
 };
 use std::fs::File;
 use std::io::Write;
@@ -21,6 +21,7 @@ use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Our end of the path.
 pub const NEAR: &str = "near";
@@ -138,6 +139,7 @@ impl Chain {
                             at if at == last => offloads_off("far"),
                             _ => (),
                         }
+                        wait_for_links(links, position, branch);
                     });
                 }
             }
@@ -165,6 +167,21 @@ impl Link {
 
     fn mac(self, end: u8) -> String {
         mac([2, 0, 0, self.branch, self.mac, end])
+    }
+}
+
+/// The kernel tells an interface some time after the fact that its other end is there. What is sent
+/// before that is lost.
+fn wait_for_links(links: &[Link], position: u8, branch: u8) {
+    let start = Instant::now();
+    for link in links {
+        let names = [(link.near, link.near_name), (link.far, link.far_name)];
+        for (_, name) in names.into_iter().filter(|(end, _)| *end == (position, branch)) {
+            while !is_running(name) {
+                assert!(start.elapsed() < Duration::from_secs(10), "{name} does not come up");
+                std::thread::yield_now();
+            }
+        }
     }
 }
 
