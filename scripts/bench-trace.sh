@@ -87,3 +87,37 @@ table inet silent {
 NFT
     done
 }
+
+# Milliseconds from start to exit, appended to a file; a command that fails is said.
+timed() {
+    local to=$1 from till
+    shift
+    from=$(date +%s%N)
+    in_ours "$@" >"$work/out" 2>"$work/err" || { echo "failed: $*" >&2; cat "$work/err" >&2; exit 1; }
+    till=$(date +%s%N)
+    echo $(((till - from) / 10000)) >>"$work/$to"
+}
+# Hundredths of milliseconds to the median in milliseconds.
+median() { sort -n "$work/$1" | awk '{v[NR] = $1} END {printf "%.2f", (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 200}'; }
+
+measure() { # title, file prefix
+    local round
+    for round in $(seq 1 "$rounds"); do
+        timed "$2.nothing" true
+        timed "$2.traceroute" traceroute -n "$target"
+        # shellcheck disable=SC2086
+        timed "$2.flux" "$FLUX" trace -n ${PORT_OPTIONS:-} "$target"
+        ((round > mtr_rounds)) || timed "$2.mtr" mtr -n -r -c 3 "$target"
+    done
+    local nothing flux traceroute mtr
+    nothing=$(median "$2.nothing") flux=$(median "$2.flux")
+    traceroute=$(median "$2.traceroute") mtr=$(median "$2.mtr")
+    echo "$1: medians in ms, start to exit, ip netns exec ($nothing ms) included"
+    awk -v f="$flux" -v t="$traceroute" -v m="$mtr" 'BEGIN {
+        printf "  %-22s %10.2f\n  %-22s %10.2f   %8.2f x flux\n  %-22s %10.2f   %8.2f x flux\n",
+            "flux trace -n", f, "traceroute -n", t, t / f, "mtr -n -r -c 3", m, m / f }'
+}
+
+measure "$hops routers" plain
+silence
+measure "$hops routers, silent: $silent" silent
