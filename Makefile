@@ -6,7 +6,7 @@ LOOM = RUSTFLAGS="--cfg flux_loom $(MUTANT)" CARGO_TARGET_DIR=target/loom \
 PREFIX ?= /usr/local
 
 .PHONY: help build demo test deps lint unit bare loom loom-full loom-mutants bpf-check bpf gen \
-        bench bench-peers bench-rings fuzz install clean
+        bench bench-peers bench-rings bench-trace fuzz install clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,9 @@ bench-peers: ## As root: against the AF_XDP peers in PATH and FLUX_PEERS (ARGS="
 
 bench-rings: ## As root: what flux rings costs the owner of the rings, and what a look takes
 	@scripts/bench-rings.sh
+
+bench-trace: ## As root: flux trace against traceroute and mtr over 12 routers, start to exit
+	@scripts/bench-trace.sh
 
 T ?= 30
 fuzz: ## Run each fuzz target for T seconds (needs cargo-fuzz and a nightly toolchain)
