@@ -67,7 +67,7 @@ bench-peers: ## As root: against the AF_XDP peers in PATH and FLUX_PEERS (ARGS="
 bench-rings: ## As root: what flux rings costs the owner of the rings, and what a look takes
 	@scripts/bench-rings.sh
 
-bench-trace: ## As root: flux trace beside traceroute and mtr, over 12 routers in namespaces
+bench-trace: ## As root: flux trace against traceroute and mtr over 12 routers, start to exit
 	@scripts/bench-trace.sh
 
 T ?= 30

@@ -32,11 +32,13 @@ fn traced(plan: &Plan, simulator: &Simulator) -> (Vec<Event>, Outcome) {
 }
 
 fn summaries(events: &[Event]) -> Vec<&Summary> {
-    let summary = |event| match event {
-        &Event::Summary(ref summary) => Some(summary),
-        _ => None,
-    };
-    events.iter().filter_map(summary).collect()
+    let mut found = Vec::new();
+    for event in events {
+        if let Event::Summary(summary) = event {
+            found.push(summary);
+        }
+    }
+    found
 }
 
 fn summary(plan: &Plan, simulator: &Simulator) -> Summary {

@@ -216,6 +216,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_given_up_is_unanswered_too_until_it_is_answered() {
+        let mut flight = Flight::default();
+        let (a, b) = (launch(&mut flight, 1, 10), launch(&mut flight, 2, 20));
+        assert_eq!(flight.expire(110, |s| s.sent_ns + 100), Some(a));
+        assert_eq!(flight.unanswered().collect::<Vec<_>>(), [&a, &b]);
+        let _ = flight.answer(a.numbers.number);
+        assert_eq!(flight.unanswered().collect::<Vec<_>>(), [&b]);
+    }
+
+    #[test]
     fn what_is_finished_and_old_is_forgotten_and_what_waits_is_not() {
         let mut flight = Flight::default();
         let (a, b, c) =
