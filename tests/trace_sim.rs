@@ -328,12 +328,15 @@ fn duplicates_and_late_answers_are_told_apart() {
 }
 
 #[test]
-fn a_path_that_grows_is_seen_by_the_next_round() {
+fn later_rounds_go_no_further_than_the_target() {
     let simulator = Chain::plain(3).with_delay(MS);
+    simulator.tap("sim0").unwrap();
     let plan = Plan { rounds: Rounds::Count(3), queries: 2, ..plan(TARGET) };
     let found = summary(&plan, &simulator);
     assert_eq!((found.distance, found.rounds), (Some(4), 3));
     assert!(found.hops.iter().all(|hop| (hop.sent, hop.received) == (6, 6)));
+    // 30 hops in the first round, and 4 in each of the others.
+    assert_eq!(simulator.sent("sim0").len(), 2 * (30 + 4 + 4));
 }
 
 #[test]
@@ -753,4 +756,6 @@ fn a_stop_tells_what_is_known() {
     .unwrap();
     let found = summaries(&events)[0];
     assert_eq!((outcome.reached, found.rounds, found.hops.len()), (1, 4, 6));
+    // What is still in flight is not lost.
+    assert!(found.hops.iter().all(|hop| hop.loss_pct == 0.0 && hop.sent >= 3), "{:?}", found.hops);
 }

@@ -206,7 +206,7 @@ pub struct Hop {
     pub ttl: u8,
     /// Who answered, the most frequent first; empty for a silent hop.
     pub routers: Vec<Router>,
-    /// Probes with this TTL.
+    /// Probes with this TTL that were answered or given up.
     pub sent: u64,
     /// Those that were answered.
     pub received: u64,

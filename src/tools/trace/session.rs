@@ -176,7 +176,7 @@ impl Session {
         };
         self.flight.push(sent);
         if wanted.role == Role::Hop {
-            self.tally.sent(wanted.ttl, wanted.lane);
+            self.tally.sent(wanted.ttl);
         }
         self.started_ns.get_or_insert(now);
         Some(sent)
@@ -265,7 +265,7 @@ impl Session {
                 false
             }
             Role::Hop => {
-                self.tally.given_up(ttl);
+                self.tally.settled(ttl, sent.lane);
                 let matters = ttl <= self.last_hop();
                 if let Work::Explore { explorer, queue, .. } = &mut self.work {
                     if sent.tries < REPEATS {

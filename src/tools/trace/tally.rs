@@ -92,24 +92,23 @@ impl Tally {
         &mut cells[at]
     }
 
-    /// A probe leaves.
-    pub(super) fn sent(&mut self, ttl: u8, lane: u16) {
-        let hop = self.hop(ttl);
-        hop.sent += 1;
-        hop.open += 1;
-        self.cell(lane, ttl).sent += 1;
+    /// A probe leaves. It counts when it is known what became of it: one in flight is no loss.
+    pub(super) fn sent(&mut self, ttl: u8) {
+        self.hop(ttl).open += 1;
     }
 
-    /// A probe was given up.
-    pub(super) fn given_up(&mut self, ttl: u8) {
+    /// A probe was given up or answered.
+    pub(super) fn settled(&mut self, ttl: u8, lane: u16) {
         let hop = self.hop(ttl);
         hop.open = hop.open.saturating_sub(1);
+        hop.sent += 1;
+        self.cell(lane, ttl).sent += 1;
     }
 
     /// A probe was answered in time.
     pub(super) fn answered(&mut self, ttl: u8, lane: u16, answer: &Answer, rtt_ns: Option<u64>) {
+        self.settled(ttl, lane);
         let hop = self.hop(ttl);
-        hop.open = hop.open.saturating_sub(1);
         hop.received += 1;
         hop.slowest_ns = hop.slowest_ns.max(rtt_ns);
         hop.router(answer).record(rtt_ns);
