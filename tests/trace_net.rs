@@ -398,7 +398,9 @@ fn all_paths_of_a_diamond_are_found() {
     for (target, beside) in lab.targets().into_iter().zip(lab.beside(WIDE)) {
         let hops = lab.hops(target);
         for options in ["", "-T -p 81"] {
-            let traced = trace(&format!("--paths {options} {target}"));
+            // Flows, and so the router that each hashes to, are others in every run: at the default
+            // confidence one run in thirty rightly misses a router.
+            let traced = trace(&format!("--paths --confidence 99.99% {options} {target}"));
             assert_eq!((traced.status, traced.hops().len()), (Some(0), hops.len()), "{traced:?}");
             for (hop, expected) in traced.hops().iter().zip(&hops) {
                 let mut seen = traced.routers(hop);
