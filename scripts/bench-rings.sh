@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What flux rings costs. 1. The owner of the rings, in turn without and with `flux rings --watch 1s`
-# beside it, medians and their ratio: a program of another make (tests/foreign/xsk.c) that receives
+# beside it, medians and their ratio: a program of another make (tests/support/foreign/xsk.c) that receives
 # what a second one sends as fast as it can, and `flux bench`'s receiver under XDP live frames, which
 # leave no CPU idle. 2. One look at a machine with 500 processes more, by each source. Needs root.
 #   ROUNDS=10 SECONDS_EACH=3 scripts/bench-rings.sh
@@ -23,7 +23,7 @@ cleanup() {
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
-cc -O2 -o "$work/xsk" tests/foreign/xsk.c
+cc -O2 -o "$work/xsk" tests/support/foreign/xsk.c
 ip netns add "$ours"
 ip netns add "$peer"
 ip -n "$ours" link add veth0 type veth peer name veth1 netns "$peer"

@@ -130,6 +130,14 @@ pub mod system;
 #[cfg(all(feature = "tools", not(flux_loom)))]
 pub mod tools;
 
+// What the tests of modules share with those in tests/.
+#[cfg(all(test, target_os = "linux", feature = "bpf", not(flux_loom)))]
+#[path = "../tests/support/foreign/mod.rs"]
+mod foreign;
+#[cfg(all(test, target_os = "linux", not(flux_loom)))]
+#[path = "../tests/support/lab/mod.rs"]
+mod lab;
+
 #[cfg(not(flux_loom))]
 pub use backend::sim as simulator;
 #[cfg(all(feature = "async", not(flux_loom)))]

@@ -2,9 +2,12 @@
 #![cfg(not(flux_loom))]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
+#[path = "support/counting.rs"]
 mod counting;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
+#[path = "support/lab/mod.rs"]
 mod lab;
+#[path = "support/rig.rs"]
 mod rig;
 
 use counting::allocations;

@@ -3,8 +3,10 @@
 #![cfg(all(feature = "tools", not(flux_loom)))]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
+#[path = "support/counting.rs"]
 mod counting;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
+#[path = "support/lab/mod.rs"]
 mod lab;
 
 use counting::allocations_everywhere;

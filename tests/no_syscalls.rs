@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 #[cfg(all(target_os = "linux", feature = "bpf"))]
+#[path = "support/lab/mod.rs"]
 mod lab;
 
 use fluxnet::simulator::Simulator;

@@ -4,15 +4,12 @@ use super::*;
 use crate::backend::Opened;
 use crate::backend::filter::Match;
 use crate::config::{AttachMode, HugePages, Pages};
+use crate::lab::{self, ETH_LAB, Lab, OUR_MAC, OURS, PEER_MAC, lab_frame};
 use crate::socket::Socket;
 use crate::sys::hugepages;
 use crate::umem::Buffer;
-use lab::{ETH_LAB, Lab, OUR_MAC, OURS, PEER_MAC, lab_frame};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-
-#[path = "../../../tests/lab/mod.rs"]
-pub(crate) mod lab;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -558,9 +555,8 @@ fn kernel_busy_polling_is_left_alone_on_veth_and_can_be_had() {
 
 #[test]
 fn huge_pages_are_used_when_there_are_enough() {
-    if !lab::is_root() {
-        return lab::skip("needs root to reserve huge pages");
-    }
+    // The reservation is the machine's: nobody else may count or take its pages meanwhile.
+    let Some(_turn) = lab::alone() else { return };
     const FILE: &str = "/proc/sys/vm/nr_hugepages";
     const MIB: usize = 1 << 20;
     /// Gives the reservation back, also out of a panic.

@@ -1,7 +1,7 @@
 //! The redirect program on packets made by hand, run by the kernel without an interface.
 
 use super::*;
-use crate::backend::kernel::tests::lab;
+use crate::lab;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use std::cell::RefCell;
@@ -87,11 +87,7 @@ fn row() -> Match {
 }
 
 fn loaded(stamp: bool) -> Option<Program> {
-    if !lab::is_root() {
-        lab::skip("needs CAP_BPF");
-        return None;
-    }
-    Some(Program::load("lo", 2, stamp).unwrap())
+    lab::rooted().then(|| Program::load("lo", 2, stamp).unwrap())
 }
 
 /// Whether the program wants the packet: without a socket it passes it all the same and counts.

@@ -40,8 +40,6 @@ pub use host::{
 pub use journey::VlanTag;
 #[cfg(target_os = "linux")]
 pub use kernel::KernelHost;
-#[cfg(all(target_os = "linux", feature = "bpf", test))]
-pub(in crate::tools) use kernel::vanish;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub(in crate::tools) use kernel::{Link, Nics, XdpFeatures, genl, veth};
 pub use sim_host::SimHost;

@@ -2,27 +2,14 @@
 
 use super::*;
 use crate::backend::Filter;
-use crate::backend::kernel::tests::lab::{is_root, skip, with_capabilities};
 use crate::builder::FluxBuilder;
+use crate::lab::vanish::{Watch, namespaces_of};
+use crate::lab::{PATIENCE, as_root, with_capabilities};
 use crate::raw::FluxRaw;
-use crate::tools::net::vanish::Watch;
 use crate::umem::Frame;
-use std::collections::BTreeMap;
-use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn rooted() -> bool {
-    let root = is_root();
-    if !root {
-        skip("needs root: CAP_SYS_ADMIN for network namespaces");
-    }
-    root
-}
 
 /// Calls `f` on a thread in our namespace, which ends before the lab does.
 fn inside<R: Send>(lab: &Lab, f: impl FnOnce() -> R + Send) -> R {
@@ -71,9 +58,7 @@ fn threads_can_share_a_lab_and_its_sources() {
 
 #[test]
 fn a_source_sends_what_it_says_to_the_socket_of_our_end() {
-    if !rooted() {
-        return;
-    }
+    let Some(_turn) = as_root() else { return };
     let lab = Lab::open(1).unwrap();
     let source = Source::start(&lab, first_cpu(), 60).unwrap();
     let expected = source.frame().to_vec();
@@ -93,9 +78,7 @@ fn a_source_sends_what_it_says_to_the_socket_of_our_end() {
 
 #[test]
 fn every_frame_of_a_source_arrives_or_counts_as_dropped() {
-    if !rooted() {
-        return;
-    }
+    let Some(_turn) = as_root() else { return };
     let lab = Lab::open(1).unwrap();
     let _raw = inside(&lab, || open(&lab, 0));
     let source = Source::start_batched(&lab, first_cpu(), 1514, LARGEST_BATCH).unwrap();
@@ -118,9 +101,7 @@ fn every_frame_of_a_source_arrives_or_counts_as_dropped() {
 
 #[test]
 fn a_paused_source_sends_nothing_until_it_is_resumed() {
-    if !rooted() {
-        return;
-    }
+    let Some(_turn) = as_root() else { return };
     let lab = Lab::open(1).unwrap();
     let source = Source::start(&lab, first_cpu(), 60).unwrap();
     source.pause();
@@ -137,9 +118,7 @@ fn a_paused_source_sends_nothing_until_it_is_resumed() {
 
 #[test]
 fn a_source_feeds_the_queue_of_its_cpu() {
-    if !rooted() {
-        return;
-    }
+    let Some(_turn) = as_root() else { return };
     let lab = Lab::open(2).unwrap();
     for cpu in affinity::allowed().unwrap().into_iter().take(2) {
         let source = Source::start(&lab, cpu, 60).unwrap();
@@ -153,9 +132,7 @@ fn a_source_feeds_the_queue_of_its_cpu() {
 
 #[test]
 fn a_paced_source_keeps_its_rate_and_all_arrives() {
-    if !rooted() {
-        return;
-    }
+    let Some(_turn) = as_root() else { return };
     const RATE: u32 = 2000;
     let lab = Lab::open(1).unwrap();
     inside(&lab, || {
@@ -190,9 +167,7 @@ fn a_paced_source_keeps_its_rate_and_all_arrives() {
 
 #[test]
 fn what_we_send_reaches_the_far_end_and_is_counted_there() {
-    if !rooted() {
-        return;
-    }
+    let Some(_turn) = as_root() else { return };
     let lab = Lab::open(1).unwrap();
     inside(&lab, || {
         let mut raw = open(&lab, 0);
@@ -211,9 +186,7 @@ fn what_we_send_reaches_the_far_end_and_is_counted_there() {
 
 #[test]
 fn what_cannot_be_is_refused_with_its_reason() {
-    if !rooted() {
-        return;
-    }
+    let Some(_turn) = as_root() else { return };
     let lab = Lab::open(1).unwrap();
     let cases: [(Result<Source>, &str); 4] = [
         (Source::start(&lab, 65_000, 60), "CPU 65000"),
@@ -237,9 +210,7 @@ fn what_cannot_be_is_refused_with_its_reason() {
 
 #[test]
 fn without_the_capability_the_error_says_which_and_the_way_without() {
-    if !rooted() {
-        return;
-    }
+    let Some(_turn) = as_root() else { return };
     let Err(error) = with_capabilities(&[], || Lab::open(1)) else { panic!("no capability") };
     assert_eq!(error.kind(), ErrorKind::Permission);
     let hint = error.hint().unwrap();
@@ -279,8 +250,7 @@ fn held() -> (Child, Watch) {
     wait_for(&mut child, "up");
     let namespaces = namespaces_of(child.id());
     assert_eq!(namespaces.len(), 3, "ours, the peer's, and the source's own");
-    let watched: Vec<_> = namespaces.values().map(File::as_fd).collect();
-    let watch = Watch::new(&watched).unwrap();
+    let watch = Watch::new(&namespaces.into_values().collect::<Vec<_>>());
     (child, watch)
 }
 
@@ -295,33 +265,13 @@ fn wait_for(child: &mut Child, word: &str) {
     }
 }
 
-/// The network namespaces that a process is in or holds, but for those that we are in; by inode.
-fn namespaces_of(process: u32) -> BTreeMap<String, File> {
-    let mut found = BTreeMap::new();
-    let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
-    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
-    let threads = tasks.map(|task| task.unwrap().path().join("ns/net"));
-    let descriptors = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
-    let descriptors = descriptors.map(|entry| entry.unwrap().path());
-    for path in threads.chain(descriptors) {
-        let Ok(target) = fs::read_link(&path) else { continue };
-        let name = target.to_string_lossy().into_owned();
-        if name.starts_with("net:[") && target != own {
-            found.insert(name, File::open(&path).unwrap());
-        }
-    }
-    found
-}
-
 #[test]
 fn nothing_is_left_of_a_lab_that_was_dropped() {
-    if !rooted() {
-        return;
-    }
+    let Some(_turn) = as_root() else { return };
     let (mut child, watch) = held();
     writeln!(child.stdin.as_mut().unwrap(), "drop").unwrap();
     wait_for(&mut child, "dropped");
-    assert_eq!(watch.left_after(PATIENCE).unwrap(), 0, "while the process lives on");
+    assert_eq!(watch.left_after(PATIENCE), 0, "while the process lives on");
     assert!(namespaces_of(child.id()).is_empty());
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
@@ -329,11 +279,9 @@ fn nothing_is_left_of_a_lab_that_was_dropped() {
 
 #[test]
 fn nothing_is_left_of_a_lab_whose_process_was_killed() {
-    if !rooted() {
-        return;
-    }
+    let Some(_turn) = as_root() else { return };
     let (mut child, watch) = held();
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(watch.left_after(PATIENCE).unwrap(), 0);
+    assert_eq!(watch.left_after(PATIENCE), 0);
 }

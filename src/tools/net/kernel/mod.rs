@@ -21,8 +21,6 @@ mod netlink;
 #[cfg(feature = "bpf")]
 mod nic;
 mod route;
-#[cfg(all(test, feature = "bpf"))]
-pub(in crate::tools) mod vanish;
 #[cfg(feature = "bpf")]
 pub(in crate::tools) mod veth;
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::backend::Filter;
-use crate::backend::kernel::tests::lab::{Lab, OUR_MAC, OURS, PEER, PEER_MAC, lab_frame};
 use crate::builder::FluxBuilder;
+use crate::lab::{Lab, OUR_MAC, OURS, PEER, PEER_MAC, lab_frame};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;

@@ -1,12 +1,10 @@
 //! The iterator against what the owners of the sockets see.
 
 use super::*;
-use crate::backend::kernel::tests::lab::{
-    self, ETH_LAB, Lab, OUR_MAC, OURS, PEER_MAC, lab_frame, with_capabilities,
-};
 use crate::backend::{Filter, Match};
 use crate::builder::FluxBuilder;
 use crate::config::{HugePages, Pages, Queues};
+use crate::lab::{self, ETH_LAB, Lab, OUR_MAC, OURS, PEER_MAC, lab_frame, with_capabilities};
 use crate::raw::FluxRaw;
 use crate::sys::if_xdp::Ring as Which;
 use crate::sys::xsk::Xsk;
@@ -276,9 +274,7 @@ fn a_socket_with_two_descriptors_is_one_socket() {
 
 #[test]
 fn the_missing_capability_is_named() {
-    if !lab::is_root() {
-        return lab::skip("needs root to have capabilities to drop");
-    }
+    let Some(_turn) = lab::as_root() else { return };
     let open = |capabilities: &[u32]| {
         with_capabilities(capabilities, || IterSockets::open().map(|mut iter| iter.look()).err())
     };

@@ -1,17 +1,14 @@
 //! Sockets of a program that is not ours, over a veth pair in namespaces of the test's own.
 
 use super::*;
-use crate::backend::kernel::tests::lab::{Lab, OURS, PEER, with_capabilities};
+use crate::foreign::{COMM, Foreign, State};
+use crate::lab::{Lab, OURS, PEER, with_capabilities};
 use crate::sys::netdev;
 use crate::sys::xsk::Xsk;
 use crate::tools::rings::kernel::diag::DiagSockets;
-use foreign::{COMM, Foreign, State};
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
-
-#[path = "../../../../../tests/foreign/mod.rs"]
-mod foreign;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -1,0 +1,566 @@
+//! `flux bench` from the outside: bad input, help, and saved runs compared.
+
+use crate::command::{
+    assert_exit, assert_refused, assert_refused_as_json, events, flux, run, stderr, stdout,
+};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+
+/// A data directory that is gone with its owner.
+struct Home(PathBuf);
+
+impl Home {
+    fn new(name: &str) -> Self {
+        let dir = std::env::temp_dir().join(format!("flux-bench-{name}-{}", std::process::id()));
+        fs::create_dir_all(dir.join("flux/bench")).unwrap();
+        Self(dir)
+    }
+
+    /// Keeps `report` as if `flux bench --save NAME` had.
+    fn save(&self, name: &str, report: &Value) {
+        fs::write(self.0.join(format!("flux/bench/{name}.json")), report.to_string()).unwrap();
+    }
+
+    fn run(&self, line: &str) -> Output {
+        flux(line).env("XDG_DATA_HOME", &self.0).output().unwrap()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Five samples around `value`, half a percent apart, and where they lie.
+fn spread(value: f64) -> Value {
+    let samples = [0.0, -0.005, 0.005, -0.0025, 0.0025].map(|part| value * (1.0 + part));
+    json!({
+        "median": value, "min": samples[1], "max": samples[2], "q1": samples[3], "q3": samples[4],
+        "iqr_pct": 0.5, "samples": samples,
+    })
+}
+
+fn cell(workload: &str, poll: &str, batch: u32, value: f64) -> Value {
+    let timed = workload == "latency";
+    let latency = json!({
+        "min": value / 2.0, "p50": value, "p90": value * 1.5, "p99": value * 2.0,
+        "p999": value * 3.0, "max": value * 9.0,
+    });
+    json!({
+        "workload": workload, "mode": "raw", "batch": batch, "poll": poll, "frame": 64,
+        "queues": 1, "hugepages": false, "prefetch": true,
+        "mpps": spread(if timed { 0.01 } else { value }),
+        "user_ns_per_packet": 100.0, "system_ns_per_packet": null, "batch_ns_per_packet": null,
+        "cycles_per_packet": null, "cycle_source": null, "instructions_per_packet": null,
+        "syscalls_per_packet": 0.25, "packets_per_wakeup": 4.0, "packets_per_batch": 8.0,
+        "cpu_pct": 40.0, "ring_full": 0, "fill_empty": 0, "dropped": 0, "packets": 1_000_000,
+        "latency_us": if timed { latency } else { Value::Null },
+        "latency_p50_us": if timed { spread(value) } else { Value::Null },
+        "noisy": false,
+    })
+}
+
+/// A run whose batches of 64 in rxdrop reach `rxdrop` Mpps, and whose median latency is `p50`.
+fn report(rxdrop: f64, p50: f64) -> Value {
+    json!({
+        "event": "report", "backend": "xdp", "place": "lab", "note": null, "version": "0.1.0",
+        "machine": {"cpu": "Example CPU", "cpus": 2, "kernel": "6.18.0"},
+        "opened": null, "duration_ms": 400.0, "repeat": 5, "complete": true,
+        "results": [
+            cell("rxdrop", "busy", 64, rxdrop),
+            cell("rxdrop", "syscall", 64, 3.0),
+            cell("latency", "busy", 64, p50),
+        ],
+        "best": [],
+    })
+}
+
+#[test]
+fn bad_input_exits_2_names_the_value_and_tells_the_next_step() {
+    let table = [
+        ("bench", "no place to measure in"),
+        ("bench --batch 16", "no place to measure in"),
+        ("bench --sim --lab", "--lab"),
+        ("bench --sim -I eth0", "--interface"),
+        ("bench --lab -I eth0", "--interface"),
+        ("bench --sim --lab -I eth0", "--lab"),
+        ("bench --sim --batch 0", "batch 0"),
+        ("bench --sim --batch 9999", "batch 9999"),
+        ("bench --sim --batch 16,9999", "batch 9999"),
+        ("bench --sim --batch 16,", "''"),
+        ("bench --sim --frame 63", "frame 63"),
+        ("bench --sim --frame 1519", "frame 1519"),
+        ("bench --sim --frame 64,9000", "frame 9000"),
+        ("bench --sim --workload latency", "workload latency with --sim"),
+        ("bench --sim --workload rxdrop,latency", "workload latency with --sim"),
+        ("bench --sim --hugepages on", "huge pages with --sim"),
+        ("bench --sim=queues=2 --queue 0,1", "several queues with --sim"),
+        ("bench --sim --workload rxdorp", "'rxdorp'"),
+        ("bench --sim --workload txonly --mode engine", "txonly in mode engine"),
+        ("bench --sim --poll lazily", "'lazily'"),
+        ("bench --sim --queue 3-1", "'3-1'"),
+        ("bench --sim --hugepages auto", "'auto'"),
+        ("bench --sim --duration 0", "'0'"),
+        ("bench --sim --duration 2h", "duration 7200s"),
+        ("bench --sim --repeat 0", "0 repeats"),
+        ("bench --sim=los=3%", "los"),
+        ("bench --sim --plot chart.png", "'chart.png'"),
+        ("bench --sim --plot /no/such/dir/chart.svg", "/no/such/dir"),
+        ("bench --sim --save ..", "'..'"),
+        ("bench diff", "<A>"),
+        ("bench diff one", "<B>"),
+        ("bench diff ./none-a.json ./none-b.json", "none-a.json"),
+        ("bench diff a b --tolerance fast", "'fast'"),
+    ];
+    for (line, value) in table {
+        assert_refused(line, value);
+        assert_refused_as_json(line, value);
+    }
+    let line = "bench --sim --json --csv";
+    assert_exit(line, &run(line), 2);
+}
+
+#[test]
+fn help_tells_that_packets_are_sent_and_what_the_exit_status_means() {
+    for line in ["bench --help", "help bench"] {
+        let output = run(line);
+        assert_exit(line, &output, 0);
+        let text = stdout(&output);
+        for want in ["--workload", "--lab", "SENDS", "Exit status", "bench diff"] {
+            assert!(text.contains(want), "flux {line}: no {want}");
+        }
+    }
+    let output = run("bench diff --help");
+    assert_exit("bench diff --help", &output, 0);
+    assert!(stdout(&output).contains("--tolerance"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_run_as_good_as_the_first_exits_0() {
+    let home = Home::new("same");
+    home.save("before", &report(5.0, 10.0));
+    home.save("after", &report(4.95, 10.1));
+    let line = "bench diff before after";
+    let output = home.run(line);
+    assert_exit(line, &output, 0);
+    let text = stdout(&output);
+    assert!(text.starts_with("A: before, B: after; xdp, lab, tolerance 5%\n"), "{text}");
+    assert!(text.contains("0 of 3 settings slower, 0 faster"), "{text}");
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn a_planted_regression_exits_1_and_is_named() {
+    let home = Home::new("slower");
+    home.save("before", &report(5.0, 10.0));
+    home.save("after", &report(4.0, 12.5));
+    let line = "bench diff before after";
+    let output = home.run(line);
+    assert_exit(line, &output, 1);
+    let text = stdout(&output);
+    assert!(text.contains("2 of 3 settings slower, 0 faster"), "{text}");
+    let row = text.lines().find(|line| line.starts_with("rxdrop")).unwrap();
+    let words: Vec<_> = row.split_whitespace().collect();
+    assert_eq!(
+        words,
+        ["rxdrop", "64", "busy", "5.000", "4.000", "mpps", "-20.0%", "0.5%", "slower"]
+    );
+
+    // The other way round it is faster, and a wide tolerance takes it.
+    assert_exit("diff", &home.run("bench diff after before"), 0);
+    assert_exit("diff", &home.run("bench diff before after --tolerance 30%"), 0);
+    assert_exit("diff", &home.run("bench diff before after --tolerance=24%"), 0);
+}
+
+#[test]
+fn a_diff_is_one_object_in_json_and_lines_in_csv() {
+    let home = Home::new("formats");
+    home.save("before", &report(5.0, 10.0));
+    home.save("after", &report(4.0, 10.0));
+    let output = home.run("bench diff before after --json --tolerance 2%");
+    assert_exit("--json", &output, 1);
+    let text = stdout(&output);
+    assert!(text.starts_with(r#"{"event":"diff","#) && text.lines().count() == 1, "{text}");
+    let diff: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&diff["regressions"], &diff["improvements"]), (&json!(1), &json!(0)));
+    assert_eq!((&diff["tolerance_pct"], &diff["backend"]), (&json!(2.0), &json!("xdp")));
+    let change = &diff["changes"][0];
+    assert_eq!((&change["workload"], &change["verdict"]), (&json!("rxdrop"), &json!("slower")));
+    assert_eq!((&change["a"], &change["b"]), (&json!(5.0), &json!(4.0)));
+
+    let output = home.run("bench diff before after --csv");
+    assert_exit("--csv", &output, 1);
+    let text = stdout(&output);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 4, "{text}");
+    assert!(lines[0].starts_with("workload,mode,batch,poll,frame,"), "{text}");
+    assert!(lines[1].starts_with("rxdrop,raw,64,busy,64,1,false,true,mpps,5.0,4.0,"), "{text}");
+    assert!(lines[1].ends_with(",slower"), "{text}");
+}
+
+#[test]
+fn unlike_runs_are_refused_and_unlike_machines_are_noted() {
+    let home = Home::new("unlike");
+    home.save("before", &report(5.0, 10.0));
+    let mut sim = report(5.0, 10.0);
+    sim["backend"] = json!("sim");
+    home.save("sim", &sim);
+    let mut device = report(5.0, 10.0);
+    device["place"] = json!("interface");
+    home.save("device", &device);
+    let mut other = report(5.0, 10.0);
+    for cell in other["results"].as_array_mut().unwrap() {
+        cell["batch"] = json!(128);
+    }
+    home.save("other", &other);
+    for (name, want) in [("sim", "backend"), ("device", "place"), ("other", "no setting in common")]
+    {
+        let line = format!("bench diff before {name}");
+        let output = home.run(&line);
+        assert_exit(&line, &output, 2);
+        let text = stderr(&output);
+        assert!(text.starts_with("error: cannot compare the two runs: "), "{text}");
+        assert!(text.contains(want) && text.contains("\nhint: "), "{text}");
+    }
+
+    let mut newer = report(5.0, 10.0);
+    newer["machine"]["kernel"] = json!("6.19.0");
+    newer["duration_ms"] = json!(2000.0);
+    home.save("newer", &newer);
+    let output = home.run("bench diff before newer");
+    assert_exit("bench diff before newer", &output, 0);
+    let text = stdout(&output);
+    assert!(text.contains("note: another kernel: 6.18.0, then 6.19.0\n"), "{text}");
+    assert!(text.contains("note: another time per sample: 400 ms, then 2000 ms\n"), "{text}");
+}
+
+#[test]
+fn a_name_that_was_not_saved_lists_those_that_were() {
+    let home = Home::new("names");
+    home.save("before", &report(5.0, 10.0));
+    home.save("later", &report(5.0, 10.0));
+    let line = "bench diff before after";
+    let output = home.run(line);
+    assert_exit(line, &output, 2);
+    let text = stderr(&output);
+    assert!(text.starts_with("error: no saved run 'after': "), "{text}");
+    assert!(text.contains("hint: saved are: before, later\n"), "{text}");
+}
+
+#[test]
+fn what_is_no_report_is_told_from_one_of_another_version() {
+    let home = Home::new("formats-of-files");
+    home.save("before", &report(5.0, 10.0));
+    home.save("summary", &json!({"event": "summary"}));
+    home.save("newer", &json!({"event": "report", "version": "9.0.0"}));
+    for (name, want) in
+        [("summary", "no report of flux bench"), ("newer", "flux 9.0.0 wrote it in a format")]
+    {
+        let line = format!("bench diff before {name}");
+        let output = home.run(&line);
+        assert_exit(&line, &output, 2);
+        assert!(stderr(&output).contains(want), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_table_of_changes_keeps_to_the_columns_it_is_given() {
+    let home = Home::new("narrow");
+    home.save("before", &report(5.0, 10.0));
+    home.save("after", &report(4.0, 10.0));
+    for columns in [60, 80, 120] {
+        let line = "bench diff before after";
+        let output = flux(line)
+            .env("XDG_DATA_HOME", &home.0)
+            .env("COLUMNS", columns.to_string())
+            .output()
+            .unwrap();
+        assert_exit(line, &output, 1);
+        let text = stdout(&output);
+        assert!(text.is_ascii() && text.lines().all(|line| line.len() <= columns), "{text}");
+        assert!(text.contains("-20.0%") && text.contains("slower"), "{text}");
+    }
+}
+
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+#[test]
+fn an_interface_that_is_not_there_is_named() {
+    for line in ["bench -I nosuch", "bench -I nosuch --workload txonly"] {
+        let output = run(line);
+        assert_exit(line, &output, 2);
+        let text = stderr(&output);
+        assert!(text.contains("nosuch: no such interface") && text.contains("\nhint: "), "{text}");
+    }
+}
+
+const CELL_KEYS: [&str; 13] = [
+    "workload",
+    "batch",
+    "poll",
+    "frame",
+    "queues",
+    "hugepages",
+    "prefetch",
+    "mpps",
+    "user_ns_per_packet",
+    "syscalls_per_packet",
+    "packets_per_wakeup",
+    "dropped",
+    "noisy",
+];
+
+/// A run on simulated rings; the one event that it prints.
+fn measured(line: &str) -> Value {
+    let mut events = events(line, 0);
+    assert_eq!(events.len(), 1, "flux {line}");
+    events.remove(0)
+}
+
+#[test]
+fn a_run_measures_every_combination_and_recommends_one_setting_a_workload() {
+    let report = measured(
+        "bench --sim --workload rxdrop,txonly,l2fwd,parse --batch 16,32,64 \
+         --poll busy,adaptive,syscall --duration 20ms --repeat 3 --json",
+    );
+    assert_eq!((&report["event"], &report["backend"]), (&json!("report"), &json!("sim")));
+    assert_eq!(report["note"], "simulated rings: not a NIC figure");
+    assert_eq!((&report["complete"], &report["repeat"]), (&json!(true), &json!(3)));
+    let cells = report["results"].as_array().unwrap();
+    assert_eq!(cells.len(), 36);
+    let mut settings = std::collections::BTreeSet::new();
+    for cell in cells {
+        let object = cell.as_object().unwrap();
+        for key in CELL_KEYS {
+            assert!(object.contains_key(key), "no {key} in {cell}");
+        }
+        let setting = (&cell["workload"], &cell["batch"], &cell["poll"]);
+        assert!(settings.insert(format!("{setting:?}")), "twice: {cell}");
+        let mpps = |key: &str| cell["mpps"][key].as_f64().unwrap();
+        assert!(0.0 < mpps("min") && mpps("min") <= mpps("median"), "{cell}");
+        assert!(mpps("median") <= mpps("max"), "{cell}");
+        assert_eq!(cell["mpps"]["samples"].as_array().unwrap().len(), 3, "{cell}");
+        assert_eq!(cell["noisy"], mpps("iqr_pct") > 5.0, "{cell}");
+        assert_eq!((&cell["frame"], &cell["queues"]), (&json!(64), &json!(1)), "{cell}");
+        assert_eq!((&cell["dropped"], &cell["ring_full"]), (&json!(0), &json!(0)), "{cell}");
+        // Nobody waits in a run where packets are always there: a call is a kick.
+        let calls = cell["syscalls_per_packet"].as_f64().unwrap();
+        let batch = cell["batch"].as_f64().unwrap();
+        assert_eq!(cell["packets_per_batch"], batch, "{cell}");
+        match cell["workload"].as_str().unwrap() {
+            "rxdrop" | "parse" => assert_eq!(calls, 0.0, "{cell}"),
+            _ => assert!((calls * batch - 1.0).abs() < 1e-9, "{cell}"),
+        }
+    }
+    let best = report["best"].as_array().unwrap();
+    let workloads: Vec<_> = best.iter().map(|best| best["workload"].as_str().unwrap()).collect();
+    assert_eq!(workloads, ["rxdrop", "txonly", "l2fwd", "parse"]);
+    for best in best {
+        let chosen = |cell: &&Value| {
+            ["workload", "batch", "poll"].iter().all(|key| cell[*key] == best[*key])
+        };
+        let cell = cells.iter().find(chosen).unwrap_or_else(|| panic!("never measured: {best}"));
+        let why = best["why"].as_str().unwrap();
+        assert!(why.contains("Mpps"), "{why}");
+        // Whatever it is better than, it is no slower than by its own spread.
+        let same = |other: &&Value| other["workload"] == best["workload"];
+        let least = cells.iter().filter(same).filter_map(|c| c["mpps"]["median"].as_f64());
+        let least = least.fold(f64::INFINITY, f64::min);
+        assert!(cell["mpps"]["median"].as_f64().unwrap() >= least, "{best}");
+    }
+}
+
+#[test]
+fn without_a_workload_all_are_measured_that_can_be_simulated() {
+    let report = measured("bench --sim --batch 32 --poll busy --duration 2ms --repeat 1 --json");
+    let cells = report["results"].as_array().unwrap();
+    let workloads: Vec<_> = cells.iter().map(|cell| cell["workload"].as_str().unwrap()).collect();
+    assert_eq!(workloads, ["rxdrop", "txonly", "l2fwd", "parse"]);
+}
+
+#[test]
+fn all_modes_lengths_and_prefetch_settings_can_be_measured_at_once() {
+    let report = measured(
+        "bench --sim --mode raw,engine,system --workload txonly,l2fwd --batch 32 --poll busy \
+         --frame 64,1518 --prefetch on,off --duration 3ms --repeat 1 --json",
+    );
+    // The engine has no txonly.
+    assert_eq!(report["results"].as_array().unwrap().len(), (2 + 3) * 2 * 2);
+    for cell in report["results"].as_array().unwrap() {
+        assert!(cell["packets"].as_u64() > Some(0), "{cell}");
+        let calls = cell["syscalls_per_packet"].as_f64().unwrap();
+        let per_batch = calls * cell["packets_per_batch"].as_f64().unwrap();
+        assert!(per_batch <= 1.0 + 1e-9, "{per_batch} calls a batch: {cell}");
+    }
+    assert_eq!(report["best"].as_array().unwrap().len(), 2);
+}
+
+const SHORT: &str = "bench --sim --workload rxdrop,l2fwd --batch 16,64 --poll busy,syscall \
+                     --duration 3ms --repeat 3";
+
+#[test]
+fn a_table_has_a_row_for_each_setting_and_a_recommendation_for_each_workload() {
+    let output = run(SHORT);
+    assert_exit(SHORT, &output, 0);
+    let text = stdout(&output);
+    assert!(text.starts_with("sim, 3 samples of 3 ms a setting: 8 settings"), "{text}");
+    assert!(text.contains("note: simulated rings: not a NIC figure\n"), "{text}");
+    let lines: Vec<&str> = text.lines().collect();
+    for workload in ["rxdrop", "l2fwd"] {
+        let at = lines.iter().position(|line| *line == workload).expect(workload);
+        let block = &lines[at..at + 7];
+        for (row, (poll, batch)) in
+            [("busy", "16"), ("busy", "64"), ("syscall", "16"), ("syscall", "64")]
+                .iter()
+                .enumerate()
+        {
+            let words: Vec<&str> = block[2 + row].split_whitespace().collect();
+            assert_eq!(words[..2], [*batch, *poll], "{text}");
+            assert!(words[2].parse::<f64>().unwrap() > 0.0, "{text}");
+        }
+        assert!(block[6].starts_with("best: ") && block[6].contains("Mpps"), "{text}");
+    }
+}
+
+#[test]
+fn csv_has_a_line_for_each_setting_under_one_of_headings() {
+    let line = format!("{SHORT} --csv");
+    let output = run(&line);
+    assert_exit(&line, &output, 0);
+    let text = stdout(&output);
+    let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split(',').collect()).collect();
+    assert_eq!(rows.len(), 9, "{text}");
+    assert!(rows.iter().all(|row| row.len() == rows[0].len()), "{text}");
+    let column = |name: &str| rows[0].iter().position(|heading| *heading == name).expect(name);
+    assert_eq!([rows[1][column("workload")], rows[8][column("workload")]], ["rxdrop", "l2fwd"]);
+    for row in &rows[1..] {
+        assert!(row[column("mpps_median")].parse::<f64>().unwrap() > 0.0, "{text}");
+        assert_eq!(row[column("latency_us_p50")], "", "{text}");
+    }
+}
+
+/// Whether every element of an XML text is closed where it should be; how many there are.
+fn elements(xml: &str) -> usize {
+    let mut open: Vec<&str> = Vec::new();
+    let mut count = 0;
+    let mut rest = xml;
+    while let Some((_, after)) = rest.split_once('<') {
+        let (tag, after) = after.split_once('>').expect("a tag ends");
+        rest = after;
+        let name = tag.trim_start_matches('/').split([' ', '\n', '/']).next().unwrap();
+        if tag.starts_with(['?', '!']) {
+            continue;
+        }
+        if tag.starts_with('/') {
+            assert_eq!(open.pop(), Some(name), "closed out of turn");
+            continue;
+        }
+        count += 1;
+        assert_eq!(tag.matches('"').count() % 2, 0, "<{tag}>");
+        if !tag.ends_with('/') {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "left open: {open:?}");
+    count
+}
+
+#[test]
+fn a_plot_is_a_chart_of_what_was_measured() {
+    let home = Home::new("plot");
+    let file = home.0.join("run.svg");
+    let line = format!("{SHORT} --json --plot {}", file.display());
+    let output = home.run(&line);
+    assert_exit(&line, &output, 0);
+    assert!(stderr(&output).contains("drawn into "), "{}", stderr(&output));
+    let svg = fs::read_to_string(&file).unwrap();
+    assert!(svg.trim_start().starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
+    assert!(elements(&svg) > 20, "{svg}");
+    assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
+    for word in ["rxdrop", "l2fwd", "busy", "syscall", "not a NIC figure"] {
+        assert!(svg.contains(word), "no {word}: {svg}");
+    }
+}
+
+/// The numbers of a report without what other load did to them: samples close to the median.
+fn steadied(report: &Value, factor: impl Fn(&Value) -> f64) -> Value {
+    let mut report = report.clone();
+    for cell in report["results"].as_array_mut().unwrap() {
+        let median = cell["mpps"]["median"].as_f64().unwrap() * factor(cell);
+        cell["mpps"] = spread(median);
+        cell["noisy"] = json!(false);
+    }
+    report
+}
+
+#[test]
+fn a_saved_run_is_like_itself_and_a_planted_slowdown_is_found() {
+    let home = Home::new("saved");
+    let line = format!("{SHORT} --save first --json");
+    let output = home.run(&line);
+    assert_exit(&line, &output, 0);
+    assert!(stderr(&output).contains("saved as "), "{}", stderr(&output));
+    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let saved = fs::read_to_string(home.0.join("flux/bench/first.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&saved).unwrap(), report, "what was printed is kept");
+
+    let output = home.run("bench diff first first");
+    assert_exit("bench diff first first", &output, 0);
+    assert!(stdout(&output).contains("0 of 8 settings slower, 0 faster"), "{}", stdout(&output));
+
+    let slow = |cell: &Value| {
+        cell["workload"] == "l2fwd" && cell["poll"] == "syscall" && cell["batch"] == 64
+    };
+    home.save("steady", &steadied(&report, |_| 1.0));
+    home.save("slower", &steadied(&report, |cell| if slow(cell) { 0.8 } else { 1.0 }));
+    let output = home.run("bench diff steady slower");
+    assert_exit("bench diff steady slower", &output, 1);
+    let text = stdout(&output);
+    assert!(text.contains("1 of 8 settings slower, 0 faster"), "{text}");
+    let named: Vec<&str> = text.lines().filter(|line| line.ends_with("slower")).collect();
+    let [row] = named[..] else { panic!("{text}") };
+    let words: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(words[..3], ["l2fwd", "64", "syscall"], "{text}");
+    assert!(row.contains("-20.0%"), "{text}");
+    let output = home.run("bench diff steady slower --json");
+    assert_exit("--json", &output, 1);
+    let diff: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let found: Vec<&Value> =
+        diff["changes"].as_array().unwrap().iter().filter(|c| slow(c)).collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["verdict"], "slower");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_run_early_and_keeps_what_is_done() {
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        let line = "bench --sim --workload rxdrop,l2fwd --duration 20ms --repeat 500 --json -v";
+        let mut child = flux(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Three samples are told before the signal, so three settings at least have one.
+        let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+        let third = told.by_ref().map(Result::unwrap).find(|line| line.starts_with("3/"));
+        assert!(third.is_some_and(|line| line.starts_with("3/9000: ")), "never told");
+        // SAFETY: takes two numbers; the child has not been waited for, so the number is its own.
+        #[allow(unsafe_code)]
+        let sent = unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+        assert_eq!(sent, 0);
+        // Standard error stays open to the end, or its next line would find nobody.
+        told.for_each(drop);
+        let output = child.wait_with_output().unwrap();
+        assert_exit(line, &output, 0);
+        let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!((&report["event"], &report["complete"]), (&json!("report"), &json!(false)));
+        assert_eq!(report["repeat"], 500);
+        let cells = report["results"].as_array().unwrap();
+        assert!(cells.len() >= 3, "{report}");
+        for cell in cells {
+            let samples = cell["mpps"]["samples"].as_array().unwrap().len();
+            assert!((1..500).contains(&samples), "{cell}");
+        }
+        assert!(!report["best"].as_array().unwrap().is_empty(), "{report}");
+    }
+}

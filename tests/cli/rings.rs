@@ -1,0 +1,368 @@
+//! `flux rings` from the outside, where no privilege is needed: usage, streams, simulated sockets.
+
+use crate::command::{
+    assert_exit, assert_refused, assert_refused_as_json, events, flux, of, run, stderr, stdout,
+};
+use serde_json::Value;
+use std::net::TcpListener;
+use std::process::Stdio;
+
+#[test]
+fn bad_input_exits_2_names_the_value_and_tells_the_next_step() {
+    let table = [
+        ("rings eth0 eth1", "eth1"),
+        ("rings eth0 --all", "--all"),
+        ("rings -p none", "'none'"),
+        ("rings -p 0", "0"),
+        ("rings --queue 5-2", "'5-2'"),
+        ("rings --source ss", "'ss'"),
+        ("rings --source diag --sim", "--sim"),
+        ("rings --over -1", "'-1'"),
+        ("rings --watch=0", "'0'"),
+        ("rings --watch=often", "'often'"),
+        ("rings -c 0", "'0'"),
+        ("rings --sim=los=3%", "los"),
+        ("rings --frames 4k", "--frames"),
+        ("rings --sim --frame-size 3000", "3000"),
+        ("rings --metrics 9100 --sim", "'9100'"),
+        ("rings --metrics 127.0.0.1:99999 --sim", "99999"),
+        ("rings --metrics 127.0.0.1:0 --watch --sim", "--watch"),
+        ("rings --frobnicate", "--frobnicate"),
+    ];
+    for (line, value) in table {
+        assert_refused(line, value);
+        assert_refused_as_json(line, value);
+    }
+}
+
+#[test]
+fn help_tells_sources_columns_and_exit_status() {
+    for line in ["rings --help", "rings -h", "help rings"] {
+        let output = run(line);
+        assert_exit(line, &output, 0);
+        for word in ["--source", "--watch", "--metrics", "pidfd", "per s", "Exit status:"] {
+            assert!(stdout(&output).contains(word), "flux {line}: no {word}");
+        }
+        assert_eq!(stderr(&output), "", "flux {line}");
+    }
+}
+
+#[test]
+fn an_address_in_use_is_an_error_before_anything_is_looked_at() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let line = format!("rings --metrics {address}");
+    let output = run(&line);
+    assert_exit(&line, &output, 2);
+    let text = stderr(&output);
+    let error = format!("error: cannot serve metrics on {address}: Address already in use");
+    assert!(text.starts_with(&error), "{text}");
+    assert!(text.contains("hint: another process listens there"), "{text}");
+}
+
+#[test]
+fn simulated_sockets_read_at_80_columns() {
+    let line = "rings --sim";
+    let output = flux(line).env("COLUMNS", "80").output().unwrap();
+    assert_exit(line, &output, 0);
+    let text = stdout(&output);
+    assert!(text.is_ascii() && !text.contains('\x1b'), "{text}");
+    assert!(text.starts_with("source sim, looked in "), "{text}");
+    assert!(text.lines().all(|line| line.len() <= 80), "{text}");
+    for ring in ["  rx  ", "  tx  ", "  fill  ", "  comp  "] {
+        assert_eq!(text.matches(ring).count(), 1, "{ring}: {text}");
+    }
+    let utf8 = flux(line).env("LANG", "C.UTF-8").output().unwrap();
+    assert!(stdout(&utf8).contains('█'), "{}", stdout(&utf8));
+}
+
+#[test]
+fn a_sample_has_every_key_that_is_promised() {
+    let line = "rings --sim --json -c 2";
+    let samples = events(line, 0);
+    assert_eq!((samples.len(), of(&samples, "sample").len()), (2, 2));
+    for sample in &samples {
+        assert_eq!(sample["source"], "sim");
+        assert!(sample["over_s"].as_f64().is_some_and(|over| over > 0.0), "{sample}");
+        let socket = &sample["sockets"][0];
+        for key in ["pid", "comm", "fd", "ifname", "ifindex", "queue", "umem_id", "zero_copy"] {
+            assert!(!socket[key].is_null(), "{key}: {socket}");
+        }
+        assert!(socket.get("netns").is_some(), "{socket}");
+        for ring in ["rx", "tx", "fill", "comp"] {
+            let ring = &socket["rings"][ring];
+            for key in ["size", "producer", "consumer", "used", "need_wakeup", "per_s"] {
+                assert!(!ring[key].is_null(), "{key}: {ring}");
+            }
+        }
+        for key in [
+            "rx_dropped",
+            "rx_invalid_descs",
+            "tx_invalid_descs",
+            "rx_ring_full",
+            "rx_fill_ring_empty_descs",
+            "tx_ring_empty_descs",
+        ] {
+            assert!(socket["stats"][key].is_u64(), "{key}: {socket}");
+            assert!(socket["stats_per_s"][key].is_f64(), "{key}: {socket}");
+        }
+        for key in ["frames", "frame_size", "unaccounted"] {
+            assert!(socket["umem"][key].is_i64(), "{key}: {socket}");
+        }
+        assert_eq!(socket["diagnosis"], Value::Array(Vec::new()), "{socket}");
+    }
+}
+
+#[test]
+fn one_look_has_no_rates() {
+    let sample = &events("rings --sim --json --over 0", 0)[0];
+    assert_eq!(sample["over_s"], Value::Null);
+    let socket = &sample["sockets"][0];
+    assert_eq!(socket["rings"]["rx"]["per_s"], Value::Null);
+    assert_eq!(socket["stats_per_s"], Value::Null);
+    let text = stdout(&run("rings --sim --over 0"));
+    assert!(text.contains("one look, so no rates"), "{text}");
+}
+
+#[test]
+fn no_socket_is_the_answer_no_and_tells_what_was_looked_for() {
+    let line = "rings --sim --queue 7 --over 0";
+    let output = run(line);
+    assert_exit(line, &output, 1);
+    assert_eq!(stdout(&output), "");
+    let text = stderr(&output);
+    assert!(text.contains("there is no AF_XDP socket on queue 7"), "{text}");
+    let line = "rings --sim --pid 1 --over 0 --json";
+    let samples = events(line, 1);
+    assert_eq!(samples[0]["sockets"], Value::Array(Vec::new()));
+    assert!(stderr(&run(line)).contains("process 1 has no AF_XDP socket"));
+}
+
+#[test]
+fn a_watch_off_a_terminal_prints_samples_one_after_another() {
+    for term in ["xterm-256color", "dumb"] {
+        let line = "rings --sim --over 10ms --watch 10ms -c 3";
+        let output = flux(line).env("TERM", term).output().unwrap();
+        assert_exit(line, &output, 0);
+        let text = stdout(&output);
+        assert!(!text.contains('\x1b') && !text.contains('\r'), "{text}");
+        let heads: Vec<&str> = text.lines().filter(|line| line.starts_with("source ")).collect();
+        assert_eq!(heads.len(), 3, "{text}");
+        assert!(heads[0].starts_with("source sim, at 0.0 s, "), "{text}");
+    }
+}
+
+#[test]
+fn a_closed_pipe_is_a_normal_end() {
+    for line in [
+        "rings --sim --over 1ms --watch 1ms -c 100000 --json",
+        "rings --sim --over 1ms --watch 1ms -c 100000",
+        "rings --sim --over 1ms",
+        "rings --help",
+    ] {
+        let mut child = flux(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_exit(line, &output, 0);
+        assert!(!stderr(&output).contains("error"), "flux {line}: {}", stderr(&output));
+    }
+}
+
+/// Serves metrics and is told to end by kill(1).
+#[cfg(unix)]
+mod metrics {
+    use super::*;
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::TcpStream;
+    use std::process::Command;
+    use std::time::Duration;
+
+    fn scrape(address: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+        answer
+    }
+
+    fn value(answer: &str, series: &str) -> f64 {
+        let line = answer.lines().find(|line| line.starts_with(series));
+        let line = line.unwrap_or_else(|| panic!("no {series}: {answer}"));
+        line[series.len()..].trim().parse().unwrap()
+    }
+
+    #[test]
+    fn metrics_are_served_until_a_signal() {
+        for signal in ["INT", "TERM"] {
+            let mut child = flux("rings --metrics 127.0.0.1:0 --sim")
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut told = BufReader::new(child.stderr.take().unwrap());
+            let mut line = String::new();
+            told.read_line(&mut line).unwrap();
+            let address = line
+                .strip_prefix("metrics are at http://")
+                .and_then(|rest| rest.split('/').next())
+                .unwrap_or_else(|| panic!("{line}"));
+            let produced = r#"flux_ring_produced_total{interface="sim0",queue="0",ring="rx"}"#;
+            let first = value(&scrape(address), produced);
+            // Simulated time passes beside ours.
+            let deadline = std::time::Instant::now() + Duration::from_secs(20);
+            while value(&scrape(address), produced) <= first {
+                assert!(std::time::Instant::now() < deadline, "nothing is received");
+            }
+            let status =
+                Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status();
+            assert!(status.unwrap().success());
+            assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}");
+            let mut data = String::new();
+            child.stdout.take().unwrap().read_to_string(&mut data).unwrap();
+            assert_eq!(data, "");
+        }
+    }
+}
+
+/// The live view on a pseudo-terminal of script(1), which every Debian has.
+#[cfg(target_os = "linux")]
+mod live {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::process::{Child, ChildStdout, Command};
+    use std::time::{Duration, Instant};
+
+    /// Takes the main screen away, and gives it back.
+    const TAKEN: &str = "\x1b[?1049h";
+    const BACK: &str = "\x1b[?1049l";
+    const CURSOR: &str = "\x1b[?25h";
+
+    struct Terminal {
+        script: Child,
+        out: ChildStdout,
+        seen: String,
+    }
+
+    impl Terminal {
+        fn start(line: &str) -> Self {
+            Self::start_by("", line)
+        }
+
+        /// By another command, which takes ours as its arguments.
+        fn start_by(by: &str, line: &str) -> Self {
+            let flux = assert_cmd::cargo::cargo_bin!("flux");
+            // The settings of the terminal before and after, for who compares them.
+            let shell = format!(
+                "stty rows 24 cols 80; stty -g; {by} {} {line}; echo \"status $?\"; stty -g",
+                flux.display()
+            );
+            let mut script = Command::new("script")
+                .args(["-q", "-e", "-c", &shell, "/dev/null"])
+                .env("TERM", "xterm-256color")
+                .env("LANG", "C.UTF-8")
+                .env_remove("NO_COLOR")
+                .env_remove("COLUMNS")
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let out = script.stdout.take().unwrap();
+            Self { script, out, seen: String::new() }
+        }
+
+        /// Reads on until `what` finds something in all that was seen.
+        fn until<T>(&mut self, what: impl Fn(&str) -> Option<T>) -> T {
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let mut some = [0; 4096];
+            loop {
+                if let Some(found) = what(&self.seen) {
+                    return found;
+                }
+                assert!(Instant::now() < deadline, "{:?}", self.seen);
+                let read = self.out.read(&mut some).unwrap();
+                assert!(read > 0, "{:?}", self.seen);
+                self.seen.push_str(&String::from_utf8_lossy(&some[..read]));
+            }
+        }
+
+        /// Reads on until the view shows its socket; the pid of the simulated application, which
+        /// is the process itself.
+        fn pid(&mut self) -> String {
+            self.until(|seen| {
+                let (pid, _) = seen.split_once("sim-app[")?.1.split_once(']')?;
+                Some(pid.to_owned())
+            })
+        }
+
+        fn keys(&mut self, keys: &str) {
+            self.script.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+        }
+
+        /// Asserts that the terminal is what it was, and gives the status of the command.
+        fn end(mut self) -> String {
+            self.until(|seen| seen.contains("status ").then_some(()));
+            self.out.read_to_string(&mut self.seen).unwrap();
+            self.script.wait().unwrap();
+            let (before, rest) = self.seen.split_once(TAKEN).unwrap();
+            let (_, after) = rest.rsplit_once(BACK).unwrap();
+            assert!(rest.contains(CURSOR), "{}", self.seen);
+            let settings = |text: &str| {
+                text.lines().map(str::trim).rfind(|line| line.contains(':')).unwrap().to_owned()
+            };
+            assert_eq!(settings(before), settings(after), "{}", self.seen);
+            let (_, status) = after.split_once("status ").unwrap();
+            status.lines().next().unwrap().trim().to_owned()
+        }
+    }
+
+    #[test]
+    fn keys_leave_the_live_view_with_the_terminal_as_it_was() {
+        for keys in ["q", "\x03", "vjkGgq"] {
+            let mut terminal = Terminal::start("rings --sim --over 50ms --watch 50ms");
+            terminal.pid();
+            terminal.keys(keys);
+            assert_eq!(terminal.end(), "0", "{keys:?}");
+        }
+    }
+
+    #[test]
+    fn a_counted_live_view_gives_the_terminal_back_and_an_error_does_not_take_it() {
+        let terminal = Terminal::start("rings --sim --over 50ms --watch 50ms -c 3");
+        assert_eq!(terminal.end(), "0");
+        let mut terminal = Terminal::start("rings none0 --sim --watch");
+        terminal.until(|seen| seen.contains("status 1").then_some(()));
+        assert!(!terminal.seen.contains(TAKEN), "{}", terminal.seen);
+    }
+
+    #[test]
+    fn a_terminal_that_hangs_up_ends_the_live_view() {
+        // In a session of its own, where no SIGHUP tells it.
+        let line = "rings --sim --over 50ms --watch 50ms";
+        let mut terminal = Terminal::start_by("setsid -w", line);
+        let pid = terminal.pid();
+        terminal.script.kill().unwrap();
+        terminal.script.wait().unwrap();
+        drop(terminal);
+        let stat = format!("/proc/{pid}/stat");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        // Without a parent that waits for it, it may stay as a zombie.
+        while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
+            assert!(Instant::now() < deadline, "process {pid} goes on without a terminal");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn an_interface_that_is_not_there_is_an_answer_of_no() {
+    for line in ["rings sim7 --sim", "rings --sim sim7", "rings sim7 --sim --json -c 3"] {
+        let output = run(line);
+        assert_exit(line, &output, 1);
+        assert!(stderr(&output).contains("error: cannot find interface sim7"), "{output:?}");
+        assert!(stderr(&output).contains("sim0"), "the one that there is: {output:?}");
+    }
+    let told = events("rings sim7 --sim --json", 1);
+    assert_eq!((told.len(), &told[0]["event"]), (1, &"error".into()));
+}

@@ -1,0 +1,62 @@
+//! Topology files on the command line: every command that has `--sim` takes or refuses them, and
+//! what is wrong with one is told with its line.
+
+use crate::command::{
+    assert_exit, assert_refused, assert_refused_as_json, events, of, run, stderr, stdout,
+};
+
+const SILENT: &str = "tests/topologies/silent.toml";
+
+#[test]
+fn a_file_is_the_network_also_as_the_next_word_and_with_knobs_of_our_machine() {
+    for sim in
+        [format!("--sim=file={SILENT}"), format!("--sim file={SILENT},seed=9,queues=2,link-flap")]
+    {
+        for target in ["203.0.113.7", "2001:db8:7::7"] {
+            let events = events(&format!("ping {sim} -c 2 {target} --json"), 0);
+            let replies = of(&events, "reply");
+            assert_eq!(replies.len(), 2, "{sim}");
+            assert_eq!(replies[0]["rtt_us"], 50_000.0, "five links of 5 ms each way");
+        }
+    }
+}
+
+#[test]
+fn files_and_knobs_that_cannot_be_are_refused() {
+    let absent = "ping --sim file=no/such.toml 10.0.0.2";
+    assert_refused(absent, "cannot read topology file no/such.toml");
+    assert_refused_as_json(absent, "cannot read topology file no/such.toml");
+    for knob in ["loss=1%", "mtu=1400", "delay=1ms", "rate=1gbit"] {
+        let line = format!("ping --sim file={SILENT},{knob} 10.0.0.2");
+        assert_refused(&line, "the file says what our link is like");
+    }
+    assert_refused(&format!("bench --sim=file={SILENT}"), "no packet of it crosses a network");
+    assert_refused("doctor --sim=file=no/such.toml", "cannot read topology file");
+    assert_refused("rings --sim=file=no/such.toml", "cannot read topology file");
+}
+
+#[test]
+fn an_error_in_a_file_is_told_with_its_line() {
+    let dir = std::env::temp_dir().join(format!("flux-cli-topology-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("net.toml");
+    std::fs::write(&file, "[us]\naddresses = [\"10.0.0.1/24\"]\n\n[[ruter]]\n").unwrap();
+    let line = format!("ping --sim file={} 10.0.0.2", file.display());
+    let output = run(&line);
+    assert_exit(&line, &output, 2);
+    let text = stderr(&output);
+    assert!(text.contains("net.toml line 4: unknown key 'ruter' in the file\n"), "{text}");
+    assert!(text.contains("hint: known keys: seed, us, router, host, link, route\n"), "{text}");
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn rings_and_doctor_see_the_machine_of_a_file() {
+    let line = format!("rings --sim=file={SILENT}");
+    let output = run(&line);
+    assert_exit(&line, &output, 0);
+    assert!(stdout(&output).contains("sim0"), "{}", stdout(&output));
+    let line = format!("doctor --sim=file={SILENT} sim0");
+    let output = run(&line);
+    assert!(stdout(&output).contains("sim0"), "{}", stdout(&output));
+}

@@ -1,0 +1,227 @@
+//! The named troubles of the simulator, as `flux ping` and `flux bench` meet them: each run comes
+//! to an end, and says why.
+
+use crate::command::{assert_exit, events, of, run, stderr, stdout};
+use fluxnet::simulator::Trouble;
+use serde_json::Value;
+
+/// What `flux ping` has to say about a trouble.
+struct Case {
+    line: &'static str,
+    exit: i32,
+    /// On standard error.
+    told: &'static str,
+    /// Answers of all probes.
+    received: u64,
+    sent: u64,
+}
+
+const CASES: [Case; 7] = [
+    Case {
+        line: "ping -c 5 --queue 0 10.0.0.2 --sim=wrong-queue",
+        exit: 1,
+        told: "answers on queue 1, where no socket is bound: 5; use --queue all\n",
+        received: 0,
+        sent: 5,
+    },
+    Case {
+        line: "ping -c 5 10.0.0.2 --sim=wrong-queue",
+        exit: 0,
+        told: "queues 0,1,",
+        received: 5,
+        sent: 5,
+    },
+    Case {
+        line: "ping -c 5 10.0.0.2 --sim=no-zc",
+        exit: 0,
+        told: "note: copy mode: the driver of sim0 says that it has zero-copy, and refuses it\n",
+        received: 5,
+        sent: 5,
+    },
+    Case {
+        line: "ping -c 5 10.0.0.2 --sim=starved",
+        exit: 1,
+        told: "note: the kernel dropped 5 of our packets: it found the fill ring empty 5 times \
+               (starved)\n",
+        received: 0,
+        sent: 5,
+    },
+    Case {
+        line: "ping -c 5 10.0.0.2 --sim=kick-lost",
+        exit: 1,
+        told: "note: 5 packets were never sent: the kernel leaves them in the TX ring, however \
+               often it is told (stuck TX)\n",
+        received: 0,
+        sent: 5,
+    },
+    Case {
+        line: "ping -c 5 10.0.0.2 --sim=ring-511",
+        exit: 0,
+        told: "note: sim0's own rings have 511 entries, no power of two: the AF_XDP rings are \
+               256\n",
+        received: 5,
+        sent: 5,
+    },
+    Case {
+        line: "ping -c 20 -i 0.05 10.0.0.2 --sim=link-flap",
+        exit: 0,
+        told: "note: the carrier of sim0 changed 3 times: what was on its way without it is lost\n",
+        received: 16,
+        sent: 20,
+    },
+];
+
+#[test]
+fn ping_comes_to_an_end_in_each_trouble_and_says_why() {
+    for Case { line, exit, told, received, sent } in CASES {
+        let output = run(line);
+        assert_exit(line, &output, exit);
+        let text = stderr(&output);
+        assert!(text.contains(told), "flux {line}\n{text}");
+        let counts = format!("{sent} packets transmitted, {received} received, ");
+        assert!(stdout(&output).contains(&counts), "flux {line}\n{}", stdout(&output));
+    }
+    for trouble in Trouble::ALL {
+        assert!(CASES.iter().any(|case| case.line.ends_with(trouble.name())), "{trouble:?}");
+    }
+}
+
+/// Kind and count of each note.
+fn notes(events: &[Value]) -> Vec<(&str, u64)> {
+    let notes = of(events, "note").into_iter();
+    notes
+        .map(|note| {
+            assert!(note["text"].as_str().is_some_and(|text| !text.is_empty()), "{note}");
+            (note["kind"].as_str().unwrap(), note["count"].as_u64().unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn ping_tells_programs_the_same_and_nothing_about_a_healthy_run() {
+    let table = [
+        ("ping -q -j -c 3 10.0.0.2 --sim=starved", 1, &[("starved", 3)][..]),
+        ("ping -q -j -c 3 10.0.0.2 --sim=kick-lost", 1, &[("stuck_tx", 3)]),
+        ("ping -q -j -c 20 -i 0.05 10.0.0.2 --sim=link-flap", 0, &[("link_flap", 3)]),
+        ("ping -q -j -c 3 10.0.0.2 --sim=ring-511", 0, &[]),
+        ("ping -q -j -c 3 10.0.0.2 --sim=no-zc", 0, &[]),
+        ("ping -q -j -c 3 10.0.0.2 --sim=wrong-queue", 0, &[]),
+        ("ping -q -j -c 3 --bind zerocopy 10.0.0.2 --sim", 0, &[]),
+        ("ping -q -j -c 50000 --rate 100kpps 10.0.0.2 --sim", 0, &[]),
+        ("ping -q -j -c 100 -i 0.01 10.0.0.2 --sim=loss=30%", 0, &[]),
+    ];
+    for (line, exit, expected) in table {
+        let events = events(line, exit);
+        assert_eq!(notes(&events), expected, "flux {line}");
+        // Why before the numbers.
+        assert_eq!(events[events.len() - 1]["event"], "summary", "flux {line}");
+    }
+    let start = |line| of(&events(line, 0), "start")[0].clone();
+    assert_eq!(start("ping -q -j -c 1 10.0.0.2 --sim=ring-511")["ring_size"], 256);
+    let notes = start("ping -q -j -c 1 10.0.0.2 --sim=no-zc")["notes"].clone();
+    assert!(notes[0].as_str().unwrap().starts_with("copy mode: "), "{notes}");
+}
+
+#[test]
+fn more_probes_than_a_stuck_ring_holds_are_lost_and_counted() {
+    for (line, sent) in [
+        ("ping -q -j -c 3000 -i 0 10.0.0.2 --sim=kick-lost", 3000),
+        ("ping -q -j -c 10000 --rate 10kpps 10.0.0.2 --sim=kick-lost", 10_000),
+        ("ping -q -j -c 1000 -i 1ms -W 100ms --frames 64 10.0.0.2 --sim=kick-lost", 1000),
+        ("ping -q -j -c 500 -i 1ms 10.0.0.2 10.0.0.3 --frames 16 --sim=kick-lost,wrong-queue", 500),
+    ] {
+        let events = events(line, 1);
+        let summaries = of(&events, "summary");
+        assert!(summaries.iter().all(|s| s["sent"] == sent && s["lost"] == sent), "flux {line}");
+        let all = sent * summaries.len() as u64;
+        assert_eq!(notes(&events), [("stuck_tx", all)], "flux {line}");
+    }
+}
+
+#[test]
+fn a_deadline_ends_a_run_that_nothing_else_would() {
+    let line = "ping -q -j -w 2 -i 10ms 10.0.0.2 --sim=kick-lost";
+    let events = events(line, 1);
+    let elapsed = of(&events, "summary")[0]["elapsed_ms"].as_f64().unwrap();
+    assert!((1999.0..2100.0).contains(&elapsed), "{elapsed}");
+    assert_eq!(notes(&events), [("stuck_tx", 200)]);
+}
+
+#[test]
+fn zero_copy_by_name_is_refused_with_the_next_step() {
+    let line = "ping -c 1 --bind zerocopy 10.0.0.2 --sim=no-zc";
+    let output = run(line);
+    assert_exit(line, &output, 2);
+    let text = stderr(&output);
+    assert!(text.contains("cannot bind to sim0 queue 0: Operation not supported"), "{text}");
+    assert!(text.contains("use --bind auto or --bind copy"), "{text}");
+}
+
+#[test]
+fn bench_comes_to_an_end_in_each_trouble_and_says_why() {
+    let table = [
+        ("wrong-queue", "note: packets come to queue 1 of a0, which has no socket: use --queue 1"),
+        ("no-zc", "note: copy mode: the driver of a0 says that it has zero-copy, and refuses it"),
+        ("starved", "note: the kernel drops all packets: it finds the fill ring empty (starved)"),
+        ("kick-lost", "note: packets wait in the TX ring and none is sent, however often"),
+        ("ring-511", "note: a0's own rings have 511 entries, no power of two: the AF_XDP rings"),
+        ("link-flap", "simulated time hardly passes while we work"),
+    ];
+    for name in Trouble::ALL.map(Trouble::name) {
+        let (_, told) = table.into_iter().find(|row| row.0 == name).unwrap();
+        let line = format!(
+            "bench --sim={name} --workload rxdrop,txonly,l2fwd,parse --mode raw,engine,system \
+             --batch 64 --poll busy,adaptive,syscall --duration 1ms --repeat 1 --json"
+        );
+        let output = run(&line);
+        assert_exit(&line, &output, 0);
+        let text = stderr(&output);
+        assert_eq!(text.matches(told).count(), 1, "flux {line}\n{text}");
+        let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!((&report["event"], &report["complete"]), (&"report".into(), &true.into()));
+    }
+    let healthy = "bench --sim --workload rxdrop,txonly,l2fwd,parse --mode raw,engine,system \
+                   --batch 64 --poll busy,adaptive,syscall --duration 1ms --repeat 1 --json";
+    let output = run(healthy);
+    assert_exit(healthy, &output, 0);
+    assert!(!stderr(&output).contains("note: "), "{}", stderr(&output));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_in_trouble_too() {
+    let all = Trouble::ALL.map(Trouble::name);
+    let specs = all.iter().map(|name| (*name).to_owned()).chain([all.join(",")]);
+    for spec in specs {
+        let line =
+            format!("ping -j -c 40 -i 30ms 10.0.0.2 203.0.113.7 --sim={spec},loss=5%,seed=9");
+        let (first, second) = (run(&line), run(&line));
+        assert!(first.status.code() <= Some(1), "flux {line}\n{}", stderr(&first));
+        assert!(first.stdout == second.stdout, "flux {line}");
+        assert!(first.stderr == second.stderr, "flux {line}");
+    }
+}
+
+#[test]
+fn a_contradiction_is_named_with_what_there_is() {
+    for (spec, why) in [
+        ("wrong-queue,queues=1", "there is only one"),
+        ("no-zc,zerocopy=no", "claims zero-copy"),
+        ("starved=no", "takes no value"),
+        ("starving", "'starving' is unknown"),
+    ] {
+        let line = format!("ping -c 1 10.0.0.2 --sim={spec}");
+        let output = run(&line);
+        assert_exit(&line, &output, 2);
+        let text = stderr(&output);
+        assert!(text.contains(why) && text.contains("link-flap"), "{text}");
+    }
+}
+
+#[test]
+fn help_tells_each_trouble_and_the_command_that_shows_it() {
+    let text = stdout(&run("help sim"));
+    for name in Trouble::ALL.map(Trouble::name) {
+        assert!(text.contains(&format!("\n  {name} ")), "{name}\n{text}");
+        assert!(text.contains(&format!("flux rings --sim={name}\n")), "{name}");
+    }
+}

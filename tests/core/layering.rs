@@ -1,0 +1,106 @@
+//! Dependencies point one way: a lower layer never names a higher one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Modules of the library, lowest first, with the crate modules each may name besides itself.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("sync", &[]),
+    ("prefetch", &[]),
+    ("error", &[]),
+    ("proto", &[]),
+    ("config", &["error", "backend"]), // backend: in documentation links alone
+    ("ring", &["prefetch", "sync"]),
+    ("umem", &["config", "prefetch", "sync", "ring", "sys"]),
+    ("sys", &["config", "ring", "error", "sync"]),
+    ("poll", &["config"]),
+    ("backend", &["config", "error", "proto", "ring", "snapshot", "socket", "sys", "umem"]),
+    ("snapshot", &["backend", "ring"]),
+    ("socket", &["backend", "config", "error", "ring", "snapshot", "umem"]),
+    ("packet", &["umem", "proto", "backend"]),
+    (
+        "engine",
+        &[
+            "backend", "builder", "config", "error", "packet", "poll", "raw", "snapshot", "socket",
+            "umem",
+        ],
+    ),
+    (
+        "system",
+        &[
+            "backend", "builder", "config", "error", "packet", "poll", "raw", "reactor", "socket",
+            "umem",
+        ],
+    ),
+    ("raw", &["backend", "builder", "config", "error", "snapshot", "socket", "umem"]),
+    ("reactor", &["backend", "error", "raw"]),
+    (
+        "builder",
+        &["backend", "config", "engine", "error", "raw", "simulator", "socket", "system", "umem"],
+    ),
+];
+
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The first path segments after `crate::` in code and documentation, tests left out.
+fn named_modules(text: &str) -> Vec<String> {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    code.match_indices("crate::")
+        .map(|(at, m)| {
+            let rest = &code[at + m.len()..];
+            rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+        })
+        .filter(|name: &String| name.chars().next().is_some_and(char::is_lowercase))
+        .collect()
+}
+
+#[test]
+fn no_layer_names_a_higher_one() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    sources(&src, &mut found);
+    let mut wrong = Vec::new();
+    for path in found {
+        let inside = path.strip_prefix(&src).unwrap();
+        let first = inside.iter().next().unwrap().to_str().unwrap();
+        let module = first.trim_end_matches(".rs");
+        if ["lib", "bin", "tools"].contains(&module) {
+            continue; // the top: may use the whole library
+        }
+        if inside.ends_with("tests.rs") {
+            continue; // a `mod tests` in a file of its own
+        }
+        let Some((_, allowed)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
+            wrong.push(format!("{}: not in the list of layers", inside.display()));
+            continue;
+        };
+        for name in named_modules(&fs::read_to_string(&path).unwrap()) {
+            if name != module && !allowed.contains(&name.as_str()) {
+                wrong.push(format!("{}: names crate::{name}", inside.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn tools_know_no_terminal_and_no_arguments() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tools");
+    let mut found = Vec::new();
+    sources(&src, &mut found);
+    for path in found {
+        let text = fs::read_to_string(&path).unwrap();
+        for word in ["clap::", "indicatif::", "comfy_table::", "println!", "eprintln!"] {
+            assert!(!text.contains(word), "{} uses {word}", path.display());
+        }
+    }
+}

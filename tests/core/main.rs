@@ -1,0 +1,7 @@
+//! What needs no kernel at all: protocols, and the layers of the source.
+#![cfg(not(flux_loom))]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
+
+mod layering;
+mod proto_pnet;
+mod proto_props;

@@ -1,0 +1,25 @@
+//! The library and the `flux` command on the real kernel, in network namespaces of each test's own.
+#![cfg(all(target_os = "linux", not(flux_loom)))]
+#![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
+
+#[path = "../support/command.rs"]
+mod command;
+#[path = "../support/foreign/mod.rs"]
+mod foreign;
+#[path = "../support/lab/mod.rs"]
+mod lab;
+#[path = "../support/rig.rs"]
+mod rig;
+#[path = "../support/scenarios.rs"]
+mod scenarios;
+
+mod bench;
+mod conformance;
+mod doctor;
+mod host;
+mod modes;
+mod ping;
+mod ping_command;
+mod rings;
+mod rings_command;
+mod trace;

@@ -1,0 +1,61 @@
+//! The awaitable variants on the simulated kernel.
+
+use fluxnet::simulator::Simulator;
+use fluxnet::{AsyncFluxRaw, Filter, FluxBuilder};
+
+fn lo0(network: &Simulator) -> FluxBuilder {
+    FluxBuilder::new("lo0").simulator(network).filter(Filter::Everything).umem_pages(64)
+}
+
+#[tokio::test]
+async fn packets_are_sent_and_received_without_blocking() {
+    let network = Simulator::loopback(1);
+    let (mut rx, mut tx) = lo0(&network).build_system().unwrap();
+    for i in 0..200u8 {
+        let mut packet = tx.alloc(60).unwrap();
+        packet.data_mut().fill(i);
+        tx.send_async(packet).await.unwrap();
+        assert_eq!(rx.recv_async().await.unwrap().data(), [i; 60]);
+    }
+}
+
+#[tokio::test]
+async fn more_packets_than_the_ring_holds_wait_their_turn() {
+    let network = Simulator::crossed_pair(1);
+    let end = |port: &str| {
+        FluxBuilder::new(port).simulator(&network).filter(Filter::Everything).umem_pages(4096)
+    };
+    let (mut rx, _keep) = end("b0").ring_size(1024).build_system().unwrap();
+    let (_keep_too, mut tx) = end("a0").ring_size(8).build_system().unwrap();
+    for i in 0..500u16 {
+        let mut packet = tx.alloc(60).unwrap();
+        packet.data_mut()[..2].copy_from_slice(&i.to_be_bytes());
+        tx.send_async(packet).await.unwrap();
+    }
+    for i in 0..500u16 {
+        assert_eq!(rx.recv_async().await.unwrap().data()[..2], i.to_be_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_packet_of_another_socket_is_refused_and_its_frame_goes_home() {
+    let (one, two) = (Simulator::loopback(1), Simulator::loopback(1));
+    let (rx, mut tx_one) = lo0(&one).build_system().unwrap();
+    let (_rx, mut tx_two) = lo0(&two).build_system().unwrap();
+    let before = rx.umem().free_hint();
+    let foreign = tx_one.alloc(60).unwrap();
+    assert!(tx_two.send_async(foreign).await.is_err());
+    assert_eq!(rx.umem().free_hint(), before);
+}
+
+#[tokio::test]
+async fn raw_rings_can_be_awaited() {
+    let network = Simulator::loopback(1);
+    let mut raw = AsyncFluxRaw::new(lo0(&network).build_raw().unwrap());
+    network.inject("lo0", None, &[9; 60]).unwrap();
+    raw.readable().await.unwrap();
+    let mut raw = raw.into_inner();
+    let umem = raw.umem().clone();
+    assert_eq!(raw.rx.receive(8, |buffer| umem.free(buffer.frame)), 1);
+    assert_eq!(raw.debug_rings().held(), Some(0));
+}

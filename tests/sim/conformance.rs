@@ -1,0 +1,34 @@
+//! The simulated kernel treats rings, counters and flags as it is written down, and so as the real
+//! one does.
+
+use crate::scenarios::{World, scenarios};
+use fluxnet::FluxBuilder;
+use fluxnet::simulator::Simulator;
+
+struct Sim(Simulator);
+
+impl World for Sim {
+    fn builder(&self) -> FluxBuilder {
+        FluxBuilder::new("a0").simulator(&self.0)
+    }
+
+    fn inject(&mut self, packet: &[u8]) {
+        self.0.inject("a0", Some(0), packet).unwrap();
+    }
+
+    fn sent(&mut self, _: usize) -> Vec<Vec<u8>> {
+        self.0.sent("a0")
+    }
+
+    fn lacks(&self, what: &str) {
+        panic!("the simulated kernel has no {what}");
+    }
+}
+
+fn on_the_simulator(scenario: impl Fn(&mut dyn World)) {
+    let network = Simulator::crossed_pair(1);
+    network.tap("a0").unwrap();
+    scenario(&mut Sim(network));
+}
+
+scenarios!(on_the_simulator);

@@ -1,0 +1,480 @@
+//! A network of our own for tests that need root: two namespaces joined by a veth pair.
+//!
+//! ```text
+//!   this thread's namespace                         peer namespace (held open, nameless)
+//!   flux0  02:00:00:00:09:01                        flux1  02:00:00:00:09:02
+//!          10.9.0.1/24  fd09::1/64  ◀── veth ──▶           10.9.0.2/24  fd09::2/64
+//! ```
+//!
+//! `unshare(CLONE_NEWNET)` is per thread, so tests run in parallel, all with the same names and
+//! addresses, and nothing outlives [`Lab`]: the namespaces go with their last descriptor, also
+//! when the test panics or is killed. Threads and processes started by the test inherit them.
+//!
+//! Trap: in such a thread `/sys/class/net` shows another namespace and `/proc/net` the main
+//! thread's; use ioctl or netlink, or `/proc/thread-self/net`.
+//!
+//! `tests/support/lab.sh` is the same network for a shell. [`routers`] is a path of routers instead.
+#![allow(dead_code, unsafe_code)] // each test file uses its part of it
+#![allow(clippy::unwrap_used, clippy::expect_used)] // it runs in tests alone
+
+pub mod icmp;
+pub mod routers;
+mod turns;
+pub mod vanish;
+
+pub use turns::Turn;
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+pub const OURS: &str = "flux0";
+pub const PEER: &str = "flux1";
+pub const OUR_MAC: [u8; 6] = [2, 0, 0, 0, 9, 1];
+pub const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 9, 2];
+pub const OUR_IP: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
+pub const PEER_IP: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
+pub const OUR_IP6: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1);
+pub const PEER_IP6: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2);
+
+/// EtherType of frames that no kernel answers ("local experimental", IEEE 802).
+pub const ETH_LAB: u16 = 0x88b5;
+
+/// How long to wait for what must come: a hundred times what it takes on a machine that has nothing
+/// else to do.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Says why a test does not run, or not all of it. With `FLUX_SKIP=fail` (CI) it fails instead.
+pub fn skip(reason: &str) {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("?");
+    assert!(
+        std::env::var_os("FLUX_SKIP").is_none_or(|value| value != "fail"),
+        "{test} cannot run: {reason}"
+    );
+    // Not captured by the test harness, so that a skip is seen. One write, so that it stays whole.
+    let _ = io::stderr().write_all(format!("SKIP: {test}: {reason}\n").as_bytes());
+}
+
+/// Whether the effective user is root.
+pub fn is_root() -> bool {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// A turn on the real kernel beside other tests; `None` (and a line that says SKIP) when not root.
+pub fn as_root() -> Option<Turn> {
+    rooted().then(Turn::shared)
+}
+
+/// The same with no other test beside it, for what needs quiet. Comes before the lab.
+pub fn alone() -> Option<Turn> {
+    rooted().then(Turn::alone)
+}
+
+/// Whether the test is root; says SKIP when not.
+pub fn rooted() -> bool {
+    if !is_root() {
+        skip("needs root");
+    }
+    is_root()
+}
+
+/// Whether these programs are there; says SKIP and the Debian packages when not.
+pub fn has(programs: &[&str]) -> bool {
+    let missing: Vec<_> = programs.iter().filter(|program| !in_path(program)).collect();
+    for program in &missing {
+        let package = match **program {
+            "ip" | "ss" => "iproute2",
+            "mtr" => "mtr-tiny",
+            "nft" => "nftables",
+            "ping" => "iputils-ping",
+            "setpriv" => "util-linux",
+            "sysctl" => "procps",
+            other => other,
+        };
+        skip(&format!("needs {program} (Debian package {package})"));
+    }
+    missing.is_empty()
+}
+
+fn in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    // Where Debian has what is for root, which is not in everybody's PATH.
+    let everywhere = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    everywhere.into_iter().any(|dir| dir.join(program).is_file())
+}
+
+/// Waits until it is so, and fails when [`PATIENCE`] is over.
+#[track_caller]
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
+        // Between two looks the CPU is for what is waited for.
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether an XDP program is on an interface of the calling thread's namespace.
+pub fn xdp_attached(interface: &str) -> bool {
+    run(&format!("ip -details link show {interface}")).contains("xdp")
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+fn this_namespace() -> io::Result<File> {
+    File::open("/proc/thread-self/ns/net")
+}
+
+fn new_namespace() -> io::Result<File> {
+    // SAFETY: takes a number; changes this thread's namespace only.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET) })?;
+    this_namespace()
+}
+
+fn enter(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes two numbers; changes this thread's namespace only.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) })?;
+    Ok(())
+}
+
+/// The two namespaces. This thread is in ours until drop.
+pub struct Lab {
+    outside: File,
+    peer: File,
+    pub queues: u32,
+    /// Last, so that its turn ends when all else is gone. Keeps it on the thread whose namespace it
+    /// changed, too.
+    _turn: Turn,
+}
+
+impl Lab {
+    /// The network of the picture with `queues` queues on each end; `None` (and a line that says
+    /// SKIP) when not root.
+    pub fn veth(queues: u32) -> Option<Self> {
+        let turn = as_root()?;
+        if !has(&["ip", "ethtool"]) {
+            return None;
+        }
+        let outside = this_namespace().expect("this thread's namespace");
+        let peer = match new_namespace() {
+            Ok(peer) => peer,
+            Err(error) => {
+                skip(&format!("no new network namespace: {error}"));
+                return None;
+            }
+        };
+        // From here on drop leads back outside, also out of a panic.
+        let lab = Self { outside, peer, queues, _turn: turn };
+        set_ipv6_defaults();
+        new_namespace().expect("a second namespace");
+        set_ipv6_defaults();
+        let ns = format!("/proc/{}/fd/{}", std::process::id(), lab.peer.as_raw_fd());
+        let (ours, theirs) = (mac(OUR_MAC), mac(PEER_MAC));
+        ip_batch(&format!(
+            "link add {OURS} address {ours} numtxqueues {queues} numrxqueues {queues} type veth \
+               peer name {PEER} address {theirs} numtxqueues {queues} numrxqueues {queues} netns {ns}\n\
+             link set lo up\n\
+             link set {OURS} addrgenmode none up\n\
+             addr add {OUR_IP}/24 dev {OURS}\n\
+             addr add {OUR_IP6}/64 dev {OURS} nodad\n"
+        ));
+        offloads_off(OURS);
+        lab.in_peer(|| {
+            ip_batch(&format!(
+                "link set lo up\n\
+                 link set {PEER} addrgenmode none up\n\
+                 addr add {PEER_IP}/24 dev {PEER}\n\
+                 addr add {PEER_IP6}/64 dev {PEER} nodad\n"
+            ));
+            offloads_off(PEER);
+        });
+        // The kernel says so some time after the fact, and what is sent before is lost.
+        wait_until("our carrier", || is_running(OURS));
+        lab.in_peer(|| wait_until("the peer's carrier", || is_running(PEER)));
+        Some(lab)
+    }
+
+    /// Permanent neighbour entries on both ends, so that nobody has to ask.
+    #[must_use]
+    pub fn with_neighbours(self) -> Self {
+        let (ours, theirs) = (mac(OUR_MAC), mac(PEER_MAC));
+        ip_batch(&format!(
+            "neigh replace {PEER_IP} lladdr {theirs} dev {OURS} nud permanent\n\
+             neigh replace {PEER_IP6} lladdr {theirs} dev {OURS} nud permanent\n"
+        ));
+        self.in_peer(|| {
+            ip_batch(&format!(
+                "neigh replace {OUR_IP} lladdr {ours} dev {PEER} nud permanent\n\
+                 neigh replace {OUR_IP6} lladdr {ours} dev {PEER} nud permanent\n"
+            ));
+        });
+        self
+    }
+
+    /// Calls `f` on a thread in the peer's namespace. What it opens there stays there.
+    pub fn in_peer<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
+        let peer = self.peer.as_fd();
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(move || {
+                enter(peer).expect("the peer's namespace");
+                f()
+            });
+            match inside.join() {
+                Ok(result) => result,
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        })
+    }
+
+    /// Runs a command line in our namespace; panics unless it succeeds.
+    pub fn run(&self, line: &str) -> String {
+        run(line)
+    }
+
+    /// Runs a command line in the peer's namespace; panics unless it succeeds.
+    pub fn run_in_peer(&self, line: &str) -> String {
+        self.in_peer(|| run(line))
+    }
+
+    /// The peer's end of the wire.
+    pub fn wire(&self) -> Wire {
+        self.in_peer(|| Wire::open(PEER)).expect("a packet socket on the peer")
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if enter(self.outside.as_fd()).is_err() {
+            // The thread ends with the test, and the namespace with it.
+            eprintln!("lab: could not leave the namespace");
+        }
+    }
+}
+
+fn mac(address: [u8; 6]) -> String {
+    address.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+/// No duplicate address detection and no router solicitation for the interfaces to come.
+fn set_ipv6_defaults() {
+    for (name, value) in [("accept_dad", "0"), ("router_solicitations", "0"), ("accept_ra", "0")] {
+        let path = format!("/proc/sys/net/ipv6/conf/default/{name}");
+        let _ = std::fs::write(path, value); // a kernel without IPv6 has neither
+    }
+}
+
+/// Checksums in full and packets as sent: XDP and packet sockets see what is on the wire.
+fn offloads_off(interface: &str) {
+    let line = format!("ethtool -K {interface} tx off rx off tso off gso off gro off");
+    // Not every kernel lets all of them be changed; without ethtool the checksums are partial.
+    let _ = output(&line);
+}
+
+/// Whether an interface of the calling thread's namespace carries packets.
+fn is_running(interface: &str) -> bool {
+    // SAFETY: takes three numbers.
+    let fd =
+        check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) });
+    // SAFETY: a new descriptor that nobody else owns.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd.expect("a socket")) };
+    // SAFETY: all zeroes is a valid request.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
+        *to = from as libc::c_char;
+    }
+    // SAFETY: reads and writes the request, which lives through the call.
+    let done = unsafe { libc::ioctl(fd.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) };
+    // SAFETY: the kernel has written the flags if it is done.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    done == 0 && i32::from(flags) & libc::IFF_RUNNING != 0
+}
+
+fn ip_batch(lines: &str) {
+    let mut child = Command::new("ip")
+        .args(["-batch", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("ip (iproute2)");
+    child.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("ip reads");
+    let done = child.wait_with_output().expect("ip ends");
+    assert!(done.status.success(), "ip -batch:\n{lines}{}", text(&done.stderr));
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn output(line: &str) -> io::Result<Output> {
+    let mut words = line.split_whitespace();
+    Command::new(words.next().unwrap_or("true")).args(words).output()
+}
+
+/// Runs a command line (split at blanks) in the calling thread's namespace; panics unless it
+/// succeeds.
+pub fn run(line: &str) -> String {
+    let done = output(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    assert!(done.status.success(), "{line}: {}\n{}", done.status, text(&done.stderr));
+    text(&done.stdout)
+}
+
+/// A packet socket on one interface: sees what arrives there, and sends what it is given.
+pub struct Wire(OwnedFd);
+
+impl Wire {
+    /// On an interface of the calling thread's namespace.
+    pub fn open(interface: &str) -> io::Result<Self> {
+        let all = (libc::ETH_P_ALL as u16).to_be();
+        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+        // SAFETY: takes three numbers.
+        let fd = check(unsafe { libc::socket(libc::AF_PACKET, kind, i32::from(all)) })?;
+        // SAFETY: a new descriptor that nobody else owns.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let name = std::ffi::CString::new(interface)?;
+        // SAFETY: reads a string that ends in NUL and lives through the call.
+        let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+        if index == 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let address = libc::sockaddr_ll {
+            sll_family: libc::AF_PACKET as u16,
+            sll_protocol: all,
+            sll_ifindex: index as i32,
+            sll_hatype: 0,
+            sll_pkttype: 0,
+            sll_halen: 0,
+            sll_addr: [0; 8],
+        };
+        let (place, len) = ((&raw const address).cast(), size_of_val(&address) as u32);
+        // SAFETY: reads `len` bytes of the address, which lives through the call.
+        check(unsafe { libc::bind(fd.as_raw_fd(), place, len) })?;
+        // Straight to the driver: the queue is then that of the sending CPU.
+        let on: libc::c_int = 1;
+        let (place, len) = ((&raw const on).cast(), size_of_val(&on) as u32);
+        let (level, option) = (libc::SOL_PACKET, libc::PACKET_QDISC_BYPASS);
+        // SAFETY: reads `len` bytes of the value, which lives through the call.
+        check(unsafe { libc::setsockopt(fd.as_raw_fd(), level, option, place, len) })?;
+        Ok(Self(fd))
+    }
+
+    /// Puts a frame on the wire.
+    pub fn send(&self, frame: &[u8]) {
+        let (place, len) = (frame.as_ptr().cast(), frame.len());
+        loop {
+            // SAFETY: reads `len` bytes of the borrowed frame.
+            let sent = unsafe { libc::send(self.0.as_raw_fd(), place, len, 0) };
+            if sent == len as isize {
+                return;
+            }
+            let error = io::Error::last_os_error();
+            let later = [libc::ENOBUFS, libc::EAGAIN, libc::EINTR];
+            assert!(later.contains(&error.raw_os_error().unwrap_or(0)), "send: {error}");
+        }
+    }
+
+    /// Puts a frame on the wire through queue `queue`, so that it arrives on that queue of the
+    /// other end. The queue must be below the number of CPUs: it follows from the sending CPU.
+    pub fn send_on(&self, queue: u32, frame: &[u8]) {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                pin(queue as usize);
+                self.send(frame);
+            });
+        });
+    }
+
+    /// The next frame that arrives from the other end, within `patience`.
+    pub fn recv(&self, patience: Duration) -> Option<Vec<u8>> {
+        let until = Instant::now() + patience;
+        let mut frame = vec![0u8; 65536];
+        loop {
+            let (place, room) = (frame.as_mut_ptr().cast(), frame.len());
+            // SAFETY: all zeroes is a valid address.
+            let mut from: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+            let mut from_len = size_of_val(&from) as u32;
+            let (address, fd) = ((&raw mut from).cast(), self.0.as_raw_fd());
+            // SAFETY: writes at most `room` bytes into the buffer and `from_len` into the address.
+            let got = unsafe { libc::recvfrom(fd, place, room, 0, address, &raw mut from_len) };
+            if got >= 0 && from.sll_pkttype != libc::PACKET_OUTGOING {
+                frame.truncate(got as usize);
+                return Some(frame);
+            }
+            if got >= 0 {
+                continue;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            let mut ready = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+            let millis = left.as_millis().clamp(1, 1000) as i32;
+            // SAFETY: one entry, ours.
+            unsafe { libc::poll(&raw mut ready, 1, millis) };
+        }
+    }
+
+    /// The next frame of that EtherType, within `patience`; others are passed over.
+    pub fn recv_type(&self, ether_type: u16, patience: Duration) -> Option<Vec<u8>> {
+        let until = Instant::now() + patience;
+        loop {
+            let frame = self.recv(until.saturating_duration_since(Instant::now()))?;
+            if frame.get(12..14) == Some(&ether_type.to_be_bytes()) {
+                return Some(frame);
+            }
+        }
+    }
+}
+
+/// Keeps the calling thread on one CPU.
+pub fn pin(cpu: usize) {
+    // SAFETY: all zeroes is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: writes a bit of the set, which is ours; beyond its size it does nothing.
+    unsafe { libc::CPU_SET(cpu, &mut set) };
+    // SAFETY: reads the set, whose size is given, and changes this thread only.
+    let done = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
+    check(done).unwrap_or_else(|error| panic!("no CPU {cpu}: {error}"));
+}
+
+/// `linux/capability.h`.
+pub const CAP_NET_ADMIN: u32 = 12;
+pub const CAP_NET_RAW: u32 = 13;
+pub const CAP_PERFMON: u32 = 38;
+pub const CAP_BPF: u32 = 39;
+
+/// Calls `f` on a thread that has these capabilities alone, in the caller's namespace.
+pub fn with_capabilities<R: Send>(capabilities: &[u32], f: impl FnOnce() -> R + Send) -> R {
+    let mask = capabilities.iter().fold(0u64, |mask, bit| mask | 1 << bit);
+    let (low, high) = (mask as u32, (mask >> 32) as u32);
+    // struct __user_cap_header_struct: version 3, this thread.
+    let header = [0x2008_0522u32, 0];
+    // struct __user_cap_data_struct, twice: effective, permitted, inheritable.
+    let data = [low, low, 0, high, high, 0];
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(move || {
+            // SAFETY: reads the two arrays, which live through the call; changes this thread only.
+            let done = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
+            assert_eq!(done, 0, "capset: {}", io::Error::last_os_error());
+            f()
+        });
+        match inside.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// A frame of [`ETH_LAB`] from `from` to `to`, padded to the least length of Ethernet.
+pub fn lab_frame(from: [u8; 6], to: [u8; 6], payload: &[u8]) -> Vec<u8> {
+    let mut frame = [&to[..], &from[..], &ETH_LAB.to_be_bytes(), payload].concat();
+    frame.resize(frame.len().max(60), 0);
+    frame
+}

@@ -1,0 +1,436 @@
+//! How a kernel treats the four rings, its counters and flags, written down once for every kernel:
+//! `sim/conformance.rs` holds the simulated one to it, `lab/conformance.rs` the real one. So the two
+//! agree with each other, too.
+
+use fluxnet::backend::{Kick, XdpStatistics};
+use fluxnet::ring::Desc;
+use fluxnet::umem::{Buffer, Frame};
+use fluxnet::{Filter, FluxBuilder, FluxRaw, Match};
+use std::time::{Duration, Instant};
+
+/// EtherType of the scenarios' frames (local experimental): no kernel answers them.
+pub const ETHER_TYPE: u16 = 0x88b5;
+const RING: u32 = 8;
+/// How long a kernel may take for what it does sooner or later.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A kernel, and the wire in front of a socket.
+pub trait World {
+    fn builder(&self) -> FluxBuilder;
+    fn inject(&mut self, packet: &[u8]);
+    /// What the socket sent since the last call, in order; waits for `n`.
+    fn sent(&mut self, n: usize) -> Vec<Vec<u8>>;
+    /// Says what this kernel does not have, so that the scenario ends.
+    fn lacks(&self, what: &str);
+}
+
+/// Makes a test of every scenario: `$on` gets it as a function of a [`World`].
+macro_rules! scenarios {
+    ($on:ident) => {
+        $crate::scenarios::scenarios! { $on:
+            without_fill_entries_packets_are_dropped_and_counted
+            a_full_rx_ring_drops_counts_and_keeps_the_frames_it_took
+            packets_lie_behind_256_bytes_of_headroom
+            invalid_tx_descriptors_end_the_kick_are_counted_and_complete_no_frame
+            completions_come_in_the_order_of_transmission
+            packets_moved_from_ring_to_ring_leave_as_edited_and_their_frames_come_back
+            dropped_and_read_packets_leave_their_frames_to_the_next_ones
+            one_kick_sends_a_whole_ring
+            what_was_sent_is_sent_again_from_the_same_frames
+            a_kick_for_nothing_is_counted_and_harmless
+            transmission_stops_while_the_completion_ring_is_full
+            a_frame_is_good_again_after_each_use
+            packets_that_are_not_ours_go_on_to_the_kernel
+            a_socket_closed_with_frames_in_flight_leaves_the_queue_free
+        }
+    };
+    ($on:ident: $($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                $on($crate::scenarios::$name);
+            }
+        )*
+    };
+}
+pub(crate) use scenarios;
+
+fn open(world: &dyn World) -> FluxRaw {
+    let ours = Match { ether_type: Some(ETHER_TYPE), ..Match::default() };
+    world
+        .builder()
+        .filter(Filter::Any(vec![ours]))
+        .queue_id(0)
+        .umem_pages(64)
+        .ring_size(RING)
+        .prefill(false)
+        .build_raw()
+        .unwrap()
+}
+
+/// A packet of `len` bytes that carries `tag`.
+fn packet(tag: u8, len: usize) -> Vec<u8> {
+    let mut bytes = vec![tag; len];
+    bytes[..6].copy_from_slice(&[0xff; 6]);
+    bytes[6..12].copy_from_slice(&[2, 0, 0, 0, 9, 2]);
+    bytes[12..14].copy_from_slice(&ETHER_TYPE.to_be_bytes());
+    bytes
+}
+
+fn post(raw: &mut FluxRaw, n: u32) {
+    let mut frames: Vec<Frame> = (0..n).map(|_| raw.umem().alloc().unwrap()).collect();
+    assert_eq!(raw.fill.post(&mut frames, n), n);
+}
+
+/// Waits until the counters are these; they must not go past them.
+fn expect_stats(raw: &FluxRaw, want: XdpStatistics) {
+    let start = Instant::now();
+    while raw.kernel_stats().unwrap() != want && start.elapsed() < PATIENCE {
+        let _ = raw.wait(Some(Duration::from_millis(1))).unwrap();
+        std::thread::yield_now();
+    }
+    assert_eq!(raw.kernel_stats().unwrap(), want);
+}
+
+fn receive(raw: &mut FluxRaw, n: usize) -> Vec<Buffer> {
+    let mut got = Vec::new();
+    let start = Instant::now();
+    while got.len() < n && start.elapsed() < PATIENCE {
+        if raw.rx.receive(u32::MAX, |buffer| got.push(buffer)) == 0 {
+            raw.wait(Some(Duration::from_millis(10))).unwrap();
+        }
+    }
+    got
+}
+
+fn free(raw: &FluxRaw, buffers: Vec<Buffer>) {
+    raw.umem().free_all(buffers.into_iter().map(|b| b.frame));
+}
+
+fn transmit(raw: &mut FluxRaw, packets: &[Vec<u8>]) -> Vec<u32> {
+    let umem = std::sync::Arc::clone(raw.umem());
+    let mut room = raw.tx.reserve(packets.len() as u32);
+    let mut order = Vec::new();
+    for bytes in packets {
+        let mut buffer = umem.alloc_buffer(256, bytes.len() as u32).unwrap().unwrap();
+        umem.packet_mut(&mut buffer).copy_from_slice(bytes);
+        order.push(buffer.frame.index());
+        room.push(buffer).unwrap();
+    }
+    order
+}
+
+fn reap(raw: &mut FluxRaw, n: usize) -> Vec<u32> {
+    let umem = std::sync::Arc::clone(raw.umem());
+    let mut order = Vec::new();
+    let start = Instant::now();
+    while order.len() < n && start.elapsed() < PATIENCE {
+        raw.comp.reap(u32::MAX, |frame| {
+            order.push(frame.index());
+            umem.free(frame);
+        });
+        std::thread::yield_now();
+    }
+    order
+}
+
+fn balanced(raw: &FluxRaw) {
+    let rings = raw.debug_rings();
+    assert_eq!(rings.held(), Some(0), "{rings:#?}");
+}
+
+pub fn without_fill_entries_packets_are_dropped_and_counted(world: &mut dyn World) {
+    let mut raw = open(world);
+    for tag in 0..3 {
+        world.inject(&packet(tag, 60));
+    }
+    let want =
+        XdpStatistics { rx_dropped: 3, rx_fill_ring_empty_descs: 3, ..XdpStatistics::default() };
+    expect_stats(&raw, want);
+    assert_eq!(raw.rx.waiting(), 0);
+    post(&mut raw, 1);
+    world.inject(&packet(9, 60));
+    let got = receive(&mut raw, 1);
+    assert_eq!(raw.umem().packet(&got[0]), packet(9, 60));
+    expect_stats(&raw, want);
+    free(&raw, got);
+    balanced(&raw);
+}
+
+pub fn a_full_rx_ring_drops_counts_and_keeps_the_frames_it_took(world: &mut dyn World) {
+    let mut raw = open(world);
+    post(&mut raw, RING);
+    for tag in 0..RING as u8 {
+        world.inject(&packet(tag, 60));
+    }
+    let start = Instant::now();
+    while raw.rx.waiting() < RING && start.elapsed() < PATIENCE {
+        std::thread::yield_now();
+    }
+    post(&mut raw, RING);
+    for tag in 0..3 {
+        world.inject(&packet(100 + tag, 60));
+    }
+    expect_stats(&raw, XdpStatistics { rx_ring_full: 3, ..XdpStatistics::default() });
+    let got = receive(&mut raw, RING as usize);
+    let tags: Vec<u8> = got.iter().map(|b| raw.umem().packet(b)[14]).collect();
+    assert_eq!(tags, (0..RING as u8).collect::<Vec<_>>());
+    free(&raw, got);
+    // All eight posted frames are still good for packets.
+    for tag in 0..RING as u8 {
+        world.inject(&packet(tag, 60));
+    }
+    let got = receive(&mut raw, RING as usize);
+    assert_eq!(got.len(), RING as usize);
+    free(&raw, got);
+    expect_stats(&raw, XdpStatistics { rx_ring_full: 3, ..XdpStatistics::default() });
+    balanced(&raw);
+}
+
+pub fn packets_lie_behind_256_bytes_of_headroom(world: &mut dyn World) {
+    let mut raw = open(world);
+    post(&mut raw, 2);
+    world.inject(&packet(1, 60));
+    world.inject(&packet(2, 1514));
+    let got = receive(&mut raw, 2);
+    let places: Vec<_> = got.iter().map(|b| (b.span.start(), b.span.len())).collect();
+    assert_eq!(places, [(256, 60), (256, 1514)]);
+    assert_eq!(raw.umem().packet(&got[1]), packet(2, 1514));
+    free(&raw, got);
+    balanced(&raw);
+}
+
+pub fn invalid_tx_descriptors_end_the_kick_are_counted_and_complete_no_frame(
+    world: &mut dyn World,
+) {
+    let mut raw = open(world);
+    let frames = u64::from(raw.umem().frames());
+    let size = u64::from(raw.umem().frame_size());
+    let good = transmit(&mut raw, &[packet(1, 60)]);
+    {
+        let mut room = raw.tx.reserve(3);
+        for (addr, len) in [(frames * size, 60), (frames * size + 4096, 60), (1 << 60, 60)] {
+            // SAFETY: all lie outside the UMEM, so no frame is named.
+            assert!(unsafe { room.push_desc(Desc { addr, len, options: 0 }) });
+        }
+    }
+    let more = transmit(&mut raw, &[packet(2, 60)]);
+    // Linux takes an invalid descriptor off the ring and goes back to user space.
+    let left: Vec<_> = (0..4)
+        .map(|_| {
+            raw.kick_tx().unwrap();
+            raw.tx.pending()
+        })
+        .collect();
+    assert_eq!(left, [3, 2, 1, 0]);
+    assert_eq!(world.sent(2), [packet(1, 60), packet(2, 60)]);
+    assert_eq!(reap(&mut raw, 2), [good, more].concat());
+    let stats = raw.kernel_stats().unwrap();
+    assert_eq!((stats.tx_invalid_descs, stats.rx_dropped), (3, 0));
+    assert_eq!(raw.tx.pending(), 0);
+    // Linux gives their addresses back too; they name no frame, so none is made of them.
+    assert_eq!(raw.comp.invalid(), 3);
+    balanced(&raw);
+}
+
+pub fn completions_come_in_the_order_of_transmission(world: &mut dyn World) {
+    let mut raw = open(world);
+    let packets: Vec<_> = (0..RING as u8).map(|tag| packet(tag, 60 + usize::from(tag))).collect();
+    let order = transmit(&mut raw, &packets);
+    assert!(raw.tx.needs_wakeup(), "copy mode always wants a kick");
+    raw.kick_tx().unwrap();
+    assert_eq!(world.sent(packets.len()), packets);
+    assert_eq!(reap(&mut raw, order.len()), order);
+    balanced(&raw);
+}
+
+/// Waits until `n` sent packets are completed.
+fn completed(raw: &FluxRaw, n: u32) {
+    let start = Instant::now();
+    while raw.comp.snapshot().used() < Some(n) && start.elapsed() < PATIENCE {
+        std::thread::yield_now();
+    }
+    assert_eq!(raw.comp.snapshot().used(), Some(n));
+}
+
+/// Waits until `n` packets lie in the RX ring.
+fn arrived(raw: &FluxRaw, n: u32) {
+    let start = Instant::now();
+    while raw.rx.waiting() < n && start.elapsed() < PATIENCE {
+        raw.wait(Some(Duration::from_millis(10))).unwrap();
+    }
+    assert_eq!(raw.rx.waiting(), n);
+}
+
+/// All counters but the one that each poll(2) moves, of which there are as many as it takes.
+fn troubles(raw: &FluxRaw) -> XdpStatistics {
+    XdpStatistics { tx_ring_empty_descs: 0, ..raw.kernel_stats().unwrap() }
+}
+
+pub fn packets_moved_from_ring_to_ring_leave_as_edited_and_their_frames_come_back(
+    world: &mut dyn World,
+) {
+    let mut raw = open(world);
+    post(&mut raw, 4);
+    // More rounds than frames and slots: each is used again and again.
+    for round in 0..20u8 {
+        let packets: Vec<_> = (0..3).map(|i| packet(round, 60 + i * 7)).collect();
+        packets.iter().for_each(|bytes| world.inject(bytes));
+        arrived(&raw, 3);
+        let FluxRaw { rx, tx, .. } = &mut raw;
+        let mut seen = Vec::new();
+        let n = rx.forward_to(tx, 8, |bytes| {
+            seen.push(bytes.to_vec());
+            bytes[14] = !round;
+        });
+        assert_eq!((n, &seen), (3, &packets));
+        raw.kick_tx().unwrap();
+        let mut edited = packets;
+        edited.iter_mut().for_each(|bytes| bytes[14] = !round);
+        assert_eq!(world.sent(3), edited);
+        completed(&raw, 3);
+        let FluxRaw { fill, comp, .. } = &mut raw;
+        assert_eq!(comp.refill(fill, 8), 3);
+        let account = raw.debug_rings().sockets[0].account.unwrap();
+        assert_eq!((account.in_reception, account.in_transmission, account.invalid), (4, 0, 0));
+    }
+    assert_eq!(troubles(&raw), XdpStatistics::default());
+    balanced(&raw);
+}
+
+pub fn dropped_and_read_packets_leave_their_frames_to_the_next_ones(world: &mut dyn World) {
+    let mut raw = open(world);
+    post(&mut raw, 4);
+    for round in 0..20u8 {
+        (0..4).for_each(|i| world.inject(&packet(round, 60 + i)));
+        arrived(&raw, 4);
+        let FluxRaw { rx, fill, .. } = &mut raw;
+        let dropped = rx.drop_to(fill, 2);
+        assert_eq!((dropped.packets, dropped.bytes), (2, 60 + 61));
+        let mut seen = Vec::new();
+        assert_eq!(rx.read_to(fill, 8, |bytes| seen.push(bytes.to_vec())), 2);
+        assert_eq!(seen, [packet(round, 62), packet(round, 63)]);
+    }
+    assert_eq!(troubles(&raw), XdpStatistics::default());
+    assert_eq!((raw.rx.received(), raw.fill.posted()), (80, 84));
+    balanced(&raw);
+}
+
+pub fn one_kick_sends_a_whole_ring(world: &mut dyn World) {
+    let mut raw = world
+        .builder()
+        .filter(Filter::Nothing)
+        .umem_pages(256)
+        .ring_size(128)
+        .prefill(false)
+        .build_raw()
+        .unwrap();
+    let packets: Vec<_> = (0..128).map(|tag| packet(tag, 60)).collect();
+    transmit(&mut raw, &packets);
+    let kick = raw.kick_tx().unwrap();
+    if raw.granted().backend == "xdp" && raw.tx.pending() == 96 {
+        return world.lacks("XDP_MAX_TX_SKB_BUDGET");
+    }
+    assert_eq!((kick, raw.tx.pending()), (Kick::Done, 0));
+    assert_eq!(world.sent(128), packets);
+    assert_eq!(reap(&mut raw, 128).len(), 128);
+    balanced(&raw);
+}
+
+pub fn what_was_sent_is_sent_again_from_the_same_frames(world: &mut dyn World) {
+    let mut raw = open(world);
+    let packets: Vec<_> = (0..3).map(|tag| packet(tag, 60)).collect();
+    transmit(&mut raw, &packets);
+    for _ in 0..20 {
+        raw.kick_tx().unwrap();
+        assert_eq!(world.sent(3), packets);
+        completed(&raw, 3);
+        let FluxRaw { tx, comp, .. } = &mut raw;
+        let span = fluxnet::umem::Span::new(256, 60, 2048).unwrap();
+        assert_eq!(comp.resend(tx, span, 8), 3);
+    }
+    raw.kick_tx().unwrap();
+    assert_eq!(world.sent(3), packets);
+    completed(&raw, 3);
+    assert_eq!((raw.tx.posted(), raw.comp.completed()), (63, 60));
+    assert_eq!(troubles(&raw), XdpStatistics::default());
+    balanced(&raw);
+}
+
+pub fn a_kick_for_nothing_is_counted_and_harmless(world: &mut dyn World) {
+    let mut raw = open(world);
+    assert_eq!(raw.kick_tx().unwrap(), Kick::Done);
+    let empty = raw.kernel_stats().unwrap().tx_ring_empty_descs;
+    assert!(empty >= 1);
+    transmit(&mut raw, &[packet(1, 60)]);
+    raw.kick_tx().unwrap();
+    assert_eq!(world.sent(1), [packet(1, 60)]);
+    reap(&mut raw, 1);
+    balanced(&raw);
+}
+
+pub fn transmission_stops_while_the_completion_ring_is_full(world: &mut dyn World) {
+    let mut raw = open(world);
+    let first: Vec<_> = (0..RING as u8).map(|tag| packet(tag, 60)).collect();
+    transmit(&mut raw, &first);
+    raw.kick_tx().unwrap();
+    assert_eq!(world.sent(first.len()), first);
+    let start = Instant::now();
+    while raw.comp.snapshot().used() < Some(RING) && start.elapsed() < PATIENCE {
+        std::thread::yield_now();
+    }
+    transmit(&mut raw, &[packet(50, 60)]);
+    let _ = raw.kick_tx().unwrap();
+    assert_eq!(raw.tx.pending(), 1, "nowhere to complete it to");
+    reap(&mut raw, RING as usize);
+    raw.kick_tx().unwrap();
+    assert_eq!(world.sent(1), [packet(50, 60)]);
+    reap(&mut raw, 1);
+    balanced(&raw);
+}
+
+pub fn a_frame_is_good_again_after_each_use(world: &mut dyn World) {
+    let mut raw = open(world);
+    for tag in 0..50 {
+        post(&mut raw, 1);
+        world.inject(&packet(tag, 60 + usize::from(tag)));
+        let got = receive(&mut raw, 1);
+        assert_eq!(raw.umem().packet(&got[0]), packet(tag, 60 + usize::from(tag)));
+        free(&raw, got);
+    }
+    assert_eq!(raw.kernel_stats().unwrap(), XdpStatistics::default());
+    balanced(&raw);
+}
+
+pub fn packets_that_are_not_ours_go_on_to_the_kernel(world: &mut dyn World) {
+    let mut raw = open(world);
+    post(&mut raw, 4);
+    let mut foreign = packet(7, 60);
+    foreign[12..14].copy_from_slice(&0x88b6u16.to_be_bytes());
+    world.inject(&foreign);
+    world.inject(&packet(8, 60));
+    let got = receive(&mut raw, 1);
+    assert_eq!(got.len(), 1);
+    assert_eq!(raw.umem().packet(&got[0])[14], 8);
+    free(&raw, got);
+    balanced(&raw);
+}
+
+pub fn a_socket_closed_with_frames_in_flight_leaves_the_queue_free(world: &mut dyn World) {
+    for round in 0..3 {
+        let mut raw = open(world);
+        post(&mut raw, 4);
+        world.inject(&packet(round, 60));
+        transmit(&mut raw, &[packet(round, 60), packet(round, 60)]);
+        raw.kick_tx().unwrap();
+        assert_eq!(world.sent(2).len(), 2);
+        transmit(&mut raw, &[packet(round, 60)]);
+    }
+    let mut raw = open(world);
+    post(&mut raw, 1);
+    world.inject(&packet(9, 60));
+    let got = receive(&mut raw, 1);
+    assert_eq!(raw.umem().packet(&got[0]), packet(9, 60));
+    free(&raw, got);
+    balanced(&raw);
+}
