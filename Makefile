@@ -4,9 +4,10 @@ CARGO ?= cargo
 LOOM = RUSTFLAGS="--cfg flux_loom $(MUTANT)" CARGO_TARGET_DIR=target/loom \
        $(CARGO) test --release --no-default-features --test loom_core
 PREFIX ?= /usr/local
+SCRIPTS = .ci/run .githooks/* scripts/*.sh tests/support/lab.sh
 
 .PHONY: help build demo test deps lint unit bare loom loom-full loom-mutants bpf-check bpf gen \
-        bench bench-peers bench-rings bench-trace fuzz install clean
+        fuzz-check msrv bench bench-peers bench-rings bench-trace fuzz install clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,24 +19,29 @@ build: ## Release build of flux
 demo: build ## Build, then flux ping, trace, rings and doctor: simulated and, as root, over a veth pair
 	@scripts/demo.sh
 
-test: ## The test: lint, unit, property, command-line, real kernel (as root), loom
+test: ## The test: unit, property, command-line, real kernel (as root), loom, then lint and the rest
 	@scripts/deps.sh test
 	@scripts/test.sh
 
-deps: ## Install the Debian packages that building and testing need
+deps: ## Install the Debian packages that building and testing need (FLUX_NO_INSTALL=1: name them)
 	@scripts/deps.sh test
 
-lint: ## rustfmt, clippy with and without features, rustdoc
+# Every set of features that somebody may want; the first is the default.
+FEATURES = cli,bpf,async cli tools bpf async ""
+
+lint: ## rustfmt, clippy in every feature set, rustdoc, shellcheck
 	$(CARGO) fmt --check
-	$(CARGO) clippy --locked --all-targets -- -D warnings
-	$(CARGO) clippy --locked --all-targets --no-default-features -- -D warnings
+	for set in $(FEATURES); do echo "clippy: features $${set:-(none)}"; \
+	  $(CARGO) clippy --locked --all-targets --no-default-features --features "$$set" -- -D warnings || exit 1; done
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --lib
+	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); \
+	else scripts/skip.sh "shellcheck needs Debian package shellcheck"; fi
 
 unit: ## All tests of the default build; as root also those on the real kernel
-	$(CARGO) test --locked
+	$(CARGO) test --locked --no-fail-fast
 
-bare: ## The library without clang, libbpf and the command line
-	$(CARGO) test --locked --no-default-features
+bare: ## The library without clang, libbpf and the command line: its own tests and the simulator's
+	$(CARGO) test --locked --no-fail-fast --no-default-features --lib --test core --test sim
 
 loom: ## Model-check ring, free list and wakeup (three preemptions)
 	LOOM_MAX_PREEMPTIONS=3 $(LOOM)
@@ -49,10 +55,21 @@ loom-mutants: ## Weaken one ordering at a time: each must be noticed
 	  then echo "mutant '$$m' was not noticed"; exit 1; else echo "mutant '$$m' noticed"; fi; done
 
 bpf: ## Recompile bpf/*.bpf.c into bpf/generated (needs clang)
-	CARGO_TARGET_DIR=target/bpf $(CARGO) check --locked --no-default-features --features bpf-gen
+	$(CARGO) check --locked --no-default-features --features bpf-gen
 
-bpf-check: bpf ## Fail when bpf/generated is not what the sources give
-	@git diff --exit-code --stat -- bpf/generated || { echo "bpf/generated is stale: run 'make bpf' and commit"; exit 1; }
+bpf-check: ## Fail when bpf/generated is not what the sources give; changes nothing
+	@command -v clang >/dev/null || exec scripts/skip.sh "bpf-check needs Debian package clang"; \
+	fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
+	FLUX_BPF_GENERATED=$$fresh $(CARGO) check --locked --no-default-features --features bpf-gen && \
+	diff -rq bpf/generated "$$fresh" || { echo "bpf/generated is stale: run 'make bpf' and commit"; exit 1; }
+
+# As cargo-fuzz has it, but libFuzzer itself (C++) is only needed to link.
+fuzz-check: ## Fail when a fuzz target does not compile
+	RUSTFLAGS='--cfg fuzzing' CUSTOM_LIBFUZZER_PATH=/nonexistent/libfuzzer.a \
+	$(CARGO) check --locked --manifest-path fuzz/Cargo.toml --target-dir target/fuzz
+
+msrv: ## Fail when the crate does not build with the rust-version of Cargo.toml
+	@scripts/msrv.sh
 
 gen: ## Regenerate man pages and completions
 	@scripts/gen.sh

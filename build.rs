@@ -2,7 +2,7 @@
 //!
 //! Without the feature `bpf-gen` nothing is compiled, so a fresh clone builds without clang; a
 //! hash of the sources tells when the result in `bpf/generated` is stale. With the feature, clang
-//! compiles `bpf/*.bpf.c` and the result is written there.
+//! compiles `bpf/*.bpf.c` and the result is written there, or to `FLUX_BPF_GENERATED`.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -17,10 +17,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("cargo::rerun-if-changed={}", source.display());
     }
     let hash = hash(&sources)?;
+    println!("cargo::rerun-if-env-changed=FLUX_BPF_GENERATED");
     #[cfg(feature = "bpf-gen")]
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
-        generate(&sources)?;
-        fs::write(HASH, &hash)?;
+        let to = std::env::var("FLUX_BPF_GENERATED").unwrap_or_else(|_| GENERATED.to_owned());
+        generate(&sources, Path::new(&to))?;
+        let name = Path::new(HASH).file_name().ok_or("the hash has a file name")?;
+        fs::write(Path::new(&to).join(name), &hash)?;
     }
     if fs::read_to_string(HASH).unwrap_or_default() != hash {
         println!(
@@ -63,8 +66,8 @@ fn hash(files: &[PathBuf]) -> io::Result<String> {
 }
 
 #[cfg(feature = "bpf-gen")]
-fn generate(sources: &[PathBuf]) -> Result<(), Box<dyn std::error::Error>> {
-    fs::create_dir_all(GENERATED)?;
+fn generate(sources: &[PathBuf], to: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    fs::create_dir_all(to)?;
     for source in sources {
         let name = source.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         let Some(stem) = name.strip_suffix(".bpf.c") else { continue };
@@ -72,7 +75,7 @@ fn generate(sources: &[PathBuf]) -> Result<(), Box<dyn std::error::Error>> {
             .source(source)
             // The first keeps the build directory out of the object's type information.
             .clang_args(["-fdebug-compilation-dir=.", "-Wall", "-Werror"])
-            .build_and_generate(Path::new(GENERATED).join(format!("{stem}.skel.rs")))
+            .build_and_generate(to.join(format!("{stem}.skel.rs")))
             .map_err(|e| format!("{name}: {e:#}"))?;
     }
     Ok(())

@@ -69,7 +69,7 @@ pairs() {
                 sleep 1 # loading the program once is not what is measured
             fi
             "$1" >>"$work/$what"
-            if [ "$what" = with ]; then kill -INT $watcher; wait $watcher || true; fi
+            if [ "$what" = with ]; then kill -INT "$watcher"; wait "$watcher" || true; fi
         done
         echo "  round $round: without $(tail -1 "$work/without"), with $(tail -1 "$work/with")"
     done

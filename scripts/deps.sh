@@ -1,14 +1,17 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that are missing, and says which. Usage: deps.sh build|demo|test
+# Names the Debian packages that are missing, then installs them (as root).
+# With FLUX_NO_INSTALL=1 it only names them. Usage: deps.sh build|demo|test
 set -euo pipefail
 
-build="gcc libc6-dev make pkgconf libelf-dev zlib1g-dev"
-lab="iproute2 iputils-ping ethtool procps traceroute mtr-tiny nftables"
+build="gcc libc6-dev make pkgconf libelf-dev zlib1g-dev ca-certificates git"
+# What the tests on the real kernel run, which only root can.
+lab="iproute2 iputils-ping ethtool procps util-linux traceroute mtr-tiny nftables"
+# clang compiles the BPF programs again, to see that the checked-in result is not stale.
+checks="clang shellcheck"
 case "${1:-build}" in
     build) wanted="$build" ;;
     demo) wanted="$build iproute2" ;;
-    # clang recompiles the XDP program, to see that the checked-in object is not stale.
-    test) wanted="$build $lab clang git" ;;
+    test) if [ "$(id -u)" -eq 0 ]; then wanted="$build $lab $checks"; else wanted="$build"; fi ;;
     *) echo "usage: deps.sh build|demo|test" >&2; exit 2 ;;
 esac
 
@@ -18,16 +21,20 @@ for package in $wanted; do
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 
+command="apt-get install --no-install-recommends ${missing[*]}"
 if ! command -v apt-get >/dev/null; then
-    echo "Not Debian: please install the equivalents of: ${missing[*]}" >&2
-    exit 0
-fi
-if [ "$(id -u)" -ne 0 ]; then
-    echo "Missing packages: ${missing[*]}" >&2
-    echo "Install them with: sudo apt-get install --no-install-recommends ${missing[*]}" >&2
+    echo "Not Debian. Please install what these packages have: ${missing[*]}"
+elif [ -n "${FLUX_NO_INSTALL:-}" ] && [ "$FLUX_NO_INSTALL" != 0 ]; then
+    echo "Missing Debian packages: ${missing[*]}"
+    echo "They are not installed, because FLUX_NO_INSTALL is set. To install them: $command"
+elif [ "$(id -u)" -ne 0 ]; then
+    echo "Missing Debian packages: ${missing[*]}" >&2
+    echo "Install them with: sudo $command" >&2
     exit 1
+else
+    echo "Missing Debian packages: ${missing[*]}"
+    echo "Installing them now (a minute or two; FLUX_NO_INSTALL=1 would only name them)"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update
+    apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
 fi
-echo "Installing Debian packages: ${missing[*]}"
-export DEBIAN_FRONTEND=noninteractive
-apt-get -qq update
-apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null

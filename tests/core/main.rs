@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
 mod layering;
+mod manifest;
 mod proto_pnet;
 mod proto_props;

@@ -55,6 +55,7 @@ up)
         echo "lab: it is up already; \`$0 down\` removes it" >&2
         exit 1
     fi
+    status=0
     trap 'status=$?; [ $status = 0 ] || down; exit $status' EXIT
     up
     ;;

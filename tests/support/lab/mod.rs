@@ -24,6 +24,7 @@ pub mod vanish;
 
 pub use turns::Turn;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -56,7 +57,7 @@ pub fn skip(reason: &str) {
         "{test} cannot run: {reason}"
     );
     // Not captured by the test harness, so that a skip is seen. One write, so that it stays whole.
-    let _ = io::stderr().write_all(format!("SKIP: {test}: {reason}\n").as_bytes());
+    let _ = io::stderr().write_all(format!("SKIP: {reason} [{test}]\n").as_bytes());
 }
 
 /// Whether the effective user is root.
@@ -85,20 +86,24 @@ pub fn rooted() -> bool {
 
 /// Whether these programs are there; says SKIP and the Debian packages when not.
 pub fn has(programs: &[&str]) -> bool {
-    let missing: Vec<_> = programs.iter().filter(|program| !in_path(program)).collect();
-    for program in &missing {
-        let package = match **program {
-            "ip" | "ss" => "iproute2",
-            "mtr" => "mtr-tiny",
-            "nft" => "nftables",
-            "ping" => "iputils-ping",
-            "setpriv" => "util-linux",
-            "sysctl" => "procps",
-            other => other,
-        };
-        skip(&format!("needs {program} (Debian package {package})"));
+    let package = |program: &str| match program {
+        "ip" | "ss" => "iproute2",
+        "mtr" => "mtr-tiny",
+        "nft" => "nftables",
+        "ping" => "iputils-ping",
+        "setpriv" => "util-linux",
+        "sysctl" => "procps",
+        other => other,
     }
-    missing.is_empty()
+    .to_owned();
+    let missing = programs.iter().filter(|program| !in_path(program));
+    let packages: BTreeSet<String> = missing.map(|program| package(program)).collect();
+    if !packages.is_empty() {
+        let packages: Vec<String> = packages.into_iter().collect();
+        skip(&format!("needs Debian package {}", packages.join(", ")));
+        return false;
+    }
+    true
 }
 
 fn in_path(program: &str) -> bool {
