@@ -196,7 +196,7 @@ fn diagnose(op: Op, source: &io::Error) -> (ErrorKind, Option<&'static str>) {
         (Op::Bind, Some(libc::EBUSY)) => (
             K::Busy,
             Some(
-                "another AF_XDP socket owns this queue: choose another --queue, or stop its owner (`ss --xdp`)",
+                "another AF_XDP socket owns this queue: choose another --queue, or stop its owner (`flux rings` names it)",
             ),
         ),
         (Op::Bind, Some(libc::EOPNOTSUPP)) => (

@@ -22,7 +22,7 @@ use crate::sys::if_xdp::{
 };
 use crate::sys::poll::Woken;
 use crate::sys::xsk::Xsk;
-use crate::sys::{clock, ethtool, poll};
+use crate::sys::{clock, ethtool, poll, xsk};
 use crate::umem::Umem;
 use std::cell::Cell;
 use std::io;
@@ -30,8 +30,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// A queue that its last owner just closed refuses to be bound for a moment.
-const BIND_PATIENCE: Duration = Duration::from_millis(300);
+/// A queue that its last owner just closed stays taken until the kernel gets round to it: some
+/// milliseconds, but seconds where many interfaces are being removed (it needs the rtnl lock). While
+/// other AF_XDP sockets are open, the queue may as well be one of theirs.
+const BIND_PATIENCE: Duration = Duration::from_secs(1);
+/// The same where nobody else has a socket, so that the queue must become free.
+const BIND_PATIENCE_ALONE: Duration = Duration::from_secs(20);
 const BIND_RETRY: Duration = Duration::from_millis(5);
 
 /// `poll(2)` does not end when the interface goes: the socket just stays unready. So the kernel
@@ -117,14 +121,18 @@ impl KernelBackend {
 
     fn bind(&self, at: usize, socket: &Xsk, flags: u16, shared: Option<&Xsk>) -> Result<()> {
         let queue = self.queues[at];
-        let give_up = clock::monotonic_ns() + nanos(BIND_PATIENCE);
+        let start = clock::monotonic_ns();
         loop {
             let error = match socket.bind(self.ifindex, queue, flags, shared) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
             match error.raw_os_error() {
-                Some(libc::EBUSY) if clock::monotonic_ns() < give_up => poll::pause(BIND_RETRY),
+                Some(libc::EBUSY)
+                    if clock::monotonic_ns() - start < nanos(self.bind_patience()) =>
+                {
+                    poll::pause(BIND_RETRY);
+                }
                 // The number of queues may have shrunk since open().
                 Some(libc::EINVAL) => {
                     let available = queue_count(self.interface())?;
@@ -137,6 +145,11 @@ impl KernelBackend {
                 _ => return Err(self.queue_error(Op::Bind, at, error)),
             }
         }
+    }
+
+    fn bind_patience(&self) -> Duration {
+        let others = xsk::open_here().map(|all| all.saturating_sub(self.sockets.len()));
+        if others == Some(0) { BIND_PATIENCE_ALONE } else { BIND_PATIENCE }
     }
 
     /// Kernel busy polling where it does something: not on veth, whose NAPI has nothing to poll

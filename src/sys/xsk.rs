@@ -177,3 +177,50 @@ impl AsFd for Xsk {
         self.0.as_fd()
     }
 }
+
+/// How many AF_XDP sockets are open in the calling thread's network namespace, whoever has them;
+/// `None` where /proc does not say. One that was closed is not counted, though its queue may stay
+/// taken for a while: `xp_release_deferred()` of net/xdp/xsk_buff_pool.c.
+pub(crate) fn open_here() -> Option<usize> {
+    in_use(&std::fs::read_to_string("/proc/thread-self/net/protocols").ok()?)
+}
+
+/// The column `sockets` of the protocol `XDP`.
+fn in_use(protocols: &str) -> Option<usize> {
+    let mut lines = protocols.lines();
+    let column = lines.next()?.split_whitespace().position(|name| name == "sockets")?;
+    let xdp = lines.find(|line| line.split_whitespace().next() == Some("XDP"))?;
+    xdp.split_whitespace().nth(column)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sockets_in_use_are_read_from_the_line_of_xdp() {
+        let text = "protocol  size sockets  memory press maxhdr  slab module     cl co\n\
+                    PACKET    1600      7      -1   NI       0   no   kernel      n  n\n\
+                    XDP       1088      3      -1   NI       0   no   kernel      n  n\n";
+        assert_eq!(in_use(text), Some(3));
+        assert_eq!(in_use("protocol size sockets\nTCP 2 9\n"), None, "a kernel without AF_XDP");
+        assert_eq!(in_use("protocol size\nXDP 1088\n"), None);
+        assert_eq!(in_use("protocol size sockets\nXDP 1088\n"), None);
+        assert_eq!(in_use(""), None);
+    }
+
+    #[test]
+    fn a_closed_socket_is_not_counted_any_more() {
+        let Some(lab) = crate::lab::Lab::veth(1) else { return };
+        let count = || open_here().expect("/proc/thread-self/net/protocols");
+        assert_eq!(count(), 0);
+        let (one, two) = (Xsk::open().unwrap(), Xsk::open().unwrap());
+        assert_eq!(count(), 2);
+        // Those of other namespaces are not ours.
+        assert_eq!(lab.in_peer(count), 0);
+        drop(one);
+        assert_eq!(count(), 1);
+        drop(two);
+        assert_eq!(count(), 0);
+    }
+}

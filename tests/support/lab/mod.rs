@@ -86,16 +86,18 @@ pub fn rooted() -> bool {
 
 /// Whether these programs are there; says SKIP and the Debian packages when not.
 pub fn has(programs: &[&str]) -> bool {
-    let package = |program: &str| match program {
-        "ip" | "ss" => "iproute2",
-        "mtr" => "mtr-tiny",
-        "nft" => "nftables",
-        "ping" => "iputils-ping",
-        "setpriv" => "util-linux",
-        "sysctl" => "procps",
-        other => other,
-    }
-    .to_owned();
+    let package = |program: &str| {
+        match program {
+            "ip" | "ss" => "iproute2",
+            "mtr" => "mtr-tiny",
+            "nft" => "nftables",
+            "ping" => "iputils-ping",
+            "setpriv" => "util-linux",
+            "sysctl" => "procps",
+            other => other,
+        }
+        .to_owned()
+    };
     let missing = programs.iter().filter(|program| !in_path(program));
     let packages: BTreeSet<String> = missing.map(|program| package(program)).collect();
     if !packages.is_empty() {
