@@ -26,7 +26,7 @@ const WARM_UP: (u32, Duration, Duration) =
 
 /// How long a link may take to come back after the XDP program was attached, and how often one
 /// looks.
-const CARRIER_NS: u64 = 5_000_000_000;
+const CARRIER_NS: u64 = 20_000_000_000;
 const CARRIER_LOOK: Duration = Duration::from_millis(20);
 
 /// Where cells are measured, opened once a run.

@@ -7,7 +7,7 @@ use crate::tools::Control;
 use std::sync::atomic::Ordering;
 
 /// How long a link may take to come back after the XDP program was attached: some drivers reset.
-const CARRIER_NS: u64 = 5_000_000_000;
+const CARRIER_NS: u64 = 20_000_000_000;
 
 /// How often the link came or went so far; 0 where nobody knows.
 pub(in crate::tools) fn changes(host: &dyn Host, device: &str) -> u32 {
