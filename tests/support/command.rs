@@ -93,7 +93,10 @@ impl Copy {
         let dir = std::env::temp_dir().join(format!("{name}-{}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
         std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o755)).unwrap();
-        std::fs::copy(cargo_bin!("flux"), dir.join("flux")).unwrap();
+        // By another process: while ours writes a program, another thread's child may hold that
+        // descriptor until it runs its own, and the kernel runs no file that somebody writes to.
+        let copied = Command::new("cp").arg(cargo_bin!("flux")).arg(dir.join("flux")).status();
+        assert!(copied.unwrap().success(), "cp to {dir:?}");
         Self(dir)
     }
 

@@ -3,11 +3,12 @@
 //! ```text
 //!   Foreign::start("flux0", &["mode=drop"])   runs in the calling thread's network namespace
 //!        tell("norefill") ──stdin──▶ xsk.c ──stdout──▶ State: what it did, what it sees itself
-//!   drop: killed;  stdin closed or 60 s over: it ends by itself
+//!   drop: killed;  stdin closed: it ends by itself
 //! ```
 #![allow(dead_code)] // each test file uses its part of it
 #![allow(clippy::unwrap_used, clippy::expect_used)] // it runs in tests alone
 
+use crate::lab;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -53,6 +54,36 @@ impl State {
     pub fn ring(&self, ring: &str, field: &str) -> u32 {
         self.0[ring][field].as_u64().unwrap_or_else(|| panic!("no {ring} in {}", self.0)) as u32
     }
+
+    /// Packets that it lost, or nearly: no frame for them, no room, no entry in the fill ring.
+    pub fn losses(&self) -> [u64; 3] {
+        ["rx_dropped", "rx_ring_full", "rx_fill_ring_empty_descs"].map(|name| self.count(name))
+    }
+
+    /// Asserts that somebody can have read `seen` of a ring between this state and `later`: the
+    /// indices of a ring go up alone.
+    #[track_caller]
+    pub fn assert_read_before(&self, later: &State, ring: &str, field: &str, seen: u32) {
+        let (from, to) = (self.ring(ring, field), later.ring(ring, field));
+        let between = seen.wrapping_sub(from) <= to.wrapping_sub(from);
+        assert!(
+            between,
+            "{ring} {field}: {seen} read, the owner says {from} before and {to} after"
+        );
+    }
+
+    /// Asserts that a rate, in entries per second, was taken while a ring's consumer index went
+    /// from one to the other of `indices`, in a time of `least_s` at the least that lies between
+    /// this state and `later`.
+    #[track_caller]
+    pub fn assert_rate_before(&self, later: &State, rate: f64, indices: [u32; 2], least_s: f64) {
+        let entries = f64::from(indices[1].wrapping_sub(indices[0]));
+        let most_s = (later.count("time_ns") - self.count("time_ns")) as f64 / 1e9;
+        // A float is not exact in its last digit.
+        let slack = 1.0 + 1e-9;
+        let possible = entries / most_s / slack..=entries / least_s * slack;
+        assert!(possible.contains(&rate), "{rate}: {entries} entries in {least_s} to {most_s} s");
+    }
 }
 
 /// A running program, killed on drop.
@@ -91,7 +122,8 @@ impl Foreign {
         State(serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}")))
     }
 
-    /// Says a line to it (a mode, `leak N`, `pps N`, `stats`); its state once it has obeyed.
+    /// Says a line to it (a mode, `leak N`, `pps N`, `send N`, `stats`); its state once it has
+    /// obeyed.
     pub fn tell(&mut self, line: &str) -> State {
         writeln!(self.stdin, "{line}").expect("its stdin");
         let state = self.answer();
@@ -102,6 +134,19 @@ impl Foreign {
     /// What it has done so far.
     pub fn stats(&mut self) -> State {
         self.tell("stats")
+    }
+
+    /// Waits until what it says of itself is so.
+    #[track_caller]
+    pub fn wait(&mut self, what: &str, is_so: impl Fn(&State) -> bool) -> State {
+        lab::wait_for(what, || Some(self.stats()).filter(|state| is_so(state)))
+    }
+
+    /// Waits until a counter has risen by `more` since `before`.
+    #[track_caller]
+    pub fn wait_for_more(&mut self, before: &State, count: &str, more: u64) -> State {
+        let enough = before.count(count) + more;
+        self.wait(&format!("{count} of {enough}"), |state| state.count(count) >= enough)
     }
 
     pub fn pid(&self) -> u32 {

@@ -17,10 +17,11 @@
  *     wakeup=0|1     XDP_USE_NEED_WAKEUP (1)
  *     bind=0|1       0: make the socket and its rings, and never bind (1)
  *     budget=N       SO_PREFER_BUSY_POLL with this SO_BUSY_POLL_BUDGET and 20 us (0: off)
- *     seconds=N      SIGALRM ends it then, whatever happens (60)
+ *     seconds=N      SIGALRM ends it then, whatever happens (600)
  *
- * Each line on stdin is one of: a mode, "leak N", "pps N", "stats". Each gets one line of JSON on
- * stdout, the first of which says that the socket is up. It ends when stdin closes.
+ * Each line on stdin is one of: a mode, "leak N", "pps N", "send N" (tx: N frames and no more),
+ * "stats". Each gets one line of JSON on stdout, the first of which says that the socket is up. It
+ * ends when stdin closes.
  *
  * A frame is in one of the rings, on its way in the kernel, in `spare`, or lost on purpose.
  */
@@ -49,6 +50,8 @@
 
 #define BATCH 64
 #define FRAME_LEN 60
+/* How long a queue may be taken by an owner that has gone: a busy machine is slow to let it go. */
+#define BIND_PATIENCE_NS 60000000000ull
 
 struct ring {
 	uint32_t *producer, *consumer, *flags;
@@ -71,6 +74,8 @@ static uint32_t rx_target, rx_out;
 static uint64_t received, sent, refilled, completed, lost;
 static uint32_t every = 100;
 static uint64_t pps, due_ns, due_count;
+/* How many more frames may be sent. */
+static uint64_t quota = UINT64_MAX;
 static enum mode mode = QUIET;
 /* Headers of the frames to send: an address of nobody, so that no kernel answers. */
 static unsigned char packet[FRAME_LEN] = {
@@ -234,17 +239,17 @@ static uint32_t allowed(void)
 	uint64_t now, due;
 
 	if (!pps)
-		return BATCH;
+		return quota < BATCH ? quota : BATCH;
 	now = now_ns();
 	/* After a pause it does not make up for what it missed. */
 	if (!due_ns || now - due_ns > 100000000) {
 		due_ns = now;
 		due_count = 0;
 	}
-	due = (now - due_ns) * pps / 1000000000;
-	if (due - due_count > BATCH)
-		return BATCH;
-	return due - due_count;
+	due = (now - due_ns) * pps / 1000000000 - due_count;
+	if (due > BATCH)
+		due = BATCH;
+	return quota < due ? quota : due;
 }
 
 /* Does a bit of work; returns whether there may be more right now. */
@@ -267,6 +272,7 @@ static int work(void)
 		reap();
 		count = transmit(allowed());
 		due_count += count;
+		quota -= count;
 		if (due_ns && now_ns() - due_ns > 50000000) {
 			/* The moment to which exactly these were due. */
 			due_ns += pps ? due_count * 1000000000 / pps : 0;
@@ -274,7 +280,7 @@ static int work(void)
 		}
 		if (there(&tx) && wants_wakeup(&tx))
 			sendto(xsk, NULL, 0, MSG_DONTWAIT, NULL, 0);
-		return !pps || count == BATCH;
+		return pps ? count == BATCH : quota || there(&tx);
 	default:
 		return 0;
 	}
@@ -341,6 +347,9 @@ static void obey(char *line)
 	if (!strcmp(line, "pps") && number) {
 		pps = strtoull(number, NULL, 10);
 		due_ns = 0;
+	} else if (!strcmp(line, "send") && number) {
+		quota = strtoull(number, NULL, 10);
+		mode = TX;
 	} else if (strcmp(line, "stats") && !set_mode(line)) {
 		printf("{\"event\":\"error\",\"unknown\":\"%s\"}\n", line);
 		fflush(stdout);
@@ -450,7 +459,8 @@ int main(int argc, char **argv)
 	struct sockaddr_xdp address = { .sxdp_family = AF_XDP };
 	socklen_t len = sizeof(offsets);
 	uint32_t size, budget, i, rounds = 0;
-	int ifindex, tries;
+	uint64_t began;
+	int ifindex;
 
 #define OPTION(name, otherwise) chosen(argc, argv, name, otherwise)
 	if (argc < 2) {
@@ -463,7 +473,7 @@ int main(int argc, char **argv)
 			return 2;
 		}
 	}
-	alarm(OPTION("seconds", 60));
+	alarm(OPTION("seconds", 600));
 	ip_checksum();
 	ifindex = if_nametoindex(argv[1]);
 	if (!ifindex)
@@ -514,9 +524,9 @@ int main(int argc, char **argv)
 	address.sxdp_queue_id = OPTION("queue", 0);
 	address.sxdp_flags = XDP_COPY | (OPTION("wakeup", 1) ? XDP_USE_NEED_WAKEUP : 0);
 	if (OPTION("bind", 1)) {
-		/* A queue whose owner has only just gone is busy for a moment. */
-		for (tries = 0; bind(xsk, (struct sockaddr *)&address, sizeof(address)); tries++) {
-			if (errno != EBUSY || tries == 100)
+		began = now_ns();
+		while (bind(xsk, (struct sockaddr *)&address, sizeof(address))) {
+			if (errno != EBUSY || now_ns() - began > BIND_PATIENCE_NS)
 				die("bind");
 			poll(NULL, 0, 5);
 		}

@@ -17,6 +17,7 @@
 #![allow(dead_code, unsafe_code)] // each test file uses its part of it
 #![allow(clippy::unwrap_used, clippy::expect_used)] // it runs in tests alone
 
+pub mod etc;
 pub mod icmp;
 pub mod routers;
 mod turns;
@@ -118,8 +119,17 @@ fn in_path(program: &str) -> bool {
 /// Waits until it is so, and fails when [`PATIENCE`] is over.
 #[track_caller]
 pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    wait_for(what, || is_so().then_some(()));
+}
+
+/// Looks until there is something to see, and fails when [`PATIENCE`] is over.
+#[track_caller]
+pub fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + PATIENCE;
-    while !is_so() {
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
         assert!(Instant::now() < until, "not within {PATIENCE:?}: {what}");
         // Between two looks the CPU is for what is waited for.
         std::thread::sleep(Duration::from_millis(1));
@@ -303,7 +313,8 @@ fn is_running(interface: &str) -> bool {
     done == 0 && i32::from(flags) & libc::IFF_RUNNING != 0
 }
 
-fn ip_batch(lines: &str) {
+/// Runs lines of ip(8) in the calling thread's namespace, all by one process.
+pub fn ip_batch(lines: &str) {
     let mut child = Command::new("ip")
         .args(["-batch", "-"])
         .stdin(Stdio::piped())
@@ -328,9 +339,14 @@ fn output(line: &str) -> io::Result<Output> {
 /// Runs a command line (split at blanks) in the calling thread's namespace; panics unless it
 /// succeeds.
 pub fn run(line: &str) -> String {
-    let done = output(line).unwrap_or_else(|error| panic!("{line}: {error}"));
-    assert!(done.status.success(), "{line}: {}\n{}", done.status, text(&done.stderr));
-    text(&done.stdout)
+    try_run(line).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The same for what not every kernel can do; why not.
+pub fn try_run(line: &str) -> Result<String, String> {
+    let done = output(line).map_err(|error| format!("{line}: {error}"))?;
+    let why = || format!("{line}: {}\n{}", done.status, text(&done.stderr));
+    if done.status.success() { Ok(text(&done.stdout)) } else { Err(why()) }
 }
 
 /// A packet socket on one interface: sees what arrives there, and sends what it is given.

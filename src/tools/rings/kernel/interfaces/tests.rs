@@ -3,24 +3,13 @@
 use super::*;
 use crate::backend::Filter;
 use crate::builder::FluxBuilder;
-use crate::lab::{Lab, OUR_MAC, OURS, PEER, PEER_MAC, lab_frame};
+use crate::foreign::Foreign;
+use crate::lab::{Lab, OURS, PEER, wait_for, wait_until};
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let give_up = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < give_up, "{what} within {PATIENCE:?}");
-        std::thread::yield_now();
-    }
-}
 
 #[test]
 fn traffic_on_queue_1_is_counted_on_queue_1() {
@@ -31,10 +20,10 @@ fn traffic_on_queue_1_is_counted_on_queue_1() {
     let mut interfaces = Interfaces::open().unwrap();
     let key = interfaces.find(OURS).unwrap();
     let before = interfaces.snapshot(key, None).unwrap();
-    let wire = lab.wire();
-    for _ in 0..100 {
-        wire.send_on(1, &lab_frame(PEER_MAC, OUR_MAC, b"one"));
-    }
+    // The queue is that of the socket, whatever CPU it sends on.
+    let options = ["mode=quiet", "rx=0", "attach=0", "queue=1"];
+    let mut peer = lab.in_peer(|| Foreign::start(PEER, &options));
+    peer.tell("send 100");
     let grown = |now: &InterfaceSnapshot, queue: usize| {
         now.queue_rx_packets.as_ref().unwrap()[queue]
             - before.queue_rx_packets.as_ref().unwrap()[queue]
@@ -96,8 +85,11 @@ fn an_interface_of_another_namespace_is_found_by_any_process_in_it() {
     let Some(lab) = Lab::veth(1) else { return };
     let mut here = Interfaces::open().unwrap();
     let key = lab.in_peer(|| Interfaces::open().unwrap().find(PEER).unwrap());
-    let mut inhabitant =
-        lab.in_peer(|| std::process::Command::new("sleep").arg("60").spawn().unwrap());
+    // It ends with its input.
+    let mut inhabitant = lab.in_peer(|| {
+        let mut cat = Command::new("cat");
+        cat.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+    });
     for _ in 0..2 {
         assert_eq!(here.snapshot(key, None).unwrap().name, PEER);
         // Asked about since the last call: kept. Then not: closed, and found again.
@@ -106,7 +98,7 @@ fn an_interface_of_another_namespace_is_found_by_any_process_in_it() {
         here.forget_unused();
         assert!(!here.namespaces.contains_key(&key.netns.unwrap()));
     }
-    inhabitant.kill().unwrap();
+    drop(inhabitant.stdin.take());
     inhabitant.wait().unwrap();
     assert_eq!(here.snapshot(key, None), None, "nobody is in it any more");
 }
@@ -133,12 +125,9 @@ fn a_look_at_a_veth_takes_well_under_a_millisecond() {
     let key = interfaces.find(OURS).unwrap();
     interfaces.snapshot(key, None).unwrap();
     // The quickest of many: the others are the machine's other work.
-    let quickest = (0..200)
-        .map(|_| {
-            let start = Instant::now();
-            interfaces.snapshot(key, None).unwrap();
-            start.elapsed()
-        })
-        .min();
-    assert!(quickest.unwrap() < Duration::from_millis(1), "{quickest:?}");
+    wait_until("a look in less than a millisecond", || {
+        let start = Instant::now();
+        interfaces.snapshot(key, None).unwrap();
+        start.elapsed() < Duration::from_millis(1)
+    });
 }

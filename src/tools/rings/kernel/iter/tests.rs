@@ -13,9 +13,7 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-const SECOND: Duration = Duration::from_secs(1);
 const RING: u32 = 64;
 const FRAMES: u32 = 512;
 
@@ -101,15 +99,11 @@ fn what_is_seen_is_what_the_owner_sees() {
     let mut arrive = |raw: &mut FluxRaw, more: u32| {
         (0..more).for_each(|_| wire.send(&lab_frame(PEER_MAC, OUR_MAC, b"to us")));
         sent += u64::from(more);
-        let until = Instant::now() + SECOND;
-        loop {
+        lab::wait_until("all frames have arrived, or were counted", || {
             let stats = raw.kernel_stats().unwrap();
             let here = u64::from(raw.rx.snapshot().used().unwrap()) + taken;
-            if here + stats.rx_dropped + stats.rx_ring_full == sent {
-                break;
-            }
-            assert!(Instant::now() < until, "{here} of {sent} frames arrived; {stats:?}");
-        }
+            here + stats.rx_dropped + stats.rx_ring_full == sent
+        });
         settle(&mut iter, raw);
         let umem = Arc::clone(raw.umem());
         raw.rx.receive(3, |buffer| {
@@ -140,7 +134,7 @@ fn what_is_seen_is_what_the_owner_sees() {
     assert_agree(&seen, &raw);
     raw.kick_tx().unwrap();
     for _ in 0..4 {
-        assert!(wire.recv_type(ETH_LAB, SECOND).is_some());
+        assert!(wire.recv_type(ETH_LAB, lab::PATIENCE).is_some());
     }
     settle(&mut iter, &raw);
 }
@@ -148,18 +142,14 @@ fn what_is_seen_is_what_the_owner_sees() {
 /// Looks until nothing has moved between two looks at one's own rings with a foreign look in
 /// between, and compares.
 fn settle(iter: &mut IterSockets, raw: &FluxRaw) -> SocketSnapshot {
-    let until = Instant::now() + SECOND;
-    loop {
+    let seen = lab::wait_for("the rings come to rest", || {
         let before = raw.debug_rings().sockets.remove(0);
         let seen = look(iter, fd_of(raw));
         let after = raw.debug_rings().sockets.remove(0);
-        let still = SocketSnapshot { time_ns: after.time_ns, ..before } == after;
-        if still {
-            assert_agree(&seen, raw);
-            return seen;
-        }
-        assert!(Instant::now() < until, "the rings do not come to rest");
-    }
+        (SocketSnapshot { time_ns: after.time_ns, ..before } == after).then_some(seen)
+    });
+    assert_agree(&seen, raw);
+    seen
 }
 
 #[test]
@@ -255,10 +245,9 @@ fn a_closed_socket_is_gone_though_it_was_looked_at() {
         let seen = look(&mut iter, fd_of(&raw)).inode;
         drop(raw);
         // Not at once: see ours().
-        let until = Instant::now() + SECOND;
-        while iter.look().unwrap().sockets.iter().any(|socket| socket.inode == seen) {
-            assert!(Instant::now() < until, "it is still there");
-        }
+        lab::wait_until("it is gone", || {
+            iter.look().unwrap().sockets.iter().all(|socket| socket.inode != seen)
+        });
     }
 }
 

@@ -2,15 +2,12 @@
 
 use super::*;
 use crate::foreign::{COMM, Foreign, State};
-use crate::lab::{Lab, OURS, PEER, with_capabilities};
+use crate::lab::{self, Lab, OURS, PEER, with_capabilities};
 use crate::sys::netdev;
 use crate::sys::xsk::Xsk;
 use crate::tools::rings::kernel::diag::DiagSockets;
 use std::collections::BTreeSet;
 use std::os::fd::{AsFd, AsRawFd};
-use std::time::{Duration, Instant};
-
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Sizes that tell the rings apart, each of more than one page.
 const SIZES: [&str; 4] = ["rx=512", "tx=1024", "fill=2048", "comp=4096"];
@@ -38,18 +35,6 @@ fn sender(lab: &Lab, pps: &str) -> Foreign {
     lab.in_peer(|| Foreign::start(PEER, &["mode=tx", "attach=0", "rx=0", pps]))
 }
 
-fn wait_until(owner: &mut Foreign, done: impl Fn(&State) -> bool) -> State {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let state = owner.stats();
-        if done(&state) {
-            return state;
-        }
-        assert!(Instant::now() < until, "{}", state.0);
-        std::thread::yield_now();
-    }
-}
-
 fn size(ring: Option<RingSnapshot>) -> Option<u32> {
     ring.expect("the ring").size
 }
@@ -59,7 +44,7 @@ fn a_foreign_program_is_found_with_its_place_and_its_four_rings() {
     let Some(lab) = Lab::veth(2) else { return };
     let mut owner = start("mode=drop", &["queue=1"]);
     let peer = lab.in_peer(|| Foreign::start(PEER, &["mode=tx", "queue=1", "pps=20000"]));
-    wait_until(&mut owner, |state| state.count("received") > 100);
+    owner.wait("100 packets", |state| state.count("received") > 100);
 
     let mut sockets = PidfdSockets::open().unwrap();
     let looked = sockets.look().unwrap();
@@ -107,18 +92,14 @@ fn as_we_see_it(socket: &SocketSnapshot) -> Words {
 
 /// A look during which nothing moved, and the owner's own view of the same moment.
 fn look_at_rest(sockets: &mut PidfdSockets, owner: &mut Foreign) -> (SocketSnapshot, State) {
-    let until = Instant::now() + PATIENCE;
-    loop {
+    lab::wait_for("rest", || {
         let before = owner.stats();
         let seen = look_at(sockets, owner);
         let after = owner.stats();
         let counters = |state: &State| COUNTERS.map(|name| state.count(name));
         let indices = as_the_owner_sees_it(&before) == as_the_owner_sees_it(&after);
-        if indices && counters(&before) == counters(&after) {
-            return (seen, after);
-        }
-        assert!(Instant::now() < until, "it never rests: {}", after.0);
-    }
+        (indices && counters(&before) == counters(&after)).then_some((seen, after))
+    })
 }
 
 #[test]
@@ -127,10 +108,14 @@ fn at_rest_indices_flags_and_counters_are_those_that_the_owner_sees() {
     let mut sockets = PidfdSockets::open().unwrap();
     let mut owner = start("mode=drop", &[]);
     let mut peer = sender(&lab, "pps=50000");
-    wait_until(&mut owner, |state| state.count("received") > 1000);
+    owner.wait("1000 packets", |state| state.count("received") > 1000);
     // Some stay in the RX ring, and the fill ring runs empty: all of it has to be seen.
     owner.tell("noread");
-    wait_until(&mut owner, |state| state.count("rx_ring_full") > 0);
+    owner.wait("the RX ring is full", |state| {
+        let used = state.ring("rx", "producer").wrapping_sub(state.ring("rx", "consumer"));
+        // The counter alone may have risen before: a program that is late loses packets, too.
+        used == 512 && state.count("rx_ring_full") > 0
+    });
     owner.tell("txstuck");
     peer.tell("quiet");
     let (seen, state) = look_at_rest(&mut sockets, &mut owner);
@@ -156,57 +141,60 @@ fn under_load_the_rates_of_two_looks_are_those_of_the_owner() {
     let mut sockets = PidfdSockets::open().unwrap();
     let mut owner = start("mode=drop", &[]);
     let mut peer = sender(&lab, "pps=100000");
-    wait_until(&mut owner, |state| state.count("received") > 1000);
+    owner.wait("1000 packets", |state| state.count("received") > 1000);
 
-    let looks = [(); 2].map(|()| {
-        let before = owner.stats();
-        let seen = look_at(&mut sockets, &owner);
-        let after = owner.stats();
-        // Each look lies between what the owner says before and after it.
-        let consumer = seen.rx.unwrap().consumer.unwrap();
-        let counted = [&before, &after].map(|state| state.count("received") as u32);
-        assert!((counted[0]..=counted[1]).contains(&consumer), "{counted:?} {consumer}");
-        assert!(seen.rx.unwrap().used() <= Some(512), "{seen:?}");
-        let enough = after.count("received") + 150_000;
-        wait_until(&mut owner, |state| state.count("received") > enough);
-        (seen, after)
-    });
-    let [(first, own_first), (second, own_second)] = looks;
-    let own = |name: &str| {
-        let ns = own_second.count("time_ns") - own_first.count("time_ns");
-        (own_second.count(name) - own_first.count(name)) as f64 / ns as f64
-    };
-    let ours = |pick: fn(&SocketSnapshot) -> u32| {
-        let ns = second.time_ns - first.time_ns;
-        f64::from(pick(&second).wrapping_sub(pick(&first))) / ns as f64
-    };
-    let received = ours(|socket| socket.rx.unwrap().consumer.unwrap()) / own("received");
-    let refilled = ours(|socket| socket.fill.unwrap().producer.unwrap()) / own("refilled");
-    assert!((0.98..=1.02).contains(&received), "{received}");
-    assert!((0.98..=1.02).contains(&refilled), "{refilled}");
+    // Each look lies between what the owner says before and after it: so do all rates of two.
+    let (first, own_first) = look_beside(&mut sockets, &mut owner);
+    owner.wait_for_more(&own_first, "received", 1000);
+    let (second, _) = look_beside(&mut sockets, &mut owner);
+    let [first, second] = [first, second].map(|seen| seen.rx.unwrap().consumer.unwrap());
+    assert!(second.wrapping_sub(first) >= 1000, "{first} {second}");
     // The sender's end as well: what it sent and what came back to it.
-    let sent = peer.stats();
-    let seen = look_at(&mut sockets, &peer);
-    let since = seen.tx.unwrap().producer.unwrap().wrapping_sub(sent.count("sent") as u32);
-    assert!(since < 1 << 20, "behind what it said before: {since}");
+    let (seen, sent) = look_beside(&mut sockets, &mut peer);
+    let sent = sent.count("sent") as u32;
+    assert!(seen.tx.unwrap().producer.unwrap() <= sent && sent > 1000, "{seen:?}");
     assert_eq!(seen.rx, None);
+}
+
+/// A look while all is moving, and what the owner says after it.
+fn look_beside(sockets: &mut PidfdSockets, owner: &mut Foreign) -> (SocketSnapshot, State) {
+    let before = owner.stats();
+    let seen = look_at(sockets, owner);
+    let after = owner.stats();
+    let rings = [("rx", seen.rx), ("tx", seen.tx), ("fill", seen.fill), ("comp", seen.comp)];
+    for (name, ring) in rings {
+        let Some(ring) = ring else { continue };
+        before.assert_read_before(&after, name, "producer", ring.producer.unwrap());
+        before.assert_read_before(&after, name, "consumer", ring.consumer.unwrap());
+        assert!(ring.used() <= ring.size, "{name}: {seen:?}");
+    }
+    let times = before.count("time_ns")..=after.count("time_ns");
+    assert!(times.contains(&seen.time_ns), "{times:?} {seen:?}");
+    (seen, after)
 }
 
 #[test]
 fn nothing_of_a_socket_is_held_after_a_look() {
+    // The other tests of this process take sockets as well.
+    let Some(_turn) = lab::alone() else { return };
     let Some(_lab) = Lab::veth(1) else { return };
     let mut sockets = PidfdSockets::open().unwrap();
     let owner = start("mode=drop", &[]);
     let inode = look_at(&mut sockets, &owner).inode.unwrap();
+    // Whoever else looks at all sockets of this machine right now may hold it.
     let holders = walk::walk().unwrap().sockets.remove(&inode).unwrap();
-    assert_eq!(holders.len(), 1, "{holders:?}");
+    assert!(holders.iter().any(|holder| holder.pid == owner.pid()), "{holders:?}");
+    assert!(holders.iter().all(|holder| holder.pid != std::process::id()), "{holders:?}");
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     assert!(!maps.contains(&format!("socket:[{inode}]")), "{maps}");
     owner.kill();
     // It would not come up on a queue that is taken.
     let next = start("mode=drop", &[]);
     assert_ne!(look_at(&mut sockets, &next).inode, Some(inode));
-    assert!(!sockets.sizes.contains_key(&inode));
+    lab::wait_until("it is forgotten", || {
+        sockets.look().unwrap();
+        !sockets.sizes.contains_key(&inode)
+    });
 }
 
 #[test]
@@ -294,7 +282,7 @@ fn the_diagnosis_tells_sizes_and_counters_or_that_the_kernel_has_none() {
     let Some(lab) = Lab::veth(1) else { return };
     let mut owner = start("mode=drop", &[]);
     let _peer = sender(&lab, "pps=20000");
-    wait_until(&mut owner, |state| state.count("received") > 100);
+    owner.wait("100 packets", |state| state.count("received") > 100);
     let mut sockets = match DiagSockets::open() {
         Ok(sockets) => sockets,
         Err(error) => {
