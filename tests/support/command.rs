@@ -89,6 +89,16 @@ pub fn assert_refused_as_json(line: &str, value: &str) {
     assert!(last["hint"].is_string(), "flux {line}: {last}");
 }
 
+/// Asserts that it is no error when nobody reads what goes to standard output.
+#[track_caller]
+pub fn assert_ends_with_its_reader(line: &str) {
+    let mut child = start(line);
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_exit(line, &output, 0);
+    assert!(!stderr(&output).contains("error"), "flux {line}: {}", stderr(&output));
+}
+
 /// Runs to `status` and reads standard output as JSON lines.
 #[track_caller]
 pub fn events(line: &str, status: i32) -> Vec<Value> {
