@@ -330,7 +330,7 @@ fn the_live_view_gives_the_terminal_back_and_leaves_the_table() {
     for (line, keys) in [
         ("trace -n --live -i 50ms --sim=realtime 203.0.113.7", "pjkq"),
         ("trace -n --live -i 50ms --sim=realtime 203.0.113.7", "\x03"),
-        ("trace -n --live -i 50ms -c 3 --sim=realtime 203.0.113.7", ""),
+        ("trace -n --live -i 50ms -c 3 -w 20 --sim=realtime 203.0.113.7", ""),
         ("trace -n --live --sim 203.0.113.7", ""),
     ] {
         let Some(seen) = live(line, keys) else { return };
