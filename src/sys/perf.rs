@@ -147,11 +147,13 @@ mod tests {
             assert!(known.contains(&error.raw_os_error().unwrap_or(0)), "{error}");
             return;
         };
-        // Others may have taken them away in between.
-        let Some(before) = counters.read() else { return };
+        let before = counters.read();
         let sum: u64 = std::hint::black_box((0..10_000u64).sum());
-        let after = counters.read().unwrap();
-        assert!(sum > 0 && after.instructions > before.instructions && after.cycles > 0);
+        // Whoever else counts may take them away at any time: then a read says that there are none.
+        if let (Some(before), Some(after)) = (before, counters.read()) {
+            assert!(sum > 0 && after.instructions > before.instructions);
+            assert!(after.cycles > before.cycles);
+        }
     }
 
     /// The same request for two software events, so that the kernel checks the layout also on

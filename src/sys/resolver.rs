@@ -69,12 +69,15 @@ mod tests {
 
     #[test]
     fn loopback_has_the_name_that_the_hosts_file_gives_it() {
-        for loopback in ["127.0.0.1", "::1"] {
-            let name = name_of(loopback.parse().unwrap());
-            if let Some(want) = in_hosts(loopback) {
-                assert_eq!(name, Some(want), "{loopback}");
-            }
-            assert_ne!(name.as_deref(), Some(loopback), "an address is no name");
+        let named = ["127.0.0.1", "::1"].map(|loopback| Some((loopback, in_hosts(loopback)?)));
+        if named.iter().all(Option::is_none) {
+            #[cfg(target_os = "linux")]
+            crate::lab::skip("/etc/hosts names no loopback address");
+        }
+        // Only what the file answers: nobody on the network is asked.
+        for (loopback, want) in named.into_iter().flatten() {
+            assert_ne!(want, loopback, "an address is no name");
+            assert_eq!(name_of(loopback.parse().unwrap()), Some(want), "{loopback}");
         }
     }
 }

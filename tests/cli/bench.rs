@@ -5,9 +5,8 @@ use crate::command::{
 };
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 /// A data directory that is gone with its owner.
 struct Home(PathBuf);
@@ -537,19 +536,17 @@ fn a_saved_run_is_like_itself_and_a_planted_slowdown_is_found() {
 #[cfg(unix)]
 #[test]
 fn ctrl_c_ends_a_run_early_and_keeps_what_is_done() {
-    for signal in [libc::SIGINT, libc::SIGTERM] {
+    use crate::command::{line_of, signal, start};
+    use std::io::{self, BufReader};
+    for number in [libc::SIGINT, libc::SIGTERM] {
         let line = "bench --sim --workload rxdrop,l2fwd --duration 20ms --repeat 500 --json -v";
-        let mut child = flux(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = start(line);
         // Three samples are told before the signal, so three settings at least have one.
-        let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
-        let third = told.by_ref().map(Result::unwrap).find(|line| line.starts_with("3/"));
-        assert!(third.is_some_and(|line| line.starts_with("3/9000: ")), "never told");
-        // SAFETY: takes two numbers; the child has not been waited for, so the number is its own.
-        #[allow(unsafe_code)]
-        let sent = unsafe { libc::kill(child.id() as libc::pid_t, signal) };
-        assert_eq!(sent, 0);
+        let mut told = BufReader::new(child.stderr.take().unwrap());
+        line_of(&mut told, "3/9000: ");
+        signal(&child, number);
         // Standard error stays open to the end, or its next line would find nobody.
-        told.for_each(drop);
+        io::copy(&mut told, &mut io::sink()).unwrap();
         let output = child.wait_with_output().unwrap();
         assert_exit(line, &output, 0);
         let report: Value = serde_json::from_str(&stdout(&output)).unwrap();

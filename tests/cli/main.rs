@@ -5,6 +5,12 @@
 
 #[path = "../support/command.rs"]
 mod command;
+#[cfg(target_os = "linux")]
+#[path = "../support/lab/mod.rs"]
+mod lab;
+#[cfg(target_os = "linux")]
+#[path = "../support/terminal.rs"]
+mod terminal;
 
 mod bench;
 mod doctor;

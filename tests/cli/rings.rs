@@ -1,11 +1,11 @@
 //! `flux rings` from the outside, where no privilege is needed: usage, streams, simulated sockets.
 
 use crate::command::{
-    assert_exit, assert_refused, assert_refused_as_json, events, flux, of, run, stderr, stdout,
+    assert_ends_with_its_reader, assert_exit, assert_refused, assert_refused_as_json, events, flux,
+    of, run, start, stderr, stdout,
 };
 use serde_json::Value;
 use std::net::TcpListener;
-use std::process::Stdio;
 
 #[test]
 fn bad_input_exits_2_names_the_value_and_tells_the_next_step() {
@@ -160,26 +160,22 @@ fn a_closed_pipe_is_a_normal_end() {
         "rings --sim --over 1ms",
         "rings --help",
     ] {
-        let mut child = flux(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        drop(child.stdout.take());
-        let output = child.wait_with_output().unwrap();
-        assert_exit(line, &output, 0);
-        assert!(!stderr(&output).contains("error"), "flux {line}: {}", stderr(&output));
+        assert_ends_with_its_reader(line);
     }
 }
 
-/// Serves metrics and is told to end by kill(1).
-#[cfg(unix)]
+/// Serves metrics until a signal tells it to end.
+#[cfg(target_os = "linux")]
 mod metrics {
     use super::*;
-    use std::io::{BufRead, BufReader, Read, Write};
+    use crate::command::{line_of, signal};
+    use crate::lab::{PATIENCE, wait_until};
+    use std::io::{BufReader, Read, Write};
     use std::net::TcpStream;
-    use std::process::Command;
-    use std::time::Duration;
 
     fn scrape(address: &str) -> String {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -195,30 +191,18 @@ mod metrics {
 
     #[test]
     fn metrics_are_served_until_a_signal() {
-        for signal in ["INT", "TERM"] {
-            let mut child = flux("rings --metrics 127.0.0.1:0 --sim")
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
+        for number in [libc::SIGINT, libc::SIGTERM] {
+            let mut child = start("rings --metrics 127.0.0.1:0 --sim");
             let mut told = BufReader::new(child.stderr.take().unwrap());
-            let mut line = String::new();
-            told.read_line(&mut line).unwrap();
-            let address = line
-                .strip_prefix("metrics are at http://")
-                .and_then(|rest| rest.split('/').next())
-                .unwrap_or_else(|| panic!("{line}"));
+            const AT: &str = "metrics are at http://";
+            let line = line_of(&mut told, AT);
+            let address = line[AT.len()..].split('/').next().unwrap();
             let produced = r#"flux_ring_produced_total{interface="sim0",queue="0",ring="rx"}"#;
             let first = value(&scrape(address), produced);
             // Simulated time passes beside ours.
-            let deadline = std::time::Instant::now() + Duration::from_secs(20);
-            while value(&scrape(address), produced) <= first {
-                assert!(std::time::Instant::now() < deadline, "nothing is received");
-            }
-            let status =
-                Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status();
-            assert!(status.unwrap().success());
-            assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}");
+            wait_until("a packet", || value(&scrape(address), produced) > first);
+            signal(&child, number);
+            assert_eq!(child.wait().unwrap().code(), Some(0), "signal {number}");
             let mut data = String::new();
             child.stdout.take().unwrap().read_to_string(&mut data).unwrap();
             assert_eq!(data, "");
@@ -226,102 +210,26 @@ mod metrics {
     }
 }
 
-/// The live view on a pseudo-terminal of script(1), which every Debian has.
 #[cfg(target_os = "linux")]
 mod live {
-    use super::*;
-    use std::io::{Read, Write};
-    use std::process::{Child, ChildStdout, Command};
-    use std::time::{Duration, Instant};
+    use crate::lab;
+    use crate::terminal::{TAKEN, Terminal};
 
-    /// Takes the main screen away, and gives it back.
-    const TAKEN: &str = "\x1b[?1049h";
-    const BACK: &str = "\x1b[?1049l";
-    const CURSOR: &str = "\x1b[?25h";
-
-    struct Terminal {
-        script: Child,
-        out: ChildStdout,
-        seen: String,
-    }
-
-    impl Terminal {
-        fn start(line: &str) -> Self {
-            Self::start_by("", line)
-        }
-
-        /// By another command, which takes ours as its arguments.
-        fn start_by(by: &str, line: &str) -> Self {
-            let flux = assert_cmd::cargo::cargo_bin!("flux");
-            // The settings of the terminal before and after, for who compares them.
-            let shell = format!(
-                "stty rows 24 cols 80; stty -g; {by} {} {line}; echo \"status $?\"; stty -g",
-                flux.display()
-            );
-            let mut script = Command::new("script")
-                .args(["-q", "-e", "-c", &shell, "/dev/null"])
-                .env("TERM", "xterm-256color")
-                .env("LANG", "C.UTF-8")
-                .env_remove("NO_COLOR")
-                .env_remove("COLUMNS")
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap();
-            let out = script.stdout.take().unwrap();
-            Self { script, out, seen: String::new() }
-        }
-
-        /// Reads on until `what` finds something in all that was seen.
-        fn until<T>(&mut self, what: impl Fn(&str) -> Option<T>) -> T {
-            let deadline = Instant::now() + Duration::from_secs(60);
-            let mut some = [0; 4096];
-            loop {
-                if let Some(found) = what(&self.seen) {
-                    return found;
-                }
-                assert!(Instant::now() < deadline, "{:?}", self.seen);
-                let read = self.out.read(&mut some).unwrap();
-                assert!(read > 0, "{:?}", self.seen);
-                self.seen.push_str(&String::from_utf8_lossy(&some[..read]));
-            }
-        }
-
-        /// Reads on until the view shows its socket; the pid of the simulated application, which
-        /// is the process itself.
-        fn pid(&mut self) -> String {
-            self.until(|seen| {
-                let (pid, _) = seen.split_once("sim-app[")?.1.split_once(']')?;
-                Some(pid.to_owned())
-            })
-        }
-
-        fn keys(&mut self, keys: &str) {
-            self.script.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
-        }
-
-        /// Asserts that the terminal is what it was, and gives the status of the command.
-        fn end(mut self) -> String {
-            self.until(|seen| seen.contains("status ").then_some(()));
-            self.out.read_to_string(&mut self.seen).unwrap();
-            self.script.wait().unwrap();
-            let (before, rest) = self.seen.split_once(TAKEN).unwrap();
-            let (_, after) = rest.rsplit_once(BACK).unwrap();
-            assert!(rest.contains(CURSOR), "{}", self.seen);
-            let settings = |text: &str| {
-                text.lines().map(str::trim).rfind(|line| line.contains(':')).unwrap().to_owned()
-            };
-            assert_eq!(settings(before), settings(after), "{}", self.seen);
-            let (_, status) = after.split_once("status ").unwrap();
-            status.lines().next().unwrap().trim().to_owned()
-        }
+    /// Reads on until the view shows its socket; the pid of the simulated application, which is
+    /// the process itself.
+    fn pid(terminal: &mut Terminal) -> String {
+        terminal.until(|seen| {
+            let (pid, _) = seen.split_once("sim-app[")?.1.split_once(']')?;
+            Some(pid.to_owned())
+        })
     }
 
     #[test]
     fn keys_leave_the_live_view_with_the_terminal_as_it_was() {
         for keys in ["q", "\x03", "vjkGgq"] {
-            let mut terminal = Terminal::start("rings --sim --over 50ms --watch 50ms");
-            terminal.pid();
+            let line = "rings --sim --over 50ms --watch 50ms";
+            let Some(mut terminal) = Terminal::start(line) else { return };
+            pid(&mut terminal);
             terminal.keys(keys);
             assert_eq!(terminal.end(), "0", "{keys:?}");
         }
@@ -329,29 +237,29 @@ mod live {
 
     #[test]
     fn a_counted_live_view_gives_the_terminal_back_and_an_error_does_not_take_it() {
-        let terminal = Terminal::start("rings --sim --over 50ms --watch 50ms -c 3");
+        let line = "rings --sim --over 50ms --watch 50ms -c 3";
+        let Some(terminal) = Terminal::start(line) else { return };
         assert_eq!(terminal.end(), "0");
-        let mut terminal = Terminal::start("rings none0 --sim --watch");
-        terminal.until(|seen| seen.contains("status 1").then_some(()));
-        assert!(!terminal.seen.contains(TAKEN), "{}", terminal.seen);
+        let Some(terminal) = Terminal::start("rings none0 --sim --watch") else { return };
+        let seen = terminal.rest();
+        assert!(seen.contains("status 1") && !seen.contains(TAKEN), "{seen}");
     }
 
     #[test]
     fn a_terminal_that_hangs_up_ends_the_live_view() {
         // In a session of its own, where no SIGHUP tells it.
         let line = "rings --sim --over 50ms --watch 50ms";
-        let mut terminal = Terminal::start_by("setsid -w", line);
-        let pid = terminal.pid();
-        terminal.script.kill().unwrap();
-        terminal.script.wait().unwrap();
-        drop(terminal);
-        let stat = format!("/proc/{pid}/stat");
-        let deadline = Instant::now() + Duration::from_secs(20);
-        // Without a parent that waits for it, it may stay as a zombie.
-        while std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
-            assert!(Instant::now() < deadline, "process {pid} goes on without a terminal");
-            std::thread::sleep(Duration::from_millis(10));
+        if !lab::has(&["setsid"]) {
+            return;
         }
+        let Some(mut terminal) = Terminal::start_by("setsid -w", line) else { return };
+        let pid = pid(&mut terminal);
+        terminal.hang_up();
+        let stat = format!("/proc/{pid}/stat");
+        // Without a parent that waits for it, it may stay as a zombie.
+        lab::wait_until("the end of who has no terminal", || {
+            !std::fs::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z "))
+        });
     }
 }
 

@@ -315,54 +315,33 @@ fn two_saved_traces_are_compared() {
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
-/// The live view on a pseudo-terminal of script(1), which every Debian has.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_live_view_gives_the_terminal_back_and_leaves_the_table() {
-    use std::io::{Read, Write};
-    use std::process::Command;
-    let program = assert_cmd::cargo::cargo_bin!("flux");
+    use crate::terminal::{BACK, TAKEN, Terminal};
     let live = |line: &str, keys: &str| {
-        let shell =
-            format!("stty rows 24 cols 80; {} {line}; echo \"status $?\"", program.display());
-        let mut script = Command::new("script")
-            .args(["-q", "-e", "-c", &shell, "/dev/null"])
-            .env("TERM", "xterm-256color")
-            .env_remove("COLUMNS")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut out = script.stdout.take().unwrap();
-        let mut seen = String::new();
-        let mut some = [0; 4096];
+        let mut terminal = Terminal::start(line)?;
         // The view is up once its last line is there: keys before that are nobody's.
-        while !seen.contains("quit") && !seen.contains("status ") {
-            let read = out.read(&mut some).unwrap();
-            assert!(read > 0, "{seen:?}");
-            seen.push_str(&String::from_utf8_lossy(&some[..read]));
-        }
-        script.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
-        out.read_to_string(&mut seen).unwrap();
-        script.wait().unwrap();
-        seen
+        terminal.until(|seen| (seen.contains("quit") || seen.contains("status ")).then_some(()));
+        terminal.keys(keys);
+        Some(terminal.rest())
     };
     // Without -c in real time nothing but a key ends it.
     for (line, keys) in [
         ("trace -n --live -i 50ms --sim=realtime 203.0.113.7", "pjkq"),
         ("trace -n --live -i 50ms --sim=realtime 203.0.113.7", "\x03"),
-        ("trace -n --live -i 50ms -c 3 --sim=realtime 203.0.113.7", ""),
+        ("trace -n --live -i 50ms -c 3 -w 20 --sim=realtime 203.0.113.7", ""),
         ("trace -n --live --sim 203.0.113.7", ""),
     ] {
-        let seen = live(line, keys);
-        let (_, taken) = seen.split_once("\x1b[?1049h").unwrap();
-        let (_, after) = taken.rsplit_once("\x1b[?1049l").unwrap();
+        let Some(seen) = live(line, keys) else { return };
+        let (_, taken) = seen.split_once(TAKEN).unwrap();
+        let (_, after) = taken.rsplit_once(BACK).unwrap();
         assert!(after.contains("Host  ") && after.contains("status "), "flux {line}: {after}");
         if keys.is_empty() {
             assert!(after.contains(" 6. 203.0.113.7 ") && after.contains("status 0"), "{after}");
         }
     }
-    let rounds = live("trace -n --live --sim 203.0.113.7", "");
+    let Some(rounds) = live("trace -n --live --sim 203.0.113.7", "") else { return };
     let row = rounds.lines().find(|line| line.starts_with(" 1. 10.0.0.254 ")).unwrap();
     assert!(row.contains("  0.0%   10  "), "ten rounds where nothing else ends it: {row}");
 }
@@ -370,16 +349,15 @@ fn the_live_view_gives_the_terminal_back_and_leaves_the_table() {
 #[cfg(unix)]
 #[test]
 fn an_interrupt_ends_with_what_is_known() {
+    use crate::command::{signal, start};
     use std::io::{BufRead, BufReader, Read};
-    let line = "trace -j -c 100000 -i 20ms --sim=realtime 10.0.0.2";
-    let mut child = flux(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = start("trace -j -c 100000 -i 20ms --sim=realtime 10.0.0.2");
     let mut out = BufReader::new(child.stdout.take().unwrap());
     let mut text = String::new();
     while !text.contains(r#""round":2,"#) {
         assert!(out.read_line(&mut text).unwrap() > 0, "{text}");
     }
-    let kill = format!("kill -INT {}", child.id());
-    assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    signal(&child, libc::SIGINT);
     out.read_to_string(&mut text).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{text}");
     let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();

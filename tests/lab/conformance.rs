@@ -1,8 +1,8 @@
 //! The real kernel treats rings, counters and flags as it is written down, and so as the simulated
 //! one does. The far end of a veth pair injects and captures.
 
-use crate::lab::{self, Lab, Wire};
-use crate::scenarios::{ETHER_TYPE, PATIENCE, World, scenarios};
+use crate::lab::{self, Lab, PATIENCE, Wire};
+use crate::scenarios::{ETHER_TYPE, World, scenarios};
 use fluxnet::{BindMode, FluxBuilder};
 
 struct Veth(Wire);
@@ -18,6 +18,10 @@ impl World for Veth {
 
     fn sent(&mut self, n: usize) -> Vec<Vec<u8>> {
         (0..n).map_while(|_| self.0.recv_type(ETHER_TYPE, PATIENCE)).collect()
+    }
+
+    fn wait_until(&self, what: &str, is_so: &mut dyn FnMut() -> bool) {
+        lab::wait_until(what, is_so);
     }
 
     fn lacks(&self, what: &str) {

@@ -1,11 +1,10 @@
 //! The three modes on the real kernel: AF_XDP on both ends of a veth pair, in namespaces of the
 //! test's own. The same forwarder and generator as on the simulator (`sim/conservation.rs`).
 
-use crate::lab::{ETH_LAB, Lab, OUR_MAC, OURS, PEER, PEER_MAC, lab_frame};
+use crate::lab::{self, ETH_LAB, Lab, OUR_MAC, OURS, PATIENCE, PEER, PEER_MAC, lab_frame};
 use crate::rig::{Forwarder, Generator, ModeA, ModeB, ModeC, Moves, forward};
 use fluxnet::{Filter, FluxBuilder, Match, Queues};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 const MILLION: u64 = 1_000_000;
 
@@ -45,6 +44,9 @@ fn moves_forward_a_million_packets_over_veth_and_lose_no_frame() {
 
 #[test]
 fn each_queue_gets_its_own_packets_over_one_umem() {
+    if !lab::has_queues(2) {
+        return;
+    }
     let Some(lab) = Lab::veth(2) else { return };
     let mut queues = end(OURS).queues(Queues::All).build_raw_queues().unwrap();
     assert_eq!(queues[0].granted().queues, [0, 1]);
@@ -52,12 +54,9 @@ fn each_queue_gets_its_own_packets_over_one_umem() {
     for (queue, raw) in queues.iter_mut().enumerate() {
         let payload = [queue as u8; 46];
         wire.send_on(queue as u32, &lab_frame(PEER_MAC, OUR_MAC, &payload));
-        let patience = Instant::now();
+        assert!(raw.wait(Some(PATIENCE)).unwrap(), "queue {queue}");
         let mut got = Vec::new();
-        while got.is_empty() && patience.elapsed().as_secs() < 5 {
-            raw.wait(Some(Duration::from_millis(100))).unwrap();
-            raw.rx.receive(8, |buffer| got.push(buffer));
-        }
+        raw.rx.receive(8, |buffer| got.push(buffer));
         let umem = Arc::clone(raw.umem());
         assert_eq!(got.len(), 1, "queue {queue}");
         for buffer in got {
@@ -69,13 +68,15 @@ fn each_queue_gets_its_own_packets_over_one_umem() {
 
 #[tokio::test]
 async fn the_real_kernel_wakes_the_runtime_again_and_again() {
+    if !lab::has_queues(2) {
+        return;
+    }
     let Some(lab) = Lab::veth(2) else { return };
     let (mut rx, mut tx) = end(OURS).build_system().unwrap();
     let wire = lab.wire();
     for i in 0..50u8 {
-        let patience = Duration::from_secs(5);
         // The receiver is already waiting when the packet comes, on either queue.
-        let (got, ()) = tokio::join!(tokio::time::timeout(patience, rx.recv_async()), async {
+        let (got, ()) = tokio::join!(tokio::time::timeout(PATIENCE, rx.recv_async()), async {
             tokio::task::yield_now().await;
             wire.send_on(u32::from(i) % 2, &lab_frame(PEER_MAC, OUR_MAC, &[i; 46]));
         });
@@ -85,6 +86,6 @@ async fn the_real_kernel_wakes_the_runtime_again_and_again() {
         let mut packet = tx.alloc(answer.len()).unwrap();
         packet.data_mut().copy_from_slice(&answer);
         tx.send_async(packet).await.unwrap();
-        assert_eq!(wire.recv_type(ETH_LAB, patience).expect("sent"), answer);
+        assert_eq!(wire.recv_type(ETH_LAB, PATIENCE).expect("sent"), answer);
     }
 }

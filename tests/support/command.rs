@@ -4,7 +4,8 @@
 use assert_cmd::assert::Assert;
 use assert_cmd::cargo::cargo_bin;
 use serde_json::Value;
-use std::process::{Command, Output, Stdio};
+use std::io::BufRead;
+use std::process::{Child, Command, Output, Stdio};
 
 /// The command with an environment that no machine's settings get into.
 pub fn flux(line: &str) -> Command {
@@ -19,6 +20,31 @@ pub fn flux(line: &str) -> Command {
 /// Runs the command to its end.
 pub fn run(line: &str) -> Output {
     flux(line).output().unwrap()
+}
+
+/// Starts the command; what it says can be read while it runs.
+pub fn start(line: &str) -> Child {
+    flux(line).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Reads on to the next line that begins so; fails when the command ends without it.
+#[track_caller]
+pub fn line_of(told: &mut impl BufRead, begin: &str) -> String {
+    let mut line = String::new();
+    while !line.starts_with(begin) {
+        line.clear();
+        assert!(told.read_line(&mut line).unwrap() > 0, "it ended without a line of {begin}");
+    }
+    line
+}
+
+/// Sends a signal to a command that was not waited for yet.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+pub fn signal(child: &Child, signal: libc::c_int) {
+    // SAFETY: takes two numbers; the child was not waited for, so that the number is still its own.
+    let sent = unsafe { libc::kill(child.id() as libc::pid_t, signal) };
+    assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
 }
 
 /// What went to standard output.
@@ -61,6 +87,16 @@ pub fn assert_refused_as_json(line: &str, value: &str) {
     assert_eq!(last["event"], "error", "flux {line}");
     assert!(last["error"].as_str().is_some_and(|e| e.contains(value)), "flux {line}: {last}");
     assert!(last["hint"].is_string(), "flux {line}: {last}");
+}
+
+/// Asserts that it is no error when nobody reads what goes to standard output.
+#[track_caller]
+pub fn assert_ends_with_its_reader(line: &str) {
+    let mut child = start(line);
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_exit(line, &output, 0);
+    assert!(!stderr(&output).contains("error"), "flux {line}: {}", stderr(&output));
 }
 
 /// Runs to `status` and reads standard output as JSON lines.

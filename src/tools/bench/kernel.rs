@@ -29,6 +29,9 @@ const WARM_UP: (u32, Duration, Duration) =
 const CARRIER_NS: u64 = 20_000_000_000;
 const CARRIER_LOOK: Duration = Duration::from_millis(20);
 
+/// How much longer a sample takes for its first packet, where one is on its way.
+const FIRST_PACKET_NS: u64 = 10_000_000_000;
+
 /// Where cells are measured, opened once a run.
 pub(super) enum Site {
     /// The lab, with the sources that its cells needed so far.
@@ -103,7 +106,8 @@ impl Site {
         self.make_sources(cell, &granted.queues, len)?;
         let sending = self.send(cell, &granted.queues, len)?;
         let before = self.far_end()?;
-        let sample = self.run(loops, &meter, plan.duration, stop);
+        let fed = self.feeds(&granted.queues);
+        let sample = self.run(loops, &meter, plan.duration, fed, stop);
         drop(sending);
         let mut sample = sample?;
         if cell.workload == Workload::Txonly
@@ -174,6 +178,14 @@ impl Site {
         Ok(())
     }
 
+    /// Whether each of these queues is sure to get packets.
+    fn feeds(&self, queues: &[u32]) -> bool {
+        match self {
+            Site::Lab { lab, cpus, .. } => source_cpus(cpus, lab, queues).len() == queues.len(),
+            Site::Interface { .. } => false,
+        }
+    }
+
     /// Has the lab send what a cell needs, until the result is dropped.
     fn send(&self, cell: &Cell, queues: &[u32], len: usize) -> Result<Sending<'_>> {
         let Site::Lab { lab, cpus, sources } = self else { return Ok(Sending::Nothing) };
@@ -197,11 +209,12 @@ impl Site {
         loops: Vec<Box<dyn Work>>,
         meter: &Meter,
         length: Duration,
+        fed: bool,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Sample> {
         let (share, least, most) = WARM_UP;
         let from_ns = monotonic_ns() + (length / share).clamp(least, most).as_nanos() as u64;
-        let window = Window { from_ns, length };
+        let window = Window { from_ns, length, fed };
         // Sources begin at the first CPU, so loops begin at the last.
         let cpus = self.cpus().iter().rev().cycle();
         std::thread::scope(|scope| {
@@ -264,6 +277,8 @@ struct Window {
     from_ns: u64,
     /// How long it counts.
     length: Duration,
+    /// Packets are sure to come.
+    fed: bool,
 }
 
 /// Runs one loop: warms up, then measures. `stop` is asked now and then.
@@ -287,8 +302,11 @@ fn measure(
     // is left of the window then tells nothing.
     let until_ns = start_ns + window.length.as_nanos() as u64;
     let (mut packets, mut batches, mut inside) = (0u64, 0u64, 0u64);
+    // A sample without a packet tells nothing. On a busy machine the source may not get its CPU in
+    // all that time: then it goes on until the first packet is there.
+    let late_ns = until_ns + if window.fed { FIRST_PACKET_NS } else { 0 };
     // The monotonic clock costs more than a small batch: it is looked at after some turns only.
-    while monotonic_ns() < until_ns && !stop() {
+    while monotonic_ns() < if packets > 0 { until_ns } else { late_ns } && !stop() {
         let mut at = ticks();
         for _ in 0..LOOKS {
             let spent = meter.spent(queue);
@@ -328,4 +346,56 @@ fn measure(
         trouble: None,
         latencies: work.latencies(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Calls, QueueCounters, XdpStatistics};
+    use crate::tools::net::histogram::RttStats;
+
+    /// A loop whose packets begin to come at `from_ns`.
+    struct Late {
+        from_ns: u64,
+    }
+
+    impl Work for Late {
+        fn turn(&mut self) -> Result<u32> {
+            Ok(u32::from(monotonic_ns() >= self.from_ns))
+        }
+
+        fn queues(&self) -> Vec<usize> {
+            vec![0]
+        }
+
+        fn calls(&self) -> Calls {
+            Calls::default()
+        }
+
+        fn stats(&self) -> Result<XdpStatistics> {
+            Ok(XdpStatistics::default())
+        }
+
+        fn counters(&self) -> Result<Vec<QueueCounters>> {
+            Ok(Vec::new())
+        }
+
+        fn latencies(&mut self) -> RttStats {
+            RttStats::new()
+        }
+    }
+
+    fn sample(from_ns: u64, fed: bool) -> Sample {
+        let window = Window { from_ns: 0, length: Duration::from_millis(1), fed };
+        measure(&mut Late { from_ns }, &Meter::new(1, ticks), window, &|| false).unwrap()
+    }
+
+    #[test]
+    fn a_sample_goes_on_to_its_first_packet_where_one_is_sure_to_come() {
+        let late = sample(monotonic_ns() + 30_000_000, true);
+        assert!(late.packets > 0 && late.rate > 0.0, "{late:?}");
+        let silent = sample(u64::MAX, false);
+        assert_eq!(silent.packets, 0, "nobody may send there");
+        assert!(silent.elapsed_ns >= 1e6, "{silent:?}");
+    }
 }

@@ -93,7 +93,8 @@ pub fn has(programs: &[&str]) -> bool {
             "mtr" => "mtr-tiny",
             "nft" => "nftables",
             "ping" => "iputils-ping",
-            "setpriv" => "util-linux",
+            "script" => "bsdutils",
+            "setpriv" | "setsid" => "util-linux",
             "sysctl" => "procps",
             other => other,
         }
@@ -454,6 +455,27 @@ impl Wire {
             }
         }
     }
+}
+
+/// The CPUs that this process may use.
+pub fn cpus() -> Vec<usize> {
+    // SAFETY: all zeroes is the empty set.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: writes the set, whose size is given.
+    check(unsafe { libc::sched_getaffinity(0, size_of_val(&set), &raw mut set) })
+        .expect("our CPUs");
+    // SAFETY: reads a bit of the set.
+    (0..8 * size_of_val(&set)).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
+}
+
+/// Whether [`Wire::send_on`] works for so many queues; says SKIP when there are too few CPUs.
+pub fn has_queues(queues: usize) -> bool {
+    let cpus = cpus();
+    let enough = (0..queues).all(|cpu| cpus.contains(&cpu));
+    if !enough {
+        skip(&format!("needs CPUs 0 to {}", queues - 1));
+    }
+    enough
 }
 
 /// Keeps the calling thread on one CPU.
