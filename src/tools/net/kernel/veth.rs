@@ -20,8 +20,9 @@ use crate::proto::MacAddr;
 use crate::sys::netns::NetNs;
 use crate::sys::poll;
 
-/// Carrier comes with the second end that is set up; this only guards against waiting for ever.
-const CARRIER_PATIENCE: Duration = Duration::from_secs(2);
+/// Carrier comes with the second end that is set up, on a busy machine seconds later; this only
+/// guards against waiting for ever.
+const CARRIER_PATIENCE: Duration = Duration::from_secs(30);
 const CARRIER_INTERVAL: Duration = Duration::from_millis(1);
 
 /// An end to be made.
