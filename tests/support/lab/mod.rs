@@ -124,6 +124,43 @@ pub fn xdp_attached(interface: &str) -> bool {
     run(&format!("ip -details link show {interface}")).contains("xdp")
 }
 
+/// A counter of the calling thread's namespace under its nstat(8) name: `IcmpInEchos`,
+/// `Icmp6InEchos`, `TcpOutRsts`.
+pub fn counter(name: &str) -> u64 {
+    let read = |file: &str| {
+        std::fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap_or_default()
+    };
+    let (snmp, snmp6) = (read("snmp"), read("snmp6"));
+    // Names in one line, numbers in the next, both behind the name of the protocol.
+    let lines: Vec<_> = snmp.lines().filter_map(|line| line.split_once(": ")).collect();
+    let of4 = lines.chunks_exact(2).find_map(|pair| {
+        let names = pair[0].1.split(' ').map(|field| format!("{}{field}", pair[0].0));
+        names.zip(pair[1].1.split(' ')).find(|(field, _)| field == name).map(|(_, value)| value)
+    });
+    let of6 = || {
+        let mut fields = snmp6.lines().map(str::split_whitespace);
+        fields.find_map(|mut field| (field.next() == Some(name)).then(|| field.next())?)
+    };
+    let value = of4.or_else(of6).unwrap_or_else(|| panic!("the kernel does not count {name}"));
+    value.parse().unwrap_or_else(|error| panic!("{name} is {value}: {error}"))
+}
+
+/// The kernel's own ping from the calling thread's namespace, until `count` answers are in.
+/// Asserts that ping's socket got an answer to every request that it sent, how many ever those
+/// were meanwhile: nobody else took one. Needs `has(&["ping"])`.
+#[track_caller]
+pub fn assert_undisturbed_ping(target: std::net::IpAddr, count: u32) {
+    let replies = if target.is_ipv4() { "IcmpInEchoReps" } else { "Icmp6InEchoReplies" };
+    let before = counter(replies);
+    let seconds = PATIENCE.as_secs();
+    let text = run(&format!("ping -q -c {count} -w {seconds} -i 0.01 {target}"));
+    let sent = text.split_once(" packets transmitted").and_then(|(head, _)| head.lines().last());
+    let sent: u64 = sent.and_then(|sent| sent.parse().ok()).unwrap_or_else(|| panic!("{text}"));
+    // Ping ends with the last answer that it wants. Others may still be on their way.
+    wait_until("an answer to each of ping's", || counter(replies) >= before + sent);
+    assert_eq!(counter(replies) - before, sent, "{text}");
+}
+
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -442,6 +479,14 @@ pub fn pin(cpu: usize) {
     // SAFETY: reads the set, whose size is given, and changes this thread only.
     let done = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
     check(done).unwrap_or_else(|error| panic!("no CPU {cpu}: {error}"));
+}
+
+/// Keeps the calling thread, and what it starts from now on, on the CPU that it is on: between
+/// namespaces, packets overtake each other only when their sender changes its CPU.
+pub fn stay() {
+    // SAFETY: takes nothing and cannot fail where it exists, which is on every Linux.
+    let cpu = unsafe { libc::sched_getcpu() };
+    pin(usize::try_from(cpu).expect("a CPU"));
 }
 
 /// `linux/capability.h`.

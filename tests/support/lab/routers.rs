@@ -191,9 +191,10 @@ fn set_sysctls() {
         ("ipv6/conf/all/forwarding", "1"),
         ("ipv4/conf/all/rp_filter", "0"),
         ("ipv4/conf/default/rp_filter", "0"),
-        ("ipv4/icmp_ratelimit", "0"),
-        ("ipv4/icmp_msgs_per_sec", "1000000"),
-        ("ipv6/icmp/ratelimit", "0"),
+        // No kind of ICMP message is limited: neither by destination, nor by the 50 in 20 ms that
+        // all of a kernel's namespaces share, or each has, which the answers to one trace exceed.
+        ("ipv4/icmp_ratemask", "0"),
+        ("ipv6/icmp/ratemask", "127"), // this one, which nobody sends
         ("ipv4/fib_multipath_hash_policy", "1"),
         ("ipv6/fib_multipath_hash_policy", "1"),
     ] {
@@ -382,6 +383,13 @@ impl Routers {
         self.drop_on_the_way_out(position, "silent", rules);
     }
 
+    /// A router that limits ICMP errors over IPv4 as kernels do when nobody tells them otherwise,
+    /// but with that number: of old the milliseconds between two, in later kernels the jiffies.
+    pub fn limit_as_kernels_do(&self, position: u8, number: u32) {
+        self.sysctl(position, "ipv4/icmp_ratelimit", &number.to_string());
+        self.sysctl(position, "ipv4/icmp_ratemask", "6168");
+    }
+
     /// Nothing of that ICMP and ICMPv6 leaves faster than the rate ("2/second burst 1 packets").
     pub fn limit(&self, position: u8, rate: &str) {
         let rules = format!(
@@ -395,6 +403,11 @@ impl Routers {
     pub fn black_hole(&self, position: u8) {
         let rules = "icmp type destination-unreachable drop\nicmpv6 type packet-too-big drop";
         self.drop_on_the_way_out(position, "hole", rules);
+    }
+
+    /// A host whose kernel resets no TCP connection.
+    pub fn no_resets(&self, position: u8) {
+        self.drop_on_the_way_out(position, "resetless", "tcp flags & rst == rst drop");
     }
 
     /// A router that translates our address into its own and keeps books about it: quotes come
