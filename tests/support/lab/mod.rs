@@ -232,9 +232,8 @@ impl Lab {
             ));
             offloads_off(PEER);
         });
-        // The kernel says so some time after the fact, and what is sent before is lost.
-        wait_until("our carrier", || is_running(OURS));
-        lab.in_peer(|| wait_until("the peer's carrier", || is_running(PEER)));
+        wait_for_links(&[OURS]);
+        lab.in_peer(|| wait_for_links(&[PEER]));
         Some(lab)
     }
 
@@ -314,26 +313,27 @@ fn offloads_off(interface: &str) {
     let _ = output(&line);
 }
 
-/// Whether an interface of the calling thread's namespace carries packets.
-fn is_running(interface: &str) -> bool {
-    // SAFETY: takes three numbers.
-    let fd =
-        check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) });
-    // SAFETY: a new descriptor that nobody else owns.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd.expect("a socket")) };
-    // SAFETY: all zeroes is a valid request.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
-        *to = from as libc::c_char;
-    }
-    // SAFETY: reads and writes the request, which lives through the call.
-    let done = unsafe { libc::ioctl(fd.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) };
-    // SAFETY: the kernel has written the flags if it is done.
-    let flags = unsafe { request.ifr_ifru.ifru_flags };
-    done == 0 && i32::from(flags) & libc::IFF_RUNNING != 0
+/// Waits until interfaces of the calling thread's namespace, each with one IPv6 address of the lab,
+/// carry packets.
+///
+/// The end of a pair that was up before the other one gets to know of its carrier some time after
+/// the fact, and loses all that it is given until then, but may have IFF_RUNNING before. What `ip
+/// link show` tells of a single interface is told under the lock under which that changes. An IPv6
+/// address is valid for what is sent to it with its local route, which the kernel adds later, in
+/// the background, on a busy machine much later.
+fn wait_for_links(names: &[&str]) {
+    let questions: String = names.iter().map(|name| format!("link show dev {name}\n")).collect();
+    wait_until(&format!("{names:?} carry packets"), || {
+        let told = ip_batch(&questions);
+        told.matches(" state UP ").count() == names.len() && !told.contains(" qdisc noop ")
+    });
+    wait_until(&format!("the IPv6 addresses of {names:?}"), || {
+        let told = run("ip -6 route show table local");
+        told.lines().filter(|line| line.starts_with("local fd09:")).count() == names.len()
+    });
 }
 
-fn ip_batch(lines: &str) {
+fn ip_batch(lines: &str) -> String {
     let mut child = Command::new("ip")
         .args(["-batch", "-"])
         .stdin(Stdio::piped())
@@ -344,6 +344,7 @@ fn ip_batch(lines: &str) {
     child.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("ip reads");
     let done = child.wait_with_output().expect("ip ends");
     assert!(done.status.success(), "ip -batch:\n{lines}{}", text(&done.stderr));
+    text(&done.stdout)
 }
 
 fn text(bytes: &[u8]) -> String {

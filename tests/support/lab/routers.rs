@@ -12,8 +12,8 @@
 //! both by addresses and ports. Nobody limits ICMP errors unless told to.
 
 use super::{
-    Turn, Wire, as_root, enter, has, ip_batch, is_running, mac, new_namespace, offloads_off, run,
-    set_ipv6_defaults, skip, this_namespace, wait_until,
+    Turn, Wire, as_root, enter, has, ip_batch, mac, new_namespace, offloads_off, run,
+    set_ipv6_defaults, skip, this_namespace, wait_for_links,
 };
 use std::fs::File;
 use std::io::Write;
@@ -138,7 +138,11 @@ impl Chain {
                             at if at == last => offloads_off("far"),
                             _ => (),
                         }
-                        wait_for_links(links, position, branch);
+                        let ends = links.iter().flat_map(|link| {
+                            [(link.near, link.near_name), (link.far, link.far_name)]
+                        });
+                        let ours = ends.filter(|(end, _)| *end == (position, branch));
+                        wait_for_links(&ours.map(|(_, name)| name).collect::<Vec<_>>());
                     });
                 }
             }
@@ -166,17 +170,6 @@ impl Link {
 
     fn mac(self, end: u8) -> String {
         mac([2, 0, 0, self.branch, self.mac, end])
-    }
-}
-
-/// The kernel tells an interface some time after the fact that its other end is there. What is sent
-/// before that is lost.
-fn wait_for_links(links: &[Link], position: u8, branch: u8) {
-    for link in links {
-        let names = [(link.near, link.near_name), (link.far, link.far_name)];
-        for (_, name) in names.into_iter().filter(|(end, _)| *end == (position, branch)) {
-            wait_until(&format!("the carrier of {name}"), || is_running(name));
-        }
     }
 }
 
