@@ -45,9 +45,7 @@ fn checksum_errors(lab: &Lab) -> u64 {
 
 #[test]
 fn the_kernel_answers_a_thousand_probes_of_each_family() {
-    let Some(lab) = Lab::veth(2) else { return };
-    // Linux asks for IPv6 neighbours from its link-local address.
-    lab.run("ip addr add fe80::1/64 dev flux0 nodad");
+    let Some(lab) = Lab::veth(2).map(Lab::with_link_local) else { return };
     let mut plan = plan(&[&PEER_IP.to_string(), &PEER_IP6.to_string()]);
     plan.count = Some(1000);
     let done = ping(&plan).unwrap();

@@ -254,6 +254,16 @@ impl Lab {
         self
     }
 
+    /// A link-local address of ours, from which Linux asks for IPv6 neighbours.
+    #[must_use]
+    pub fn with_link_local(self) -> Self {
+        run(&format!("ip addr add fe80::1/64 dev {OURS} nodad"));
+        wait_until("our link-local address", || {
+            run("ip -6 route show table local").contains("local fe80::1 ")
+        });
+        self
+    }
+
     /// Calls `f` on a thread in the peer's namespace. What it opens there stays there.
     pub fn in_peer<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
         let peer = self.peer.as_fd();
