@@ -10,6 +10,8 @@ mod foreign;
 mod lab;
 #[path = "../support/rig.rs"]
 mod rig;
+#[path = "../support/running.rs"]
+mod running;
 #[path = "../support/scenarios.rs"]
 mod scenarios;
 

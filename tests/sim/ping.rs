@@ -179,6 +179,29 @@ fn an_answer_after_the_timeout_is_late() {
 }
 
 #[test]
+fn answers_that_came_while_we_slept_are_not_late_however_many_they_are() {
+    let mut plan = plan(&["203.0.113.7"]);
+    (plan.count, plan.interval, plan.config.batch) = (Some(100), Duration::from_millis(1), 4);
+    let simulator = simulator("");
+    let (mut answers, mut summary) = (0, None);
+    let mut sink = |event| match event {
+        Event::Reply(_) => {
+            answers += 1;
+            if answers == 1 {
+                // Twenty are on their way, and come long before our next look at the clock.
+                simulator.step(10 * plan.timeout);
+            }
+        }
+        Event::Summary(told) => summary = Some(told),
+        _ => {}
+    };
+    run(&plan, &mut Env::simulated(simulator.clone()), &Control::default(), &mut sink).unwrap();
+    let summary = summary.unwrap();
+    assert_eq!((summary.received, summary.lost, summary.late), (100, 0, 0), "{summary:?}");
+    assert_eq!(summary.rtt_us.unwrap().max, 20_000.0);
+}
+
+#[test]
 fn far_hosts_answer_and_refusing_routers_are_named() {
     let done = ping(&plan(&["203.0.113.7"]), "");
     assert_eq!(done.summary().rtt_us.unwrap().p50, 20_000.0);

@@ -211,6 +211,29 @@ fn a_silent_router_is_a_gap_and_shifts_nothing() {
 }
 
 #[test]
+fn answers_that_came_while_we_slept_are_not_late_however_many_they_are() {
+    let simulator = Chain::plain(5).with_delay(MS);
+    let mut plan = Plan { queries: 10, each: true, ..plan(TARGET) };
+    plan.config.batch = 4;
+    let (mut answers, mut found) = (0, None);
+    let mut sink = |event| match event {
+        Event::Reply(_) => {
+            answers += 1;
+            if answers == 1 {
+                // The others come long before our next look at the clock.
+                simulator.step(10 * plan.wait);
+            }
+        }
+        Event::Summary(told) => found = Some(told),
+        _ => {}
+    };
+    run(&plan, &mut Env::simulated(simulator.clone()), &Control::default(), &mut sink).unwrap();
+    let found = found.unwrap();
+    assert_eq!((addresses(&found), found.late), (chain_hops(5, true), 0));
+    assert!(found.hops.iter().all(|hop| hop.received == 10), "{found:?}");
+}
+
+#[test]
 fn a_router_that_answers_little_shifts_nothing() {
     let mut options = vec![RouterOptions::default(); 6];
     options[2].icmp_limit = Some((1, 1));

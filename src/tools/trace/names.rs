@@ -171,7 +171,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    const LONG: Duration = Duration::from_secs(30);
+    const LONG: Duration = Duration::from_secs(60);
 
     fn addr(last: u8) -> IpAddr {
         [192, 0, 2, last].into()
@@ -214,8 +214,9 @@ mod tests {
         }
         assert_eq!(names.get(addr(2)), Some("quick.example"));
         let began = Instant::now();
+        // It comes back, although the lookup hangs until the end of this test.
         names.settle();
-        assert!(began.elapsed() >= PATIENCE && began.elapsed() < LONG);
+        assert!(began.elapsed() >= PATIENCE);
         assert_eq!(names.get(addr(1)), None);
         release.send(()).unwrap();
         names.gather(LONG);

@@ -107,9 +107,10 @@ impl PathMtu {
         self.state == State::Done
     }
 
-    /// Whether silence is to be expected, and need not be waited for in full.
+    /// Whether silence is to be expected, and need not be waited for in full. Where the black hole
+    /// is, nobody asks twice: what came late would move it nearer to us.
     pub(super) fn expects_silence(&self) -> bool {
-        matches!(self.state, State::Search | State::Locate)
+        self.state == State::Search
     }
 
     /// The path MTU, when it is known.
@@ -282,6 +283,7 @@ mod tests {
         let mut probes = 0;
         while let Some((ttl, size)) = search.next() {
             probes += 1;
+            assert!(ttl == FAR || !search.expects_silence(), "a router is waited for in full");
             let fate = if dice() {
                 Fate::Lost
             } else if ttl <= 3 {

@@ -142,6 +142,43 @@ pub fn xdp_attached(interface: &str) -> bool {
     run(&format!("ip -details link show {interface}")).contains("xdp")
 }
 
+/// A counter of the calling thread's namespace under its nstat(8) name: `IcmpInEchos`,
+/// `Icmp6InEchos`, `TcpOutRsts`.
+pub fn counter(name: &str) -> u64 {
+    let read = |file: &str| {
+        std::fs::read_to_string(format!("/proc/thread-self/net/{file}")).unwrap_or_default()
+    };
+    let (snmp, snmp6) = (read("snmp"), read("snmp6"));
+    // Names in one line, numbers in the next, both behind the name of the protocol.
+    let lines: Vec<_> = snmp.lines().filter_map(|line| line.split_once(": ")).collect();
+    let of4 = lines.chunks_exact(2).find_map(|pair| {
+        let names = pair[0].1.split(' ').map(|field| format!("{}{field}", pair[0].0));
+        names.zip(pair[1].1.split(' ')).find(|(field, _)| field == name).map(|(_, value)| value)
+    });
+    let of6 = || {
+        let mut fields = snmp6.lines().map(str::split_whitespace);
+        fields.find_map(|mut field| (field.next() == Some(name)).then(|| field.next())?)
+    };
+    let value = of4.or_else(of6).unwrap_or_else(|| panic!("the kernel does not count {name}"));
+    value.parse().unwrap_or_else(|error| panic!("{name} is {value}: {error}"))
+}
+
+/// The kernel's own ping from the calling thread's namespace, until `count` answers are in.
+/// Asserts that ping's socket got an answer to every request that it sent, how many ever those
+/// were meanwhile: nobody else took one. Needs `has(&["ping"])`.
+#[track_caller]
+pub fn assert_undisturbed_ping(target: std::net::IpAddr, count: u32) {
+    let replies = if target.is_ipv4() { "IcmpInEchoReps" } else { "Icmp6InEchoReplies" };
+    let before = counter(replies);
+    let seconds = PATIENCE.as_secs();
+    let text = run(&format!("ping -q -c {count} -w {seconds} -i 0.01 {target}"));
+    let sent = text.split_once(" packets transmitted").and_then(|(head, _)| head.lines().last());
+    let sent: u64 = sent.and_then(|sent| sent.parse().ok()).unwrap_or_else(|| panic!("{text}"));
+    // Ping ends with the last answer that it wants. Others may still be on their way.
+    wait_until("an answer to each of ping's", || counter(replies) >= before + sent);
+    assert_eq!(counter(replies) - before, sent, "{text}");
+}
+
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -213,9 +250,8 @@ impl Lab {
             ));
             offloads_off(PEER);
         });
-        // The kernel says so some time after the fact, and what is sent before is lost.
-        wait_until("our carrier", || is_running(OURS));
-        lab.in_peer(|| wait_until("the peer's carrier", || is_running(PEER)));
+        wait_for_links(&[OURS]);
+        lab.in_peer(|| wait_for_links(&[PEER]));
         Some(lab)
     }
 
@@ -232,6 +268,16 @@ impl Lab {
                 "neigh replace {OUR_IP} lladdr {ours} dev {PEER} nud permanent\n\
                  neigh replace {OUR_IP6} lladdr {ours} dev {PEER} nud permanent\n"
             ));
+        });
+        self
+    }
+
+    /// A link-local address of ours, from which Linux asks for IPv6 neighbours.
+    #[must_use]
+    pub fn with_link_local(self) -> Self {
+        run(&format!("ip addr add fe80::1/64 dev {OURS} nodad"));
+        wait_until("our link-local address", || {
+            run("ip -6 route show table local").contains("local fe80::1 ")
         });
         self
     }
@@ -295,27 +341,28 @@ fn offloads_off(interface: &str) {
     let _ = output(&line);
 }
 
-/// Whether an interface of the calling thread's namespace carries packets.
-fn is_running(interface: &str) -> bool {
-    // SAFETY: takes three numbers.
-    let fd =
-        check(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) });
-    // SAFETY: a new descriptor that nobody else owns.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd.expect("a socket")) };
-    // SAFETY: all zeroes is a valid request.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(interface.bytes()) {
-        *to = from as libc::c_char;
-    }
-    // SAFETY: reads and writes the request, which lives through the call.
-    let done = unsafe { libc::ioctl(fd.as_raw_fd(), libc::SIOCGIFFLAGS, &raw mut request) };
-    // SAFETY: the kernel has written the flags if it is done.
-    let flags = unsafe { request.ifr_ifru.ifru_flags };
-    done == 0 && i32::from(flags) & libc::IFF_RUNNING != 0
+/// Waits until interfaces of the calling thread's namespace, each with one IPv6 address of the lab,
+/// carry packets.
+///
+/// The end of a pair that was up before the other one gets to know of its carrier some time after
+/// the fact, and loses all that it is given until then, but may have IFF_RUNNING before. What `ip
+/// link show` tells of a single interface is told under the lock under which that changes. An IPv6
+/// address is valid for what is sent to it with its local route, which the kernel adds later, in
+/// the background, on a busy machine much later.
+fn wait_for_links(names: &[&str]) {
+    let questions: String = names.iter().map(|name| format!("link show dev {name}\n")).collect();
+    wait_until(&format!("{names:?} carry packets"), || {
+        let told = ip_batch(&questions);
+        told.matches(" state UP ").count() == names.len() && !told.contains(" qdisc noop ")
+    });
+    wait_until(&format!("the IPv6 addresses of {names:?}"), || {
+        let told = run("ip -6 route show table local");
+        told.lines().filter(|line| line.starts_with("local fd09:")).count() == names.len()
+    });
 }
 
-/// Runs lines of ip(8) in the calling thread's namespace, all by one process.
-pub fn ip_batch(lines: &str) {
+/// Runs lines of ip(8) in the calling thread's namespace, all by one process; what it printed.
+pub fn ip_batch(lines: &str) -> String {
     let mut child = Command::new("ip")
         .args(["-batch", "-"])
         .stdin(Stdio::piped())
@@ -326,6 +373,7 @@ pub fn ip_batch(lines: &str) {
     child.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("ip reads");
     let done = child.wait_with_output().expect("ip ends");
     assert!(done.status.success(), "ip -batch:\n{lines}{}", text(&done.stderr));
+    text(&done.stdout)
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -487,6 +535,14 @@ pub fn pin(cpu: usize) {
     // SAFETY: reads the set, whose size is given, and changes this thread only.
     let done = unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) };
     check(done).unwrap_or_else(|error| panic!("no CPU {cpu}: {error}"));
+}
+
+/// Keeps the calling thread, and what it starts from now on, on the CPU that it is on: between
+/// namespaces, packets overtake each other only when their sender changes its CPU.
+pub fn stay() {
+    // SAFETY: takes nothing and cannot fail where it exists, which is on every Linux.
+    let cpu = unsafe { libc::sched_getcpu() };
+    pin(usize::try_from(cpu).expect("a CPU"));
 }
 
 /// `linux/capability.h`.

@@ -12,8 +12,8 @@
 //! both by addresses and ports. Nobody limits ICMP errors unless told to.
 
 use super::{
-    Turn, Wire, as_root, enter, has, ip_batch, is_running, mac, new_namespace, offloads_off, run,
-    set_ipv6_defaults, skip, this_namespace, wait_until,
+    Turn, Wire, as_root, enter, has, ip_batch, mac, new_namespace, offloads_off, run,
+    set_ipv6_defaults, skip, this_namespace, wait_for_links,
 };
 use std::fs::File;
 use std::io::Write;
@@ -138,7 +138,11 @@ impl Chain {
                             at if at == last => offloads_off("far"),
                             _ => (),
                         }
-                        wait_for_links(links, position, branch);
+                        let ends = links.iter().flat_map(|link| {
+                            [(link.near, link.near_name), (link.far, link.far_name)]
+                        });
+                        let ours = ends.filter(|(end, _)| *end == (position, branch));
+                        wait_for_links(&ours.map(|(_, name)| name).collect::<Vec<_>>());
                     });
                 }
             }
@@ -169,17 +173,6 @@ impl Link {
     }
 }
 
-/// The kernel tells an interface some time after the fact that its other end is there. What is sent
-/// before that is lost.
-fn wait_for_links(links: &[Link], position: u8, branch: u8) {
-    for link in links {
-        let names = [(link.near, link.near_name), (link.far, link.far_name)];
-        for (_, name) in names.into_iter().filter(|(end, _)| *end == (position, branch)) {
-            wait_until(&format!("the carrier of {name}"), || is_running(name));
-        }
-    }
-}
-
 fn ip6(link: u8, end: u8) -> Ipv6Addr {
     Ipv6Addr::new(0xfd09, 0, 0, link.into(), 0, 0, 0, end.into())
 }
@@ -191,9 +184,10 @@ fn set_sysctls() {
         ("ipv6/conf/all/forwarding", "1"),
         ("ipv4/conf/all/rp_filter", "0"),
         ("ipv4/conf/default/rp_filter", "0"),
-        ("ipv4/icmp_ratelimit", "0"),
-        ("ipv4/icmp_msgs_per_sec", "1000000"),
-        ("ipv6/icmp/ratelimit", "0"),
+        // No kind of ICMP message is limited: neither by destination, nor by the 50 in 20 ms that
+        // all of a kernel's namespaces share, or each has, which the answers to one trace exceed.
+        ("ipv4/icmp_ratemask", "0"),
+        ("ipv6/icmp/ratemask", "127"), // this one, which nobody sends
         ("ipv4/fib_multipath_hash_policy", "1"),
         ("ipv6/fib_multipath_hash_policy", "1"),
     ] {
@@ -382,6 +376,13 @@ impl Routers {
         self.drop_on_the_way_out(position, "silent", rules);
     }
 
+    /// A router that limits ICMP errors over IPv4 as kernels do when nobody tells them otherwise,
+    /// but with that number: of old the milliseconds between two, in later kernels the jiffies.
+    pub fn limit_as_kernels_do(&self, position: u8, number: u32) {
+        self.sysctl(position, "ipv4/icmp_ratelimit", &number.to_string());
+        self.sysctl(position, "ipv4/icmp_ratemask", "6168");
+    }
+
     /// Nothing of that ICMP and ICMPv6 leaves faster than the rate ("2/second burst 1 packets").
     pub fn limit(&self, position: u8, rate: &str) {
         let rules = format!(
@@ -395,6 +396,11 @@ impl Routers {
     pub fn black_hole(&self, position: u8) {
         let rules = "icmp type destination-unreachable drop\nicmpv6 type packet-too-big drop";
         self.drop_on_the_way_out(position, "hole", rules);
+    }
+
+    /// A host whose kernel resets no TCP connection.
+    pub fn no_resets(&self, position: u8) {
+        self.drop_on_the_way_out(position, "resetless", "tcp flags & rst == rst drop");
     }
 
     /// A router that translates our address into its own and keeps books about it: quotes come

@@ -21,6 +21,9 @@ const ROOM_BYTES: usize = 64 * 1024;
 /// The kernel answers requests at once; this only guards against waiting for ever.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The shortest that a socket waits: 0 would be for ever.
+const LEAST_TIMEOUT: Duration = Duration::from_micros(1);
+
 /// A socket of the network namespace that the opening thread was in; its messages are `M`.
 pub(super) struct Netlink<M = RouteNetlinkMessage> {
     socket: Socket,
@@ -136,15 +139,18 @@ impl<M: NetlinkSerializable + NetlinkDeserializable + Clone> Netlink<M> {
         }
     }
 
-    /// The messages of one datagram, or `None` when `deadline` has passed.
+    /// The messages of one datagram, or `None` when `deadline` has passed. What is there already is
+    /// read however late we come: on a busy machine that may be long after the deadline.
     fn receive(&self, deadline: Instant) -> io::Result<Option<Vec<NetlinkMessage<M>>>> {
         let mut room = self.room.borrow_mut();
+        let mut first = true;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() && !first {
                 return Ok(None);
             }
-            self.set_receive_timeout(left)?;
+            first = false;
+            self.set_receive_timeout(left.max(LEAST_TIMEOUT))?;
             room.clear();
             room.reserve(ROOM_BYTES);
             match self.socket.recv_from(&mut *room, 0) {
@@ -183,6 +189,7 @@ fn parse<M: NetlinkDeserializable>(mut bytes: &[u8]) -> io::Result<Vec<NetlinkMe
 #[cfg(test)]
 mod tests {
     use super::*;
+    use netlink_packet_route::link::LinkMessage;
 
     #[test]
     fn waiting_ends_at_the_deadline() {
@@ -191,6 +198,26 @@ mod tests {
         let wait = Duration::from_millis(20);
         assert!(matches!(netlink.notifications(start + wait), Ok(Notified::Deadline)));
         assert!(start.elapsed() >= wait);
+    }
+
+    #[test]
+    fn an_answer_that_is_there_is_read_after_the_deadline() {
+        let netlink = Netlink::open().unwrap();
+        let mut loopback = LinkMessage::default();
+        loopback.header.index = 1;
+        let mut packet = NetlinkMessage::new(
+            NetlinkHeader::default(),
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::GetLink(loopback)),
+        );
+        packet.header.flags = NLM_F_REQUEST;
+        packet.finalize();
+        let mut bytes = vec![0; packet.buffer_len()];
+        packet.serialize(&mut bytes);
+        // The kernel has answered when this returns.
+        netlink.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0).unwrap();
+        let long_ago = Instant::now() - Duration::from_secs(1);
+        assert!(netlink.receive(long_ago).unwrap().is_some());
+        assert!(netlink.receive(long_ago).unwrap().is_none());
     }
 
     #[test]
