@@ -4,9 +4,8 @@ use crate::command;
 use crate::foreign::{COMM, Foreign, State};
 use crate::lab;
 use crate::lab::{Lab, OURS, PEER};
+use crate::running::Running;
 use serde_json::Value;
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, ChildStdout, Stdio};
 
 /// Packets a second of which two seconds' worth fit into a ring: whoever reads them may be late.
 const PPS: u32 = 1000;
@@ -43,42 +42,6 @@ fn assert_kinds(sample: &Value, expected: &[&str]) {
     let told = kinds(sample);
     let kinds: Vec<_> = told.iter().map(|(kind, _)| kind.as_str()).collect();
     assert_eq!(kinds, expected, "{told:#?}\n{sample:#}");
-}
-
-/// A running `flux`, killed on drop.
-struct Running(Child, BufReader<ChildStdout>);
-
-impl Running {
-    fn start(line: &str) -> Self {
-        let mut command = command::flux(line);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        Self(child, stdout)
-    }
-
-    /// The next of its events.
-    fn next(&mut self) -> Value {
-        let mut line = String::new();
-        self.1.read_line(&mut line).unwrap();
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line}: {error}"))
-    }
-
-    /// Ends it as Ctrl-C does; what it said on standard error.
-    fn interrupt(mut self) -> String {
-        lab::run(&format!("kill -INT {}", self.0.id()));
-        let mut rest = Vec::new();
-        self.1.read_to_end(&mut rest).unwrap();
-        let stderr = std::io::read_to_string(self.0.stderr.take().unwrap()).unwrap();
-        assert!(self.0.wait().unwrap().success(), "{stderr}");
-        stderr
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// An index of the only socket's.
@@ -253,7 +216,7 @@ fn our_own_ping_is_seen_healthy_with_its_shared_umem() {
     let Some(lab) = Lab::veth(2) else { return };
     let _lab = lab.with_neighbours();
     let ping = Running::start(&format!("ping -q -i 1ms -c 1000000 {}", lab::PEER_IP));
-    let pid = ping.0.id();
+    let pid = ping.pid();
     // There is one before there are both, and they are there before packets come.
     let is_healthy = |socket: &Value| {
         let per_s = &socket["stats_per_s"];
@@ -290,15 +253,16 @@ fn an_interface_without_sockets_or_that_is_not_there_is_said_so() {
 fn an_owner_that_ends_is_told_and_the_watch_goes_on() {
     let Some(_lab) = Lab::veth(1) else { return };
     let owner = Foreign::start(OURS, &["mode=drop"]);
-    let mut watch = Running::start(&format!("rings {OURS} --json --watch 50ms"));
+    let mut watch = Running::start(&format!("rings {OURS} --watch 50ms"));
     assert_eq!(only_socket(&watch.next())["pid"], owner.pid());
     let pid = owner.pid();
     owner.kill();
     let nobody = serde_json::json!([]);
     lab::wait_until("a sample without it", || watch.next()["sockets"] == nobody);
     assert_eq!(watch.next()["sockets"], nobody);
-    let stderr = watch.interrupt();
-    assert_eq!(stderr.matches(&format!("(pid {pid}, fd ")).count(), 1, "{stderr}");
+    let ended = watch.interrupt();
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    assert_eq!(ended.stderr.matches(&format!("(pid {pid}, fd ")).count(), 1, "{ended:?}");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! A command that goes on until it is told to stop: its events as they come, and what it came to.
 #![allow(dead_code)] // each test file uses its part of it
 
-use crate::command::flux;
+use crate::command::{signal, start};
 use crate::lab::PATIENCE;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -32,8 +32,7 @@ pub struct Ended {
 impl Running {
     pub fn start(line: &str) -> Self {
         let line = format!("{line} --json");
-        let mut command = flux(&line);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = start(&line);
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let mut errors = child.stderr.take().unwrap();
         let (tell, lines) = mpsc::channel();
@@ -45,6 +44,10 @@ impl Running {
             text
         });
         Self { line, child, lines, seen: Vec::new(), stderr: Some(stderr) }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it has said so far.
@@ -75,6 +78,13 @@ impl Running {
         self.until(name, |event| event["event"] == name);
     }
 
+    /// The next event.
+    #[track_caller]
+    pub fn next(&mut self) -> Value {
+        self.until("another event", |_| true);
+        self.seen.last().cloned().unwrap_or_default()
+    }
+
     fn last_words(&self) -> String {
         let last = self.seen.iter().skip(self.seen.len().saturating_sub(100));
         last.fold(format!("flux {}", self.line), |text, event| format!("{text}\n{event}"))
@@ -83,9 +93,7 @@ impl Running {
     /// Says stop, as Ctrl-C does, and waits for the end.
     #[track_caller]
     pub fn interrupt(self) -> Ended {
-        // The shell's own kill: there may be no other.
-        let kill = format!("kill -INT {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success(), "{kill}");
+        signal(&self.child, libc::SIGINT);
         self.end()
     }
 
