@@ -4,7 +4,6 @@ CARGO ?= cargo
 LOOM = RUSTFLAGS="--cfg flux_loom $(MUTANT)" CARGO_TARGET_DIR=target/loom \
        $(CARGO) test --release --no-default-features --test loom_core
 PREFIX ?= /usr/local
-SCRIPTS = .ci/run .githooks/* scripts/*.sh tests/support/lab.sh
 
 .PHONY: help build demo test deps lint unit bare loom loom-full loom-mutants bpf-check bpf gen \
         fuzz-check msrv bench bench-peers bench-rings bench-trace fuzz install clean
@@ -26,16 +25,8 @@ test: ## The test: unit, property, command-line, real kernel (as root), loom, th
 deps: ## Install the Debian packages that building and testing need (FLUX_NO_INSTALL=1: name them)
 	@scripts/deps.sh test
 
-# Every set of features that somebody may want; the first is the default.
-FEATURES = cli,bpf,async cli tools bpf async ""
-
 lint: ## rustfmt, clippy in every feature set, rustdoc, shellcheck
-	$(CARGO) fmt --check
-	for set in $(FEATURES); do echo "clippy: features $${set:-(none)}"; \
-	  $(CARGO) clippy --locked --all-targets --no-default-features --features "$$set" -- -D warnings || exit 1; done
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --lib
-	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); \
-	else scripts/skip.sh "shellcheck needs Debian package shellcheck"; fi
+	@scripts/lint.sh
 
 unit: ## All tests of the default build; as root also those on the real kernel
 	$(CARGO) test --locked --no-fail-fast
@@ -58,10 +49,7 @@ bpf: ## Recompile bpf/*.bpf.c into bpf/generated (needs clang)
 	$(CARGO) check --locked --no-default-features --features bpf-gen
 
 bpf-check: ## Fail when bpf/generated is not what the sources give; changes nothing
-	@command -v clang >/dev/null || exec scripts/skip.sh "bpf-check needs Debian package clang"; \
-	fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && \
-	FLUX_BPF_GENERATED=$$fresh $(CARGO) check --locked --no-default-features --features bpf-gen && \
-	diff -rq bpf/generated "$$fresh" || { echo "bpf/generated is stale: run 'make bpf' and commit"; exit 1; }
+	@scripts/bpf-check.sh
 
 # As cargo-fuzz has it, but libFuzzer itself (C++) is only needed to link.
 fuzz-check: ## Fail when a fuzz target does not compile

@@ -2,6 +2,14 @@
 # Names the Debian packages that are missing, then installs them (as root).
 # With FLUX_NO_INSTALL=1 it only names them. Usage: deps.sh build|demo|test
 set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin # dpkg wants them, and su does not give them to root
+
+if ! command -v cargo >/dev/null; then
+    want=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../Cargo.toml")
+    echo "error: no cargo in PATH: flux needs Rust $want or newer" >&2
+    echo "hint: install it with rustup (https://rustup.rs), or add ~/.cargo/bin to PATH" >&2
+    exit 1
+fi
 
 build="gcc libc6-dev make pkgconf libelf-dev zlib1g-dev ca-certificates git"
 # What the tests on the real kernel run, which only root can.
@@ -35,6 +43,9 @@ else
     echo "Missing Debian packages: ${missing[*]}"
     echo "Installing them now (a minute or two; FLUX_NO_INSTALL=1 would only name them)"
     export DEBIAN_FRONTEND=noninteractive
-    apt-get -qq update
-    apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null
+    { apt-get -qq update && apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null; } || {
+        echo "error: these packages could not be installed: ${missing[*]}" >&2
+        echo "hint: FLUX_NO_INSTALL=1 goes on without them, and skips the tests that need them" >&2
+        exit 1
+    }
 fi

@@ -9,7 +9,7 @@ same() { [[ "$1" == "$want" || "$1" == "$want".* ]]; }
 
 have=$(rustc --version | cut -d' ' -f2)
 if same "$have"; then
-    echo "rustc $have is rust-version $want: every build here has shown it"
+    echo "rust-version is $want, and so is this rustc ($have): the other steps have checked it"
     exit 0
 fi
 for toolchain in $(rustup toolchain list 2>/dev/null | cut -d- -f1); do

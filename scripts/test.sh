@@ -3,6 +3,7 @@
 # summary at the end names every failure.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
+PATH=$PATH:/usr/sbin:/sbin # nft, ethtool: su does not give these to root
 
 if [ "${CI:-}" = true ]; then
     export FLUX_SKIP=fail # what cannot run is a failure there
@@ -23,13 +24,14 @@ mkdir -p "$logs"
 tree() { git status --porcelain 2>/dev/null || true; }
 before=$(tree)
 
-failed=()
+steps=() failed=()
 step() { # TARGET WHAT: a step is a target of the Makefile
     local start=$SECONDS
+    steps+=("$1")
     printf '\n== %s\n' "$2"
     make -s "$1" 2>&1 | tee "$logs/$1"
     # shellcheck disable=SC2181 # the status of the pipe
-    [ $? -eq 0 ] || failed+=("make $1: $2")
+    [ $? -eq 0 ] || failed+=("$1")
     printf '== %s: %d s\n' "$1" $((SECONDS - start))
 }
 
@@ -41,7 +43,9 @@ step bpf-check "the BPF programs: checked-in objects against their sources"
 step fuzz-check "the fuzz targets compile"
 step msrv "rust-version is true"
 
-[ "$(tree)" = "$before" ] || failed+=("the tests changed files of the work tree: see git status")
+# The names of the failed tests in a log: the last list before each result, as other output may stand
+# within the lines of single tests.
+failures() { awk '/^failures:$/ { names = "" } /^    / { names = names $0 "\n" } /^test result: FAILED/ { printf "%s", names }' "$1"; }
 
 printf '\n== summary after %d s\n' "$SECONDS"
 skips() { sed -n 's/.*SKIP: //p' "$logs"/*; }
@@ -50,13 +54,27 @@ if [ "$skipped" -gt 0 ]; then
     echo "skipped, by reason:"
     skips | sed 's/ \[[^]]*\]$//' | sort | uniq -c | sort -rn # without the test's name
 fi
-for what in "${failed[@]}"; do echo "FAILED: $what"; done
-grep -hE '^test .* FAILED$|^error: (test failed|could not compile)' "$logs"/* | sort -u
-# Tests that were skipped ended well for cargo. A step that failed without a failed test is one more.
-awk '/^test result:/ {
-         for (i = 2; i <= NF; i++) { if ($i == "passed;") passed += $(i - 1); if ($i == "failed;") failed += $(i - 1) }
-     }
-     /SKIP: .*\]$/ { passed-- }
-     END { printf "%d passed, %d failed, %d skipped\n", passed, (failed > steps ? failed : steps), skipped }' \
-    skipped="$skipped" steps="${#failed[@]}" "$logs"/*
-[ ${#failed[@]} -eq 0 ]
+wrong=0 # failed tests, and failed steps without one
+for name in "${failed[@]}"; do
+    echo "FAILED: make $name (all of it: $logs/$name)"
+    names=$(failures "$logs/$name")
+    if [ -n "$names" ]; then
+        echo "$names"
+        wrong=$((wrong + $(wc -l <<<"$names")))
+    else
+        grep -E '^(error|Diff in|In .* line|Files .* differ| *--> )' "$logs/$name" | head -20 | sed 's/^/    /'
+        wrong=$((wrong + 1))
+    fi
+done
+after=$(tree)
+if [ "$after" != "$before" ]; then
+    echo "FAILED: the tests changed files of the work tree:"
+    diff <(echo "$before") <(echo "$after") | sed -n 's/^[<>]/   /p'
+    wrong=$((wrong + 1))
+fi
+[ ${#failed[@]} -eq 0 ] || echo "${#failed[@]} of ${#steps[@]} steps failed"
+# A test that was skipped has passed for cargo.
+passed=$(awk '/^test result:/ { for (i = 2; i <= NF; i++) if ($i == "passed;") n += $(i - 1) }
+    /SKIP: .*\]$/ { n-- } END { print n + 0 }' "$logs"/*)
+echo "$passed passed, $wrong failed, $skipped skipped"
+[ "$wrong" -eq 0 ]

@@ -87,6 +87,7 @@
 //! `bpf` the real kernel (Linux), `tools` what the commands do, `cli` the `flux` binary, `async`
 //! tokio. All are on by default; without any the library is the simulator and the protocols.
 #![deny(unsafe_code)]
+#![cfg_attr(flux_loom, allow(dead_code))] // loom is given the rings and the free list alone
 
 #[allow(unsafe_code)] // the instruction
 mod prefetch;

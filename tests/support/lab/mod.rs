@@ -85,7 +85,7 @@ pub fn rooted() -> bool {
     is_root()
 }
 
-/// Whether these programs are there; says SKIP and the Debian packages when not.
+/// Whether these programs are in PATH; says SKIP and the Debian packages when not.
 pub fn has(programs: &[&str]) -> bool {
     let package = |program: &str| {
         match program {
@@ -104,7 +104,8 @@ pub fn has(programs: &[&str]) -> bool {
     let packages: BTreeSet<String> = missing.map(|program| package(program)).collect();
     if !packages.is_empty() {
         let packages: Vec<String> = packages.into_iter().collect();
-        skip(&format!("needs Debian package {}", packages.join(", ")));
+        let plural = if packages.len() > 1 { "s" } else { "" };
+        skip(&format!("needs Debian package{plural} {}", packages.join(", ")));
         return false;
     }
     true
@@ -112,9 +113,7 @@ pub fn has(programs: &[&str]) -> bool {
 
 fn in_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    // Where Debian has what is for root, which is not in everybody's PATH.
-    let everywhere = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    everywhere.into_iter().any(|dir| dir.join(program).is_file())
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
 /// Waits until it is so, and fails when [`PATIENCE`] is over.
