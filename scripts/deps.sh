@@ -23,29 +23,42 @@ case "${1:-build}" in
     *) echo "usage: deps.sh build|demo|test" >&2; exit 2 ;;
 esac
 
-missing=()
-for package in $wanted; do
-    dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
-done
-[ ${#missing[@]} -eq 0 ] && exit 0
+case ${CARGO_TARGET_DIR:-$PWD} in
+    *[[:space:]]*)
+        echo "error: libbpf cannot be built in a directory with a blank in its path: ${CARGO_TARGET_DIR:-$PWD}" >&2
+        echo "hint: move the clone, or set CARGO_TARGET_DIR" >&2
+        exit 1 ;;
+esac
 
-command="apt-get install --no-install-recommends ${missing[*]}"
+missing() { # PACKAGE…: those that are not installed
+    local package
+    for package in "$@"; do
+        dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || echo "$package"
+    done
+}
+# shellcheck disable=SC2086 # lists of words
+{ mapfile -t needed < <(missing $build); mapfile -t all < <(missing $wanted); }
+[ ${#all[@]} -eq 0 ] && exit 0
+
+command="apt-get install --no-install-recommends ${all[*]}"
 if ! command -v apt-get >/dev/null; then
-    echo "Not Debian. Please install what these packages have: ${missing[*]}"
+    echo "Not Debian. Please install what these packages have: ${all[*]}"
 elif [ -n "${FLUX_NO_INSTALL:-}" ] && [ "$FLUX_NO_INSTALL" != 0 ]; then
-    echo "Missing Debian packages: ${missing[*]}"
+    echo "Missing Debian packages: ${all[*]}"
     echo "They are not installed, because FLUX_NO_INSTALL is set. To install them: $command"
 elif [ "$(id -u)" -ne 0 ]; then
-    echo "Missing Debian packages: ${missing[*]}" >&2
+    echo "Missing Debian packages: ${all[*]}" >&2
     echo "Install them with: sudo $command" >&2
     exit 1
 else
-    echo "Missing Debian packages: ${missing[*]}"
+    echo "Missing Debian packages: ${all[*]}"
     echo "Installing them now (a minute or two; FLUX_NO_INSTALL=1 would only name them)"
     export DEBIAN_FRONTEND=noninteractive
-    { apt-get -qq update && apt-get -qq install -y --no-install-recommends "${missing[@]}" >/dev/null; } || {
-        echo "error: these packages could not be installed: ${missing[*]}" >&2
-        echo "hint: FLUX_NO_INSTALL=1 goes on without them, and skips the tests that need them" >&2
+    { apt-get -qq update && apt-get -qq install -y --no-install-recommends "${all[@]}" >/dev/null; } && exit 0
+    echo "error: these packages could not be installed: ${all[*]}" >&2
+    if [ ${#needed[@]} -gt 0 ]; then
+        echo "hint: nothing can be built without ${needed[*]}" >&2
         exit 1
-    }
+    fi
+    echo "hint: going on without them; tests that need them are skipped" >&2
 fi

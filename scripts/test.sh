@@ -24,6 +24,7 @@ mkdir -p "$logs"
 tree() { git status --porcelain 2>/dev/null || true; }
 before=$(tree)
 
+trap 'exit 130' INT # or make's own end would count as a failed step, and the next one begin
 steps=() failed=()
 step() { # TARGET WHAT: a step is a target of the Makefile
     local start=$SECONDS

@@ -1,7 +1,7 @@
 //! `flux bench` from the outside: bad input, help, and saved runs compared.
 
 use crate::command::{
-    assert_exit, assert_refused, assert_refused_as_json, events, flux, run, stderr, stdout,
+    self, assert_exit, assert_refused, assert_refused_as_json, events, flux, run, stderr, stdout,
 };
 use serde_json::{Value, json};
 use std::fs;
@@ -13,7 +13,7 @@ struct Home(PathBuf);
 
 impl Home {
     fn new(name: &str) -> Self {
-        let dir = std::env::temp_dir().join(format!("flux-bench-{name}-{}", std::process::id()));
+        let dir = command::temp_dir(&format!("bench-{name}"));
         fs::create_dir_all(dir.join("flux/bench")).unwrap();
         Self(dir)
     }

@@ -2,7 +2,7 @@
 //! what is wrong with one is told with its line.
 
 use crate::command::{
-    assert_exit, assert_refused, assert_refused_as_json, events, of, run, stderr, stdout,
+    self, assert_exit, assert_refused, assert_refused_as_json, events, of, run, stderr, stdout,
 };
 
 const SILENT: &str = "tests/topologies/silent.toml";
@@ -37,7 +37,7 @@ fn files_and_knobs_that_cannot_be_are_refused() {
 
 #[test]
 fn an_error_in_a_file_is_told_with_its_line() {
-    let dir = std::env::temp_dir().join(format!("flux-cli-topology-{}", std::process::id()));
+    let dir = command::temp_dir("cli-topology");
     std::fs::create_dir_all(&dir).unwrap();
     let file = dir.join("net.toml");
     std::fs::write(&file, "[us]\naddresses = [\"10.0.0.1/24\"]\n\n[[ruter]]\n").unwrap();

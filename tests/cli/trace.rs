@@ -1,6 +1,8 @@
 //! `flux trace` from the outside, on the simulated network: what it finds, prints and answers.
 
-use crate::command::{assert_exit, assert_refused, assert_refused_as_json, events, flux, of, run};
+use crate::command::{
+    self, assert_exit, assert_refused, assert_refused_as_json, events, flux, of, run,
+};
 use crate::command::{stderr, stdout};
 use serde_json::Value;
 use std::process::Stdio;
@@ -293,7 +295,7 @@ fn bad_input_exits_2_names_the_value_and_tells_the_next_step() {
 
 #[test]
 fn two_saved_traces_are_compared() {
-    let dir = std::env::temp_dir().join(format!("flux-trace-diff-{}", std::process::id()));
+    let dir = command::temp_dir("trace-diff");
     std::fs::create_dir(&dir).unwrap();
     let saved = |name: &str, line: &str| {
         let path = dir.join(name);

@@ -17,6 +17,14 @@ pub fn flux(line: &str) -> Command {
     command
 }
 
+/// Where the files of a test go: a directory without blanks, at which command lines are split.
+pub fn temp_dir(name: &str) -> std::path::PathBuf {
+    let dir = std::env::temp_dir();
+    let blank = dir.to_string_lossy().contains(char::is_whitespace);
+    let dir = if blank { "/tmp".into() } else { dir };
+    dir.join(format!("flux-{name}-{}", std::process::id()))
+}
+
 /// Runs the command to its end.
 pub fn run(line: &str) -> Output {
     flux(line).output().unwrap()

@@ -77,12 +77,36 @@ pub fn alone() -> Option<Turn> {
     rooted().then(Turn::alone)
 }
 
-/// Whether the test is root; says SKIP when not.
+/// Whether the test is root, and not in name only as in many containers; says SKIP when not.
 pub fn rooted() -> bool {
-    if !is_root() {
-        skip("needs root");
+    let lacks = if is_root() { withheld() } else { Some("needs root".to_owned()) };
+    if let Some(lacks) = &lacks {
+        skip(lacks);
     }
-    is_root()
+    lacks.is_none()
+}
+
+/// What keeps a root of a container or of a user namespace from what the lab does.
+fn withheld() -> Option<String> {
+    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
+    let ids = read("/proc/self/uid_map");
+    if ids.split_whitespace().ne(["0", "0", "4294967295"]) {
+        return Some("needs root outside of user namespaces".to_owned());
+    }
+    let status = read("/proc/self/status");
+    let mask = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(u64::MAX);
+    let wanted = [
+        (CAP_NET_ADMIN, "CAP_NET_ADMIN"),
+        (CAP_NET_RAW, "CAP_NET_RAW"),
+        (CAP_SYS_CHROOT, "CAP_SYS_CHROOT"),
+        (CAP_SYS_PTRACE, "CAP_SYS_PTRACE"),
+        (CAP_SYS_ADMIN, "CAP_SYS_ADMIN"),
+        (CAP_PERFMON, "CAP_PERFMON"),
+        (CAP_BPF, "CAP_BPF"),
+    ];
+    let missing = wanted.iter().find(|(bit, _)| mask & (1 << bit) == 0)?;
+    Some(format!("needs root with {}", missing.1))
 }
 
 /// Whether these programs are in PATH; says SKIP and the Debian packages when not.
@@ -213,7 +237,7 @@ impl Lab {
     /// SKIP) when not root.
     pub fn veth(queues: u32) -> Option<Self> {
         let turn = as_root()?;
-        if !has(&["ip", "ethtool"]) {
+        if !has_what_it_takes() {
             return None;
         }
         let outside = this_namespace().expect("this thread's namespace");
@@ -327,10 +351,25 @@ fn mac(address: [u8; 6]) -> String {
 
 /// No duplicate address detection and no router solicitation for the interfaces to come.
 fn set_ipv6_defaults() {
-    for (name, value) in [("accept_dad", "0"), ("router_solicitations", "0"), ("accept_ra", "0")] {
+    let values = [
+        ("disable_ipv6", "0"), // some machines have it otherwise
+        ("accept_dad", "0"),
+        ("router_solicitations", "0"),
+        ("accept_ra", "0"),
+    ];
+    for (name, value) in values {
         let path = format!("/proc/sys/net/ipv6/conf/default/{name}");
-        let _ = std::fs::write(path, value); // a kernel without IPv6 has neither
+        std::fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
     }
+}
+
+/// Whether a lab can be made here; says SKIP when not.
+fn has_what_it_takes() -> bool {
+    let has_ipv6 = std::path::Path::new("/proc/sys/net/ipv6/conf").is_dir();
+    if !has_ipv6 {
+        skip("this kernel has no IPv6");
+    }
+    has_ipv6 && has(&["ip", "ethtool"])
 }
 
 /// Checksums in full and packets as sent: XDP and packet sockets see what is on the wire.
@@ -547,6 +586,9 @@ pub fn stay() {
 /// `linux/capability.h`.
 pub const CAP_NET_ADMIN: u32 = 12;
 pub const CAP_NET_RAW: u32 = 13;
+const CAP_SYS_CHROOT: u32 = 18;
+const CAP_SYS_PTRACE: u32 = 19;
+const CAP_SYS_ADMIN: u32 = 21;
 pub const CAP_PERFMON: u32 = 38;
 pub const CAP_BPF: u32 = 39;
 

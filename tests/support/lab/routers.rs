@@ -12,7 +12,7 @@
 //! both by addresses and ports. Nobody limits ICMP errors unless told to.
 
 use super::{
-    Turn, Wire, as_root, enter, has, ip_batch, mac, new_namespace, offloads_off, run,
+    Turn, Wire, as_root, enter, has_what_it_takes, ip_batch, mac, new_namespace, offloads_off, run,
     set_ipv6_defaults, skip, this_namespace, wait_for_links,
 };
 use std::fs::File;
@@ -102,7 +102,7 @@ impl Chain {
     /// Makes it; `None` (and a line that says SKIP) when not root.
     pub fn up(self) -> Option<Routers> {
         let turn = as_root()?;
-        if !has(&["ip", "ethtool"]) {
+        if !has_what_it_takes() {
             return None;
         }
         let outside = this_namespace().expect("this thread's namespace");
