@@ -131,6 +131,17 @@ fn each_trouble_is_named() {
 }
 
 #[test]
+fn counters_are_told_per_second() {
+    // All that comes is dropped: one count a packet.
+    let sample = sample("starved", &config(), Behaviour::Healthy);
+    let socket = &sample.sockets[0];
+    let (risen, rx_pps) = (socket.stats_per_s.unwrap(), sample.interfaces[0].rx_pps.unwrap());
+    let dropped = risen.rx_fill_ring_empty_descs;
+    assert!((99_000.0..101_000.0).contains(&dropped), "{risen:?}");
+    assert!((dropped / rx_pps - 1.0).abs() < 0.01, "{dropped} of {rx_pps} packets a second");
+}
+
+#[test]
 fn what_an_application_does_wrong_is_named() {
     let table = [
         (Behaviour::StopsReading, Kind::SlowApplication),
