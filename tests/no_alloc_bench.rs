@@ -49,7 +49,7 @@ fn compare(place: &Place, workload: Workload, mode: Library, per_packet: f64) {
         if then >= first + PACKETS {
             break (many.saturating_sub(few), then - first);
         }
-        // Too few to tell: on a busy machine it takes longer until so many have come.
+        // Too few to tell: on a busy machine it takes longer until enough have come.
         long *= 2;
         assert!(long < Duration::from_secs(60), "{workload} in mode {mode}: {then} packets");
     };
@@ -61,7 +61,7 @@ fn compare(place: &Place, workload: Workload, mode: Library, per_packet: f64) {
 /// long as they are.
 const RUN: u64 = 50;
 
-/// So many more packets that one allocation for each could not be overlooked.
+/// How many packets more the long run has: one allocation for each could not be overlooked.
 const PACKETS: u64 = 10 * RUN;
 
 /// What the simulated kernel may allocate on its side of the seam: a few lists a kick.

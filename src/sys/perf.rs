@@ -149,7 +149,7 @@ mod tests {
         };
         let before = counters.read();
         let sum: u64 = std::hint::black_box((0..10_000u64).sum());
-        // Whoever else counts may take them away at any time: then a read says that there are none.
+        // Another program may take them away at any time: then a read says that there are none.
         if let (Some(before), Some(after)) = (before, counters.read()) {
             assert!(sum > 0 && after.instructions > before.instructions);
             assert!(after.cycles > before.cycles);

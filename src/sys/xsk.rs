@@ -178,7 +178,7 @@ impl AsFd for Xsk {
     }
 }
 
-/// How many AF_XDP sockets are open in the calling thread's network namespace, whoever has them;
+/// How many AF_XDP sockets are open in the calling thread's network namespace, of all processes;
 /// `None` where /proc does not say. One that was closed is not counted, though its queue may stay
 /// taken for a while: `xp_release_deferred()` of net/xdp/xsk_buff_pool.c.
 pub(crate) fn open_here() -> Option<usize> {

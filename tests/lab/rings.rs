@@ -1,7 +1,7 @@
 //! Samples of a program that is not ours, by each source of the library, on the real kernel.
 //!
-//! Nothing here goes by time: between two looks of the library the test takes the program, and
-//! whoever sends to it, one step further, and waits until the program itself says that it is done.
+//! Nothing here goes by time: between two looks of the library the test takes the program and
+//! its sender one step further, and waits until the program itself says that it is done.
 
 use crate::foreign::{COMM, Foreign, State};
 use crate::lab::{Lab, OURS, PEER};
@@ -165,7 +165,7 @@ fn by_pidfd_a_foreign_program_is_seen_as_it_sees_itself() {
     a_foreign_program_under_load(Source::Pidfd);
 }
 
-/// Sends so many frames to a program, until it has counted `more` of them as that. A step of 256
+/// Sends frames to a program, until it has counted `more` of them as that. A step of 256
 /// at the most: a veth keeps no more for a receiver that comes late.
 fn send(owner: &mut Foreign, peer: &mut Foreign, frames: u64, (count, more): (&str, u64)) {
     let before = owner.stats();
@@ -173,7 +173,7 @@ fn send(owner: &mut Foreign, peer: &mut Foreign, frames: u64, (count, more): (&s
     owner.wait_for_more(&before, count, more);
 }
 
-/// What is said about a program to which so many frames are sent between two looks.
+/// What is said about a program to which frames are sent between two looks.
 fn said(owner: &mut Foreign, peer: &mut Foreign, frames: u64, counted: (&str, u64)) -> Vec<Kind> {
     let mut step = |owner: &mut Foreign| send(owner, peer, frames, counted);
     let (sample, ..) = sample(Source::Iter, STEPS, owner, &mut step);

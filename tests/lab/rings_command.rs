@@ -7,7 +7,7 @@ use crate::lab::{Lab, OURS, PEER};
 use crate::running::Running;
 use serde_json::Value;
 
-/// Packets a second of which two seconds' worth fit into a ring: whoever reads them may be late.
+/// Packets a second. Two seconds' worth fit into a ring, so the program that reads them may be late.
 const PPS: u32 = 1000;
 
 /// A program at the peer's end that sends on its queue.
@@ -160,7 +160,7 @@ fn each_trouble_gets_its_name_and_a_healthy_run_none() {
         sender.tell("pps 50000");
         let start = owner.stats();
         owner.wait_for_more(&start, counter, 1000);
-        // Full it stays, whoever is late.
+        // It stays full, however late we are.
         assert_kinds(&sample(""), &["slow_application"]);
         sender.tell(&format!("pps {PPS}"));
         let full = owner.tell("drop").ring("rx", "producer");

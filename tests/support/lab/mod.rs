@@ -554,7 +554,7 @@ pub fn cpus() -> Vec<usize> {
     (0..8 * size_of_val(&set)).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect()
 }
 
-/// Whether [`Wire::send_on`] works for so many queues; says SKIP when there are too few CPUs.
+/// Whether [`Wire::send_on`] works for this number of queues; says SKIP when there are too few CPUs.
 pub fn has_queues(queues: usize) -> bool {
     let cpus = cpus();
     let enough = (0..queues).all(|cpu| cpus.contains(&cpu));

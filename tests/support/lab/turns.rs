@@ -46,7 +46,7 @@ impl Turn {
 
     fn take(held: Held) -> Self {
         let guard = (HELD.get() == Held::Nothing).then(|| {
-            // Whoever panicked had nothing half done: there is nothing under the lock.
+            // A panic leaves nothing half done: the lock protects no data.
             let guard = if held == Held::Alone {
                 Guard::Alone(TURNS.write().unwrap_or_else(PoisonError::into_inner))
             } else {

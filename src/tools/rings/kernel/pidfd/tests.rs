@@ -181,7 +181,7 @@ fn nothing_of_a_socket_is_held_after_a_look() {
     let mut sockets = PidfdSockets::open().unwrap();
     let owner = start("mode=drop", &[]);
     let inode = look_at(&mut sockets, &owner).inode.unwrap();
-    // Whoever else looks at all sockets of this machine right now may hold it.
+    // Other programs may look at all sockets of this machine right now, and hold it.
     let holders = walk::walk().unwrap().sockets.remove(&inode).unwrap();
     assert!(holders.iter().any(|holder| holder.pid == owner.pid()), "{holders:?}");
     assert!(holders.iter().all(|holder| holder.pid != std::process::id()), "{holders:?}");
