@@ -63,7 +63,7 @@ pub enum Queues {
     /// Every queue the interface has.
     #[default]
     All,
-    /// These, by number, ascending and without repeats.
+    /// These, by number, each once.
     Only(Vec<u32>),
 }
 
@@ -165,6 +165,20 @@ keyword_enum! {
 }
 
 keyword_enum! {
+    /// What became of the XDP hook.
+    Attached, "attachment" {
+        /// A program of ours, in the driver.
+        Native = "native",
+        /// A program of ours, on skbs.
+        Skb = "skb",
+        /// A foreign program that was there already.
+        Foreign = "foreign",
+        /// No program.
+        None = "none",
+    }
+}
+
+keyword_enum! {
     /// How packets get in and out of the UMEM.
     #[derive(Default)]
     BindMode, "bind mode" {
@@ -233,11 +247,16 @@ pub struct Config {
     pub poller: Poller,
     /// Packets per batch, 1 to 4096.
     pub batch: u32,
-    /// UMEM frames in all; `None` is 4096 a queue, at most 16384.
+    /// UMEM frames in all. `None`: for each queue twice as many as are posted for reception, at least
+    /// 4096 with up to 16 queues.
     pub frames: Option<u32>,
+    /// Frames posted for reception on each queue. `None`: as many as the fill ring holds, but at
+    /// most half of all frames; of many queues (more than 16) 1024 each.
+    pub rx_frames: Option<u32>,
     /// Bytes per frame: 2048 or 4096.
     pub frame_size: u32,
-    /// Entries per ring, a power of two; `None` derives it from the frames, at most 2048.
+    /// Entries per ring, a power of two; `None` derives it from the frames, at most 2048, or from
+    /// what is to be posted.
     pub ring_size: Option<u32>,
     /// Huge pages for the UMEM.
     pub huge_pages: HugePages,
@@ -249,6 +268,20 @@ pub struct Config {
     pub rx_timestamps: bool,
     /// Whether the first bytes of received packets are prefetched.
     pub prefetch: bool,
+    /// Whether the interface is promiscuous meanwhile: it takes packets for other Ethernet
+    /// addresses, too, as a forwarder needs.
+    pub promiscuous: bool,
+}
+
+/// How many frames there are, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sizes {
+    /// In all.
+    pub(crate) frames: u32,
+    /// Posted for reception, on each queue.
+    pub(crate) posted: u32,
+    /// Entries per ring.
+    pub(crate) ring: u32,
 }
 
 /// Largest batch.
@@ -268,6 +301,7 @@ impl Config {
             poller: Poller::default(),
             batch: 64,
             frames: None,
+            rx_frames: None,
             frame_size: 2048,
             ring_size: None,
             huge_pages: HugePages::Auto,
@@ -275,6 +309,7 @@ impl Config {
             bind: BindMode::Auto,
             rx_timestamps: false,
             prefetch: true,
+            promiscuous: false,
         }
     }
 
@@ -313,23 +348,72 @@ impl Config {
                 format!("must be a power of two, at most {MAX_RING}"),
             ));
         }
-        if self.queues == Queues::Only(Vec::new()) {
-            return Err(FluxError::config("queue list", "names no queue"));
+        if let Some(posted) = self.rx_frames
+            && !(1..=MAX_RING).contains(&posted)
+        {
+            return Err(FluxError::config(
+                format!("{posted} frames posted"),
+                format!("must be 1 to {MAX_RING}"),
+            ));
+        }
+        if let Queues::Only(list) = &self.queues {
+            let name = &self.interface;
+            if list.is_empty() {
+                return Err(FluxError::config(format!("queue list of {name}"), "names no queue"));
+            }
+            let twice = (list.iter().enumerate()).find(|&(at, queue)| list[..at].contains(queue));
+            if let Some((_, queue)) = twice {
+                return Err(FluxError::config(
+                    format!("queue list of {name}"),
+                    format!("names queue {queue} twice"),
+                )
+                .with_hint("name each queue once"));
+            }
         }
         Ok(())
     }
 
-    /// Frames and ring size for `queues` queues.
-    #[must_use]
-    pub(crate) fn sizes(&self, queues: usize) -> (u32, u32) {
+    /// Frames and ring size for `queues` queues in all, of the interfaces `of`. `frames` is how many
+    /// there are, where the memory was brought.
+    ///
+    /// # Errors
+    /// When that many queues need more frames than there are.
+    pub(crate) fn sizes(&self, queues: usize, frames: Option<u32>, of: &str) -> Result<Sizes> {
+        /// Ring entries, and frames posted where there are few queues: a large NIC's own ring.
+        const FULL: u32 = 2048;
+        /// Frames posted on each of many queues, and how many that is.
+        const MANY: (u32, u32) = (1024, 17);
         let queues = u32::try_from(queues).unwrap_or(u32::MAX).max(1);
-        let frames =
-            self.frames.unwrap_or_else(|| queues.saturating_mul(4096).min(16384).max(queues * 64));
-        let ring = self.ring_size.unwrap_or_else(|| {
-            let share = (frames / queues / 2).clamp(8, 2048);
-            1 << share.ilog2()
+        let posted = self.rx_frames.or(self.ring_size);
+        let frames = frames.or(self.frames).unwrap_or_else(|| {
+            let (least, each) = if queues < MANY.1 { (FULL, FULL) } else { (0, MANY.0) };
+            let each = posted.unwrap_or(each).max(least);
+            each.saturating_mul(2).saturating_mul(queues).clamp(*FRAMES.start(), *FRAMES.end())
         });
-        (frames, ring)
+        let share = frames / queues / 2;
+        let ring = self.ring_size.unwrap_or_else(|| match self.rx_frames {
+            Some(posted) => posted.next_power_of_two().clamp(8, MAX_RING),
+            None => 1 << share.clamp(8, FULL).ilog2(),
+        });
+        let posted = match self.rx_frames {
+            Some(posted) if posted > ring => {
+                return Err(FluxError::config(
+                    format!("{posted} frames posted"),
+                    format!("a ring has {ring} entries"),
+                ));
+            }
+            Some(posted) if u64::from(posted) * u64::from(queues) > u64::from(frames) => 0,
+            Some(posted) => posted,
+            None => share.min(ring),
+        };
+        if posted == 0 {
+            return Err(FluxError::config(
+                format!("{frames} frames"),
+                format!("are too few for {queues} queues of {of}"),
+            )
+            .with_hint("use more frames or fewer queues"));
+        }
+        Ok(Sizes { frames, posted, ring })
     }
 }
 
@@ -344,8 +428,8 @@ pub struct Granted {
     pub ifindex: u32,
     /// Driver name, where it can be known.
     pub driver: Option<String>,
-    /// `native`, `skb`, or `none` without a program.
-    pub attach: &'static str,
+    /// What became of the XDP hook.
+    pub attach: Attached,
     /// Whether every socket is bound in zero-copy mode.
     pub zero_copy: bool,
     /// Queues opened.
@@ -362,7 +446,7 @@ pub struct Granted {
     pub kernel_busy_poll: bool,
     /// Clock of the receive stamps.
     pub rx_clock: &'static str,
-    /// Clock of [`crate::backend::Backend::now`].
+    /// Clock of `now()` in every mode.
     pub tx_clock: &'static str,
     /// What fell back, in words, for the user to read.
     pub notes: Vec<String>,
@@ -396,12 +480,51 @@ mod tests {
     }
 
     #[test]
-    fn default_sizes_leave_half_the_frames_for_transmission() {
+    fn default_sizes_leave_half_the_frames_for_transmission_and_fill_a_large_nics_rings() {
         let config = Config::new("eth0");
         for queues in 1..200 {
-            let (frames, ring) = config.sizes(queues);
-            assert!(ring.is_power_of_two() && ring * queues as u32 <= frames / 2);
+            let Sizes { frames, posted, ring } = config.sizes(queues, None, "eth0").unwrap();
+            assert!(ring.is_power_of_two() && posted <= ring);
+            assert!(posted * queues as u32 <= frames / 2, "{queues} queues");
+            assert!(posted >= 1024, "{queues} queues");
         }
-        assert_eq!(config.sizes(1), (4096, 2048));
+        let one = config.sizes(1, None, "eth0").unwrap();
+        assert_eq!(one, Sizes { frames: 4096, posted: 2048, ring: 2048 });
+        let many = config.sizes(64, None, "eth0").unwrap();
+        assert_eq!(many, Sizes { frames: 1 << 17, posted: 1024, ring: 1024 });
+    }
+
+    #[test]
+    fn frames_posted_and_frames_in_all_are_separate_figures() {
+        let sizes = |rx_frames, frames, ring_size| {
+            Config { rx_frames, frames, ring_size, ..Config::new("eth0") }.sizes(2, None, "eth0")
+        };
+        let made = sizes(Some(100), Some(1000), None).unwrap();
+        assert_eq!(made, Sizes { frames: 1000, posted: 100, ring: 128 });
+        let made = sizes(None, Some(1000), Some(64)).unwrap();
+        assert_eq!(made, Sizes { frames: 1000, posted: 64, ring: 64 });
+        let made = sizes(None, None, Some(1 << 15)).unwrap();
+        assert_eq!(made, Sizes { frames: 1 << 17, posted: 1 << 15, ring: 1 << 15 });
+        let text = |made: Result<Sizes>| made.unwrap_err().to_string();
+        assert_eq!(
+            text(sizes(Some(100), None, Some(64))),
+            "100 frames posted: a ring has 64 entries"
+        );
+        assert_eq!(
+            text(sizes(Some(9), Some(16), None)),
+            "16 frames: are too few for 2 queues of eth0"
+        );
+        assert_eq!(text(sizes(None, Some(3), None)), "3 frames: are too few for 2 queues of eth0");
+    }
+
+    #[test]
+    fn a_queue_that_is_named_twice_is_refused() {
+        let config =
+            |list: &[u32]| Config { queues: Queues::Only(list.to_vec()), ..Config::new("eth0") };
+        assert!(config(&[3, 0]).validate().is_ok());
+        let error = config(&[0, 3, 0]).validate().unwrap_err();
+        assert_eq!(error.to_string(), "queue list of eth0: names queue 0 twice");
+        let error = config(&[]).validate().unwrap_err();
+        assert_eq!(error.to_string(), "queue list of eth0: names no queue");
     }
 }

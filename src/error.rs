@@ -86,12 +86,21 @@ pub struct FluxError {
     cause: String,
     hint: Option<String>,
     source: Option<io::Error>,
+    /// Some queues on a UMEM have zero-copy and this one has not.
+    partly_zero_copy: bool,
 }
 
 impl FluxError {
     /// An error from its parts: `what` could not be done (`cannot …`), because of `cause`.
     pub fn new(kind: ErrorKind, what: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self { kind, what: what.into(), cause: cause.into(), hint: None, source: None }
+        Self {
+            kind,
+            what: what.into(),
+            cause: cause.into(),
+            hint: None,
+            source: None,
+            partly_zero_copy: false,
+        }
     }
 
     /// A value that cannot be used: `what` names it (`--batch 0`), `why` the rule it breaks.
@@ -108,7 +117,21 @@ impl FluxError {
             cause: errno_text(&source),
             hint: hint.map(str::to_owned),
             source: Some(source),
+            partly_zero_copy: false,
         }
+    }
+
+    /// A queue without zero-copy on a UMEM whose first queue has it.
+    #[cfg(all(target_os = "linux", feature = "bpf"))]
+    pub(crate) fn partly_zero_copy(queue: impl fmt::Display) -> Self {
+        let why = "has no zero-copy, and all queues on a UMEM have it or none";
+        let error = Self::new(ErrorKind::Unsupported, queue.to_string(), why);
+        Self { partly_zero_copy: true, ..error }
+    }
+
+    /// Whether copy mode for all queues would do.
+    pub(crate) fn is_partly_zero_copy(&self) -> bool {
+        self.partly_zero_copy
     }
 
     /// The same error with this next step.

@@ -26,7 +26,7 @@
 //! let stats = engine.run(|batch| {
 //!     for mut packet in batch {
 //!         packet.data_mut()[0] = 1;
-//!         packet.send(); // or drop(), extract(), or nothing: then it is recycled
+//!         packet.send(); // or forward(), recycle(), extract(), or nothing: then it is recycled
 //!         stop.stop();
 //!     }
 //! })?;
@@ -92,14 +92,14 @@
 #[allow(unsafe_code)] // the instruction
 mod prefetch;
 #[allow(unsafe_code)] // the shared memory of the rings
-pub mod ring;
+mod ring;
 #[allow(unsafe_code)] // UnsafeCell with loom's interface
 mod sync;
 #[allow(unsafe_code)] // frame tokens to bytes
 pub mod umem;
 
 #[cfg(not(flux_loom))]
-pub mod backend;
+mod backend;
 #[cfg(not(flux_loom))]
 mod builder;
 #[cfg(not(flux_loom))]
@@ -109,9 +109,13 @@ pub mod engine;
 #[cfg(not(flux_loom))]
 pub mod error;
 #[cfg(not(flux_loom))]
+mod ids;
+#[cfg(not(flux_loom))]
 pub mod packet;
 #[cfg(not(flux_loom))]
 pub mod poll;
+#[cfg(not(flux_loom))]
+mod port;
 #[cfg(not(flux_loom))]
 pub mod proto;
 #[cfg(not(flux_loom))]
@@ -123,6 +127,8 @@ mod reactor;
 pub mod snapshot;
 #[cfg(not(flux_loom))]
 pub mod socket;
+#[cfg(not(flux_loom))]
+mod stats;
 #[cfg(all(target_os = "linux", not(flux_loom)))]
 #[allow(unsafe_code)] // system calls, mappings, libbpf
 mod sys;
@@ -130,6 +136,8 @@ mod sys;
 pub mod system;
 #[cfg(all(feature = "tools", not(flux_loom)))]
 pub mod tools;
+#[cfg(not(flux_loom))]
+mod worker;
 
 // What the tests of modules share with those in tests/.
 #[cfg(all(test, target_os = "linux", feature = "bpf", not(flux_loom)))]
@@ -139,19 +147,33 @@ mod foreign;
 #[path = "../tests/support/lab/mod.rs"]
 mod lab;
 
+/// What the tests and benchmarks of this crate look at; no part of its interface.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::ring::{Consumer, Drain, Producer, Reservation, heap_ring};
+    pub use crate::umem::{FreeList, Magazine};
+}
+
 #[cfg(not(flux_loom))]
 pub use backend::sim as simulator;
 #[cfg(all(feature = "async", not(flux_loom)))]
 pub use reactor::AsyncFluxRaw;
 #[cfg(not(flux_loom))]
 pub use {
-    backend::{Calls, Filter, Match},
+    backend::fault::Faults,
+    backend::filter::MAX_MATCHES,
+    backend::{Filter, Kick, Match},
     builder::FluxBuilder,
-    config::{AttachMode, BindMode, Config, Granted, HugePages, Pages, Poller, Queues},
-    engine::{EngineStats, FluxEngine, PacketBatch, StopHandle},
+    config::{AttachMode, Attached, BindMode, Config, Granted, HugePages, Pages, Poller, Queues},
+    engine::{EngineStats, FluxEngine, PacketBatch, StopHandle, Workers},
     error::{ErrorKind, FluxError},
-    packet::{Packet, PacketRef},
+    ids::{PortIndex, QueueIndex},
+    packet::{Packet, PacketMut, PacketRef, Packets, SendError},
+    port::Port,
     raw::FluxRaw,
+    ring::{Desc, RingSnapshot},
     snapshot::RingsSnapshot,
-    system::{FluxRx, FluxTx},
+    socket::{PacketView, Route, Routed},
+    stats::{Calls, QueueCounters, XdpStatistics},
+    system::{FluxRx, FluxTx, Sent},
 };

@@ -1,4 +1,4 @@
-//! Waiting for receive readiness inside a tokio runtime.
+//! Waiting for rings inside a tokio runtime.
 //!
 //! One registration per socket, shared by nobody: epoll refuses a second one of the same
 //! descriptor.
@@ -7,6 +7,7 @@ use crate::backend::{Backend, Interest};
 use crate::error::Result;
 #[cfg(unix)]
 use crate::error::{ErrorKind, FluxError};
+use crate::ids::QueueIndex;
 use crate::raw::FluxRaw;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,16 +20,26 @@ pub(crate) struct Readiness {
     #[cfg(unix)]
     fds: Option<Vec<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>>>,
     backend: Arc<dyn Backend>,
-    queues: Vec<usize>,
+    queues: Vec<QueueIndex>,
+    interest: Interest,
 }
 
+/// How long a full TX ring is waited for at most before it is looked at again: room in it is a matter
+/// of our kicks, too, and those make no event.
+const TX_LOOK: Duration = Duration::from_millis(1);
+
 impl Readiness {
-    pub(crate) fn new(backend: &Arc<dyn Backend>, queues: &[usize]) -> Self {
+    pub(crate) fn new(
+        backend: &Arc<dyn Backend>,
+        queues: &[QueueIndex],
+        interest: Interest,
+    ) -> Self {
         Self {
             #[cfg(unix)]
             fds: None,
             backend: Arc::clone(backend),
             queues: queues.to_vec(),
+            interest,
         }
     }
 
@@ -36,8 +47,17 @@ impl Readiness {
     /// again.
     #[cfg(unix)]
     pub(crate) async fn wait(&mut self) -> Result<()> {
+        match self.interest {
+            Interest::Rx => self.ready().await,
+            // On the simulator the first look ends at once.
+            Interest::Tx => tokio::time::timeout(TX_LOOK, self.ready()).await.unwrap_or(Ok(())),
+        }
+    }
+
+    #[cfg(unix)]
+    async fn ready(&mut self) -> Result<()> {
         use std::task::Poll;
-        use tokio::io::{Interest, unix::AsyncFd};
+        use tokio::io::{Interest as Ready, unix::AsyncFd};
         if self.fds.is_none() {
             let Some(fds) =
                 self.queues.iter().map(|&q| self.backend.fd(q)).collect::<Option<Vec<_>>>()
@@ -46,9 +66,13 @@ impl Readiness {
             };
             let register = |fd: std::os::fd::BorrowedFd<'_>| {
                 let fd = fd.try_clone_to_owned()?;
+                let interest = match self.interest {
+                    Interest::Rx => Ready::READABLE,
+                    Interest::Tx => Ready::WRITABLE,
+                };
                 // SAFETY: the OwnedFd keeps the descriptor open and is never handed out, so it
                 // refers to the same socket until AsyncFd deregisters it.
-                let fd = unsafe { AsyncFd::register_with_interest(fd, Interest::READABLE) };
+                let fd = unsafe { AsyncFd::register_with_interest(fd, interest) };
                 fd.map_err(Into::into)
             };
             let fds = fds.into_iter().map(register).collect::<std::io::Result<_>>();
@@ -62,7 +86,11 @@ impl Readiness {
             for fd in fds {
                 // Cleared before the caller looks at the ring, so an entry that comes later
                 // makes it ready again.
-                if let Poll::Ready(guard) = fd.poll_read_ready(cx) {
+                let polled = match self.interest {
+                    Interest::Rx => fd.poll_read_ready(cx),
+                    Interest::Tx => fd.poll_write_ready(cx),
+                };
+                if let Poll::Ready(guard) = polled {
                     match guard {
                         Ok(mut guard) => guard.clear_ready(),
                         Err(e) => {
@@ -90,7 +118,7 @@ impl Readiness {
 
     /// The simulator has no descriptor: move its time on, and let other tasks run.
     async fn step(&self) -> Result<()> {
-        self.backend.wait(&self.queues, Interest::Rx, Some(SIM_STEP))?;
+        self.backend.wait(&self.queues, self.interest, Some(SIM_STEP))?;
         tokio::task::yield_now().await;
         Ok(())
     }
@@ -107,7 +135,7 @@ impl AsyncFluxRaw {
     #[must_use]
     pub fn new(raw: FluxRaw) -> Self {
         let (backend, queue) = raw.backend();
-        Self { readiness: Readiness::new(backend, &[queue]), raw }
+        Self { readiness: Readiness::new(backend, &[queue], Interest::Rx), raw }
     }
 
     /// The rings.

@@ -9,8 +9,8 @@
 //!
 //! Invariant: what a source cannot know is `None`, never a guess.
 
-use crate::backend::XdpStatistics;
 use crate::ring::RingSnapshot;
+use crate::stats::XdpStatistics;
 
 /// Who looked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +79,41 @@ impl RingsSnapshot {
         Some(frames - in_rings)
     }
 
+    /// This look together with another one at the same moment: the two halves of sockets become one,
+    /// other sockets are added. For [`crate::FluxRx::debug_rings`] and the sender's.
+    #[must_use]
+    pub fn join(mut self, other: RingsSnapshot) -> Self {
+        for theirs in other.sockets {
+            let half = self.sockets.iter_mut().find(|ours| {
+                let same = |s: &SocketSnapshot| (s.interface.clone(), s.ifindex, s.queue);
+                let lacks = |ours: &Option<RingSnapshot>, theirs: &Option<RingSnapshot>| {
+                    ours.is_none() || theirs.is_none()
+                };
+                same(ours) == same(&theirs)
+                    && lacks(&ours.rx, &theirs.rx)
+                    && lacks(&ours.tx, &theirs.tx)
+            });
+            let Some(ours) = half else {
+                self.sockets.push(theirs);
+                continue;
+            };
+            ours.fill = ours.fill.or(theirs.fill);
+            ours.rx = ours.rx.or(theirs.rx);
+            ours.tx = ours.tx.or(theirs.tx);
+            ours.comp = ours.comp.or(theirs.comp);
+            ours.account = match (ours.account, theirs.account) {
+                (Some(a), Some(b)) => Some(Account {
+                    in_reception: a.in_reception + b.in_reception,
+                    in_transmission: a.in_transmission + b.in_transmission,
+                    invalid: a.invalid + b.invalid,
+                    cached: a.cached + b.cached,
+                }),
+                (a, b) => a.or(b),
+            };
+        }
+        self
+    }
+
     /// Frames in none of these queues' rings, not on their way through the kernel and not free:
     /// held by the application, or by queues that share the UMEM and are not listed. Exact while
     /// nothing moves. `None` unless the owner looked.
@@ -88,7 +123,7 @@ impl RingsSnapshot {
         let mut held = i64::from(umem.frames?) - i64::from(umem.free?);
         for socket in &self.sockets {
             let account = socket.account?;
-            let out = account.in_reception + account.in_transmission;
+            let out = account.in_reception + account.in_transmission + account.cached;
             held -= i64::try_from(out).unwrap_or(i64::MAX);
         }
         Some(held)
@@ -248,10 +283,12 @@ pub struct Account {
     /// Frames posted for reception and not yet received: in the fill ring, the kernel, or the RX
     /// ring.
     pub in_reception: u64,
-    /// Frames posted for transmission and not yet completed.
+    /// Descriptors posted for transmission and not yet completed.
     pub in_transmission: u64,
     /// Descriptors from the other side that named no frame of ours.
     pub invalid: u64,
+    /// Free frames in the cache of the worker that the queue belongs to; told with its first queue.
+    pub cached: u64,
 }
 
 #[cfg(test)]

@@ -8,9 +8,11 @@
 //! Invariant: a fault is something that Linux may do too, so whoever loses a frame or hangs over
 //! one has a bug. Callers: the builder wraps the backend that it opened; nobody else.
 
-use super::{Backend, Calls, Filter, Interest, Kick, XdpStatistics};
+use super::{Backend, Filter, Interest, Kick};
 use crate::config::Granted;
 use crate::error::Result;
+use crate::ids::{PortIndex, QueueIndex};
+use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use rand_xoshiro::Xoshiro256StarStar;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,7 +36,7 @@ pub struct Faults {
 struct State {
     rng: Xoshiro256StarStar,
     /// Queues with a kick that is still to be carried out.
-    owed: Vec<usize>,
+    owed: Vec<QueueIndex>,
     woke_for_nothing: bool,
 }
 
@@ -71,11 +73,11 @@ impl Faulty {
 }
 
 impl Backend for Faulty {
-    fn start(&self) -> Result<Granted> {
+    fn start(&self) -> Result<Vec<Granted>> {
         self.inner.start()
     }
 
-    fn kick_tx(&self, queue: usize) -> Result<Kick> {
+    fn kick_tx(&self, queue: QueueIndex) -> Result<Kick> {
         self.settle()?;
         let mut state = self.state();
         if state.happens(self.faults.kick_refused) {
@@ -89,14 +91,14 @@ impl Backend for Faulty {
         self.inner.kick_tx(queue)
     }
 
-    fn kick_rx(&self, queue: usize) -> Result<Kick> {
+    fn kick_rx(&self, queue: QueueIndex) -> Result<Kick> {
         self.settle()?;
         self.inner.kick_rx(queue)
     }
 
     fn wait(
         &self,
-        queues: &[usize],
+        queues: &[QueueIndex],
         interest: Interest,
         timeout: Option<Duration>,
     ) -> Result<bool> {
@@ -111,16 +113,16 @@ impl Backend for Faulty {
         self.inner.wait(queues, interest, timeout)
     }
 
-    fn spin(&self, queues: &[usize], deadline: Option<u64>) -> Result<()> {
+    fn spin(&self, queues: &[QueueIndex], deadline: Option<u64>) -> Result<()> {
         self.settle()?;
         self.inner.spin(queues, deadline)
     }
 
-    fn calls(&self, queue: usize) -> Calls {
+    fn calls(&self, queue: QueueIndex) -> Calls {
         self.inner.calls(queue)
     }
 
-    fn stats(&self, queue: usize) -> Result<XdpStatistics> {
+    fn stats(&self, queue: QueueIndex) -> Result<XdpStatistics> {
         self.inner.stats(queue)
     }
 
@@ -129,12 +131,20 @@ impl Backend for Faulty {
     }
 
     #[cfg(unix)]
-    fn fd(&self, queue: usize) -> Option<std::os::fd::BorrowedFd<'_>> {
+    fn fd(&self, queue: QueueIndex) -> Option<std::os::fd::BorrowedFd<'_>> {
         self.inner.fd(queue)
     }
 
-    fn set_filter(&self, filter: &Filter) -> Result<()> {
-        self.inner.set_filter(filter)
+    fn is_virtual(&self) -> bool {
+        self.inner.is_virtual()
+    }
+
+    fn set_filter(&self, port: PortIndex, filter: &Filter) -> Result<()> {
+        self.inner.set_filter(port, filter)
+    }
+
+    fn queue_counters(&self, port: PortIndex) -> Result<Vec<QueueCounters>> {
+        self.inner.queue_counters(port)
     }
 }
 

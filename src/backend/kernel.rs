@@ -1,33 +1,37 @@
-//! The real kernel: AF_XDP sockets, one per queue, over one UMEM.
+//! The real kernel: AF_XDP sockets, one per queue of each port, over one UMEM.
 //!
 //! ```text
 //!   open()   socket(AF_XDP) × queues ── first registers the UMEM ── rings sized and mapped
-//!   start()  XDP program attached ── sockets bound (the rest share the first's UMEM) ── XSKMAP
-//!   drop     link closed: detached ── sockets closed: unbound ── UMEM unmapped
+//!   start()  XDP programs attached ── sockets bound (the rest share the first's UMEM) ── XSKMAPs
+//!   drop     links closed: detached ── sockets closed: unbound ── UMEM unmapped
 //! ```
 //!
 //! Invariant: the UMEM outlives the sockets, and a ring's mapping its `Producer` or `Consumer`.
 
 mod open;
+mod port;
 
 pub(crate) use open::{open, queue_count, region};
 
 use super::filter::Filter;
-use super::xdp::Program;
-use super::{Backend, Calls, Counters, Interest, Kick, QueueCounters, XdpStatistics};
-use crate::config::{BindMode, Config, Granted, Poller};
+use super::xdp::Attachment;
+use super::{Backend, Interest, Kick};
+use crate::config::{Attached, BindMode, Granted, Poller};
 use crate::error::{ErrorKind, FluxError, Op, Result};
+use crate::ids::{PortIndex, QueueIndex};
+use crate::stats::{Calls, Counters, QueueCounters, XdpStatistics};
 use crate::sys::if_xdp::{
     Statistics, XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY,
 };
 use crate::sys::poll::Woken;
 use crate::sys::xsk::Xsk;
-use crate::sys::{clock, ethtool, poll, xsk};
+use crate::sys::{clock, poll, xsk};
 use crate::umem::Umem;
+use port::KernelPort;
 use std::cell::Cell;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// A queue that its last owner just closed stays taken until the kernel gets round to it: some
@@ -48,58 +52,73 @@ const PULSE_SPINS: u32 = 1 << 16;
 const BUSY_POLL_US: u32 = 20;
 
 struct KernelBackend {
-    /// First, so that the program is detached before its sockets close.
-    program: Mutex<Option<Program>>,
+    /// First, so that programs are detached before their sockets close.
+    ports: Vec<KernelPort>,
+    /// By queue position, like all that follows.
     sockets: Vec<Xsk>,
+    /// Port and NIC queue number.
+    places: Vec<(usize, u32)>,
+    calls: Vec<Counters>,
     /// Keeps the packet memory mapped until the sockets are closed.
     umem: Arc<Umem>,
-    config: Config,
-    ifindex: u32,
-    available: u32,
-    queues: Vec<u32>,
-    ring_size: u32,
-    filter: Filter,
-    notes: Vec<String>,
     busy_poll: AtomicBool,
-    /// By queue position.
-    calls: Vec<Counters>,
 }
 
 impl KernelBackend {
-    fn interface(&self) -> &str {
-        &self.config.interface
+    /// The queue's name, for errors.
+    fn name(&self, queue: QueueIndex) -> String {
+        match self.places.get(queue.get()) {
+            Some(&(port, number)) => format!("{} queue {number}", self.ports[port].interface()),
+            None => format!("the queue at position {queue}"),
+        }
     }
 
-    fn program(&self) -> MutexGuard<'_, Option<Program>> {
-        self.program.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue_error(&self, op: Op, queue: QueueIndex, error: io::Error) -> FluxError {
+        FluxError::os(op, self.name(queue), error)
     }
 
-    fn queue_error(&self, op: Op, queue: usize, error: io::Error) -> FluxError {
-        let queue = self.queues.get(queue).copied().unwrap_or(u32::MAX);
-        FluxError::os(op, format_args!("{} queue {queue}", self.interface()), error)
-    }
-
-    fn socket(&self, queue: usize) -> Result<&Xsk> {
-        self.sockets.get(queue).ok_or_else(|| {
+    fn socket(&self, queue: QueueIndex) -> Result<&Xsk> {
+        self.sockets.get(queue.get()).ok_or_else(|| {
             self.queue_error(Op::Query, queue, io::Error::from_raw_os_error(libc::ENOENT))
         })
     }
 
-    /// Loads and attaches; the sockets are added by the caller.
-    fn attach(&self, filter: &Filter) -> Result<(Program, &'static str, Option<String>)> {
-        let mut program =
-            Program::load(self.interface(), self.available, self.config.rx_timestamps)?;
-        program.set_filter(filter)?;
-        let (mode, note) = program.attach(self.ifindex, self.config.attach)?;
-        Ok((program, mode, note))
+    fn port(&self, port: PortIndex) -> Result<&KernelPort> {
+        self.ports.get(port.get()).ok_or_else(|| {
+            FluxError::config(
+                format!("port {port}"),
+                format!("{} ports are open", self.ports.len()),
+            )
+        })
     }
 
-    fn add_sockets(&self, program: &Program) -> Result<()> {
-        let mut pairs = self.queues.iter().zip(&self.sockets);
-        pairs.try_for_each(|(&queue, socket)| program.add_socket(queue, socket.raw_fd()))
+    /// The sockets of a port, with their NIC queue numbers.
+    fn sockets_of(&self, port: usize) -> impl Iterator<Item = (u32, &Xsk)> {
+        let places = self.places.iter().zip(&self.sockets);
+        places.filter(move |((of, _), _)| *of == port).map(|((_, number), xsk)| (*number, xsk))
     }
 
-    /// Binds all queues, the first with `mode`; says whether that is zero-copy.
+    /// What all sockets are to be bound with: a UMEM has zero-copy or not.
+    fn bind_mode(&self) -> Result<BindMode> {
+        let asked = |mode| self.ports.iter().any(|port| port.config.bind == mode);
+        let skb = self.ports.iter().find(|port| port.program().attachment.mode() == Attached::Skb);
+        // Drivers deliver into a zero-copy UMEM from their native hook alone.
+        match skb {
+            Some(port) if asked(BindMode::ZeroCopy) => Err(FluxError::new(
+                ErrorKind::Unsupported,
+                format!("cannot bind to {} in zero-copy mode", port.interface()),
+                "the XDP program is attached in skb mode",
+            )
+            .with_hint("use --bind auto or --bind copy, or --attach native")),
+            Some(_) => Ok(BindMode::Copy),
+            None if asked(BindMode::ZeroCopy) => Ok(BindMode::ZeroCopy),
+            None if asked(BindMode::Copy) => Ok(BindMode::Copy),
+            None => Ok(BindMode::Auto),
+        }
+    }
+
+    /// Binds all queues, the first with `mode`, which the others inherit; says whether that is
+    /// zero-copy.
     fn bind_all(&self, mode: BindMode) -> Result<bool> {
         let flags = XDP_USE_NEED_WAKEUP
             | match mode {
@@ -107,59 +126,74 @@ impl KernelBackend {
                 BindMode::Copy => XDP_COPY,
                 BindMode::ZeroCopy => XDP_ZEROCOPY,
             };
-        let first = self.socket(0)?;
-        self.bind(0, first, flags, None)?;
-        for (at, socket) in self.sockets.iter().enumerate().skip(1) {
-            self.bind(at, socket, XDP_SHARED_UMEM, Some(first))?;
-        }
-        let mut zero_copy = true;
-        for (at, socket) in self.sockets.iter().enumerate() {
-            zero_copy &= socket.is_zero_copy().map_err(|e| self.queue_error(Op::Query, at, e))?;
+        let is_zero_copy = |at: QueueIndex| {
+            let mode = self.socket(at)?.is_zero_copy();
+            mode.map_err(|error| self.queue_error(Op::Query, at, error))
+        };
+        let mut queues = (0..self.sockets.len()).map(QueueIndex::at);
+        let Some(first) = queues.next() else { return Ok(false) };
+        self.bind(first, flags, None)?;
+        let zero_copy = is_zero_copy(first)?;
+        for queue in queues {
+            let bound = self.bind(queue, XDP_SHARED_UMEM, Some(self.socket(first)?));
+            if let Err(error) = bound {
+                let busy = matches!(error.kind(), ErrorKind::Busy | ErrorKind::Device);
+                return Err(match mode {
+                    BindMode::Auto if zero_copy && !busy => {
+                        FluxError::partly_zero_copy(self.name(queue))
+                    }
+                    _ => error,
+                });
+            }
         }
         Ok(zero_copy)
     }
 
-    fn bind(&self, at: usize, socket: &Xsk, flags: u16, shared: Option<&Xsk>) -> Result<()> {
-        let queue = self.queues[at];
+    fn bind(&self, queue: QueueIndex, flags: u16, shared: Option<&Xsk>) -> Result<()> {
+        let (port, number) = self.places[queue.get()];
+        let (port, socket) = (&self.ports[port], self.socket(queue)?);
         let start = clock::monotonic_ns();
         loop {
-            let error = match socket.bind(self.ifindex, queue, flags, shared) {
+            let error = match socket.bind(port.ifindex, number, flags, shared) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
             match error.raw_os_error() {
                 Some(libc::EBUSY)
-                    if clock::monotonic_ns() - start < nanos(self.bind_patience()) =>
+                    if clock::monotonic_ns() - start < nanos(self.bind_patience(port)?) =>
                 {
                     poll::pause(BIND_RETRY);
                 }
                 // The number of queues may have shrunk since open().
                 Some(libc::EINVAL) => {
-                    let available = queue_count(self.interface())?;
-                    return Err(if queue >= available {
-                        open::no_such_queue(self.interface(), queue, available)
+                    let available = queue_count(port.interface(), &port.place)?;
+                    return Err(if number >= available {
+                        open::no_such_queue(port.interface(), number, available)
                     } else {
-                        self.queue_error(Op::Bind, at, error)
+                        self.queue_error(Op::Bind, queue, error)
                     });
                 }
-                _ => return Err(self.queue_error(Op::Bind, at, error)),
+                _ => return Err(self.queue_error(Op::Bind, queue, error)),
             }
         }
     }
 
-    fn bind_patience(&self) -> Duration {
-        let others = xsk::open_here().map(|all| all.saturating_sub(self.sockets.len()));
-        if others == Some(0) { BIND_PATIENCE_ALONE } else { BIND_PATIENCE }
+    fn bind_patience(&self, port: &KernelPort) -> Result<Duration> {
+        // Ours in other namespaces are not counted, so others may seem fewer than they are.
+        let others = port.inside(|| Ok(xsk::open_here()))?;
+        let others = others.map(|all| all.saturating_sub(self.sockets.len()));
+        Ok(if others == Some(0) { BIND_PATIENCE_ALONE } else { BIND_PATIENCE })
     }
 
     /// Kernel busy polling where it does something: not on veth, whose NAPI has nothing to poll
     /// until its peer sends.
-    fn enable_busy_poll(&self, driver: Option<&str>, notes: &mut Vec<String>) -> bool {
-        if self.config.poller != Poller::Busy || matches!(driver, Some("veth" | "tun")) {
+    fn enable_busy_poll(&self, port: usize, driver: Option<&str>, notes: &mut Vec<String>) -> bool {
+        let config = &self.ports[port].config;
+        if config.poller != Poller::Busy || matches!(driver, Some("veth" | "tun")) {
             return false;
         }
-        let budget = self.config.batch.clamp(8, 64);
-        for socket in &self.sockets {
+        let budget = config.batch.clamp(8, 64);
+        for (_, socket) in self.sockets_of(port) {
             if let Err(error) = socket.set_busy_poll(BUSY_POLL_US, budget) {
                 let why = crate::error::errno_text(&error);
                 notes.push(format!("no kernel busy polling ({why}): spinning on the rings alone"));
@@ -169,15 +203,24 @@ impl KernelBackend {
         true
     }
 
-    fn counted(&self, queue: usize, count: fn(&Counters)) {
-        if let Some(counters) = self.calls.get(queue) {
+    /// Puts the sockets of a port where its program finds them.
+    fn add_sockets(&self, port: usize) -> Result<()> {
+        let mut program = self.ports[port].program();
+        let Some(xsks) = &mut program.xsks else { return Ok(()) };
+        use std::os::fd::AsRawFd;
+        let mut sockets = self.sockets_of(port);
+        sockets.try_for_each(|(number, socket)| xsks.insert(number, socket.raw_fd().as_raw_fd()))
+    }
+
+    fn counted(&self, queue: QueueIndex, count: fn(&Counters)) {
+        if let Some(counters) = self.calls.get(queue.get()) {
             count(counters);
         }
     }
 
-    /// Whether the queue still lives: ENXIO after the interface was removed, ENETDOWN while it is
+    /// Whether the queues still live: ENXIO after the interface was removed, ENETDOWN while it is
     /// down.
-    fn pulse(&self, queues: &[usize]) -> Result<()> {
+    fn pulse(&self, queues: &[QueueIndex]) -> Result<()> {
         for &queue in queues {
             self.counted(queue, Counters::rx_kick);
             match self.socket(queue)?.wake_rx() {
@@ -200,68 +243,52 @@ fn gone(error: &io::Error) -> bool {
 }
 
 impl Backend for KernelBackend {
-    fn start(&self) -> Result<Granted> {
-        let mut notes = self.notes.clone();
-        let driver = ethtool::driver_info(self.interface()).ok();
-        let mut slot = self.program();
-        let (mut program, mut attach) = (None, "none");
-        if self.filter != Filter::Nothing {
-            let (loaded, mode, note) = self.attach(&self.filter)?;
-            (program, attach) = (Some(loaded), mode);
-            notes.extend(note);
+    fn start(&self) -> Result<Vec<Granted>> {
+        let mut fallback = Vec::with_capacity(self.ports.len());
+        for port in &self.ports {
+            fallback.push(port.begin()?);
         }
-        // Drivers deliver into a zero-copy UMEM from their native hook alone.
-        let bind = match self.config.bind {
-            BindMode::ZeroCopy if attach == "skb" => {
-                return Err(FluxError::new(
-                    ErrorKind::Unsupported,
-                    format!("cannot bind to {} in zero-copy mode", self.interface()),
-                    "the XDP program is attached in skb mode",
-                )
-                .with_hint("use --bind auto or --bind copy, or --attach native"));
+        let zero_copy = self.bind_all(self.bind_mode()?)?;
+        let mut granted = Vec::with_capacity(self.ports.len());
+        for (at, port) in self.ports.iter().enumerate() {
+            let mut notes = port.notes.clone();
+            notes.extend(fallback[at].take());
+            if zero_copy && port.program().attachment.mode() == Attached::None {
+                // Drivers set their zero-copy queues going with the program, also for sending.
+                notes.extend(port.attach(&port.filter)?);
             }
-            BindMode::Auto if attach == "skb" => BindMode::Copy,
-            mode => mode,
-        };
-        let zero_copy = self.bind_all(bind)?;
-        if zero_copy && program.is_none() {
-            // Drivers set their zero-copy queues going with the program, also for sending.
-            let (loaded, mode, note) = self.attach(&self.filter)?;
-            (program, attach) = (Some(loaded), mode);
-            notes.extend(note);
+            self.add_sockets(at)?;
+            let driver = port.driver();
+            let kernel_busy_poll = self.enable_busy_poll(at, driver.as_deref(), &mut notes);
+            self.busy_poll.fetch_or(kernel_busy_poll, Ordering::Relaxed);
+            granted.push(Granted {
+                backend: "xdp",
+                interface: port.interface().to_owned(),
+                ifindex: port.ifindex,
+                driver,
+                attach: port.program().attachment.mode(),
+                zero_copy,
+                queues: port.queues.clone(),
+                ring_size: port.ring_size,
+                frames: self.umem.frames(),
+                frame_size: self.umem.frame_size(),
+                pages: self.umem.pages(),
+                kernel_busy_poll,
+                rx_clock: "monotonic",
+                tx_clock: "monotonic",
+                notes,
+            });
         }
-        if let Some(program) = &program {
-            self.add_sockets(program)?;
-        }
-        *slot = program;
-        let kernel_busy_poll = self.enable_busy_poll(driver.as_deref(), &mut notes);
-        self.busy_poll.store(kernel_busy_poll, Ordering::Relaxed);
-        Ok(Granted {
-            backend: "xdp",
-            interface: self.interface().to_owned(),
-            ifindex: self.ifindex,
-            driver,
-            attach,
-            zero_copy,
-            queues: self.queues.clone(),
-            ring_size: self.ring_size,
-            frames: self.umem.frames(),
-            frame_size: self.umem.frame_size(),
-            pages: self.umem.pages(),
-            kernel_busy_poll,
-            rx_clock: "monotonic",
-            tx_clock: "monotonic",
-            notes,
-        })
+        Ok(granted)
     }
 
-    fn kick_tx(&self, queue: usize) -> Result<Kick> {
+    fn kick_tx(&self, queue: QueueIndex) -> Result<Kick> {
         self.counted(queue, Counters::tx_kick);
         let kicked = self.socket(queue)?.wake_tx();
         kicked.map_or_else(|error| self.kick_result(queue, error), |()| Ok(Kick::Done))
     }
 
-    fn kick_rx(&self, queue: usize) -> Result<Kick> {
+    fn kick_rx(&self, queue: QueueIndex) -> Result<Kick> {
         self.counted(queue, Counters::rx_kick);
         let kicked = self.socket(queue)?.wake_rx();
         kicked.map_or_else(|error| self.kick_result(queue, error), |()| Ok(Kick::Done))
@@ -269,7 +296,7 @@ impl Backend for KernelBackend {
 
     fn wait(
         &self,
-        queues: &[usize],
+        queues: &[QueueIndex],
         interest: Interest,
         timeout: Option<Duration>,
     ) -> Result<bool> {
@@ -296,7 +323,7 @@ impl Backend for KernelBackend {
             });
             self.counted(first, Counters::wait);
             let woken = poll::poll(fds, Some(left))
-                .map_err(|e| FluxError::os(Op::Wait, self.interface(), e))?;
+                .map_err(|error| self.queue_error(Op::Wait, first, error))?;
             let broken = libc::POLLERR | libc::POLLNVAL | libc::POLLHUP;
             if woken == Woken::Timeout || fds.iter().any(|fd| fd.revents & broken != 0) {
                 self.pulse(queues)?;
@@ -315,7 +342,7 @@ impl Backend for KernelBackend {
         }
     }
 
-    fn spin(&self, queues: &[usize], _deadline: Option<u64>) -> Result<()> {
+    fn spin(&self, queues: &[QueueIndex], _deadline: Option<u64>) -> Result<()> {
         thread_local! {
             static SPINS: Cell<u32> = const { Cell::new(0) };
         }
@@ -331,11 +358,11 @@ impl Backend for KernelBackend {
         Ok(())
     }
 
-    fn calls(&self, queue: usize) -> Calls {
-        self.calls.get(queue).map(Counters::read).unwrap_or_default()
+    fn calls(&self, queue: QueueIndex) -> Calls {
+        self.calls.get(queue.get()).map(Counters::read).unwrap_or_default()
     }
 
-    fn stats(&self, queue: usize) -> Result<XdpStatistics> {
+    fn stats(&self, queue: QueueIndex) -> Result<XdpStatistics> {
         let stats = self.socket(queue)?.statistics();
         let stats = stats.map_err(|e| self.queue_error(Op::Query, queue, e))?;
         Ok(stats.into())
@@ -345,25 +372,23 @@ impl Backend for KernelBackend {
         clock::monotonic_ns()
     }
 
-    fn fd(&self, queue: usize) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.sockets.get(queue).map(std::os::fd::AsFd::as_fd)
+    fn fd(&self, queue: QueueIndex) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.sockets.get(queue.get()).map(std::os::fd::AsFd::as_fd)
     }
 
-    fn set_filter(&self, filter: &Filter) -> Result<()> {
-        let mut slot = self.program();
-        if let Some(program) = slot.as_mut() {
-            return program.set_filter(filter);
-        }
-        if *filter != Filter::Nothing {
-            let (program, _, _) = self.attach(filter)?;
-            self.add_sockets(&program)?;
-            *slot = Some(program);
+    fn is_virtual(&self) -> bool {
+        false
+    }
+
+    fn set_filter(&self, port: PortIndex, filter: &Filter) -> Result<()> {
+        if self.port(port)?.set_filter(filter)? {
+            self.add_sockets(port.get())?;
         }
         Ok(())
     }
 
-    fn queue_counters(&self) -> Result<Vec<QueueCounters>> {
-        self.program().as_ref().map_or_else(|| Ok(Vec::new()), Program::counters)
+    fn queue_counters(&self, port: PortIndex) -> Result<Vec<QueueCounters>> {
+        self.port(port)?.program().tables.as_ref().map_or_else(|| Ok(Vec::new()), |t| t.counters())
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! What remains of a loop's time is user space's own. Caller: the builder, for whoever measures.
 
-use super::{Backend, Calls, Filter, Interest, Kick, QueueCounters, XdpStatistics};
+use super::{Backend, Filter, Interest, Kick};
 use crate::config::Granted;
 use crate::error::Result;
+use crate::ids::{PortIndex, QueueIndex};
+use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -28,14 +30,14 @@ impl Meter {
     }
 
     /// Time spent for one queue so far; calls for several count at the first of them.
-    pub(crate) fn spent(&self, queue: usize) -> u64 {
-        self.queues.get(queue).map_or(0, |line| line.0.load(Relaxed))
+    pub(crate) fn spent(&self, queue: QueueIndex) -> u64 {
+        self.queues.get(queue.get()).map_or(0, |line| line.0.load(Relaxed))
     }
 
-    fn time<T>(&self, queue: usize, call: impl FnOnce() -> T) -> T {
+    fn time<T>(&self, queue: QueueIndex, call: impl FnOnce() -> T) -> T {
         let start = (self.clock)();
         let result = call();
-        if let Some(Line(spent)) = self.queues.get(queue) {
+        if let Some(Line(spent)) = self.queues.get(queue.get()) {
             let took = (self.clock)().saturating_sub(start);
             // One thread works a queue, so this loses nothing.
             spent.store(spent.load(Relaxed) + took, Relaxed);
@@ -57,41 +59,41 @@ impl Metered {
     }
 }
 
-fn first(queues: &[usize]) -> usize {
+fn first(queues: &[QueueIndex]) -> QueueIndex {
     queues.first().copied().unwrap_or_default()
 }
 
 impl Backend for Metered {
-    fn start(&self) -> Result<Granted> {
+    fn start(&self) -> Result<Vec<Granted>> {
         self.inner.start()
     }
 
-    fn kick_tx(&self, queue: usize) -> Result<Kick> {
+    fn kick_tx(&self, queue: QueueIndex) -> Result<Kick> {
         self.meter.time(queue, || self.inner.kick_tx(queue))
     }
 
-    fn kick_rx(&self, queue: usize) -> Result<Kick> {
+    fn kick_rx(&self, queue: QueueIndex) -> Result<Kick> {
         self.meter.time(queue, || self.inner.kick_rx(queue))
     }
 
     fn wait(
         &self,
-        queues: &[usize],
+        queues: &[QueueIndex],
         interest: Interest,
         timeout: Option<Duration>,
     ) -> Result<bool> {
         self.meter.time(first(queues), || self.inner.wait(queues, interest, timeout))
     }
 
-    fn spin(&self, queues: &[usize], deadline: Option<u64>) -> Result<()> {
+    fn spin(&self, queues: &[QueueIndex], deadline: Option<u64>) -> Result<()> {
         self.meter.time(first(queues), || self.inner.spin(queues, deadline))
     }
 
-    fn calls(&self, queue: usize) -> Calls {
+    fn calls(&self, queue: QueueIndex) -> Calls {
         self.inner.calls(queue)
     }
 
-    fn stats(&self, queue: usize) -> Result<XdpStatistics> {
+    fn stats(&self, queue: QueueIndex) -> Result<XdpStatistics> {
         self.inner.stats(queue)
     }
 
@@ -100,16 +102,20 @@ impl Backend for Metered {
     }
 
     #[cfg(unix)]
-    fn fd(&self, queue: usize) -> Option<std::os::fd::BorrowedFd<'_>> {
+    fn fd(&self, queue: QueueIndex) -> Option<std::os::fd::BorrowedFd<'_>> {
         self.inner.fd(queue)
     }
 
-    fn set_filter(&self, filter: &Filter) -> Result<()> {
-        self.inner.set_filter(filter)
+    fn is_virtual(&self) -> bool {
+        self.inner.is_virtual()
     }
 
-    fn queue_counters(&self) -> Result<Vec<QueueCounters>> {
-        self.inner.queue_counters()
+    fn set_filter(&self, port: PortIndex, filter: &Filter) -> Result<()> {
+        self.inner.set_filter(port, filter)
+    }
+
+    fn queue_counters(&self, port: PortIndex) -> Result<Vec<QueueCounters>> {
+        self.inner.queue_counters(port)
     }
 }
 

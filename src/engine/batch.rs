@@ -1,17 +1,27 @@
 //! One batch of received packets.
 
 use crate::backend::Backend;
-use crate::packet::{PacketRef, Slot};
-use crate::umem::Umem;
+use crate::ids::{PortIndex, QueueIndex};
+use crate::packet::{Packet, PacketRef, SendError, Slot, Way, Ways};
+use crate::socket::Number;
+use crate::umem::{FrameCache, Umem};
+use crate::worker::Routes;
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Packets received together on one queue. Iterate it as often as you like; packets that were
 /// extracted are gone from it.
 pub struct PacketBatch<'e> {
-    pub(crate) slots: &'e mut Vec<Slot>,
-    pub(crate) umem: &'e Arc<Umem>,
-    pub(crate) queue: usize,
-    pub(crate) backend: &'e dyn Backend,
+    pub(super) slots: &'e mut Vec<Slot>,
+    /// Packets to send that were not received with this batch.
+    pub(super) extra: &'e mut Vec<Slot>,
+    pub(super) umem: &'e Arc<Umem>,
+    pub(super) number: Number,
+    pub(super) backend: &'e dyn Backend,
+    pub(super) cache: &'e mut FrameCache,
+    pub(super) own: u16,
+    pub(super) routes: &'e Routes,
+    pub(super) lost: Cell<u64>,
 }
 
 impl PacketBatch<'_> {
@@ -29,8 +39,14 @@ impl PacketBatch<'_> {
 
     /// Position, among the opened queues, of the one it came from.
     #[must_use]
-    pub fn queue(&self) -> usize {
-        self.queue
+    pub fn queue(&self) -> QueueIndex {
+        self.number.queue
+    }
+
+    /// The port that it came from.
+    #[must_use]
+    pub fn port(&self) -> PortIndex {
+        self.number.port
     }
 
     /// Now, in ns of the clock of [`PacketRef::rx_timestamp`].
@@ -42,8 +58,55 @@ impl PacketBatch<'_> {
     /// The packets, in order of arrival.
     #[inline]
     pub fn iter_mut(&mut self) -> Iter<'_> {
-        Iter { slots: self.slots.iter_mut(), umem: self.umem, queue: self.queue }
+        Iter {
+            slots: self.slots.iter_mut(),
+            umem: self.umem,
+            queue: self.number.queue,
+            ways: Ways { own: self.own, routes: self.routes, lost: &self.lost },
+        }
     }
+
+    /// A new packet of `len` bytes, as [`crate::FluxEngine::alloc`] makes it; it leaves by the queue
+    /// of this batch unless it is told another way.
+    pub fn alloc(&mut self, len: usize) -> Option<Packet> {
+        super::new_packet(self.cache, len, self.number.queue)
+    }
+
+    /// Sends a packet that is not of this batch (a new one, or one extracted before) after those of
+    /// the batch.
+    ///
+    /// # Errors
+    /// Gives it back, and says why. As many as a batch has room for may be sent with each.
+    pub fn send(&mut self, packet: Packet) -> Result<(), SendError> {
+        if self.extra.len() == self.extra.capacity() {
+            return Err(SendError::Full(packet));
+        }
+        let to = way_out(self.routes, self.umem, &packet);
+        match to {
+            Ok(to) => {
+                self.extra.push(Slot { buffer: packet.into_buffer(), to });
+                Ok(())
+            }
+            Err(refuse) => Err(refuse(packet)),
+        }
+    }
+}
+
+/// The TX ring of the worker that a packet leaves by, or why there is none.
+pub(crate) fn way_out(
+    routes: &Routes,
+    umem: &Arc<Umem>,
+    packet: &Packet,
+) -> Result<u16, fn(Packet) -> SendError> {
+    if !packet.is_of(umem) {
+        return Err(SendError::Foreign);
+    }
+    if packet.is_empty() {
+        return Err(SendError::Empty);
+    }
+    let Way { queue, port } = packet.way();
+    let to = port.map_or_else(|| routes.to_queue(queue), |port| routes.to_port(queue, port));
+    to.map(|to| to as u16).ok_or(SendError::NoSuchQueue)
 }
 
 impl<'b> IntoIterator for &'b mut PacketBatch<'_> {
@@ -60,7 +123,8 @@ impl<'b> IntoIterator for &'b mut PacketBatch<'_> {
 pub struct Iter<'b> {
     slots: std::slice::IterMut<'b, Slot>,
     umem: &'b Arc<Umem>,
-    queue: usize,
+    queue: QueueIndex,
+    ways: Ways<'b>,
 }
 
 impl<'b> Iterator for Iter<'b> {
@@ -69,6 +133,6 @@ impl<'b> Iterator for Iter<'b> {
     #[inline(always)]
     fn next(&mut self) -> Option<PacketRef<'b>> {
         let slot = self.slots.find(|slot| !slot.buffer.frame.is_taken())?;
-        Some(PacketRef { slot, umem: self.umem, queue: self.queue })
+        Some(PacketRef { slot, umem: self.umem, queue: self.queue, ways: self.ways })
     }
 }

@@ -1,26 +1,36 @@
 //! Mode A: throughput first. The library owns the loop: batch in, verdicts out, one flush.
 //!
 //! ```text
-//!   per queue:  reap completions → receive up to `batch` → your closure → send the sent
-//!               → recycle the rest → top up fill → one kick
+//!   per queue:  reap completions → receive up to `batch` → your closure → send the sent, on this
+//!               port or another → recycle the rest → top up fill → one kick
 //!   all empty:  spin or poll(2), as the poller says
 //! ```
 //!
-//! Invariant: after each turn every frame of the batch is back in a ring, the free list, or in
-//! a packet that the closure extracted. Callers: the closure sees [`PacketBatch`] alone.
+//! Invariant: after each turn every frame of the batch is back in a ring, the worker's cache, the
+//! free list, or in a packet that the closure extracted. Callers: the closure sees
+//! [`PacketBatch`] alone.
 
 mod batch;
+mod finish;
+mod workers;
 
 pub use batch::PacketBatch;
+pub use workers::{Worker, Workers};
 
-use crate::backend::{Backend, Calls, Interest, QueueCounters, XdpStatistics};
+use crate::backend::{Backend, Filter, Interest};
 use crate::config::Granted;
 use crate::error::Result;
-use crate::packet::{Slot, Verdict};
+use crate::ids::{PortIndex, QueueIndex};
+use crate::packet::{Packet, SendError, Slot, Way};
 use crate::poll::{Idle, PollState};
+use crate::port::{Port, sum_calls, sum_stats};
 use crate::snapshot::{RingsSnapshot, Source};
-use crate::socket::{RxHalf, Socket, TxHalf};
-use crate::umem::{Buffer, Umem};
+use crate::socket::{Halves, Number, RxHalf, TxHalf};
+use crate::stats::{Calls, QueueCounters, XdpStatistics};
+use crate::umem::{Buffer, FrameCache, RX_HEADROOM, Span, Umem};
+use crate::worker::{Parts, Routes};
+use finish::{Done, finish};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -41,8 +51,30 @@ pub struct EngineStats {
     pub extracted: u64,
     /// Sent by verdict but dropped, because the TX ring stayed full.
     pub tx_full: u64,
+    /// Forwarded by verdict to a port that this worker does not have, and recycled; they are in
+    /// `recycled` as well.
+    pub no_port: u64,
+    /// Sent with [`FluxEngine::send`] or [`PacketBatch::send`], which is in no other count.
+    pub extra: u64,
     /// Batches with at least one packet.
     pub batches: u64,
+}
+
+impl std::ops::Add for EngineStats {
+    type Output = EngineStats;
+
+    fn add(self, other: EngineStats) -> EngineStats {
+        EngineStats {
+            received: self.received + other.received,
+            sent: self.sent + other.sent,
+            recycled: self.recycled + other.recycled,
+            extracted: self.extracted + other.extracted,
+            tx_full: self.tx_full + other.tx_full,
+            no_port: self.no_port + other.no_port,
+            extra: self.extra + other.extra,
+            batches: self.batches + other.batches,
+        }
+    }
 }
 
 /// Ends [`FluxEngine::run`] from the closure, another thread or a signal handler.
@@ -62,59 +94,99 @@ impl StopHandle {
     }
 }
 
-/// Receives and answers packets in batches on one or more queues.
+/// Receives packets in batches on one or more queues, and sends them on: out of the port that they
+/// came from, or of another one on the same UMEM.
 pub struct FluxEngine {
-    sockets: Vec<Socket>,
-    queues: Vec<usize>,
+    /// Two halves a queue, in the same order.
+    rx: Vec<RxHalf>,
+    tx: Vec<TxHalf>,
+    queues: Vec<QueueIndex>,
+    routes: Routes,
+    cache: FrameCache,
     umem: Arc<Umem>,
     backend: Arc<dyn Backend>,
-    granted: Arc<Granted>,
+    ports: Arc<[Port]>,
     batch: u32,
     slots: Vec<Slot>,
+    later: Vec<Slot>,
+    extra: Vec<Slot>,
     poll: PollState,
     stop: StopHandle,
     stats: EngineStats,
 }
 
+/// A packet of `len` bytes, with room in front for more headers.
+fn new_packet(cache: &mut FrameCache, len: usize, queue: QueueIndex) -> Option<Packet> {
+    let len = u32::try_from(len).ok()?;
+    let span = Span::new(RX_HEADROOM, len, cache.umem().frame_size()).ok()?;
+    let frame = cache.take()?;
+    Some(Packet::new(Buffer { frame, span }, cache.umem(), Way { queue, port: None }))
+}
+
 impl FluxEngine {
-    pub(crate) fn new(parts: crate::builder::Parts) -> Self {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { queues, ports, umem, backend, batch, poller } = parts;
+        let (rx, tx) = queues.into_iter().map(|queue| (queue.rx, queue.tx)).unzip();
+        let cache = FrameCache::new(&umem, 1);
+        let poll = PollState::new(poller);
+        Self::over((rx, tx), cache, backend, ports, batch, poll, StopHandle::default())
+    }
+
+    fn over(
+        (rx, tx): (Vec<RxHalf>, Vec<TxHalf>),
+        cache: FrameCache,
+        backend: Arc<dyn Backend>,
+        ports: Arc<[Port]>,
+        batch: u32,
+        poll: PollState,
+        stop: StopHandle,
+    ) -> Self {
+        let room = || Vec::with_capacity(batch as usize);
         Self {
-            queues: parts.sockets.iter().map(|s| s.rx.queue).collect(),
-            slots: Vec::with_capacity(parts.batch as usize),
-            sockets: parts.sockets,
-            umem: parts.umem,
-            backend: parts.backend,
-            granted: parts.granted,
-            batch: parts.batch,
-            poll: PollState::new(parts.poller),
-            stop: StopHandle::default(),
+            queues: rx.iter().map(|half| half.number.queue).collect(),
+            routes: Routes::new(rx.iter().map(|half| half.number)),
+            rx,
+            tx,
+            umem: Arc::clone(cache.umem()),
+            cache,
+            backend,
+            ports,
+            batch,
+            slots: room(),
+            later: room(),
+            extra: room(),
+            poll,
+            stop,
             stats: EngineStats::default(),
         }
     }
 
-    /// One engine per queue, for one thread each. They share UMEM, XDP program and stop handle.
+    /// One engine per worker, each for a thread of its own; `state` makes what belongs to a worker,
+    /// by its number. They share UMEM, XDP programs and stop handle. The queues of each port are
+    /// dealt out in turn, so a worker has one of every port at least: a TX ring has one owner.
+    ///
+    /// # Errors
+    /// When a port has fewer queues than there are workers.
+    pub fn into_workers<S>(
+        self,
+        workers: usize,
+        state: impl FnMut(usize) -> S,
+    ) -> Result<Workers<S>> {
+        workers::split(self, workers, state)
+    }
+
+    /// One engine per queue, for one thread each.
+    #[deprecated(note = "use `into_workers`, which is right for several ports as well")]
     #[must_use]
     pub fn into_queues(self) -> Vec<FluxEngine> {
-        let Self { sockets, umem, backend, granted, batch, poll, stop, .. } = self;
-        let one = |socket: Socket| FluxEngine {
-            queues: vec![socket.rx.queue],
-            sockets: vec![socket],
-            slots: Vec::with_capacity(batch as usize),
-            umem: Arc::clone(&umem),
-            backend: Arc::clone(&backend),
-            granted: Arc::clone(&granted),
-            batch,
-            poll: PollState::new(poll.poller()),
-            stop: stop.clone(),
-            stats: EngineStats::default(),
-        };
-        sockets.into_iter().map(one).collect()
+        workers::by_queue(self)
     }
 
     /// Runs `handle` on each batch until the stop handle is used; returns what was done.
     ///
     /// # Errors
-    /// When the interface goes away. Every frame is accounted for also then.
+    /// When an interface goes away. Every frame is accounted for also then; what happens to the
+    /// other ports is the caller's choice ([`remove_port`](Self::remove_port)).
     pub fn run(&mut self, mut handle: impl FnMut(&mut PacketBatch<'_>)) -> Result<EngineStats> {
         while !self.stop.is_stopped() {
             self.turn(&mut handle, Some(STOP_CHECK))?;
@@ -127,19 +199,24 @@ impl FluxEngine {
     /// all). Returns the number of packets handled.
     ///
     /// # Errors
-    /// When the interface goes away.
+    /// When an interface goes away, as [`run`](Self::run).
     pub fn turn(
         &mut self,
         mut handle: impl FnMut(&mut PacketBatch<'_>),
         timeout: Option<Duration>,
     ) -> Result<usize> {
         let mut received = 0;
-        for at in 0..self.sockets.len() {
+        for at in 0..self.rx.len() {
             received += self.turn_queue(at, &mut handle)?;
         }
         if received > 0 {
+            self.cache.settle();
             self.poll.on_packets(received, || self.backend.now());
-        } else if let Some(timeout) = timeout {
+            return Ok(received);
+        }
+        // Frames must not hide here from those who have none.
+        self.cache.give_back();
+        if let Some(timeout) = timeout {
             match self.poll.on_empty(|| self.backend.now()) {
                 Idle::Spin => {
                     let wait = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
@@ -151,45 +228,138 @@ impl FluxEngine {
                 }
             }
         }
-        Ok(received)
+        Ok(0)
     }
 
+    #[inline]
     fn turn_queue(
         &mut self,
         at: usize,
         handle: &mut impl FnMut(&mut PacketBatch<'_>),
     ) -> Result<usize> {
-        let Self { sockets, slots, umem, stats, batch, .. } = self;
-        let Socket { rx, tx } = &mut sockets[at];
-        tx.reap_into(&mut rx.spare);
-        let n = rx.rx.receive(*batch, |buffer| {
-            slots.push(Slot { buffer, verdict: Verdict::Recycle });
-        });
+        let Self {
+            rx, tx, slots, later, extra, cache, umem, routes, backend, stats, batch, ..
+        } = self;
+        let half = &mut rx[at];
+        tx[at].reap(cache);
+        let n = half.rx.receive(*batch, |buffer| slots.push(Slot { buffer, to: Slot::RECYCLE }));
+        let mut outcome = Ok(());
         if n > 0 {
             stats.batches += 1;
             stats.received += u64::from(n);
-            let backend = &*tx.backend;
-            handle(&mut PacketBatch { slots, umem, queue: rx.queue, backend });
+            let mut packets = PacketBatch {
+                slots,
+                extra,
+                umem,
+                number: half.number,
+                backend: &**backend,
+                cache,
+                own: at as u16,
+                routes,
+                lost: Cell::new(0),
+            };
+            handle(&mut packets);
+            stats.no_port += packets.lost.get();
             // Nothing may leave the batch half done: frames are rehomed before any error returns.
-            let done = finish(slots, tx, rx);
-            stats.sent += done.sent;
-            stats.tx_full += done.full;
-            stats.extracted += done.extracted;
-            stats.recycled += u64::from(n) - done.sent - done.full - done.extracted;
+            let (done, result) = finish(slots, later, half, tx, at, cache);
+            outcome = result;
+            let Done { sent, full, extracted } = done;
+            stats.sent += sent;
+            stats.tx_full += full;
+            stats.extracted += extracted;
+            stats.recycled += u64::from(n).saturating_sub(sent + full + extracted);
+            if !extra.is_empty() {
+                let (done, result) = finish(extra, later, half, tx, at, cache);
+                stats.extra += done.sent;
+                outcome = outcome.and(result);
+            }
         }
-        let kicked = tx.kick();
-        rx.refill_after(n > 0)?;
+        let kicked = tx[at].flush();
+        half.refill(cache, n > 0)?;
+        outcome?;
         kicked?;
         Ok(n as usize)
     }
 
+    /// A new packet of `len` bytes with room in front for more headers. Its bytes are whatever the
+    /// frame held. It leaves by the worker's first queue unless it is told another way. `None` when
+    /// every frame is in use, or `len` exceeds what a frame can hold.
+    pub fn alloc(&mut self, len: usize) -> Option<Packet> {
+        let queue = self.queues.first().copied()?;
+        if let Some(packet) = new_packet(&mut self.cache, len, queue) {
+            return Some(packet);
+        }
+        let Self { tx, cache, .. } = self;
+        tx.iter_mut().for_each(|half| {
+            half.reap(cache);
+        });
+        new_packet(cache, len, queue)
+    }
+
+    /// Queues a packet: an extracted one, or a new one. It leaves by the queue or port that it
+    /// names, with the next turn or [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// Gives the packet back, and says why.
+    pub fn send(&mut self, packet: Packet) -> std::result::Result<(), SendError> {
+        let to = match batch::way_out(&self.routes, self.cache.umem(), &packet) {
+            Ok(to) => usize::from(to),
+            Err(refuse) => return Err(refuse(packet)),
+        };
+        let way = packet.way();
+        let mut room = self.tx[to].tx.reserve(1);
+        if room.room() == 0 {
+            return Err(SendError::Full(packet));
+        }
+        match room.push(packet.into_buffer()) {
+            Ok(()) => {
+                self.stats.extra += 1;
+                Ok(())
+            }
+            // There is room, it has bytes, and it is ours: its span leaves the frame.
+            Err(buffer) => Err(SendError::Foreign(Packet::new(buffer, self.cache.umem(), way))),
+        }
+    }
+
+    /// Tells the kernel about queued packets and takes the frames of sent ones back. True when the
+    /// kernel took everything; false when it wants to be asked again later. Each turn does so, too.
+    ///
+    /// # Errors
+    /// When an interface goes away.
+    pub fn flush(&mut self) -> Result<bool> {
+        let Self { tx, cache, .. } = self;
+        let mut all = true;
+        for half in tx {
+            all &= half.flush()?;
+            half.reap(cache);
+        }
+        cache.settle();
+        Ok(all)
+    }
+
     /// Sends what is still queued and takes completed frames back, as far as the kernel goes.
     fn settle(&mut self) -> Result<()> {
-        for socket in &mut self.sockets {
-            socket.tx.kick()?;
-            socket.tx.reap();
+        let flushed = self.flush();
+        self.cache.give_back();
+        flushed.map(drop)
+    }
+
+    /// Goes on without a port, for instance after its interface is gone: packets that it still has
+    /// are dropped, and those for it are recycled from now on. The frames that lie with its kernel
+    /// stay there until the UMEM is closed.
+    pub fn remove_port(&mut self, port: PortIndex) {
+        let Self { rx, tx, cache, .. } = self;
+        for half in rx.iter_mut().filter(|half| half.number.port == port) {
+            half.rx.receive(u32::MAX, |buffer| cache.put(buffer.frame));
         }
-        Ok(())
+        for half in tx.iter_mut().filter(|half| half.number.port == port) {
+            half.reap(cache);
+        }
+        rx.retain(|half| half.number.port != port);
+        tx.retain(|half| half.number.port != port);
+        cache.give_back();
+        self.queues = self.rx.iter().map(|half| half.number.queue).collect();
+        self.routes = Routes::new(self.rx.iter().map(|half| half.number));
     }
 
     /// A handle that ends [`run`](Self::run).
@@ -206,97 +376,76 @@ impl FluxEngine {
 
     /// Positions of its queues among the opened ones.
     #[must_use]
-    pub fn positions(&self) -> &[usize] {
+    pub fn positions(&self) -> &[QueueIndex] {
         &self.queues
     }
 
-    /// What the kernel granted.
+    /// All ports that were opened together.
     #[must_use]
-    pub fn granted(&self) -> &Granted {
-        &self.granted
+    pub fn ports(&self) -> &[Port] {
+        &self.ports
     }
 
-    /// The kernel's counters, summed over the queues.
+    /// What the kernel granted for the first port.
+    #[must_use]
+    pub fn granted(&self) -> &Granted {
+        self.ports[0].granted()
+    }
+
+    /// Replaces what the XDP program of the first port redirects ([`Port::set_filter`]).
+    ///
+    /// # Errors
+    /// As [`Port::set_filter`].
+    pub fn set_filter(&self, filter: &Filter) -> Result<()> {
+        self.ports[0].set_filter(filter)
+    }
+
+    /// The kernel's counters, summed over its queues.
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn kernel_stats(&self) -> Result<XdpStatistics> {
-        crate::raw::sum_stats(&*self.backend, &self.queues)
+        sum_stats(&*self.backend, self.queues.iter().copied())
     }
 
-    /// What the XDP program did with the packets of each RX queue of the interface, those
-    /// without a socket included.
+    /// What the XDP program of the first port did ([`Port::queue_counters`]).
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn queue_counters(&self) -> Result<Vec<QueueCounters>> {
-        self.backend.queue_counters()
+        self.ports[0].queue_counters()
     }
 
-    /// System calls made so far, over all queues.
+    /// System calls made so far, over all of its queues.
     #[must_use]
     pub fn calls(&self) -> Calls {
-        crate::raw::sum_calls(&*self.backend, &self.queues)
+        sum_calls(&*self.backend, self.queues.iter().copied())
     }
 
-    /// The rings of all queues, and where the frames are.
+    /// The packet memory, for looking at its free list.
+    #[must_use]
+    pub fn umem(&self) -> &Arc<Umem> {
+        self.cache.umem()
+    }
+
+    /// The rings of its queues, and where the frames are.
     #[must_use]
     pub fn debug_rings(&self) -> RingsSnapshot {
-        let sockets = self.sockets.iter().map(|Socket { rx, tx }| {
-            let rings = (&rx.fill, &rx.rx, &tx.tx, &tx.comp);
-            crate::socket::snapshot(&*self.backend, &self.granted, rx.queue, rings, &self.umem)
+        let mut cached = self.cache.len();
+        let sockets = self.rx.iter().zip(&self.tx).map(|(rx, tx)| {
+            let halves = Halves { rx: Some((&rx.fill, &rx.rx)), tx: Some((&tx.tx, &tx.comp)) };
+            self.snapshot(rx.number, halves, std::mem::take(&mut cached))
         });
         RingsSnapshot { source: Source::Owner, sockets: sockets.collect() }
     }
-}
 
-/// What became of a batch; the rest was recycled.
-#[derive(Default)]
-struct Done {
-    sent: u64,
-    /// Refused by a full TX ring.
-    full: u64,
-    extracted: u64,
-}
-
-/// Rehomes every frame of a finished batch.
-fn finish(slots: &mut Vec<Slot>, tx: &mut TxHalf, rx: &mut RxHalf) -> Done {
-    let all = slots.len() as u32;
-    // Most batches find room for all of their packets, and then nobody has to count.
-    if tx.tx.reserve(all).room() < all {
-        let wanted = slots.iter().filter(|s| s.verdict == Verdict::Send).count() as u32;
-        if tx.tx.reserve(wanted).room() < wanted {
-            // Full: let the kernel take what is there before giving up on new packets.
-            let _ = tx.kick(); // an error shows again at the kick after the batch
-            tx.reap_into(&mut rx.spare);
-        }
+    fn snapshot(
+        &self,
+        number: Number,
+        halves: Halves<'_>,
+        cached: usize,
+    ) -> crate::snapshot::SocketSnapshot {
+        let port = &self.ports[number.port.get()];
+        crate::socket::snapshot(&*self.backend, port, number, halves, self.cache.umem(), cached)
     }
-    let mut done = Done::default();
-    let mut out = tx.tx.reserve(all);
-    // The slots that these frames came by are free again, so there is room for all of them.
-    let (mut back, spare, erase) = rx.recycle(all);
-    for Slot { buffer, verdict } in slots.drain(..) {
-        let Buffer { mut frame, span } = buffer;
-        if frame.is_taken() {
-            done.extracted += 1;
-            continue;
-        }
-        if verdict == Verdict::Send {
-            match out.push(Buffer { frame, span }) {
-                Ok(()) => {
-                    done.sent += 1;
-                    continue;
-                }
-                Err(buffer) => frame = buffer.frame,
-            }
-            done.full += 1;
-        }
-        erase.erase(&mut frame);
-        if let Err(frame) = back.push(frame) {
-            spare.push(frame);
-        }
-    }
-    drop(out);
-    tx.unkicked |= done.sent > 0;
-    done
 }

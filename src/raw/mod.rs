@@ -1,4 +1,5 @@
-//! Mode C: bare metal. The four rings of one queue, and nothing between them and you.
+//! Mode C: bare metal. The four rings of one queue, and nothing between them and you. Rings of
+//! several queues and ports may be used together: they share one UMEM.
 //!
 //! # Safety guardrails
 //!
@@ -12,12 +13,16 @@
 //!   nothing is sent.
 //! - [`TxSlots::push_desc`](crate::socket::TxSlots::push_desc) is the one unsafe door.
 
-use crate::backend::{Backend, Calls, Interest, Kick, QueueCounters, XdpStatistics};
+use crate::backend::{Backend, Interest, Kick};
 use crate::config::Granted;
 use crate::error::Result;
+use crate::ids::QueueIndex;
+use crate::port::Port;
 use crate::snapshot::{RingsSnapshot, Source};
-use crate::socket::{CompRing, FillRing, RxRing, TxRing};
+use crate::socket::{CompRing, FillRing, Halves, Number, Queue, RxRing, TxRing};
+use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::umem::Umem;
+use crate::worker::Parts;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,24 +38,25 @@ pub struct FluxRaw {
     pub comp: CompRing,
     umem: Arc<Umem>,
     backend: Arc<dyn Backend>,
-    granted: Arc<Granted>,
-    queue: usize,
+    port: Port,
+    number: Number,
 }
 
 impl FluxRaw {
     /// One per queue.
-    pub(crate) fn from_parts(parts: crate::builder::Parts) -> Vec<Self> {
-        let one = |socket: crate::socket::Socket| Self {
-            queue: socket.rx.queue,
-            rx: socket.rx.rx,
-            fill: socket.rx.fill,
-            tx: socket.tx.tx,
-            comp: socket.tx.comp,
-            umem: Arc::clone(&parts.umem),
-            backend: Arc::clone(&parts.backend),
-            granted: Arc::clone(&parts.granted),
+    pub(crate) fn from_parts(parts: Parts) -> Vec<Self> {
+        let Parts { queues, ports, umem, backend, .. } = parts;
+        let one = |Queue { rx, tx }: Queue| Self {
+            number: rx.number,
+            port: ports[rx.number.port.get()].clone(),
+            rx: rx.rx,
+            fill: rx.fill,
+            tx: tx.tx,
+            comp: tx.comp,
+            umem: Arc::clone(&umem),
+            backend: Arc::clone(&backend),
         };
-        parts.sockets.into_iter().map(one).collect()
+        queues.into_iter().map(one).collect()
     }
 
     /// The packet memory: allocate, free and look into frames. Shared by all queues.
@@ -59,10 +65,28 @@ impl FluxRaw {
         &self.umem
     }
 
-    /// What the kernel granted.
+    /// The port that the queue is of.
+    #[must_use]
+    pub fn port(&self) -> &Port {
+        &self.port
+    }
+
+    /// What the kernel granted for its port.
     #[must_use]
     pub fn granted(&self) -> &Granted {
-        &self.granted
+        self.port.granted()
+    }
+
+    /// Kicks as long as the kernel wants to be woken for the TX ring and gets on; nothing when
+    /// nothing was posted since. True when the ring is empty; else call it again later, once
+    /// completions were reaped or the device has room. The other modes do the same.
+    ///
+    /// # Errors
+    /// When the interface is gone or down.
+    #[inline]
+    pub fn flush(&mut self) -> Result<bool> {
+        let Self { tx, backend, number, .. } = self;
+        tx.flush(|| backend.kick_tx(number.queue))
     }
 
     /// Tells the kernel that the TX ring has entries. Call it when `tx.needs_wakeup()`. Older
@@ -71,7 +95,7 @@ impl FluxRaw {
     /// # Errors
     /// When the interface is gone or down.
     pub fn kick_tx(&self) -> Result<Kick> {
-        self.backend.kick_tx(self.queue)
+        self.backend.kick_tx(self.number.queue)
     }
 
     /// Tells the kernel that the fill ring has frames. Call it when `fill.needs_wakeup()`.
@@ -79,7 +103,7 @@ impl FluxRaw {
     /// # Errors
     /// When the interface is gone or down.
     pub fn kick_rx(&self) -> Result<Kick> {
-        self.backend.kick_rx(self.queue)
+        self.backend.kick_rx(self.number.queue)
     }
 
     /// Blocks until there is something to receive, or `timeout` passes (then false).
@@ -87,7 +111,7 @@ impl FluxRaw {
     /// # Errors
     /// When the interface is gone or down.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
-        self.backend.wait(&[self.queue], Interest::Rx, timeout)
+        self.backend.wait(&[self.number.queue], Interest::Rx, timeout)
     }
 
     /// Blocks until the TX ring has room, or `timeout` passes (then false).
@@ -95,7 +119,7 @@ impl FluxRaw {
     /// # Errors
     /// When the interface is gone or down.
     pub fn wait_tx(&self, timeout: Option<Duration>) -> Result<bool> {
-        self.backend.wait(&[self.queue], Interest::Tx, timeout)
+        self.backend.wait(&[self.number.queue], Interest::Tx, timeout)
     }
 
     /// After an empty look at the rings, before the next: a CPU pause, or with kernel busy polling
@@ -104,13 +128,13 @@ impl FluxRaw {
     /// # Errors
     /// When the interface is gone or down.
     pub fn spin(&self) -> Result<()> {
-        self.backend.spin(&[self.queue], None)
+        self.backend.spin(&[self.number.queue], None)
     }
 
     /// Position of the queue among the opened ones.
     #[must_use]
-    pub fn position(&self) -> usize {
-        self.queue
+    pub fn position(&self) -> QueueIndex {
+        self.number.queue
     }
 
     /// Now, in ns of the clock of receive stamps.
@@ -124,30 +148,30 @@ impl FluxRaw {
     /// # Errors
     /// When the kernel refuses.
     pub fn kernel_stats(&self) -> Result<XdpStatistics> {
-        self.backend.stats(self.queue)
+        self.backend.stats(self.number.queue)
     }
 
-    /// What the XDP program did with the packets of each RX queue of the interface, those
-    /// without a socket included.
+    /// What the XDP program of its port did ([`Port::queue_counters`]).
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn queue_counters(&self) -> Result<Vec<QueueCounters>> {
-        self.backend.queue_counters()
+        self.port.queue_counters()
     }
 
     /// System calls made for this queue so far.
     #[must_use]
     pub fn calls(&self) -> Calls {
-        self.backend.calls(self.queue)
+        self.backend.calls(self.number.queue)
     }
 
     /// The four rings as they stand, and where the frames are.
     #[must_use]
     pub fn debug_rings(&self) -> RingsSnapshot {
-        let rings = (&self.fill, &self.rx, &self.tx, &self.comp);
-        let (backend, granted) = (&*self.backend, &*self.granted);
-        let socket = crate::socket::snapshot(backend, granted, self.queue, rings, &self.umem);
+        let Self { fill, rx, tx, comp, .. } = self;
+        let halves = Halves { rx: Some((fill, rx)), tx: Some((tx, comp)) };
+        let (backend, port) = (&*self.backend, &self.port);
+        let socket = crate::socket::snapshot(backend, port, self.number, halves, &self.umem, 0);
         RingsSnapshot { source: Source::Owner, sockets: vec![socket] }
     }
 
@@ -155,25 +179,11 @@ impl FluxRaw {
     #[cfg(unix)]
     #[must_use]
     pub fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.backend.fd(self.queue)
+        self.backend.fd(self.number.queue)
     }
 
     #[cfg(feature = "async")]
-    pub(crate) fn backend(&self) -> (&Arc<dyn Backend>, usize) {
-        (&self.backend, self.queue)
+    pub(crate) fn backend(&self) -> (&Arc<dyn Backend>, QueueIndex) {
+        (&self.backend, self.number.queue)
     }
-}
-
-/// The system calls of several queues, added up.
-pub(crate) fn sum_calls(backend: &dyn Backend, queues: &[usize]) -> Calls {
-    queues.iter().fold(Calls::default(), |sum, &queue| sum + backend.calls(queue))
-}
-
-/// The counters of several queues, added up.
-pub(crate) fn sum_stats(backend: &dyn Backend, queues: &[usize]) -> Result<XdpStatistics> {
-    let mut sum = XdpStatistics::default();
-    for &queue in queues {
-        sum = sum + backend.stats(queue)?;
-    }
-    Ok(sum)
 }

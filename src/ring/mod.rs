@@ -17,18 +17,23 @@
 //! initialised, for as long as any handle lives; one `Producer` and one `Consumer` exist per ring.
 //! Callers: `socket` (our half), `backend::sim` (the simulated kernel's half).
 
+#[cfg(not(flux_loom))]
+mod batch;
 pub(crate) mod consumer;
 mod cursor;
 pub(crate) mod heap;
 pub(crate) mod mem;
+#[cfg(not(flux_loom))]
 mod pass;
 pub(crate) mod producer;
 
+#[cfg(not(flux_loom))]
+pub(crate) use batch::Batch;
 pub use consumer::{Consumer, Drain};
 pub use cursor::Cursor;
 pub use heap::heap_ring;
 #[cfg(not(flux_loom))]
-pub(crate) use pass::pass;
+pub(crate) use pass::{Fan, fan, pass};
 pub use producer::{Producer, Reservation};
 
 /// `XDP_RING_NEED_WAKEUP` of `linux/if_xdp.h`.

@@ -1,73 +1,135 @@
 //! Entries straight from one ring into another.
 
+use super::batch::Batch;
 use super::{Consumer, Drain, Producer, Reservation};
-
-/// Both ends of a pass. However it ends, what was taken is released, and what was written is
-/// published and counted: an entry that was taken must never be read again.
-struct Pass<'r, A: Copy, B: Copy> {
-    from: Drain<'r, A>,
-    to: Reservation<'r, B>,
-    /// Entries taken that nothing was written for.
-    skipped: u32,
-    totals: [&'r mut u64; 2],
-}
-
-impl<A: Copy, B: Copy> Drop for Pass<'_, A, B> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        // One more than was written when `each` panicked: that entry is lost, and shows as lost
-        // because it counts as taken.
-        *self.totals[0] += u64::from(self.from.give_back() - self.skipped);
-        *self.totals[1] += u64::from(self.to.publish());
-    }
-}
 
 /// Moves up to `max` entries from `from` to `to`, as many as the one has and the other has room
 /// for; `each` turns an entry into what is written, or into nothing. Returns how many were
-/// written, and adds that to both totals. When `each` panics, its entry counts in the first alone.
+/// written. What was taken and what was written is added to the totals; when `each` panics, its
+/// entry is lost, and shows as lost because it counts as taken.
 #[inline(always)]
 pub(crate) fn pass<A: Copy, B: Copy>(
     from: &mut Consumer<A>,
     to: &mut Producer<B>,
     max: u32,
-    totals: [&mut u64; 2],
+    [taken, written]: [&mut u64; 2],
     mut each: impl FnMut(A) -> Option<B>,
 ) -> u32 {
-    let from = from.peek(max);
-    let to = to.reserve(from.left());
-    let mut pass = Pass { from, to, skipped: 0, totals };
-    let mut written = 0;
+    let mut from = Batch::new(from.peek(max), taken);
+    let mut to = Batch::new(to.reserve(from.entries.left()), written);
+    let mut passed = 0;
     // A run ends where either ring wraps, or at an entry that nothing is written for.
-    while pass.from.left() > 0 && pass.to.room() > 0 {
-        written += pass.run(&mut each);
+    while from.entries.left() > 0 && to.entries.room() > 0 {
+        passed += run(&mut from.entries, &mut to.entries, &mut each);
     }
-    written
+    passed
 }
 
-impl<A: Copy, B: Copy> Pass<'_, A, B> {
-    /// Passes entries that lie side by side to slots that do; returns how many were written. An
-    /// entry counts as taken before `each` sees it.
-    #[inline(always)]
-    fn run(&mut self, each: &mut impl FnMut(A) -> Option<B>) -> u32 {
-        let Drain { ring: source, granted, taken } = &mut self.from;
-        let Reservation { ring: target, granted: room, written } = &mut self.to;
-        let (taken_before, written_before) = (*taken, *written);
-        let from = source.mem.run(source.cursor.slot(*taken), *granted - *taken);
-        let to = target.mem.run(target.cursor.slot(*written), *room - *written);
-        // Counted from the loop's own index, so that it alone stays in a register.
-        for (n, (entry, slot)) in (0..).zip(from.iter().zip(to)) {
-            *taken = taken_before + n + 1;
-            // SAFETY: granted by peek(): the producer is past this slot and will not touch it
-            // again until it is released.
-            let Some(item) = each(entry.with(|p| unsafe { p.read() })) else {
-                self.skipped += 1;
-                break;
-            };
-            // SAFETY: reserved: ours until it is published, with the one writer borrowed.
-            slot.with_mut(|p| unsafe { p.write(item) });
-            *written = written_before + n + 1;
+/// Passes entries that lie side by side to slots that do; returns how many were written. An entry
+/// counts as taken before `each` sees it.
+#[inline(always)]
+fn run<A: Copy, B: Copy>(
+    from: &mut Drain<'_, A>,
+    to: &mut Reservation<'_, B>,
+    each: &mut impl FnMut(A) -> Option<B>,
+) -> u32 {
+    let Drain { ring: source, granted, taken } = from;
+    let Reservation { ring: target, granted: room, written } = to;
+    let (taken_before, written_before) = (*taken, *written);
+    let entries = source.mem.run(source.cursor.slot(*taken), *granted - *taken);
+    let slots = target.mem.run(target.cursor.slot(*written), *room - *written);
+    // Counted from the loop's own index, so that it alone stays in a register.
+    for (n, (entry, slot)) in (0..).zip(entries.iter().zip(slots)) {
+        *taken = taken_before + n + 1;
+        // SAFETY: granted by peek(): the producer is past this slot and will not touch it
+        // again until it is released.
+        let Some(item) = each(entry.with(|p| unsafe { p.read() })) else { break };
+        // SAFETY: reserved: ours until it is published, with the one writer borrowed.
+        slot.with_mut(|p| unsafe { p.write(item) });
+        *written = written_before + n + 1;
+    }
+    *written - written_before
+}
+
+/// What becomes of an entry in [`fan`].
+pub(crate) enum Fan<B, C> {
+    /// Into the first ring.
+    Back(B),
+    /// Into that one of the others; nowhere when there is no such ring.
+    Out(usize, C),
+    /// Into none.
+    Gone,
+}
+
+/// Deals the entries of `from` out to `back` and to `outs`, as `each` says, for as long as there is
+/// room in all of `outs`. What `back` has no room for goes to `overflow`. An entry counts as taken
+/// before `each` sees it.
+#[inline(always)]
+pub(crate) fn fan<A: Copy, B: Copy, C: Copy, const N: usize>(
+    from: &mut Drain<'_, A>,
+    back: &mut Reservation<'_, B>,
+    outs: &mut [Batch<'_, Reservation<'_, C>>; N],
+    mut each: impl FnMut(A) -> Fan<B, C>,
+    mut overflow: impl FnMut(B),
+) {
+    while from.left() > 0 && outs.iter().all(|out| out.entries.room() > 0) {
+        if back.room() > 0 {
+            fan_run(from, back, outs, &mut each);
+            continue;
         }
-        self.to.written - written_before
+        let Some(entry) = from.take() else { return };
+        match each(entry) {
+            Fan::Back(item) => overflow(item),
+            Fan::Out(at, item) => {
+                if let Some(out) = outs.get_mut(at) {
+                    let _ = out.entries.write(item); // room() > 0
+                }
+            }
+            Fan::Gone => {}
+        }
+    }
+}
+
+/// The same for entries, and slots of every ring, that lie side by side.
+#[inline(always)]
+fn fan_run<A: Copy, B: Copy, C: Copy, const N: usize>(
+    from: &mut Drain<'_, A>,
+    back: &mut Reservation<'_, B>,
+    outs: &mut [Batch<'_, Reservation<'_, C>>; N],
+    each: &mut impl FnMut(A) -> Fan<B, C>,
+) {
+    let Drain { ring: source, granted, taken } = from;
+    let Reservation { ring: target, granted: room, written } = back;
+    let (taken_before, written_before) = (*taken, *written);
+    let entries = source.mem.run(source.cursor.slot(*taken), *granted - *taken);
+    let slots = target.mem.run(target.cursor.slot(*written), *room - *written);
+    let mut len = entries.len().min(slots.len());
+    for out in outs.iter() {
+        let Reservation { ring, granted, written } = &out.entries;
+        len = len.min(ring.mem.run(ring.cursor.slot(*written), granted - written).len());
+    }
+    // Slots written here: of each ring at most one an entry.
+    let mut to_back = 0;
+    for (n, entry) in entries[..len].iter().enumerate() {
+        *taken = taken_before + n as u32 + 1;
+        // SAFETY: granted by peek(): the producer is past this slot and will not touch it
+        // again until it is released.
+        match each(entry.with(|p| unsafe { p.read() })) {
+            Fan::Back(item) => {
+                // SAFETY: `to_back <= n < len <= slots.len()`.
+                let slot = unsafe { slots.get_unchecked(to_back) };
+                // SAFETY: reserved: ours until it is published, with the one writer borrowed.
+                slot.with_mut(|p| unsafe { p.write(item) });
+                to_back += 1;
+                *written = written_before + to_back as u32;
+            }
+            Fan::Out(at, item) => {
+                if let Some(out) = outs.get_mut(at) {
+                    let _ = out.entries.write(item); // at most one an entry, and `len` fit
+                }
+            }
+            Fan::Gone => {}
+        }
     }
 }
 

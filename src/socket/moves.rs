@@ -1,27 +1,161 @@
 //! Packets straight from ring to ring, a batch at a time: no token, no list, no copy.
 //!
 //! ```text
-//!   rx ── drop_to, read_to ──▶ fill       comp ── refill ──▶ fill
-//!   rx ── forward_to ────────▶ tx         comp ── resend ──▶ tx
+//!   rx ── route ──▶ fill, tx of any queue       comp ── refill ──▶ fill of any queue
+//!          └──────▶ taken out as a token        comp ── resend ──▶ tx
 //! ```
 //!
-//! Each takes as many entries as the one ring has and the other has room for; the rest stays where
-//! it is. Kicking is the caller's, as ever. A closure that panics loses the frame it was shown, as
-//! a dropped token would be.
+//! Each takes as many entries as the one ring has and the others have room for; the rest stays
+//! where it is. The rings may be of different queues and ports, as long as they share the UMEM.
+//! Kicking is the caller's, as ever. A closure that panics loses the frame it was shown, as a
+//! dropped token would be.
 
 use super::rings::{CompRing, FillRing, RxRing, TxRing};
-use crate::ring::{Desc, pass};
+use crate::ring::{Batch, Desc, Fan, fan, pass};
 use crate::umem::ledger::Holder;
-use crate::umem::{Span, Umem};
+use crate::umem::{Buffer, Gate, META_LEN, NoRoom, Span, Umem, stamp_in};
 use std::sync::Arc;
 
-/// What [`RxRing::drop_to`] dropped.
+/// What becomes of a packet that [`RxRing::route`] showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// Nothing: its frame goes back to reception.
+    Recycle,
+    /// Out by that one of the TX rings. Without such a ring, or with a packet that has no bytes, it
+    /// is recycled.
+    Send(usize),
+}
+
+/// What [`RxRing::route`] did, in packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Dropped {
-    /// Packets.
+pub struct Routed {
+    /// Shown to the closure.
     pub packets: u32,
-    /// Their lengths added up, in bytes.
-    pub bytes: u64,
+    /// Of these, queued for transmission.
+    pub sent: u32,
+    /// Of these, taken out ([`PacketView::take`]). The rest was recycled.
+    pub taken: u32,
+}
+
+/// A received packet on its way from ring to ring.
+pub struct PacketView<'r> {
+    gate: Gate<'r>,
+    /// Address of the frame's first byte.
+    base: u64,
+    /// The packet's place in the frame.
+    start: u32,
+    len: u32,
+    moved: bool,
+    taken: bool,
+}
+
+impl PacketView<'_> {
+    /// The packet's bytes, from the Ethernet header on. Empty once it was taken.
+    #[must_use]
+    #[inline(always)]
+    pub fn data(&self) -> &[u8] {
+        self.gate.view(self, (self.base, self.start, self.len))
+    }
+
+    /// The packet's bytes, for writing. Empty once it was taken.
+    #[must_use]
+    #[inline(always)]
+    pub fn data_mut(&mut self) -> &mut [u8] {
+        let (gate, place) = (self.gate, (self.base, self.start, self.len));
+        gate.view_mut(self, place)
+    }
+
+    /// Length in bytes; 0 once it was taken.
+    #[must_use]
+    #[inline(always)]
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Offset of the first byte in the packet memory. A packet that is sent on leaves from the same
+    /// place.
+    #[must_use]
+    pub fn addr(&self) -> u64 {
+        self.base + u64::from(self.start)
+    }
+
+    /// Where the packet lies; it has no place any more once it was taken.
+    fn span(&self) -> Result<Span, NoRoom> {
+        if self.taken {
+            return Err(NoRoom);
+        }
+        Span::new(self.start, self.len, self.gate.frame_size())
+    }
+
+    fn set_span(&mut self, span: Span) {
+        (self.start, self.len) = (span.start() as u32, span.len() as u32);
+    }
+
+    /// Moves the packet's start by `delta` bytes: positive strips from the front, negative opens
+    /// headroom (whose bytes are whatever was there). The payload does not move.
+    ///
+    /// # Errors
+    /// [`NoRoom`] when the start would leave the frame or pass the end, or the packet was taken; it
+    /// is unchanged.
+    pub fn adjust_head(&mut self, delta: i32) -> Result<(), NoRoom> {
+        let span = self.span()?.adjust_head(delta)?;
+        self.set_span(span);
+        self.moved |= delta != 0;
+        Ok(())
+    }
+
+    /// Cuts or grows the packet at its end to `len` bytes. Bytes that come in are whatever the
+    /// frame held there.
+    ///
+    /// # Errors
+    /// [`NoRoom`] when the frame ends before that, or the packet was taken; it is unchanged.
+    pub fn set_len(&mut self, len: usize) -> Result<(), NoRoom> {
+        let span = self.span()?.with_len(len, self.gate.frame_size())?;
+        self.set_span(span);
+        Ok(())
+    }
+
+    /// Receive time that the XDP program wrote in front of the packet, in ns of `CLOCK_MONOTONIC`
+    /// (virtual time on the simulator). `None` without receive stamps, and after the packet's start
+    /// was moved.
+    #[must_use]
+    pub fn rx_timestamp(&self) -> Option<u64> {
+        let start = self.start.checked_sub(META_LEN as u32)?;
+        let meta = self.gate.view(self, (self.base, start, META_LEN as u32));
+        if self.moved || self.taken { None } else { stamp_in(meta) }
+    }
+
+    /// Takes the packet out, as a token; the closure's [`Route`] is then not looked at. `None` when
+    /// it was taken already.
+    pub fn take(&mut self) -> Option<Buffer> {
+        let span = self.span().ok()?;
+        self.taken = true;
+        self.len = 0;
+        let span = if self.moved { span } else { span.received() };
+        Some(Buffer { frame: self.gate.token_of(self.base), span })
+    }
+}
+
+impl crate::proto::Headroom for PacketView<'_> {
+    type Error = NoRoom;
+
+    fn adjust_head(&mut self, delta: i32) -> Result<(), NoRoom> {
+        self.adjust_head(delta)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.data()
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.data_mut()
+    }
 }
 
 fn same_umem(from: &Arc<Umem>, to: &Arc<Umem>) {
@@ -29,71 +163,67 @@ fn same_umem(from: &Arc<Umem>, to: &Arc<Umem>) {
 }
 
 impl RxRing {
-    /// Drops up to `max` received packets: their frames go back to the fill ring.
+    /// Shows up to `max` received packets to `each`, which may change them and says what becomes of
+    /// each. Frames of packets that are not sent go to `fill`, and to the free list where that is
+    /// full. As long as one of `tx` is full, packets stay in this ring: none is dropped for lack
+    /// of room.
     ///
     /// # Panics
     /// When the rings belong to different UMEMs.
     #[inline]
-    pub fn drop_to(&mut self, fill: &mut FillRing, max: u32) -> Dropped {
-        same_umem(&self.umem, &fill.umem);
-        let Self { ring, umem, received, invalid, .. } = self;
-        let gate = umem.gate();
-        let mut bytes = 0;
-        let packets = pass(ring, &mut fill.ring, max, [received, &mut fill.posted], |desc| {
-            let addr = gate.hand_over(desc.addr, Holder::Reception, Holder::Reception);
-            match addr {
-                Some(_) => bytes += u64::from(desc.len),
-                None => *invalid += 1,
-            }
-            addr
-        });
-        Dropped { packets, bytes }
-    }
-
-    /// Shows up to `max` received packets to `look`; their frames then go back to the fill ring.
-    /// Returns how many.
-    ///
-    /// # Panics
-    /// When the rings belong to different UMEMs.
-    #[inline]
-    pub fn read_to(&mut self, fill: &mut FillRing, max: u32, mut look: impl FnMut(&[u8])) -> u32 {
-        same_umem(&self.umem, &fill.umem);
-        if self.prefetch {
-            self.prefetch_batch(max);
-        }
-        let Self { ring, umem, received, invalid, .. } = self;
-        let gate = umem.gate();
-        pass(ring, &mut fill.ring, max, [received, &mut fill.posted], |desc| {
-            let (from, to) = (Holder::Reception, Holder::Reception);
-            let out = gate.hand_over_packet(desc, from, to, |bytes| look(bytes));
-            *invalid += u64::from(out.is_none());
-            out.map(|desc| gate.frame_of(desc))
-        })
-    }
-
-    /// Sends up to `max` received packets, each after `edit` changed its bytes; returns how many.
-    ///
-    /// # Panics
-    /// When the rings belong to different UMEMs.
-    #[inline]
-    pub fn forward_to(
+    pub fn route<const N: usize>(
         &mut self,
-        tx: &mut TxRing,
+        fill: &mut FillRing,
+        tx: [&mut TxRing; N],
         max: u32,
-        mut edit: impl FnMut(&mut [u8]),
-    ) -> u32 {
-        same_umem(&self.umem, &tx.umem);
+        mut each: impl FnMut(&mut PacketView<'_>) -> Route,
+    ) -> Routed {
+        same_umem(&self.umem, &fill.umem);
+        tx.iter().for_each(|tx| same_umem(&self.umem, &tx.umem));
         if self.prefetch {
             self.prefetch_batch(max);
         }
-        let Self { ring, umem, received, invalid, .. } = self;
+        let Self { ring, umem, taken, invalid, .. } = self;
         let gate = umem.gate();
-        pass(ring, &mut tx.ring, max, [received, &mut tx.posted], |desc| {
-            let (rx, tx) = (Holder::Reception, Holder::Transmission);
-            let out = gate.hand_over_packet(desc, rx, tx, &mut edit);
-            *invalid += u64::from(out.is_none());
-            out
-        })
+        let mut from = Batch::new(ring.peek(max), taken);
+        let n = from.entries.left();
+        let mut back = Batch::new(fill.ring.reserve(n), &mut fill.posted);
+        let mut outs = tx.map(|tx| Batch::new(tx.ring.reserve(n), &mut tx.posted));
+        let mut done = Routed::default();
+        let invalid_before = *invalid;
+        let route = |desc: Desc| {
+            let Some(base) = gate.begin(desc) else {
+                *invalid += 1;
+                return Fan::Gone;
+            };
+            let start = (desc.addr - base) as u32;
+            let (moved, taken) = (false, false);
+            let mut view = PacketView { gate, base, start, len: desc.len, moved, taken };
+            let route = each(&mut view);
+            let PacketView { start, len, taken, .. } = view;
+            if taken {
+                done.taken += 1;
+                return Fan::Gone;
+            }
+            match route {
+                Route::Send(at) if at < N && len > 0 && gate.holds(start, len) => {
+                    done.sent += 1;
+                    gate.end(base, Holder::Transmission);
+                    Fan::Out(at, Desc { addr: base + u64::from(start), len, options: 0 })
+                }
+                _ => {
+                    gate.end(base, Holder::Reception);
+                    Fan::Back(base)
+                }
+            }
+        };
+        fan(&mut from.entries, &mut back.entries, &mut outs, route, |addr| {
+            if let Some(frame) = gate.claim_frame(addr, Holder::Reception, Holder::User) {
+                umem.free(frame);
+            }
+        });
+        done.packets = n - from.entries.left() - (*invalid - invalid_before) as u32;
+        done
     }
 }
 
@@ -105,9 +235,9 @@ impl CompRing {
     #[inline]
     pub fn refill(&mut self, fill: &mut FillRing, max: u32) -> u32 {
         same_umem(&self.umem, &fill.umem);
-        let Self { ring, umem, completed, invalid } = self;
+        let Self { ring, umem, taken, invalid } = self;
         let gate = umem.gate();
-        pass(ring, &mut fill.ring, max, [completed, &mut fill.posted], |addr| {
+        pass(ring, &mut fill.ring, max, [taken, &mut fill.posted], |addr| {
             let addr = gate.hand_over(addr, Holder::Transmission, Holder::Reception);
             *invalid += u64::from(addr.is_none());
             addr
@@ -115,20 +245,20 @@ impl CompRing {
     }
 
     /// Sends the frames of up to `max` sent packets once more, whatever they hold at `span` now;
-    /// returns how many. Nothing is sent for a span that ends beyond the frame.
+    /// returns how many. Nothing is sent for a span that is empty or ends beyond the frame.
     ///
     /// # Panics
     /// When the rings belong to different UMEMs.
     #[inline]
     pub fn resend(&mut self, tx: &mut TxRing, span: Span, max: u32) -> u32 {
         same_umem(&self.umem, &tx.umem);
-        if span.end() > self.umem.frame_size() as usize {
+        if span.is_empty() || span.end() > self.umem.frame_size() as usize {
             return 0;
         }
-        let Self { ring, umem, completed, invalid } = self;
+        let Self { ring, umem, taken, invalid } = self;
         let gate = umem.gate();
         let (start, len) = (span.start() as u64, span.len() as u32);
-        pass(ring, &mut tx.ring, max, [completed, &mut tx.posted], |addr| {
+        pass(ring, &mut tx.ring, max, [taken, &mut tx.posted], |addr| {
             let addr = gate.hand_over(addr, Holder::Transmission, Holder::Transmission);
             *invalid += u64::from(addr.is_none());
             addr.map(|addr| Desc { addr: addr + start, len, options: 0 })

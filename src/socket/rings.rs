@@ -1,43 +1,11 @@
 //! The four rings, typed: tokens go in, tokens come out.
 
-use crate::ring::{Consumer, Desc, Drain, Producer, Reservation, RingSnapshot};
+use crate::backend::Kick;
+use crate::error::Result as FluxResult;
+use crate::ring::{Batch, Consumer, Desc, Producer, Reservation, RingSnapshot};
 use crate::umem::ledger::Holder;
 use crate::umem::{Buffer, Frame, Gate, Umem};
 use std::sync::Arc;
-
-/// Entries that are released and counted however their reader ends: once a token was made of one,
-/// it must never be read again, also when a callback panics.
-struct Reading<'r, T: Copy> {
-    entries: Drain<'r, T>,
-    valid: Tally<'r>,
-}
-
-impl<T: Copy> Drop for Reading<'_, T> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        self.entries.give_back();
-    }
-}
-
-/// Counts for a batch, and adds that to a total when it is dropped.
-struct Tally<'r> {
-    n: u32,
-    total: &'r mut u64,
-}
-
-impl<'r> Tally<'r> {
-    #[inline(always)]
-    fn of(total: &'r mut u64) -> Self {
-        Self { n: 0, total }
-    }
-}
-
-impl Drop for Tally<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        *self.total += u64::from(self.n);
-    }
-}
 
 /// Most packets that are prefetched at once: beyond that the first ones may be gone from the cache
 /// before they are looked at.
@@ -58,25 +26,21 @@ impl FillRing {
     /// Posts frames from the end of `frames`, up to `max` and as many as fit; returns how many.
     /// A frame of another UMEM stays in `frames`, with all before it.
     pub fn post(&mut self, frames: &mut Vec<Frame>, max: u32) -> u32 {
-        let mut slots = self.ring.reserve(max.min(frames.len() as u32));
-        let gate = self.umem.gate();
+        let mut slots = self.reserve(max.min(frames.len() as u32));
         let from = frames.len() - slots.room() as usize;
-        let foreign = frames[from..].iter().rposition(|frame| !gate.owns(frame));
+        let foreign = frames[from..].iter().rposition(|frame| !slots.gate.owns(frame));
         let from = foreign.map_or(from, |at| from + at + 1);
-        let addresses = frames.drain(from..).rev();
-        slots.fill(addresses.map(|frame| gate.post(frame, Holder::User, Holder::Reception)));
-        let n = slots.commit();
-        self.posted += u64::from(n);
-        n
+        let n = frames.len() - from;
+        slots.fill(frames.drain(from..).rev());
+        n as u32
     }
 
     /// Room for up to `want` frames. They reach the kernel when the guard is dropped.
     #[inline]
-    pub(crate) fn reserve(&mut self, want: u32) -> FillSlots<'_> {
+    pub fn reserve(&mut self, want: u32) -> FillSlots<'_> {
         FillSlots {
-            slots: self.ring.reserve(want),
+            slots: Batch::new(self.ring.reserve(want), &mut self.posted),
             gate: self.umem.gate(),
-            posted: Tally::of(&mut self.posted),
         }
     }
 
@@ -100,30 +64,35 @@ impl FillRing {
 }
 
 /// Reserved room in a fill ring. Dropping it commits what was pushed: the frames were handed over.
-pub(crate) struct FillSlots<'r> {
-    slots: Reservation<'r, u64>,
+pub struct FillSlots<'r> {
+    slots: Batch<'r, Reservation<'r, u64>>,
     gate: Gate<'r>,
-    posted: Tally<'r>,
 }
 
 impl FillSlots<'_> {
+    /// Frames that still fit.
+    #[must_use]
+    #[inline(always)]
+    pub fn room(&self) -> u32 {
+        self.slots.entries.room()
+    }
+
     /// Hands a frame over, or back when there is no room or it is of another UMEM.
     #[inline(always)]
-    pub(crate) fn push(&mut self, frame: Frame) -> Result<(), Frame> {
-        if self.slots.room() == 0 || !self.gate.owns(&frame) {
+    pub fn push(&mut self, frame: Frame) -> Result<(), Frame> {
+        if self.slots.entries.room() == 0 || !self.gate.owns(&frame) {
             return Err(frame);
         }
         let addr = self.gate.post(frame, Holder::User, Holder::Reception);
-        let _ = self.slots.write(addr); // room() > 0
-        self.posted.n += 1;
+        let _ = self.slots.entries.write(addr); // room() > 0
         Ok(())
     }
-}
 
-impl Drop for FillSlots<'_> {
+    /// Hands over frames of this UMEM, as many as there is room for.
     #[inline(always)]
-    fn drop(&mut self) {
-        self.slots.publish();
+    pub(super) fn fill(&mut self, frames: impl Iterator<Item = Frame>) {
+        let Self { slots, gate } = self;
+        slots.entries.fill(frames.map(|f| gate.post(f, Holder::User, Holder::Reception)));
     }
 }
 
@@ -132,13 +101,14 @@ pub struct RxRing {
     pub(super) ring: Consumer<Desc>,
     pub(super) umem: Arc<Umem>,
     pub(super) prefetch: bool,
-    pub(super) received: u64,
+    /// Descriptors taken, invalid ones included.
+    pub(super) taken: u64,
     pub(super) invalid: u64,
 }
 
 impl RxRing {
     pub(super) fn new(ring: Consumer<Desc>, umem: Arc<Umem>, prefetch: bool) -> Self {
-        Self { ring, umem, prefetch, received: 0, invalid: 0 }
+        Self { ring, umem, prefetch, taken: 0, invalid: 0 }
     }
 
     /// Passes up to `max` received packets to `each` and returns how many there were. Their ring
@@ -148,18 +118,15 @@ impl RxRing {
         if self.prefetch {
             self.prefetch_batch(max);
         }
-        let Self { ring, umem, received, invalid, .. } = self;
+        let Self { ring, umem, taken, invalid, .. } = self;
         let gate = umem.gate();
-        let mut reading = Reading { entries: ring.peek(max), valid: Tally::of(received) };
-        let Reading { entries, valid } = &mut reading;
-        entries.take_all(|desc| match gate.claim(desc, Holder::Reception, Holder::User) {
-            Ok(buffer) => {
-                valid.n += 1;
-                each(buffer);
-            }
+        let mut reading = Batch::new(ring.peek(max), taken);
+        let (n, invalid_before) = (reading.entries.left(), *invalid);
+        reading.entries.take_all(|desc| match gate.claim(desc, Holder::Reception, Holder::User) {
+            Ok(buffer) => each(buffer),
             Err(_) => *invalid += 1,
         });
-        valid.n
+        n - (*invalid - invalid_before) as u32
     }
 
     /// Asks the CPU for the first bytes of the packets of the next batch, all at once: their misses
@@ -175,7 +142,12 @@ impl RxRing {
     /// Packets received so far.
     #[must_use]
     pub fn received(&self) -> u64 {
-        self.received
+        self.taken - self.invalid
+    }
+
+    /// Descriptors taken off the ring, invalid ones included.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Descriptors that named no frame of ours. Always 0 unless the kernel's side is broken.
@@ -202,17 +174,46 @@ pub struct TxRing {
     pub(super) ring: Producer<Desc>,
     pub(super) umem: Arc<Umem>,
     pub(super) posted: u64,
+    /// Where `posted` stood when the kernel had taken everything.
+    flushed: u64,
 }
 
 impl TxRing {
     pub(super) fn new(ring: Producer<Desc>, umem: Arc<Umem>) -> Self {
-        Self { ring, umem, posted: 0 }
+        Self { ring, umem, posted: 0, flushed: 0 }
+    }
+
+    /// The one state machine of transmission: kicks as long as the kernel wants to be woken and gets
+    /// on, as it takes a limited number a call in copy mode. True when nothing is left in the ring;
+    /// else call it again later, once completions were reaped or the device has room.
+    #[inline]
+    pub(crate) fn flush(&mut self, mut kick: impl FnMut() -> FluxResult<Kick>) -> FluxResult<bool> {
+        if self.flushed == self.posted {
+            return Ok(true);
+        }
+        let mut before = self.pending();
+        // An awake kernel takes them without being told.
+        while before > 0 && self.needs_wakeup() {
+            kick()?;
+            let left = self.pending();
+            if left >= before {
+                return Ok(false);
+            }
+            before = left;
+        }
+        if before == 0 {
+            self.flushed = self.posted;
+        }
+        Ok(before == 0)
     }
 
     /// Room for up to `want` packets. They reach the kernel when the guard is dropped.
     #[inline]
     pub fn reserve(&mut self, want: u32) -> TxSlots<'_> {
-        TxSlots { slots: self.ring.reserve(want), gate: self.umem.gate(), posted: &mut self.posted }
+        TxSlots {
+            slots: Batch::new(self.ring.reserve(want), &mut self.posted),
+            gate: self.umem.gate(),
+        }
     }
 
     /// Whether the kernel wants to be kicked.
@@ -228,7 +229,7 @@ impl TxRing {
         self.ring.pending()
     }
 
-    /// Packets queued so far.
+    /// Descriptors queued so far.
     #[must_use]
     pub fn posted(&self) -> u64 {
         self.posted
@@ -243,50 +244,43 @@ impl TxRing {
 
 /// Reserved room in a TX ring. Dropping it commits what was pushed: the frames were handed over.
 pub struct TxSlots<'r> {
-    slots: Reservation<'r, Desc>,
+    slots: Batch<'r, Reservation<'r, Desc>>,
     gate: Gate<'r>,
-    posted: &'r mut u64,
 }
 
 impl TxSlots<'_> {
     /// Packets that still fit.
     #[must_use]
+    #[inline(always)]
     pub fn room(&self) -> u32 {
-        self.slots.room()
+        self.slots.entries.room()
     }
 
-    /// Hands a packet over, or back when there is no room, the frame is of another UMEM, or the
-    /// span does not lie in the frame.
+    /// Hands a packet over, or back when there is no room, it has no bytes (the kernel would not
+    /// send it), the frame is of another UMEM, or the span does not lie in the frame.
     #[inline]
     pub fn push(&mut self, buffer: Buffer) -> Result<(), Buffer> {
-        let Self { slots, gate, posted } = self;
-        if slots.room() == 0 || !gate.fits(buffer.span) || !gate.owns(&buffer.frame) {
+        let Self { slots, gate } = self;
+        let sound = !buffer.span.is_empty() && gate.fits(buffer.span) && gate.owns(&buffer.frame);
+        if slots.entries.room() == 0 || !sound {
             return Err(buffer);
         }
         let Buffer { frame, span } = buffer;
         let base = gate.post(frame, Holder::User, Holder::Transmission);
         let addr = base + span.start() as u64;
-        let _ = slots.write(Desc { addr, len: span.len() as u32, options: 0 }); // room() > 0
-        **posted += 1;
+        let _ = slots.entries.write(Desc { addr, len: span.len() as u32, options: 0 }); // room() > 0
         Ok(())
     }
 
-    /// Writes a descriptor as it is, valid or not; false when there is no room. It does not count
-    /// as posted. Linux (6.18) completes an invalid one too, with the address it names.
+    /// Writes a descriptor as it is, valid or not; false when there is no room. Linux (6.18)
+    /// completes an invalid one too, with the address it names.
     ///
     /// # Safety
     /// If the address lies in a frame of this UMEM, nobody may hold that frame's token or touch
     /// its bytes until the kernel has completed it: the completion makes a token of it.
     #[allow(unsafe_code)]
     pub unsafe fn push_desc(&mut self, desc: Desc) -> bool {
-        self.slots.write(desc).is_ok()
-    }
-}
-
-impl Drop for TxSlots<'_> {
-    #[inline(always)]
-    fn drop(&mut self) {
-        self.slots.publish();
+        self.slots.entries.write(desc).is_ok()
     }
 }
 
@@ -294,36 +288,41 @@ impl Drop for TxSlots<'_> {
 pub struct CompRing {
     pub(super) ring: Consumer<u64>,
     pub(super) umem: Arc<Umem>,
-    pub(super) completed: u64,
+    /// Completions taken, invalid ones included.
+    pub(super) taken: u64,
     pub(super) invalid: u64,
 }
 
 impl CompRing {
     pub(super) fn new(ring: Consumer<u64>, umem: Arc<Umem>) -> Self {
-        Self { ring, umem, completed: 0, invalid: 0 }
+        Self { ring, umem, taken: 0, invalid: 0 }
     }
 
     /// Passes up to `max` frames of sent packets to `each` and returns how many there were.
     #[inline]
     pub fn reap(&mut self, max: u32, mut each: impl FnMut(Frame)) -> u32 {
-        let Self { ring, umem, completed, invalid } = self;
+        let Self { ring, umem, taken, invalid } = self;
         let gate = umem.gate();
-        let mut reading = Reading { entries: ring.peek(max), valid: Tally::of(completed) };
-        let Reading { entries, valid } = &mut reading;
-        entries.take_all(|addr| match gate.claim_frame(addr, Holder::Transmission, Holder::User) {
-            Some(frame) => {
-                valid.n += 1;
-                each(frame);
+        let mut reading = Batch::new(ring.peek(max), taken);
+        let (n, invalid_before) = (reading.entries.left(), *invalid);
+        reading.entries.take_all(|addr| {
+            match gate.claim_frame(addr, Holder::Transmission, Holder::User) {
+                Some(frame) => each(frame),
+                None => *invalid += 1,
             }
-            None => *invalid += 1,
         });
-        valid.n
+        n - (*invalid - invalid_before) as u32
     }
 
     /// Packets completed so far.
     #[must_use]
     pub fn completed(&self) -> u64 {
-        self.completed
+        self.taken - self.invalid
+    }
+
+    /// Completions taken off the ring, invalid ones included.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Completions that named no frame of ours. Always 0 unless the kernel's side is broken.

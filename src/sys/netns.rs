@@ -46,9 +46,7 @@ impl NetNs {
 
     /// Moves the calling thread into it. Threads and processes started from there begin there.
     pub(crate) fn enter(&self) -> io::Result<()> {
-        // SAFETY: takes two numbers; changes this thread's namespace only.
-        check(unsafe { libc::setns(self.0.as_raw_fd(), libc::CLONE_NEWNET) })?;
-        Ok(())
+        enter(self.0.as_fd())
     }
 
     /// A second descriptor of the same namespace.
@@ -66,6 +64,13 @@ impl NetNs {
             f()
         })
     }
+}
+
+/// Moves the calling thread into the namespace of a descriptor. EINVAL when it is of none.
+pub(crate) fn enter(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes two numbers; changes this thread's namespace only.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) })?;
+    Ok(())
 }
 
 impl AsFd for NetNs {

@@ -1,35 +1,47 @@
 //! The receiving half.
 
 use super::Shared;
-use crate::backend::{Calls, Interest, QueueCounters, XdpStatistics};
+use crate::backend::Interest;
 use crate::config::{Granted, Poller};
 use crate::error::Result;
-use crate::packet::Packet;
+use crate::ids::{PortIndex, QueueIndex};
+use crate::packet::{Packet, PacketSlot, Packets, Way};
 use crate::poll::{Idle, PollState};
-use crate::socket::RxHalf;
-use std::collections::VecDeque;
+use crate::port::{Port, sum_calls, sum_stats};
+use crate::snapshot::{RingsSnapshot, Source};
+use crate::socket::{Halves, RxHalf};
+use crate::stats::{Calls, QueueCounters, XdpStatistics};
+use crate::umem::FrameCache;
 use std::time::Duration;
 
 /// Receives owned packets from one or more queues.
 pub struct FluxRx {
     halves: Vec<RxHalf>,
-    queues: Vec<usize>,
+    queues: Vec<QueueIndex>,
     shared: Shared,
+    cache: FrameCache,
     poll: PollState,
     batch: u32,
-    /// Received with a batch and not asked for yet, by [`FluxRx::recv`] alone.
-    ready: VecDeque<Packet>,
+    /// Received with a batch and not asked for yet, by [`FluxRx::recv`] alone; the next one last.
+    ready: Packets,
     #[cfg(feature = "async")]
     readiness: crate::reactor::Readiness,
 }
 
 impl FluxRx {
-    pub(super) fn new(halves: Vec<RxHalf>, shared: Shared, poller: Poller, batch: u32) -> Self {
-        let queues: Vec<_> = halves.iter().map(|h| h.queue).collect();
+    pub(super) fn new(
+        halves: Vec<RxHalf>,
+        shared: Shared,
+        poller: Poller,
+        batch: u32,
+        caches: usize,
+    ) -> Self {
+        let queues: Vec<_> = halves.iter().map(|half| half.number.queue).collect();
         Self {
             #[cfg(feature = "async")]
-            readiness: crate::reactor::Readiness::new(&shared.backend, &queues),
-            ready: VecDeque::with_capacity(batch as usize * halves.len()),
+            readiness: crate::reactor::Readiness::new(&shared.backend, &queues, Interest::Rx),
+            ready: Packets::with_capacity(batch as usize * halves.len()),
+            cache: shared.cache(caches),
             halves,
             queues,
             shared,
@@ -39,23 +51,23 @@ impl FluxRx {
     }
 
     /// Moves what has arrived, up to a batch per queue, to the end of `out` without waiting;
-    /// returns how many.
+    /// returns how many. Packets of another UMEM that are still in `out` are dropped.
     ///
     /// # Errors
-    /// When the interface goes away.
-    pub fn try_recv(&mut self, out: &mut impl Extend<Packet>) -> Result<usize> {
-        let mut total = self.ready.len();
-        out.extend(self.ready.drain(..));
-        let umem = &self.shared.umem;
-        for half in &mut self.halves {
-            let queue = half.queue;
-            let n = half.rx.receive(self.batch, |buffer| {
-                out.extend(std::iter::once(Packet::new(buffer, umem, queue)));
-            });
+    /// When an interface goes away.
+    pub fn try_recv(&mut self, out: &mut Packets) -> Result<usize> {
+        let Self { halves, shared, cache, ready, batch, .. } = self;
+        let slots = out.of(&shared.umem);
+        let mut total = ready.slots.len();
+        slots.extend(ready.slots.drain(..).rev());
+        for half in halves {
+            let way = Way { queue: half.number.queue, port: None };
+            let n = half.rx.receive(*batch, |buffer| slots.push(PacketSlot { buffer, way }));
             // Also when nothing came: packets dropped elsewhere may have freed frames.
-            half.refill()?;
+            half.refill(cache, false)?;
             total += n as usize;
         }
+        cache.settle();
         if total > 0 {
             let backend = &self.shared.backend;
             self.poll.on_packets(total, || backend.now());
@@ -68,17 +80,14 @@ impl FluxRx {
     /// signal came.
     ///
     /// # Errors
-    /// When the interface goes away.
-    pub fn recv_batch(
-        &mut self,
-        out: &mut impl Extend<Packet>,
-        deadline: Option<u64>,
-    ) -> Result<usize> {
+    /// When an interface goes away.
+    pub fn recv_batch(&mut self, out: &mut Packets, deadline: Option<u64>) -> Result<usize> {
         loop {
             let n = self.try_recv(out)?;
             if n > 0 {
                 return Ok(n);
             }
+            self.cache.give_back();
             let backend = &self.shared.backend;
             let now = backend.now();
             if deadline.is_some_and(|at| at <= now) {
@@ -99,37 +108,60 @@ impl FluxRx {
     /// The next packet; `None` when `timeout` passes without one (`None`: wait for ever).
     ///
     /// # Errors
-    /// When the interface goes away.
+    /// When an interface goes away.
     pub fn recv(&mut self, timeout: Option<Duration>) -> Result<Option<Packet>> {
         if self.ready.is_empty() {
             let deadline = timeout.map(|t| {
                 self.now().saturating_add(u64::try_from(t.as_nanos()).unwrap_or(u64::MAX))
             });
-            let mut ready = std::mem::take(&mut self.ready);
-            let received = self.recv_batch(&mut ready, deadline);
-            self.ready = ready;
-            received?;
+            self.get_ready(|rx, ready| rx.recv_batch(ready, deadline))?;
         }
-        Ok(self.ready.pop_front())
+        Ok(self.ready.pop())
+    }
+
+    fn get_ready(
+        &mut self,
+        receive: impl FnOnce(&mut Self, &mut Packets) -> Result<usize>,
+    ) -> Result<usize> {
+        let mut ready = std::mem::take(&mut self.ready);
+        let received = receive(self, &mut ready);
+        ready.slots.reverse();
+        self.ready = ready;
+        received
     }
 
     /// The next packet, without blocking the thread. On the simulator each empty look moves
     /// virtual time on.
     ///
     /// # Errors
-    /// When the interface goes away, or outside a tokio runtime with I/O.
+    /// When an interface goes away, or outside a tokio runtime with I/O.
     #[cfg(feature = "async")]
     pub async fn recv_async(&mut self) -> Result<Packet> {
         loop {
-            if let Some(packet) = self.ready.pop_front() {
+            if let Some(packet) = self.ready.pop() {
                 return Ok(packet);
             }
-            let mut ready = std::mem::take(&mut self.ready);
-            let received = self.try_recv(&mut ready);
-            self.ready = ready;
-            if received? == 0 {
+            if self.get_ready(Self::try_recv)? == 0 {
+                self.cache.give_back();
                 self.readiness.wait().await?;
             }
+        }
+    }
+
+    /// Goes on without a port, for instance after its interface is gone. The frames that lie with
+    /// its kernel stay there until the UMEM is closed.
+    pub fn remove_port(&mut self, port: PortIndex) {
+        let Self { halves, cache, .. } = self;
+        for half in halves.iter_mut().filter(|half| half.number.port == port) {
+            half.rx.receive(u32::MAX, |buffer| cache.put(buffer.frame));
+        }
+        halves.retain(|half| half.number.port != port);
+        cache.give_back();
+        self.queues = self.halves.iter().map(|half| half.number.queue).collect();
+        #[cfg(feature = "async")]
+        {
+            let backend = &self.shared.backend;
+            self.readiness = crate::reactor::Readiness::new(backend, &self.queues, Interest::Rx);
         }
     }
 
@@ -139,10 +171,16 @@ impl FluxRx {
         self.shared.backend.now()
     }
 
-    /// What the kernel granted.
+    /// All ports that were opened together.
+    #[must_use]
+    pub fn ports(&self) -> &[Port] {
+        &self.shared.ports
+    }
+
+    /// What the kernel granted for the first port.
     #[must_use]
     pub fn granted(&self) -> &Granted {
-        &self.shared.granted
+        self.shared.ports[0].granted()
     }
 
     /// The kernel's counters, summed over the queues.
@@ -150,30 +188,40 @@ impl FluxRx {
     /// # Errors
     /// When the kernel refuses.
     pub fn kernel_stats(&self) -> Result<XdpStatistics> {
-        crate::raw::sum_stats(&*self.shared.backend, &self.queues)
+        sum_stats(&*self.shared.backend, self.queues.iter().copied())
     }
 
     /// System calls made so far, over all queues and both halves.
     #[must_use]
     pub fn calls(&self) -> Calls {
-        crate::raw::sum_calls(&*self.shared.backend, &self.queues)
+        sum_calls(&*self.shared.backend, self.queues.iter().copied())
     }
 
-    /// What the XDP program did with the packets of each RX queue of the interface, those
-    /// without a socket included.
+    /// What the XDP program of the first port did ([`Port::queue_counters`]).
     ///
     /// # Errors
     /// When the kernel refuses.
     pub fn queue_counters(&self) -> Result<Vec<QueueCounters>> {
-        self.shared.backend.queue_counters()
+        self.shared.ports[0].queue_counters()
     }
 
-    /// Frames that reception holds: posted and not yet received, or received and not yet asked
-    /// for.
+    /// Frames that reception holds: posted and not yet received, received and not yet asked for, or
+    /// kept for the next refill.
     #[must_use]
     pub fn frames(&self) -> u64 {
-        let posted = self.halves.iter().map(|h| h.fill.posted() - h.rx.received()).sum::<u64>();
-        posted + self.ready.len() as u64
+        let posted = self.halves.iter().map(RxHalf::held).sum::<u64>();
+        posted + self.ready.len() as u64 + self.cache.len() as u64
+    }
+
+    /// Fill and RX rings of its queues; [`RingsSnapshot::join`] adds the sender's.
+    #[must_use]
+    pub fn debug_rings(&self) -> RingsSnapshot {
+        let mut cached = self.cache.len();
+        let sockets = self.halves.iter().map(|half| {
+            let halves = Halves { rx: Some((&half.fill, &half.rx)), tx: None };
+            self.shared.snapshot(half.number, halves, std::mem::take(&mut cached))
+        });
+        RingsSnapshot { source: Source::Owner, sockets: sockets.collect() }
     }
 
     /// The packet memory, for looking at its free list.

@@ -4,37 +4,74 @@ use super::Shared;
 use crate::backend::Interest;
 use crate::config::Granted;
 use crate::error::Result;
-use crate::packet::Packet;
+use crate::ids::{PortIndex, QueueIndex};
+use crate::packet::{Packet, PacketSlot, Packets, SendError, Way};
 use crate::poll::PollState;
-use crate::socket::TxHalf;
-use crate::umem::RX_HEADROOM;
+use crate::port::Port;
+use crate::snapshot::{RingsSnapshot, Source};
+use crate::socket::{Halves, TxHalf};
+use crate::umem::{Buffer, FrameCache, RX_HEADROOM, Span};
+use crate::worker::Routes;
+use std::sync::Arc;
 
 /// Sends owned packets on one or more queues.
 pub struct FluxTx {
     halves: Vec<TxHalf>,
-    queues: Vec<usize>,
+    queues: Vec<QueueIndex>,
+    routes: Routes,
     shared: Shared,
+    cache: FrameCache,
+    /// Of a batch: for other rings, and refused. Empty between calls.
+    later: Vec<PacketSlot>,
+    back: Vec<PacketSlot>,
+    #[cfg(feature = "async")]
+    readiness: crate::reactor::Readiness,
+}
+
+/// What became of a batch that was sent, in packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// Queued for transmission.
+    pub sent: usize,
+    /// Still in the container, because a TX ring is full: flush, and send again.
+    pub full: usize,
+    /// Still in the container, because they name no queue or port that is open here, have no bytes,
+    /// or are of another UMEM: [`FluxTx::send`] says which of these.
+    pub refused: usize,
 }
 
 impl FluxTx {
-    pub(super) fn new(halves: Vec<TxHalf>, shared: Shared) -> Self {
-        Self { queues: halves.iter().map(|h| h.queue).collect(), halves, shared }
+    pub(super) fn new(halves: Vec<TxHalf>, shared: Shared, caches: usize) -> Self {
+        let queues: Vec<_> = halves.iter().map(|half| half.number.queue).collect();
+        Self {
+            #[cfg(feature = "async")]
+            readiness: crate::reactor::Readiness::new(&shared.backend, &queues, Interest::Tx),
+            queues,
+            routes: Routes::new(halves.iter().map(|half| half.number)),
+            cache: shared.cache(caches),
+            halves,
+            shared,
+            later: Vec::new(),
+            back: Vec::new(),
+        }
     }
 
     /// A new packet of `len` bytes with room in front for more headers. Its bytes are whatever
-    /// the frame held. `None` when every frame is in use, or `len` exceeds
-    /// [`max_len`](Self::max_len).
+    /// the frame held. It leaves by the first queue unless it is told another way. `None` when
+    /// every frame is in use, or `len` exceeds [`max_len`](Self::max_len).
     pub fn alloc(&mut self, len: usize) -> Option<Packet> {
+        let way = Way { queue: self.queues.first().copied()?, port: None };
         let umem = &self.shared.umem;
         let len = u32::try_from(len).ok()?;
-        let mut buffer = umem.alloc_buffer(RX_HEADROOM, len).ok()?;
-        if buffer.is_none() {
-            self.halves.iter_mut().for_each(|half| {
-                half.reap();
-            });
-            buffer = umem.alloc_buffer(RX_HEADROOM, len).ok()?;
+        let span = Span::new(RX_HEADROOM, len, umem.frame_size()).ok()?;
+        let mut frame = self.cache.take();
+        if frame.is_none() {
+            for half in &mut self.halves {
+                half.reap(&mut self.cache);
+            }
+            frame = self.cache.take();
         }
-        buffer.map(|buffer| Packet::new(buffer, umem, 0))
+        frame.map(|frame| Packet::new(Buffer { frame, span }, umem, way))
     }
 
     /// Longest packet that [`alloc`](Self::alloc) can make, in bytes.
@@ -43,81 +80,181 @@ impl FluxTx {
         (self.shared.umem.frame_size() - RX_HEADROOM) as usize
     }
 
-    /// Queues a packet on the queue it names; it leaves with the next [`flush`](Self::flush).
+    /// The half that a packet leaves by.
+    #[inline]
+    fn way_out(&self, Way { queue, port }: Way) -> Option<usize> {
+        match port {
+            None => self.routes.to_queue(queue),
+            Some(port) => self.routes.to_port(queue, port),
+        }
+    }
+
+    /// Queues a packet on the queue or port that it names; it leaves with the next
+    /// [`flush`](Self::flush).
     ///
     /// # Errors
-    /// Gives the packet back when the TX ring is full (flush and try again), when it names no
-    /// opened queue, or when it comes from another UMEM.
-    pub fn send(&mut self, packet: Packet) -> std::result::Result<(), Packet> {
-        let Some(half) = self.halves.get_mut(packet.queue()) else { return Err(packet) };
+    /// Gives the packet back, and says why: the TX ring is full (flush and try again), it names no
+    /// queue or port that is open here, it comes from another UMEM, or it has no bytes.
+    pub fn send(&mut self, packet: Packet) -> std::result::Result<(), SendError> {
         if !packet.is_of(&self.shared.umem) {
-            return Err(packet);
+            return Err(SendError::Foreign(packet));
         }
-        let mut room = half.tx.reserve(1);
+        if packet.is_empty() {
+            return Err(SendError::Empty(packet));
+        }
+        let way = packet.way();
+        let Some(at) = self.way_out(way) else { return Err(SendError::NoSuchQueue(packet)) };
+        let mut room = self.halves[at].tx.reserve(1);
         if room.room() == 0 {
-            drop(room);
-            half.reap();
-            room = half.tx.reserve(1);
+            return Err(SendError::Full(packet));
         }
-        if room.room() == 0 {
-            return Err(packet);
+        room.push(packet.into_buffer()).map_err(|buffer| {
+            // There is room, it has bytes, and it is ours: its span leaves the frame.
+            SendError::Foreign(Packet::new(buffer, &self.shared.umem, way))
+        })
+    }
+
+    /// Queues packets, each on the queue or port that it names; they leave with the next
+    /// [`flush`](Self::flush). Those that are not queued stay in `packets`, in their order.
+    ///
+    /// # Errors
+    /// When a ring is full, and the kernel refuses the kick that should make room.
+    pub fn send_batch(&mut self, packets: &mut Packets) -> Result<Sent> {
+        let mut sent = Sent::default();
+        let ours = packets.umem.as_ref().is_some_and(|umem| Arc::ptr_eq(umem, &self.shared.umem));
+        if !ours {
+            sent.refused = packets.len();
+            return Ok(sent);
         }
-        let queue = packet.queue();
-        if let Err(buffer) = room.push(packet.into_buffer()) {
-            return Err(Packet::new(buffer, &self.shared.umem, queue));
+        let slots = &mut packets.slots;
+        self.later.reserve(slots.len());
+        self.back.reserve(slots.len());
+        let mut result = Ok(());
+        while let Some(way) = slots.first().map(|slot| slot.way) {
+            match self.way_out(way) {
+                Some(at) => result = result.and(self.send_to(at, way, slots, &mut sent)),
+                None => {
+                    for slot in slots.drain(..) {
+                        let list = if slot.way == way {
+                            sent.refused += 1;
+                            &mut self.back
+                        } else {
+                            &mut self.later
+                        };
+                        list.push(slot);
+                    }
+                }
+            }
+            std::mem::swap(slots, &mut self.later);
         }
-        drop(room);
-        half.unkicked = true;
-        Ok(())
+        std::mem::swap(slots, &mut self.back);
+        result.map(|()| sent)
+    }
+
+    /// Queues the packets that go that way; the others go to `later`, the refused ones to `back`.
+    #[inline]
+    fn send_to(
+        &mut self,
+        at: usize,
+        way: Way,
+        slots: &mut Vec<PacketSlot>,
+        sent: &mut Sent,
+    ) -> Result<()> {
+        let Self { halves, cache, later, back, .. } = self;
+        let (half, all) = (&mut halves[at], slots.len() as u32);
+        let mut flushed = Ok(());
+        // Most batches find room for all of their packets, and then nobody has to count.
+        if half.tx.reserve(all).room() < all {
+            let wanted = slots.iter().filter(|slot| slot.way == way).count() as u32;
+            if half.tx.reserve(wanted).room() < wanted {
+                flushed = half.flush().map(drop);
+                half.reap(cache);
+            }
+        }
+        let mut room = half.tx.reserve(all);
+        for PacketSlot { buffer, way: other } in slots.drain(..) {
+            if other != way {
+                later.push(PacketSlot { buffer, way: other });
+                continue;
+            }
+            match room.push(buffer) {
+                Ok(()) => sent.sent += 1,
+                Err(buffer) => {
+                    let full = room.room() == 0 && !buffer.span.is_empty();
+                    *if full { &mut sent.full } else { &mut sent.refused } += 1;
+                    back.push(PacketSlot { buffer, way });
+                }
+            }
+        }
+        flushed
     }
 
     /// Tells the kernel about queued packets and takes the frames of sent ones back. True when
     /// the kernel took everything; false when it wants to be asked again later.
     ///
     /// # Errors
-    /// When the interface goes away.
+    /// When an interface goes away. What belongs to other ports is flushed all the same.
     pub fn flush(&mut self) -> Result<bool> {
-        let mut all = true;
-        for half in &mut self.halves {
-            all &= half.kick()?;
-            half.reap();
+        let Self { halves, cache, .. } = self;
+        let mut all = Ok(true);
+        for half in halves {
+            let flushed = half.flush();
+            half.reap(cache);
+            all = all.and_then(|all| flushed.map(|flushed| all & flushed));
         }
-        Ok(all)
+        cache.settle();
+        all
     }
 
     /// Waits until the kernel may take more packets, or until `deadline` in ns of
     /// [`now`](Self::now).
     ///
     /// # Errors
-    /// When the interface goes away.
+    /// When an interface goes away.
     pub fn wait(&mut self, deadline: Option<u64>) -> Result<bool> {
+        self.cache.give_back();
         let timeout = PollState::timeout(self.now(), deadline);
         self.shared.backend.wait(&self.queues, Interest::Tx, timeout)
     }
 
-    /// Queues a packet and kicks, without blocking the thread while the ring is full.
+    /// Queues a packet and kicks, without blocking the thread: while the ring is full it waits for
+    /// room.
     ///
     /// # Errors
-    /// When the interface goes away, or the packet is not one of this socket's.
+    /// When an interface goes away, or the packet cannot be sent here at all: then it is dropped.
     #[cfg(feature = "async")]
     pub async fn send_async(&mut self, mut packet: Packet) -> Result<()> {
-        if packet.queue() >= self.halves.len() || !packet.is_of(&self.shared.umem) {
-            return Err(crate::FluxError::config(
-                "packet to send",
-                "comes from another socket or names a queue that is not open",
-            ));
-        }
         loop {
             match self.send(packet) {
-                Ok(()) => {
-                    self.flush()?;
-                    return Ok(());
+                Ok(()) => return self.flush().map(drop),
+                Err(SendError::Full(back)) => packet = back,
+                Err(refused) => {
+                    return Err(crate::FluxError::config("packet to send", refused.to_string()));
                 }
-                Err(back) => packet = back,
             }
-            // A kick is what makes room; the other tasks run between two of them.
-            self.flush()?;
-            tokio::task::yield_now().await;
+            // A kick is what makes room; where it did not, the kernel says when there is some.
+            if !self.flush()? {
+                self.cache.give_back();
+                self.readiness.wait().await?;
+            }
+        }
+    }
+
+    /// Goes on without a port, for instance after its interface is gone: packets for it are refused
+    /// from now on. The frames that lie with its kernel stay there until the UMEM is closed.
+    pub fn remove_port(&mut self, port: PortIndex) {
+        let Self { halves, cache, .. } = self;
+        for half in halves.iter_mut().filter(|half| half.number.port == port) {
+            half.reap(cache);
+        }
+        halves.retain(|half| half.number.port != port);
+        cache.give_back();
+        self.queues = self.halves.iter().map(|half| half.number.queue).collect();
+        self.routes = Routes::new(self.halves.iter().map(|half| half.number));
+        #[cfg(feature = "async")]
+        {
+            let backend = &self.shared.backend;
+            self.readiness = crate::reactor::Readiness::new(backend, &self.queues, Interest::Tx);
         }
     }
 
@@ -127,10 +264,22 @@ impl FluxTx {
         self.shared.backend.now()
     }
 
-    /// What the kernel granted.
+    /// All ports that were opened together.
+    #[must_use]
+    pub fn ports(&self) -> &[Port] {
+        &self.shared.ports
+    }
+
+    /// What the kernel granted for the first port.
     #[must_use]
     pub fn granted(&self) -> &Granted {
-        &self.shared.granted
+        self.shared.ports[0].granted()
+    }
+
+    /// Positions of its queues among the opened ones.
+    #[must_use]
+    pub fn positions(&self) -> &[QueueIndex] {
+        &self.queues
     }
 
     /// Packets queued that the kernel has not taken yet.
@@ -139,9 +288,20 @@ impl FluxTx {
         self.halves.iter().map(|h| h.tx.pending()).sum()
     }
 
-    /// Frames that transmission holds: queued, and not yet taken back.
+    /// Frames that transmission holds: queued and not yet taken back, or kept for the next packet.
     #[must_use]
     pub fn frames(&self) -> u64 {
-        self.halves.iter().map(|h| h.tx.posted() - h.comp.completed()).sum()
+        self.halves.iter().map(TxHalf::held).sum::<u64>() + self.cache.len() as u64
+    }
+
+    /// TX and completion rings of its queues, for [`RingsSnapshot::join`].
+    #[must_use]
+    pub fn debug_rings(&self) -> RingsSnapshot {
+        let mut cached = self.cache.len();
+        let sockets = self.halves.iter().map(|half| {
+            let halves = Halves { rx: None, tx: Some((&half.tx, &half.comp)) };
+            self.shared.snapshot(half.number, halves, std::mem::take(&mut cached))
+        });
+        RingsSnapshot { source: Source::Owner, sockets: sockets.collect() }
     }
 }

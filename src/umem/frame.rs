@@ -10,9 +10,16 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(crate) const RX_HEADROOM: u32 = 256;
 
 /// Where the XDP program's `struct flux_meta` lies: just in front of the packet.
-const META_LEN: usize = 16;
+pub(crate) const META_LEN: usize = 16;
 /// First word of a valid `struct flux_meta` ("flux", native byte order).
 const META_MAGIC: u32 = 0x666c_7578;
+
+/// The receive stamp in a `struct flux_meta`, if it is one.
+pub(crate) fn stamp_in(meta: &[u8]) -> Option<u64> {
+    let magic = u32::from_ne_bytes(meta.get(..4)?.try_into().ok()?);
+    let ns = u64::from_ne_bytes(meta.get(8..16)?.try_into().ok()?);
+    (magic == META_MAGIC).then_some(ns)
+}
 
 /// The right to one frame of one UMEM, and to its bytes.
 ///
@@ -54,7 +61,7 @@ pub struct Buffer {
     pub span: Span,
 }
 
-/// Packet memory shared by all sockets of an interface.
+/// Packet memory, made first and shared by all ports, queues and workers that are opened on it.
 pub struct Umem {
     region: Region,
     frames: u32,
@@ -113,9 +120,38 @@ impl Umem {
         self.ledger.count(Holder::User)
     }
 
-    #[cfg(all(target_os = "linux", feature = "bpf"))]
     pub(crate) fn region(&self) -> &Region {
         &self.region
+    }
+
+    /// The memory alone, for a new UMEM: the frames of this one are gone with it.
+    pub(crate) fn into_region(self) -> Region {
+        self.region
+    }
+
+    /// The list, for a worker's cache.
+    #[inline(always)]
+    pub(super) fn free_list(&self) -> &FreeList {
+        &self.free
+    }
+
+    /// Turns a token into a number in a cache, which is as good as free.
+    ///
+    /// # Panics
+    /// When the frame belongs to another UMEM.
+    #[inline(always)]
+    pub(super) fn cache(&self, frame: Frame) -> u32 {
+        self.check(&frame);
+        self.ledger.transfer(frame.index, Holder::User, Holder::Free);
+        frame.index
+    }
+
+    /// The way back: `index` was taken from a cache or the free list, and nobody else has it.
+    #[inline(always)]
+    pub(super) fn uncache(&self, index: u32) -> Frame {
+        let ours = self.ledger.transfer(index, Holder::Free, Holder::User);
+        debug_assert!(ours, "frame {index} was in the free list and somewhere else");
+        Frame { index, umem: self.tag }
     }
 
     /// Takes a free frame.
@@ -211,13 +247,16 @@ impl Umem {
         Ok(self.alloc().map(|frame| Buffer { frame, span }))
     }
 
-    /// Receive time in ns that the XDP program wrote in front of the packet, if it did.
-    pub(crate) fn rx_stamp(&self, buffer: &Buffer) -> Option<u64> {
+    /// Receive time that the XDP program wrote in front of a received packet, in ns of
+    /// `CLOCK_MONOTONIC` (virtual time on the simulator). `None` without receive stamps, and after
+    /// the packet's start was moved: then these bytes may be anything.
+    #[must_use]
+    pub fn rx_timestamp(&self, buffer: &Buffer) -> Option<u64> {
+        if !buffer.span.is_as_received() {
+            return None;
+        }
         let start = buffer.span.start().checked_sub(META_LEN)?;
-        let meta = self.bytes(&buffer.frame).get(start..start + META_LEN)?;
-        let magic = u32::from_ne_bytes(meta[..4].try_into().ok()?);
-        let ns = u64::from_ne_bytes(meta[8..].try_into().ok()?);
-        (magic == META_MAGIC).then_some(ns)
+        stamp_in(self.bytes(&buffer.frame).get(start..start + META_LEN)?)
     }
 
     /// Writes a receive stamp in front of a packet that starts at `start`: the simulated
@@ -286,14 +325,24 @@ mod tests {
     }
 
     #[test]
-    fn a_receive_stamp_is_read_once_written_and_gone_once_erased() {
+    fn a_receive_stamp_is_the_packets_own_until_its_start_moves() {
         let umem = umem(1);
-        let mut buffer = umem.alloc_buffer(RX_HEADROOM, 60).unwrap().unwrap();
-        assert_eq!(umem.rx_stamp(&buffer), None);
+        let frame = umem.alloc().unwrap();
+        let addr = umem.post(frame, Holder::User, Holder::Reception) + u64::from(RX_HEADROOM);
+        let desc = crate::ring::Desc { addr, len: 60, options: 0 };
+        let mut buffer = umem.claim(desc, Holder::Reception, Holder::User).unwrap();
+        assert_eq!(umem.rx_timestamp(&buffer), None);
         umem.put_rx_stamp(&mut buffer.frame, 256, Some(42));
-        assert_eq!(umem.rx_stamp(&buffer), Some(42));
-        umem.put_rx_stamp(&mut buffer.frame, 256, None);
-        assert_eq!(umem.rx_stamp(&buffer), None);
-        umem.free(buffer.frame);
+        assert_eq!(umem.rx_timestamp(&buffer), Some(42));
+        let shorter = Buffer { span: buffer.span.with_len(40, 2048).unwrap(), frame: buffer.frame };
+        assert_eq!(umem.rx_timestamp(&shorter), Some(42));
+        // A packet that brings what looks like a stamp is not believed.
+        let mut moved = Buffer { span: shorter.span.adjust_head(16).unwrap(), ..shorter };
+        umem.put_rx_stamp(&mut moved.frame, 272, Some(7));
+        assert_eq!(umem.rx_timestamp(&moved), None);
+        let mut back = Buffer { span: moved.span.adjust_head(-16).unwrap(), ..moved };
+        assert_eq!(umem.rx_timestamp(&back), None);
+        umem.put_rx_stamp(&mut back.frame, 256, None);
+        umem.free(back.frame);
     }
 }

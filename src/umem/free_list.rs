@@ -11,9 +11,14 @@ const NIL: u32 = u32::MAX;
 /// while its head was popped and pushed again (ABA) fails its exchange. Nothing is allocated
 /// after construction, so a push cannot fail; it is safe to call from `Drop`.
 pub struct FreeList {
-    head: AtomicU64,
+    head: Line,
     next: Box<[AtomicU32]>,
 }
+
+/// Alone on two cache lines (they are fetched in pairs): all threads write it, and what lies beside
+/// it is read for every packet.
+#[repr(align(128))]
+struct Line(AtomicU64);
 
 fn pack(tag: u64, index: u32) -> u64 {
     tag << 32 | u64::from(index)
@@ -29,14 +34,14 @@ impl FreeList {
     pub fn full(len: u32) -> Self {
         let next = |i: u32| AtomicU32::new(if i + 1 < len { i + 1 } else { NIL });
         Self {
-            head: AtomicU64::new(pack(0, if len == 0 { NIL } else { 0 })),
+            head: Line(AtomicU64::new(pack(0, if len == 0 { NIL } else { 0 }))),
             next: (0..len).map(next).collect(),
         }
     }
 
     /// Takes one free index.
     pub fn pop(&self) -> Option<u32> {
-        let mut head = self.head.load(order::TAKE); // pairs with push: links before head
+        let mut head = self.head.0.load(order::TAKE); // pairs with push: links before head
         loop {
             let index = index_of(head);
             if index == NIL {
@@ -47,7 +52,7 @@ impl FreeList {
             let next = self.next[index as usize].load(Ordering::Relaxed);
             let new = pack((head >> 32).wrapping_add(1), next);
             // Pairs with push: the frame's bytes are visible to the new owner.
-            match self.head.compare_exchange_weak(head, new, order::TAKE, order::TAKE) {
+            match self.head.0.compare_exchange_weak(head, new, order::TAKE, order::TAKE) {
                 Ok(_) => return Some(index),
                 Err(seen) => head = seen,
             }
@@ -60,7 +65,7 @@ impl FreeList {
         if max == 0 {
             return 0;
         }
-        let mut head = self.head.load(order::TAKE); // pairs with push: links before head
+        let mut head = self.head.0.load(order::TAKE); // pairs with push: links before head
         loop {
             // The links may change under our feet; then the tag differs and the exchange fails.
             // Until it succeeds nothing of the chain is ours.
@@ -74,7 +79,7 @@ impl FreeList {
             }
             let new = pack((head >> 32).wrapping_add(1), rest);
             // Pairs with push: the frames' bytes are visible to the new owner.
-            match self.head.compare_exchange_weak(head, new, order::TAKE, order::TAKE) {
+            match self.head.0.compare_exchange_weak(head, new, order::TAKE, order::TAKE) {
                 Ok(_) => {
                     let mut index = index_of(head);
                     for _ in 0..taken {
@@ -108,12 +113,12 @@ impl FreeList {
 
     /// `first` … `last` are linked already.
     fn push_chain(&self, first: u32, last: u32) {
-        let mut head = self.head.load(Ordering::Relaxed);
+        let mut head = self.head.0.load(Ordering::Relaxed);
         loop {
             self.next[last as usize].store(index_of(head), Ordering::Relaxed);
             let new = pack((head >> 32).wrapping_add(1), first);
             // Pairs with pop: what the old owner wrote is visible to the next one.
-            match self.head.compare_exchange_weak(head, new, order::GIVE, Ordering::Relaxed) {
+            match self.head.0.compare_exchange_weak(head, new, order::GIVE, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(seen) => head = seen,
             }
@@ -123,7 +128,7 @@ impl FreeList {
     /// Free frames, exact while nobody else uses the list.
     #[must_use]
     pub fn len_hint(&self) -> u32 {
-        let mut index = index_of(self.head.load(order::TAKE));
+        let mut index = index_of(self.head.0.load(order::TAKE));
         let mut count = 0;
         while index != NIL && count < self.next.len() as u32 {
             count += 1;

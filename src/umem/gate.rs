@@ -35,6 +35,12 @@ impl<'u> Gate<'u> {
         Self { frames, frame_size, shift, tag, ledger, region }
     }
 
+    /// Bytes per frame.
+    #[inline(always)]
+    pub(crate) fn frame_size(&self) -> u32 {
+        self.frame_size
+    }
+
     /// Whether the token is of this UMEM: rings refuse foreign ones.
     #[inline(always)]
     pub(crate) fn owns(&self, frame: &Frame) -> bool {
@@ -67,7 +73,7 @@ impl<'u> Gate<'u> {
         let start = desc.addr as u32 & (self.frame_size - 1);
         let Ok(span) = Span::new(start, desc.len, self.frame_size) else { return Err(desc) };
         let frame = self.claim_frame(desc.addr, from, to).ok_or(desc)?;
-        Ok(Buffer { frame, span })
+        Ok(Buffer { frame, span: span.received() })
     }
 
     /// The same for an entry that stands for a whole frame.
@@ -85,33 +91,66 @@ impl<'u> Gate<'u> {
         self.index(addr, from, to).map(|_| addr & !(size - 1))
     }
 
-    /// The same for a packet, after `edit` changed its bytes in place.
+    /// Makes the frame of a received packet ours to look at, without a token: the address of its
+    /// first byte, or nothing when it is no frame of ours. [`Self::end`] gives it away again.
     #[inline(always)]
-    pub(crate) fn hand_over_packet(
-        &self,
-        desc: Desc,
-        from: Holder,
-        to: Holder,
-        edit: impl FnOnce(&mut [u8]),
-    ) -> Option<Desc> {
-        let size = u64::from(self.frame_size);
-        if (desc.addr & (size - 1)) + u64::from(desc.len) > size {
-            return None;
-        }
-        let index = self.index(desc.addr, from, Holder::User)?;
-        // SAFETY: the packet lies in one frame by the line above, and the frame in the region by
-        // index(). Whoever wrote the entry gave the frame away with it, and nobody gets it before
-        // this returns: the bytes are touched by nobody else.
-        edit(unsafe { self.region.slice_mut(desc.addr as usize, desc.len as usize) });
-        let moved = self.ledger.transfer(index, Holder::User, to);
-        debug_assert!(moved, "frame {index} went elsewhere while it was being changed");
-        Some(Desc { options: 0, ..desc })
+    pub(crate) fn begin(&self, desc: Desc) -> Option<u64> {
+        self.hand_over(desc.addr, Holder::Reception, Holder::User)
     }
 
-    /// The address of the first byte of the frame that a packet lies in.
+    /// Gives the frame at `base` to `holder`, which [`Self::begin`] made ours.
     #[inline(always)]
-    pub(crate) fn frame_of(&self, desc: Desc) -> u64 {
-        desc.addr & !(u64::from(self.frame_size) - 1)
+    pub(crate) fn end(&self, base: u64, holder: Holder) {
+        let moved = self.index(base, Holder::User, holder).is_some();
+        debug_assert!(moved, "a frame went elsewhere while it was looked at");
+    }
+
+    /// The token of the frame at `base`, in place of [`Self::end`].
+    #[inline(always)]
+    pub(crate) fn token_of(&self, base: u64) -> Frame {
+        self.token((base >> self.shift) as u32)
+    }
+
+    /// `len` bytes at `start` of the frame at `base`, which [`Self::begin`] made ours; none when
+    /// that is not in the frame. The borrow of `seen` stands for the frame: whoever has it calls
+    /// this alone.
+    #[inline(always)]
+    pub(crate) fn view<'s, S>(&self, _seen: &'s S, (base, start, len): (u64, u32, u32)) -> &'s [u8]
+    where
+        'u: 's,
+    {
+        if !self.holds(start, len) {
+            return &[];
+        }
+        let at = (base + u64::from(start)) as usize;
+        // SAFETY: the bytes lie in one frame by the lines above, and the frame in the region by
+        // begin(). Whoever wrote the ring's entry gave the frame away with it, and nobody gets it
+        // before end(): the bytes are touched by nobody else.
+        unsafe { self.region.slice(at, len as usize) }
+    }
+
+    /// The same, for writing.
+    #[inline(always)]
+    pub(crate) fn view_mut<'s, S>(
+        &self,
+        _seen: &'s mut S,
+        (base, start, len): (u64, u32, u32),
+    ) -> &'s mut [u8]
+    where
+        'u: 's,
+    {
+        if !self.holds(start, len) {
+            return &mut [];
+        }
+        let at = (base + u64::from(start)) as usize;
+        // SAFETY: as in view(), and whoever stands for the frame is borrowed exclusively.
+        unsafe { self.region.slice_mut(at, len as usize) }
+    }
+
+    /// Whether `len` bytes at `start` lie in a frame.
+    #[inline(always)]
+    pub(crate) fn holds(&self, start: u32, len: u32) -> bool {
+        u64::from(start) + u64::from(len) <= u64::from(self.frame_size)
     }
 
     /// Asks the CPU for the first bytes of the packet that `desc` names, without waiting. Any

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Holder {
-    /// In the free list.
+    /// In the free list, or in a worker's cache.
     Free,
     /// A token in this process.
     User,

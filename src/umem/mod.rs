@@ -4,16 +4,18 @@
 //!   region  | frame 0 | frame 1 | … | frame n−1 |      addr = index × frame_size + offset
 //!
 //!   free list ──alloc──▶ Frame token ──push──▶ fill / TX ring ──▶ kernel
-//!       ▲                    │  ▲                                   │
-//!       └──────── free ──────┘  └────────── claim ◀── RX / completion ring
+//!     ▲  ▲                   │  ▲                                   │
+//!     │  └──────── free ─────┘  └────────── claim ◀── RX / completion ring
+//!   caches, one a worker
 //! ```
 //!
-//! Invariant: *frames are conserved*. Every frame is in exactly one place: the free list, a
-//! [`Frame`] token, or the kernel's hands (a ring, or being worked on). A token is neither `Copy`
+//! Invariant: *frames are conserved*. Every frame is in exactly one place: the free list or a
+//! worker's cache, a [`Frame`] token, or the kernel's hands (a ring, or being worked on). A token is neither `Copy`
 //! nor `Clone` and carries its UMEM's tag; only [`Umem::alloc`] and the crate-private `gate`
 //! make one. In debug builds the ledger checks each step.
 //! Callers: `socket` (rings of tokens), `packet` (bytes), `backend::sim` (the kernel's half).
 
+mod cache;
 #[cfg(not(flux_loom))]
 mod frame;
 pub(crate) mod free_list;
@@ -27,11 +29,16 @@ pub(crate) mod region;
 mod span;
 
 #[cfg(not(flux_loom))]
-pub(crate) use frame::RX_HEADROOM;
+pub(crate) use cache::FrameCache;
+pub use cache::Magazine;
 #[cfg(not(flux_loom))]
 pub use frame::{Buffer, Frame, Umem};
+#[cfg(not(flux_loom))]
+pub(crate) use frame::{META_LEN, RX_HEADROOM, stamp_in};
 pub use free_list::FreeList;
 #[cfg(not(flux_loom))]
 pub(crate) use gate::Gate;
+#[cfg(not(flux_loom))]
+pub use region::Region;
 #[cfg(not(flux_loom))]
 pub use span::{NoRoom, Span};

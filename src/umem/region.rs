@@ -3,12 +3,18 @@
 use crate::config::Pages;
 use crate::prefetch::prefetch;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::any::Any;
 use std::ptr::NonNull;
 
-const PAGE: usize = 4096;
+/// What packet memory begins at a multiple of, and a power of two that divides its length.
+pub(crate) const PAGE: usize = 4096;
 
 enum Kind {
     Allocated(Layout),
+    /// The user's, for as long as this value lives.
+    Brought {
+        _owner: Box<dyn Any + Send + Sync>,
+    },
     #[cfg(all(target_os = "linux", feature = "bpf"))]
     Mapped {
         pages: Pages,
@@ -16,11 +22,14 @@ enum Kind {
     },
 }
 
-/// A page-aligned block of zeroed memory that is shared with the other side of the rings.
+/// A page-aligned block of memory that is shared with the other side of the rings.
+///
+/// Made by the library where the builder is given none; memory of one's own is brought with
+/// [`Region::from_raw`] and [`crate::FluxBuilder::memory`].
 ///
 /// Invariant: `base` spans `len` valid bytes until drop. Who may touch which bytes is decided by
 /// [`super::Frame`] tokens; the region itself hands out no safe access.
-pub(crate) struct Region {
+pub struct Region {
     base: NonNull<u8>,
     len: usize,
     kind: Kind,
@@ -49,18 +58,37 @@ impl Region {
         Ok(Self { base: mapping.base(), len, kind: Kind::Mapped { pages, _mapping: mapping } })
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// `len` bytes at `base` that somebody else allocated (shared memory, memory of another library's
+    /// pool). `owner` is dropped when the UMEM no longer needs them, and frees them if need be. The
+    /// builder refuses memory that does not begin at a page of 4096 bytes or is no multiple of it
+    /// long.
+    ///
+    /// # Safety
+    /// The bytes are initialised, stay valid until `owner` is dropped, and are touched by nobody but
+    /// through the UMEM as long as it lives.
+    pub unsafe fn from_raw(base: NonNull<u8>, len: usize, owner: impl Any + Send + Sync) -> Self {
+        Self { base, len, kind: Kind::Brought { _owner: Box::new(owner) } }
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.len
     }
 
-    #[cfg(all(target_os = "linux", feature = "bpf"))]
+    /// Whether it has no bytes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }
 
     pub(crate) fn pages(&self) -> Pages {
         match self.kind {
-            Kind::Allocated(_) => Pages::Ordinary,
+            Kind::Allocated(_) | Kind::Brought { .. } => Pages::Ordinary,
             #[cfg(all(target_os = "linux", feature = "bpf"))]
             Kind::Mapped { pages, .. } => pages,
         }
@@ -101,6 +129,7 @@ impl Drop for Region {
         match self.kind {
             // SAFETY: allocated with this layout in allocate(), freed once.
             Kind::Allocated(layout) => unsafe { dealloc(self.base.as_ptr(), layout) },
+            Kind::Brought { .. } => {}
             #[cfg(all(target_os = "linux", feature = "bpf"))]
             Kind::Mapped { .. } => {}
         }

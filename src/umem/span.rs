@@ -2,11 +2,29 @@
 
 use std::fmt;
 
+/// Set in [`Span::start`] while a packet lies where it was received: then what the XDP program wrote
+/// in front of it is still there.
+const AS_RECEIVED: u16 = 1 << 15;
+
 /// Offset and length of a packet within its frame, in bytes. Never leaves the frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Span {
     start: u16,
     len: u16,
+}
+
+impl PartialEq for Span {
+    fn eq(&self, other: &Self) -> bool {
+        (self.start(), self.len) == (other.start(), other.len)
+    }
+}
+
+impl Eq for Span {}
+
+impl fmt::Debug for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Span").field("start", &self.start()).field("len", &self.len).finish()
+    }
 }
 
 /// The frame has no room for that; the packet is unchanged.
@@ -35,11 +53,23 @@ impl Span {
         }
     }
 
+    /// The same place, of a packet that was just received there.
+    #[inline(always)]
+    pub(crate) fn received(self) -> Self {
+        Self { start: self.start | AS_RECEIVED, ..self }
+    }
+
+    /// Whether the packet's start has stayed where it was received.
+    #[inline(always)]
+    pub(super) fn is_as_received(self) -> bool {
+        self.start & AS_RECEIVED != 0
+    }
+
     /// Offset of the first byte.
     #[must_use]
     #[inline(always)]
     pub fn start(self) -> usize {
-        usize::from(self.start)
+        usize::from(self.start & !AS_RECEIVED)
     }
 
     /// Number of bytes.
@@ -67,7 +97,9 @@ impl Span {
     /// # Errors
     /// [`NoRoom`] when that reaches beyond the frame.
     pub fn with_len(self, len: usize, frame_size: u32) -> Result<Self, NoRoom> {
-        Self::new(u32::from(self.start), u32::try_from(len).map_err(|_| NoRoom)?, frame_size)
+        let len = u32::try_from(len).map_err(|_| NoRoom)?;
+        let span = Self::new(self.start() as u32, len, frame_size)?;
+        Ok(Self { start: self.start, ..span })
     }
 
     /// Moves the start by `delta` bytes and keeps the end, as `bpf_xdp_adjust_head` does:
@@ -76,7 +108,7 @@ impl Span {
     /// # Errors
     /// [`NoRoom`] when the start would leave the frame or pass the end.
     pub fn adjust_head(self, delta: i32) -> Result<Self, NoRoom> {
-        let start = i32::from(self.start).checked_add(delta).ok_or(NoRoom)?;
+        let start = (self.start() as i32).checked_add(delta).ok_or(NoRoom)?;
         let len = i32::from(self.len).checked_sub(delta).ok_or(NoRoom)?;
         if start < 0 || len < 0 {
             return Err(NoRoom);

@@ -1,11 +1,12 @@
 //! From an interface name to sockets with mapped rings, not bound yet; and the packet memory.
 
 use super::KernelBackend;
-use crate::backend::filter::Filter;
-use crate::backend::{Counters, Opened, RingSet};
-use crate::config::{Config, HugePages, Pages};
+use super::port::{KernelPort, inside};
+use crate::backend::{Opened, Place, PortPlan, RingSet};
+use crate::config::{HugePages, Pages};
 use crate::error::{ErrorKind, FluxError, Op, Result};
 use crate::ring::{Consumer, Producer};
+use crate::stats::Counters;
 use crate::sys::hugepages::{GIANT_PAGE, HUGE_PAGE};
 use crate::sys::if_xdp::Ring;
 use crate::sys::xsk::Xsk;
@@ -13,8 +14,8 @@ use crate::sys::{ethtool, hugepages, netdev};
 use crate::umem::region::Region;
 use crate::umem::{RX_HEADROOM, Umem};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 
 /// Ethernet header and one VLAN tag.
 const LINK_HEADER: u32 = 18;
@@ -32,11 +33,14 @@ fn index(interface: &str) -> Result<u32> {
 }
 
 /// RX queues of the interface.
-pub(crate) fn queue_count(interface: &str) -> Result<u32> {
-    let index = index(interface)?;
+pub(crate) fn queue_count(interface: &str, place: &Place) -> Result<u32> {
+    inside(place, interface, || Ok(queues_of(interface, index(interface)?)))
+}
+
+fn queues_of(interface: &str, index: u32) -> u32 {
     match ethtool::channels(interface) {
-        Ok(channels) if channels.rx + channels.combined > 0 => Ok(channels.rx + channels.combined),
-        _ => Ok(netdev::sysfs_rx_queues(interface, index)),
+        Ok(channels) if channels.rx + channels.combined > 0 => channels.rx + channels.combined,
+        _ => netdev::sysfs_rx_queues(interface, index),
     }
 }
 
@@ -103,18 +107,44 @@ fn reserved(bytes: usize, pages: Pages, size: usize) -> Result<(Region, Option<S
         .with_hint(format!("{how}, or use --hugepages auto")))
 }
 
-/// Opens one socket per queue and maps their rings; [`Backend::start`] binds them.
-pub(crate) fn open(
-    config: &Config,
-    queues: &[u32],
-    umem: &Arc<Umem>,
-    ring_size: u32,
-    filter: &Filter,
-) -> Result<Opened> {
-    let interface = config.interface.as_str();
+/// Opens one socket per queue of each port and maps their rings; [`Backend::start`] binds them.
+///
+/// [`Backend::start`]: crate::backend::Backend::start
+pub(crate) fn open(plans: &[PortPlan], umem: &Arc<Umem>) -> Result<Opened> {
+    let (mut ports, mut sockets, mut places) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rings = Vec::new();
+    for (at, plan) in plans.iter().enumerate() {
+        let first = sockets.is_empty();
+        let (port, opened) = inside(&plan.place, &plan.config.interface, || {
+            let port = look(plan, umem)?;
+            let queues = plan.queues.iter().enumerate();
+            let opened = queues.map(|(n, &queue)| open_queue(plan, queue, umem, first && n == 0));
+            Ok((port, opened.collect::<Result<Vec<_>>>()?))
+        })?;
+        ports.push(port);
+        for ((socket, set), &queue) in opened.into_iter().zip(&plan.queues) {
+            sockets.push(socket);
+            rings.push(set);
+            places.push((at, queue));
+        }
+    }
+    let backend = KernelBackend {
+        calls: sockets.iter().map(|_| Counters::default()).collect(),
+        ports,
+        sockets,
+        places,
+        umem: Arc::clone(umem),
+        busy_poll: AtomicBool::new(false),
+    };
+    Ok(Opened { backend: Arc::new(backend), rings })
+}
+
+/// Whether the interface is as it must be.
+fn look(plan: &PortPlan, umem: &Umem) -> Result<KernelPort> {
+    let interface = plan.config.interface.as_str();
     let ifindex = index(interface)?;
-    let available = queue_count(interface)?;
-    for &queue in queues {
+    let available = queues_of(interface, ifindex);
+    for &queue in &plan.queues {
         if queue >= available {
             return Err(no_such_queue(interface, queue, available));
         }
@@ -139,29 +169,7 @@ pub(crate) fn open(
         }
         notes.push(format!("{cause}: longer packets are dropped"));
     }
-
-    let mut sockets = Vec::with_capacity(queues.len());
-    let mut rings = Vec::with_capacity(queues.len());
-    for &queue in queues {
-        let (socket, set) = open_queue(interface, queue, umem, ring_size, sockets.is_empty())?;
-        sockets.push(socket);
-        rings.push(set);
-    }
-    let backend = KernelBackend {
-        program: Mutex::new(None),
-        sockets,
-        umem: Arc::clone(umem),
-        config: config.clone(),
-        ifindex,
-        available,
-        queues: queues.to_vec(),
-        ring_size,
-        filter: filter.clone(),
-        notes,
-        busy_poll: AtomicBool::new(false),
-        calls: queues.iter().map(|_| Counters::default()).collect(),
-    };
-    Ok(Opened { backend: Arc::new(backend), rings })
+    Ok(KernelPort::new(plan, ifindex, available, notes))
 }
 
 pub(super) fn no_such_queue(interface: &str, queue: u32, available: u32) -> FluxError {
@@ -177,14 +185,8 @@ pub(super) fn no_such_queue(interface: &str, queue: u32, available: u32) -> Flux
     .with_hint("use --queue with one of these, or --queue all")
 }
 
-fn open_queue(
-    interface: &str,
-    queue: u32,
-    umem: &Umem,
-    size: u32,
-    first: bool,
-) -> Result<(Xsk, RingSet)> {
-    let name = format!("{interface} queue {queue}");
+fn open_queue(plan: &PortPlan, queue: u32, umem: &Umem, first: bool) -> Result<(Xsk, RingSet)> {
+    let (name, size) = (format!("{} queue {queue}", plan.config.interface), plan.ring_size);
     let fail = |op: Op| {
         let name = name.clone();
         move |error: io::Error| FluxError::os(op, name, error)

@@ -3,75 +3,97 @@
 use super::clock::nanos;
 use super::queue::KernelQueue;
 use super::{Shared, World};
-use crate::backend::{
-    Backend, Calls, Counters, Filter, Interest, Kick, QueueCounters, XdpStatistics,
-};
+use crate::backend::{Backend, Filter, Interest, Kick};
 use crate::config::Granted;
 use crate::error::{ErrorKind, FluxError, Result};
+use crate::ids::{PortIndex, QueueIndex};
+use crate::stats::{Calls, Counters, QueueCounters, XdpStatistics};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// What one look at the rings costs while spinning, when nothing else is to come.
 const SPIN_NS: u64 = 1_000;
 
-/// Our sockets on one port of a simulated machine.
+/// Our sockets on ports of a simulated machine.
 pub(super) struct SimBackend {
     pub(super) shared: Arc<Shared>,
-    /// The port's node.
-    pub(super) port: usize,
-    /// NIC queue numbers by position.
-    pub(super) queues: Vec<u32>,
-    pub(super) granted: Granted,
+    pub(super) ports: Vec<SimPort>,
+    /// By queue position: port and NIC queue number.
+    pub(super) places: Vec<(usize, u32)>,
     /// By queue position.
     pub(super) calls: Vec<Counters>,
 }
 
+/// One of the ports.
+pub(super) struct SimPort {
+    /// Its node.
+    pub(super) node: usize,
+    pub(super) granted: Granted,
+}
+
 impl SimBackend {
-    fn queue(&self, position: usize) -> Result<u32> {
-        self.queues.get(position).copied().ok_or_else(|| {
+    /// The port of a queue, and the NIC's number.
+    fn place(&self, queue: QueueIndex) -> Result<(&SimPort, u32)> {
+        let place = self.places.get(queue.get()).map(|&(port, number)| (&self.ports[port], number));
+        place.ok_or_else(|| {
             FluxError::config(
-                format!("queue position {position}"),
-                format!("{} queues are open", self.queues.len()),
+                format!("queue position {queue}"),
+                format!("{} queues are open", self.places.len()),
             )
         })
     }
 
-    fn socket<'w>(&self, world: &'w mut World, position: usize) -> Result<&'w mut KernelQueue> {
-        let queue = self.queue(position)?;
-        let name = &self.granted.interface;
-        let socket = world.port(self.port).and_then(|port| port.socket(queue));
+    fn port(&self, port: PortIndex) -> Result<&SimPort> {
+        self.ports.get(port.get()).ok_or_else(|| {
+            FluxError::config(
+                format!("port {port}"),
+                format!("{} ports are open", self.ports.len()),
+            )
+        })
+    }
+
+    fn socket<'w>(&self, world: &'w mut World, queue: QueueIndex) -> Result<&'w mut KernelQueue> {
+        let (port, number) = self.place(queue)?;
+        let socket = world.port(port.node).and_then(|port| port.socket(number));
         socket.ok_or_else(|| {
+            let name = &port.granted.interface;
             FluxError::new(
                 ErrorKind::Device,
-                format!("cannot use {name} queue {queue}"),
+                format!("cannot use {name} queue {number}"),
                 "the socket is closed",
             )
         })
     }
 
     /// The two checks that Linux makes at each entry (`xsk_check_common`).
-    fn check(&self, world: &mut World, position: usize) -> Result<()> {
-        let name = &self.granted.interface;
-        if !self.socket(world, position)?.is_bound() {
+    fn check(&self, world: &mut World, queue: QueueIndex) -> Result<()> {
+        let (SimPort { node, granted }, _) = self.place(queue)?;
+        let name = &granted.interface;
+        if !self.socket(world, queue)?.is_bound() {
             return Err(FluxError::new(
                 ErrorKind::Device,
                 format!("cannot send on {name}"),
                 "the socket is not bound yet",
             ));
         }
-        match world.port(self.port) {
+        match world.port(*node) {
             Some(port) if port.up => Ok(()),
             _ => Err(net_down(name)),
         }
     }
 
-    fn counted(&self, queue: usize, count: fn(&Counters)) {
-        if let Some(counters) = self.calls.get(queue) {
+    fn transmit(&self, world: &mut World, queue: QueueIndex) -> Result<Kick> {
+        let (port, number) = self.place(queue)?;
+        Ok(world.transmit(port.node, number))
+    }
+
+    fn counted(&self, queue: QueueIndex, count: fn(&Counters)) {
+        if let Some(counters) = self.calls.get(queue.get()) {
             count(counters);
         }
     }
 
-    fn ready(&self, world: &mut World, queues: &[usize], interest: Interest) -> Result<bool> {
+    fn ready(&self, world: &mut World, queues: &[QueueIndex], interest: Interest) -> Result<bool> {
         for &position in queues {
             let socket = self.socket(world, position)?;
             let ready = match interest {
@@ -98,25 +120,25 @@ fn net_down(interface: &str) -> FluxError {
 }
 
 impl Backend for SimBackend {
-    fn start(&self) -> Result<Granted> {
+    fn start(&self) -> Result<Vec<Granted>> {
         let mut world = self.shared.enter();
-        for position in 0..self.queues.len() {
-            self.socket(&mut world, position)?.bind();
+        for queue in (0..self.places.len()).map(QueueIndex::at) {
+            self.socket(&mut world, queue)?.bind();
         }
-        Ok(self.granted.clone())
+        Ok(self.ports.iter().map(|port| port.granted.clone()).collect())
     }
 
-    fn kick_tx(&self, queue: usize) -> Result<Kick> {
+    fn kick_tx(&self, queue: QueueIndex) -> Result<Kick> {
         self.counted(queue, Counters::tx_kick);
         let mut world = self.shared.enter();
         self.check(&mut world, queue)?;
-        let kick = world.transmit(self.port, self.queue(queue)?);
+        let kick = self.transmit(&mut world, queue)?;
         drop(world);
         self.shared.changed.notify_all();
         Ok(kick)
     }
 
-    fn kick_rx(&self, queue: usize) -> Result<Kick> {
+    fn kick_rx(&self, queue: QueueIndex) -> Result<Kick> {
         self.counted(queue, Counters::rx_kick);
         let mut world = self.shared.enter();
         self.check(&mut world, queue)?;
@@ -126,7 +148,7 @@ impl Backend for SimBackend {
 
     fn wait(
         &self,
-        queues: &[usize],
+        queues: &[QueueIndex],
         interest: Interest,
         timeout: Option<Duration>,
     ) -> Result<bool> {
@@ -138,7 +160,7 @@ impl Backend for SimBackend {
         // interface is down it does nothing, and says nothing.
         for &position in queues {
             if self.socket(&mut world, position)?.is_bound() {
-                world.transmit(self.port, self.queue(position)?);
+                self.transmit(&mut world, position)?;
             }
         }
         loop {
@@ -171,7 +193,7 @@ impl Backend for SimBackend {
         }
     }
 
-    fn spin(&self, _queues: &[usize], deadline: Option<u64>) -> Result<()> {
+    fn spin(&self, _queues: &[QueueIndex], deadline: Option<u64>) -> Result<()> {
         let mut world = self.shared.enter();
         if world.clock.is_realtime() {
             drop(world);
@@ -188,18 +210,19 @@ impl Backend for SimBackend {
         Ok(())
     }
 
-    fn calls(&self, queue: usize) -> Calls {
-        self.calls.get(queue).map(Counters::read).unwrap_or_default()
+    fn calls(&self, queue: QueueIndex) -> Calls {
+        self.calls.get(queue.get()).map(Counters::read).unwrap_or_default()
     }
 
-    fn stats(&self, queue: usize) -> Result<XdpStatistics> {
+    fn stats(&self, queue: QueueIndex) -> Result<XdpStatistics> {
         let mut world = self.shared.enter();
         Ok(self.socket(&mut world, queue)?.stats())
     }
 
-    fn queue_counters(&self) -> Result<Vec<QueueCounters>> {
+    fn queue_counters(&self, port: PortIndex) -> Result<Vec<QueueCounters>> {
+        let node = self.port(port)?.node;
         let mut world = self.shared.enter();
-        Ok(world.port(self.port).map(|port| port.counters.clone()).unwrap_or_default())
+        Ok(world.port(node).map(|port| port.counters.clone()).unwrap_or_default())
     }
 
     fn now(&self) -> u64 {
@@ -208,13 +231,18 @@ impl Backend for SimBackend {
     }
 
     #[cfg(unix)]
-    fn fd(&self, _queue: usize) -> Option<std::os::fd::BorrowedFd<'_>> {
+    fn fd(&self, _queue: QueueIndex) -> Option<std::os::fd::BorrowedFd<'_>> {
         None
     }
 
-    fn set_filter(&self, filter: &Filter) -> Result<()> {
+    fn is_virtual(&self) -> bool {
+        !self.shared.lock().clock.is_realtime()
+    }
+
+    fn set_filter(&self, port: PortIndex, filter: &Filter) -> Result<()> {
         super::check_filter(filter)?;
-        if let Some(port) = self.shared.enter().port(self.port) {
+        let node = self.port(port)?.node;
+        if let Some(port) = self.shared.enter().port(node) {
             port.filter = filter.clone();
         }
         Ok(())
@@ -225,14 +253,14 @@ impl Drop for SimBackend {
     /// Closing: the queues are free again, and what was on its way to them goes to the stack.
     fn drop(&mut self) {
         let mut world = self.shared.lock();
-        if let Some(port) = world.port(self.port) {
-            for &queue in &self.queues {
-                if let Some(slot) = port.sockets.get_mut(queue as usize) {
+        for &(at, number) in &self.places {
+            if let Some(port) = world.port(self.ports[at].node) {
+                if let Some(slot) = port.sockets.get_mut(number as usize) {
                     *slot = None;
                 }
-            }
-            if port.sockets.iter().all(Option::is_none) {
-                port.filter = Filter::Nothing;
+                if port.sockets.iter().all(Option::is_none) {
+                    port.filter = Filter::Nothing;
+                }
             }
         }
     }

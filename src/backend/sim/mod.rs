@@ -12,7 +12,8 @@
 //! virtual time moves only when somebody waits, spins, steps or sends (100 ns a packet), and each
 //! event happens at its own time. The same seed and the same calls give the same bytes.
 //! Virtual time belongs to whoever waits: with several threads over one simulation, one that
-//! waits runs past what another was about to do. Use [`SimSpec::realtime`] for those.
+//! waits runs past what another was about to do. Several workers therefore take turns
+//! ([`crate::engine::Workers::run`]); for threads of one's own there is [`SimSpec::realtime`].
 //!
 //! [`Trouble`]s are what a port, its driver or its link does wrong, by name; they lose packets or
 //! leave entries where they are, and never a frame.
@@ -58,11 +59,12 @@ pub use trouble::{Trouble, Troubles};
 pub use view::{PortInfo, RouteInfo};
 
 use crate::backend::filter::MAX_MATCHES;
-use crate::backend::{Counters, Filter, Opened};
-use crate::config::{AttachMode, BindMode, Config, Granted};
+use crate::backend::{Filter, Opened, PortPlan};
+use crate::config::{AttachMode, Attached, BindMode, Granted};
 use crate::error::{ErrorKind, FluxError, Result};
+use crate::stats::Counters;
 use crate::umem::Umem;
-use backend::SimBackend;
+use backend::{SimBackend, SimPort};
 use clock::Clock;
 use port::{Port, Tap};
 use queue::{KernelQueue, Numbers, QueueMode};
@@ -146,7 +148,7 @@ impl Simulator {
         let mut world = self.shared.enter();
         let (at, now) = (Self::find(&world, name)?, world.now());
         let port = world.port(at).map(|port| act(port, now));
-        port.ok_or_else(|| FluxError::new(ErrorKind::Device, format!("cannot use {name}"), "gone"))
+        port.ok_or_else(|| gone(name))
     }
 
     /// Number of RX queues of a port.
@@ -154,95 +156,98 @@ impl Simulator {
         self.with_port(port, |port, _| port.queues())
     }
 
-    /// Opens sockets on `queues` of the port that `config` names.
-    pub(crate) fn open(
-        &self,
-        config: &Config,
-        queues: &[u32],
-        umem: &Arc<Umem>,
-        ring_size: u32,
-        filter: &Filter,
-    ) -> Result<Opened> {
-        check_filter(filter)?;
+    /// Opens sockets on the queues of each port that is planned. All of them or none.
+    pub(crate) fn open(&self, plans: &[PortPlan], umem: &Arc<Umem>) -> Result<Opened> {
         let mut world = self.shared.enter();
-        let name = &config.interface;
-        let at = Self::find(&world, name)?;
+        let nodes: Vec<_> = plans
+            .iter()
+            .map(|plan| {
+                check_filter(&plan.filter)?;
+                let at = Self::find(&world, &plan.config.interface)?;
+                check_port(&mut world, at, plan)?;
+                Ok(at)
+            })
+            .collect::<Result<_>>()?;
+        let zero_copy = self.all_zero_copy(&mut world, plans, &nodes)?;
         let (clock, made) = (world.clock.name(), world.made);
-        let Some(port) = world.port(at) else {
-            return Err(FluxError::new(ErrorKind::Device, format!("cannot use {name}"), "gone"));
-        };
-        for &queue in queues {
-            match port.sockets.get(queue as usize) {
-                None => {
-                    return Err(FluxError::config(
-                        format!("queue {queue} of {name}"),
-                        format!("must be 0 to {}", port.queues() - 1),
-                    ));
-                }
-                Some(Some(_)) => {
-                    return Err(FluxError::new(
-                        ErrorKind::Busy,
-                        format!("cannot bind to {name} queue {queue}"),
-                        "another socket owns it",
-                    )
-                    .with_hint("choose another --queue, or close its owner"));
-                }
-                Some(None) => {}
-            }
-        }
-        let zero_copy = config.bind == BindMode::ZeroCopy;
-        let mut notes = Vec::new();
-        if !port.offers_zero_copy() {
-            if zero_copy {
-                return Err(no_zero_copy(name, queues, port.claims_zero_copy));
-            }
+        let mut inodes = made.0..;
+        let (mut rings, mut ports, mut places) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, (plan, &node)) in plans.iter().zip(&nodes).enumerate() {
+            let PortPlan { config, queues, .. } = plan;
+            let name = &config.interface;
+            let Some(port) = world.port(node) else { return Err(gone(name)) };
+            let mut notes = Vec::new();
             // Copy mode that was not asked for, where the driver promised better.
-            if port.claims_zero_copy && config.bind == BindMode::Auto {
+            if port.claims_zero_copy && !port.offers_zero_copy() && config.bind == BindMode::Auto {
                 notes.push(format!(
                     "copy mode: the driver of {name} says that it has zero-copy, and refuses it"
                 ));
             }
+            let (ring_size, note) = port.troubles.ring_size(name, plan.ring_size);
+            notes.extend(note);
+            let mode = QueueMode {
+                zero_copy,
+                stamps: config.rx_timestamps,
+                starves: port.troubles.has(Trouble::Starved),
+            };
+            for &queue in queues {
+                let numbers = Numbers { inode: inodes.next().unwrap_or_default(), umem: made.1 };
+                let (socket, set) = KernelQueue::create(umem, ring_size, mode, numbers);
+                port.sockets[queue as usize] = Some(socket);
+                rings.push(set);
+                places.push((at, queue));
+            }
+            port.filter = plan.filter.clone();
+            let granted = Granted {
+                backend: "sim",
+                interface: name.clone(),
+                ifindex: port.ifindex,
+                driver: Some("sim".to_owned()),
+                attach: if config.attach == AttachMode::Skb {
+                    Attached::Skb
+                } else {
+                    Attached::Native
+                },
+                zero_copy,
+                queues: queues.clone(),
+                ring_size,
+                frames: umem.frames(),
+                frame_size: umem.frame_size(),
+                pages: umem.pages(),
+                kernel_busy_poll: false,
+                rx_clock: clock,
+                tx_clock: clock,
+                notes,
+            };
+            ports.push(SimPort { node, granted });
         }
-        let (ring_size, note) = port.troubles.ring_size(name, ring_size);
-        notes.extend(note);
-        let mode = QueueMode {
-            zero_copy,
-            stamps: config.rx_timestamps,
-            starves: port.troubles.has(Trouble::Starved),
-        };
-        let mut rings = Vec::with_capacity(queues.len());
-        for (&queue, inode) in queues.iter().zip(made.0..) {
-            let numbers = Numbers { inode, umem: made.1 };
-            let (socket, set) = KernelQueue::create(umem, ring_size, mode, numbers);
-            port.sockets[queue as usize] = Some(socket);
-            rings.push(set);
-        }
-        port.filter = filter.clone();
-        let granted = Granted {
-            backend: "sim",
-            interface: name.clone(),
-            ifindex: port.ifindex,
-            driver: Some("sim".to_owned()),
-            attach: if config.attach == AttachMode::Skb { "skb" } else { "native" },
-            zero_copy,
-            queues: queues.to_vec(),
-            ring_size,
-            frames: umem.frames(),
-            frame_size: umem.frame_size(),
-            pages: umem.pages(),
-            kernel_busy_poll: false,
-            rx_clock: clock,
-            tx_clock: clock,
-            notes,
-        };
-        world.made = (made.0 + queues.len() as u64, made.1 + 1);
-        let (shared, queues) = (Arc::clone(&self.shared), queues.to_vec());
-        let calls = queues.iter().map(|_| Counters::default()).collect();
-        let backend = Arc::new(SimBackend { shared, port: at, queues, granted, calls });
-        Ok(Opened { backend, rings })
+        world.made = (made.0 + rings.len() as u64, made.1 + 1);
+        let calls = rings.iter().map(|_| Counters::default()).collect();
+        let shared = Arc::clone(&self.shared);
+        Ok(Opened { backend: Arc::new(SimBackend { shared, ports, places, calls }), rings })
     }
 
-    /// The time in ns, as [`crate::backend::Backend::now`] tells it.
+    /// Whether all sockets are to be in zero-copy mode: when one port asks for it by name.
+    fn all_zero_copy(
+        &self,
+        world: &mut World,
+        plans: &[PortPlan],
+        nodes: &[usize],
+    ) -> Result<bool> {
+        if plans.iter().all(|plan| plan.config.bind != BindMode::ZeroCopy) {
+            return Ok(false);
+        }
+        for (plan, &node) in plans.iter().zip(nodes) {
+            let name = &plan.config.interface;
+            let Some(port) = world.port(node) else { return Err(gone(name)) };
+            if !port.offers_zero_copy() {
+                return Err(no_zero_copy(name, &plan.queues, port.claims_zero_copy));
+            }
+        }
+        Ok(true)
+    }
+
+    /// The time in ns, as `now()` of every mode tells it.
     #[must_use]
     pub fn now(&self) -> u64 {
         self.shared.enter().now()
@@ -352,6 +357,36 @@ impl Simulator {
     pub fn set_troubles(&self, port: &str, troubles: Troubles) -> Result<()> {
         self.with_port(port, |port, _| port.troubles = troubles)
     }
+}
+
+/// Whether the queues of a plan are there and free.
+fn check_port(world: &mut World, at: usize, plan: &PortPlan) -> Result<()> {
+    let name = &plan.config.interface;
+    let Some(port) = world.port(at) else { return Err(gone(name)) };
+    for &queue in &plan.queues {
+        match port.sockets.get(queue as usize) {
+            None => {
+                return Err(FluxError::config(
+                    format!("queue {queue} of {name}"),
+                    format!("must be 0 to {}", port.queues() - 1),
+                ));
+            }
+            Some(Some(_)) => {
+                return Err(FluxError::new(
+                    ErrorKind::Busy,
+                    format!("cannot bind to {name} queue {queue}"),
+                    "another socket owns it",
+                )
+                .with_hint("choose another --queue, or close its owner"));
+            }
+            Some(None) => {}
+        }
+    }
+    Ok(())
+}
+
+fn gone(port: &str) -> FluxError {
+    FluxError::new(ErrorKind::Device, format!("cannot use {port}"), "gone")
 }
 
 /// The error of a bind with zero-copy by name.

@@ -4,8 +4,9 @@ use super::outbox::Outbox;
 use super::queue::KernelQueue;
 use super::wire;
 use super::{Trouble, Troubles};
-use crate::backend::{Filter, Kick, QueueCounters};
+use crate::backend::{Filter, Kick};
 use crate::proto::{ETHERNET_LEN, MacAddr};
+use crate::stats::QueueCounters;
 use std::collections::HashMap;
 use std::net::IpAddr;
 

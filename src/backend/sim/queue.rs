@@ -1,9 +1,10 @@
 //! The kernel's half of one queue's rings: AF_XDP copy mode as Linux 6.18 does it
 //! (`net/xdp/xsk.c`; compared with 6.18.44 on a veth, call by call).
 
-use crate::backend::{Kick, RingSet, XdpStatistics};
+use crate::backend::{Kick, RingSet};
 use crate::ring::{Consumer, Desc, Producer, heap_ring};
 use crate::snapshot::{SocketOptions, SocketSnapshot, SocketState, UmemSnapshot};
+use crate::stats::XdpStatistics;
 use crate::umem::ledger::Holder;
 use crate::umem::{Frame, RX_HEADROOM, Umem};
 use std::sync::Arc;

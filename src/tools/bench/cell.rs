@@ -87,8 +87,8 @@ fn percentiles(samples: &[Sample]) -> Option<Latency> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{Calls, XdpStatistics};
     use crate::config::Queues;
+    use crate::stats::{Calls, XdpStatistics};
     use crate::tools::bench::plan::{Library, Poll};
     use crate::tools::bench::sample::CpuTime;
 

@@ -351,7 +351,7 @@ fn measure(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::{Calls, QueueCounters, XdpStatistics};
+    use crate::stats::{Calls, QueueCounters, XdpStatistics};
     use crate::tools::net::histogram::RttStats;
 
     /// A loop whose packets begin to come at `from_ns`.

@@ -1,6 +1,6 @@
 //! What one sample of a cell came to.
 
-use crate::backend::{Calls, XdpStatistics};
+use crate::stats::{Calls, XdpStatistics};
 use crate::tools::net::histogram::RttStats;
 
 /// The clock inside the loop, the cheapest there is; in units of its own.

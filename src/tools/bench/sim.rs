@@ -6,11 +6,13 @@
 use super::plan::{Cell, FCS, Plan, Workload};
 use super::sample::{self, Sample};
 use super::work::{self, Work};
+use crate::backend::Filter;
 use crate::backend::meter::Meter;
-use crate::backend::{Filter, XdpStatistics};
 use crate::config::{Config, Granted, Queues};
 use crate::error::Result;
+use crate::ids::QueueIndex;
 use crate::simulator::{SimSpec, Simulator, Trouble};
+use crate::stats::XdpStatistics;
 use crate::{FluxBuilder, HugePages};
 use std::time::{Duration, Instant};
 
@@ -41,9 +43,9 @@ pub(super) fn measure(
     let builder = builder.filter(Filter::Everything).metered(&meter);
     let packet = super::frame::to_us((cell.frame - FCS) as usize)?;
     let (mut loops, granted) = work::start(builder, cell, &packet)?;
-    let feed = |queue: usize| -> Result<()> {
+    let feed = |queue: QueueIndex| -> Result<()> {
         if cell.workload != Workload::Txonly {
-            let number = granted.queues.get(queue).copied();
+            let number = granted.queues.get(queue.get()).copied();
             (0..BURST.min(granted.ring_size))
                 .try_for_each(|_| network.inject(PORT, number, &packet))?;
         }
@@ -97,7 +99,7 @@ fn run(
     loops: &mut [Box<dyn Work>],
     meter: &Meter,
     until: Instant,
-    feed: &dyn Fn(usize) -> Result<()>,
+    feed: &dyn Fn(QueueIndex) -> Result<()>,
     stop: &dyn Fn() -> bool,
 ) -> Result<Sample> {
     let mut sum = Sample::default();

@@ -9,10 +9,11 @@ mod system;
 
 use super::plan::{Cell, Library, Workload};
 use crate::FluxBuilder;
-use crate::backend::{Calls, QueueCounters, XdpStatistics};
 use crate::config::Granted;
 use crate::error::Result;
+use crate::ids::QueueIndex;
 use crate::proto::{EthernetMut, Headers};
+use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::tools::net::histogram::RttStats;
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ pub(super) trait Work: Send {
     fn turn(&mut self) -> Result<u32>;
 
     /// Positions of the queues that it works.
-    fn queues(&self) -> Vec<usize>;
+    fn queues(&self) -> Vec<QueueIndex>;
 
     /// System calls so far.
     fn calls(&self) -> Calls;
@@ -70,14 +71,15 @@ pub(super) fn start(
         Library::Engine => {
             let engine = builder.build_engine()?;
             let granted = engine.granted().clone();
-            let engines = engine.into_queues().into_iter();
+            let workers = engine.into_workers(granted.queues.len(), |_| ())?.into_vec();
+            let engines = workers.into_iter().map(|worker| worker.engine);
             let work = engines.map(|e| Box::new(engine::Engine::new(e, &job)) as Box<dyn Work>);
             Ok((work.collect(), granted))
         }
         Library::System => {
             let (rx, tx) = builder.build_system()?;
             let granted = rx.granted().clone();
-            let work = Box::new(system::System::new(rx, tx, job, granted.queues.len()));
+            let work = Box::new(system::System::new(rx, tx, job));
             Ok((vec![work], granted))
         }
     }

@@ -2,6 +2,7 @@
 
 use super::Host;
 use crate::error::Result;
+use crate::packet::Packets;
 use crate::system::FluxRx;
 use crate::tools::Control;
 use std::sync::atomic::Ordering;
@@ -23,7 +24,7 @@ pub(in crate::tools) fn wait(
 ) -> Result<()> {
     const LOOK_NS: u64 = 50_000_000;
     let end = rx.now().saturating_add(CARRIER_NS);
-    let mut early = Vec::new();
+    let mut early = Packets::new();
     while !host.interface(device)?.carrier
         && rx.now() < end
         && !control.stop.load(Ordering::Relaxed)

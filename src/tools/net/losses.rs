@@ -1,7 +1,7 @@
 //! Why packets of a probing run were lost, as far as counters and rings tell.
 
 use super::opened::{Elsewhere, Note, NoteKind};
-use crate::packet::Packet;
+use crate::packet::Packets;
 use crate::system::{FluxRx, FluxTx};
 
 /// Packets that do not move for this long, however often the kernel is told of them, are stuck.
@@ -31,7 +31,7 @@ pub(in crate::tools) fn elsewhere(rx: &FluxRx) -> Vec<Elsewhere> {
 pub(in crate::tools) fn notes(
     rx: &mut FluxRx,
     tx: &mut FluxTx,
-    inbox: &mut Vec<Packet>,
+    inbox: &mut Packets,
     seen: &Seen<'_>,
 ) -> Vec<Note> {
     let stats = rx.kernel_stats().unwrap_or_default();
@@ -94,7 +94,7 @@ pub(in crate::tools) fn notes(
 }
 
 /// Packets in the TX ring that do not move. A driver that is at work gets the time to go on.
-fn stuck(rx: &mut FluxRx, tx: &mut FluxTx, inbox: &mut Vec<Packet>) -> u64 {
+fn stuck(rx: &mut FluxRx, tx: &mut FluxTx, inbox: &mut Packets) -> u64 {
     let before = tx.pending();
     if before == 0 {
         return 0;

@@ -110,7 +110,8 @@ impl Sender {
                 self.queued += 1;
                 self.full_since_ns = None;
             }
-            Err(packet) => {
+            Err(refused) => {
+                let packet = refused.into_packet();
                 let since = *self.full_since_ns.get_or_insert(now);
                 if self.is_stuck(since, now) {
                     self.roomless += 1;

@@ -20,7 +20,7 @@ impl Run<'_> {
         }
         let now = self.rx.now();
         let mut inbox = std::mem::take(&mut self.inbox);
-        for packet in inbox.drain(..) {
+        for packet in inbox.iter_mut() {
             // A stamp of the future is none.
             let stamp = packet.rx_timestamp().filter(|&at| at <= now);
             self.unstamped += u64::from(stamp.is_none());
@@ -32,6 +32,7 @@ impl Run<'_> {
                 Seen::Malformed => self.malformed += 1,
             }
         }
+        inbox.clear();
         self.inbox = inbox;
     }
 

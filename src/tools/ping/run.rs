@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::schedule::Schedule;
 use super::tally::Tally;
 use crate::error::Result;
-use crate::packet::Packet;
+use crate::packet::Packets;
 use crate::system::{FluxRx, FluxTx};
 use crate::tools::Control;
 use crate::tools::net::Host;
@@ -58,7 +58,7 @@ pub(super) struct Run<'a> {
     pub(super) by_slot: HashMap<u16, u32>,
     pub(super) table: ProbeTable,
     pub(super) schedule: Schedule,
-    pub(super) inbox: Vec<Packet>,
+    pub(super) inbox: Packets,
     ident: u16,
     group_sent_ns: Option<u64>,
     pub(super) interim_seen: u64,
@@ -98,7 +98,7 @@ impl<'a> Run<'a> {
             schedule: Schedule::new(plan, count, tx.now()),
             members: (0..count).map(|_| member()).collect(),
             interim_seen: control.interim.load(Ordering::Relaxed),
-            inbox: Vec::with_capacity(256),
+            inbox: Packets::with_capacity(256),
             wanting: count,
             by_address,
             by_slot,
@@ -245,7 +245,8 @@ impl<'a> Run<'a> {
                 if packet.set_len(len).is_ok() {
                     template.write(numbers, &self.payload, packet.data_mut());
                 }
-                packet.set_queue(at % self.sender.tx.granted().queues.len().max(1));
+                let queues = self.sender.tx.positions();
+                packet.set_queue(queues[at % queues.len()]);
                 let multicast = path.multicast;
                 self.sender.put(packet, now);
                 if multicast {

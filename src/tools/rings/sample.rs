@@ -3,9 +3,9 @@
 use super::diagnose::{self, Diagnosis};
 use super::observe::{InterfaceKey, InterfaceSnapshot};
 use super::run::{History, Moment};
-use crate::backend::XdpStatistics;
 use crate::ring::RingSnapshot;
 use crate::snapshot::{SocketOptions, SocketSnapshot, SocketState, UmemSnapshot};
+use crate::stats::XdpStatistics;
 use serde::Serialize;
 
 /// One sample. `null` is what the source cannot know, or a rate that one look alone cannot tell.

@@ -8,7 +8,7 @@ use super::plan::{Plan, Protocol};
 use super::probe::{Identity, Template, min_size};
 use super::session::{Goal, Session};
 use crate::error::Result;
-use crate::packet::Packet;
+use crate::packet::Packets;
 use crate::proto::ETHERNET_LEN;
 use crate::proto::vlan::TAG_LEN;
 use crate::system::{FluxRx, FluxTx};
@@ -75,7 +75,7 @@ pub(super) struct Run<'a> {
     pacer: Pacer,
     /// Written since the kernel was last told.
     written: Vec<(u32, u64)>,
-    pub(super) inbox: Vec<Packet>,
+    pub(super) inbox: Packets,
     /// Heard from since they were last looked after.
     pub(super) heard: Vec<u32>,
     pub(super) summaries: Vec<(u32, Summary)>,
@@ -115,7 +115,7 @@ impl<'a> Run<'a> {
             members: journey.paths.iter().map(|_| member()).collect(),
             pacer: Pacer::new(rate, burst.max(plan.config.batch), tx.now()).full(),
             sender: Sender::new(tx, plan.wait),
-            inbox: Vec::with_capacity(256),
+            inbox: Packets::with_capacity(256),
             interim_seen: control.interim.load(Ordering::Relaxed),
             next_member: 0,
             line: VecDeque::new(),
@@ -284,7 +284,8 @@ impl<'a> Run<'a> {
             if packet.set_len(template.frame_len(sent.numbers.size)).is_ok() {
                 template.write(sent.numbers, packet.data_mut());
             }
-            packet.set_queue(at as usize % self.sender.tx.granted().queues.len().max(1));
+            let queues = self.sender.tx.positions();
+            packet.set_queue(queues[at as usize % queues.len()]);
             self.written.push((at, sent.serial));
             self.sender.put(packet, now);
         }

@@ -9,10 +9,11 @@ mod routers;
 mod troubles;
 
 use super::Simulator;
-use crate::backend::{Backend, Filter, Interest, XdpStatistics};
+use crate::backend::{Backend, Filter, Interest};
 use crate::config::Config;
 use crate::error::Result;
 use crate::socket::Socket;
+use crate::stats::XdpStatistics;
 use crate::umem::region::Region;
 use crate::umem::{RX_HEADROOM, Umem};
 use std::sync::Arc;

@@ -1,9 +1,10 @@
 //! The workloads in mode A.
 
 use super::{Job, LONGEST_WAIT, Work, parse, swap_addresses};
-use crate::backend::{Calls, QueueCounters, XdpStatistics};
 use crate::engine::FluxEngine;
 use crate::error::Result;
+use crate::ids::QueueIndex;
+use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::tools::bench::plan::Workload;
 use crate::tools::net::histogram::RttStats;
 
@@ -50,7 +51,7 @@ impl Work for Engine {
         Ok(n as u32)
     }
 
-    fn queues(&self) -> Vec<usize> {
+    fn queues(&self) -> Vec<QueueIndex> {
         self.engine.positions().to_vec()
     }
 

@@ -1,11 +1,13 @@
 //! The workloads in mode C.
 
 use super::{Job, LONGEST_WAIT, Work, parse, swap_addresses};
-use crate::backend::{Calls, Kick, QueueCounters, XdpStatistics};
 use crate::config::Poller;
 use crate::error::Result;
+use crate::ids::QueueIndex;
 use crate::poll::{Idle, PollState};
 use crate::raw::FluxRaw;
+use crate::socket::{PacketView, Route};
+use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::tools::bench::plan::Workload;
 use crate::tools::net::histogram::RttStats;
 use crate::umem::{Buffer, Frame, RX_HEADROOM};
@@ -15,8 +17,6 @@ pub(super) struct Raw {
     raw: FluxRaw,
     job: Job,
     poll: PollState,
-    /// TX entries wait for a kick.
-    unkicked: bool,
     received: Vec<Buffer>,
     frames: Vec<Frame>,
     latencies: RttStats,
@@ -29,7 +29,6 @@ impl Raw {
             raw,
             job,
             poll: PollState::new(poller),
-            unkicked: false,
             received: Vec::with_capacity(batch),
             frames: Vec::with_capacity(batch),
             latencies: RttStats::new(),
@@ -39,9 +38,13 @@ impl Raw {
     fn forward(&mut self) -> Result<u32> {
         let Self { raw, job, .. } = self;
         raw.comp.refill(&mut raw.fill, u32::MAX);
-        let n = raw.rx.forward_to(&mut raw.tx, job.batch, swap_addresses);
-        self.kick(n)?;
-        Ok(n)
+        let FluxRaw { rx, tx, fill, .. } = raw;
+        let done = rx.route(fill, [tx], job.batch, |packet| {
+            swap_addresses(packet.data_mut());
+            Route::Send(0)
+        });
+        raw.flush()?;
+        Ok(done.packets)
     }
 
     fn send(&mut self) -> Result<u32> {
@@ -51,7 +54,7 @@ impl Raw {
             // of them, and more cache in use, than it takes.
             n += self.send_new(self.job.batch - n);
         }
-        self.kick(n)?;
+        self.raw.flush()?;
         Ok(n)
     }
 
@@ -80,15 +83,6 @@ impl Raw {
         sent
     }
 
-    /// One kick a batch; what the kernel leaves is kicked again with the next one.
-    fn kick(&mut self, new: u32) -> Result<()> {
-        self.unkicked |= new > 0;
-        if self.unkicked && self.raw.tx.needs_wakeup() {
-            self.unkicked = self.raw.kick_tx()? == Kick::Again && self.raw.tx.pending() > 0;
-        }
-        Ok(())
-    }
-
     fn stamp(&mut self) -> u32 {
         let Self { raw, job, received, frames, latencies, .. } = self;
         let n = raw.rx.receive(job.batch, |buffer| received.push(buffer));
@@ -97,7 +91,7 @@ impl Raw {
         }
         let (now, umem) = (raw.now(), std::sync::Arc::clone(raw.umem()));
         for mut buffer in received.drain(..) {
-            if let Some(stamp) = umem.rx_stamp(&buffer) {
+            if let Some(stamp) = umem.rx_timestamp(&buffer) {
                 latencies.record(now.saturating_sub(stamp));
             }
             // The next packet in this frame may come without a stamp of its own.
@@ -123,8 +117,16 @@ impl Work for Raw {
     fn turn(&mut self) -> Result<u32> {
         let Self { raw, job, .. } = self;
         let n = match job.workload {
-            Workload::Rxdrop => raw.rx.drop_to(&mut raw.fill, job.batch).packets,
-            Workload::Parse => raw.rx.read_to(&mut raw.fill, job.batch, parse),
+            Workload::Rxdrop => {
+                raw.rx.route(&mut raw.fill, [], job.batch, |_| Route::Recycle).packets
+            }
+            Workload::Parse => {
+                let look = |packet: &mut PacketView<'_>| {
+                    parse(packet.data());
+                    Route::Recycle
+                };
+                raw.rx.route(&mut raw.fill, [], job.batch, look).packets
+            }
             Workload::L2fwd => self.forward()?,
             Workload::Txonly => self.send()?,
             Workload::Latency => self.stamp(),
@@ -138,7 +140,7 @@ impl Work for Raw {
         Ok(n)
     }
 
-    fn queues(&self) -> Vec<usize> {
+    fn queues(&self) -> Vec<QueueIndex> {
         vec![self.raw.position()]
     }
 

@@ -1,9 +1,10 @@
 //! The workloads in mode B: one thread for all queues.
 
 use super::{Job, LONGEST_WAIT, Work, parse, swap_addresses};
-use crate::backend::{Calls, QueueCounters, XdpStatistics};
 use crate::error::Result;
-use crate::packet::Packet;
+use crate::ids::QueueIndex;
+use crate::packet::Packets;
+use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::system::{FluxRx, FluxTx};
 use crate::tools::bench::plan::Workload;
 use crate::tools::net::histogram::RttStats;
@@ -13,15 +14,14 @@ pub(super) struct System {
     rx: FluxRx,
     tx: FluxTx,
     job: Job,
-    queues: usize,
-    packets: Vec<Packet>,
+    packets: Packets,
     latencies: RttStats,
 }
 
 impl System {
-    pub(super) fn new(rx: FluxRx, tx: FluxTx, job: Job, queues: usize) -> Self {
-        let packets = Vec::with_capacity(job.batch as usize * queues);
-        Self { rx, tx, job, queues, packets, latencies: RttStats::new() }
+    pub(super) fn new(rx: FluxRx, tx: FluxTx, job: Job) -> Self {
+        let packets = Packets::with_capacity(job.batch as usize * tx.positions().len());
+        Self { rx, tx, job, packets, latencies: RttStats::new() }
     }
 
     fn receive(&mut self) -> Result<u32> {
@@ -53,17 +53,15 @@ impl Work for System {
         let n = self.receive()?;
         let Self { packets, tx, rx, latencies, job, .. } = self;
         match job.workload {
-            Workload::Parse => packets.iter().for_each(|packet| parse(packet.data())),
+            Workload::Parse => packets.iter_mut().for_each(|packet| parse(packet.data())),
             Workload::L2fwd if n > 0 => {
-                for mut packet in packets.drain(..) {
-                    swap_addresses(packet.data_mut());
-                    let _ = tx.send(packet); // a full ring drops it, as a bridge would
-                }
+                packets.iter_mut().for_each(|mut packet| swap_addresses(packet.data_mut()));
+                tx.send_batch(packets)?; // what a full ring refuses is dropped, as by a bridge
                 tx.flush()?;
             }
             Workload::Latency if n > 0 => {
                 let now = rx.now();
-                let stamps = packets.iter().filter_map(Packet::rx_timestamp);
+                let stamps = packets.iter_mut().filter_map(|packet| packet.rx_timestamp());
                 stamps.for_each(|stamp| latencies.record(now.saturating_sub(stamp)));
             }
             _ => {}
@@ -72,8 +70,8 @@ impl Work for System {
         Ok(n)
     }
 
-    fn queues(&self) -> Vec<usize> {
-        (0..self.queues).collect()
+    fn queues(&self) -> Vec<QueueIndex> {
+        self.tx.positions().to_vec()
     }
 
     fn calls(&self) -> Calls {

@@ -1,8 +1,8 @@
 //! What the rules go by: one socket over the last few looks.
 
-use crate::backend::XdpStatistics;
 use crate::ring::RingSnapshot;
 use crate::snapshot::SocketSnapshot;
+use crate::stats::XdpStatistics;
 use crate::tools::rings::observe::{InterfaceKey, InterfaceSnapshot};
 use crate::tools::rings::run::{History, Moment};
 

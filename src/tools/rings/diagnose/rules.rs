@@ -1,8 +1,8 @@
 //! The rules, one function each: what is wrong in words, or nothing.
 
 use super::case::{COMP, Case, FILL, Pick, RX, TX, amount, duration};
-use crate::backend::XdpStatistics;
 use crate::snapshot::SocketState;
+use crate::stats::XdpStatistics;
 
 /// Fewest packets on other queues that make a queue the wrong one, and their rate per second:
 /// below, it is the network's own chatter.

@@ -1,11 +1,11 @@
 //! Made-up histories, one trouble each, and healthy ones.
 
 use super::*;
-use crate::backend::XdpStatistics;
 use crate::ring::{NEED_WAKEUP, RingSnapshot};
 use crate::snapshot::{
     Owner, RingsSnapshot, SocketSnapshot, SocketState, Source, UmemSnapshot, XskMapSlot,
 };
+use crate::stats::XdpStatistics;
 use crate::tools::rings::observe::{InterfaceKey, InterfaceSnapshot};
 use crate::tools::rings::run::{FIRST_LOOKS, Moment};
 use proptest::prelude::*;

@@ -5,10 +5,10 @@
 use super::place::{self, Namespace};
 use super::walk;
 use super::{Look, Sockets};
-use crate::backend::XdpStatistics;
 use crate::error::{ErrorKind, FluxError, Result, errno_text};
 use crate::ring::RingSnapshot;
 use crate::snapshot::{SocketSnapshot, SocketState, UmemSnapshot};
+use crate::stats::XdpStatistics;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::if_xdp::AF_XDP;
 use crate::sys::netns::NetNs;

@@ -1,13 +1,13 @@
 //! Source 1: a BPF iterator over the open files of all tasks (`bpf/rings.bpf.c`).
 
 use super::Sockets;
-use crate::backend::XdpStatistics;
 use crate::backend::xdp::{errno, libbpf_said, silence_libbpf};
 use crate::error::{ErrorKind, FluxError, Result, SETCAP, errno_text};
 use crate::ring::RingSnapshot;
 use crate::snapshot::{
     Owner, SocketOptions, SocketSnapshot, SocketState, UmemSnapshot, XskMapSlot,
 };
+use crate::stats::XdpStatistics;
 use crate::sys::rings_iter::{Record, Ring, RingsIter, known};
 use crate::tools::rings::observe::Look;
 use std::collections::BTreeMap;

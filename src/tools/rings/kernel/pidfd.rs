@@ -12,10 +12,10 @@
 use super::place::{self, Namespace, Placed, Queues};
 use super::walk;
 use super::{Look, Sockets};
-use crate::backend::XdpStatistics;
 use crate::error::{ErrorKind, FluxError, Result, errno_text};
 use crate::ring::RingSnapshot;
 use crate::snapshot::{Owner, SocketOptions, SocketSnapshot, SocketState};
+use crate::stats::XdpStatistics;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::foreign::{ForeignSocket, Process};
 use crate::sys::if_xdp::Ring;

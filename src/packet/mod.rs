@@ -1,31 +1,46 @@
-//! Packets as the modes hand them out: borrowed in a batch ([`PacketRef`]), or owned ([`Packet`]).
+//! Packets as the modes hand them out: borrowed in a batch ([`PacketRef`], [`PacketMut`]), or owned
+//! ([`Packet`], [`Packets`]).
 //!
 //! ```text
 //!   frame  | headroom …… | packet bytes …… | tailroom …… |
 //!                        ▲ adjust_head(−n) ◀ ▶ (+n)  ▲ set_len(n)
 //! ```
 //!
-//! Both can only name bytes inside their own frame: the frame token gives the bytes, and
+//! All can only name bytes inside their own frame: the frame token gives the bytes, and
 //! [`Span`](crate::umem::Span) keeps start and length inside.
 
+mod packets;
+
+pub(crate) use packets::PacketSlot;
+pub use packets::{PacketMut, Packets};
+
+use crate::ids::{PortIndex, QueueIndex};
 use crate::proto::Headroom;
 use crate::umem::{Buffer, NoRoom, Umem};
+use crate::worker::Routes;
+use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
 
-/// What becomes of a packet after the batch was handled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// Nothing was said, or drop: the frame is recycled.
-    Recycle,
-    /// Out again on the queue it came from.
-    Send,
-}
-
-/// A packet's place in a batch; its frame token is taken out when the packet is extracted.
+/// A packet's place in a batch of mode A; its frame token is taken out when the packet is extracted.
 pub(crate) struct Slot {
     pub(crate) buffer: Buffer,
-    pub(crate) verdict: Verdict,
+    /// Which of the worker's TX rings it leaves by, or [`Slot::RECYCLE`].
+    pub(crate) to: u16,
+}
+
+impl Slot {
+    /// Nothing was said, or recycle: the frame goes back to reception.
+    pub(crate) const RECYCLE: u16 = u16::MAX;
+}
+
+/// Where a packet leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    /// The queue that it came from or was given.
+    pub(crate) queue: QueueIndex,
+    /// The port, if it is not that queue itself.
+    pub(crate) port: Option<PortIndex>,
 }
 
 /// VLAN push and pop, which move headers and no payload.
@@ -50,6 +65,7 @@ macro_rules! headroom {
 }
 
 headroom!(PacketRef<'_>);
+headroom!(PacketMut<'_>);
 headroom!(Packet);
 
 /// The methods that both kinds of packet have, over `umem()`, `buffer()` and `parts_mut()`.
@@ -113,21 +129,34 @@ macro_rules! packet_methods {
             Ok(())
         }
 
-        /// When the XDP program saw the packet, in ns of [`crate::backend::Backend::now`].
-        /// `None` without receive stamps, and after the packet's start was moved.
+        /// When the XDP program saw the packet, in ns of `CLOCK_MONOTONIC` (virtual time on the
+        /// simulator). `None` without receive stamps, and after the packet's start was moved.
         #[must_use]
         pub fn rx_timestamp(&self) -> Option<u64> {
-            self.umem().rx_stamp(self.buffer())
+            self.umem().rx_timestamp(self.buffer())
         }
     };
 }
+pub(crate) use packet_methods;
 
 /// A packet in a [`crate::PacketBatch`]. Say what becomes of it with [`send`](Self::send),
-/// [`drop`](Self::drop) or [`extract`](Self::extract); one that is left alone is recycled.
+/// [`forward`](Self::forward), [`recycle`](Self::recycle) or [`extract`](Self::extract); one that
+/// is left alone is recycled.
 pub struct PacketRef<'b> {
     pub(crate) slot: &'b mut Slot,
     pub(crate) umem: &'b Arc<Umem>,
-    pub(crate) queue: usize,
+    pub(crate) queue: QueueIndex,
+    pub(crate) ways: Ways<'b>,
+}
+
+/// Where the packets of a batch may leave.
+#[derive(Clone, Copy)]
+pub(crate) struct Ways<'b> {
+    /// The TX ring of the queue that they came from.
+    pub(crate) own: u16,
+    pub(crate) routes: &'b Routes,
+    /// Packets for a port that the worker does not have.
+    pub(crate) lost: &'b Cell<u64>,
 }
 
 impl PacketRef<'_> {
@@ -136,20 +165,40 @@ impl PacketRef<'_> {
     /// Sends the packet out on the queue it came from, after the batch.
     #[inline(always)]
     pub fn send(self) {
-        self.slot.verdict = Verdict::Send;
+        self.slot.to = self.ways.own;
+    }
+
+    /// Sends the packet out by another port, after the batch; nothing is copied. Packets of one
+    /// queue leave a port by one queue, in their order. To a port that is not open here it is
+    /// recycled and counted ([`crate::EngineStats::no_port`]).
+    #[inline(always)]
+    pub fn forward(self, port: PortIndex) {
+        match self.ways.routes.to_port(self.queue, port) {
+            Some(to) => self.slot.to = to as u16,
+            None => {
+                self.slot.to = Slot::RECYCLE;
+                self.ways.lost.set(self.ways.lost.get() + 1);
+            }
+        }
     }
 
     /// Drops the packet: its frame goes back to reception after the batch.
     #[inline(always)]
+    pub fn recycle(self) {
+        self.slot.to = Slot::RECYCLE;
+    }
+
+    /// The old name of [`recycle`](Self::recycle).
+    #[deprecated(note = "renamed to `recycle`")]
     pub fn drop(self) {
-        self.slot.verdict = Verdict::Recycle;
+        self.recycle();
     }
 
     /// Takes the packet out of the batch, to keep or to send to another thread.
     #[must_use = "an extracted packet that is dropped is recycled"]
     pub fn extract(self) -> Packet {
         let buffer = Buffer { frame: self.slot.buffer.frame.take(), span: self.slot.buffer.span };
-        Packet::new(buffer, self.umem, self.queue)
+        Packet::new(buffer, self.umem, Way { queue: self.queue, port: None })
     }
 
     #[inline(always)]
@@ -173,30 +222,45 @@ impl PacketRef<'_> {
 pub struct Packet {
     buffer: Buffer,
     umem: Arc<Umem>,
-    queue: usize,
+    way: Way,
 }
 
 impl Packet {
     packet_methods!();
 
-    pub(crate) fn new(buffer: Buffer, umem: &Arc<Umem>, queue: usize) -> Self {
-        Self { buffer, umem: Arc::clone(umem), queue }
+    pub(crate) fn new(buffer: Buffer, umem: &Arc<Umem>, way: Way) -> Self {
+        Self { buffer, umem: Arc::clone(umem), way }
     }
 
-    /// Position, among the opened queues, of the one it came from and will leave by.
+    /// Position, among the opened queues, of the one it came from, or was given with
+    /// [`set_queue`](Self::set_queue).
     #[must_use]
-    pub fn queue(&self) -> usize {
-        self.queue
+    pub fn queue(&self) -> QueueIndex {
+        self.way.queue
     }
 
-    /// Chooses the queue, by position among the opened ones, that it will leave by.
-    pub fn set_queue(&mut self, queue: usize) {
-        self.queue = queue;
+    /// Chooses the queue that it will leave by.
+    pub fn set_queue(&mut self, queue: QueueIndex) {
+        self.way = Way { queue, port: None };
+    }
+
+    /// Chooses the port that it will leave by. The sender picks the port's queue: the same one for
+    /// all packets of one queue, so that they keep their order.
+    pub fn set_port(&mut self, port: PortIndex) {
+        self.way.port = Some(port);
+    }
+
+    pub(crate) fn way(&self) -> Way {
+        self.way
     }
 
     /// The token without the comfort; `Drop` then finds nothing to return.
     pub(crate) fn into_buffer(mut self) -> Buffer {
         Buffer { frame: self.buffer.frame.take(), span: self.buffer.span }
+    }
+
+    pub(crate) fn umem_arc(&self) -> &Arc<Umem> {
+        &self.umem
     }
 
     pub(crate) fn is_of(&self, umem: &Arc<Umem>) -> bool {
@@ -232,3 +296,48 @@ impl fmt::Debug for Packet {
         write!(f, "Packet({} bytes, frame {})", self.len(), self.buffer.frame.index())
     }
 }
+
+/// Why a packet was not queued for transmission; it is in there.
+#[derive(Debug)]
+pub enum SendError {
+    /// The TX ring is full: flush, and send it again.
+    Full(Packet),
+    /// The queue or port that it names is not open here.
+    NoSuchQueue(Packet),
+    /// It lies in the memory of another UMEM.
+    Foreign(Packet),
+    /// It has no bytes: the kernel would not send it.
+    Empty(Packet),
+}
+
+impl SendError {
+    /// The packet.
+    #[must_use = "a packet that is dropped is lost"]
+    pub fn into_packet(self) -> Packet {
+        match self {
+            Self::Full(packet)
+            | Self::NoSuchQueue(packet)
+            | Self::Foreign(packet)
+            | Self::Empty(packet) => packet,
+        }
+    }
+
+    /// Whether it may work later.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "the TX ring is full",
+            Self::NoSuchQueue(_) => "the packet names a queue or port that is not open here",
+            Self::Foreign(_) => "the packet lies in the memory of another UMEM",
+            Self::Empty(_) => "the packet has no bytes",
+        })
+    }
+}
+
+impl std::error::Error for SendError {}

@@ -1,0 +1,153 @@
+//! One port: its interface, wherever that is, and its XDP program.
+
+use super::super::xdp::{self, Attachment, FilterTables, XskMap};
+use crate::backend::{Filter, Place, PortPlan};
+use crate::config::{Attached, Config};
+use crate::error::{FluxError, Op, Result};
+use crate::sys::promisc::Promiscuous;
+use crate::sys::{ethtool, netns};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// An interface that was found, and what it is to be.
+pub(super) struct KernelPort {
+    pub(super) ifindex: u32,
+    /// RX queues that it has.
+    pub(super) available: u32,
+    pub(super) config: Config,
+    pub(super) filter: Filter,
+    /// NIC queue numbers.
+    pub(super) queues: Vec<u32>,
+    pub(super) ring_size: u32,
+    pub(super) place: Place,
+    pub(super) notes: Vec<String>,
+    program: Mutex<PortProgram>,
+}
+
+/// What was put on the interface; taken off it again on drop.
+pub(super) struct PortProgram {
+    /// First, so that the program is detached before its maps go.
+    pub(super) attachment: Attachment,
+    pub(super) xsks: Option<XskMap>,
+    pub(super) tables: Option<FilterTables>,
+    _program: Option<OwnedFd>,
+    _promiscuous: Option<Promiscuous>,
+}
+
+impl KernelPort {
+    pub(super) fn new(plan: &PortPlan, ifindex: u32, available: u32, notes: Vec<String>) -> Self {
+        Self {
+            ifindex,
+            available,
+            config: plan.config.clone(),
+            filter: plan.filter.clone(),
+            queues: plan.queues.clone(),
+            ring_size: plan.ring_size,
+            place: plan.place.clone(),
+            notes,
+            program: Mutex::new(PortProgram {
+                attachment: Attachment::none(),
+                xsks: None,
+                tables: None,
+                _program: None,
+                _promiscuous: None,
+            }),
+        }
+    }
+
+    pub(super) fn interface(&self) -> &str {
+        &self.config.interface
+    }
+
+    pub(super) fn program(&self) -> MutexGuard<'_, PortProgram> {
+        self.program.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `f` where the interface is.
+    pub(super) fn inside<R: Send>(&self, f: impl FnOnce() -> Result<R> + Send) -> Result<R> {
+        inside(&self.place, self.interface(), f)
+    }
+
+    pub(super) fn driver(&self) -> Option<String> {
+        self.inside(|| Ok(ethtool::driver_info(self.interface()).ok())).ok().flatten()
+    }
+
+    /// What comes before the sockets are bound; returns what fell back.
+    pub(super) fn begin(&self) -> Result<Option<String>> {
+        if self.config.promiscuous {
+            let on = self.inside(|| {
+                Promiscuous::on(self.ifindex)
+                    .map_err(|error| FluxError::os(Op::Netdev, self.interface(), error))
+            })?;
+            self.program()._promiscuous = Some(on);
+        }
+        if let Some(map) = &self.place.xskmap {
+            let map = map.try_clone();
+            let map = map.map_err(|error| FluxError::os(Op::MapUpdate, self.interface(), error))?;
+            let mut program = self.program();
+            program.xsks = Some(XskMap::from_fd(map, self.interface())?);
+            program.attachment = Attachment::foreign();
+            return Ok(None);
+        }
+        if self.filter == Filter::Nothing { Ok(None) } else { self.attach(&self.filter) }
+    }
+
+    /// Loads our program and attaches it; returns what fell back. The sockets are added by the
+    /// caller.
+    pub(super) fn attach(&self, filter: &Filter) -> Result<Option<String>> {
+        let (loaded, attachment, note) = self.inside(|| {
+            let (name, mode) = (self.interface(), self.config.attach);
+            let mut loaded = xdp::load(name, self.available, self.config.rx_timestamps)?;
+            loaded.tables.set(filter)?;
+            let program = loaded.program.as_fd();
+            let (attachment, note) = Attachment::ours(program, name, self.ifindex, mode)?;
+            Ok((loaded, attachment, note))
+        })?;
+        let mut program = self.program();
+        program.attachment = attachment;
+        program.xsks = Some(loaded.xsks);
+        program.tables = Some(loaded.tables);
+        program._program = Some(loaded.program);
+        Ok(note)
+    }
+
+    /// Replaces what is redirected; true when a program was attached for it, which has no sockets
+    /// yet.
+    pub(super) fn set_filter(&self, filter: &Filter) -> Result<bool> {
+        {
+            let mut program = self.program();
+            if let Some(tables) = program.tables.as_mut() {
+                return tables.set(filter).map(|()| false);
+            }
+            if program.attachment.mode() == Attached::Foreign {
+                return Err(FluxError::config(
+                    format!("filter of {}", self.interface()),
+                    "a foreign XDP program decides what comes to the sockets",
+                )
+                .with_hint("tell that program, or open the interface without its XSKMAP"));
+            }
+        }
+        if *filter == Filter::Nothing {
+            return Ok(false);
+        }
+        self.attach(filter).map(|_| true)
+    }
+}
+
+/// Calls `f` in the port's network namespace.
+pub(super) fn inside<R: Send>(
+    place: &Place,
+    interface: &str,
+    f: impl FnOnce() -> Result<R> + Send,
+) -> Result<R> {
+    let Some(namespace) = &place.netns else { return f() };
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            netns::enter(namespace.as_fd()).map_err(|error| {
+                FluxError::os(Op::Netdev, format_args!("{interface} in its namespace"), error)
+            })?;
+            f()
+        });
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}

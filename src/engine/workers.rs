@@ -1,0 +1,198 @@
+//! Several workers of mode A: dealing the queues out, and running them.
+
+use super::{EngineStats, FluxEngine, PacketBatch, STOP_CHECK, StopHandle};
+use crate::backend::Interest;
+use crate::error::Result;
+use crate::ids::PortIndex;
+use crate::poll::PollState;
+use crate::port::Port;
+use crate::umem::FrameCache;
+use crate::worker::{deal, shares};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+/// One worker: its queues, and what is its own.
+pub struct Worker<S> {
+    /// The queues, with a cache of free frames and a poll state.
+    pub engine: FluxEngine,
+    /// What the user gave it.
+    pub state: S,
+}
+
+/// The workers of [`FluxEngine::into_workers`], to be run together or to be taken apart.
+pub struct Workers<S> {
+    workers: Vec<Worker<S>>,
+    cpus: Vec<usize>,
+    stop: StopHandle,
+}
+
+pub(super) fn split<S>(
+    engine: FluxEngine,
+    workers: usize,
+    mut state: impl FnMut(usize) -> S,
+) -> Result<Workers<S>> {
+    let shares = shares(&engine.ports, workers)?;
+    let stop = engine.stop.clone();
+    let made = divide(engine, &shares, workers);
+    let made = made.into_iter().enumerate().map(|(at, engine)| Worker { engine, state: state(at) });
+    Ok(Workers { workers: made.collect(), cpus: Vec::new(), stop })
+}
+
+/// One engine per queue.
+pub(super) fn by_queue(engine: FluxEngine) -> Vec<FluxEngine> {
+    let queues = engine.queues.len();
+    divide(engine, &(0..queues).collect::<Vec<_>>(), queues)
+}
+
+fn divide(engine: FluxEngine, shares: &[usize], workers: usize) -> Vec<FluxEngine> {
+    let FluxEngine { rx, tx, cache, backend, ports, batch, poll, stop, .. } = engine;
+    let (rx, tx) = (deal(rx, shares, workers), deal(tx, shares, workers));
+    let one = |halves| {
+        FluxEngine::over(
+            halves,
+            FrameCache::new(cache.umem(), workers),
+            Arc::clone(&backend),
+            Arc::clone(&ports),
+            batch,
+            PollState::new(poll.poller()),
+            stop.clone(),
+        )
+    };
+    rx.into_iter().zip(tx).map(one).collect()
+}
+
+impl<S> Workers<S> {
+    /// Pins worker `n` to `cpus[n]` while it runs; with fewer CPUs they are used in turn. On the
+    /// simulator it changes nothing.
+    #[must_use]
+    pub fn pinned(mut self, cpus: impl Into<Vec<usize>>) -> Self {
+        self.cpus = cpus.into();
+        self
+    }
+
+    /// A handle that ends [`run`](Self::run).
+    #[must_use]
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    /// All ports that were opened together.
+    #[must_use]
+    pub fn ports(&self) -> &[Port] {
+        self.workers.first().map_or(&[], |worker| worker.engine.ports())
+    }
+
+    /// The workers, for looking at them.
+    #[must_use]
+    pub fn workers(&self) -> &[Worker<S>] {
+        &self.workers
+    }
+
+    /// The workers, for threads of one's own.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<Worker<S>> {
+        self.workers
+    }
+
+    /// Lets every worker go on without a port, as [`FluxEngine::remove_port`] does.
+    pub fn remove_port(&mut self, port: PortIndex) {
+        self.workers.iter_mut().for_each(|worker| worker.engine.remove_port(port));
+    }
+
+    /// What all of them did so far.
+    #[must_use]
+    pub fn stats(&self) -> EngineStats {
+        self.workers.iter().fold(EngineStats::default(), |sum, w| sum + w.engine.stats())
+    }
+
+    /// Calls `handle` with the batches of all workers and what is each one's own, until the stop
+    /// handle is used; returns what all of them did. Each worker has a thread of its own. In virtual
+    /// time they take turns on the calling thread instead, the same each time: time moves only when
+    /// none of them has anything to do.
+    ///
+    /// # Errors
+    /// When an interface goes away: then all of them end. What becomes of the other ports is the
+    /// caller's choice: [`remove_port`](Self::remove_port) and run again, or end.
+    pub fn run(
+        &mut self,
+        handle: impl Fn(&mut S, &mut PacketBatch<'_>) + Sync,
+    ) -> Result<EngineStats>
+    where
+        S: Send,
+    {
+        let is_virtual = self.workers.first().is_some_and(|w| w.engine.backend.is_virtual());
+        if is_virtual {
+            self.in_turn(handle)?
+        } else {
+            self.side_by_side(&handle)?
+        }
+        for worker in &mut self.workers {
+            worker.engine.settle()?;
+        }
+        Ok(self.stats())
+    }
+
+    fn in_turn(&mut self, handle: impl Fn(&mut S, &mut PacketBatch<'_>)) -> Result<()> {
+        let queues: Vec<_> =
+            self.workers.iter().flat_map(|worker| worker.engine.queues.iter().copied()).collect();
+        while !self.stop.is_stopped() {
+            let mut received = 0;
+            for Worker { engine, state } in &mut self.workers {
+                received += engine.turn(|batch| handle(state, batch), None)?;
+            }
+            if received == 0
+                && let Some(worker) = self.workers.first()
+            {
+                worker.engine.backend.wait(&queues, Interest::Rx, Some(STOP_CHECK))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn side_by_side(
+        &mut self,
+        handle: &(impl Fn(&mut S, &mut PacketBatch<'_>) + Sync),
+    ) -> Result<()>
+    where
+        S: Send,
+    {
+        let (stop, cpus) = (self.stop.clone(), &self.cpus);
+        // When one of them ends by an error, the others end as well.
+        let failed = AtomicBool::new(false);
+        let one = |worker: &mut Worker<S>, cpu: Option<usize>| -> Result<()> {
+            if let Some(cpu) = cpu {
+                pin(cpu);
+            }
+            let Worker { engine, state } = worker;
+            while !stop.is_stopped() && !failed.load(Ordering::Relaxed) {
+                let turn = engine.turn(|batch| handle(state, batch), Some(STOP_CHECK));
+                turn.inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            }
+            Ok(())
+        };
+        thread::scope(|scope| {
+            let mut cpus = cpus.iter().copied().cycle();
+            let threads: Vec<_> = self
+                .workers
+                .iter_mut()
+                .map(|worker| {
+                    let cpu = cpus.next();
+                    scope.spawn(move || one(worker, cpu))
+                })
+                .collect();
+            threads.into_iter().fold(Ok(()), |all, thread| {
+                all.and(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            })
+        })
+    }
+}
+
+/// A CPU that is not there, or not ours, leaves the choice to the scheduler.
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+fn pin(cpu: usize) {
+    let _ = crate::sys::affinity::pin(cpu);
+}
+
+#[cfg(not(all(target_os = "linux", feature = "bpf")))]
+fn pin(_cpu: usize) {}
