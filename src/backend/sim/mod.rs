@@ -38,6 +38,7 @@ mod outbox;
 mod port;
 mod queue;
 mod router;
+mod routes;
 mod segments;
 mod spec;
 mod switch;
