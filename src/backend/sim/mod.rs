@@ -24,6 +24,7 @@ mod agenda;
 mod answer;
 mod backend;
 mod balance;
+mod between;
 mod clock;
 mod cut;
 mod default_network;
@@ -41,6 +42,7 @@ mod router;
 mod routes;
 mod segments;
 mod spec;
+mod station;
 mod switch;
 #[cfg(test)]
 mod tests;
