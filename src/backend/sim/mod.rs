@@ -25,6 +25,7 @@ mod agenda;
 mod answer;
 mod backend;
 mod balance;
+mod between;
 mod clock;
 mod cut;
 mod default_network;
@@ -39,8 +40,10 @@ mod outbox;
 mod port;
 mod queue;
 mod router;
+mod routes;
 mod segments;
 mod spec;
+mod station;
 mod switch;
 #[cfg(test)]
 mod tests;

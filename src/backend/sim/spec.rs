@@ -21,7 +21,7 @@ const SEED: u64 = 1;
 /// Queues of a port with [`Trouble::WrongQueue`], which one alone cannot have.
 const WRONG_QUEUE_QUEUES: u32 = 2;
 
-/// What our access link and our port are like.
+/// What our access link and our port are like; with several ports, each of them.
 ///
 /// Loss, duplication, reordering, corruption, delay and jitter happen on the way *to* us, so that
 /// each counts once per round trip: `loss=30%` loses 30 % of all answers, and `delay=5ms` adds
