@@ -235,7 +235,7 @@ impl FluxBuilder {
                 format!("{frames} frames"),
                 format!("are too few for {} queues", queues.len()),
             )
-            .with_hint("use more --frames or fewer queues"));
+            .with_advice("", crate::error::Advice::MoreFrames));
         }
         let bytes = frames as usize * config.frame_size as usize;
         let (region, note) = match &simulator {
@@ -284,7 +284,7 @@ fn allocate(bytes: usize) -> Result<Region> {
             format!("cannot allocate {} MiB of packet memory", bytes >> 20),
             "out of memory",
         )
-        .with_hint("use fewer --frames")
+        .with_advice("use ", crate::error::Advice::FewerFrames)
     })
 }
 
@@ -305,7 +305,7 @@ fn chosen_queues(config: &Config, available: u32) -> Result<Vec<u32>> {
                     format!("no queue {missing} on {name}"),
                     format!("{name} {has}"),
                 )
-                .with_hint("choose another --queue, or --queue all"))
+                .with_advice("", crate::error::Advice::OtherQueue))
             }
         },
     }
@@ -327,7 +327,10 @@ mod kernel {
             "cannot use AF_XDP",
             "this build has the simulated kernel alone",
         )
-        .with_hint("build on Linux with the feature `bpf`, or use --sim"))
+        .with_advice(
+            "build on Linux with the feature `bpf`, or ",
+            crate::error::Advice::OtherBuild,
+        ))
     }
 
     pub(super) fn queue_count(_: &str) -> Result<u32> {

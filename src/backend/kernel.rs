@@ -218,7 +218,7 @@ impl Backend for KernelBackend {
                     format!("cannot bind to {} in zero-copy mode", self.interface()),
                     "the XDP program is attached in skb mode",
                 )
-                .with_hint("use --bind auto or --bind copy, or --attach native"));
+                .with_advice("", crate::error::Advice::CopyOrNativeMode));
             }
             BindMode::Auto if attach == "skb" => BindMode::Copy,
             mode => mode,

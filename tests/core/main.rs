@@ -6,3 +6,4 @@ mod layering;
 mod manifest;
 mod proto_pnet;
 mod proto_props;
+mod words;

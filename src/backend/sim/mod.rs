@@ -185,7 +185,7 @@ impl Simulator {
                         format!("cannot bind to {name} queue {queue}"),
                         "another socket owns it",
                     )
-                    .with_hint("choose another --queue, or close its owner"));
+                    .with_advice("", crate::error::Advice::FreeQueue));
                 }
                 Some(None) => {}
             }
@@ -357,16 +357,16 @@ impl Simulator {
 /// The error of a bind with zero-copy by name.
 fn no_zero_copy(port: &str, queues: &[u32], claimed: bool) -> FluxError {
     let hint = if claimed {
-        "the driver says that it has zero-copy, and refuses it: use --bind auto or --bind copy"
+        "the driver says that it has zero-copy, and refuses it: "
     } else {
-        "the driver has no zero-copy here: use --bind auto or --bind copy"
+        "the driver has no zero-copy here: "
     };
     FluxError::new(
         ErrorKind::Unsupported,
         format!("cannot bind to {port} queue {}", queues.first().unwrap_or(&0)),
         "Operation not supported",
     )
-    .with_hint(hint)
+    .with_advice(hint, crate::error::Advice::CopyMode)
 }
 
 /// The XDP program's table has only so many rows.
