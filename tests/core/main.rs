@@ -2,6 +2,7 @@
 #![cfg(not(flux_loom))]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
+mod forward_pnet;
 mod layering;
 mod manifest;
 mod proto_pnet;
