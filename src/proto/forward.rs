@@ -36,7 +36,7 @@ use super::{Headers, IpProto, Transport, checksum};
 /// ```
 pub fn complete_checksum(frame: &mut [u8]) -> bool {
     let Ok(headers) = Headers::parse(frame) else { return false };
-    let (Some(ip), false) = (headers.ip, headers.is_fragment()) else { return false };
+    let (Some(ip), false) = (&headers.ip, headers.is_fragment()) else { return false };
     let (proto, at) = match headers.transport {
         Transport::Udp { .. } => (IpProto::UDP, 6),
         Transport::Tcp { .. } => (IpProto::TCP, 16),
