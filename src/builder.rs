@@ -8,7 +8,7 @@ use crate::backend::{Backend, Filter, Opened, PortPlan, RingSet};
 use crate::backend::{Place, kernel};
 use crate::config::{AttachMode, BindMode, Config, FRAMES, HugePages, Poller, Queues};
 use crate::engine::FluxEngine;
-use crate::error::{ErrorKind, FluxError, Result};
+use crate::error::{Advice, ErrorKind, FluxError, Result};
 use crate::ids::{PortIndex, QueueIndex};
 use crate::port::Port;
 use crate::raw::FluxRaw;
@@ -531,7 +531,7 @@ fn allocate(bytes: usize) -> Result<Region> {
             format!("cannot allocate {} MiB of packet memory", bytes >> 20),
             "out of memory",
         )
-        .with_hint("use fewer --frames")
+        .with_advice("use ", Advice::FewerFrames)
     })
 }
 
@@ -552,7 +552,7 @@ fn chosen_queues(config: &Config, available: u32) -> Result<Vec<u32>> {
                     format!("no queue {missing} on {name}"),
                     format!("{name} {has}"),
                 )
-                .with_hint("choose another --queue, or --queue all"))
+                .with_advice("", Advice::OtherQueue))
             }
         },
     }
@@ -561,7 +561,9 @@ fn chosen_queues(config: &Config, available: u32) -> Result<Vec<u32>> {
 /// Builds without AF_XDP: the simulator alone.
 #[cfg(not(all(target_os = "linux", feature = "bpf")))]
 mod kernel {
-    use super::{Arc, ErrorKind, FluxError, HugePages, Opened, PortPlan, Region, Result, Umem};
+    use super::{
+        Advice, Arc, ErrorKind, FluxError, HugePages, Opened, PortPlan, Region, Result, Umem,
+    };
 
     pub(super) fn absent<T>() -> Result<T> {
         Err(FluxError::new(
@@ -569,7 +571,7 @@ mod kernel {
             "cannot use AF_XDP",
             "this build has the simulated kernel alone",
         )
-        .with_hint("build on Linux with the feature `bpf`, or use --sim"))
+        .with_advice("build on Linux with the feature `bpf`, or ", Advice::OtherBuild))
     }
 
     pub(super) fn region(_: usize, _: HugePages) -> Result<(Region, Option<String>)> {

@@ -1,6 +1,6 @@
 //! What a socket is asked to be ([`Config`]) and what it became ([`Granted`]).
 
-use crate::error::{FluxError, Result};
+use crate::error::{Advice, FluxError, Result};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -411,7 +411,7 @@ impl Config {
                 format!("{frames} frames"),
                 format!("are too few for {queues} queues of {of}"),
             )
-            .with_hint("use more frames or fewer queues"));
+            .with_advice("", Advice::MoreFrames));
         }
         Ok(Sizes { frames, posted, ring })
     }

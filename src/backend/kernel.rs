@@ -17,7 +17,7 @@ use super::filter::Filter;
 use super::xdp::Attachment;
 use super::{Backend, Interest, Kick};
 use crate::config::{Attached, BindMode, Granted, Poller};
-use crate::error::{ErrorKind, FluxError, Op, Result};
+use crate::error::{Advice, ErrorKind, FluxError, Op, Result};
 use crate::ids::{PortIndex, QueueIndex};
 use crate::stats::{Calls, Counters, QueueCounters, XdpStatistics};
 use crate::sys::if_xdp::{
@@ -109,7 +109,7 @@ impl KernelBackend {
                 format!("cannot bind to {} in zero-copy mode", port.interface()),
                 "the XDP program is attached in skb mode",
             )
-            .with_hint("use --bind auto or --bind copy, or --attach native")),
+            .with_advice("", Advice::CopyOrNativeMode)),
             Some(_) => Ok(BindMode::Copy),
             None if asked(BindMode::ZeroCopy) => Ok(BindMode::ZeroCopy),
             None if asked(BindMode::Copy) => Ok(BindMode::Copy),

@@ -4,6 +4,7 @@ use super::*;
 use crate::backend::Opened;
 use crate::backend::filter::Match;
 use crate::config::{AttachMode, HugePages, Pages};
+use crate::error::Advice;
 use crate::lab::{self, ETH_LAB, Lab, OUR_MAC, OURS, PATIENCE, PEER_MAC, Wire, lab_frame};
 use crate::socket::Socket;
 use crate::sys::hugepages;
@@ -470,10 +471,12 @@ fn zero_copy_by_name_is_refused_where_the_driver_has_none() {
         let error = refused(&config, &[0], &filter);
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP));
-        assert!(error.hint().unwrap().contains("--bind"), "{error:?}");
+        assert_eq!(error.advice(), Some(Advice::CopyMode), "{error:?}");
     }
     let skb = Config { attach: AttachMode::Skb, ..config };
-    assert_eq!(refused(&skb, &[0], &lab_frames()).kind(), ErrorKind::Unsupported);
+    let error = refused(&skb, &[0], &lab_frames());
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert_eq!(error.advice(), Some(Advice::CopyOrNativeMode));
 }
 
 #[test]
@@ -486,7 +489,7 @@ fn large_mtus_need_large_frames_and_too_large_ones_fall_back_to_skb_mode() {
     mtu(3000);
     let error = refused(&config(), &[0], &lab_frames());
     assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(error.hint().unwrap().contains("--frame-size 4096"), "{error:?}");
+    assert_eq!(error.advice(), Some(Advice::LargerFrames), "{error:?}");
     let large = Config { frame_size: 4096, ..config() };
     let (mut rig, granted) = Rig::start(&large, &[0], &lab_frames()).unwrap();
     assert_eq!((granted.attach, granted.notes), ("native", vec![]));
@@ -504,7 +507,7 @@ fn large_mtus_need_large_frames_and_too_large_ones_fall_back_to_skb_mode() {
     let native = Config { attach: AttachMode::Native, ..config() };
     let error = refused(&native, &[0], &lab_frames());
     assert_eq!(error.raw_os_error(), Some(libc::ERANGE));
-    assert!(error.hint().unwrap().contains("--attach skb"));
+    assert_eq!(error.advice(), Some(Advice::SkbMode));
 }
 
 #[test]
@@ -608,6 +611,7 @@ fn huge_pages_are_used_when_there_are_enough() {
     );
     let error = region(1 << 50, HugePages::Giant).err().unwrap();
     assert!(error.hint().unwrap().contains("hugepages-1048576kB"), "{error}");
+    assert_eq!(error.advice(), Some(Advice::AnyPages));
     let error = region(too_much, HugePages::On).err().unwrap();
     assert!(error.to_string().contains("nr_hugepages is "), "{error}");
     assert!(error.hint().unwrap().contains("sysctl -w vm.nr_hugepages="));

@@ -64,7 +64,7 @@ pub use view::{PortInfo, RouteInfo};
 use crate::backend::filter::MAX_MATCHES;
 use crate::backend::{Filter, Opened, PortPlan};
 use crate::config::{AttachMode, Attached, BindMode, Granted};
-use crate::error::{ErrorKind, FluxError, Result};
+use crate::error::{Advice, ErrorKind, FluxError, Result};
 use crate::stats::Counters;
 use crate::umem::Umem;
 use backend::{SimBackend, SimPort};
@@ -380,7 +380,7 @@ fn check_port(world: &mut World, at: usize, plan: &PortPlan) -> Result<()> {
                     format!("cannot bind to {name} queue {queue}"),
                     "another socket owns it",
                 )
-                .with_hint("choose another --queue, or close its owner"));
+                .with_advice("", Advice::FreeQueue));
             }
             Some(None) => {}
         }
@@ -395,16 +395,16 @@ fn gone(port: &str) -> FluxError {
 /// The error of a bind with zero-copy by name.
 fn no_zero_copy(port: &str, queues: &[u32], claimed: bool) -> FluxError {
     let hint = if claimed {
-        "the driver says that it has zero-copy, and refuses it: use --bind auto or --bind copy"
+        "the driver says that it has zero-copy, and refuses it: "
     } else {
-        "the driver has no zero-copy here: use --bind auto or --bind copy"
+        "the driver has no zero-copy here: "
     };
     FluxError::new(
         ErrorKind::Unsupported,
         format!("cannot bind to {port} queue {}", queues.first().unwrap_or(&0)),
         "Operation not supported",
     )
-    .with_hint(hint)
+    .with_advice(hint, Advice::CopyMode)
 }
 
 /// The XDP program's table has only so many rows.
