@@ -13,7 +13,7 @@
 //! event happens at its own time. The same seed and the same calls give the same bytes.
 //! Virtual time belongs to whoever waits: with several threads over one simulation, one that
 //! waits runs past what another was about to do. Several workers therefore take turns
-//! ([`crate::engine::Workers::run`]); for threads of one's own there is [`SimSpec::realtime`].
+//! (`Workers::run`); for threads of one's own there is [`SimSpec::realtime`].
 //!
 //! [`Trouble`]s are what a port, its driver or its link does wrong, by name; they lose packets or
 //! leave entries where they are, and never a frame.
