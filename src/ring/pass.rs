@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::{Consumer, Drain, Producer, Reservation};
+use crate::sync::UnsafeCell;
 
 /// Moves up to `max` entries from `from` to `to`, as many as the one has and the other has room
 /// for; `each` turns an entry into what is written, or into nothing. Returns how many were
@@ -90,6 +91,47 @@ pub(crate) fn fan<A: Copy, B: Copy, C: Copy, const N: usize>(
     }
 }
 
+/// A count that a loop keeps in a register, and that is right in memory however the loop ends.
+struct Count<'c> {
+    n: usize,
+    total: &'c mut u32,
+}
+
+impl Drop for Count<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        *self.total += self.n as u32; // at most the size of a ring
+    }
+}
+
+/// Slots of a reservation that lie side by side, being written from the first on.
+struct Lane<'l, T> {
+    slots: &'l [UnsafeCell<T>],
+    written: Count<'l>,
+}
+
+impl<'l, T: Copy> Lane<'l, T> {
+    #[inline(always)]
+    fn of(reservation: &'l mut Reservation<'_, T>) -> Self {
+        let Reservation { ring, granted, written: total } = reservation;
+        let slots = ring.mem.run(ring.cursor.slot(*total), *granted - *total);
+        Self { slots, written: Count { n: 0, total } }
+    }
+
+    /// Writes the next slot.
+    ///
+    /// # Safety
+    /// It was called fewer times than the lane has slots.
+    #[inline(always)]
+    unsafe fn write(&mut self, item: T) {
+        // SAFETY: one slot a call, so `n` is below the number of slots by the caller's promise.
+        let slot = unsafe { self.slots.get_unchecked(self.written.n) };
+        // SAFETY: reserved: ours until it is published, with the one writer borrowed.
+        slot.with_mut(|p| unsafe { p.write(item) });
+        self.written.n += 1;
+    }
+}
+
 /// The same for entries, and slots of every ring, that lie side by side.
 #[inline(always)]
 fn fan_run<A: Copy, B: Copy, C: Copy, const N: usize>(
@@ -98,34 +140,24 @@ fn fan_run<A: Copy, B: Copy, C: Copy, const N: usize>(
     outs: &mut [Batch<'_, Reservation<'_, C>>; N],
     each: &mut impl FnMut(A) -> Fan<B, C>,
 ) {
-    let Drain { ring: source, granted, taken } = from;
-    let Reservation { ring: target, granted: room, written } = back;
-    let (taken_before, written_before) = (*taken, *written);
-    let entries = source.mem.run(source.cursor.slot(*taken), *granted - *taken);
-    let slots = target.mem.run(target.cursor.slot(*written), *room - *written);
-    let mut len = entries.len().min(slots.len());
-    for out in outs.iter() {
-        let Reservation { ring, granted, written } = &out.entries;
-        len = len.min(ring.mem.run(ring.cursor.slot(*written), granted - written).len());
-    }
-    // Slots written here: of each ring at most one an entry.
-    let mut to_back = 0;
+    let Drain { ring: source, granted, taken: total } = from;
+    let entries = source.mem.run(source.cursor.slot(*total), *granted - *total);
+    let mut back = Lane::of(back);
+    let mut outs = outs.each_mut().map(|out| Lane::of(&mut out.entries));
+    let room = outs.iter().fold(back.slots.len(), |room, out| room.min(out.slots.len()));
+    let len = entries.len().min(room);
+    let mut taken = Count { n: 0, total };
     for (n, entry) in entries[..len].iter().enumerate() {
-        *taken = taken_before + n as u32 + 1;
+        taken.n = n + 1;
         // SAFETY: granted by peek(): the producer is past this slot and will not touch it
         // again until it is released.
         match each(entry.with(|p| unsafe { p.read() })) {
-            Fan::Back(item) => {
-                // SAFETY: `to_back <= n < len <= slots.len()`.
-                let slot = unsafe { slots.get_unchecked(to_back) };
-                // SAFETY: reserved: ours until it is published, with the one writer borrowed.
-                slot.with_mut(|p| unsafe { p.write(item) });
-                to_back += 1;
-                *written = written_before + to_back as u32;
-            }
+            // SAFETY: every lane has `len` slots, and of each at most one an entry is written.
+            Fan::Back(item) => unsafe { back.write(item) },
             Fan::Out(at, item) => {
                 if let Some(out) = outs.get_mut(at) {
-                    let _ = out.entries.write(item); // at most one an entry, and `len` fit
+                    // SAFETY: as above.
+                    unsafe { out.write(item) };
                 }
             }
             Fan::Gone => {}

@@ -112,17 +112,17 @@ impl<'u> Gate<'u> {
     }
 
     /// `len` bytes at `start` of the frame at `base`, which [`Self::begin`] made ours; none when
-    /// that is not in the frame. The borrow of `seen` stands for the frame: whoever has it calls
+    /// that is not in the frame. The borrow of `seen` stands for the frame: who has it calls
     /// this alone.
     #[inline(always)]
-    pub(crate) fn view<'s, S>(&self, _seen: &'s S, (base, start, len): (u64, u32, u32)) -> &'s [u8]
+    pub(crate) fn view<'s, S>(&self, _seen: &'s S, (base, start, len): (u64, u64, u32)) -> &'s [u8]
     where
         'u: 's,
     {
         if !self.holds(start, len) {
             return &[];
         }
-        let at = (base + u64::from(start)) as usize;
+        let at = (base + start) as usize;
         // SAFETY: the bytes lie in one frame by the lines above, and the frame in the region by
         // begin(). Whoever wrote the ring's entry gave the frame away with it, and nobody gets it
         // before end(): the bytes are touched by nobody else.
@@ -134,7 +134,7 @@ impl<'u> Gate<'u> {
     pub(crate) fn view_mut<'s, S>(
         &self,
         _seen: &'s mut S,
-        (base, start, len): (u64, u32, u32),
+        (base, start, len): (u64, u64, u32),
     ) -> &'s mut [u8]
     where
         'u: 's,
@@ -142,15 +142,15 @@ impl<'u> Gate<'u> {
         if !self.holds(start, len) {
             return &mut [];
         }
-        let at = (base + u64::from(start)) as usize;
+        let at = (base + start) as usize;
         // SAFETY: as in view(), and whoever stands for the frame is borrowed exclusively.
         unsafe { self.region.slice_mut(at, len as usize) }
     }
 
     /// Whether `len` bytes at `start` lie in a frame.
     #[inline(always)]
-    pub(crate) fn holds(&self, start: u32, len: u32) -> bool {
-        u64::from(start) + u64::from(len) <= u64::from(self.frame_size)
+    pub(crate) fn holds(&self, start: u64, len: u32) -> bool {
+        start + u64::from(len) <= u64::from(self.frame_size)
     }
 
     /// Asks the CPU for the first bytes of the packet that `desc` names, without waiting. Any

@@ -17,15 +17,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sys", &["config", "error", "ring", "sync"]),
     ("umem", &["config", "prefetch", "ring", "sync", "sys"]),
     ("snapshot", &["ring", "stats"]),
-    (
-        "backend",
-        &["config", "error", "ids", "proto", "ring", "snapshot", "stats", "sys", "umem"],
-    ),
+    ("backend", &["config", "error", "ids", "proto", "ring", "snapshot", "stats", "sys", "umem"]),
     ("port", &["backend", "config", "error", "ids", "stats"]),
-    (
-        "socket",
-        &["backend", "config", "error", "ids", "port", "proto", "ring", "snapshot", "umem"],
-    ),
+    ("socket", &["backend", "config", "error", "ids", "port", "proto", "ring", "snapshot", "umem"]),
     ("worker", &["backend", "config", "error", "ids", "port", "socket", "umem"]),
     ("packet", &["ids", "proto", "umem", "worker"]),
     (
@@ -53,8 +47,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "builder",
         &[
-            "backend", "config", "engine", "error", "ids", "port", "raw", "simulator", "socket",
-            "system", "umem", "worker",
+            "backend",
+            "config",
+            "engine",
+            "error",
+            "ids",
+            "port",
+            "raw",
+            "simulator",
+            "socket",
+            "system",
+            "umem",
+            "worker",
         ],
     ),
 ];
