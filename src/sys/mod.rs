@@ -7,7 +7,8 @@
 //!   netns      namespaces without a name             affinity          which CPU a thread runs on
 //!   usage      CPU time of a thread                  perf              its cycles, instructions
 //!   rings_iter every AF_XDP socket of the machine    foreign           one, from its owner
-//!   caps       what a thread may do              resolver          names of addresses
+//!   caps       what a thread may do                  resolver          names of addresses
+//!   promisc    what a NIC lets through
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
@@ -40,6 +41,8 @@ pub(crate) mod netns;
 pub(crate) mod perf;
 #[cfg(feature = "bpf")]
 pub(crate) mod poll;
+#[cfg(feature = "bpf")]
+pub(crate) mod promisc;
 #[cfg(all(unix, feature = "tools"))]
 pub(crate) mod resolver;
 #[cfg(all(feature = "bpf", feature = "tools"))]
