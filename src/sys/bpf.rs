@@ -65,6 +65,15 @@ pub(crate) fn attached_xdp(ifindex: u32) -> Option<(u32, String)> {
     Some((id, program_name(id).unwrap_or_else(|_| "no name".into())))
 }
 
+/// The errno in a libbpf-rs error, which shows it in its text alone.
+pub(crate) fn errno(error: &libbpf_rs::Error) -> io::Error {
+    let text = format!("{error:#}");
+    let number = text.rsplit_once("(os error ").and_then(|(_, tail)| {
+        tail.split_once(')').and_then(|(number, _)| number.parse::<i32>().ok())
+    });
+    number.map_or_else(|| io::Error::other(text), io::Error::from_raw_os_error)
+}
+
 /// Name of the loaded program with that number. EPERM without CAP_SYS_ADMIN.
 pub(crate) fn program_name(id: u32) -> io::Result<String> {
     // SAFETY: takes a number.

@@ -3,7 +3,7 @@
 //! ```text
 //!   if_xdp     what linux/if_xdp.h says              netdev, ethtool   what an interface is
 //!   xsk        one AF_XDP socket                     poll, clock       waiting and time
-//!   mapping    memory: UMEM and rings                bpf, skel         programs and their links
+//!   mapping    memory: UMEM and rings                bpf, skel, libbpf programs, maps and links
 //!   netns      namespaces without a name             affinity          which CPU a thread runs on
 //!   usage      CPU time of a thread                  perf              its cycles, instructions
 //!   rings_iter every AF_XDP socket of the machine    foreign           one, from its owner
@@ -31,6 +31,8 @@ pub(crate) mod foreign;
 pub(crate) mod hugepages;
 #[cfg(feature = "bpf")]
 pub(crate) mod if_xdp;
+#[cfg(feature = "bpf")]
+pub(crate) mod libbpf;
 #[cfg(feature = "bpf")]
 pub(crate) mod mapping;
 #[cfg(feature = "bpf")]
