@@ -165,6 +165,20 @@ keyword_enum! {
 }
 
 keyword_enum! {
+    /// Where packets come to an XDP program, as it was granted.
+    Attached, "attachment" {
+        /// A program of ours, in the driver.
+        Native = "native",
+        /// A program of ours, on skbs.
+        Skb = "skb",
+        /// A program that somebody else attached; we have a place in its XSKMAP.
+        Foreign = "foreign",
+        /// No program: the sockets only send.
+        None = "none",
+    }
+}
+
+keyword_enum! {
     /// How packets get in and out of the UMEM.
     #[derive(Default)]
     BindMode, "bind mode" {
@@ -344,8 +358,8 @@ pub struct Granted {
     pub ifindex: u32,
     /// Driver name, where it can be known.
     pub driver: Option<String>,
-    /// `native`, `skb`, or `none` without a program.
-    pub attach: &'static str,
+    /// Where packets come to an XDP program.
+    pub attach: Attached,
     /// Whether every socket is bound in zero-copy mode.
     pub zero_copy: bool,
     /// Queues opened.

@@ -147,7 +147,7 @@ pub use reactor::AsyncFluxRaw;
 pub use {
     backend::{Calls, Filter, Match},
     builder::FluxBuilder,
-    config::{AttachMode, BindMode, Config, Granted, HugePages, Pages, Poller, Queues},
+    config::{AttachMode, Attached, BindMode, Config, Granted, HugePages, Pages, Poller, Queues},
     engine::{EngineStats, FluxEngine, PacketBatch, StopHandle},
     error::{ErrorKind, FluxError},
     packet::{Packet, PacketRef},

@@ -13,9 +13,9 @@ mod open;
 pub(crate) use open::{open, queue_count, region};
 
 use super::filter::Filter;
-use super::xdp::Program;
+use super::xdp::{self, Attachment, Loaded};
 use super::{Backend, Calls, Counters, Interest, Kick, QueueCounters, XdpStatistics};
-use crate::config::{BindMode, Config, Granted, Poller};
+use crate::config::{Attached, BindMode, Config, Granted, Poller};
 use crate::error::{ErrorKind, FluxError, Op, Result};
 use crate::sys::if_xdp::{
     Statistics, XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY,
@@ -26,6 +26,7 @@ use crate::sys::{clock, ethtool, poll, xsk};
 use crate::umem::Umem;
 use std::cell::Cell;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -46,6 +47,13 @@ const PULSE_SPINS: u32 = 1 << 16;
 
 /// Longest time that the kernel polls the device in one system call of ours.
 const BUSY_POLL_US: u32 = 20;
+
+/// The XDP program on the interface.
+struct Program {
+    /// First, so that it is detached before the maps go.
+    attachment: Attachment,
+    loaded: Loaded,
+}
 
 struct KernelBackend {
     /// First, so that the program is detached before its sockets close.
@@ -86,17 +94,18 @@ impl KernelBackend {
     }
 
     /// Loads and attaches; the sockets are added by the caller.
-    fn attach(&self, filter: &Filter) -> Result<(Program, &'static str, Option<String>)> {
-        let mut program =
-            Program::load(self.interface(), self.available, self.config.rx_timestamps)?;
-        program.set_filter(filter)?;
-        let (mode, note) = program.attach(self.ifindex, self.config.attach)?;
-        Ok((program, mode, note))
+    fn attach(&self, filter: &Filter) -> Result<(Program, Option<String>)> {
+        let interface = self.interface();
+        let mut loaded = xdp::load(interface, self.available, self.config.rx_timestamps)?;
+        loaded.tables.set(filter)?;
+        let (program, mode) = (loaded.program.as_fd(), self.config.attach);
+        let (attachment, note) = Attachment::ours(program, interface, self.ifindex, mode)?;
+        Ok((Program { attachment, loaded }, note))
     }
 
     fn add_sockets(&self, program: &Program) -> Result<()> {
         let mut pairs = self.queues.iter().zip(&self.sockets);
-        pairs.try_for_each(|(&queue, socket)| program.add_socket(queue, socket.raw_fd()))
+        pairs.try_for_each(|(&queue, socket)| program.loaded.xsks.insert(queue, socket.raw_fd()))
     }
 
     /// Binds all queues, the first with `mode`; says whether that is zero-copy.
@@ -204,15 +213,19 @@ impl Backend for KernelBackend {
         let mut notes = self.notes.clone();
         let driver = ethtool::driver_info(self.interface()).ok();
         let mut slot = self.program();
-        let (mut program, mut attach) = (None, "none");
+        let mut program = None;
         if self.filter != Filter::Nothing {
-            let (loaded, mode, note) = self.attach(&self.filter)?;
-            (program, attach) = (Some(loaded), mode);
+            let (attached, note) = self.attach(&self.filter)?;
+            program = Some(attached);
             notes.extend(note);
         }
+        let none = Attachment::None;
+        let mode = |program: &Option<Program>| {
+            program.as_ref().map_or(&none, |program| &program.attachment).mode()
+        };
         // Drivers deliver into a zero-copy UMEM from their native hook alone.
         let bind = match self.config.bind {
-            BindMode::ZeroCopy if attach == "skb" => {
+            BindMode::ZeroCopy if mode(&program) == Attached::Skb => {
                 return Err(FluxError::new(
                     ErrorKind::Unsupported,
                     format!("cannot bind to {} in zero-copy mode", self.interface()),
@@ -220,19 +233,20 @@ impl Backend for KernelBackend {
                 )
                 .with_hint("use --bind auto or --bind copy, or --attach native"));
             }
-            BindMode::Auto if attach == "skb" => BindMode::Copy,
+            BindMode::Auto if mode(&program) == Attached::Skb => BindMode::Copy,
             mode => mode,
         };
         let zero_copy = self.bind_all(bind)?;
         if zero_copy && program.is_none() {
             // Drivers set their zero-copy queues going with the program, also for sending.
-            let (loaded, mode, note) = self.attach(&self.filter)?;
-            (program, attach) = (Some(loaded), mode);
+            let (attached, note) = self.attach(&self.filter)?;
+            program = Some(attached);
             notes.extend(note);
         }
         if let Some(program) = &program {
             self.add_sockets(program)?;
         }
+        let attach = mode(&program);
         *slot = program;
         let kernel_busy_poll = self.enable_busy_poll(driver.as_deref(), &mut notes);
         self.busy_poll.store(kernel_busy_poll, Ordering::Relaxed);
@@ -352,10 +366,10 @@ impl Backend for KernelBackend {
     fn set_filter(&self, filter: &Filter) -> Result<()> {
         let mut slot = self.program();
         if let Some(program) = slot.as_mut() {
-            return program.set_filter(filter);
+            return program.loaded.tables.set(filter);
         }
         if *filter != Filter::Nothing {
-            let (program, _, _) = self.attach(filter)?;
+            let (program, _) = self.attach(filter)?;
             self.add_sockets(&program)?;
             *slot = Some(program);
         }
@@ -363,7 +377,8 @@ impl Backend for KernelBackend {
     }
 
     fn queue_counters(&self) -> Result<Vec<QueueCounters>> {
-        self.program().as_ref().map_or_else(|| Ok(Vec::new()), Program::counters)
+        let program = self.program();
+        program.as_ref().map_or_else(|| Ok(Vec::new()), |program| program.loaded.tables.counters())
     }
 }
 

@@ -213,7 +213,7 @@ impl Backend for SimBackend {
     }
 
     fn set_filter(&self, filter: &Filter) -> Result<()> {
-        super::check_filter(filter)?;
+        filter.check()?;
         if let Some(port) = self.shared.enter().port(self.port) {
             port.filter = filter.clone();
         }

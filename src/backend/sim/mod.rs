@@ -57,9 +57,8 @@ pub use spec::SimSpec;
 pub use trouble::{Trouble, Troubles};
 pub use view::{PortInfo, RouteInfo};
 
-use crate::backend::filter::MAX_MATCHES;
 use crate::backend::{Counters, Filter, Opened};
-use crate::config::{AttachMode, BindMode, Config, Granted};
+use crate::config::{AttachMode, Attached, BindMode, Config, Granted};
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::umem::Umem;
 use backend::SimBackend;
@@ -163,7 +162,7 @@ impl Simulator {
         ring_size: u32,
         filter: &Filter,
     ) -> Result<Opened> {
-        check_filter(filter)?;
+        filter.check()?;
         let mut world = self.shared.enter();
         let name = &config.interface;
         let at = Self::find(&world, name)?;
@@ -223,7 +222,10 @@ impl Simulator {
             interface: name.clone(),
             ifindex: port.ifindex,
             driver: Some("sim".to_owned()),
-            attach: if config.attach == AttachMode::Skb { "skb" } else { "native" },
+            attach: match config.attach {
+                AttachMode::Skb => Attached::Skb,
+                AttachMode::Native | AttachMode::Auto => Attached::Native,
+            },
             zero_copy,
             queues: queues.to_vec(),
             ring_size,
@@ -367,15 +369,4 @@ fn no_zero_copy(port: &str, queues: &[u32], claimed: bool) -> FluxError {
         "Operation not supported",
     )
     .with_hint(hint)
-}
-
-/// The XDP program's table has only so many rows.
-fn check_filter(filter: &Filter) -> Result<()> {
-    match filter {
-        Filter::Any(rows) if rows.len() > MAX_MATCHES => Err(FluxError::config(
-            format!("filter of {} rows", rows.len()),
-            format!("must have at most {MAX_MATCHES}"),
-        )),
-        _ => Ok(()),
-    }
 }

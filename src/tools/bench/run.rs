@@ -154,7 +154,7 @@ fn told(granted: &Granted) -> Opened {
     Opened {
         interface: granted.interface.clone(),
         driver: granted.driver.clone(),
-        attach: granted.attach.to_owned(),
+        attach: granted.attach.to_string(),
         zero_copy: granted.zero_copy,
         ring_size: granted.ring_size,
         frames: granted.frames,

@@ -16,8 +16,8 @@ pub struct Opened {
     pub interface: String,
     /// Driver name, where it is known.
     pub driver: Option<String>,
-    /// `native` or `skb`.
-    pub attach: &'static str,
+    /// `native`, `skb`, `foreign` or `none`.
+    pub attach: String,
     /// Whether all sockets are zero-copy.
     pub zero_copy: bool,
     /// Queue numbers.
@@ -122,7 +122,7 @@ impl Opened {
             backend: granted.backend,
             interface: journey.link.interface.name.clone(),
             driver: granted.driver.clone().or_else(|| host.driver(&journey.link.device)),
-            attach: granted.attach,
+            attach: granted.attach.to_string(),
             zero_copy: granted.zero_copy,
             queues: granted.queues.clone(),
             ring_size: granted.ring_size,
