@@ -350,6 +350,7 @@ impl FluxEngine {
     pub fn remove_port(&mut self, port: PortIndex) {
         let Self { rx, tx, cache, .. } = self;
         for half in rx.iter_mut().filter(|half| half.number.port == port) {
+            half.stop();
             half.rx.receive(u32::MAX, |buffer| cache.put(buffer.frame));
         }
         for half in tx.iter_mut().filter(|half| half.number.port == port) {

@@ -61,7 +61,7 @@ fn the_kernel_answers_a_thousand_probes_of_each_family() {
     let Some(Event::Start(start)) = done.events.first() else { panic!() };
     assert_eq!((start.opened.backend, start.opened.driver.as_deref()), ("xdp", Some("veth")));
     assert_eq!(
-        (start.opened.queues.as_slice(), start.opened.attach),
+        (start.opened.queues.as_slice(), start.opened.attach.as_str()),
         ([0, 1].as_slice(), "native")
     );
     let found: Vec<_> = done.events.iter().filter(|e| matches!(e, Event::Neighbour(_))).collect();

@@ -46,7 +46,7 @@ impl KernelPort {
             place: plan.place.clone(),
             notes,
             program: Mutex::new(PortProgram {
-                attachment: Attachment::none(),
+                attachment: Attachment::None,
                 xsks: None,
                 tables: None,
                 _program: None,
@@ -86,7 +86,7 @@ impl KernelPort {
             let map = map.map_err(|error| FluxError::os(Op::MapUpdate, self.interface(), error))?;
             let mut program = self.program();
             program.xsks = Some(XskMap::from_fd(map, self.interface())?);
-            program.attachment = Attachment::foreign();
+            program.attachment = Attachment::Foreign;
             return Ok(None);
         }
         if self.filter == Filter::Nothing { Ok(None) } else { self.attach(&self.filter) }

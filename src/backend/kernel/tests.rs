@@ -6,11 +6,14 @@ use crate::backend::filter::Match;
 use crate::config::{AttachMode, HugePages, Pages};
 use crate::error::Advice;
 use crate::lab::{self, ETH_LAB, Lab, OUR_MAC, OURS, PATIENCE, PEER_MAC, Wire, lab_frame};
+use crate::proto::build::{self, Link, Net};
+use crate::proto::{IpPair, MacAddr, UdpRepr};
 use crate::socket::Socket;
 use crate::sys::hugepages;
 use crate::umem::Buffer;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicU32;
 
 /// What the tests send to themselves, and nothing else.
 fn lab_frames() -> Filter {
@@ -96,11 +99,11 @@ fn to_peer(payload: &[u8]) -> Vec<u8> {
     lab_frame(OUR_MAC, PEER_MAC, payload)
 }
 
-fn sends_and_receives(attach: AttachMode, word: &str) {
+fn sends_and_receives(attach: AttachMode, granted_as: Attached) {
     let Some(lab) = Lab::veth(1) else { return };
     let config = Config { attach, ..config() };
     let (mut rig, granted) = Rig::start(&config, &[0], &lab_frames()).unwrap();
-    assert_eq!(granted.attach, word);
+    assert_eq!(granted.attach, granted_as);
     assert_eq!((granted.zero_copy, granted.queues.as_slice()), (false, &[0][..]));
     assert_eq!(granted.driver.as_deref(), Some("veth"));
     let wire = lab.wire();
@@ -119,17 +122,17 @@ fn sends_and_receives(attach: AttachMode, word: &str) {
 
 #[test]
 fn frames_cross_a_veth_pair_in_native_mode() {
-    sends_and_receives(AttachMode::Native, "native");
+    sends_and_receives(AttachMode::Native, Attached::Native);
 }
 
 #[test]
 fn frames_cross_a_veth_pair_in_skb_mode() {
-    sends_and_receives(AttachMode::Skb, "skb");
+    sends_and_receives(AttachMode::Skb, Attached::Skb);
 }
 
 #[test]
 fn auto_is_native_where_the_driver_has_it() {
-    sends_and_receives(AttachMode::Auto, "native");
+    sends_and_receives(AttachMode::Auto, Attached::Native);
 }
 
 #[test]
@@ -240,7 +243,7 @@ fn everything_is_ours_when_asked_for() {
 fn a_new_filter_takes_effect_on_the_live_program() {
     let Some(lab) = Lab::veth(1) else { return };
     let (mut rig, granted) = Rig::start(&config(), &[0], &Filter::Nothing).unwrap();
-    assert_eq!(granted.attach, "none");
+    assert_eq!(granted.attach, Attached::None);
     assert_eq!(rig.backend.queue_counters().unwrap(), []);
     let (wire, kernel) = (lab.wire(), Wire::open(OURS).unwrap());
     for n in 0..20u8 {
@@ -259,6 +262,78 @@ fn a_new_filter_takes_effect_on_the_live_program() {
     let error = rig.backend.set_filter(&many).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("at most 32"), "{error}");
+}
+
+/// Says stop when it is dropped.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn each_packet_is_judged_by_one_whole_filter_while_it_is_replaced() {
+    let Some(lab) = Lab::veth(1) else { return };
+    let link = Link::new(MacAddr(PEER_MAC), MacAddr(OUR_MAC));
+    // To nobody here, so that our kernel has no answer.
+    let pair = IpPair::new([10, 9, 0, 2].into(), [192, 0, 2, 9].into()).unwrap();
+    let packet = |port: u16, number: u32| {
+        let header = UdpRepr { src_port: 7, dst_port: port };
+        let mut packet = vec![0; 100];
+        let payload = number.to_be_bytes();
+        let len = build::udp(&mut packet, &link, &Net::new(pair), &header, &payload).unwrap();
+        packet.truncate(len);
+        packet
+    };
+    let row = |port: u16| Match { dst_ports: Some(port..=port), ..Match::default() };
+    let sets = [
+        Filter::Any(vec![row(1000), row(3000)]),
+        Filter::Any(vec![row(3000), row(4000), row(2000)]),
+    ];
+    let (mut rig, _) = Rig::start(&config(), &[0], &sets[0]).unwrap();
+    let (wire, kernel) = (lab.wire(), Wire::open(OURS).unwrap());
+    let (backend, replaced, stop) =
+        (Arc::clone(&rig.backend), AtomicU32::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for set in sets.iter().cycle().skip(1) {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                backend.set_filter(set).unwrap();
+                replaced.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let _stop = Stop(&stop); // also when an assertion fails
+        let (mut number, mut ways) = (0, [[0u32; 2]; 3]);
+        while number < 1000 || replaced.load(Ordering::Relaxed) < 30 {
+            number += 1;
+            for (which, port) in [1000, 2000, 3000].into_iter().enumerate() {
+                let packet = packet(port, number);
+                wire.send(&packet);
+                let taken = lab::wait_for("the packet", || {
+                    if rig.sockets[0].rx.rx.waiting() > 0 {
+                        return Some(true);
+                    }
+                    let passed = kernel.recv_type(0x0800, Duration::ZERO)?;
+                    assert_eq!(passed, packet);
+                    Some(false)
+                });
+                if taken {
+                    assert_eq!(rig.recv(0).0, packet);
+                }
+                ways[which][usize::from(taken)] += 1;
+                // Nothing came both ways.
+                assert_eq!(rig.sockets[0].rx.rx.waiting(), 0);
+            }
+        }
+        let [first, second, both] = ways;
+        assert_eq!(both, [0, number], "a row of both sets");
+        assert!(first.iter().chain(&second).all(|&count| count > 0), "{ways:?}");
+        assert_eq!(first[0] + first[1] + second[0] + second[1], 2 * number);
+    });
 }
 
 #[test]
@@ -492,14 +567,14 @@ fn large_mtus_need_large_frames_and_too_large_ones_fall_back_to_skb_mode() {
     assert_eq!(error.advice(), Some(Advice::LargerFrames), "{error:?}");
     let large = Config { frame_size: 4096, ..config() };
     let (mut rig, granted) = Rig::start(&large, &[0], &lab_frames()).unwrap();
-    assert_eq!((granted.attach, granted.notes), ("native", vec![]));
+    assert_eq!((granted.attach, granted.notes), (Attached::Native, vec![]));
     lab.wire().send(&to_us(&[9; 3000]));
     assert_eq!(rig.recv(0).0, to_us(&[9; 3000]));
     drop(rig);
 
     mtu(9000);
     let (_rig, granted) = Rig::start(&config(), &[0], &lab_frames()).unwrap();
-    assert_eq!(granted.attach, "skb");
+    assert_eq!(granted.attach, Attached::Skb);
     let notes = granted.notes.join("; ");
     assert!(notes.contains("longer packets are dropped"), "{notes}");
     assert!(notes.contains("the MTU is too large for native XDP"), "{notes}");
@@ -534,7 +609,7 @@ fn the_capabilities_that_the_hint_names_are_enough() {
     let config = Config { rx_timestamps: true, ..config() };
     let (mut rig, granted) =
         lab::with_capabilities(&enough, || Rig::start(&config, &[0, 1], &lab_frames())).unwrap();
-    assert_eq!((granted.attach, granted.notes), ("native", vec![]));
+    assert_eq!((granted.attach, granted.notes), (Attached::Native, vec![]));
     lab.wire().send_on(0, &to_us(b"hello"));
     assert_eq!(rig.recv(0).0, to_us(b"hello"));
     // Without one of them it does not work, so none is asked for in vain.

@@ -61,8 +61,7 @@ pub use spec::SimSpec;
 pub use trouble::{Trouble, Troubles};
 pub use view::{PortInfo, RouteInfo};
 
-use crate::backend::filter::MAX_MATCHES;
-use crate::backend::{Filter, Opened, PortPlan};
+use crate::backend::{Opened, PortPlan};
 use crate::config::{AttachMode, Attached, BindMode, Granted};
 use crate::error::{Advice, ErrorKind, FluxError, Result};
 use crate::stats::Counters;
@@ -165,7 +164,7 @@ impl Simulator {
         let nodes: Vec<_> = plans
             .iter()
             .map(|plan| {
-                check_filter(&plan.filter)?;
+                plan.filter.check()?;
                 let at = Self::find(&world, &plan.config.interface)?;
                 check_port(&mut world, at, plan)?;
                 Ok(at)
@@ -405,15 +404,4 @@ fn no_zero_copy(port: &str, queues: &[u32], claimed: bool) -> FluxError {
         "Operation not supported",
     )
     .with_advice(hint, Advice::CopyMode)
-}
-
-/// The XDP program's table has only so many rows.
-fn check_filter(filter: &Filter) -> Result<()> {
-    match filter {
-        Filter::Any(rows) if rows.len() > MAX_MATCHES => Err(FluxError::config(
-            format!("filter of {} rows", rows.len()),
-            format!("must have at most {MAX_MATCHES}"),
-        )),
-        _ => Ok(()),
-    }
 }

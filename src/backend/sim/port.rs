@@ -136,7 +136,7 @@ impl Port {
         let mut ignored = QueueCounters::default();
         let count = self.counters.get_mut(queue as usize).unwrap_or(&mut ignored);
         match self.sockets.get_mut(queue as usize) {
-            Some(Some(socket)) if ours && socket.is_bound() => {
+            Some(Some(socket)) if ours && socket.receives() => {
                 count.redirected += 1;
                 socket.receive(packet, now);
             }

@@ -117,7 +117,7 @@ impl Simulator {
         let seen = all().map(|(port, queue, socket)| {
             let (inode, umem) = (socket.numbers.inode, socket.numbers.umem);
             let sharing = all().filter(|(_, _, other)| other.numbers.umem == umem).count();
-            let redirected_to = port.filter != Filter::Nothing && socket.is_bound();
+            let redirected_to = port.filter != Filter::Nothing && socket.receives();
             let slot = XskMapSlot { map: port.ifindex, key: queue };
             let snapshot = socket.snapshot(sharing as u32);
             SocketSnapshot {
