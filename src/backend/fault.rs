@@ -155,55 +155,63 @@ impl Backend for Faulty {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::PortPlan;
     use crate::config::Config;
     use crate::simulator::Simulator;
-    use crate::socket::Socket;
-    use crate::umem::{Umem, region::Region};
+    use crate::socket::{Number, Queue};
+    use crate::umem::{FrameCache, Region, Umem};
 
-    fn socket(faults: Faults) -> (Simulator, Arc<Umem>, Socket) {
+    const FIRST: QueueIndex = QueueIndex::new(0);
+
+    fn socket(faults: Faults) -> (Simulator, FrameCache, Queue) {
         let sim = Simulator::loopback(1);
         sim.tap("lo0").unwrap();
         let umem = Arc::new(Umem::new(Region::allocate(64 * 2048).unwrap(), 2048));
         let config = Config::new("lo0");
-        let mut opened = sim.open(&config, &[0], &umem, 16, &Filter::Everything).unwrap();
+        let plan = PortPlan::of(&config, &[0], 16, Filter::Everything);
+        let mut opened = sim.open(&[plan], &umem).unwrap();
         let backend = Faulty::wrap(opened.backend, faults);
         backend.start().unwrap();
-        let mut socket = Socket::new(opened.rings.remove(0), 0, &backend, &umem, 16, &config);
-        socket.rx.refill().unwrap();
-        (sim, umem, socket)
+        let number = Number { port: PortIndex::new(0), queue: FIRST };
+        let mut socket = Queue::new(opened.rings.remove(0), number, &backend, &umem, 16, &config);
+        let mut cache = FrameCache::new(&umem, 1);
+        socket.rx.refill(&mut cache, false).unwrap();
+        (sim, cache, socket)
     }
 
-    fn post(umem: &Umem, socket: &mut Socket) {
-        let buffer = umem.alloc_buffer(0, 60).unwrap().unwrap();
+    fn post(cache: &FrameCache, socket: &mut Queue) {
+        let buffer = cache.umem().alloc_buffer(0, 60).unwrap().unwrap();
         socket.tx.tx.reserve(1).push(buffer).unwrap();
-        socket.tx.unkicked = true;
     }
 
     #[test]
     fn a_refused_kick_does_nothing() {
-        let (sim, umem, mut socket) = socket(Faults { kick_refused: 1.0, ..Faults::default() });
-        post(&umem, &mut socket);
-        assert!(!socket.tx.kick().unwrap(), "not all of it is out");
+        let (sim, cache, mut socket) = socket(Faults { kick_refused: 1.0, ..Faults::default() });
+        post(&cache, &mut socket);
+        assert!(!socket.tx.flush().unwrap(), "not all of it is out");
         assert!(sim.sent("lo0").is_empty());
     }
 
     #[test]
     fn a_delayed_kick_is_carried_out_at_the_next_call() {
-        let (sim, umem, mut socket) = socket(Faults { kick_delayed: 1.0, ..Faults::default() });
-        post(&umem, &mut socket);
-        assert_eq!(socket.tx.backend.kick_tx(0).unwrap(), Kick::Done);
+        let (sim, cache, mut socket) = socket(Faults { kick_delayed: 1.0, ..Faults::default() });
+        post(&cache, &mut socket);
+        assert_eq!(socket.tx.backend.kick_tx(FIRST).unwrap(), Kick::Done);
         assert!(sim.sent("lo0").is_empty());
-        assert!(socket.rx.backend.wait(&[0], Interest::Rx, Some(Duration::ZERO)).unwrap());
+        assert!(socket.rx.backend.wait(&[FIRST], Interest::Rx, Some(Duration::ZERO)).unwrap());
         assert_eq!(sim.sent("lo0").len(), 1);
     }
 
     #[test]
     fn a_waiting_loop_gets_on_whatever_the_share() {
-        let (sim, _umem, socket) = socket(Faults { wait_spurious: 1.0, ..Faults::default() });
+        let (sim, _cache, socket) = socket(Faults { wait_spurious: 1.0, ..Faults::default() });
         let start = sim.now();
         for n in 1..=10 {
-            let _ =
-                socket.rx.backend.wait(&[0], Interest::Rx, Some(Duration::from_secs(1))).unwrap();
+            let _ = socket
+                .rx
+                .backend
+                .wait(&[FIRST], Interest::Rx, Some(Duration::from_secs(1)))
+                .unwrap();
             assert_eq!(sim.now(), start + n / 2 * 1_000_000_000);
         }
     }
@@ -212,22 +220,26 @@ mod tests {
     fn no_frame_is_lost_over_faults() {
         for seed in 0..20 {
             let faults = Faults { seed, kick_refused: 0.3, kick_delayed: 0.3, wait_spurious: 0.3 };
-            let (sim, umem, mut socket) = socket(faults);
+            let (sim, mut cache, mut socket) = socket(faults);
+            let umem = Arc::clone(cache.umem());
             let mut received = 0;
             for _ in 0..200 {
-                post(&umem, &mut socket);
-                let _ = socket.tx.kick().unwrap();
-                socket.tx.reap();
-                let _ = socket.rx.backend.wait(&[0], Interest::Rx, Some(Duration::ZERO)).unwrap();
+                post(&cache, &mut socket);
+                let _ = socket.tx.flush().unwrap();
+                socket.tx.reap(&mut cache);
+                let _ =
+                    socket.rx.backend.wait(&[FIRST], Interest::Rx, Some(Duration::ZERO)).unwrap();
                 received += socket.rx.rx.receive(64, |buffer| umem.free(buffer.frame));
-                socket.rx.refill().unwrap();
+                socket.rx.refill(&mut cache, false).unwrap();
+                cache.settle();
             }
             while socket.tx.tx.pending() > 0 {
-                let _ = socket.tx.kick().unwrap();
-                socket.tx.reap();
+                let _ = socket.tx.flush().unwrap();
+                socket.tx.reap(&mut cache);
             }
             received += socket.rx.rx.receive(64, |buffer| umem.free(buffer.frame));
-            socket.tx.reap();
+            socket.tx.reap(&mut cache);
+            cache.give_back();
             assert_eq!((received, sim.sent("lo0").len()), (200, 200));
             assert_eq!(umem.held_by_user().unwrap_or(0), 0);
             assert_eq!(umem.free_hint() + socket.rx.fill.snapshot().used().unwrap(), 64);

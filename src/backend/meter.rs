@@ -145,14 +145,15 @@ mod tests {
         let meter = Meter::new(2, clock);
         let builder = FluxBuilder::new("lo0").simulator(&network).filter(Filter::Everything);
         let mut raw = builder.metered(&meter).build_raw_queues().unwrap();
-        assert_eq!((meter.spent(0), meter.spent(1)), (0, 0));
+        let spent = || [0, 1].map(|queue| meter.spent(QueueIndex::new(queue)));
+        assert_eq!(spent(), [0, 0]);
         let buffer = raw[1].umem().alloc_buffer(256, 60).unwrap().unwrap();
         raw[1].tx.reserve(1).push(buffer).unwrap();
         assert_eq!(raw[1].kick_tx().unwrap(), Kick::Done);
-        assert_eq!((meter.spent(0), meter.spent(1)), (0, 1));
+        assert_eq!(spent(), [0, 1]);
         raw[0].wait(Some(Duration::ZERO)).unwrap();
         raw[0].kick_rx().unwrap();
-        assert_eq!((meter.spent(0), meter.spent(1)), (2, 1));
+        assert_eq!(spent(), [2, 1]);
         assert_eq!(raw[1].calls().tx_kicks, 1);
         assert_eq!(
             raw[1].kernel_stats().unwrap(),

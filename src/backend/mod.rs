@@ -54,6 +54,21 @@ pub(crate) struct PortPlan {
     pub(crate) place: Place,
 }
 
+#[cfg(test)]
+impl PortPlan {
+    /// A plan of the simulated kernel, for tests that are their own builder.
+    pub(crate) fn of(config: &Config, queues: &[u32], ring_size: u32, filter: Filter) -> Self {
+        Self {
+            config: config.clone(),
+            filter,
+            queues: queues.to_vec(),
+            ring_size,
+            #[cfg(all(target_os = "linux", feature = "bpf"))]
+            place: Place::default(),
+        }
+    }
+}
+
 /// What only the real kernel has of a port.
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 #[derive(Clone, Default)]

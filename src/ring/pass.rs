@@ -202,6 +202,68 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn a_fan_deals_each_entry_once_and_keeps_the_order_of_each_ring(
+            starts: [u32; 4], bits in prop::array::uniform4(0u32..5),
+            steps in prop::collection::vec((0u32..20, 0u32..20, prop::array::uniform3(0u32..20)), 1..60),
+        ) {
+            let (mut source, mut from) = heap_ring::<u64>(1 << bits[0], starts[0]);
+            let ring = |at: usize| heap_ring::<u64>(1 << bits[at], starts[at]);
+            let ((mut back, mut back_end), (mut one, mut one_end)) = (ring(1), ring(2));
+            let (mut two, mut two_end) = ring(3);
+            // By number: 0 back, 1 and 2 out, 3 nowhere, 4 to a ring that is not there.
+            let (mut next, mut expected, mut seen, mut over) = (0u64, [0u64, 1, 2], 0u64, Vec::new());
+            for (put, max, gets) in steps {
+                let mut slots = source.reserve(put);
+                while slots.write(next).is_ok() {
+                    next += 1;
+                }
+                slots.commit();
+                let (mut totals, mut taken) = ([0; 3], 0);
+                let [total_back, total_one, total_two] = &mut totals;
+                let mut drain = Batch::new(from.peek(max), &mut taken);
+                let n = drain.entries.left();
+                let mut backs = Batch::new(back.reserve(n), total_back);
+                let room_back = backs.entries.room();
+                let mut outs = [Batch::new(one.reserve(n), total_one), Batch::new(two.reserve(n), total_two)];
+                let overflown = over.len();
+                let deal = |item: u64| {
+                    assert_eq!(item, seen);
+                    seen += 1;
+                    match item % 5 {
+                        0 => Fan::Back(item),
+                        1 => Fan::Out(0, item),
+                        2 => Fan::Out(1, item),
+                        3 => Fan::Gone,
+                        _ => Fan::Out(2, item),
+                    }
+                };
+                fan(&mut drain.entries, &mut backs.entries, &mut outs, deal, |item| over.push(item));
+                let left = drain.entries.left();
+                let stuck = outs.iter().any(|out| out.entries.room() == 0);
+                drop((drain, backs, outs));
+                prop_assert_eq!(taken, u64::from(n - left));
+                prop_assert!(left == 0 || stuck, "nothing waits while there is room");
+                prop_assert!(totals[0] <= u64::from(room_back));
+                prop_assert!(over.len() == overflown || totals[0] == u64::from(room_back));
+                // What overflows is among what would have gone back.
+                let ends = [&mut back_end, &mut one_end, &mut two_end];
+                for (at, (end, get)) in ends.into_iter().zip(gets).enumerate() {
+                    let mut drain = end.peek(get);
+                    while let Some(item) = drain.take() {
+                        while at == 0 && over.contains(&expected[0]) {
+                            expected[0] += 5;
+                        }
+                        prop_assert_eq!(item, expected[at]);
+                        expected[at] += 5;
+                    }
+                    drain.release();
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_panic_in_the_middle_reads_no_entry_twice() {
         let (mut source, mut from) = heap_ring::<u64>(8, 0);

@@ -4,7 +4,7 @@ use fluxnet::simulator::Simulator;
 use fluxnet::{AsyncFluxRaw, Filter, FluxBuilder};
 
 fn lo0(network: &Simulator) -> FluxBuilder {
-    FluxBuilder::new("lo0").simulator(network).filter(Filter::Everything).umem_pages(64)
+    FluxBuilder::new("lo0").simulator(network).filter(Filter::Everything).frames(64)
 }
 
 #[tokio::test]
@@ -23,7 +23,7 @@ async fn packets_are_sent_and_received_without_blocking() {
 async fn more_packets_than_the_ring_holds_wait_their_turn() {
     let network = Simulator::crossed_pair(1);
     let end = |port: &str| {
-        FluxBuilder::new(port).simulator(&network).filter(Filter::Everything).umem_pages(4096)
+        FluxBuilder::new(port).simulator(&network).filter(Filter::Everything).frames(4096)
     };
     let (mut rx, _keep) = end("b0").ring_size(1024).build_system().unwrap();
     let (_keep_too, mut tx) = end("a0").ring_size(8).build_system().unwrap();

@@ -2,10 +2,9 @@
 //! free list, in a ring, or in the caller's hands.
 
 use crate::rig::{Forwarder, Generator, ModeA, ModeB, ModeC, Moves, forward};
-use fluxnet::backend::fault::Faults;
 use fluxnet::simulator::Simulator;
-use fluxnet::umem::Span;
-use fluxnet::{Filter, FluxBuilder, FluxRaw, Packet, Poller};
+use fluxnet::umem::{Buffer, Span};
+use fluxnet::{Faults, Filter, FluxBuilder, FluxRaw, Packet, Packets, Poller, Route, SendError};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ fn faults(seed: u64) -> Faults {
 }
 
 fn builder(network: &Simulator, port: &str) -> FluxBuilder {
-    FluxBuilder::new(port).simulator(network).filter(Filter::Everything).umem_pages(1024)
+    FluxBuilder::new(port).simulator(network).filter(Filter::Everything).frames(1024)
 }
 
 fn million(make: impl FnOnce(FluxBuilder) -> Box<dyn Forwarder>) {
@@ -36,6 +35,11 @@ fn mode_a_forwards_a_million_packets_under_faults_and_loses_no_frame() {
 #[test]
 fn mode_b_forwards_a_million_packets_under_faults_and_loses_no_frame() {
     million(|b| Box::new(ModeB::new(b.build_system().unwrap())));
+}
+
+#[test]
+fn mode_b_forwards_a_million_packets_one_by_one_and_loses_no_frame() {
+    million(|b| Box::new(ModeB::singly(b.build_system().unwrap())));
 }
 
 #[test]
@@ -63,9 +67,9 @@ enum Op {
     },
     /// Drop the oldest packets held.
     Release(u8),
-    /// Send the oldest packets held (mode B).
+    /// Send the oldest packets held (modes A and B).
     SendHeld(u8),
-    /// New packets (mode B).
+    /// New packets (modes A and B).
     Alloc {
         packets: u8,
         len: u16,
@@ -82,9 +86,13 @@ enum Op {
 
 #[derive(Clone, Copy, Debug)]
 enum Move {
-    Drop,
-    Read,
+    Recycle,
     Forward,
+    /// Bit `i` of each mask decides about packet `i`.
+    Route {
+        send: u64,
+        take: u64,
+    },
     Refill,
     /// Sends that many bytes of each frame, some of them more than there are.
     Resend(u16),
@@ -92,9 +100,10 @@ enum Move {
 
 fn a_move() -> impl Strategy<Value = Move> {
     prop_oneof![
-        Just(Move::Drop),
-        Just(Move::Read),
+        Just(Move::Recycle),
         Just(Move::Forward),
+        (any::<u64>(), any::<u64>())
+            .prop_map(|(send, take)| Move::Route { send, take: take & send }),
         Just(Move::Refill),
         (0u16..2300).prop_map(Move::Resend),
     ]
@@ -131,19 +140,40 @@ fn lo0(faults: &Faults, poller: Poller, frames: u32, queues: u32) -> (Simulator,
     let builder = FluxBuilder::new("lo0")
         .simulator(&network)
         .filter(Filter::Everything)
-        .umem_pages(frames)
+        .frames(frames)
         .batch(32)
         .poller(poller)
         .faults(faults.clone());
     (network, builder)
 }
 
-fn apply(which: Move, raw: &mut FluxRaw, max: u32) -> u32 {
+/// Moves packets; those that are taken out come to `packets`.
+fn apply(which: Move, raw: &mut FluxRaw, max: u32, packets: &mut Vec<Buffer>) -> u32 {
     let FluxRaw { rx, tx, fill, comp, .. } = raw;
     match which {
-        Move::Drop => rx.drop_to(fill, max).packets,
-        Move::Read => rx.read_to(fill, max, |bytes| assert!(bytes.len() <= 2048)),
-        Move::Forward => rx.forward_to(tx, max, |bytes| bytes.fill(0xee)),
+        Move::Recycle => rx.route(fill, [], max, |_| Route::Recycle).packets,
+        Move::Forward => {
+            let edit = |packet: &mut fluxnet::PacketView<'_>| {
+                packet.data_mut().fill(0xee);
+                Route::Send(0)
+            };
+            rx.route(fill, [tx], max, edit).packets
+        }
+        Move::Route { send, take } => {
+            let (mut i, before) = (0, packets.len());
+            let routed = rx.route(fill, [tx], max, |packet| {
+                i += 1;
+                if take >> (i % 64) & 1 == 1 {
+                    packets.extend(packet.take());
+                }
+                match send >> (i % 64) & 1 {
+                    1 => Route::Send(0),
+                    _ => Route::Recycle,
+                }
+            });
+            assert_eq!(packets.len() - before, routed.taken as usize);
+            routed.packets
+        }
         Move::Refill => comp.refill(fill, max),
         Move::Resend(len) => {
             let span = Span::new(0, len.into(), 4096).unwrap();
@@ -186,12 +216,26 @@ proptest! {
                     }, Some(wait));
                 }
                 Op::Release(n) => drop(held.drain(..held.len().min(n.into()))),
+                Op::SendHeld(n) => {
+                    for packet in held.drain(..held.len().min(n.into())).collect::<Vec<_>>() {
+                        held.extend(engine.send(packet).err().map(SendError::into_packet));
+                    }
+                }
+                Op::Alloc { packets, len } => {
+                    held.extend((0..packets).map_while(|_| engine.alloc(len.into())));
+                }
+                Op::Flush => {
+                    let _ = engine.flush();
+                }
                 Op::Link(up) => network.set_link_up("lo0", up).unwrap(),
                 Op::Step(us) => network.step(Duration::from_micros(us.into())),
-                Op::SendHeld(_) | Op::Alloc { .. } | Op::Flush | Op::Move { .. } => {}
+                Op::Move { .. } => {}
             }
             let rings = engine.debug_rings();
             prop_assert_eq!(rings.held(), Some(held.len() as i64), "{:?}", rings);
+            if let Some(user) = engine.umem().held_by_user() {
+                prop_assert_eq!(user as usize, held.len());
+            }
             let stats = engine.stats();
             prop_assert_eq!(
                 stats.received, stats.sent + stats.recycled + stats.extracted + stats.tx_full
@@ -212,14 +256,25 @@ proptest! {
                 Op::Inject { packets, len } => inject(&network, packets, len),
                 Op::Turn { wait_us, .. } => {
                     let deadline = Some(rx.now() + u64::from(wait_us) * 1000);
-                    let _ = rx.recv_batch(&mut held, deadline);
+                    let mut packets = Packets::new();
+                    let _ = rx.recv_batch(&mut packets, deadline);
+                    held.extend((0..packets.len()).rev().filter_map(|at| packets.take(at)));
                 }
                 Op::Release(n) => drop(held.drain(..held.len().min(n.into()))),
                 Op::SendHeld(n) => {
-                    for packet in held.drain(..held.len().min(n.into())).collect::<Vec<_>>() {
-                        if let Err(back) = tx.send(packet) {
-                            held.push(back);
+                    let oldest = held.drain(..held.len().min(n.into())).collect::<Vec<_>>();
+                    if n % 2 == 0 {
+                        for packet in oldest {
+                            held.extend(tx.send(packet).err().map(SendError::into_packet));
                         }
+                    } else {
+                        let (mut packets, n) = (Packets::new(), oldest.len());
+                        oldest.into_iter().for_each(|packet| packets.push(packet).unwrap());
+                        if let Ok(sent) = tx.send_batch(&mut packets) {
+                            prop_assert_eq!(sent.sent + sent.full + sent.refused, n);
+                            prop_assert_eq!(sent.full + sent.refused, packets.len());
+                        }
+                        held.extend(std::iter::from_fn(|| packets.pop()));
                     }
                 }
                 Op::Alloc { packets, len } => {
@@ -235,6 +290,8 @@ proptest! {
             let umem = rx.umem();
             let out = rx.frames() + tx.frames() + held.len() as u64;
             prop_assert_eq!(u64::from(umem.free_hint()) + out, u64::from(umem.frames()));
+            let rings = rx.debug_rings().join(tx.debug_rings());
+            prop_assert_eq!(rings.held(), Some(held.len() as i64), "{:?}", rings);
             if let Some(user) = umem.held_by_user() {
                 prop_assert_eq!(user as usize, held.len());
             }
@@ -283,7 +340,7 @@ proptest! {
                 Op::Move { which, max } => {
                     let rx = raw.rx.received();
                     let comp = raw.comp.completed();
-                    let moved = apply(which, &mut raw, max.into());
+                    let moved = apply(which, &mut raw, max.into(), &mut packets);
                     let taken = raw.rx.received() - rx + raw.comp.completed() - comp;
                     prop_assert_eq!(taken, u64::from(moved));
                     prop_assert!(moved <= u32::from(max));
@@ -347,7 +404,7 @@ fn a_receiver_with_sixteen_frames_receives_for_ever() {
     let (mut rx, _tx) = FluxBuilder::new("lo0")
         .simulator(&network)
         .filter(Filter::Everything)
-        .umem_pages(16)
+        .frames(16)
         .build_system()
         .unwrap();
     for i in 0..1000u32 {

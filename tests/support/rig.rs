@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used)] // test code, though clippy sees no #[test] here
 
 use fluxnet::umem::{Buffer, Frame, Umem};
-use fluxnet::{FluxBuilder, FluxEngine, FluxRaw, FluxRx, FluxTx, Packet};
+use fluxnet::{FluxBuilder, FluxEngine, FluxRaw, FluxRx, FluxTx, Packets, Route};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -133,12 +133,18 @@ impl Forwarder for ModeA {
 pub struct ModeB {
     pub rx: FluxRx,
     pub tx: FluxTx,
-    packets: Vec<Packet>,
+    packets: Packets,
+    /// Whether packets are sent by `send` and not by `send_batch`.
+    singly: bool,
 }
 
 impl ModeB {
     pub fn new((rx, tx): (FluxRx, FluxTx)) -> Self {
-        Self { rx, tx, packets: Vec::new() }
+        Self { rx, tx, packets: Packets::new(), singly: false }
+    }
+
+    pub fn singly(halves: (FluxRx, FluxTx)) -> Self {
+        Self { singly: true, ..Self::new(halves) }
     }
 }
 
@@ -147,9 +153,14 @@ impl Forwarder for ModeB {
         let deadline = Some(self.rx.now() + 1000);
         self.rx.recv_batch(&mut self.packets, deadline).unwrap();
         let mut sent = 0;
-        for packet in self.packets.drain(..) {
-            // A full ring gives the packet back, and dropping it frees its frame.
-            sent += u64::from(self.tx.send(packet).is_ok());
+        if self.singly {
+            while let Some(packet) = self.packets.pop() {
+                // A full ring gives the packet back, and dropping it frees its frame.
+                sent += u64::from(self.tx.send(packet).is_ok());
+            }
+        } else {
+            sent += self.tx.send_batch(&mut self.packets).unwrap().sent as u64;
+            self.packets.clear();
         }
         self.tx.flush().unwrap();
         sent
@@ -159,6 +170,8 @@ impl Forwarder for ModeB {
         let umem = self.rx.umem();
         let out = self.rx.frames() + self.tx.frames() + self.packets.len() as u64;
         assert_eq!(u64::from(umem.free_hint()) + out, u64::from(umem.frames()));
+        let rings = self.rx.debug_rings().join(self.tx.debug_rings());
+        assert_eq!(rings.held(), Some(self.packets.len() as i64), "{rings:#?}");
         if let Some(held) = umem.held_by_user() {
             assert_eq!(held as usize, self.packets.len(), "the ledger");
         }
@@ -212,15 +225,18 @@ impl Forwarder for Moves {
     fn turn(&mut self) -> u64 {
         let raw = &mut self.0;
         raw.comp.refill(&mut raw.fill, u32::MAX);
-        let n = raw.rx.forward_to(&mut raw.tx, 64, |bytes| assert!(!bytes.is_empty()));
+        let routed = raw.rx.route(&mut raw.fill, [&mut raw.tx], 64, |packet| {
+            assert!(!packet.data().is_empty());
+            Route::Send(0)
+        });
         kick(raw);
         if raw.fill.needs_wakeup() {
             raw.kick_rx().unwrap();
         }
-        if n == 0 {
+        if routed.sent == 0 {
             raw.wait(Some(Duration::from_micros(1))).unwrap();
         }
-        u64::from(n)
+        u64::from(routed.sent)
     }
 
     fn assert_balanced(&self) {

@@ -2,10 +2,8 @@
 //! `sim/conformance.rs` holds the simulated one to it, `lab/conformance.rs` the real one. So the two
 //! agree with each other, too.
 
-use fluxnet::backend::{Kick, XdpStatistics};
-use fluxnet::ring::Desc;
 use fluxnet::umem::{Buffer, Frame};
-use fluxnet::{Filter, FluxBuilder, FluxRaw, Match};
+use fluxnet::{Desc, Filter, FluxBuilder, FluxRaw, Kick, Match, Route, XdpStatistics};
 use std::time::Duration;
 
 /// EtherType of the scenarios' frames (local experimental): no kernel answers them.
@@ -34,7 +32,7 @@ macro_rules! scenarios {
             invalid_tx_descriptors_end_the_kick_are_counted_and_complete_no_frame
             completions_come_in_the_order_of_transmission
             packets_moved_from_ring_to_ring_leave_as_edited_and_their_frames_come_back
-            dropped_and_read_packets_leave_their_frames_to_the_next_ones
+            recycled_packets_leave_their_frames_to_the_next_ones
             one_kick_sends_a_whole_ring
             what_was_sent_is_sent_again_from_the_same_frames
             a_kick_for_nothing_is_counted_and_harmless
@@ -61,7 +59,7 @@ fn open(world: &dyn World) -> FluxRaw {
         .builder()
         .filter(Filter::Any(vec![ours]))
         .queue_id(0)
-        .umem_pages(64)
+        .frames(64)
         .ring_size(RING)
         .prefill(false)
         .build_raw()
@@ -267,13 +265,14 @@ pub fn packets_moved_from_ring_to_ring_leave_as_edited_and_their_frames_come_bac
         let packets: Vec<_> = (0..3).map(|i| packet(round, 60 + i * 7)).collect();
         packets.iter().for_each(|bytes| world.inject(bytes));
         arrived(world, &raw, 3);
-        let FluxRaw { rx, tx, .. } = &mut raw;
+        let FluxRaw { rx, tx, fill, .. } = &mut raw;
         let mut seen = Vec::new();
-        let n = rx.forward_to(tx, 8, |bytes| {
-            seen.push(bytes.to_vec());
-            bytes[14] = !round;
+        let routed = rx.route(fill, [tx], 8, |packet| {
+            seen.push(packet.data().to_vec());
+            packet.data_mut()[14] = !round;
+            Route::Send(0)
         });
-        assert_eq!((n, &seen), (3, &packets));
+        assert_eq!((routed.sent, &seen), (3, &packets));
         raw.kick_tx().unwrap();
         let mut edited = packets;
         edited.iter_mut().for_each(|bytes| bytes[14] = !round);
@@ -288,17 +287,20 @@ pub fn packets_moved_from_ring_to_ring_leave_as_edited_and_their_frames_come_bac
     balanced(&raw);
 }
 
-pub fn dropped_and_read_packets_leave_their_frames_to_the_next_ones(world: &mut dyn World) {
+pub fn recycled_packets_leave_their_frames_to_the_next_ones(world: &mut dyn World) {
     let mut raw = open(world);
     post(&mut raw, 4);
     for round in 0..20u8 {
         (0..4).for_each(|i| world.inject(&packet(round, 60 + i)));
         arrived(world, &raw, 4);
         let FluxRaw { rx, fill, .. } = &mut raw;
-        let dropped = rx.drop_to(fill, 2);
-        assert_eq!((dropped.packets, dropped.bytes), (2, 60 + 61));
+        assert_eq!(rx.route(fill, [], 2, |_| Route::Recycle).packets, 2);
         let mut seen = Vec::new();
-        assert_eq!(rx.read_to(fill, 8, |bytes| seen.push(bytes.to_vec())), 2);
+        let routed = rx.route(fill, [], 8, |packet| {
+            seen.push(packet.data().to_vec());
+            Route::Recycle
+        });
+        assert_eq!((routed.packets, routed.sent), (2, 0));
         assert_eq!(seen, [packet(round, 62), packet(round, 63)]);
     }
     assert_eq!(troubles(&raw), XdpStatistics::default());
@@ -310,7 +312,7 @@ pub fn one_kick_sends_a_whole_ring(world: &mut dyn World) {
     let mut raw = world
         .builder()
         .filter(Filter::Nothing)
-        .umem_pages(256)
+        .frames(256)
         .ring_size(128)
         .prefill(false)
         .build_raw()

@@ -3,8 +3,8 @@ use crate::raw::FluxRaw;
 use crate::ring::{Consumer, Producer, heap_ring};
 use crate::simulator::Simulator;
 use crate::umem::RX_HEADROOM;
-use crate::umem::region::Region;
-use crate::{Filter, FluxBuilder};
+use crate::umem::Region;
+use crate::{Filter, FluxBuilder, XdpStatistics};
 use proptest::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -16,6 +16,40 @@ const SIZE: u32 = 2048;
 /// Where the kernel puts a received packet: the span of a packet to send again.
 fn span(len: u32) -> Span {
     Span::new(RX_HEADROOM, len, SIZE).unwrap()
+}
+
+/// Recycles up to `max` packets: how many, and their bytes.
+fn drop_to(rx: &mut RxRing, fill: &mut FillRing, max: u32) -> (u32, usize) {
+    let mut bytes = 0;
+    let done = rx.route(fill, [], max, |packet| {
+        bytes += packet.len();
+        Route::Recycle
+    });
+    assert_eq!((done.sent, done.taken), (0, 0));
+    (done.packets, bytes)
+}
+
+/// Shows up to `max` packets before they are recycled.
+fn read_to(rx: &mut RxRing, fill: &mut FillRing, max: u32, mut each: impl FnMut(&[u8])) -> u32 {
+    let look = |packet: &mut PacketView<'_>| {
+        each(packet.data());
+        Route::Recycle
+    };
+    rx.route(fill, [], max, look).packets
+}
+
+/// Sends up to `max` packets on, as `each` leaves them.
+fn forward_to(
+    rx: &mut RxRing,
+    (fill, tx): (&mut FillRing, &mut TxRing),
+    max: u32,
+    mut each: impl FnMut(&mut [u8]),
+) -> u32 {
+    let edit = |packet: &mut PacketView<'_>| {
+        each(packet.data_mut());
+        Route::Send(0)
+    };
+    rx.route(fill, [tx], max, edit).sent
 }
 
 /// Two ports in one network; what `a0` sends is kept.
@@ -31,7 +65,7 @@ impl Bench {
         let raw = FluxBuilder::new("a0")
             .simulator(&network)
             .filter(Filter::Everything)
-            .umem_pages(FRAMES)
+            .frames(FRAMES)
             .ring_size(RING)
             .prefetch(prefetch)
             .prefill(false)
@@ -116,15 +150,15 @@ fn dropped_packets_are_counted_and_their_frames_received_into_again() {
             (0..5).for_each(|tag| bench.inject(tag));
         }
         let FluxRaw { rx, fill, .. } = &mut bench.raw;
-        assert_eq!(rx.drop_to(fill, 0), Dropped::default());
-        assert_eq!(rx.drop_to(fill, 3), Dropped { packets: 3, bytes: 60 + 61 + 62 });
-        assert_eq!(rx.drop_to(fill, u32::MAX), Dropped { packets: 2, bytes: 63 + 64 });
-        assert_eq!(rx.drop_to(fill, u32::MAX), Dropped::default());
+        assert_eq!(drop_to(rx, fill, 0), (0, 0));
+        assert_eq!(drop_to(rx, fill, 3), (3, 60 + 61 + 62));
+        assert_eq!(drop_to(rx, fill, u32::MAX), (2, 63 + 64));
+        assert_eq!(drop_to(rx, fill, u32::MAX), (0, 0));
         let n = 5 * (round + 1);
         assert_eq!((rx.received(), fill.posted()), (n, 5 + n));
         assert_eq!(bench.places(), (5, 0, 0));
     }
-    assert_eq!(bench.raw.kernel_stats().unwrap(), crate::backend::XdpStatistics::default());
+    assert_eq!(bench.raw.kernel_stats().unwrap(), XdpStatistics::default());
 }
 
 #[test]
@@ -133,9 +167,9 @@ fn packets_are_shown_in_order_before_their_frames_go_back() {
     bench.received(0..6);
     let mut seen = Vec::new();
     let FluxRaw { rx, fill, .. } = &mut bench.raw;
-    assert_eq!(rx.read_to(fill, 4, |bytes| seen.push(bytes.to_vec())), 4);
-    assert_eq!(rx.read_to(fill, 4, |bytes| seen.push(bytes.to_vec())), 2);
-    assert_eq!(rx.read_to(fill, 4, |_| panic!("there is none")), 0);
+    assert_eq!(read_to(rx, fill, 4, |bytes| seen.push(bytes.to_vec())), 4);
+    assert_eq!(read_to(rx, fill, 4, |bytes| seen.push(bytes.to_vec())), 2);
+    assert_eq!(read_to(rx, fill, 4, |_| panic!("there is none")), 0);
     assert_eq!((rx.received(), fill.posted()), (6, 12));
     assert_eq!(seen, (0..6).map(packet).collect::<Vec<_>>());
     assert_eq!(bench.places(), (6, 0, 0));
@@ -147,8 +181,8 @@ fn a_forwarded_packet_leaves_as_it_was_edited_and_its_frame_comes_back() {
     bench.received(0..6);
     for (max, tags) in [(4, 0..4), (u32::MAX, 4..6)] {
         let n = tags.len() as u32;
-        let FluxRaw { rx, tx, .. } = &mut bench.raw;
-        assert_eq!(rx.forward_to(tx, max, |bytes| bytes[0] ^= 0xff), n);
+        let FluxRaw { rx, tx, fill, .. } = &mut bench.raw;
+        assert_eq!(forward_to(rx, (fill, tx), max, |bytes| bytes[0] ^= 0xff), n);
         assert_eq!(bench.places().1, u64::from(n));
         let edited = tags.map(|tag| {
             let mut bytes = packet(tag);
@@ -161,7 +195,7 @@ fn a_forwarded_packet_leaves_as_it_was_edited_and_its_frame_comes_back() {
         assert_eq!(bench.places(), (6, 0, 0));
     }
     let FluxRaw { rx, tx, fill, comp, .. } = &mut bench.raw;
-    assert_eq!(rx.forward_to(tx, 1, |_| panic!("there is none")), 0);
+    assert_eq!(forward_to(rx, (fill, tx), 1, |_| panic!("there is none")), 0);
     assert_eq!((rx.received(), tx.posted(), comp.completed(), fill.posted()), (6, 6, 6, 12));
     (10..16).for_each(|tag| bench.inject(tag));
     assert_eq!(bench.raw.rx.waiting(), 6, "all of them are good for reception");
@@ -180,7 +214,7 @@ fn frames_of_sent_packets_are_received_into() {
     (0..6).for_each(|tag| bench.inject(tag));
     let mut seen = 0;
     let FluxRaw { rx, fill, .. } = &mut bench.raw;
-    rx.read_to(fill, u32::MAX, |bytes| {
+    read_to(rx, fill, u32::MAX, |bytes| {
         assert_eq!(bytes, packet(seen));
         seen += 1;
     });
@@ -217,46 +251,65 @@ fn a_span_of_a_larger_frame_is_not_sent_again() {
 }
 
 #[test]
-fn what_finds_no_room_stays_where_it_is_and_goes_the_next_time() {
+fn frames_that_find_no_room_in_the_fill_ring_go_to_the_free_list() {
     let mut bench = Bench::new(true);
     bench.received(0..5);
     assert_eq!(bench.post(RING - 2), RING - 2);
+    let free = bench.raw.umem().free_hint();
     let FluxRaw { rx, fill, .. } = &mut bench.raw;
-    assert_eq!(rx.drop_to(fill, u32::MAX).packets, 2, "the fill ring is full");
-    assert_eq!(rx.drop_to(fill, u32::MAX), Dropped::default());
-    assert_eq!(rx.read_to(fill, u32::MAX, |_| panic!("no room for it")), 0);
-    assert_eq!((rx.waiting(), rx.received()), (3, 2));
-    bench.inject(5); // takes a frame out of the fill ring
-    let FluxRaw { rx, fill, .. } = &mut bench.raw;
-    let mut seen = Vec::new();
-    assert_eq!(rx.read_to(fill, u32::MAX, |bytes| seen.push(bytes[0])), 1);
-    assert_eq!(seen, [2]);
+    assert_eq!(drop_to(rx, fill, u32::MAX).0, 5);
+    assert_eq!((rx.waiting(), fill.posted()), (0, 5 + 6 + 2), "two found room");
+    assert_eq!(bench.raw.umem().free_hint(), free + 3);
+    assert_eq!(bench.places(), (8, 0, 0));
+}
 
-    // The same towards TX: nobody kicks, so it stays full.
-    let FluxRaw { rx, tx, .. } = &mut bench.raw;
-    assert_eq!(rx.forward_to(tx, u32::MAX, |_| {}), 3);
-    for round in 0..2 {
-        (0..3).for_each(|tag| bench.inject(6 + 3 * round + tag));
-        let FluxRaw { rx, tx, .. } = &mut bench.raw;
-        assert_eq!(rx.forward_to(tx, u32::MAX, |_| {}), 3 - u32::from(round));
-        bench.post(3);
+#[test]
+fn what_finds_no_room_to_be_sent_stays_where_it_is_and_goes_the_next_time() {
+    let mut bench = Bench::new(true);
+    // Nobody kicks, so the TX ring stays full.
+    for tags in [0..5, 5..8] {
+        let n = tags.len() as u32;
+        bench.received(tags);
+        let FluxRaw { rx, tx, fill, .. } = &mut bench.raw;
+        assert_eq!(forward_to(rx, (fill, tx), u32::MAX, |_| {}), n);
     }
-    let FluxRaw { rx, tx, .. } = &mut bench.raw;
-    assert_eq!((tx.pending(), rx.waiting()), (RING, 1));
-    assert_eq!(rx.forward_to(tx, u32::MAX, |_| panic!("no room for it")), 0);
+    bench.received(8..10);
+    let FluxRaw { rx, tx, fill, .. } = &mut bench.raw;
+    let nothing = rx.route(fill, [&mut *tx], u32::MAX, |_| panic!("no room for it"));
+    assert_eq!(nothing, Routed::default());
+    assert_eq!((tx.pending(), rx.waiting()), (RING, 2));
     let sent = bench.send(RING);
-    assert_eq!(sent.iter().map(|bytes| bytes[0]).collect::<Vec<_>>(), (3..11).collect::<Vec<_>>());
-    let FluxRaw { rx, tx, .. } = &mut bench.raw;
-    assert_eq!(rx.forward_to(tx, u32::MAX, |bytes| assert_eq!(bytes[0], 11)), 1);
+    assert!(sent.iter().map(|bytes| bytes[0]).eq(0..8));
+    let FluxRaw { rx, tx, fill, .. } = &mut bench.raw;
+    let mut next = 8;
+    let each = |bytes: &mut [u8]| {
+        assert_eq!(bytes[0], next);
+        next += 1;
+    };
+    assert_eq!(forward_to(rx, (fill, tx), u32::MAX, each), 2);
 
     // From completion: into a full fill ring nothing, into a TX ring with room what fits.
-    bench.post(RING);
+    assert_eq!(bench.post(RING), RING);
     let FluxRaw { tx, comp, fill, .. } = &mut bench.raw;
     assert_eq!(comp.refill(fill, u32::MAX), 0);
-    assert_eq!(comp.resend(tx, span(60), u32::MAX), RING - 1);
+    assert_eq!(comp.resend(tx, span(60), u32::MAX), RING - 2);
     assert_eq!(comp.resend(tx, span(60), u32::MAX), 0);
-    assert_eq!(comp.snapshot().used(), Some(1));
+    assert_eq!(comp.snapshot().used(), Some(2));
     bench.places();
+}
+
+#[test]
+fn one_full_ring_holds_back_packets_for_the_others_so_that_they_keep_their_order() {
+    let mut bench = Bench::new(true);
+    bench.received(0..8);
+    // The second ring has the same UMEM and is full.
+    let (ring, _kernel) = heap_ring(1, 0);
+    let mut full = TxRing::new(ring, Arc::clone(bench.raw.umem()));
+    let FluxRaw { rx, tx, fill, .. } = &mut bench.raw;
+    let done = rx
+        .route(fill, [tx, &mut full], 8, |packet| Route::Send(usize::from(packet.data()[0] == 2)));
+    assert_eq!((done, rx.waiting()), (Routed { packets: 3, sent: 3, taken: 0 }, 5));
+    assert_eq!((tx.posted(), full.posted()), (2, 1));
 }
 
 #[test]
@@ -265,10 +318,9 @@ fn rings_of_different_umems_are_refused_and_nothing_moves() {
     bench.received(0..2);
     bench.completed(0..2);
     let (before, others) = (bench.raw.debug_rings(), other.raw.debug_rings());
-    let calls: [fn(&mut FluxRaw, &mut FluxRaw) -> u32; 5] = [
-        |ours, theirs| ours.rx.drop_to(&mut theirs.fill, 8).packets,
-        |ours, theirs| ours.rx.read_to(&mut theirs.fill, 8, |_| {}),
-        |ours, theirs| ours.rx.forward_to(&mut theirs.tx, 8, |_| {}),
+    let calls: [fn(&mut FluxRaw, &mut FluxRaw) -> u32; 4] = [
+        |ours, theirs| read_to(&mut ours.rx, &mut theirs.fill, 8, |_| {}),
+        |ours, theirs| forward_to(&mut ours.rx, (&mut ours.fill, &mut theirs.tx), 8, |_| {}),
         |ours, theirs| ours.comp.refill(&mut theirs.fill, 8),
         |ours, theirs| ours.comp.resend(&mut theirs.tx, span(60), 8),
     ];
@@ -293,8 +345,8 @@ fn a_closure_that_panics_keeps_what_came_before_and_loses_its_own_frame_alone() 
             assert!(seen.len() != 3, "on purpose");
         };
         let outcome = catch_unwind(AssertUnwindSafe(|| match forward {
-            true => rx.forward_to(tx, 5, |bytes| look(bytes)),
-            false => rx.read_to(fill, 5, look),
+            true => forward_to(rx, (fill, tx), 5, |bytes| look(bytes)),
+            false => read_to(rx, fill, 5, look),
         }));
         assert!(outcome.is_err());
         let written = if forward { tx.posted() } else { fill.posted() - 5 };
@@ -305,8 +357,8 @@ fn a_closure_that_panics_keeps_what_came_before_and_loses_its_own_frame_alone() 
         let FluxRaw { rx, tx, fill, .. } = &mut bench.raw;
         let mut rest = Vec::new();
         match forward {
-            true => rx.forward_to(tx, 5, |bytes| rest.push(bytes[0])),
-            false => rx.read_to(fill, 5, |bytes| rest.push(bytes[0])),
+            true => forward_to(rx, (fill, tx), 5, |bytes| rest.push(bytes[0])),
+            false => read_to(rx, fill, 5, |bytes| rest.push(bytes[0])),
         };
         assert_eq!((seen, rest), (vec![0, 1, 2], vec![3, 4]));
         if forward {
@@ -383,11 +435,11 @@ fn give<T: Copy>(ring: &mut Producer<T>, items: &[T]) {
 const OUTSIDE: u64 = (FRAMES * SIZE) as u64;
 
 #[test]
-fn a_descriptor_that_names_no_packet_of_ours_is_counted_and_passed_over() {
+fn a_descriptor_that_names_no_frame_of_ours_is_counted_and_passed_over() {
     for (start, prefetch) in [(0, true), (u32::MAX - 2, false), (u32::MAX - 4, true)] {
         for forward in [false, true] {
             let mut bare = Bare::new(start, prefetch);
-            let frames = bare.posted(3);
+            let frames = bare.posted(2);
             let desc = |addr: u64, len: u32| Desc { addr, len, options: 0 };
             give(
                 &mut bare.kernel_rx,
@@ -395,29 +447,45 @@ fn a_descriptor_that_names_no_packet_of_ours_is_counted_and_passed_over() {
                     desc(OUTSIDE, 60),
                     desc(frames[0] + 256, 60),
                     desc(u64::MAX, 60),
-                    desc(frames[1] + 2000, 49), // it ends in the next frame
-                    desc(frames[1] + 256, u32::MAX),
-                    desc(frames[2] + 256, 61),
+                    desc(frames[1] + 512, 61),
                     desc(u64::MAX - 3, u32::MAX),
                 ],
             );
             let mut lens = Vec::new();
             let Bare { rx, tx, fill, .. } = &mut bare;
             let n = match forward {
-                true => rx.forward_to(tx, 7, |bytes| lens.push(bytes.len())),
-                false => rx.read_to(fill, 7, |bytes| lens.push(bytes.len())),
+                true => forward_to(rx, (fill, tx), 7, |bytes| lens.push(bytes.len())),
+                false => read_to(rx, fill, 7, |bytes| lens.push(bytes.len())),
             };
-            assert_eq!((n, rx.received(), rx.invalid(), rx.waiting()), (2, 2, 5, 0));
+            assert_eq!((n, rx.received(), rx.invalid(), rx.waiting()), (2, 2, 3, 0));
             assert_eq!(lens, [60, 61]);
             if forward {
-                let out = [desc(frames[0] + 256, 60), desc(frames[2] + 256, 61)];
+                let out = [desc(frames[0] + 256, 60), desc(frames[1] + 512, 61)];
                 assert_eq!(take(&mut bare.kernel_tx), out);
                 assert_eq!(bare.tx.posted(), 2);
             } else {
-                assert_eq!(bare.filled(), [frames[0], frames[2]]);
-                assert_eq!(bare.fill.posted(), 5);
+                assert_eq!(bare.filled(), frames);
+                assert_eq!(bare.fill.posted(), 4);
             }
         }
+    }
+}
+
+#[test]
+fn a_packet_that_reaches_beyond_its_frame_shows_no_byte_and_is_recycled() {
+    for len in [49, 2048, u32::MAX] {
+        let mut bare = Bare::new(0, true);
+        let frames = bare.posted(1);
+        give(&mut bare.kernel_rx, &[Desc { addr: frames[0] + 2000, len, options: 0 }]);
+        let Bare { rx, tx, fill, .. } = &mut bare;
+        let done = rx.route(fill, [tx], 8, |packet| {
+            assert!(packet.data().is_empty() && packet.data_mut().is_empty());
+            assert!(packet.adjust_head(1).is_err() && packet.set_len(9).is_err());
+            assert!(packet.take().is_none() && packet.rx_timestamp().is_none());
+            Route::Send(0)
+        });
+        assert_eq!(done, Routed { packets: 1, ..Routed::default() });
+        assert_eq!(bare.filled(), frames);
     }
 }
 
@@ -426,27 +494,94 @@ fn options_of_a_received_packet_are_not_sent_on() {
     let mut bare = Bare::new(0, true);
     let frames = bare.posted(1);
     give(&mut bare.kernel_rx, &[Desc { addr: frames[0] + 300, len: 60, options: 1 }]);
-    assert_eq!(bare.rx.forward_to(&mut bare.tx, 1, |_| {}), 1);
+    let Bare { rx, tx, fill, .. } = &mut bare;
+    assert_eq!(forward_to(rx, (fill, tx), 1, |_| {}), 1);
     assert_eq!(take(&mut bare.kernel_tx), [Desc { addr: frames[0] + 300, len: 60, options: 0 }]);
 }
 
 #[test]
-fn dropping_looks_at_the_frame_alone() {
-    let mut bare = Bare::new(u32::MAX - 1, true);
-    let frames = bare.posted(2);
-    give(
-        &mut bare.kernel_rx,
-        &[
-            Desc { addr: frames[0] + 256, len: 60, options: 0 },
-            Desc { addr: OUTSIDE, len: 60, options: 0 },
-            Desc { addr: u64::MAX, len: 60, options: 0 },
-            Desc { addr: frames[1] + 512, len: 100, options: 0 },
-        ],
-    );
-    let Bare { rx, fill, .. } = &mut bare;
-    assert_eq!(rx.drop_to(fill, 8), Dropped { packets: 2, bytes: 160 });
-    assert_eq!((rx.received(), rx.invalid(), rx.waiting()), (2, 2, 0));
-    assert_eq!(bare.filled(), frames);
+fn each_packet_goes_where_its_verdict_says_and_keeps_its_place() {
+    for start in [0, u32::MAX - 1, u32::MAX - 4] {
+        let mut bare = Bare::new(start, true);
+        let frames = bare.posted(8);
+        let desc = |n: usize| Desc { addr: frames[n] + 256, len: 60 + n as u32, options: 0 };
+        give(&mut bare.kernel_rx, &(0..8).map(desc).collect::<Vec<_>>());
+        let (ring, mut kernel_other) = heap_ring(RING, start.wrapping_add(3));
+        let mut other = TxRing::new(ring, Arc::clone(&bare.umem));
+        let Bare { rx, tx, fill, umem, .. } = &mut bare;
+        let mut tokens = Vec::new();
+        let done = rx.route(fill, [tx, &mut other], 8, |packet| {
+            assert_eq!(packet.addr(), frames[packet.len() - 60] + 256);
+            match packet.len() - 60 {
+                0 | 3 => Route::Send(0),
+                1 | 6 => Route::Send(1),
+                2 => {
+                    tokens.extend(packet.take());
+                    assert!(packet.take().is_none() && packet.is_empty());
+                    Route::Send(0) // not looked at
+                }
+                4 => {
+                    packet.set_len(0).unwrap();
+                    Route::Send(0) // the kernel would not send it
+                }
+                5 => Route::Send(2), // there is none
+                _ => Route::Recycle,
+            }
+        });
+        assert_eq!(done, Routed { packets: 8, sent: 4, taken: 1 });
+        assert_eq!(umem.packet(&tokens[0]).len(), 62);
+        assert_eq!(u64::from(tokens[0].frame.index()) * u64::from(SIZE), frames[2]);
+        assert_eq!(bare.filled(), [frames[4], frames[5], frames[7]]);
+        assert_eq!(take(&mut bare.kernel_tx), [desc(0), desc(3)]);
+        assert_eq!(take(&mut kernel_other), [desc(1), desc(6)]);
+        bare.umem.free_all(tokens.into_iter().map(|buffer| buffer.frame));
+    }
+}
+
+#[test]
+fn a_packet_leaves_with_the_start_and_length_that_it_was_given() {
+    let mut bare = Bare::new(0, true);
+    let frames = bare.posted(1);
+    give(&mut bare.kernel_rx, &[Desc { addr: frames[0] + 256, len: 60, options: 0 }]);
+    let Bare { rx, tx, fill, .. } = &mut bare;
+    rx.route(fill, [tx], 1, |packet| {
+        assert!(packet.adjust_head(61).is_err() && packet.adjust_head(-257).is_err());
+        assert!(packet.set_len(SIZE as usize - 255).is_err());
+        assert_eq!((packet.addr(), packet.len()), (frames[0] + 256, 60), "unchanged");
+        packet.adjust_head(-4).unwrap();
+        packet.set_len(50).unwrap();
+        packet.data_mut().fill(9);
+        Route::Send(0)
+    });
+    let out = take(&mut bare.kernel_tx);
+    assert_eq!(out, [Desc { addr: frames[0] + 252, len: 50, options: 0 }]);
+}
+
+#[test]
+fn a_receive_stamp_is_told_until_the_start_moves_also_of_a_packet_that_is_taken() {
+    let network = Simulator::loopback(1);
+    let builder = FluxBuilder::new("lo0").simulator(&network).filter(Filter::Everything);
+    let mut raw = builder.frames(16).rx_timestamps(true).build_raw().unwrap();
+    (0..3).for_each(|tag| network.inject("lo0", None, &packet(tag)).unwrap());
+    let now = Some(raw.now());
+    let (mut tokens, mut n) = (Vec::new(), 0);
+    let FluxRaw { rx, fill, .. } = &mut raw;
+    rx.route(fill, [], 8, |packet| {
+        assert_eq!(packet.rx_timestamp(), now);
+        if n == 1 {
+            packet.adjust_head(1).unwrap();
+            packet.adjust_head(-1).unwrap();
+            assert_eq!(packet.rx_timestamp(), None);
+        }
+        n += 1;
+        tokens.extend(packet.take().filter(|_| n < 3));
+        assert_eq!(packet.rx_timestamp(), None);
+        Route::Recycle
+    });
+    let umem = raw.umem();
+    let stamps: Vec<_> = tokens.iter().map(|buffer| umem.rx_timestamp(buffer)).collect();
+    assert_eq!(stamps, [now, None]);
+    umem.free_all(tokens.into_iter().map(|buffer| buffer.frame));
 }
 
 #[test]
@@ -487,10 +622,11 @@ fn a_frame_that_comes_back_twice_has_one_owner() {
     let frames = bare.posted(1);
     let twice = Desc { addr: frames[0] + 256, len: 60, options: 0 };
     give(&mut bare.kernel_rx, &[twice, twice]);
-    assert_eq!(bare.rx.forward_to(&mut bare.tx, 8, |_| {}), 1);
+    let Bare { rx, tx, fill, .. } = &mut bare;
+    assert_eq!(forward_to(rx, (fill, tx), 8, |_| {}), 1);
     assert_eq!((bare.rx.received(), bare.rx.invalid()), (1, 1));
     give(&mut bare.kernel_rx, &[twice]);
-    assert_eq!(bare.rx.drop_to(&mut bare.fill, 8), Dropped::default());
+    assert_eq!(drop_to(&mut bare.rx, &mut bare.fill, 8), (0, 0));
     assert_eq!(bare.rx.invalid(), 2);
     give(&mut bare.kernel_comp, &[frames[0], frames[0]]);
     assert_eq!(bare.comp.refill(&mut bare.fill, 8), 1);
@@ -538,12 +674,12 @@ impl Bench {
                 u32::from(n)
             }
             Step::Drop(max) => {
-                let dropped = rx.drop_to(fill, max);
-                seen.push(dropped.bytes);
-                dropped.packets
+                let (packets, bytes) = drop_to(rx, fill, max);
+                seen.push(bytes as u64);
+                packets
             }
-            Step::Read(max) => rx.read_to(fill, max, |bytes| seen.push(sum(bytes))),
-            Step::Forward(max) => rx.forward_to(tx, max, |bytes| {
+            Step::Read(max) => read_to(rx, fill, max, |bytes| seen.push(sum(bytes))),
+            Step::Forward(max) => forward_to(rx, (fill, tx), max, |bytes| {
                 seen.push(sum(bytes));
                 bytes[0] = 1;
             }),

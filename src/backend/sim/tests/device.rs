@@ -105,7 +105,8 @@ fn fill_entries_outside_the_umem_are_skipped() {
     let config = copy("lo0");
     let region = Region::allocate(4 * 2048).unwrap();
     let umem = Arc::new(Umem::new(region, 2048));
-    let mut opened = sim.open(&config, &[0], &umem, 8, &Filter::Everything).unwrap();
+    let plan = PortPlan::of(&config, &[0], 8, Filter::Everything);
+    let mut opened = sim.open(&[plan], &umem).unwrap();
     opened.backend.start().unwrap();
     let frame = umem.alloc().unwrap();
     let addr =
@@ -118,7 +119,7 @@ fn fill_entries_outside_the_umem_are_skipped() {
     sim.inject("lo0", None, &PACKET).unwrap();
     assert_eq!(sim.fill_invalid("lo0", 0), 2);
     // The statistics show the RX ring's own counter, as on Linux.
-    assert_eq!(opened.backend.stats(0).unwrap(), XdpStatistics::default());
+    assert_eq!(opened.backend.stats(FIRST).unwrap(), XdpStatistics::default());
     let desc = opened.rings[0].rx.peek(1).take().unwrap();
     assert_eq!(desc, Desc { addr: addr + 256, len: 60, options: 0 }, "an address means its chunk");
 }
@@ -138,12 +139,12 @@ fn an_invalid_descriptor_ends_the_kick_and_is_completed_with_its_address() {
         assert!(unsafe { rig.sockets[0].tx.tx.reserve(1).push_desc(desc) });
     }
     for n in 1..=bad.len() as u64 {
-        assert_eq!(rig.backend.kick_tx(0).unwrap(), Kick::Done);
+        assert_eq!(rig.backend.kick_tx(FIRST).unwrap(), Kick::Done);
         assert_eq!((rig.stats().tx_invalid_descs, sim.sent("lo0").len()), (n, 1));
         assert_eq!(u64::from(rig.sockets[0].tx.comp.snapshot().used().unwrap()), 2 * n);
     }
     assert_eq!(rig.stats().tx_ring_empty_descs, 0, "no kick came to the end");
-    assert_eq!(rig.sockets[0].tx.reap(), bad.len() as u32);
+    assert_eq!(rig.reap(), bad.len() as u32);
     #[cfg(debug_assertions)]
     assert_eq!(rig.sockets[0].tx.comp.invalid(), bad.len() as u64);
     rig.assert_balance();
@@ -155,8 +156,8 @@ fn what_the_device_drops_is_completed_and_ends_the_kick_as_busy() {
     let mut rig = Rig::with(&sim, &copy("a0"), &[0], 32, Filter::Nothing, 0).unwrap();
     let kick = |rig: &mut Rig, len: usize| {
         rig.post(0, &vec![0; len]);
-        let kick = rig.backend.kick_tx(0).unwrap();
-        assert_eq!(rig.sockets[0].tx.reap(), 1, "completed either way");
+        let kick = rig.backend.kick_tx(FIRST).unwrap();
+        assert_eq!(rig.reap(), 1, "completed either way");
         kick
     };
     assert_eq!(
@@ -175,8 +176,8 @@ fn waiting_sends_what_nobody_kicked() {
     let sim = Simulator::loopback(1);
     let mut rig = rig(&sim, "lo0", 8, 4);
     rig.post(0, &PACKET);
-    assert!(rig.backend.wait(&[0], Interest::Rx, Some(Duration::ZERO)).unwrap());
-    assert_eq!((rig.take().len(), rig.sockets[0].tx.reap()), (1, 1));
+    assert!(rig.backend.wait(&[FIRST], Interest::Rx, Some(Duration::ZERO)).unwrap());
+    assert_eq!((rig.take().len(), rig.reap()), (1, 1));
     assert_eq!(rig.stats().tx_ring_empty_descs, 1);
     rig.assert_balance();
 }
@@ -189,10 +190,10 @@ fn one_kick_sends_all_there_is_in_order() {
     for n in 0..40u8 {
         rig.post(0, &[n; 60]);
     }
-    assert_eq!(rig.backend.kick_tx(0).unwrap(), Kick::Done);
+    assert_eq!(rig.backend.kick_tx(FIRST).unwrap(), Kick::Done);
     assert_eq!(rig.sockets[0].tx.tx.pending(), 0);
     assert!(sim.sent("lo0").iter().map(|p| p[0]).eq(0..40));
-    assert_eq!(rig.sockets[0].tx.reap(), 40);
+    assert_eq!(rig.reap(), 40);
     assert_eq!(rig.stats().tx_ring_empty_descs, 1);
     rig.assert_balance();
 }
@@ -204,13 +205,13 @@ fn a_full_completion_ring_stops_transmission() {
     for _ in 0..4 {
         rig.post(0, &PACKET);
     }
-    assert_eq!(rig.backend.kick_tx(0).unwrap(), Kick::Done);
+    assert_eq!(rig.backend.kick_tx(FIRST).unwrap(), Kick::Done);
     rig.post(0, &PACKET);
-    assert_eq!(rig.backend.kick_tx(0).unwrap(), Kick::Again);
+    assert_eq!(rig.backend.kick_tx(FIRST).unwrap(), Kick::Again);
     assert_eq!(rig.sockets[0].tx.tx.pending(), 1);
-    assert_eq!(rig.sockets[0].tx.reap(), 4);
-    assert_eq!(rig.backend.kick_tx(0).unwrap(), Kick::Done);
-    assert_eq!(rig.sockets[0].tx.reap(), 1);
+    assert_eq!(rig.reap(), 4);
+    assert_eq!(rig.backend.kick_tx(FIRST).unwrap(), Kick::Done);
+    assert_eq!(rig.reap(), 1);
     rig.assert_balance();
 }
 
@@ -219,7 +220,7 @@ fn every_kick_that_reaches_the_end_of_the_tx_ring_is_counted() {
     let sim = Simulator::loopback(1);
     let rig = rig(&sim, "lo0", 8, 0);
     for n in 1..=3 {
-        assert_eq!(rig.backend.kick_tx(0).unwrap(), Kick::Done);
+        assert_eq!(rig.backend.kick_tx(FIRST).unwrap(), Kick::Done);
         assert_eq!(rig.stats().tx_ring_empty_descs, n);
     }
     rig.assert_balance();
@@ -242,10 +243,10 @@ fn zero_copy_is_granted_by_name_and_takes_packets_without_a_kick_while_awake() {
     sim.tap("lo0").unwrap();
     let config = Config { bind: BindMode::ZeroCopy, ..copy("lo0") };
     let mut rig = Rig::with(&sim, &config, &[0], 32, Filter::Everything, 0).unwrap();
-    assert!(rig.backend.start().unwrap().zero_copy);
+    assert!(rig.backend.start().unwrap()[0].zero_copy);
     assert!(rig.sockets[0].tx.tx.needs_wakeup(), "asleep");
     rig.post(0, &PACKET);
-    rig.backend.kick_tx(0).unwrap();
+    rig.backend.kick_tx(FIRST).unwrap();
     assert!(!rig.sockets[0].tx.tx.needs_wakeup(), "awake");
     rig.post(0, &PACKET);
     rig.backend.now();
@@ -254,7 +255,7 @@ fn zero_copy_is_granted_by_name_and_takes_packets_without_a_kick_while_awake() {
     sim.step(Duration::ZERO);
     assert!(rig.sockets[0].tx.tx.needs_wakeup(), "asleep again");
     assert!(rig.sockets[0].rx.fill.needs_wakeup(), "it found the fill ring empty");
-    assert_eq!(rig.sockets[0].tx.reap(), 2);
+    assert_eq!(rig.reap(), 2);
     rig.assert_balance();
 }
 
@@ -265,7 +266,7 @@ fn zero_copy_is_refused_where_the_driver_has_none() {
     let error = Rig::with(&sim, &config, &[0], 8, Filter::Nothing, 0).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
     let rig = Rig::with(&sim, &copy("sim0"), &[0], 8, Filter::Nothing, 0).unwrap();
-    assert!(!rig.backend.start().unwrap().zero_copy);
+    assert!(!rig.backend.start().unwrap()[0].zero_copy);
 }
 
 #[test]
@@ -280,7 +281,7 @@ fn only_what_the_filter_takes_is_redirected_and_the_rest_goes_to_the_stack() {
     sim.inject("lo0", None, &PACKET).unwrap();
     assert_eq!(rig.take().len(), 1);
     assert_eq!((sim.passed_to_host("lo0"), sim.passed("lo0")), (1, vec![PACKET.to_vec()]));
-    rig.backend.set_filter(&Filter::Nothing).unwrap();
+    rig.backend.set_filter(PortIndex::new(0), &Filter::Nothing).unwrap();
     sim.inject("lo0", None, &packet).unwrap();
     assert_eq!((rig.take().len(), sim.passed_to_host("lo0")), (0, 2));
     rig.assert_balance();
@@ -303,14 +304,14 @@ fn a_kick_while_the_link_is_down_says_enetdown() {
     let mut rig = rig(&sim, "lo0", 8, 4);
     sim.set_link_up("lo0", false).unwrap();
     rig.post(0, &PACKET);
-    let error = rig.backend.kick_tx(0).unwrap_err();
+    let error = rig.backend.kick_tx(FIRST).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Device);
     #[cfg(unix)]
     assert_eq!(error.raw_os_error(), Some(libc::ENETDOWN));
     sim.inject("lo0", None, &PACKET).unwrap();
     assert!(rig.take().is_empty());
     sim.set_link_up("lo0", true).unwrap();
-    rig.backend.kick_tx(0).unwrap();
+    rig.backend.kick_tx(FIRST).unwrap();
     assert_eq!(rig.take().len(), 1);
     rig.assert_balance();
 }
@@ -337,17 +338,17 @@ fn waiting_moves_the_clock_to_the_deadline_and_no_further() {
     let rig = rig(&sim, "lo0", 8, 1);
     let start = rig.backend.now();
     assert_eq!(start, 1_000_000_000);
-    let wait = |timeout| rig.backend.wait(&[0], Interest::Rx, timeout).unwrap();
+    let wait = |timeout| rig.backend.wait(&[FIRST], Interest::Rx, timeout).unwrap();
     assert!(!wait(Some(Duration::from_secs(5))));
     assert_eq!(rig.backend.now(), start + 5_000_000_000);
     assert!(!wait(None), "nothing can ever happen");
-    rig.backend.spin(&[0], None).unwrap();
+    rig.backend.spin(&[FIRST], None).unwrap();
     assert_eq!(rig.backend.now(), start + 5_000_001_000);
-    rig.backend.spin(&[0], Some(start + 5_000_001_007)).unwrap();
+    rig.backend.spin(&[FIRST], Some(start + 5_000_001_007)).unwrap();
     assert_eq!(rig.backend.now(), start + 5_000_001_007);
     sim.inject("lo0", None, &PACKET).unwrap();
     assert!(wait(None));
-    assert!(rig.backend.wait(&[0], Interest::Tx, None).unwrap());
+    assert!(rig.backend.wait(&[FIRST], Interest::Tx, None).unwrap());
     rig.assert_balance();
 }
 
@@ -358,7 +359,7 @@ fn a_closed_rig_leaves_nothing_of_its_umem_in_the_world() {
     for _ in 0..6 {
         rig.post(0, &PACKET);
     }
-    rig.backend.kick_tx(0).unwrap();
+    rig.backend.kick_tx(FIRST).unwrap();
     rig.post(0, &PACKET);
     let weak = Arc::downgrade(&rig.umem);
     drop(rig);

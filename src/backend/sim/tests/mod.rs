@@ -10,13 +10,13 @@ mod routers;
 mod troubles;
 
 use super::Simulator;
-use crate::backend::{Backend, Filter, Interest};
+use crate::backend::{Backend, Filter, Interest, PortPlan};
 use crate::config::Config;
 use crate::error::Result;
-use crate::socket::Socket;
+use crate::ids::{PortIndex, QueueIndex};
+use crate::socket::{Number, Queue};
 use crate::stats::XdpStatistics;
-use crate::umem::region::Region;
-use crate::umem::{RX_HEADROOM, Umem};
+use crate::umem::{FrameCache, RX_HEADROOM, Region, Umem};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,7 +32,16 @@ struct Rig {
     sim: Simulator,
     umem: Arc<Umem>,
     backend: Arc<dyn Backend>,
-    sockets: Vec<Socket>,
+    cache: FrameCache,
+    sockets: Vec<Queue>,
+}
+
+/// Position of the first queue.
+const FIRST: QueueIndex = QueueIndex::new(0);
+
+/// A queue of the first port.
+fn number(at: usize) -> Number {
+    Number { port: PortIndex::new(0), queue: QueueIndex::at(at) }
 }
 
 impl Rig {
@@ -59,52 +68,59 @@ impl Rig {
     ) -> Result<Self> {
         let region = Region::allocate((Self::FRAMES * config.frame_size) as usize).unwrap();
         let umem = Arc::new(Umem::new(region, config.frame_size));
-        let opened = sim.open(config, queues, &umem, ring, &filter)?;
+        let opened = sim.open(&[PortPlan::of(config, queues, ring, filter)], &umem)?;
         let backend = opened.backend;
-        let socket = |(at, rings)| Socket::new(rings, at, &backend, &umem, share, config);
+        let socket = |(at, rings)| Queue::new(rings, number(at), &backend, &umem, share, config);
         let sockets = opened.rings.into_iter().enumerate().map(socket).collect();
         backend.start()?;
-        Ok(Self { sim: sim.clone(), umem, backend, sockets })
+        let cache = FrameCache::new(&umem, 1);
+        Ok(Self { sim: sim.clone(), umem, backend, cache, sockets })
     }
 
     fn refill(&mut self) {
-        self.sockets.iter_mut().for_each(|socket| socket.rx.refill().unwrap());
+        let Self { sockets, cache, .. } = self;
+        sockets.iter_mut().for_each(|socket| socket.rx.refill(cache, false).unwrap());
     }
 
     /// Queues a packet on a TX ring without a kick.
     fn post(&mut self, queue: usize, packet: &[u8]) {
         let mut buffer = self.umem.alloc_buffer(0, packet.len() as u32).unwrap().unwrap();
         self.umem.packet_mut(&mut buffer).copy_from_slice(packet);
-        let tx = &mut self.sockets[queue].tx;
-        tx.tx.reserve(1).push(buffer).unwrap();
-        tx.unkicked = true;
+        self.sockets[queue].tx.tx.reserve(1).push(buffer).unwrap();
     }
 
     fn send(&mut self, packet: &[u8]) {
         self.post(0, packet);
-        assert!(self.sockets[0].tx.kick().unwrap());
-        assert_eq!(self.sockets[0].tx.reap(), 1);
+        assert!(self.sockets[0].tx.flush().unwrap());
+        assert_eq!(self.reap(), 1);
+    }
+
+    /// Takes the frames of sent packets of the first queue back; returns how many.
+    fn reap(&mut self) -> u32 {
+        let reaped = self.sockets[0].tx.reap(&mut self.cache);
+        self.cache.give_back();
+        reaped
     }
 
     /// What has arrived, without waiting.
     fn take(&mut self) -> Vec<Received> {
         let mut all = Vec::new();
-        for socket in &mut self.sockets {
-            let umem = &self.umem;
+        let Self { sockets, cache, umem, .. } = self;
+        for socket in sockets {
             socket.rx.rx.receive(u32::MAX, |buffer| {
                 assert_eq!(buffer.span.start(), RX_HEADROOM as usize);
-                let (bytes, stamp) = (umem.packet(&buffer).to_vec(), umem.rx_stamp(&buffer));
+                let (bytes, stamp) = (umem.packet(&buffer).to_vec(), umem.rx_timestamp(&buffer));
                 all.push(Received { bytes, stamp });
                 umem.free(buffer.frame);
             });
-            socket.rx.refill().unwrap();
+            socket.rx.refill(cache, false).unwrap();
         }
         all
     }
 
     /// The next packets, waiting for them.
     fn receive(&mut self, timeout: Duration) -> Vec<Received> {
-        let queues: Vec<usize> = (0..self.sockets.len()).collect();
+        let queues: Vec<_> = (0..self.sockets.len()).map(QueueIndex::at).collect();
         self.backend.wait(&queues, Interest::Rx, Some(timeout)).unwrap();
         self.take()
     }
@@ -122,14 +138,14 @@ impl Rig {
     }
 
     fn stats(&self) -> XdpStatistics {
-        self.backend.stats(0).unwrap()
+        self.backend.stats(FIRST).unwrap()
     }
 
     /// Every frame is free, in reception, or in transmission.
     fn assert_balance(mut self) {
         for socket in &mut self.sockets {
-            socket.tx.kick().unwrap();
-            socket.tx.reap();
+            socket.tx.flush().unwrap();
+            socket.tx.reap(&mut self.cache);
         }
         self.take();
         if let Some(held) = self.umem.held_by_user() {

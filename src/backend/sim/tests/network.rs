@@ -335,8 +335,8 @@ fn in_real_time_a_round_trip_takes_as_long_as_it_says() {
     assert_eq!(got.len(), 1);
     assert!(start.elapsed() >= Duration::from_micros(20_200));
     let start = std::time::Instant::now();
-    assert!(!rig.backend.wait(&[0], Interest::Rx, Some(Duration::from_millis(5))).unwrap());
+    assert!(!rig.backend.wait(&[FIRST], Interest::Rx, Some(Duration::from_millis(5))).unwrap());
     assert!(start.elapsed() >= Duration::from_millis(5));
-    assert_eq!(rig.backend.start().unwrap().rx_clock, "monotonic");
+    assert_eq!(rig.backend.start().unwrap()[0].rx_clock, "monotonic");
     rig.assert_balance();
 }

@@ -211,14 +211,13 @@ fn a_packet_costs_microseconds_and_its_sender_virtual_time() {
             let buffer = a.umem.alloc_buffer(0, 60).unwrap().unwrap();
             a.sockets[0].tx.tx.reserve(1).push(buffer).unwrap();
         }
-        a.sockets[0].tx.unkicked = true;
-        a.sockets[0].tx.kick().unwrap();
-        assert_eq!(a.sockets[0].tx.reap(), 32);
+        a.sockets[0].tx.flush().unwrap();
+        assert_eq!(a.reap(), 32);
         let umem = &b.umem;
-        let (rx, backend) = (&mut b.sockets[0].rx, &b.backend);
-        assert!(backend.wait(&[0], Interest::Rx, None).unwrap());
+        assert!(b.backend.wait(&[FIRST], Interest::Rx, None).unwrap());
+        let rx = &mut b.sockets[0].rx;
         received += rx.rx.receive(64, |buffer| umem.free(buffer.frame));
-        rx.refill().unwrap();
+        rx.refill(&mut b.cache, false).unwrap();
     }
     if let (Some(begin), Some(end)) = (begin, cpu_ns()) {
         let per_packet = (end - begin) / u64::from(received);

@@ -42,7 +42,7 @@ fn with_the_wrong_queue_everything_comes_to_the_last_one() {
     }
     assert!(rig.take().is_empty());
     assert_eq!(lo0(&sim).queue_rx_packets, [0, 0, 40]);
-    let elsewhere: Vec<_> = rig.backend.queue_counters().unwrap();
+    let elsewhere: Vec<_> = rig.backend.queue_counters(PortIndex::new(0)).unwrap();
     assert_eq!(elsewhere.iter().map(|c| c.no_socket).collect::<Vec<_>>(), [0, 0, 40]);
     rig.assert_balance();
     let mut all = Rig::open(&sim, "lo0", Filter::Everything);
@@ -57,8 +57,8 @@ fn a_false_claim_of_zero_copy_is_an_error_by_name_and_a_note_otherwise() {
         let sim = troubled(1, troubles);
         let config = Config { bind, ..Config::new("lo0") };
         let umem = Arc::new(Umem::new(Region::allocate(8 * 2048).unwrap(), 2048));
-        let opened = sim.open(&config, &[0], &umem, 4, &Filter::Nothing);
-        let granted = opened.and_then(|opened| opened.backend.start());
+        let opened = sim.open(&[PortPlan::of(&config, &[0], 4, Filter::Nothing)], &umem);
+        let granted = opened.and_then(|opened| Ok(opened.backend.start()?.remove(0)));
         (granted, lo0(&sim).claims_zero_copy)
     };
     let lie = Troubles::from(Trouble::NoZeroCopy);
@@ -107,12 +107,13 @@ fn a_lost_kick_ends_well_and_leaves_everything_where_it_was() {
         let mut rig = Rig::with(&sim, &config, &[0], 8, Filter::Everything, 4).unwrap();
         rig.refill();
         rig.post(0, &PACKET);
-        assert_eq!(rig.backend.kick_tx(0).unwrap(), Kick::Done);
-        assert!(!rig.sockets[0].tx.kick().unwrap());
+        assert_eq!(rig.backend.kick_tx(FIRST).unwrap(), Kick::Done);
+        assert!(!rig.sockets[0].tx.flush().unwrap());
         let start = rig.backend.now();
-        let woken = rig.backend.wait(&[0], Interest::Rx, Some(Duration::from_millis(5))).unwrap();
+        let woken =
+            rig.backend.wait(&[FIRST], Interest::Rx, Some(Duration::from_millis(5))).unwrap();
         assert_eq!((woken, rig.backend.now() - start), (false, 5_000_000));
-        assert_eq!(rig.sockets[0].tx.reap(), 0);
+        assert_eq!(rig.reap(), 0);
         let socket = seen(&sim);
         assert_eq!((used(&socket.tx), used(&socket.comp)), (1, 0));
         assert_eq!(socket.tx.unwrap().need_wakeup(), Some(true));
@@ -126,14 +127,19 @@ fn a_lost_kick_ends_well_and_leaves_everything_where_it_was() {
 fn odd_nic_rings_make_smaller_rings_and_say_so() {
     let sim = troubled(1, Trouble::Ring511);
     let umem = Arc::new(Umem::new(Region::allocate(64 * 2048).unwrap(), 2048));
-    let open = |ring| sim.open(&Config::new("lo0"), &[0], &umem, ring, &Filter::Nothing).unwrap();
+    let open = |ring| {
+        let plan = PortPlan::of(&Config::new("lo0"), &[0], ring, Filter::Nothing);
+        sim.open(&[plan], &umem).unwrap()
+    };
     let opened = open(2048);
-    let granted = opened.backend.start().unwrap();
+    let granted = opened.backend.start().unwrap().remove(0);
     assert_eq!((granted.ring_size, opened.rings[0].rx.size()), (256, 256));
     assert!(granted.notes[0].contains("511 entries") && granted.notes[0].contains("are 256"));
     drop(opened);
     let opened = open(128);
-    assert!(opened.rings[0].tx.size() == 128 && opened.backend.start().unwrap().notes.is_empty());
+    assert!(
+        opened.rings[0].tx.size() == 128 && opened.backend.start().unwrap()[0].notes.is_empty()
+    );
     assert_eq!(lo0(&sim).nic_ring, Some(511));
     assert_eq!(lo0(&Simulator::loopback(1)).nic_ring, Some(1024));
 }
@@ -166,8 +172,8 @@ fn a_flapping_link_loses_both_ways_for_200_ms_of_each_second() {
 /// Sends one packet; whether it came. Without a carrier the device drops it and says EBUSY.
 fn cross(from: &mut Rig, to: &mut Rig) -> bool {
     from.post(0, &PACKET);
-    let _ = from.sockets[0].tx.kick().unwrap();
-    assert_eq!(from.sockets[0].tx.reap(), 1, "also what the device dropped is completed");
+    let _ = from.sockets[0].tx.flush().unwrap();
+    assert_eq!(from.reap(), 1, "also what the device dropped is completed");
     to.take().len() == 1
 }
 
