@@ -31,7 +31,7 @@ fn forward(rigs: &mut [Rig; 2], rewrite: Rewrite) {
 }
 
 fn wait(rig: &Rig, timeout: Duration) -> bool {
-    let queues: Vec<usize> = (0..rig.sockets.len()).collect();
+    let queues: Vec<_> = (0..rig.sockets.len()).map(crate::ids::QueueIndex::at).collect();
     rig.backend.wait(&queues, Interest::Rx, Some(timeout)).unwrap()
 }
 
