@@ -120,6 +120,7 @@ impl Umem {
         self.ledger.count(Holder::User)
     }
 
+    #[cfg(all(target_os = "linux", feature = "bpf"))]
     pub(crate) fn region(&self) -> &Region {
         &self.region
     }

@@ -51,7 +51,7 @@ struct Prober {
 impl Prober {
     fn on(network: Simulator) -> Self {
         let builder = FluxBuilder::new("sim0").simulator(&network);
-        let raw = builder.filter(Filter::Everything).umem_pages(64).build_raw().unwrap();
+        let raw = builder.filter(Filter::Everything).frames(64).build_raw().unwrap();
         Self { network, raw }
     }
 

@@ -111,7 +111,7 @@ fn open(queue: u32) -> Result<FluxRaw> {
     FluxBuilder::new(PEER)
         .filter(Filter::Nothing)
         .queue_id(queue)
-        .umem_pages(FRAMES)
+        .frames(FRAMES)
         .ring_size(RING)
         .prefill(false)
         .build_raw()
