@@ -4,8 +4,7 @@
 //! (`make loom-mutants`).
 #![cfg(flux_loom)]
 
-use fluxnet::ring::heap_ring;
-use fluxnet::umem::FreeList;
+use fluxnet::internals::{FreeList, Magazine, heap_ring};
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicBool, Ordering};
