@@ -41,7 +41,11 @@ fn report(line: &str) -> Value {
     assert_eq!((&report["backend"], &report["place"]), (&json!("xdp"), &json!("lab")));
     let opened = &report["opened"];
     assert_eq!((&opened["interface"], &opened["driver"]), (&json!("flux0"), &json!("veth")));
-    assert!(stderr(&output).starts_with("flux0: driver veth, "), "{}", stderr(&output));
+    let told = stderr(&output);
+    assert!(told.starts_with("flux0: driver veth, "), "{told}");
+    let forwards = cells(&report).iter().any(|cell| cell["workload"] == "forward");
+    assert_eq!(opened["out"], if forwards { json!("flux2") } else { Value::Null });
+    assert_eq!(told.contains("\nflux2: workload forward sends by it"), forwards, "{told}");
     report
 }
 
@@ -73,7 +77,7 @@ fn check_costs(cell: &Value) {
 
     let calls = number("syscalls_per_packet") * packets;
     let batches = packets / per_batch;
-    let sends = ["txonly", "l2fwd"].map(Value::from).contains(&cell["workload"]);
+    let sends = ["txonly", "l2fwd", "forward"].map(Value::from).contains(&cell["workload"]);
     let kicks = if sends { batches } else { 0.0 };
     // Who does not spin may sleep before each batch, and when none comes.
     let waits = if cell["poll"] == "busy" {
@@ -96,7 +100,7 @@ fn every_workload_moves_packets_in_every_setting() {
             "bench --lab --batch 16,32,64 --poll busy,adaptive,syscall --duration 30ms \
              --repeat 1 --json",
         );
-        assert_eq!(cells(&report).len(), 5 * 9);
+        assert_eq!(cells(&report).len(), 6 * 9);
         for cell in cells(&report) {
             check_costs(cell);
             assert_eq!((&cell["mode"], &cell["queues"]), (&json!("raw"), &json!(1)), "{cell}");
@@ -111,7 +115,7 @@ fn every_workload_moves_packets_in_every_setting() {
         }
         let best = report["best"].as_array().unwrap();
         let workloads: Vec<_> = best.iter().map(|b| b["workload"].as_str().unwrap()).collect();
-        assert_eq!(workloads, ["rxdrop", "txonly", "l2fwd", "latency", "parse"]);
+        assert_eq!(workloads, ["rxdrop", "txonly", "l2fwd", "forward", "latency", "parse"]);
         assert!(best.iter().all(|best| best["why"].as_str().is_some_and(|why| !why.is_empty())));
     });
 }
@@ -120,10 +124,10 @@ fn every_workload_moves_packets_in_every_setting() {
 fn every_mode_of_the_library_works_all_queues() {
     alone(|| {
         let report = report(
-            "bench --lab --mode raw,engine,system --workload rxdrop,l2fwd --batch 64 --poll busy \
+            "bench --lab --mode raw,engine,system --workload rxdrop,l2fwd,forward --batch 64 --poll busy \
              --queue all --duration 30ms --repeat 2 --json",
         );
-        assert_eq!(cells(&report).len(), 6);
+        assert_eq!(cells(&report).len(), 9);
         let cpus = lab::cpus().len();
         for cell in cells(&report) {
             assert!(cell["packets"].as_u64() > Some(0), "{cell}");
@@ -152,8 +156,9 @@ fn a_table_is_printed_where_nobody_asks_for_json() {
 
 /// A long run that has taken its third sample, and the namespaces that it made.
 fn running() -> (Child, BufReader<ChildStderr>, Watch) {
-    let mut child =
-        start("bench --lab --workload rxdrop,l2fwd,latency --duration 20ms --repeat 900 --json -v");
+    let mut child = start(
+        "bench --lab --workload rxdrop,forward,latency --duration 20ms --repeat 900 --json -v",
+    );
     let mut told = BufReader::new(child.stderr.take().unwrap());
     line_of(&mut told, "3/");
     let namespaces = namespaces_of(child.id());
