@@ -64,9 +64,11 @@ fn moves_allocate_nothing_per_packet() {
 
 /// Forwards from the first port to the second; returns how many packets it queued.
 type Turn = Box<dyn FnMut() -> u64>;
+/// Opens what it forwards with.
+type Make = fn(FluxBuilder) -> Turn;
 
 /// A forwarder between two ports in each mode. They wait in between, so that simulated time moves.
-fn between_two_ports() -> [(&'static str, fn(FluxBuilder) -> Turn); 3] {
+fn between_two_ports() -> [(&'static str, Make); 3] {
     const OUT: PortIndex = PortIndex::new(1);
     const WAIT: Duration = Duration::from_micros(1);
     let mode_a = |builder: FluxBuilder| -> Turn {

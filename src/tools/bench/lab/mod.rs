@@ -109,6 +109,12 @@ impl Lab {
         OUT
     }
 
+    /// The name of the far end of the second pair, if the lab has one.
+    #[must_use]
+    pub fn sink(&self) -> &str {
+        SINK
+    }
+
     /// Queues of each end.
     #[must_use]
     pub fn queues(&self) -> u32 {
@@ -127,6 +133,14 @@ impl Lab {
     /// Without CAP_SYS_ADMIN.
     pub fn enter_ours(&self) -> Result<()> {
         self.ours.enter().map_err(entering)
+    }
+
+    /// The same for the far ends.
+    ///
+    /// # Errors
+    /// Without CAP_SYS_ADMIN.
+    pub fn enter_peer(&self) -> Result<()> {
+        self.peer.enter().map_err(entering)
     }
 
     /// What our end has counted: `rx_packets` is what its XDP program saw, `tx_packets` what was
