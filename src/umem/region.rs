@@ -1,7 +1,6 @@
 //! The bytes behind a UMEM: allocated (any OS), or mapped (what the kernel pins).
 
 use crate::config::Pages;
-use crate::prefetch::prefetch;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::any::Any;
 use std::ptr::NonNull;
@@ -92,12 +91,6 @@ impl Region {
             #[cfg(all(target_os = "linux", feature = "bpf"))]
             Kind::Mapped { pages, .. } => pages,
         }
-    }
-
-    /// Asks the CPU for the cache line at `offset`, wherever that is.
-    #[inline(always)]
-    pub(crate) fn prefetch(&self, offset: usize) {
-        prefetch(self.base.as_ptr().wrapping_add(offset));
     }
 
     /// # Safety
