@@ -181,9 +181,12 @@ impl<S> Workers<S> {
                     scope.spawn(move || one(worker, cpu))
                 })
                 .collect();
-            threads.into_iter().fold(Ok(()), |all, thread| {
-                all.and(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            })
+            let mut result = Ok(());
+            for thread in threads {
+                let ended = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                result = result.and(ended); // the first error
+            }
+            result
         })
     }
 }

@@ -155,7 +155,7 @@ fn fan_run<A: Copy, B: Copy, C: Copy, const N: usize>(
     let mut outs = outs.each_mut().map(|out| Lane::written(&mut out.entries));
     let room = outs.iter().fold(back.len, |room, out| room.min(out.len));
     entries.limit(entries.len.min(room));
-    while let Some(entry) = entries.left.next() {
+    for entry in entries.left.by_ref() {
         // SAFETY: granted by peek(): the producer is past this slot and will not touch it
         // again until it is released.
         match each(entry.with(|p| unsafe { p.read() })) {

@@ -128,3 +128,16 @@ impl Drop for Region {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Memory of somebody else's, with a guard that goes when it does.
+    pub(crate) fn brought(len: usize, guard: impl Any + Send + Sync) -> Region {
+        let inner = Region::allocate(len).unwrap();
+        let base = inner.base();
+        // SAFETY: the owner keeps the block, which nobody else knows.
+        unsafe { Region::from_raw(base, len, (inner, guard)) }
+    }
+}
