@@ -14,10 +14,10 @@ use criterion::measurement::WallTime;
 use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
 };
-use fluxnet::ring::{Desc, heap_ring};
+use fluxnet::internals::{FreeList, Magazine, heap_ring};
 use fluxnet::simulator::Simulator;
-use fluxnet::umem::{Buffer, Frame, FreeList, Span};
-use fluxnet::{Filter, FluxBuilder, FluxRaw};
+use fluxnet::umem::{Buffer, Frame, Span};
+use fluxnet::{Desc, Filter, FluxBuilder, FluxRaw, PacketView, Route};
 
 const BATCHES: [u32; 4] = [16, 32, 64, 256];
 const RING: u32 = 2048;
@@ -118,6 +118,15 @@ fn free_list(c: &mut Criterion) {
             list.push_all(taken.drain(..));
         }
     });
+    batches(&mut group, "magazine", |batch| {
+        let (list, mut taken) = (FreeList::full(FRAMES), Vec::with_capacity(batch as usize));
+        let mut magazine = Magazine::new(256, FRAMES);
+        move || {
+            taken.extend(magazine.draw(batch, &list));
+            taken.drain(..).for_each(|index| magazine.put(index));
+            magazine.settle(&list);
+        }
+    });
     group.finish();
 }
 
@@ -131,7 +140,7 @@ struct Bench {
 
 fn builder(network: &Simulator, batch: u32) -> FluxBuilder {
     let builder = FluxBuilder::new("a0").simulator(network).filter(Filter::Everything);
-    builder.umem_pages(FRAMES).ring_size(RING).batch(batch)
+    builder.frames(FRAMES).ring_size(RING).batch(batch)
 }
 
 fn inject(network: &Simulator, packets: u32) {
@@ -173,6 +182,13 @@ impl Bench {
         }
     }
 
+    /// All that was received is sent on.
+    fn forward(&mut self) {
+        let FluxRaw { rx, tx, fill, .. } = &mut self.raw;
+        rx.route(fill, [tx], u32::MAX, |_| Route::Send(0));
+        self.send();
+    }
+
     /// What was sent is received into again, and more packets come.
     fn send_and_receive(&mut self, packets: u32) {
         self.send();
@@ -185,22 +201,27 @@ impl Bench {
 fn moves(c: &mut Criterion) {
     let mut group = c.benchmark_group("moves");
     let receive = |bench: &mut Bench, packets: u32| inject(&bench.network, packets);
-    stretches(&mut group, "drop_to", Bench::new, receive, |bench, batch| {
-        let dropped = bench.raw.rx.drop_to(&mut bench.raw.fill, batch);
-        assert_eq!(dropped.packets, batch);
+    stretches(&mut group, "recycle", Bench::new, receive, |bench, batch| {
+        let FluxRaw { rx, fill, .. } = &mut bench.raw;
+        let routed = rx.route(fill, [], batch, |_| Route::Recycle);
+        assert_eq!(routed.packets, batch);
     });
-    stretches(&mut group, "read_to", Bench::new, receive, |bench, batch| {
-        let n = bench.raw.rx.read_to(&mut bench.raw.fill, batch, |bytes| {
-            black_box(bytes[0]);
+    stretches(&mut group, "look", Bench::new, receive, |bench, batch| {
+        let FluxRaw { rx, fill, .. } = &mut bench.raw;
+        let routed = rx.route(fill, [], batch, |packet| {
+            black_box(packet.data()[0]);
+            Route::Recycle
         });
-        assert_eq!(n, batch);
+        assert_eq!(routed.packets, batch);
     });
-    stretches(&mut group, "forward_to", Bench::new, Bench::send_and_receive, |bench, batch| {
-        let swap = |bytes: &mut [u8]| {
-            let (to, from) = bytes.split_at_mut(6);
+    stretches(&mut group, "forward", Bench::new, Bench::send_and_receive, |bench, batch| {
+        let swap = |packet: &mut PacketView<'_>| {
+            let (to, from) = packet.data_mut().split_at_mut(6);
             to.swap_with_slice(&mut from[..6]);
+            Route::Send(0)
         };
-        assert_eq!(bench.raw.rx.forward_to(&mut bench.raw.tx, batch, swap), batch);
+        let FluxRaw { rx, tx, fill, .. } = &mut bench.raw;
+        assert_eq!(rx.route(fill, [tx], batch, swap).sent, batch);
     });
     let again = |bench: &mut Bench, _| {
         bench.raw.comp.resend(&mut bench.raw.tx, span(), u32::MAX);
@@ -210,12 +231,10 @@ fn moves(c: &mut Criterion) {
         assert_eq!(bench.raw.comp.resend(&mut bench.raw.tx, span(), batch), batch);
     });
     let completed = |bench: &mut Bench, packets: u32| {
-        bench.raw.rx.forward_to(&mut bench.raw.tx, u32::MAX, |_| {});
-        bench.send();
+        bench.forward();
         bench.raw.comp.refill(&mut bench.raw.fill, u32::MAX);
         inject(&bench.network, packets);
-        bench.raw.rx.forward_to(&mut bench.raw.tx, u32::MAX, |_| {});
-        bench.send();
+        bench.forward();
     };
     stretches(&mut group, "refill", Bench::new, completed, |bench, batch| {
         assert_eq!(bench.raw.comp.refill(&mut bench.raw.fill, batch), batch);

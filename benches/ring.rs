@@ -3,7 +3,8 @@
 //!
 //! `cargo bench --bench ring`
 
-use fluxnet::ring::{Desc, heap_ring};
+use fluxnet::Desc;
+use fluxnet::internals::heap_ring;
 use std::hint::black_box;
 use std::time::Instant;
 

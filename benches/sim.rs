@@ -67,7 +67,7 @@ impl Tracer {
         let mut raw = FluxBuilder::new("sim0")
             .simulator(sim)
             .filter(Filter::Everything)
-            .umem_pages(8192)
+            .frames(8192)
             .ring_size(4096)
             .prefill(false)
             .build_raw()

@@ -22,7 +22,7 @@ fn main() -> Result<(), FluxError> {
         |batch| {
             for mut packet in batch {
                 match Headers::parse(packet.data()).map(|headers| headers.transport) {
-                    Ok(Transport::Udp { .. }) => packet.drop(),
+                    Ok(Transport::Udp { .. }) => packet.recycle(),
                     Ok(_) if respond::echo_in_place(packet.data_mut()) => packet.send(),
                     Ok(_) => {}
                     Err(_) => malformed += 1,

@@ -15,7 +15,7 @@ fn main() -> Result<(), FluxError> {
     let mut raw = FluxBuilder::new("lo0")
         .simulator(&network)
         .filter(Filter::Everything)
-        .umem_pages(512)
+        .frames(512)
         .build_raw()?;
     let umem = raw.umem().clone();
     let mut frames: Vec<Frame> = Vec::with_capacity(BATCH as usize);

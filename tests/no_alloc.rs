@@ -12,7 +12,7 @@ mod rig;
 
 use counting::allocations;
 use fluxnet::simulator::Simulator;
-use fluxnet::{Filter, FluxBuilder};
+use fluxnet::{Filter, FluxBuilder, Route};
 use rig::{Forwarder, Generator, ModeA, ModeB, ModeC, Moves, forward};
 /// Warms up, then counts over many packets.
 fn steady_state(generator: &mut Generator, forwarder: &mut dyn Forwarder) -> u64 {
@@ -31,7 +31,7 @@ const SIMULATED_KERNEL: u64 = 20_000 / 10;
 fn on_simulator(make: impl FnOnce(FluxBuilder) -> Box<dyn Forwarder>) {
     let network = Simulator::crossed_pair(1);
     let end = |port: &str| {
-        FluxBuilder::new(port).simulator(&network).filter(Filter::Everything).umem_pages(1024)
+        FluxBuilder::new(port).simulator(&network).filter(Filter::Everything).frames(1024)
     };
     let mut forwarder = make(end("a0"));
     let mut generator = Generator::new(end("b0"), &[0x5a; 64]);
@@ -47,6 +47,7 @@ fn mode_a_allocates_nothing_per_packet() {
 #[test]
 fn mode_b_allocates_nothing_per_packet() {
     on_simulator(|b| Box::new(ModeB::new(b.build_system().unwrap())));
+    on_simulator(|b| Box::new(ModeB::singly(b.build_system().unwrap())));
 }
 
 #[test]
@@ -63,7 +64,7 @@ fn moves_allocate_nothing_per_packet() {
 fn every_move_allocates_nothing_per_packet() {
     let network = Simulator::loopback(1);
     let builder = FluxBuilder::new("lo0").simulator(&network).filter(Filter::Everything);
-    let mut raw = builder.umem_pages(1024).build_raw().unwrap();
+    let mut raw = builder.frames(1024).build_raw().unwrap();
     let mut round = |packets: u32| {
         let mut moved = 0;
         while moved < packets {
@@ -71,9 +72,17 @@ fn every_move_allocates_nothing_per_packet() {
             let fluxnet::FluxRaw { rx, tx, fill, comp, .. } = &mut raw;
             let mut seen = 0;
             let count = allocations(|| {
-                moved += rx.drop_to(fill, 16).packets;
-                moved += rx.read_to(fill, 16, |bytes| seen += bytes.len());
-                moved += rx.forward_to(tx, 16, |bytes| bytes[0] = 2);
+                moved += rx.route(fill, [], 16, |_| Route::Recycle).packets;
+                let routed = rx.route(fill, [], 16, |packet| {
+                    seen += packet.data().len();
+                    Route::Recycle
+                });
+                moved += routed.packets;
+                let routed = rx.route(fill, [tx], 16, |packet| {
+                    packet.data_mut()[0] = 2;
+                    Route::Send(0)
+                });
+                moved += routed.packets;
                 moved += comp.refill(fill, 8);
                 moved += comp.resend(tx, fluxnet::umem::Span::new(256, 60, 2048).unwrap(), 8);
             });
@@ -99,9 +108,10 @@ fn no_mode_allocates_per_packet_on_the_real_kernel() {
     };
     let packet = lab_frame(PEER_MAC, OUR_MAC, &[0x5a; 46]);
     let mut generator = lab.in_peer(|| Generator::new(end(PEER), &packet));
-    let makers: [fn(FluxBuilder) -> Box<dyn Forwarder>; 4] = [
+    let makers: [fn(FluxBuilder) -> Box<dyn Forwarder>; 5] = [
         |b| Box::new(ModeA(b.build_engine().unwrap())),
         |b| Box::new(ModeB::new(b.build_system().unwrap())),
+        |b| Box::new(ModeB::singly(b.build_system().unwrap())),
         |b| Box::new(ModeC::new(b.build_raw().unwrap())),
         |b| Box::new(Moves(b.build_raw().unwrap())),
     ];

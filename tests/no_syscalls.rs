@@ -10,7 +10,8 @@ mod lab;
 use fluxnet::simulator::Simulator;
 use fluxnet::umem::{Frame, Span};
 use fluxnet::{
-    Calls, Filter, FluxBuilder, FluxEngine, FluxRaw, FluxRx, FluxTx, Match, Packet, PacketBatch,
+    Calls, Filter, FluxBuilder, FluxEngine, FluxRaw, FluxRx, FluxTx, Match, PacketBatch,
+    PacketView, Packets, Route,
 };
 use std::time::{Duration, Instant};
 
@@ -93,7 +94,7 @@ fn on_both(scenario: impl Fn(&mut dyn Feed)) {
 
 fn open(feed: &dyn Feed, batch: u32) -> FluxBuilder {
     let ours = Match { ether_type: Some(ETHER_TYPE), ..Match::default() };
-    feed.builder().filter(Filter::Any(vec![ours])).umem_pages(1024).batch(batch)
+    feed.builder().filter(Filter::Any(vec![ours])).frames(1024).batch(batch)
 }
 
 /// One loop over a socket.
@@ -143,14 +144,14 @@ struct System {
     rx: FluxRx,
     tx: FluxTx,
     forward: bool,
-    packets: Vec<Packet>,
+    packets: Packets,
 }
 
 impl Work for System {
     fn turn(&mut self) -> u32 {
         let n = self.rx.try_recv(&mut self.packets).unwrap();
         if self.forward && n > 0 {
-            self.packets.drain(..).for_each(|packet| self.tx.send(packet).unwrap());
+            assert_eq!(self.tx.send_batch(&mut self.packets).unwrap().sent, n);
             self.tx.flush().unwrap();
         }
         self.packets.clear();
@@ -190,12 +191,20 @@ fn kick(raw: &FluxRaw) {
 
 fn forward(raw: &mut FluxRaw, batch: u32) -> u32 {
     raw.comp.refill(&mut raw.fill, u32::MAX);
-    let n = raw.rx.forward_to(&mut raw.tx, batch, |bytes| bytes[14] ^= 1);
-    kick(raw);
-    n
+    let FluxRaw { rx, tx, fill, .. } = raw;
+    let routed = rx.route(fill, [tx], batch, |packet| {
+        packet.data_mut()[14] ^= 1;
+        Route::Send(0)
+    });
+    assert!(raw.flush().unwrap());
+    routed.sent
 }
 
-/// The same by tokens, as the first programs do it.
+fn recycle(raw: &mut FluxRaw, batch: u32) -> u32 {
+    raw.rx.route(&mut raw.fill, [], batch, |_| Route::Recycle).packets
+}
+
+/// Forwarding by tokens, as the first programs do it.
 fn forward_tokens(raw: &mut FluxRaw, batch: u32) -> u32 {
     let mut frames: Vec<Frame> = Vec::new();
     raw.comp.reap(u32::MAX, |frame| frames.push(frame));
@@ -229,7 +238,7 @@ fn send(raw: &mut FluxRaw, batch: u32) -> u32 {
 
 fn system(builder: FluxBuilder, forward: bool) -> System {
     let (rx, tx) = builder.build_system().unwrap();
-    System { rx, tx, forward, packets: Vec::new() }
+    System { rx, tx, forward, packets: Packets::new() }
 }
 
 /// One kick for each batch at most, and nothing besides.
@@ -272,8 +281,14 @@ fn receiving_takes_no_call_while_packets_keep_coming() {
             none("mode B", batches(feed, &mut both, batch));
             drop(both);
             let works: [(&str, OneBatch); 2] = [
-                ("drop_to", |raw, batch| raw.rx.drop_to(&mut raw.fill, batch).packets),
-                ("read_to", |raw, batch| raw.rx.read_to(&mut raw.fill, batch, |_| {})),
+                ("recycle", recycle),
+                ("look", |raw, batch| {
+                    let look = |packet: &mut PacketView<'_>| {
+                        assert_eq!(packet.data().len(), 60);
+                        Route::Recycle
+                    };
+                    raw.rx.route(&mut raw.fill, [], batch, look).packets
+                }),
             ];
             for (name, work) in works {
                 let raw = open(feed, batch).build_raw().unwrap();
@@ -359,11 +374,8 @@ mod traced {
         // SAFETY: stops this thread until the tracer goes on; it sets its options then.
         unsafe { libc::raise(libc::SIGSTOP) };
         let mut told = Vec::new();
-        let works: [(&str, OneBatch); 3] = [
-            ("forward", forward),
-            ("drop", |raw, batch| raw.rx.drop_to(&mut raw.fill, batch).packets),
-            ("send", send),
-        ];
+        let works: [(&str, OneBatch); 3] =
+            [("forward", forward), ("drop", recycle), ("send", send)];
         for (name, work) in works {
             let mut raw = open(&veth, 64).build_raw().unwrap();
             let (mut total, mut count) = (Calls::default(), 0);

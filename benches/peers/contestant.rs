@@ -2,18 +2,17 @@
 //!
 //! The loops are those of `flux bench`, written with the public interface alone.
 
-use fluxnet::backend::Kick;
 use fluxnet::config::{AttachMode, BindMode, Poller};
 use fluxnet::engine::FluxEngine;
 use fluxnet::error::Result;
-use fluxnet::packet::Packet;
+use fluxnet::packet::Packets;
 use fluxnet::poll::{Idle, PollState};
 use fluxnet::proto::EthernetMut;
 use fluxnet::raw::FluxRaw;
 use fluxnet::system::{FluxRx, FluxTx};
 use fluxnet::tools::bench::{Library, Poll, Workload};
 use fluxnet::umem::Span;
-use fluxnet::{Filter, FluxBuilder};
+use fluxnet::{Filter, FluxBuilder, Route};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -60,7 +59,7 @@ pub fn run(task: &Task) -> Result<()> {
         .batch(task.batch)
         .prefetch(task.prefetch);
     let builder = match task.frames {
-        Some(frames) => builder.umem_pages(frames),
+        Some(frames) => builder.frames(frames),
         None => builder,
     };
     let count = match task.mode {
@@ -82,7 +81,7 @@ pub fn run(task: &Task) -> Result<()> {
         }
         Library::System => {
             let (rx, tx) = builder.build_system()?;
-            let mut work = System { rx, tx, packets: Vec::with_capacity(task.batch as usize) };
+            let mut work = System { rx, tx, packets: Packets::with_capacity(task.batch as usize) };
             match task.workload {
                 Workload::L2fwd => until_told(|| work.forward_turn()),
                 _ => until_told(|| work.drop_turn()),
@@ -118,33 +117,30 @@ struct Raw {
     batch: u32,
     packet: Vec<u8>,
     poll: PollState,
-    /// TX entries wait for a kick.
-    unkicked: bool,
 }
 
 impl Raw {
     fn new(raw: FluxRaw, task: &Task) -> Self {
         let poller: Poller = task.poll.poller();
-        Self {
-            raw,
-            batch: task.batch,
-            packet: task.packet.clone(),
-            poll: PollState::new(poller),
-            unkicked: false,
-        }
+        Self { raw, batch: task.batch, packet: task.packet.clone(), poll: PollState::new(poller) }
     }
 
     fn drop_turn(&mut self) -> Result<u32> {
-        let n = self.raw.rx.drop_to(&mut self.raw.fill, self.batch).packets;
+        let FluxRaw { rx, fill, .. } = &mut self.raw;
+        let n = rx.route(fill, [], self.batch, |_| Route::Recycle).packets;
         self.after(n, false)
     }
 
     fn forward_turn(&mut self) -> Result<u32> {
         let Self { raw, batch, .. } = self;
         raw.comp.refill(&mut raw.fill, u32::MAX);
-        let n = raw.rx.forward_to(&mut raw.tx, *batch, swap_addresses);
-        self.kick(n)?;
-        self.after(n, false)
+        let FluxRaw { rx, tx, fill, .. } = &mut *raw;
+        let routed = rx.route(fill, [tx], *batch, |packet| {
+            swap_addresses(packet.data_mut());
+            Route::Send(0)
+        });
+        raw.flush()?;
+        self.after(routed.packets, false)
     }
 
     fn send_turn(&mut self) -> Result<u32> {
@@ -154,7 +150,7 @@ impl Raw {
         if n < *batch {
             n += self.send_new(self.batch - n);
         }
-        self.kick(n)?;
+        self.raw.flush()?;
         self.after(n, true)
     }
 
@@ -175,15 +171,6 @@ impl Raw {
             sent += 1;
         }
         sent
-    }
-
-    /// One kick a batch; what the kernel leaves is kicked again with the next one.
-    fn kick(&mut self, new: u32) -> Result<()> {
-        self.unkicked |= new > 0;
-        if self.unkicked && self.raw.tx.needs_wakeup() {
-            self.unkicked = self.raw.kick_tx()? == Kick::Again && self.raw.tx.pending() > 0;
-        }
-        Ok(())
     }
 
     fn after(&mut self, n: u32, sends: bool) -> Result<u32> {
@@ -227,7 +214,7 @@ fn engine_forward(engine: &mut FluxEngine) -> Result<u32> {
 struct System {
     rx: FluxRx,
     tx: FluxTx,
-    packets: Vec<Packet>,
+    packets: Packets,
 }
 
 impl System {
@@ -245,10 +232,9 @@ impl System {
     fn forward_turn(&mut self) -> Result<u32> {
         let n = self.receive()?;
         if n > 0 {
-            for mut packet in self.packets.drain(..) {
-                swap_addresses(packet.data_mut());
-                let _ = self.tx.send(packet); // a full ring drops it, as a bridge would
-            }
+            self.packets.iter_mut().for_each(|mut packet| swap_addresses(packet.data_mut()));
+            self.tx.send_batch(&mut self.packets)?;
+            self.packets.clear(); // a full ring drops them, as a bridge would
             self.tx.flush()?;
         }
         Ok(n)

@@ -2,10 +2,9 @@
 //! never panics, and every frame is where it should be.
 #![no_main]
 
-use fluxnet::backend::fault::Faults;
 use fluxnet::proto::{Headers, respond, vlan};
 use fluxnet::simulator::Simulator;
-use fluxnet::{Filter, FluxBuilder, Packet};
+use fluxnet::{Faults, Filter, FluxBuilder, Packet};
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut engine = FluxBuilder::new("lo0")
         .simulator(&network)
         .filter(Filter::Everything)
-        .umem_pages(32)
+        .frames(32)
         .batch(8)
         .faults(Faults {
             seed: seed.into(),

@@ -2,10 +2,9 @@
 //! from the same bytes: it never panics, and every frame is where it should be.
 #![no_main]
 
-use fluxnet::backend::fault::Faults;
 use fluxnet::simulator::Simulator;
 use fluxnet::umem::{Buffer, Frame, Span};
-use fluxnet::{Filter, FluxBuilder, FluxRaw};
+use fluxnet::{Faults, Filter, FluxBuilder, FluxRaw, Route};
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut raw = FluxBuilder::new("lo0")
         .simulator(&network)
         .filter(Filter::Everything)
-        .umem_pages(32)
+        .frames(32)
         .ring_size(1 << (1 + shape % 5))
         .prefetch(shape & 0x80 == 0)
         .prefill(shape & 0x40 == 0)
@@ -42,9 +41,30 @@ fuzz_target!(|bytes: &[u8]| {
                 let packet = vec![n as u8; usize::from(arg) * 8];
                 network.inject("lo0", None, &packet).unwrap();
             }),
-            1 => drop(rx.drop_to(fill, max)),
-            2 => drop(rx.read_to(fill, max, |bytes| assert!(bytes.len() <= 2048 - 256))),
-            3 => drop(rx.forward_to(tx, max, |bytes| bytes.fill(arg))),
+            1 => {
+                let _ = rx.route(fill, [], max, |_| Route::Recycle);
+            }
+            2 => {
+                let mut n = 0u8;
+                let routed = rx.route(fill, [tx], max, |packet| {
+                    n = n.wrapping_add(1);
+                    assert!(packet.data().len() <= 2048 - 256);
+                    let _ = packet.adjust_head(i32::from(seed) - i32::from(n));
+                    let _ = packet.set_len(usize::from(arg) * 8);
+                    if arg >> (n % 8) & 1 == 1 {
+                        packets.extend(packet.take());
+                    }
+                    Route::Send(usize::from(n & 1)) // there is one ring
+                });
+                assert_eq!(routed.packets, u32::from(n));
+            }
+            3 => {
+                let edit = |packet: &mut fluxnet::PacketView<'_>| {
+                    packet.data_mut().fill(arg);
+                    Route::Send(0)
+                };
+                let _ = rx.route(fill, [tx], max, edit);
+            }
             4 => drop(comp.refill(fill, max)),
             5 => {
                 // Some end beyond the frame.

@@ -158,13 +158,14 @@ impl<S> Workers<S> {
         S: Send,
     {
         let (stop, cpus) = (self.stop.clone(), &self.cpus);
-        // When one of them ends by an error, the others end as well.
+        // When one of them ends by an error or a panic, the others end as well.
         let failed = AtomicBool::new(false);
         let one = |worker: &mut Worker<S>, cpu: Option<usize>| -> Result<()> {
             if let Some(cpu) = cpu {
                 pin(cpu);
             }
             let Worker { engine, state } = worker;
+            let _end_the_others = OnPanic(&failed);
             while !stop.is_stopped() && !failed.load(Ordering::Relaxed) {
                 let turn = engine.turn(|batch| handle(state, batch), Some(STOP_CHECK));
                 turn.inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
@@ -188,6 +189,17 @@ impl<S> Workers<S> {
             }
             result
         })
+    }
+}
+
+/// Tells the other workers when the closure panics in this one: nobody else would stop them.
+struct OnPanic<'a>(&'a AtomicBool);
+
+impl Drop for OnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.store(true, Ordering::Relaxed);
+        }
     }
 }
 

@@ -177,6 +177,7 @@ mod tests {
     use super::*;
 
     fn umem(frames: u32) -> Arc<Umem> {
+        #[allow(clippy::unwrap_used)] // test code, though clippy does not see it
         Arc::new(Umem::new(Region::allocate(frames as usize * 2048).unwrap(), 2048))
     }
 

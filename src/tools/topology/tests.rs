@@ -56,7 +56,7 @@ impl Prober {
 
     fn by(port: &'static str, network: Simulator) -> Self {
         let builder = FluxBuilder::new(port).simulator(&network);
-        let raw = builder.filter(Filter::Everything).umem_pages(64).build_raw().unwrap();
+        let raw = builder.filter(Filter::Everything).frames(64).build_raw().unwrap();
         Self { network, port, raw }
     }
 

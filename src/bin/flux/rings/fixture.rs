@@ -1,7 +1,7 @@
 //! Samples and an observer for the tests of this command.
 
+use fluxnet::RingSnapshot;
 use fluxnet::error::{ErrorKind, FluxError, Result};
-use fluxnet::ring::RingSnapshot;
 use fluxnet::snapshot::{Owner, SocketSnapshot, SocketState, Source, UmemSnapshot};
 use fluxnet::tools::rings::{
     Diagnosis, InterfaceKey, InterfaceSample, InterfaceSnapshot, Kind, Look, Observer, OwnerSample,

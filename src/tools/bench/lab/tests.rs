@@ -24,7 +24,7 @@ fn inside<R: Send>(lab: &Lab, f: impl FnOnce() -> R + Send) -> R {
 
 fn open(lab: &Lab, queue: u32) -> FluxRaw {
     let builder = FluxBuilder::new(lab.ours()).filter(Filter::Everything).queue_id(queue);
-    builder.umem_pages(4096).build_raw().unwrap()
+    builder.frames(4096).build_raw().unwrap()
 }
 
 /// Receives until `enough` says so, and gives the frames back to the kernel.

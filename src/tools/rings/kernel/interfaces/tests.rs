@@ -16,7 +16,7 @@ fn traffic_on_queue_1_is_counted_on_queue_1() {
     let Some(lab) = Lab::veth(2) else { return };
     // veth counts by queue what a program sees.
     let builder = FluxBuilder::new(OURS).filter(Filter::Everything).queue_id(0);
-    let _raw = builder.umem_pages(64).build_raw().unwrap();
+    let _raw = builder.frames(64).build_raw().unwrap();
     let mut interfaces = Interfaces::open().unwrap();
     let key = interfaces.find(OURS).unwrap();
     let before = interfaces.snapshot(key, None).unwrap();
@@ -54,7 +54,7 @@ fn all_that_is_to_be_known_of_a_veth_is_there() {
     assert_eq!(found.queue_rx_packets.map(|queues| queues.len()), Some(2));
 
     let builder = FluxBuilder::new(OURS).filter(Filter::Everything).queue_id(0);
-    let raw = builder.umem_pages(64).build_raw().unwrap();
+    let raw = builder.frames(64).build_raw().unwrap();
     let (id, name) = interfaces.snapshot(key, None).unwrap().xdp.unwrap();
     assert_eq!(name, "flux_redirect");
     assert!(lab.run(&format!("ip link show {OURS}")).contains(&format!("id {id}")));
@@ -108,7 +108,7 @@ fn an_interface_of_another_namespace_is_found_by_any_process_in_it() {
 #[test]
 fn an_interface_that_no_process_is_beside_is_found_by_a_socket_on_it() {
     let Some(lab) = Lab::veth(1) else { return };
-    let builder = || FluxBuilder::new(PEER).filter(Filter::Everything).umem_pages(64);
+    let builder = || FluxBuilder::new(PEER).filter(Filter::Everything).frames(64);
     let (raw, key) = lab.in_peer(|| {
         (builder().build_raw().unwrap(), Interfaces::open().unwrap().find(PEER).unwrap())
     });

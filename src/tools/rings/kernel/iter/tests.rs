@@ -18,7 +18,7 @@ const RING: u32 = 64;
 const FRAMES: u32 = 512;
 
 fn builder() -> FluxBuilder {
-    let sizes = FluxBuilder::new(OURS).ring_size(RING).umem_pages(FRAMES).frame_size(4096);
+    let sizes = FluxBuilder::new(OURS).ring_size(RING).frames(FRAMES).frame_size(4096);
     let ours = Match { ether_type: Some(ETH_LAB), ..Match::default() };
     sizes.huge_pages(HugePages::Off).filter(Filter::Any(vec![ours]))
 }
