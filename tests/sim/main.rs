@@ -2,6 +2,8 @@
 #![cfg(not(flux_loom))]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
+#[path = "../support/pairs.rs"]
+mod pairs;
 #[path = "../support/rig.rs"]
 mod rig;
 #[path = "../support/scenarios.rs"]
@@ -13,5 +15,6 @@ mod conformance;
 mod conservation;
 #[cfg(feature = "tools")]
 mod ping;
+mod ports;
 #[cfg(feature = "tools")]
 mod trace;
