@@ -13,6 +13,7 @@ mod scenarios;
 mod async_modes;
 mod conformance;
 mod conservation;
+mod forwarding;
 #[cfg(feature = "tools")]
 mod ping;
 mod ports;
