@@ -195,7 +195,7 @@ impl FluxError {
     }
 
     /// A queue without zero-copy on a UMEM whose first queue has it.
-    #[cfg(all(target_os = "linux", feature = "bpf"))]
+    #[cfg(any(test, all(target_os = "linux", feature = "bpf")))]
     pub(crate) fn partly_zero_copy(queue: impl fmt::Display) -> Self {
         let why = "has no zero-copy, and all queues on a UMEM have it or none";
         let error = Self::new(ErrorKind::Unsupported, queue.to_string(), why);

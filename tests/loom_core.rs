@@ -139,6 +139,80 @@ fn frames_taken_together_belong_to_one_taker() {
     });
 }
 
+/// What one worker does with its magazine in a turn.
+fn turn(list: &FreeList, cells: &Cells, limit: u32, want: u32) {
+    let mut magazine = Magazine::new(limit, 3);
+    let mut mine: Vec<u32> = magazine.take(list).into_iter().collect();
+    mine.extend(magazine.draw(want, list));
+    for &i in &mine {
+        // SAFETY: index `i` is ours until the magazine gives it back.
+        cells.0[i as usize].with_mut(|p| unsafe { *p += 1 });
+    }
+    mine.into_iter().for_each(|i| magazine.put(i));
+    magazine.settle(list);
+    magazine.give_back(list);
+    assert!(magazine.is_empty());
+}
+
+#[test]
+fn two_magazines_over_one_list_never_share_a_frame_and_lose_none() {
+    // One that gives back at each settling, and one that keeps all until the end.
+    for limits in [[1, 1], [1, 4]] {
+        loom::model(move || {
+            let list = Arc::new(FreeList::full(3));
+            let cells = Arc::new(Cells(std::array::from_fn(|_| UnsafeCell::new(0))));
+            let other = {
+                let (list, cells) = (list.clone(), cells.clone());
+                thread::spawn(move || turn(&list, &cells, limits[1], 1))
+            };
+            turn(&list, &cells, limits[0], 1);
+            other.join().unwrap();
+            let mut all: Vec<_> = std::iter::from_fn(|| list.pop()).collect();
+            all.sort_unstable();
+            assert_eq!(all, [0, 1, 2]);
+            // All that was written is seen by who has them now.
+            // SAFETY: the other thread has ended, and the list is empty.
+            let sum = cells.0.iter().map(|cell| cell.with(|p| unsafe { *p })).sum::<u32>();
+            assert!(
+                (3..=4).contains(&sum),
+                "each took one at least, and together no more than four"
+            );
+        });
+    }
+}
+
+#[test]
+fn a_frame_that_one_magazine_keeps_is_found_by_nobody_until_it_is_given_back() {
+    loom::model(|| {
+        let list = Arc::new(FreeList::full(1));
+        let cells = Arc::new(Cells(std::array::from_fn(|_| UnsafeCell::new(0))));
+        let mut magazine = Magazine::new(4, 1);
+        let kept = magazine.take(&list).unwrap();
+        magazine.put(kept);
+        magazine.settle(&list);
+        assert_eq!(magazine.len(), 1, "within its limit");
+        let other = {
+            let (list, cells) = (list.clone(), cells.clone());
+            thread::spawn(move || {
+                let mut magazine = Magazine::new(4, 1);
+                if let Some(i) = magazine.take(&list) {
+                    // SAFETY: index `i` is ours; the other gave it back before.
+                    cells.0[i as usize].with_mut(|p| unsafe { *p += 1 });
+                    magazine.put(i);
+                }
+                magazine.give_back(&list);
+            })
+        };
+        let again = magazine.draw(1, &list).next().unwrap();
+        // SAFETY: it was in our magazine all the time.
+        cells.0[again as usize].with_mut(|p| unsafe { *p += 1 });
+        magazine.put(again);
+        magazine.give_back(&list);
+        other.join().unwrap();
+        assert_eq!(list.len_hint(), 1);
+    });
+}
+
 /// The wakeup protocol: we publish, fence, read the flag; the kernel sets the flag, fences, and
 /// looks at the ring once more before it sleeps. An entry left behind with nobody awake to see
 /// it is the lost wakeup.

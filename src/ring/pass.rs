@@ -3,6 +3,7 @@
 use super::batch::Batch;
 use super::{Consumer, Drain, Producer, Reservation};
 use crate::sync::UnsafeCell;
+use std::slice;
 
 /// Moves up to `max` entries from `from` to `to`, as many as the one has and the other has room
 /// for; `each` turns an entry into what is written, or into nothing. Returns how many were
@@ -91,44 +92,53 @@ pub(crate) fn fan<A: Copy, B: Copy, C: Copy, const N: usize>(
     }
 }
 
-/// A count that a loop keeps in a register, and that is right in memory however the loop ends.
-struct Count<'c> {
-    n: usize,
-    total: &'c mut u32,
+/// Slots that lie side by side and are gone through from the first on. How far that went is counted
+/// when it ends, however it ends; until then the place alone is kept, in a register.
+struct Lane<'l, T> {
+    left: slice::Iter<'l, UnsafeCell<T>>,
+    len: usize,
+    total: &'l mut u32,
 }
 
-impl Drop for Count<'_> {
+impl<T> Drop for Lane<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        *self.total += self.n as u32; // at most the size of a ring
+        *self.total += (self.len - self.left.len()) as u32; // at most the size of a ring
     }
-}
-
-/// Slots of a reservation that lie side by side, being written from the first on.
-struct Lane<'l, T> {
-    slots: &'l [UnsafeCell<T>],
-    written: Count<'l>,
 }
 
 impl<'l, T: Copy> Lane<'l, T> {
     #[inline(always)]
-    fn of(reservation: &'l mut Reservation<'_, T>) -> Self {
-        let Reservation { ring, granted, written: total } = reservation;
-        let slots = ring.mem.run(ring.cursor.slot(*total), *granted - *total);
-        Self { slots, written: Count { n: 0, total } }
+    fn written(reservation: &'l mut Reservation<'_, T>) -> Self {
+        let Reservation { ring, granted, written } = reservation;
+        let slots = ring.mem.run(ring.cursor.slot(*written), *granted - *written);
+        Self { left: slots.iter(), len: slots.len(), total: written }
     }
 
-    /// Writes the next slot.
+    #[inline(always)]
+    fn taken(drain: &'l mut Drain<'_, T>) -> Self {
+        let Drain { ring, granted, taken } = drain;
+        let slots = ring.mem.run(ring.cursor.slot(*taken), *granted - *taken);
+        Self { left: slots.iter(), len: slots.len(), total: taken }
+    }
+
+    /// Goes no further than `len` slots.
+    #[inline(always)]
+    fn limit(&mut self, len: usize) {
+        self.left = self.left.as_slice()[..len].iter();
+        self.len = len;
+    }
+
+    /// Writes the next slot of a reservation.
     ///
     /// # Safety
-    /// It was called fewer times than the lane has slots.
+    /// There is one: it was called fewer times than the lane has slots.
     #[inline(always)]
     unsafe fn write(&mut self, item: T) {
-        // SAFETY: one slot a call, so `n` is below the number of slots by the caller's promise.
-        let slot = unsafe { self.slots.get_unchecked(self.written.n) };
+        // SAFETY: there is a next slot by the caller's promise.
+        let slot = unsafe { self.left.next().unwrap_unchecked() };
         // SAFETY: reserved: ours until it is published, with the one writer borrowed.
         slot.with_mut(|p| unsafe { p.write(item) });
-        self.written.n += 1;
     }
 }
 
@@ -140,19 +150,16 @@ fn fan_run<A: Copy, B: Copy, C: Copy, const N: usize>(
     outs: &mut [Batch<'_, Reservation<'_, C>>; N],
     each: &mut impl FnMut(A) -> Fan<B, C>,
 ) {
-    let Drain { ring: source, granted, taken: total } = from;
-    let entries = source.mem.run(source.cursor.slot(*total), *granted - *total);
-    let mut back = Lane::of(back);
-    let mut outs = outs.each_mut().map(|out| Lane::of(&mut out.entries));
-    let room = outs.iter().fold(back.slots.len(), |room, out| room.min(out.slots.len()));
-    let len = entries.len().min(room);
-    let mut taken = Count { n: 0, total };
-    for (n, entry) in entries[..len].iter().enumerate() {
-        taken.n = n + 1;
+    let mut entries = Lane::taken(from);
+    let mut back = Lane::written(back);
+    let mut outs = outs.each_mut().map(|out| Lane::written(&mut out.entries));
+    let room = outs.iter().fold(back.len, |room, out| room.min(out.len));
+    entries.limit(entries.len.min(room));
+    for entry in entries.left.by_ref() {
         // SAFETY: granted by peek(): the producer is past this slot and will not touch it
         // again until it is released.
         match each(entry.with(|p| unsafe { p.read() })) {
-            // SAFETY: every lane has `len` slots, and of each at most one an entry is written.
+            // SAFETY: every lane has a slot for each entry, and an entry takes one at most.
             Fan::Back(item) => unsafe { back.write(item) },
             Fan::Out(at, item) => {
                 if let Some(out) = outs.get_mut(at) {

@@ -99,7 +99,8 @@ fn aside<R: Send>(f: impl FnOnce() -> io::Result<R> + Send) -> io::Result<R> {
     })
 }
 
-#[cfg(all(test, feature = "tools"))]
+#[cfg(feature = "tools")]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -2,6 +2,8 @@
 #![cfg(not(flux_loom))]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
+#[path = "../support/pairs.rs"]
+mod pairs;
 #[path = "../support/rig.rs"]
 mod rig;
 #[path = "../support/scenarios.rs"]
@@ -11,7 +13,9 @@ mod scenarios;
 mod async_modes;
 mod conformance;
 mod conservation;
+mod forwarding;
 #[cfg(feature = "tools")]
 mod ping;
+mod ports;
 #[cfg(feature = "tools")]
 mod trace;

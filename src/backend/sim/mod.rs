@@ -7,7 +7,7 @@
 //!                      World: nodes, lanes, an agenda of what is to come (time, sequence)
 //! ```
 //!
-//! Invariants: the rings are [`crate::ring`]'s own, the simulated kernel only holds the other
+//! Invariants: the rings are `ring`'s own, the simulated kernel only holds the other
 //! ends; it holds frames as tokens like everybody else. Nothing happens except inside a call:
 //! virtual time moves only when somebody waits, spins, steps or sends (100 ns a packet), and each
 //! event happens at its own time. The same seed and the same calls give the same bytes.
