@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
 use std::os::fd::AsRawFd;
 use std::process::{Child, ChildStderr, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Calls `f` on a thread in a new network namespace, unless not root. Its run wants the CPUs for both
@@ -256,4 +257,50 @@ fn a_lab_without_the_right_to_one_names_the_capability_and_the_way_without() {
     let (error, hint) = (event["error"].as_str().unwrap(), event["hint"].as_str().unwrap());
     assert!(error.contains("network namespace"), "{event}");
     assert!(hint.contains("CAP_SYS_ADMIN") && hint.contains("--sim"), "{event}");
+}
+
+#[test]
+fn two_interfaces_of_the_users_forward_what_comes_in_as_it_came() {
+    use fluxnet::proto::build::{Link, Net, udp};
+    use fluxnet::proto::{IpPair, MacAddr, UdpRepr};
+    let Some(lab) = lab::Lab::veth(1) else { return };
+    lab::ip_batch(
+        "link add out0 type veth peer name out1\n\
+         link set out0 addrgenmode none up\n\
+         link set out1 addrgenmode none up\n",
+    );
+    lab::wait_until("a second link", || lab::run("ip link show dev out0").contains("LOWER_UP"));
+    let mut packet = [0; 60];
+    let link = Link::new(MacAddr(lab::PEER_MAC), MacAddr(lab::OUR_MAC));
+    let pair = IpPair::V4 { src: [198, 18, 0, 2].into(), dst: [198, 18, 0, 1].into() };
+    let discard = UdpRepr { src_port: 9, dst_port: 9 };
+    udp(&mut packet, &link, &Net::new(pair), &discard, &[0x5a; 18]).unwrap();
+    let (wire, far) = (lab.wire(), lab::Wire::open("out1").unwrap());
+    let done = AtomicBool::new(false);
+    let report = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                (0..32).for_each(|_| wire.send(&packet));
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let line = "bench -I flux0 --out out0 --workload forward --mode raw,engine,system \
+                    --batch 64 --poll syscall --duration 500ms --repeat 1 --json";
+        let output = run(line);
+        done.store(true, Ordering::Relaxed);
+        assert_exit(line, &output, 0);
+        serde_json::from_str::<Value>(&stdout(&output)).unwrap()
+    });
+    assert_eq!(report["place"], "interface");
+    let opened = &report["opened"];
+    assert_eq!((&opened["interface"], &opened["out"]), (&json!("flux0"), &json!("out0")));
+    assert_eq!(cells(&report).len(), 3);
+    for cell in cells(&report) {
+        assert!(cell["packets"].as_u64() > Some(0), "{cell}");
+    }
+    let arrived = far.recv_type(0x0800, PATIENCE).expect("a packet at the far end");
+    assert_eq!(arrived, packet);
+    for interface in ["flux0", "out0"] {
+        assert!(!lab::xdp_attached(interface), "{interface}");
+    }
 }
