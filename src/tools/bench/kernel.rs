@@ -308,7 +308,6 @@ fn measure(
     stop: &dyn Fn() -> bool,
 ) -> Result<Sample> {
     let queues = work.queues();
-    let spent = || queues.iter().map(|&queue| meter.spent(queue)).sum::<u64>();
     while monotonic_ns() < window.from_ns && !stop() {
         work.turn()?;
     }
@@ -329,7 +328,7 @@ fn measure(
     while monotonic_ns() < if packets > 0 { until_ns } else { late_ns } && !stop() {
         let mut at = ticks();
         for _ in 0..LOOKS {
-            let before = spent();
+            let kicked = meter.kicked(&queues);
             let n = work.turn()?;
             if n == 0 {
                 break;
@@ -337,7 +336,7 @@ fn measure(
             let now = ticks();
             packets += u64::from(n);
             batches += 1;
-            inside += (now - at).saturating_sub(spent() - before);
+            inside += meter.inside(&queues, at, kicked, now);
             at = now;
         }
     }

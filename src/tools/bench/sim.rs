@@ -119,18 +119,17 @@ fn run(
         for work in &mut *loops {
             let queues = work.queues();
             queues.iter().try_for_each(|&queue| feed(queue))?;
-            let spent = || queues.iter().map(|&queue| meter.spent(queue)).sum::<u64>();
             let mut at = sample::ticks();
             // As many packets as were put in; txonly sends as many of its own.
             let mut left = u64::from(BURST);
             while left > 0 {
-                let before = spent();
+                let kicked = meter.kicked(&queues);
                 let n = u64::from(work.turn()?);
                 let now = sample::ticks();
                 if n == 0 {
                     break;
                 }
-                inside += (now - at).saturating_sub(spent() - before);
+                inside += meter.inside(&queues, at, kicked, now);
                 sum.packets += n;
                 sum.batches += 1;
                 left = left.saturating_sub(n);
