@@ -126,10 +126,21 @@ impl Simulator {
     /// Two ports, `a0` and `b0`: what one sends the other receives, at once.
     #[must_use]
     pub fn crossed_pair(queues: u32) -> Self {
+        Self::crossed_pairs(1, queues)
+    }
+
+    /// Several pairs as [`crossed_pair`](Self::crossed_pair) has one: `a0`–`b0`, `a1`–`b1`, …
+    #[must_use]
+    pub fn crossed_pairs(pairs: u32, queues: u32) -> Self {
         let mut world = World::new(Clock::new(false), 0);
-        let a = world.add(Node::Port(Box::new(Port::new("a0", 1, queues))));
-        let b = world.add(Node::Port(Box::new(Port::new("b0", 2, queues))));
-        world.connect((a, 0), (b, 0), Profile::default(), Profile::default());
+        for pair in 0..pairs {
+            let mut end = |side: char, nth: u32| {
+                let port = Port::new(&format!("{side}{pair}"), 2 * pair + nth, queues);
+                world.add(Node::Port(Box::new(port)))
+            };
+            let (a, b) = (end('a', 1), end('b', 2));
+            world.connect((a, 0), (b, 0), Profile::default(), Profile::default());
+        }
         Self::from_world(world)
     }
 
@@ -404,21 +415,4 @@ fn no_zero_copy(port: &str, queues: &[u32], claimed: bool) -> FluxError {
         "Operation not supported",
     )
     .with_advice(hint, Advice::CopyMode)
-}
-
-impl Simulator {
-    /// Several pairs as [`crossed_pair`](Self::crossed_pair) has one: `a0`–`b0`, `a1`–`b1`, …
-    #[must_use]
-    pub fn crossed_pairs(pairs: u32, queues: u32) -> Self {
-        let mut world = World::new(Clock::new(false), 0);
-        for pair in 0..pairs {
-            let mut end = |side: char, nth: u32| {
-                let port = Port::new(&format!("{side}{pair}"), 2 * pair + nth, queues);
-                world.add(Node::Port(Box::new(port)))
-            };
-            let (a, b) = (end('a', 1), end('b', 2));
-            world.connect((a, 0), (b, 0), Profile::default(), Profile::default());
-        }
-        Self::from_world(world)
-    }
 }

@@ -365,3 +365,20 @@ fn a_closed_rig_leaves_nothing_of_its_umem_in_the_world() {
     drop(rig);
     assert_eq!(weak.strong_count(), 0);
 }
+
+#[test]
+fn what_one_port_of_a_crossed_pair_sends_comes_to_its_own_peer_alone() {
+    let sim = Simulator::crossed_pairs(2, 1);
+    let two = crate::FluxBuilder::new("a0").simulator(&sim).port("a1").build_raw_queues();
+    let mut out = two.unwrap().pop().unwrap();
+    let umem = std::sync::Arc::clone(out.umem());
+    let buffer = umem.alloc_buffer(256, 60).unwrap().unwrap();
+    out.tx.reserve(1).push(buffer).unwrap();
+    out.kick_tx().unwrap();
+    sim.step(Duration::from_millis(1));
+    let came = ["a0", "b0", "a1", "b1"].map(|port| sim.port(port).unwrap().rx_packets);
+    assert_eq!(came, [0, 0, 0, 1]);
+    let indices: std::collections::BTreeSet<_> =
+        ["a0", "b0", "a1", "b1"].iter().map(|port| sim.port(port).unwrap().ifindex).collect();
+    assert_eq!(indices.len(), 4);
+}
