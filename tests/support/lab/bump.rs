@@ -16,7 +16,7 @@ use super::{
     this_namespace, wait_for_carrier, wait_for_links,
 };
 use std::fs::File;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 /// Our two interfaces.
@@ -28,6 +28,7 @@ pub const LEFT_MAC: [u8; 6] = OUR_MAC;
 pub const RIGHT_MAC: [u8; 6] = PEER_MAC;
 pub const LEFT_IP: Ipv4Addr = OUR_IP;
 pub const RIGHT_IP: Ipv4Addr = PEER_IP;
+pub const RIGHT_IP6: Ipv6Addr = PEER_IP6;
 
 /// The three namespaces. This thread is in ours until drop.
 pub struct Bump {
@@ -81,8 +82,8 @@ impl Bump {
             ));
             wait_for_links(&[FAR]);
         };
-        bump.in_left(|| host(OUR_IP, OUR_IP6));
-        bump.in_right(|| host(PEER_IP, PEER_IP6));
+        bump.in_left(|| host(LEFT_IP, OUR_IP6));
+        bump.in_right(|| host(RIGHT_IP, RIGHT_IP6));
         wait_for_carrier(&[LEFT, RIGHT]);
         Some(bump)
     }
@@ -123,6 +124,13 @@ impl Bump {
             f()
         })
     }
+}
+
+/// How many want an interface of the calling thread's namespace to be promiscuous.
+pub fn promiscuity(interface: &str) -> u32 {
+    let told = run(&format!("ip -d link show dev {interface}"));
+    let (_, rest) = told.split_once("promiscuity ").expect("ip -d tells it");
+    rest.split_whitespace().next().and_then(|count| count.parse().ok()).expect("a number")
 }
 
 impl Drop for Bump {
