@@ -529,7 +529,8 @@ fn frames_of(memory: &Region, frame_size: u32) -> Result<u32> {
     } else {
         return Ok(frames as u32);
     };
-    Err(FluxError::config(format!("{len} bytes of packet memory"), why))
+    Err(FluxError::config(format!("{len} bytes of packet memory"), why)
+        .with_hint("take it from mmap(2), or give none and say with frames() how much"))
 }
 
 /// The simulator's packet memory.

@@ -26,6 +26,7 @@ mod modes;
 mod ping;
 mod ping_command;
 mod ports;
+mod ports_given;
 mod rings;
 mod rings_command;
 mod trace;

@@ -106,11 +106,11 @@ pub fn exchange(hosts: &mut [Host], more: u64) {
         let (mut moved, mut done) = (0, true);
         for at in 0..count {
             moved += hosts[at].receive();
-            for queue in 0..goals[at].len() {
+            for (queue, &goal) in goals[at].iter().enumerate() {
                 let (sent, got) = (hosts[at].sent[queue], hosts[(at + 1) % count].got[queue]);
-                let left = goals[at][queue] - sent;
+                let left = goal - sent;
                 hosts[at].send(queue, left.min(WINDOW - (sent - got)));
-                done &= got == goals[at][queue];
+                done &= got == goal;
             }
             hosts[at].engine.flush().unwrap();
         }

@@ -11,9 +11,9 @@
 //! has by default: TCP and UDP packets hold a part of their checksum only.
 
 use super::{
-    OUR_IP, OUR_IP6, OUR_MAC, PEER_IP, PEER_IP6, PEER_MAC, Turn, as_root, enter,
-    has_what_it_takes, inside, ip_batch, mac, new_namespace, run, set_ipv6_defaults, skip,
-    this_namespace, wait_for_carrier, wait_for_links,
+    OUR_IP, OUR_IP6, OUR_MAC, PEER_IP, PEER_IP6, PEER_MAC, Turn, as_root, enter, has_what_it_takes,
+    inside, ip_batch, mac, new_namespace, run, set_ipv6_defaults, skip, this_namespace,
+    wait_for_carrier, wait_for_links,
 };
 use std::fs::File;
 use std::net::{Ipv4Addr, Ipv6Addr};
