@@ -11,6 +11,7 @@ mod scenarios;
 
 #[cfg(feature = "async")]
 mod async_modes;
+mod bad_input;
 mod conformance;
 mod conservation;
 mod forwarding;
