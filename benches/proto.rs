@@ -8,7 +8,8 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use fluxnet::proto::build::{self, Link, Net};
 use fluxnet::proto::{
-    Headers, IpPair, MacAddr, Tag, TcpFlags, TcpOptions, TcpRepr, UdpRepr, checksum, respond,
+    Headers, IpPair, IpProto, MacAddr, Tag, TcpFlags, TcpOptions, TcpRepr, UdpRepr, checksum,
+    complete_checksum, respond,
 };
 
 const LINK: Link = Link::new(MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 0, 2]));
@@ -77,6 +78,20 @@ fn proto(c: &mut Criterion) {
         group.throughput(Throughput::Bytes(len as u64));
         group.bench_function(len.to_string(), |b| b.iter(|| checksum::of(black_box(&bytes))));
     }
+    group.finish();
+
+    let mut group = c.benchmark_group("complete_checksum");
+    let ack = TcpRepr::new(1000, 80, TcpFlags::ACK);
+    let mut complete = frame(|b| build::tcp(b, &LINK, &V4, &ack, &[7; 1460]));
+    let partial = !V4.ip.pseudo_sum(IpProto::TCP, 1480).finish();
+    let mut left = complete.clone();
+    group.bench_function("not_needed", |b| b.iter(|| complete_checksum(black_box(&mut complete))));
+    group.bench_function("1500_bytes", |b| {
+        b.iter(|| {
+            left[50..52].copy_from_slice(&partial.to_be_bytes());
+            complete_checksum(black_box(&mut left))
+        });
+    });
     group.finish();
 
     let request = frame(|b| build::echo_request(b, &LINK, &V4, 1, 1, &[7; 56]));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
- * What the programs share with each other, with src/backend/xdp.rs and src/sys/rings_iter.rs.
+ * What the programs share with each other, with src/backend/xdp/tables.rs and with
+ * src/sys/rings_iter.rs.
  *
  * The first half declares the few pieces of the kernel's user interface that the programs need,
  * so that compiling them takes clang alone: no kernel headers, no vmlinux.h.
@@ -59,13 +60,14 @@ struct flux_meta {
 /*
  * One row, `struct Match` of src/backend/filter.rs. A field that is not set has mask 0 or the
  * whole range, and no bit in `need`. Addresses are in network byte order, an IPv4 address in the
- * first word; everything else is in host byte order.
+ * first word, an Ethernet address as its bytes are; everything else is in host byte order.
  */
 struct flux_match {
 	__u32 src[4];
 	__u32 src_mask[4];
 	__u32 dst[4];
 	__u32 dst_mask[4];
+	__u16 ether_src[3], ether_src_mask;
 	__u16 src_port_min, src_port_max;
 	__u16 dst_port_min, dst_port_max;
 	__u16 icmp_id_min, icmp_id_max;
@@ -76,25 +78,41 @@ struct flux_match {
 	__u8 quoted;
 	__u8 pad;
 };
-_Static_assert(sizeof(struct flux_match) == 88, "shared with src/backend/xdp.rs");
+_Static_assert(sizeof(struct flux_match) == 96, "shared with src/backend/xdp/tables.rs");
 
 #define FLUX_MAX_MATCHES 32
 
-#define FLUX_TABLE_QUOTED 1 /* some row looks at quoted datagrams */
+#define FLUX_FAMILY_OTHER 0 /* no IP, or not to be read as such */
+#define FLUX_FAMILY_IPV4 1
+#define FLUX_FAMILY_IPV6 2
+
+/*
+ * Which rows a datagram can match at all, seen by one thing that it has or lacks: bit n is row n.
+ * Only rows whose bit is set in all the words that apply are compared.
+ */
+struct flux_bits {
+	__u32 by_proto[256];
+	__u32 by_icmp[256]; /* by type */
+	__u32 by_family[3];
+	__u32 no_proto; /* for a datagram whose protocol could not be read */
+	__u32 no_icmp;	/* for one that has no ICMP type */
+};
 
 struct flux_table {
-	__u32 rows;
-	__u32 flags;
+	struct flux_bits plain;
+	struct flux_bits quoted; /* rows about the datagram that an error quotes */
 	struct flux_match row[FLUX_MAX_MATCHES];
 };
-_Static_assert(sizeof(struct flux_table) == 8 + 32 * 88, "shared with src/backend/xdp.rs");
+_Static_assert(sizeof(struct flux_table) == 2 * 517 * 4 + 32 * 96,
+	       "shared with src/backend/xdp/tables.rs");
 
-struct flux_settings {
-	__u32 active; /* which of the two tables */
-	__u32 stamp;  /* whether to write struct flux_meta */
-	__u32 everything; /* redirect without looking at packet or table */
-	__u32 pad;
-};
+/*
+ * The settings are one word, read once for each packet: so all of them are of one moment, on every
+ * CPU.
+ */
+#define FLUX_SET_TABLE 1 /* which of the two tables is the active one */
+#define FLUX_SET_STAMP 2 /* write struct flux_meta */
+#define FLUX_SET_EVERYTHING 4 /* redirect without a look at packet or table */
 
 /* Per RX queue and CPU. */
 struct flux_counters {

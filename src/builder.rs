@@ -8,7 +8,7 @@ use crate::backend::{Backend, Filter, Opened, PortPlan, RingSet};
 use crate::backend::{Place, kernel};
 use crate::config::{AttachMode, BindMode, Config, FRAMES, HugePages, Poller, Queues};
 use crate::engine::FluxEngine;
-use crate::error::{ErrorKind, FluxError, Result};
+use crate::error::{Advice, ErrorKind, FluxError, Result};
 use crate::ids::{PortIndex, QueueIndex};
 use crate::port::Port;
 use crate::raw::FluxRaw;
@@ -54,6 +54,9 @@ pub struct FluxBuilder {
     #[cfg(any(test, feature = "tools"))]
     meter: Option<Arc<Meter>>,
     prefill: bool,
+    /// Start as a kernel would that has zero-copy on some queues only.
+    #[cfg(test)]
+    partly_zero_copy: bool,
 }
 
 /// What is asked for one port.
@@ -83,6 +86,8 @@ impl FluxBuilder {
             #[cfg(any(test, feature = "tools"))]
             meter: None,
             prefill: true,
+            #[cfg(test)]
+            partly_zero_copy: false,
         }
     }
 
@@ -383,6 +388,10 @@ impl FluxBuilder {
                 let mut cache = FrameCache::new(&umem, 1);
                 queues.iter_mut().for_each(|queue| queue.rx.prime(&mut cache));
             }
+            #[cfg(test)]
+            if self.partly_zero_copy && plans.iter().any(|p| p.config.bind == BindMode::Auto) {
+                return Err((FluxError::partly_zero_copy("b0 queue 0"), umem));
+            }
             match backend.start() {
                 Ok(mut granted) => {
                     granted[0].notes.extend(notes);
@@ -531,7 +540,7 @@ fn allocate(bytes: usize) -> Result<Region> {
             format!("cannot allocate {} MiB of packet memory", bytes >> 20),
             "out of memory",
         )
-        .with_hint("use fewer --frames")
+        .with_advice("use ", Advice::FewerFrames)
     })
 }
 
@@ -552,7 +561,7 @@ fn chosen_queues(config: &Config, available: u32) -> Result<Vec<u32>> {
                     format!("no queue {missing} on {name}"),
                     format!("{name} {has}"),
                 )
-                .with_hint("choose another --queue, or --queue all"))
+                .with_advice("", Advice::OtherQueue))
             }
         },
     }
@@ -561,7 +570,9 @@ fn chosen_queues(config: &Config, available: u32) -> Result<Vec<u32>> {
 /// Builds without AF_XDP: the simulator alone.
 #[cfg(not(all(target_os = "linux", feature = "bpf")))]
 mod kernel {
-    use super::{Arc, ErrorKind, FluxError, HugePages, Opened, PortPlan, Region, Result, Umem};
+    use super::{
+        Advice, Arc, ErrorKind, FluxError, HugePages, Opened, PortPlan, Region, Result, Umem,
+    };
 
     pub(super) fn absent<T>() -> Result<T> {
         Err(FluxError::new(
@@ -569,7 +580,7 @@ mod kernel {
             "cannot use AF_XDP",
             "this build has the simulated kernel alone",
         )
-        .with_hint("build on Linux with the feature `bpf`, or use --sim"))
+        .with_advice("build on Linux with the feature `bpf`, or ", Advice::OtherBuild))
     }
 
     pub(super) fn region(_: usize, _: HugePages) -> Result<(Region, Option<String>)> {
@@ -578,5 +589,51 @@ mod kernel {
 
     pub(super) fn open(_: &[PortPlan], _: &Arc<Umem>) -> Result<Opened> {
         absent()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::umem::region::tests::brought;
+
+    #[test]
+    fn zero_copy_on_some_queues_only_makes_all_fall_back_and_says_so() {
+        let network = Simulator::crossed_pair(1);
+        let guard = Arc::new(());
+        let mut builder = FluxBuilder::new("a0")
+            .simulator(&network)
+            .filter(Filter::Everything)
+            .port("b0")
+            .memory(brought(64 * 2048, Arc::clone(&guard)));
+        builder.partly_zero_copy = true;
+        let engine = builder.build_engine().unwrap();
+        let note =
+            "copy mode: b0 queue 0: has no zero-copy, and all queues on a UMEM have it or none";
+        assert_eq!(engine.granted().notes, [note]);
+        assert!(engine.ports().iter().all(|port| !port.granted().zero_copy));
+        // The memory is the same, and no frame stayed with the first attempt.
+        assert_eq!((engine.umem().frames(), engine.debug_rings().held()), (64, Some(0)));
+        assert_eq!(Arc::strong_count(&guard), 2);
+        drop(engine);
+        assert_eq!(Arc::strong_count(&guard), 1, "memory goes with the last that uses it");
+    }
+
+    #[test]
+    fn memory_that_no_umem_can_be_is_refused_with_the_rule() {
+        let network = Simulator::crossed_pair(1);
+        let refused = |bytes| {
+            let builder = FluxBuilder::new("a0").simulator(&network).memory(brought(bytes, ()));
+            builder.build_raw().err().unwrap().to_string()
+        };
+        assert_eq!(
+            refused(5000),
+            "5000 bytes of packet memory: must begin at a page of 4096 bytes and be a multiple of \
+             it long"
+        );
+        assert_eq!(
+            refused(8192),
+            "8192 bytes of packet memory: must have room for 16 to 1048576 frames of 2048 bytes"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! What a socket is asked to be ([`Config`]) and what it became ([`Granted`]).
 
-use crate::error::{FluxError, Result};
+use crate::error::{Advice, FluxError, Result};
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
@@ -165,15 +165,15 @@ keyword_enum! {
 }
 
 keyword_enum! {
-    /// What became of the XDP hook.
+    /// Where packets come to an XDP program, as it was granted.
     Attached, "attachment" {
         /// A program of ours, in the driver.
         Native = "native",
         /// A program of ours, on skbs.
         Skb = "skb",
-        /// A foreign program that was there already.
+        /// A program that somebody else attached; we have a place in its XSKMAP.
         Foreign = "foreign",
-        /// No program.
+        /// No program: the sockets only send.
         None = "none",
     }
 }
@@ -412,7 +412,7 @@ impl Config {
                 format!("{frames} frames"),
                 format!("are too few for {queues} queues of {of}"),
             )
-            .with_hint("use more frames or fewer queues"));
+            .with_advice("", Advice::MoreFrames));
         }
         Ok(Sizes { frames, posted, ring })
     }
@@ -429,7 +429,7 @@ pub struct Granted {
     pub ifindex: u32,
     /// Driver name, where it can be known.
     pub driver: Option<String>,
-    /// What became of the XDP hook.
+    /// Where packets come to an XDP program.
     pub attach: Attached,
     /// Whether every socket is bound in zero-copy mode.
     pub zero_copy: bool,

@@ -75,6 +75,83 @@ impl Op {
     }
 }
 
+/// The next step as a value, for programs that name it in words of their own: an option of the
+/// command line, a key of a configuration file. [`FluxError::hint`] has it in the words that its
+/// `Display` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Advice {
+    /// There is no memory, or no right to lock memory, for so many UMEM frames.
+    FewerFrames,
+    /// So many queues share more UMEM frames.
+    MoreFrames,
+    /// The frames are too small for the MTU.
+    LargerFrames,
+    /// There is no such queue; the message says which there are.
+    OtherQueue,
+    /// Somebody else has the queue.
+    FreeQueue,
+    /// Zero-copy was asked for by name and cannot be had.
+    CopyMode,
+    /// Zero-copy was asked for by name together with a hook that cannot have it.
+    CopyOrNativeMode,
+    /// Native XDP was asked for by name and cannot be had.
+    SkbMode,
+    /// Pages of one kind were asked for by name and cannot be had.
+    AnyPages,
+    /// CAP_NET_RAW is missing.
+    MissingNetRaw,
+    /// CAP_BPF or CAP_NET_ADMIN is missing.
+    MissingBpf,
+    /// The kernel has no AF_XDP.
+    OtherKernel,
+    /// This build of the library cannot use a kernel.
+    OtherBuild,
+    /// The text is no description of a simulated machine.
+    SimulatorWords,
+}
+
+impl Advice {
+    /// Every piece of advice of this version, so that a program can check that it has words for
+    /// each.
+    pub const ALL: &[Advice] = &[
+        Advice::FewerFrames,
+        Advice::MoreFrames,
+        Advice::LargerFrames,
+        Advice::OtherQueue,
+        Advice::FreeQueue,
+        Advice::CopyMode,
+        Advice::CopyOrNativeMode,
+        Advice::SkbMode,
+        Advice::AnyPages,
+        Advice::MissingNetRaw,
+        Advice::MissingBpf,
+        Advice::OtherKernel,
+        Advice::OtherBuild,
+        Advice::SimulatorWords,
+    ];
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Advice::FewerFrames => "fewer frames",
+            Advice::MoreFrames => "use more frames or fewer queues",
+            Advice::LargerFrames => "use frames of 4096 bytes",
+            Advice::OtherQueue => "choose another queue, or all",
+            Advice::FreeQueue => "choose another queue, or stop its owner",
+            Advice::CopyMode => "bind in auto or copy mode",
+            Advice::CopyOrNativeMode => "bind in auto or copy mode, or attach in native mode",
+            Advice::SkbMode => "attach in skb mode",
+            Advice::AnyPages => "set huge pages to auto",
+            Advice::MissingNetRaw | Advice::MissingBpf => "the simulator needs none",
+            Advice::OtherKernel => "the simulator runs on any kernel",
+            Advice::OtherBuild => "use the simulator",
+            Advice::SimulatorWords => "e.g. loss=10%,delay=5ms,seed=7 or starved",
+        })
+    }
+}
+
 /// The capabilities a real run needs, as `setcap` takes them.
 pub const SETCAP: &str = "setcap cap_net_raw,cap_net_admin,cap_bpf,cap_perfmon+ep";
 
@@ -85,6 +162,7 @@ pub struct FluxError {
     what: String,
     cause: String,
     hint: Option<String>,
+    advice: Option<Advice>,
     source: Option<io::Error>,
     /// Some queues on a UMEM have zero-copy and this one has not.
     partly_zero_copy: bool,
@@ -93,40 +171,35 @@ pub struct FluxError {
 impl FluxError {
     /// An error from its parts: `what` could not be done (`cannot …`), because of `cause`.
     pub fn new(kind: ErrorKind, what: impl Into<String>, cause: impl Into<String>) -> Self {
-        Self {
-            kind,
-            what: what.into(),
-            cause: cause.into(),
-            hint: None,
-            source: None,
-            partly_zero_copy: false,
-        }
+        let (what, cause) = (what.into(), cause.into());
+        let (hint, advice, source) = (None, None, None);
+        Self { kind, what, cause, hint, advice, source, partly_zero_copy: false }
     }
 
-    /// A value that cannot be used: `what` names it (`--batch 0`), `why` the rule it breaks.
+    /// A value that cannot be used: `what` names it (`batch 0`), `why` the rule it breaks.
     pub fn config(what: impl Into<String>, why: impl Into<String>) -> Self {
         Self::new(ErrorKind::Config, what, why)
     }
 
     /// A failed system operation on `object` (an interface, a queue).
     pub fn os(op: Op, object: impl fmt::Display, source: io::Error) -> Self {
-        let (kind, hint) = diagnose(op, &source);
-        Self {
-            kind,
-            what: format!("cannot {} {object}", op.verb()),
-            cause: errno_text(&source),
-            hint: hint.map(str::to_owned),
-            source: Some(source),
-            partly_zero_copy: false,
+        let (kind, next) = diagnose(op, &source);
+        let what = format!("cannot {} {object}", op.verb());
+        let mut error = Self::new(kind, what, errno_text(&source));
+        error.source = Some(source);
+        match next {
+            Next::Unknown => error,
+            Next::Hint(hint) => error.with_hint(hint),
+            Next::Advice(before, advice) => error.with_advice(before, advice),
         }
     }
 
     /// A queue without zero-copy on a UMEM whose first queue has it.
-    #[cfg(all(target_os = "linux", feature = "bpf"))]
+    #[cfg(any(test, all(target_os = "linux", feature = "bpf")))]
     pub(crate) fn partly_zero_copy(queue: impl fmt::Display) -> Self {
         let why = "has no zero-copy, and all queues on a UMEM have it or none";
         let error = Self::new(ErrorKind::Unsupported, queue.to_string(), why);
-        Self { partly_zero_copy: true, ..error }
+        Self { partly_zero_copy: true, ..error }.with_advice("", Advice::CopyMode)
     }
 
     /// Whether copy mode for all queues would do.
@@ -138,6 +211,16 @@ impl FluxError {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self.advice = None;
+        self
+    }
+
+    /// The same error with this next step, which programs can read too. The hint is `before` and
+    /// the words of the advice.
+    #[must_use]
+    pub fn with_advice(mut self, before: impl fmt::Display, advice: Advice) -> Self {
+        self.hint = Some(format!("{before}{advice}"));
+        self.advice = Some(advice);
         self
     }
 
@@ -168,6 +251,22 @@ impl FluxError {
         self.hint.as_deref()
     }
 
+    /// The next step for programs, where it is one that a setting of the library takes. The
+    /// [`hint`](Self::hint) then ends with its words, so that others can be put in their place.
+    ///
+    /// ```
+    /// use fluxnet::error::{Advice, FluxError, Op};
+    /// let busy = std::io::Error::from_raw_os_error(16); // EBUSY
+    /// let error = FluxError::os(Op::Bind, "eth0 queue 3", busy);
+    /// # if cfg!(unix) {
+    /// assert_eq!(error.advice(), Some(Advice::FreeQueue));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn advice(&self) -> Option<Advice> {
+        self.advice
+    }
+
     /// The errno behind it, where there is one.
     #[must_use]
     pub fn raw_os_error(&self) -> Option<i32> {
@@ -196,71 +295,80 @@ pub(crate) fn errno_text(error: &io::Error) -> String {
     }
 }
 
+/// What to do about an errno.
+#[cfg_attr(not(unix), allow(dead_code))] // no errno is known there
+enum Next {
+    Unknown,
+    Hint(&'static str),
+    /// Words, and the advice whose own words follow them.
+    Advice(&'static str, Advice),
+}
+
 /// Kind and next step of the errno/operation pairs that were provoked on Linux 6.18.
 #[cfg(unix)]
-fn diagnose(op: Op, source: &io::Error) -> (ErrorKind, Option<&'static str>) {
+fn diagnose(op: Op, source: &io::Error) -> (ErrorKind, Next) {
     use ErrorKind as K;
-    const NEEDS_RAW: &str = "CAP_NET_RAW is missing: run as root, or \
-        `setcap cap_net_raw,cap_net_admin,cap_bpf,cap_perfmon+ep` on the binary; --sim needs none";
-    const NEEDS_BPF: &str = "CAP_BPF and CAP_NET_ADMIN are missing: run as root, or \
-        `setcap cap_net_raw,cap_net_admin,cap_bpf,cap_perfmon+ep` on the binary; --sim needs none";
+    const NEEDS_RAW: Next = Next::Advice(
+        "CAP_NET_RAW is missing: run as root, or \
+         `setcap cap_net_raw,cap_net_admin,cap_bpf,cap_perfmon+ep` on the binary; ",
+        Advice::MissingNetRaw,
+    );
+    const NEEDS_BPF: Next = Next::Advice(
+        "CAP_BPF and CAP_NET_ADMIN are missing: run as root, or \
+         `setcap cap_net_raw,cap_net_admin,cap_bpf,cap_perfmon+ep` on the binary; ",
+        Advice::MissingBpf,
+    );
     match (op, source.raw_os_error()) {
-        (Op::Socket, Some(libc::EPERM | libc::EACCES)) => (K::Permission, Some(NEEDS_RAW)),
-        (Op::Socket, Some(libc::EAFNOSUPPORT)) => (
-            K::Unsupported,
-            Some("this kernel has no AF_XDP (CONFIG_XDP_SOCKETS); --sim runs on any kernel"),
-        ),
-        (Op::RegisterUmem, Some(libc::ENOBUFS | libc::ENOMEM)) => (
-            K::Permission,
-            Some(
-                "the memlock limit is too low for the UMEM: `ulimit -l unlimited`, cap_ipc_lock on the binary, or fewer --frames",
-            ),
-        ),
-        (Op::Bind, Some(libc::EBUSY)) => (
-            K::Busy,
-            Some(
-                "another AF_XDP socket owns this queue: choose another --queue, or stop its owner (`flux rings` names it)",
-            ),
-        ),
-        (Op::Bind, Some(libc::EOPNOTSUPP)) => (
-            K::Unsupported,
-            Some("the driver has no zero-copy here: use --bind auto or --bind copy"),
-        ),
+        (Op::Socket, Some(libc::EPERM | libc::EACCES)) => (K::Permission, NEEDS_RAW),
+        (Op::Socket, Some(libc::EAFNOSUPPORT)) => {
+            let why = "this kernel has no AF_XDP (CONFIG_XDP_SOCKETS); ";
+            (K::Unsupported, Next::Advice(why, Advice::OtherKernel))
+        }
+        (Op::RegisterUmem, Some(libc::ENOBUFS | libc::ENOMEM)) => {
+            let why = "the memlock limit is too low for the UMEM: `ulimit -l unlimited`, \
+                       cap_ipc_lock on the binary, or ";
+            (K::Permission, Next::Advice(why, Advice::FewerFrames))
+        }
+        (Op::Bind, Some(libc::EBUSY)) => {
+            let why = "another AF_XDP socket owns this queue: ";
+            (K::Busy, Next::Advice(why, Advice::FreeQueue))
+        }
+        (Op::Bind, Some(libc::EOPNOTSUPP)) => {
+            let why = "the driver has no zero-copy here: ";
+            (K::Unsupported, Next::Advice(why, Advice::CopyMode))
+        }
         (Op::Bind, Some(libc::EINVAL)) => {
-            (K::Config, Some("no such queue: `ethtool -l IFACE` lists how many the interface has"))
+            let hint = "no such queue: `ethtool -l IFACE` lists how many the interface has";
+            (K::Config, Next::Hint(hint))
         }
         (Op::Load | Op::Attach | Op::MapUpdate, Some(libc::EPERM | libc::EACCES)) => {
-            (K::Permission, Some(NEEDS_BPF))
+            (K::Permission, NEEDS_BPF)
         }
-        (Op::Attach, Some(libc::EBUSY | libc::EEXIST)) => (
-            K::Busy,
-            Some(
-                "another XDP program is attached: `ip link show IFACE` names it, `ip link set IFACE xdp off` detaches it",
-            ),
-        ),
-        (Op::Attach, Some(libc::ERANGE)) => (
-            K::Config,
-            Some(
-                "the MTU is too large for native XDP: lower it (on both ends of a veth), or use --attach skb",
-            ),
-        ),
+        (Op::Attach, Some(libc::EBUSY | libc::EEXIST)) => {
+            let hint = "another XDP program is attached: `ip link show IFACE` names it, \
+                        `ip link set IFACE xdp off` detaches it";
+            (K::Busy, Next::Hint(hint))
+        }
+        (Op::Attach, Some(libc::ERANGE)) => {
+            let why = "the MTU is too large for native XDP: lower it (on both ends of a veth), or ";
+            (K::Config, Next::Advice(why, Advice::SkbMode))
+        }
         (Op::Attach, Some(libc::EOPNOTSUPP)) => {
-            (K::Unsupported, Some("the driver has no native XDP: use --attach skb"))
+            (K::Unsupported, Next::Advice("the driver has no native XDP: ", Advice::SkbMode))
         }
-        (_, Some(libc::ENODEV | libc::ENXIO | libc::ENETDOWN)) => (
-            K::Device,
-            Some(
-                "the interface is missing, down, or was removed: `ip link` shows it, `ip link set IFACE up` raises it",
-            ),
-        ),
-        (_, Some(libc::EPERM | libc::EACCES)) => (K::Permission, Some(NEEDS_BPF)),
-        _ => (K::System, None),
+        (_, Some(libc::ENODEV | libc::ENXIO | libc::ENETDOWN)) => {
+            let hint = "the interface is missing, down, or was removed: `ip link` shows it, \
+                        `ip link set IFACE up` raises it";
+            (K::Device, Next::Hint(hint))
+        }
+        (_, Some(libc::EPERM | libc::EACCES)) => (K::Permission, NEEDS_BPF),
+        _ => (K::System, Next::Unknown),
     }
 }
 
 #[cfg(not(unix))]
-fn diagnose(_op: Op, _source: &io::Error) -> (ErrorKind, Option<&'static str>) {
-    (ErrorKind::System, None)
+fn diagnose(_op: Op, _source: &io::Error) -> (ErrorKind, Next) {
+    (ErrorKind::System, Next::Unknown)
 }
 
 #[cfg(all(test, unix))]
@@ -273,7 +381,8 @@ mod tests {
         let error = FluxError::os(Op::Bind, "eth0 queue 3", busy);
         assert_eq!(error.to_string(), "cannot bind to eth0 queue 3: Device or resource busy");
         assert_eq!(error.kind(), ErrorKind::Busy);
-        assert!(error.hint().unwrap().contains("--queue"));
+        let hint = "another AF_XDP socket owns this queue: choose another queue, or stop its owner";
+        assert_eq!((error.hint(), error.advice()), (Some(hint), Some(Advice::FreeQueue)));
         assert_eq!(error.raw_os_error(), Some(libc::EBUSY));
     }
 
@@ -283,7 +392,18 @@ mod tests {
             let error = FluxError::os(op, "eth0", io::Error::from_raw_os_error(libc::EPERM));
             assert_eq!(error.kind(), ErrorKind::Permission);
             let hint = error.hint().unwrap();
-            assert!(hint.contains(SETCAP) && hint.contains("--sim"), "{hint}");
+            assert!(hint.contains(SETCAP) && hint.contains("the simulator"), "{hint}");
+        }
+    }
+
+    #[test]
+    fn a_hint_with_advice_ends_with_its_words_and_another_hint_takes_it_back() {
+        for &advice in Advice::ALL {
+            let error = FluxError::config("x", "y").with_advice("because: ", advice);
+            assert_eq!(error.advice(), Some(advice));
+            assert_eq!(error.hint(), Some(&*format!("because: {advice}")));
+            let error = error.with_hint("z");
+            assert_eq!((error.hint(), error.advice()), (Some("z"), None));
         }
     }
 }

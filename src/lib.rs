@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   FluxEngine (A)    FluxRx + FluxTx (B)    FluxRaw (C)        tools: ping …
-//!        └──────────────────┬───────────────────┘
-//!                           │   socket: frame tokens, four rings per queue, one UMEM
+//!        └──────────────────┬───────────────────┘        workers: one a thread
+//!                           │   ports of one UMEM ─ queues: four rings of frame tokens each
 //!   ────────────────────────┼──────────────── backend: THE SEAM ─────────────────────
 //!      AF_XDP sockets, XDP program `redirect`        simulator: kernel and network
 //! ```
@@ -73,6 +73,42 @@
 //! assert_eq!(raw.debug_rings().held(), Some(0));
 //! # Ok::<(), fluxnet::FluxError>(())
 //! ```
+//!
+//! # Several interfaces, several threads
+//!
+//! Each [`FluxBuilder::port`] opens one more interface on the same packet memory (UMEM), so that a
+//! packet leaves by it without a copy. [`FluxEngine::into_workers`] deals the queues out to workers,
+//! each with queues of every port, for a thread of its own; in virtual time they take turns.
+//!
+//! ```
+//! use fluxnet::{Filter, FluxBuilder, simulator::Simulator};
+//!
+//! let network = Simulator::crossed_pair(2); // what a0 sends, b0 receives, and back
+//! let engine = FluxBuilder::new("a0")
+//!     .simulator(&network)
+//!     .filter(Filter::Everything)
+//!     .port("b0")
+//!     .build_engine()?;
+//! let other = engine.ports()[1].index();
+//! let mut workers = engine.into_workers(2, |_| 0)?; // each counts for itself
+//! let stop = workers.stop_handle();
+//! network.inject("a0", Some(1), &[0xff; 60])?;
+//! let stats = workers.run(|count, batch| {
+//!     for packet in batch {
+//!         *count += 1;
+//!         packet.forward(other);
+//!     }
+//!     stop.stop();
+//! })?;
+//! assert_eq!((stats.received, stats.sent), (1, 1));
+//! # Ok::<(), fluxnet::FluxError>(())
+//! ```
+//!
+//! When one interface goes away, calls that wait for it end with an error that names it. What
+//! becomes of the others is the caller's choice: `remove_port` goes on without the lost one
+//! ([`FluxEngine::remove_port`], [`Workers::remove_port`], [`FluxRx::remove_port`],
+//! [`FluxTx::remove_port`]; in mode C every queue stands for itself), or drop everything. Frames that
+//! lay with the lost one's kernel are gone until the UMEM is closed.
 //!
 //! # Safety model
 //!
@@ -151,7 +187,8 @@ mod lab;
 #[doc(hidden)]
 pub mod internals {
     pub use crate::ring::{Consumer, Drain, Producer, Reservation, heap_ring};
-    pub use crate::umem::{FreeList, Magazine};
+    pub use crate::umem::cache::Magazine;
+    pub use crate::umem::free_list::FreeList;
 }
 
 #[cfg(not(flux_loom))]

@@ -20,6 +20,10 @@ fuzz_target!(|bytes: &[u8]| {
     let _ = Icmpv4View::parse(bytes).map(|v| (v.extensions().len(), v.message().quote().is_some()));
     let _ = Icmpv6View::parse(bytes).map(|v| (v.extensions().len(), v.message().is_ok()));
 
+    let mut completed = bytes.to_vec();
+    let changed = complete_checksum(&mut completed);
+    assert_eq!(changed, completed != bytes);
+
     let Ok(headers) = Headers::parse(bytes) else { return };
     assert!(headers.l3_offset() <= headers.l4_offset());
     assert!(headers.l4_offset() <= headers.payload_range().start);

@@ -32,9 +32,10 @@ pub(crate) struct Datagram {
     quote: Option<usize>,
 }
 
-/// A frame's EtherType, its datagram, and the datagram quoted in that.
+/// A frame's sender and EtherType, its datagram, and the datagram quoted in that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
+    pub(crate) ether_src: [u8; 6],
     pub(crate) ether_type: u16,
     pub(crate) outer: Option<Datagram>,
     pub(crate) quoted: Option<Datagram>,
@@ -52,6 +53,7 @@ fn be16(bytes: &[u8], at: usize) -> u16 {
 impl Seen {
     /// Reads an Ethernet frame; `None` when it is too short to have an EtherType.
     pub(crate) fn of(packet: &[u8]) -> Option<Self> {
+        let ether_src = *at(packet, 6, 6)?.first_chunk()?;
         let mut ether_type = be16(at(packet, 12, 2)?, 0);
         let mut start = 14;
         for _ in 0..2 {
@@ -64,7 +66,7 @@ impl Seen {
         let outer = Datagram::read(packet, ether_type, start, Whole::Yes);
         let quote = outer.and_then(|ip| ip.quote);
         let quoted = quote.and_then(|at| Datagram::read(packet, ether_type, at, Whole::PerhapsNot));
-        Some(Self { ether_type, outer, quoted })
+        Some(Self { ether_src, ether_type, outer, quoted })
     }
 }
 

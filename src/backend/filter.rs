@@ -3,10 +3,12 @@
 //! The same rows are a BPF map for `bpf/redirect.bpf.c` and data for the simulated kernel.
 
 use super::datagram::{Datagram, Seen};
+use crate::error::{FluxError, Result};
+use crate::proto::MacAddr;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-/// Most rows a filter may have; the XDP program walks them all.
+/// Most rows a filter may have; the XDP program has a bit for each.
 pub const MAX_MATCHES: usize = 32;
 
 /// Which packets are ours.
@@ -25,8 +27,12 @@ pub enum Filter {
 /// identifier only agree with packets that have them (so never with later fragments).
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Match {
-    /// EtherType after VLAN tags, e.g. 0x0806. `None`: any IP packet.
+    /// EtherType after VLAN tags, e.g. 0x0806. `None`: any IP packet, and with
+    /// [`Match::ether_src`] any packet at all.
     pub ether_type: Option<u16>,
+    /// The peer's Ethernet address. Not together with [`Match::quoted`]: what an error quotes has
+    /// none.
+    pub ether_src: Option<MacAddr>,
     /// IP protocol after IPv6 extension headers.
     pub ip_proto: Option<u8>,
     /// Source prefix; also decides the family.
@@ -47,6 +53,18 @@ pub struct Match {
 }
 
 impl Filter {
+    /// Checks what both kernels ask of the rows.
+    pub(crate) fn check(&self) -> Result<()> {
+        let Filter::Any(rows) = self else { return Ok(()) };
+        if rows.len() > MAX_MATCHES {
+            return Err(FluxError::config(
+                format!("a filter of {} rows", rows.len()),
+                format!("the XDP program takes at most {MAX_MATCHES}"),
+            ));
+        }
+        rows.iter().enumerate().try_for_each(|(at, row)| row.check(at))
+    }
+
     /// Whether the XDP program redirects `packet` (an Ethernet frame) to us.
     #[must_use]
     pub fn matches(&self, packet: &[u8]) -> bool {
@@ -61,17 +79,43 @@ impl Filter {
 }
 
 impl Match {
+    /// Checks the row at index `at`.
+    fn check(&self, at: usize) -> Result<()> {
+        let bad = |what: String, why: &str| {
+            let row = format!("filter row {}", at + 1);
+            Err(FluxError::config(format!("{row}: {what}"), why))
+        };
+        if let (true, Some(mac)) = (self.quoted, self.ether_src) {
+            let what = format!("Ethernet address {mac} of a quoted datagram");
+            let error = bad(what, "what an ICMP error quotes has no Ethernet header");
+            return error.map_err(|e| e.with_hint("leave out ether_src or quoted in this row"));
+        }
+        for (side, prefix) in [("source", self.src), ("destination", self.dst)] {
+            let Some((address, len)) = prefix else { continue };
+            let width = if address.is_ipv4() { 32 } else { 128 };
+            if len > width {
+                let why = format!("has at most {width} bits");
+                return bad(format!("{side} prefix {address}/{len}"), &why);
+            }
+        }
+        Ok(())
+    }
+
     fn agrees(&self, seen: &Seen) -> bool {
         let ip = if self.quoted { seen.quoted } else { seen.outer };
         if self.quoted && ip.is_none() {
             return false;
         }
-        let kind = self.ether_type.map_or(ip.is_some(), |wanted| wanted == seen.ether_type);
+        let kind = self
+            .ether_type
+            .map_or(ip.is_some() || self.ether_src.is_some(), |wanted| wanted == seen.ether_type);
+        let peer = self.ether_src.is_none_or(|mac| mac.0 == seen.ether_src);
         let on_ip = |agrees: &dyn Fn(&Datagram) -> bool| ip.as_ref().is_some_and(agrees);
         let within = |range: &RangeInclusive<u16>, value: Option<u16>| {
             value.is_some_and(|value| range.contains(&value))
         };
-        kind && self.ip_proto.is_none_or(|proto| on_ip(&|ip| ip.proto == Some(proto)))
+        kind && peer
+            && self.ip_proto.is_none_or(|proto| on_ip(&|ip| ip.proto == Some(proto)))
             && self.src.is_none_or(|prefix| on_ip(&|ip| covers(prefix, ip.src)))
             && self.dst.is_none_or(|prefix| on_ip(&|ip| covers(prefix, ip.dst)))
             && self
@@ -192,6 +236,34 @@ mod tests {
         assert!(!takes(&row, &udp("10.0.0.7", "192.0.2.1", (1, 1))));
         assert!(!Filter::Nothing.matches(&arp) && Filter::Everything.matches(&arp));
         assert!(!Filter::Any(vec![]).matches(&arp));
+    }
+
+    #[test]
+    fn a_row_that_no_packet_can_be_compared_with_is_refused_by_its_number() {
+        let refused = |row: Match| Filter::Any(vec![Match::default(), row]).check().unwrap_err();
+        let error = refused(Match { src: prefix("10.9.0.1/33"), ..Match::default() });
+        let text = "filter row 2: source prefix 10.9.0.1/33: has at most 32 bits";
+        assert_eq!(error.to_string(), text);
+        let peer = Some(MacAddr([2, 0, 0, 0, 0, 1]));
+        let row = Match { ether_src: peer, ..Match::default() };
+        assert!(Filter::Any(vec![row.clone()]).check().is_ok());
+        let error = refused(Match { quoted: true, ..row });
+        assert!(error.to_string().starts_with("filter row 2: Ethernet address 02:00:00:00:00:01"));
+        assert!(error.hint().unwrap().contains("ether_src or quoted"), "{error:?}");
+    }
+
+    #[test]
+    fn a_peer_is_told_by_its_ethernet_address_whatever_it_sends() {
+        let row = Match { ether_src: Some(MacAddr([2, 0, 0, 0, 0, 1])), ..Match::default() };
+        let ip = udp("10.0.0.7", "192.0.2.1", (1, 1));
+        let mut arp = vec![0; 60];
+        arp[..12].copy_from_slice(&ip[..12]);
+        arp[12..14].copy_from_slice(&[8, 6]);
+        assert!(takes(&row, &ip) && takes(&row, &arp));
+        let only_arp = Match { ether_type: Some(0x0806), ..row.clone() };
+        assert!(!takes(&only_arp, &ip) && takes(&only_arp, &arp));
+        arp[11] ^= 1;
+        assert!(!takes(&row, &arp) && !takes(&only_arp, &arp));
     }
 
     #[test]

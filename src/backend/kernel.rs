@@ -14,10 +14,9 @@ mod port;
 pub(crate) use open::{open, queue_count, region};
 
 use super::filter::Filter;
-use super::xdp::Attachment;
 use super::{Backend, Interest, Kick};
 use crate::config::{Attached, BindMode, Granted, Poller};
-use crate::error::{ErrorKind, FluxError, Op, Result};
+use crate::error::{Advice, ErrorKind, FluxError, Op, Result};
 use crate::ids::{PortIndex, QueueIndex};
 use crate::stats::{Calls, Counters, QueueCounters, XdpStatistics};
 use crate::sys::if_xdp::{
@@ -109,7 +108,7 @@ impl KernelBackend {
                 format!("cannot bind to {} in zero-copy mode", port.interface()),
                 "the XDP program is attached in skb mode",
             )
-            .with_hint("use --bind auto or --bind copy, or --attach native")),
+            .with_advice("", Advice::CopyOrNativeMode)),
             Some(_) => Ok(BindMode::Copy),
             None if asked(BindMode::ZeroCopy) => Ok(BindMode::ZeroCopy),
             None if asked(BindMode::Copy) => Ok(BindMode::Copy),
@@ -205,11 +204,10 @@ impl KernelBackend {
 
     /// Puts the sockets of a port where its program finds them.
     fn add_sockets(&self, port: usize) -> Result<()> {
-        let mut program = self.ports[port].program();
-        let Some(xsks) = &mut program.xsks else { return Ok(()) };
-        use std::os::fd::AsRawFd;
+        let program = self.ports[port].program();
+        let Some(xsks) = &program.xsks else { return Ok(()) };
         let mut sockets = self.sockets_of(port);
-        sockets.try_for_each(|(number, socket)| xsks.insert(number, socket.raw_fd().as_raw_fd()))
+        sockets.try_for_each(|(number, socket)| xsks.insert(number, socket.raw_fd()))
     }
 
     fn counted(&self, queue: QueueIndex, count: fn(&Counters)) {
@@ -362,6 +360,12 @@ impl Backend for KernelBackend {
         self.calls.get(queue.get()).map(Counters::read).unwrap_or_default()
     }
 
+    fn stop_rx(&self, queue: QueueIndex) -> Result<()> {
+        let Some(&(port, number)) = self.places.get(queue.get()) else { return Ok(()) };
+        let program = self.ports[port].program();
+        program.xsks.as_ref().map_or(Ok(()), |xsks| xsks.remove(number))
+    }
+
     fn stats(&self, queue: QueueIndex) -> Result<XdpStatistics> {
         let stats = self.socket(queue)?.statistics();
         let stats = stats.map_err(|e| self.queue_error(Op::Query, queue, e))?;
@@ -393,7 +397,7 @@ impl Backend for KernelBackend {
 }
 
 impl KernelBackend {
-    fn kick_result(&self, queue: usize, error: io::Error) -> Result<Kick> {
+    fn kick_result(&self, queue: QueueIndex, error: io::Error) -> Result<Kick> {
         match error.raw_os_error() {
             Some(libc::EAGAIN | libc::EBUSY | libc::ENOBUFS) => Ok(Kick::Again),
             _ => Err(self.queue_error(Op::Kick, queue, error)),

@@ -93,6 +93,10 @@ impl Backend for Metered {
         self.inner.calls(queue)
     }
 
+    fn stop_rx(&self, queue: QueueIndex) -> Result<()> {
+        self.inner.stop_rx(queue)
+    }
+
     fn stats(&self, queue: QueueIndex) -> Result<XdpStatistics> {
         self.inner.stats(queue)
     }

@@ -147,6 +147,12 @@ pub(crate) trait Backend: Send + Sync {
     /// When the interface of one of the queues is gone or down.
     fn spin(&self, queues: &[QueueIndex], deadline: Option<u64>) -> Result<()>;
 
+    /// Packets of one queue go on to the kernel's stack from now on.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn stop_rx(&self, queue: QueueIndex) -> Result<()>;
+
     /// The kernel's counters of one queue.
     ///
     /// # Errors

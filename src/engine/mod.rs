@@ -56,6 +56,8 @@ pub struct EngineStats {
     pub no_port: u64,
     /// Sent with [`FluxEngine::send`] or [`PacketBatch::send`], which is in no other count.
     pub extra: u64,
+    /// Given to [`PacketBatch::send`] but dropped, because the TX ring stayed full; in no other count.
+    pub extra_full: u64,
     /// Batches with at least one packet.
     pub batches: u64,
 }
@@ -72,6 +74,7 @@ impl std::ops::Add for EngineStats {
             tx_full: self.tx_full + other.tx_full,
             no_port: self.no_port + other.no_port,
             extra: self.extra + other.extra,
+            extra_full: self.extra_full + other.extra_full,
             batches: self.batches + other.batches,
         }
     }
@@ -271,6 +274,7 @@ impl FluxEngine {
             if !extra.is_empty() {
                 let (done, result) = finish(extra, later, half, tx, at, cache);
                 stats.extra += done.sent;
+                stats.extra_full += done.full;
                 outcome = outcome.and(result);
             }
         }
@@ -350,6 +354,7 @@ impl FluxEngine {
     pub fn remove_port(&mut self, port: PortIndex) {
         let Self { rx, tx, cache, .. } = self;
         for half in rx.iter_mut().filter(|half| half.number.port == port) {
+            half.stop();
             half.rx.receive(u32::MAX, |buffer| cache.put(buffer.frame));
         }
         for half in tx.iter_mut().filter(|half| half.number.port == port) {

@@ -182,12 +182,12 @@ impl<S> Workers<S> {
                     scope.spawn(move || one(worker, cpu))
                 })
                 .collect();
-            let mut outcome = Ok(());
+            let mut result = Ok(());
             for thread in threads {
                 let ended = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                outcome = outcome.and(ended);
+                result = result.and(ended); // the first error
             }
-            outcome
+            result
         })
     }
 }

@@ -24,6 +24,7 @@ pub mod vlan;
 mod arp;
 mod error;
 mod ethernet;
+mod forward;
 mod headers;
 mod icmpv4;
 mod icmpv6;
@@ -41,6 +42,7 @@ pub use arp::{ARP_LEN, ArpOp, ArpRepr, ArpView};
 pub use error::{Layer, ParseError};
 pub use ethernet::{ETHERNET_LEN, EtherType, EthernetMut, EthernetRepr, EthernetView};
 pub use extensions::{ErrorBody, Extensions, LabelEntry, LabelStack, Object, Objects};
+pub use forward::complete_checksum;
 pub use headers::{Headers, Transport};
 pub use icmpv4::{ICMP_LEN, Icmpv4Kind, Icmpv4Message, Icmpv4View, unreachable_v4};
 pub use icmpv6::{

@@ -36,7 +36,7 @@ impl UdpRepr {
 }
 
 /// 0 means "no checksum", so a sum of 0 is written as its other representation.
-const fn nonzero(sum: u16) -> u16 {
+pub(super) const fn nonzero(sum: u16) -> u16 {
     if sum == 0 { 0xffff } else { sum }
 }
 

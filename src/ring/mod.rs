@@ -68,7 +68,7 @@ pub struct RingSnapshot {
     pub cached_producer: Option<u32>,
     /// Consumer index as the one who looks has it.
     pub cached_consumer: Option<u32>,
-    /// The flags word ([`NEED_WAKEUP`]).
+    /// The flags word: `XDP_RING_NEED_WAKEUP` (1) of `linux/if_xdp.h`.
     pub flags: Option<u32>,
 }
 

@@ -2,6 +2,8 @@
 
 use super::batch::Batch;
 use super::{Consumer, Drain, Producer, Reservation};
+use crate::sync::UnsafeCell;
+use std::slice;
 
 /// Moves up to `max` entries from `from` to `to`, as many as the one has and the other has room
 /// for; `each` turns an entry into what is written, or into nothing. Returns how many were
@@ -90,6 +92,56 @@ pub(crate) fn fan<A: Copy, B: Copy, C: Copy, const N: usize>(
     }
 }
 
+/// Slots that lie side by side and are gone through from the first on. How far that went is counted
+/// when it ends, however it ends; until then the place alone is kept, in a register.
+struct Lane<'l, T> {
+    left: slice::Iter<'l, UnsafeCell<T>>,
+    len: usize,
+    total: &'l mut u32,
+}
+
+impl<T> Drop for Lane<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        *self.total += (self.len - self.left.len()) as u32; // at most the size of a ring
+    }
+}
+
+impl<'l, T: Copy> Lane<'l, T> {
+    #[inline(always)]
+    fn written(reservation: &'l mut Reservation<'_, T>) -> Self {
+        let Reservation { ring, granted, written } = reservation;
+        let slots = ring.mem.run(ring.cursor.slot(*written), *granted - *written);
+        Self { left: slots.iter(), len: slots.len(), total: written }
+    }
+
+    #[inline(always)]
+    fn taken(drain: &'l mut Drain<'_, T>) -> Self {
+        let Drain { ring, granted, taken } = drain;
+        let slots = ring.mem.run(ring.cursor.slot(*taken), *granted - *taken);
+        Self { left: slots.iter(), len: slots.len(), total: taken }
+    }
+
+    /// Goes no further than `len` slots.
+    #[inline(always)]
+    fn limit(&mut self, len: usize) {
+        self.left = self.left.as_slice()[..len].iter();
+        self.len = len;
+    }
+
+    /// Writes the next slot of a reservation.
+    ///
+    /// # Safety
+    /// There is one: it was called fewer times than the lane has slots.
+    #[inline(always)]
+    unsafe fn write(&mut self, item: T) {
+        // SAFETY: there is a next slot by the caller's promise.
+        let slot = unsafe { self.left.next().unwrap_unchecked() };
+        // SAFETY: reserved: ours until it is published, with the one writer borrowed.
+        slot.with_mut(|p| unsafe { p.write(item) });
+    }
+}
+
 /// The same for entries, and slots of every ring, that lie side by side.
 #[inline(always)]
 fn fan_run<A: Copy, B: Copy, C: Copy, const N: usize>(
@@ -98,34 +150,21 @@ fn fan_run<A: Copy, B: Copy, C: Copy, const N: usize>(
     outs: &mut [Batch<'_, Reservation<'_, C>>; N],
     each: &mut impl FnMut(A) -> Fan<B, C>,
 ) {
-    let Drain { ring: source, granted, taken } = from;
-    let Reservation { ring: target, granted: room, written } = back;
-    let (taken_before, written_before) = (*taken, *written);
-    let entries = source.mem.run(source.cursor.slot(*taken), *granted - *taken);
-    let slots = target.mem.run(target.cursor.slot(*written), *room - *written);
-    let mut len = entries.len().min(slots.len());
-    for out in outs.iter() {
-        let Reservation { ring, granted, written } = &out.entries;
-        len = len.min(ring.mem.run(ring.cursor.slot(*written), granted - written).len());
-    }
-    // Slots written here: of each ring at most one an entry.
-    let mut to_back = 0;
-    for (n, entry) in entries[..len].iter().enumerate() {
-        *taken = taken_before + n as u32 + 1;
+    let mut entries = Lane::taken(from);
+    let mut back = Lane::written(back);
+    let mut outs = outs.each_mut().map(|out| Lane::written(&mut out.entries));
+    let room = outs.iter().fold(back.len, |room, out| room.min(out.len));
+    entries.limit(entries.len.min(room));
+    for entry in entries.left.by_ref() {
         // SAFETY: granted by peek(): the producer is past this slot and will not touch it
         // again until it is released.
         match each(entry.with(|p| unsafe { p.read() })) {
-            Fan::Back(item) => {
-                // SAFETY: `to_back <= n < len <= slots.len()`.
-                let slot = unsafe { slots.get_unchecked(to_back) };
-                // SAFETY: reserved: ours until it is published, with the one writer borrowed.
-                slot.with_mut(|p| unsafe { p.write(item) });
-                to_back += 1;
-                *written = written_before + to_back as u32;
-            }
+            // SAFETY: every lane has a slot for each entry, and an entry takes one at most.
+            Fan::Back(item) => unsafe { back.write(item) },
             Fan::Out(at, item) => {
                 if let Some(out) = outs.get_mut(at) {
-                    let _ = out.entries.write(item); // at most one an entry, and `len` fit
+                    // SAFETY: as above.
+                    unsafe { out.write(item) };
                 }
             }
             Fan::Gone => {}

@@ -90,6 +90,12 @@ impl<T: Copy> Reservation<'_, T> {
         self.granted - self.written
     }
 
+    /// Slots written and not yet published.
+    #[inline(always)]
+    pub(crate) fn written(&self) -> u32 {
+        self.written
+    }
+
     /// Writes the next entry, or gives it back when the reservation is used up.
     #[inline(always)]
     pub fn write(&mut self, item: T) -> Result<(), T> {

@@ -88,6 +88,12 @@ impl RxHalf {
         self.fill.posted() > before
     }
 
+    /// Leaves what comes from now on to the kernel's stack. An interface that is gone has nothing
+    /// to leave to it.
+    pub(crate) fn stop(&self) {
+        let _ = self.backend.stop_rx(self.number.queue);
+    }
+
     /// Frames that reception holds.
     pub(crate) fn held(&self) -> u64 {
         self.fill.posted() - self.rx.taken()

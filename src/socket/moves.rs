@@ -43,9 +43,13 @@ pub struct PacketView<'r> {
     /// Address of the frame's first byte.
     base: u64,
     /// The packet's place in the frame.
-    start: u32,
+    start: u64,
     len: u32,
+    /// Whether that place lies in the frame. Always, unless the kernel's side is broken.
+    sound: bool,
     moved: bool,
+    /// It was taken, or made empty: nothing is left to send.
+    gone: bool,
     taken: bool,
 }
 
@@ -54,6 +58,9 @@ impl PacketView<'_> {
     #[must_use]
     #[inline(always)]
     pub fn data(&self) -> &[u8] {
+        if !self.sound {
+            return &[];
+        }
         self.gate.view(self, (self.base, self.start, self.len))
     }
 
@@ -61,6 +68,9 @@ impl PacketView<'_> {
     #[must_use]
     #[inline(always)]
     pub fn data_mut(&mut self) -> &mut [u8] {
+        if !self.sound {
+            return &mut [];
+        }
         let (gate, place) = (self.gate, (self.base, self.start, self.len));
         gate.view_mut(self, place)
     }
@@ -82,7 +92,7 @@ impl PacketView<'_> {
     /// place.
     #[must_use]
     pub fn addr(&self) -> u64 {
-        self.base + u64::from(self.start)
+        self.base + self.start
     }
 
     /// Where the packet lies; it has no place any more once it was taken.
@@ -90,11 +100,12 @@ impl PacketView<'_> {
         if self.taken {
             return Err(NoRoom);
         }
-        Span::new(self.start, self.len, self.gate.frame_size())
+        Span::new(self.start as u32, self.len, self.gate.frame_size())
     }
 
     fn set_span(&mut self, span: Span) {
-        (self.start, self.len) = (span.start() as u32, span.len() as u32);
+        (self.start, self.len) = (span.start() as u64, span.len() as u32);
+        self.gone = span.is_empty();
     }
 
     /// Moves the packet's start by `delta` bytes: positive strips from the front, negative opens
@@ -126,7 +137,7 @@ impl PacketView<'_> {
     /// was moved.
     #[must_use]
     pub fn rx_timestamp(&self) -> Option<u64> {
-        let start = self.start.checked_sub(META_LEN as u32)?;
+        let start = self.start.checked_sub(META_LEN as u64)?;
         let meta = self.gate.view(self, (self.base, start, META_LEN as u32));
         if self.moved || self.taken { None } else { stamp_in(meta) }
     }
@@ -135,7 +146,7 @@ impl PacketView<'_> {
     /// it was taken already.
     pub fn take(&mut self) -> Option<Buffer> {
         let span = self.span().ok()?;
-        self.taken = true;
+        (self.taken, self.gone) = (true, true);
         self.len = 0;
         let span = if self.moved { span } else { span.received() };
         Some(Buffer { frame: self.gate.token_of(self.base), span })
@@ -156,6 +167,13 @@ impl crate::proto::Headroom for PacketView<'_> {
     fn bytes_mut(&mut self) -> &mut [u8] {
         self.data_mut()
     }
+}
+
+/// Counts a descriptor that named no frame of ours; out of line, so that the count is in nobody's way.
+#[cold]
+#[inline(never)]
+fn refuse(invalid: &mut u64) {
+    *invalid += 1;
 }
 
 fn same_umem(from: &Arc<Umem>, to: &Arc<Umem>) {
@@ -189,27 +207,32 @@ impl RxRing {
         let n = from.entries.left();
         let mut back = Batch::new(fill.ring.reserve(n), &mut fill.posted);
         let mut outs = tx.map(|tx| Batch::new(tx.ring.reserve(n), &mut tx.posted));
-        let mut done = Routed::default();
         let invalid_before = *invalid;
         let route = |desc: Desc| {
             let Some(base) = gate.begin(desc) else {
-                *invalid += 1;
+                refuse(invalid);
                 return Fan::Gone;
             };
-            let start = (desc.addr - base) as u32;
-            let (moved, taken) = (false, false);
-            let mut view = PacketView { gate, base, start, len: desc.len, moved, taken };
+            let (start, len) = (desc.addr - base, desc.len);
+            let mut view = PacketView {
+                gate,
+                base,
+                start,
+                len,
+                sound: gate.holds(start, len),
+                moved: false,
+                gone: false,
+                taken: false,
+            };
             let route = each(&mut view);
-            let PacketView { start, len, taken, .. } = view;
+            let PacketView { start, len, sound, gone, taken, .. } = view;
             if taken {
-                done.taken += 1;
                 return Fan::Gone;
             }
             match route {
-                Route::Send(at) if at < N && len > 0 && gate.holds(start, len) => {
-                    done.sent += 1;
+                Route::Send(at) if at < N && sound && !gone => {
                     gate.end(base, Holder::Transmission);
-                    Fan::Out(at, Desc { addr: base + u64::from(start), len, options: 0 })
+                    Fan::Out(at, Desc { addr: base + start, len, options: 0 })
                 }
                 _ => {
                     gate.end(base, Holder::Reception);
@@ -217,13 +240,17 @@ impl RxRing {
                 }
             }
         };
+        let mut overflow = 0;
         fan(&mut from.entries, &mut back.entries, &mut outs, route, |addr| {
+            overflow += 1;
             if let Some(frame) = gate.claim_frame(addr, Holder::Reception, Holder::User) {
                 umem.free(frame);
             }
         });
-        done.packets = n - from.entries.left() - (*invalid - invalid_before) as u32;
-        done
+        let packets = n - from.entries.left() - (*invalid - invalid_before) as u32;
+        let sent = outs.iter().map(|out| out.entries.written()).sum();
+        let taken = packets - sent - back.entries.written() - overflow;
+        Routed { packets, sent, taken }
     }
 }
 

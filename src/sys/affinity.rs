@@ -9,6 +9,7 @@ const BITS: usize = libc::c_ulong::BITS as usize;
 const MOST_CPUS: usize = 1 << 16;
 
 /// The CPUs that the calling thread may run on, in ascending order.
+#[cfg(feature = "tools")]
 pub(crate) fn allowed() -> io::Result<Vec<usize>> {
     let mut words = vec![0; 1024 / BITS];
     loop {
@@ -41,6 +42,7 @@ pub(crate) fn pin(cpu: usize) -> io::Result<()> {
     Ok(())
 }
 
+#[cfg(feature = "tools")]
 /// The numbers of the bits that are set.
 fn cpus(words: &[libc::c_ulong]) -> Vec<usize> {
     let bits = words.iter().enumerate().flat_map(|(at, &word)| {

@@ -65,6 +65,81 @@ pub(crate) fn attached_xdp(ifindex: u32) -> Option<(u32, String)> {
     Some((id, program_name(id).unwrap_or_else(|_| "no name".into())))
 }
 
+/// The errno in a libbpf-rs error, which shows it in its text alone.
+pub(crate) fn errno(error: &libbpf_rs::Error) -> io::Error {
+    let text = format!("{error:#}");
+    let number = text.rsplit_once("(os error ").and_then(|(_, tail)| {
+        tail.split_once(')').and_then(|(number, _)| number.parse::<i32>().ok())
+    });
+    number.map_or_else(|| io::Error::other(text), io::Error::from_raw_os_error)
+}
+
+/// `BPF_MAP_TYPE_XSKMAP`.
+pub(crate) const XSKMAP: u32 = 17;
+
+/// A BPF map of any owner, with keys and values of 4 bytes.
+pub(crate) struct WordMap {
+    fd: OwnedFd,
+    kind: u32,
+    max_entries: u32,
+}
+
+impl WordMap {
+    /// EINVAL when `fd` is no such map.
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
+        let mut info = libbpf_sys::bpf_map_info::default();
+        let mut len = size_of::<libbpf_sys::bpf_map_info>() as u32;
+        let (map, place) = (fd.as_raw_fd(), &raw mut info);
+        // SAFETY: writes at most `len` bytes, the size of `info`.
+        let done = unsafe { libbpf_sys::bpf_map_get_info_by_fd(map, place, &raw mut len) };
+        check(done)?;
+        if (info.key_size, info.value_size) != (4, 4) {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        Ok(Self { fd, kind: info.type_, max_entries: info.max_entries })
+    }
+
+    /// `BPF_MAP_TYPE_*`.
+    pub(crate) fn kind(&self) -> u32 {
+        self.kind
+    }
+
+    pub(crate) fn max_entries(&self) -> u32 {
+        self.max_entries
+    }
+
+    /// Sets the value at `key`; EEXIST if there is one and it must be `new`.
+    pub(crate) fn set(&self, key: u32, value: u32, new: bool) -> io::Result<()> {
+        let flags = if new { libbpf_sys::BPF_NOEXIST } else { libbpf_sys::BPF_ANY };
+        let (map, flags) = (self.fd.as_raw_fd(), u64::from(flags));
+        let (key, value) = ((&raw const key).cast(), (&raw const value).cast());
+        // SAFETY: reads a key and a value of the sizes that the map has, which new() looked at.
+        check(unsafe { libbpf_sys::bpf_map_update_elem(map, key, value, flags) })?;
+        Ok(())
+    }
+
+    /// Removes the value at `key`, if there is one.
+    pub(crate) fn remove(&self, key: u32) -> io::Result<()> {
+        let (map, key) = (self.fd.as_raw_fd(), (&raw const key).cast());
+        // SAFETY: reads a key of the size that the map has, which new() looked at.
+        match check(unsafe { libbpf_sys::bpf_map_delete_elem(map, key) }) {
+            Err(error) if error.raw_os_error() != Some(libc::ENOENT) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Returns when every run of a program that had begun before has ended: some milliseconds. Kernels
+/// that isolate CPUs (`nohz_full`) cannot tell, nor can a process that may not ask.
+pub(crate) fn programs_done() -> io::Result<()> {
+    /// `MEMBARRIER_CMD_GLOBAL`: all that ran under RCU, as XDP programs do.
+    const GLOBAL: libc::c_int = 1;
+    let (flags, cpu): (libc::c_int, libc::c_int) = (0, 0);
+    // SAFETY: takes three numbers.
+    let done = unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, flags, cpu) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Name of the loaded program with that number. EPERM without CAP_SYS_ADMIN.
 pub(crate) fn program_name(id: u32) -> io::Result<String> {
     // SAFETY: takes a number.
@@ -141,4 +216,21 @@ pub(crate) fn test_run(program: BorrowedFd<'_>, packet: &[u8]) -> io::Result<(u3
     check(done)?;
     out.truncate(opts.data_size_out as usize);
     Ok((opts.retval, out))
+}
+
+/// Runs `program` `times` times on `packet`: the nanoseconds that one run takes on average.
+#[cfg(test)]
+pub(crate) fn test_time(program: BorrowedFd<'_>, packet: &[u8], times: u32) -> io::Result<u32> {
+    let mut opts = libbpf_sys::bpf_test_run_opts {
+        sz: size_of::<libbpf_sys::bpf_test_run_opts>() as libbpf_sys::size_t,
+        data_in: packet.as_ptr().cast(),
+        data_size_in: packet.len() as u32,
+        repeat: i32::try_from(times).unwrap_or(i32::MAX),
+        ..Default::default()
+    };
+    // SAFETY: reads `packet` with the length given; the options say their size and ask for no
+    // output.
+    let done = unsafe { libbpf_sys::bpf_prog_test_run_opts(program.as_raw_fd(), &raw mut opts) };
+    check(done)?;
+    Ok(opts.duration)
 }

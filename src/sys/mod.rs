@@ -3,18 +3,19 @@
 //! ```text
 //!   if_xdp     what linux/if_xdp.h says              netdev, ethtool   what an interface is
 //!   xsk        one AF_XDP socket                     poll, clock       waiting and time
-//!   mapping    memory: UMEM and rings                bpf, skel         programs and their links
+//!   mapping    memory: UMEM and rings                bpf, skel, libbpf programs, maps and links
 //!   netns      namespaces without a name             affinity          which CPU a thread runs on
 //!   usage      CPU time of a thread                  perf              its cycles, instructions
 //!   rings_iter every AF_XDP socket of the machine    foreign           one, from its owner
-//!   caps       what a thread may do              resolver          names of addresses
+//!   caps       what a thread may do                  resolver          names of addresses
+//!   promisc    what a NIC lets through
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
 //! used. Interfaces are looked up in the network namespace of the calling thread.
 //! Callers: `umem::region`, `backend`, `tools`.
 
-#[cfg(all(feature = "bpf", feature = "tools"))]
+#[cfg(feature = "bpf")]
 pub(crate) mod affinity;
 #[cfg(feature = "bpf")]
 pub(crate) mod bpf;
@@ -31,15 +32,19 @@ pub(crate) mod hugepages;
 #[cfg(feature = "bpf")]
 pub(crate) mod if_xdp;
 #[cfg(feature = "bpf")]
+pub(crate) mod libbpf;
+#[cfg(feature = "bpf")]
 pub(crate) mod mapping;
 #[cfg(feature = "bpf")]
 pub(crate) mod netdev;
-#[cfg(all(feature = "bpf", feature = "tools"))]
+#[cfg(feature = "bpf")]
 pub(crate) mod netns;
 #[cfg(all(feature = "bpf", feature = "tools"))]
 pub(crate) mod perf;
 #[cfg(feature = "bpf")]
 pub(crate) mod poll;
+#[cfg(feature = "bpf")]
+pub(crate) mod promisc;
 #[cfg(all(unix, feature = "tools"))]
 pub(crate) mod resolver;
 #[cfg(all(feature = "bpf", feature = "tools"))]

@@ -3,15 +3,21 @@
 //! No file is bound to them, so nothing is left to clean up, also when the process is killed.
 
 use super::check;
+#[cfg(feature = "tools")]
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+#[cfg(feature = "tools")]
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd};
+#[cfg(feature = "tools")]
 use std::os::unix::fs::MetadataExt;
 
 /// One namespace, kept alive by this descriptor.
+#[cfg(feature = "tools")]
 #[derive(Debug)]
 pub(crate) struct NetNs(OwnedFd);
 
+#[cfg(feature = "tools")]
 impl NetNs {
     /// A new one, empty but for a loopback interface that is down. The calling thread stays where
     /// it is. EPERM without CAP_SYS_ADMIN.
@@ -73,6 +79,7 @@ pub(crate) fn enter(namespace: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+#[cfg(feature = "tools")]
 impl AsFd for NetNs {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -80,6 +87,7 @@ impl AsFd for NetNs {
 }
 
 /// Calls `f` on a thread of its own and waits for it; a panic goes on in the caller.
+#[cfg(feature = "tools")]
 fn aside<R: Send>(f: impl FnOnce() -> io::Result<R> + Send) -> io::Result<R> {
     std::thread::scope(|scope| {
         let thread =
@@ -91,6 +99,7 @@ fn aside<R: Send>(f: impl FnOnce() -> io::Result<R> + Send) -> io::Result<R> {
     })
 }
 
+#[cfg(feature = "tools")]
 #[cfg(test)]
 mod tests {
     use super::*;

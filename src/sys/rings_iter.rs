@@ -7,8 +7,8 @@
 //!
 //! Invariant: a record is taken apart only when its length and magic number are right.
 
-use super::skel::rings::RingsSkelBuilder;
-use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use super::libbpf::{self, Refused};
+use super::skel::rings::{RingsSkel, RingsSkelBuilder};
 use libbpf_rs::{Iter, IterOpts, Link};
 use std::io::{self, Read};
 use std::mem::MaybeUninit;
@@ -219,11 +219,14 @@ pub(crate) struct RingsIter(Link);
 impl RingsIter {
     /// Loads the program, which takes some 50 ms. EPERM without CAP_BPF and CAP_PERFMON; ESRCH
     /// where the kernel has no type information, or no such iterator.
-    pub(crate) fn load() -> libbpf_rs::Result<Self> {
+    pub(crate) fn load() -> Result<Self, Refused> {
         let mut object = MaybeUninit::uninit();
-        let skel = RingsSkelBuilder::default().open(&mut object)?.load()?;
+        let builder = RingsSkelBuilder::default();
         // The link keeps the program, and the program its map.
-        Ok(Self(skel.progs.flux_rings.attach_iter_with_opts(IterOpts::None)?))
+        let keep = |skel: &RingsSkel<'_>| {
+            skel.progs.flux_rings.attach_iter_with_opts(IterOpts::None).map(Self)
+        };
+        libbpf::load(builder, &mut object, |_| Ok(()), keep)
     }
 
     /// Every descriptor of an AF_XDP socket, in the pid namespace of the caller.

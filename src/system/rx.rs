@@ -153,6 +153,7 @@ impl FluxRx {
     pub fn remove_port(&mut self, port: PortIndex) {
         let Self { halves, cache, .. } = self;
         for half in halves.iter_mut().filter(|half| half.number.port == port) {
+            half.stop();
             half.rx.receive(u32::MAX, |buffer| cache.put(buffer.frame));
         }
         halves.retain(|half| half.number.port != port);

@@ -4,7 +4,11 @@ use super::frame::{Buffer, Frame};
 use super::ledger::{Holder, Ledger};
 use super::region::Region;
 use super::{Span, Umem};
+use crate::prefetch::prefetch;
 use crate::ring::Desc;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+use std::slice;
 
 /// Turns tokens into ring entries and back for one batch.
 ///
@@ -18,8 +22,17 @@ pub(crate) struct Gate<'u> {
     shift: u32,
     tag: u32,
     ledger: &'u Ledger,
-    region: &'u Region,
+    /// First byte of the region, which lives through `'u`. Held here because a loop that writes
+    /// packets would load it from the region again after each of them.
+    base: NonNull<u8>,
+    region: PhantomData<&'u Region>,
 }
+
+// SAFETY: the raw pointer forbids the auto impl; it stands for the `&Region` beside it, which is
+// Sync.
+unsafe impl Send for Gate<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Gate<'_> {}
 
 impl<'u> Gate<'u> {
     #[inline(always)]
@@ -32,7 +45,8 @@ impl<'u> Gate<'u> {
     ) -> Self {
         // Below 32 as a frame is at most 4096 bytes; saying so spares the shifts a mask.
         let shift = frame_size.trailing_zeros() & 31;
-        Self { frames, frame_size, shift, tag, ledger, region }
+        let (base, region) = (region.base(), PhantomData);
+        Self { frames, frame_size, shift, tag, ledger, base, region }
     }
 
     /// Bytes per frame.
@@ -112,21 +126,23 @@ impl<'u> Gate<'u> {
     }
 
     /// `len` bytes at `start` of the frame at `base`, which [`Self::begin`] made ours; none when
-    /// that is not in the frame. The borrow of `seen` stands for the frame: whoever has it calls
+    /// that is not in the frame. The borrow of `seen` stands for the frame: who has it calls
     /// this alone.
     #[inline(always)]
-    pub(crate) fn view<'s, S>(&self, _seen: &'s S, (base, start, len): (u64, u32, u32)) -> &'s [u8]
+    pub(crate) fn view<'s, S>(&self, _seen: &'s S, (base, start, len): (u64, u64, u32)) -> &'s [u8]
     where
         'u: 's,
     {
         if !self.holds(start, len) {
             return &[];
         }
-        let at = (base + u64::from(start)) as usize;
         // SAFETY: the bytes lie in one frame by the lines above, and the frame in the region by
-        // begin(). Whoever wrote the ring's entry gave the frame away with it, and nobody gets it
-        // before end(): the bytes are touched by nobody else.
-        unsafe { self.region.slice(at, len as usize) }
+        // begin().
+        let first = unsafe { self.base.add((base + start) as usize) };
+        // SAFETY: as above, and all of the region is initialised. Who wrote
+        // the ring's entry gave the frame away with it, and nobody gets it before end(): the bytes
+        // are touched by nobody else.
+        unsafe { slice::from_raw_parts(first.as_ptr(), len as usize) }
     }
 
     /// The same, for writing.
@@ -134,7 +150,7 @@ impl<'u> Gate<'u> {
     pub(crate) fn view_mut<'s, S>(
         &self,
         _seen: &'s mut S,
-        (base, start, len): (u64, u32, u32),
+        (base, start, len): (u64, u64, u32),
     ) -> &'s mut [u8]
     where
         'u: 's,
@@ -142,22 +158,23 @@ impl<'u> Gate<'u> {
         if !self.holds(start, len) {
             return &mut [];
         }
-        let at = (base + u64::from(start)) as usize;
-        // SAFETY: as in view(), and whoever stands for the frame is borrowed exclusively.
-        unsafe { self.region.slice_mut(at, len as usize) }
+        // SAFETY: as in view().
+        let first = unsafe { self.base.add((base + start) as usize) };
+        // SAFETY: as in view(), and who stands for the frame is borrowed exclusively.
+        unsafe { slice::from_raw_parts_mut(first.as_ptr(), len as usize) }
     }
 
     /// Whether `len` bytes at `start` lie in a frame.
     #[inline(always)]
-    pub(crate) fn holds(&self, start: u32, len: u32) -> bool {
-        u64::from(start) + u64::from(len) <= u64::from(self.frame_size)
+    pub(crate) fn holds(&self, start: u64, len: u32) -> bool {
+        start + u64::from(len) <= u64::from(self.frame_size)
     }
 
     /// Asks the CPU for the first bytes of the packet that `desc` names, without waiting. Any
     /// descriptor will do: nothing is read.
     #[inline(always)]
     pub(crate) fn prefetch(&self, desc: &Desc) {
-        self.region.prefetch(desc.addr as usize);
+        prefetch(self.base.as_ptr().wrapping_add(desc.addr as usize));
     }
 
     #[inline(always)]

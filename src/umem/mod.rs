@@ -10,12 +10,12 @@
 //! ```
 //!
 //! Invariant: *frames are conserved*. Every frame is in exactly one place: the free list or a
-//! worker's cache, a [`Frame`] token, or the kernel's hands (a ring, or being worked on). A token is neither `Copy`
-//! nor `Clone` and carries its UMEM's tag; only [`Umem::alloc`] and the crate-private `gate`
-//! make one. In debug builds the ledger checks each step.
+//! worker's cache, a [`Frame`] token, or the kernel's hands (a ring, or being worked on). A token is
+//! neither `Copy` nor `Clone` and carries its UMEM's tag; only [`Umem::alloc`], a cache and the
+//! crate-private `gate` make one. In debug builds the ledger checks each step.
 //! Callers: `socket` (rings of tokens), `packet` (bytes), `backend::sim` (the kernel's half).
 
-mod cache;
+pub(crate) mod cache;
 #[cfg(not(flux_loom))]
 mod frame;
 pub(crate) mod free_list;
@@ -30,12 +30,11 @@ mod span;
 
 #[cfg(not(flux_loom))]
 pub(crate) use cache::FrameCache;
-pub use cache::Magazine;
 #[cfg(not(flux_loom))]
 pub use frame::{Buffer, Frame, Umem};
 #[cfg(not(flux_loom))]
 pub(crate) use frame::{META_LEN, RX_HEADROOM, stamp_in};
-pub use free_list::FreeList;
+pub(crate) use free_list::FreeList;
 #[cfg(not(flux_loom))]
 pub(crate) use gate::Gate;
 #[cfg(not(flux_loom))]

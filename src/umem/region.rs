@@ -1,7 +1,6 @@
 //! The bytes behind a UMEM: allocated (any OS), or mapped (what the kernel pins).
 
 use crate::config::Pages;
-use crate::prefetch::prefetch;
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::any::Any;
 use std::ptr::NonNull;
@@ -94,12 +93,6 @@ impl Region {
         }
     }
 
-    /// Asks the CPU for the cache line at `offset`, wherever that is.
-    #[inline(always)]
-    pub(crate) fn prefetch(&self, offset: usize) {
-        prefetch(self.base.as_ptr().wrapping_add(offset));
-    }
-
     /// # Safety
     /// `offset + len` is inside the region, and nobody writes these bytes during `'_`.
     #[inline(always)]
@@ -133,5 +126,18 @@ impl Drop for Region {
             #[cfg(all(target_os = "linux", feature = "bpf"))]
             Kind::Mapped { .. } => {}
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Memory of somebody else's, with a guard that goes when it does.
+    pub(crate) fn brought(len: usize, guard: impl Any + Send + Sync) -> Region {
+        let inner = Region::allocate(len).unwrap();
+        let base = inner.base();
+        // SAFETY: the owner keeps the block, which nobody else knows.
+        unsafe { Region::from_raw(base, len, (inner, guard)) }
     }
 }

@@ -5,6 +5,7 @@ use crate::command::{
     self, assert_exit, assert_refused, assert_refused_as_json, events, of, run, stderr, stdout,
 };
 
+const TWO: &str = "tests/topologies/two-interfaces.toml";
 const SILENT: &str = "tests/topologies/silent.toml";
 
 #[test]
@@ -59,4 +60,35 @@ fn rings_and_doctor_see_the_machine_of_a_file() {
     let line = format!("doctor --sim=file={SILENT} sim0");
     let output = run(&line);
     assert!(stdout(&output).contains("sim0"), "{}", stdout(&output));
+}
+
+#[test]
+fn commands_cope_with_two_interfaces() {
+    for (args, interface) in [("203.0.113.7", "sim1"), ("198.51.100.7", "sim0")] {
+        let events = events(&format!("ping --sim=file={TWO} -c 1 {args} --json"), 0);
+        assert_eq!(of(&events, "start")[0]["interface"], interface);
+    }
+    let hops = |args: &str| {
+        let events = events(&format!("trace --sim=file={TWO} {args} --json"), 0);
+        of(&events, "summary")[0]["hops"].as_array().unwrap().len()
+    };
+    assert_eq!((hops("203.0.113.7"), hops("-I sim0 203.0.113.7")), (2, 4));
+
+    let report = &events(&format!("doctor --sim=file={TWO} --json"), 0)[0];
+    let titles: Vec<_> = report["checks"].as_array().unwrap().iter().map(|c| &c["title"]).collect();
+    assert!(titles.contains(&&"sim0".into()) && titles.contains(&&"sim1".into()), "{titles:?}");
+    let report = &events(&format!("doctor --sim=file={TWO} sim1 --json"), 0)[0];
+    assert_eq!(report["interface"], "sim1");
+    let line = format!("doctor --sim=file={TWO} sim2");
+    let output = run(&line);
+    assert_exit(&line, &output, 1);
+    assert!(stdout(&output).contains("there are: sim0, sim1"), "{}", stdout(&output));
+
+    // The application is where 10.0.0.2 is; the other interface has no socket, which is said.
+    let sample = &events(&format!("rings --sim=file={TWO} --json -c 1"), 0)[0];
+    assert_eq!(sample["sockets"][0]["ifname"], "sim0");
+    let line = format!("rings --sim=file={TWO} sim1 --over 0");
+    let output = run(&line);
+    assert_exit(&line, &output, 1);
+    assert!(stderr(&output).contains("sim1"), "{}", stderr(&output));
 }

@@ -2,7 +2,9 @@
 #![cfg(not(flux_loom))]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
+mod forward_pnet;
 mod layering;
 mod manifest;
 mod proto_pnet;
 mod proto_props;
+mod words;

@@ -3,6 +3,7 @@
 use fluxnet::simulator::{SimSpec, Simulator};
 use fluxnet::tools::net::{Family, VlanTag};
 use fluxnet::tools::ping::{Event, Outcome, PathMtu, Plan, Summary, run};
+use fluxnet::tools::topology;
 use fluxnet::tools::{Control, Env};
 use fluxnet::{ErrorKind, FluxError, Queues};
 use std::sync::atomic::Ordering;
@@ -391,7 +392,12 @@ fn what_does_not_work_is_refused_with_value_and_next_step() {
         (|p| p.vlan = Some(VlanTag { id: 5, priority: 8 }), ErrorKind::Config, "priority 8", ""),
         (|p| p.config.batch = 0, ErrorKind::Config, "batch 0", ""),
         (|p| p.config.frame_size = 3000, ErrorKind::Config, "not a power of two", ""),
-        (|p| p.config.queues = Queues::Only(vec![3]), ErrorKind::Config, "queue 3", "--queue"),
+        (
+            |p| p.config.queues = Queues::Only(vec![3]),
+            ErrorKind::Config,
+            "queue 3",
+            "another queue",
+        ),
         (|p| p.targets[0] = "example.org".into(), ErrorKind::Host, "example.org", "flux help sim"),
         (|p| p.targets[0] = "10.0.0.1".into(), ErrorKind::Host, "own address", "another host"),
         (|p| p.targets[0] = "10.0.0.255".into(), ErrorKind::Config, "broadcast", "one by one"),
@@ -589,4 +595,28 @@ fn small_rings_and_few_frames_delay_and_lose_nothing() {
         let done = ping(&plan, "");
         assert!(done.summaries().iter().all(|s| (s.received, s.lost) == (2_000, 0)));
     }
+}
+
+#[test]
+fn targets_behind_either_interface_are_found_and_dash_i_chooses_another_way() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/topologies/two-interfaces.toml");
+    let network = || topology::load(file.as_ref(), &SimSpec::default()).unwrap();
+    let rtt_ms = |interface: Option<&str>, target: &str| {
+        let interface = interface.map(str::to_owned);
+        let done = ping_with(&Plan { interface, ..plan(&[target]) }, &network()).unwrap();
+        assert_eq!((done.outcome.answered, done.summary().received), (1, 5), "{target}");
+        done.summary().rtt_us.unwrap().max / 1000.0
+    };
+    for (left, right) in [("198.51.100.7", "203.0.113.7"), ("2001:db8:8::7", "2001:db8:7::7")] {
+        assert_eq!((rtt_ms(None, left), rtt_ms(None, right)), (2.0, 4.0));
+        assert_eq!((rtt_ms(Some("sim0"), left), rtt_ms(Some("sim1"), right)), (2.0, 4.0));
+        assert_eq!((rtt_ms(Some("sim1"), left), rtt_ms(Some("sim0"), right)), (24.0, 22.0));
+    }
+    assert_eq!((rtt_ms(None, "10.0.0.2"), rtt_ms(None, "10.0.1.2")), (2.0, 4.0));
+    // One run uses one interface, unless it is told which.
+    let both = plan(&["198.51.100.7", "203.0.113.7"]);
+    let error = ping_with(&both, &network()).err().unwrap();
+    assert!(error.to_string().contains("leaves by sim1, the others by sim0"), "{error}");
+    let by_one = Plan { interface: Some("sim1".into()), ..both };
+    assert_eq!(ping_with(&by_one, &network()).unwrap().outcome.answered, 2);
 }

@@ -76,9 +76,9 @@ pub(crate) fn region(bytes: usize, huge: HugePages) -> Result<(Region, Option<St
             Ok(region) => Ok((region, None)),
             Err(error) => Err(FluxError::os(Op::Map, "the UMEM in transparent huge pages", error)
                 .with_cause("the kernel has none, or found no free ones")
-                .with_hint(
-                    "set /sys/kernel/mm/transparent_hugepage/enabled to madvise or always, or use \
-                     --hugepages auto",
+                .with_advice(
+                    "set /sys/kernel/mm/transparent_hugepage/enabled to madvise or always, or ",
+                    crate::error::Advice::AnyPages,
                 )),
         },
     }
@@ -104,7 +104,7 @@ fn reserved(bytes: usize, pages: Pages, size: usize) -> Result<(Region, Option<S
             "{need} free pages of {mib} MiB are needed, nr_hugepages is {} with {} free",
             have.total, have.free
         ))
-        .with_hint(format!("{how}, or use --hugepages auto")))
+        .with_advice(format!("{how}, or "), crate::error::Advice::AnyPages))
 }
 
 /// Opens one socket per queue of each port and maps their rings; [`Backend::start`] binds them.
@@ -165,7 +165,7 @@ fn look(plan: &PortPlan, umem: &Umem) -> Result<KernelPort> {
         let cause = format!("MTU {mtu} needs more than the {room} bytes that a frame has for it");
         if mtu + LINK_HEADER <= 4096 - RX_HEADROOM {
             return Err(FluxError::config(format!("frame size {}", umem.frame_size()), cause)
-                .with_hint("use --frame-size 4096"));
+                .with_advice("", crate::error::Advice::LargerFrames));
         }
         notes.push(format!("{cause}: longer packets are dropped"));
     }
@@ -182,7 +182,7 @@ pub(super) fn no_such_queue(interface: &str, queue: u32, available: u32) -> Flux
         format!("cannot bind to {interface} queue {queue}"),
         format!("no such queue: {valid}"),
     )
-    .with_hint("use --queue with one of these, or --queue all")
+    .with_advice("", crate::error::Advice::OtherQueue)
 }
 
 fn open_queue(plan: &PortPlan, queue: u32, umem: &Umem, first: bool) -> Result<(Xsk, RingSet)> {

@@ -46,7 +46,7 @@ impl KernelPort {
             place: plan.place.clone(),
             notes,
             program: Mutex::new(PortProgram {
-                attachment: Attachment::none(),
+                attachment: Attachment::None,
                 xsks: None,
                 tables: None,
                 _program: None,
@@ -86,7 +86,7 @@ impl KernelPort {
             let map = map.map_err(|error| FluxError::os(Op::MapUpdate, self.interface(), error))?;
             let mut program = self.program();
             program.xsks = Some(XskMap::from_fd(map, self.interface())?);
-            program.attachment = Attachment::foreign();
+            program.attachment = Attachment::Foreign;
             return Ok(None);
         }
         if self.filter == Filter::Nothing { Ok(None) } else { self.attach(&self.filter) }
@@ -95,6 +95,10 @@ impl KernelPort {
     /// Loads our program and attaches it; returns what fell back. The sockets are added by the
     /// caller.
     pub(super) fn attach(&self, filter: &Filter) -> Result<Option<String>> {
+        self.attach_to(&mut self.program(), filter)
+    }
+
+    fn attach_to(&self, program: &mut PortProgram, filter: &Filter) -> Result<Option<String>> {
         let (loaded, attachment, note) = self.inside(|| {
             let (name, mode) = (self.interface(), self.config.attach);
             let mut loaded = xdp::load(name, self.available, self.config.rx_timestamps)?;
@@ -103,7 +107,6 @@ impl KernelPort {
             let (attachment, note) = Attachment::ours(program, name, self.ifindex, mode)?;
             Ok((loaded, attachment, note))
         })?;
-        let mut program = self.program();
         program.attachment = attachment;
         program.xsks = Some(loaded.xsks);
         program.tables = Some(loaded.tables);
@@ -114,23 +117,22 @@ impl KernelPort {
     /// Replaces what is redirected; true when a program was attached for it, which has no sockets
     /// yet.
     pub(super) fn set_filter(&self, filter: &Filter) -> Result<bool> {
-        {
-            let mut program = self.program();
-            if let Some(tables) = program.tables.as_mut() {
-                return tables.set(filter).map(|()| false);
-            }
-            if program.attachment.mode() == Attached::Foreign {
-                return Err(FluxError::config(
-                    format!("filter of {}", self.interface()),
-                    "a foreign XDP program decides what comes to the sockets",
-                )
-                .with_hint("tell that program, or open the interface without its XSKMAP"));
-            }
+        // Held to the end: two that find no program must not both attach one.
+        let mut program = self.program();
+        if let Some(tables) = program.tables.as_mut() {
+            return tables.set(filter).map(|()| false);
+        }
+        if program.attachment.mode() == Attached::Foreign {
+            return Err(FluxError::config(
+                format!("filter of {}", self.interface()),
+                "a foreign XDP program decides what comes to the sockets",
+            )
+            .with_hint("tell that program, or open the interface without its XSKMAP"));
         }
         if *filter == Filter::Nothing {
             return Ok(false);
         }
-        self.attach(filter).map(|_| true)
+        self.attach_to(&mut program, filter).map(|_| true)
     }
 }
 

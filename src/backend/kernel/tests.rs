@@ -1,15 +1,19 @@
 //! The real kernel over a veth pair, in namespaces of the test's own.
 
 use super::*;
-use crate::backend::Opened;
 use crate::backend::filter::Match;
-use crate::config::{AttachMode, HugePages, Pages};
+use crate::backend::{Opened, Place, PortPlan};
+use crate::config::{AttachMode, Config, HugePages, Pages};
+use crate::error::Advice;
 use crate::lab::{self, ETH_LAB, Lab, OUR_MAC, OURS, PATIENCE, PEER_MAC, Wire, lab_frame};
-use crate::socket::Socket;
+use crate::proto::build::{self, Link, Net};
+use crate::proto::{IpPair, MacAddr, UdpRepr};
+use crate::socket::{Number, Queue};
 use crate::sys::hugepages;
-use crate::umem::Buffer;
+use crate::umem::{Buffer, FrameCache};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicU32;
 
 /// What the tests send to themselves, and nothing else.
 fn lab_frames() -> Filter {
@@ -20,9 +24,17 @@ fn config() -> Config {
     Config { huge_pages: HugePages::Off, ..Config::new(OURS) }
 }
 
+/// The one port, and its queues.
+const PORT: PortIndex = PortIndex::new(0);
+
+fn at(queue: usize) -> QueueIndex {
+    QueueIndex::at(queue)
+}
+
 /// Opened sockets with their fill rings filled, as the modes have them.
 struct Rig {
-    sockets: Vec<Socket>,
+    sockets: Vec<Queue>,
+    cache: FrameCache,
     umem: Arc<Umem>,
     backend: Arc<dyn Backend>,
 }
@@ -35,53 +47,77 @@ impl Rig {
         let bytes = (frames * config.frame_size) as usize;
         let (region, _) = region(bytes, config.huge_pages)?;
         let umem = Arc::new(Umem::new(region, config.frame_size));
-        let Opened { backend, rings } = open(config, queues, &umem, RING, filter)?;
-        let socket = |(at, set)| Socket::new(set, at, &backend, &umem, RING, config);
-        let mut sockets: Vec<_> = rings.into_iter().enumerate().map(socket).collect();
-        for socket in &mut sockets {
-            socket.rx.refill()?;
+        let plan = PortPlan {
+            config: config.clone(),
+            filter: filter.clone(),
+            queues: queues.to_vec(),
+            ring_size: RING,
+            place: Place::default(),
+        };
+        let Opened { backend, rings } = open(&[plan], &umem)?;
+        let number = |queue| Number { port: PORT, queue: at(queue) };
+        let queue = |(n, set)| Queue::new(set, number(n), &backend, &umem, RING, config);
+        let sockets = rings.into_iter().enumerate().map(queue).collect();
+        let cache = FrameCache::new(&umem, 1);
+        let mut rig = Self { sockets, cache, umem, backend };
+        for socket in &mut rig.sockets {
+            socket.rx.refill(&mut rig.cache, false)?;
         }
-        Ok(Self { sockets, umem, backend })
+        Ok(rig)
     }
 
     fn start(config: &Config, queues: &[u32], filter: &Filter) -> Result<(Self, Granted)> {
         let rig = Self::open(config, queues, filter)?;
-        let granted = rig.backend.start()?;
+        let granted = rig.backend.start()?.remove(0);
         Ok((rig, granted))
     }
 
-    fn send(&mut self, at: usize, frame: &[u8]) {
-        let tx = &mut self.sockets[at].tx;
+    fn send(&mut self, queue: usize, frame: &[u8]) {
+        let tx = &mut self.sockets[queue].tx;
         let mut buffer = self.umem.alloc_buffer(256, frame.len() as u32).unwrap().unwrap();
         self.umem.packet_mut(&mut buffer).copy_from_slice(frame);
         tx.tx.reserve(1).push(buffer).unwrap();
-        tx.unkicked = true;
-        tx.kick().unwrap();
+        tx.flush().unwrap();
     }
 
-    /// The next packet on queue position `at` and its receive stamp.
-    fn recv(&mut self, at: usize) -> (Vec<u8>, Option<u64>) {
-        assert!(self.backend.wait(&[at], Interest::Rx, Some(PATIENCE)).unwrap(), "a packet");
+    fn reap(&mut self, queue: usize) {
+        self.sockets[queue].tx.reap(&mut self.cache);
+        self.cache.give_back();
+    }
+
+    /// Whether one of these queues is ready before the time is over.
+    fn wait<const N: usize>(&self, queues: [usize; N], what: Interest, time: Duration) -> bool {
+        self.backend.wait(&queues.map(at), what, Some(time)).unwrap()
+    }
+
+    fn counters(&self) -> Vec<QueueCounters> {
+        self.backend.queue_counters(PORT).unwrap()
+    }
+
+    /// The next packet on queue position `queue` and its receive stamp.
+    fn recv(&mut self, queue: usize) -> (Vec<u8>, Option<u64>) {
+        assert!(self.wait([queue], Interest::Rx, PATIENCE), "a packet");
         let mut got: Option<Buffer> = None;
-        self.sockets[at].rx.rx.receive(1, |buffer| got = Some(buffer));
+        self.sockets[queue].rx.rx.receive(1, |buffer| got = Some(buffer));
         let buffer = got.unwrap();
         let packet = self.umem.packet(&buffer).to_vec();
-        let stamp = self.umem.rx_stamp(&buffer);
+        let stamp = self.umem.rx_timestamp(&buffer);
         self.umem.free(buffer.frame);
-        self.sockets[at].rx.refill().unwrap();
+        self.sockets[queue].rx.refill(&mut self.cache, false).unwrap();
         (packet, stamp)
     }
 
     /// Every frame is somewhere: free, or posted for reception.
     fn assert_frames_conserved(&mut self) {
-        let sockets = &mut self.sockets;
+        let Self { sockets, cache, .. } = self;
         lab::wait_until("all completions", || {
             sockets.iter_mut().all(|s| {
-                s.tx.reap();
-                s.tx.tx.posted() == s.tx.comp.completed()
+                s.tx.reap(cache);
+                s.tx.held() == 0
             })
         });
-        let posted: u64 = sockets.iter().map(|s| s.rx.fill.posted() - s.rx.rx.received()).sum();
+        cache.give_back();
+        let posted: u64 = sockets.iter().map(|s| s.rx.held()).sum();
         assert_eq!(u64::from(self.umem.free_hint()) + posted, u64::from(self.umem.frames()));
         assert_eq!(self.umem.held_by_user().unwrap_or(0), 0);
     }
@@ -95,40 +131,40 @@ fn to_peer(payload: &[u8]) -> Vec<u8> {
     lab_frame(OUR_MAC, PEER_MAC, payload)
 }
 
-fn sends_and_receives(attach: AttachMode, word: &str) {
+fn sends_and_receives(attach: AttachMode, granted_as: Attached) {
     let Some(lab) = Lab::veth(1) else { return };
     let config = Config { attach, ..config() };
     let (mut rig, granted) = Rig::start(&config, &[0], &lab_frames()).unwrap();
-    assert_eq!(granted.attach, word);
+    assert_eq!(granted.attach, granted_as);
     assert_eq!((granted.zero_copy, granted.queues.as_slice()), (false, &[0][..]));
     assert_eq!(granted.driver.as_deref(), Some("veth"));
     let wire = lab.wire();
     for n in 0..200u8 {
         rig.send(0, &to_peer(&[n; 80]));
-        rig.sockets[0].tx.reap();
+        rig.reap(0);
         assert_eq!(wire.recv_type(ETH_LAB, PATIENCE).unwrap(), to_peer(&[n; 80]));
         wire.send(&to_us(&[n; 100]));
         assert_eq!(rig.recv(0), (to_us(&[n; 100]), None));
     }
     rig.assert_frames_conserved();
-    assert_eq!(rig.backend.stats(0).unwrap().rx_dropped, 0);
-    let counters = rig.backend.queue_counters().unwrap();
+    assert_eq!(rig.backend.stats(at(0)).unwrap().rx_dropped, 0);
+    let counters = rig.counters();
     assert_eq!((counters[0].redirected, counters[0].no_socket), (200, 0));
 }
 
 #[test]
 fn frames_cross_a_veth_pair_in_native_mode() {
-    sends_and_receives(AttachMode::Native, "native");
+    sends_and_receives(AttachMode::Native, Attached::Native);
 }
 
 #[test]
 fn frames_cross_a_veth_pair_in_skb_mode() {
-    sends_and_receives(AttachMode::Skb, "skb");
+    sends_and_receives(AttachMode::Skb, Attached::Skb);
 }
 
 #[test]
 fn auto_is_native_where_the_driver_has_it() {
-    sends_and_receives(AttachMode::Auto, "native");
+    sends_and_receives(AttachMode::Auto, Attached::Native);
 }
 
 #[test]
@@ -137,7 +173,7 @@ fn two_queues_share_one_umem() {
         return;
     }
     let Some(lab) = Lab::veth(2) else { return };
-    assert_eq!(queue_count(OURS).unwrap(), 2);
+    assert_eq!(queue_count(OURS, &Place::default()).unwrap(), 2);
     let (mut rig, granted) = Rig::start(&config(), &[0, 1], &lab_frames()).unwrap();
     assert_eq!(granted.queues, [0, 1]);
     let wire = lab.wire();
@@ -152,8 +188,7 @@ fn two_queues_share_one_umem() {
             assert_eq!(wire.recv_type(ETH_LAB, PATIENCE).unwrap(), to_peer(&[n, queue, 7]));
         }
     }
-    let redirected: Vec<_> =
-        rig.backend.queue_counters().unwrap().iter().map(|c| c.redirected).collect();
+    let redirected: Vec<_> = rig.counters().iter().map(|c| c.redirected).collect();
     assert_eq!(redirected, [50, 50]);
     rig.assert_frames_conserved();
 }
@@ -168,16 +203,16 @@ fn waiting_on_two_queues_ends_when_either_has_a_packet() {
     let wire = lab.wire();
     for queue in [1, 0] {
         wire.send_on(queue, &to_us(b"x"));
-        assert!(rig.backend.wait(&[0, 1], Interest::Rx, Some(PATIENCE)).unwrap());
+        assert!(rig.wait([0, 1], Interest::Rx, PATIENCE));
         assert_eq!(rig.recv(queue as usize).0, to_us(b"x"));
     }
     let before = clock::monotonic_ns();
     let long = Duration::from_millis(450);
-    assert!(!rig.backend.wait(&[0, 1], Interest::Rx, Some(long)).unwrap());
+    assert!(!rig.wait([0, 1], Interest::Rx, long));
     let waited = clock::monotonic_ns() - before;
     assert!(waited >= nanos(long), "longer than a pulse");
     assert!(waited < 10 * nanos(long), "{waited} ns");
-    assert!(rig.backend.wait(&[0, 1], Interest::Tx, Some(PATIENCE)).unwrap(), "TX has room");
+    assert!(rig.wait([0, 1], Interest::Tx, PATIENCE), "TX has room");
 }
 
 fn stamps(attach: AttachMode) {
@@ -195,7 +230,7 @@ fn stamps(attach: AttachMode) {
         assert!(before <= stamp && stamp <= rig.backend.now() && last < stamp);
         last = stamp;
     }
-    assert_eq!(rig.backend.queue_counters().unwrap()[0].no_meta, 0);
+    assert_eq!(rig.counters()[0].no_meta, 0);
 }
 
 #[test]
@@ -219,7 +254,7 @@ fn what_does_not_match_goes_on_to_the_kernel() {
     // Our kernel answers its own pings, in both families.
     lab.run_in_peer("ping -q -c 3 -i 0.01 -W 60 10.9.0.1");
     lab.run_in_peer("ping -q -c 3 -i 0.01 -W 60 fd09::1");
-    let counters = rig.backend.queue_counters().unwrap();
+    let counters = rig.counters();
     assert!(counters[0].passed >= 6, "{counters:?}");
     assert_eq!(counters[0].redirected, 0);
     assert_eq!(rig.sockets[0].rx.rx.waiting(), 0);
@@ -239,25 +274,97 @@ fn everything_is_ours_when_asked_for() {
 fn a_new_filter_takes_effect_on_the_live_program() {
     let Some(lab) = Lab::veth(1) else { return };
     let (mut rig, granted) = Rig::start(&config(), &[0], &Filter::Nothing).unwrap();
-    assert_eq!(granted.attach, "none");
-    assert_eq!(rig.backend.queue_counters().unwrap(), []);
+    assert_eq!(granted.attach, Attached::None);
+    assert_eq!(rig.counters(), []);
     let (wire, kernel) = (lab.wire(), Wire::open(OURS).unwrap());
     for n in 0..20u8 {
-        rig.backend.set_filter(&lab_frames()).unwrap();
+        rig.backend.set_filter(PORT, &lab_frames()).unwrap();
         wire.send(&to_us(&[n]));
         assert_eq!(rig.recv(0).0, to_us(&[n]));
-        rig.backend.set_filter(&Filter::Nothing).unwrap();
+        rig.backend.set_filter(PORT, &Filter::Nothing).unwrap();
         wire.send(&to_us(b"passed"));
         // Before the next filter is there. None of the others came this way.
         assert_eq!(kernel.recv_type(ETH_LAB, PATIENCE), Some(to_us(b"passed")));
     }
-    let counters = rig.backend.queue_counters().unwrap()[0];
+    let counters = rig.counters()[0];
     assert_eq!(counters.redirected, 20);
     assert!(counters.passed >= 20, "the peer's kernel has something to say, too: {counters:?}");
     let many = Filter::Any(vec![Match::default(); 33]);
-    let error = rig.backend.set_filter(&many).unwrap_err();
+    let error = rig.backend.set_filter(PORT, &many).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert!(error.to_string().contains("at most 32"), "{error}");
+}
+
+/// Says stop when it is dropped.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn each_packet_is_judged_by_one_whole_filter_while_it_is_replaced() {
+    let Some(lab) = Lab::veth(1) else { return };
+    let link = Link::new(MacAddr(PEER_MAC), MacAddr(OUR_MAC));
+    // To nobody here, so that our kernel has no answer.
+    let pair = IpPair::new([10, 9, 0, 2].into(), [192, 0, 2, 9].into()).unwrap();
+    let packet = |port: u16, number: u32| {
+        let header = UdpRepr { src_port: 7, dst_port: port };
+        let mut packet = vec![0; 100];
+        let payload = number.to_be_bytes();
+        let len = build::udp(&mut packet, &link, &Net::new(pair), &header, &payload).unwrap();
+        packet.truncate(len);
+        packet
+    };
+    let row = |port: u16| Match { dst_ports: Some(port..=port), ..Match::default() };
+    let sets = [
+        Filter::Any(vec![row(1000), row(3000)]),
+        Filter::Any(vec![row(3000), row(4000), row(2000)]),
+    ];
+    let (mut rig, _) = Rig::start(&config(), &[0], &sets[0]).unwrap();
+    let (wire, kernel) = (lab.wire(), Wire::open(OURS).unwrap());
+    let (backend, replaced, stop) =
+        (Arc::clone(&rig.backend), AtomicU32::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for set in sets.iter().cycle().skip(1) {
+                if stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                backend.set_filter(PORT, set).unwrap();
+                replaced.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        let _stop = Stop(&stop); // also when an assertion fails
+        let (mut number, mut ways) = (0, [[0u32; 2]; 3]);
+        while number < 1000 || replaced.load(Ordering::Relaxed) < 30 {
+            number += 1;
+            for (which, port) in [1000, 2000, 3000].into_iter().enumerate() {
+                let packet = packet(port, number);
+                wire.send(&packet);
+                let taken = lab::wait_for("the packet", || {
+                    if rig.sockets[0].rx.rx.waiting() > 0 {
+                        return Some(true);
+                    }
+                    let passed = kernel.recv_type(0x0800, Duration::ZERO)?;
+                    assert_eq!(passed, packet);
+                    Some(false)
+                });
+                if taken {
+                    assert_eq!(rig.recv(0).0, packet);
+                }
+                ways[which][usize::from(taken)] += 1;
+                // Nothing came both ways.
+                assert_eq!(rig.sockets[0].rx.rx.waiting(), 0);
+            }
+        }
+        let [first, second, both] = ways;
+        assert_eq!(both, [0, number], "a row of both sets");
+        assert!(first.iter().chain(&second).all(|&count| count > 0), "{ways:?}");
+        assert_eq!(first[0] + first[1] + second[0] + second[1], 2 * number);
+    });
 }
 
 #[test]
@@ -273,7 +380,7 @@ fn packets_on_a_queue_without_a_socket_are_counted_and_passed() {
     wire.send_on(0, &to_us(b"found"));
     assert_eq!(rig.recv(0).0, to_us(b"found"));
     assert_eq!(kernel.recv_type(ETH_LAB, PATIENCE), Some(to_us(b"lost")));
-    let counters = rig.backend.queue_counters().unwrap();
+    let counters = rig.counters();
     assert_eq!((counters[0].redirected, counters[0].no_socket), (1, 0));
     assert_eq!((counters[1].redirected, counters[1].no_socket), (0, 1));
 }
@@ -292,8 +399,7 @@ fn a_full_ring_is_sent_with_one_kick() {
             slots.push(buffer).unwrap();
         }
     }
-    rig.sockets[0].tx.unkicked = true;
-    assert!(rig.sockets[0].tx.kick().unwrap());
+    assert!(rig.sockets[0].tx.flush().unwrap());
     for _ in 0..RING {
         assert_eq!(wire.recv_type(ETH_LAB, PATIENCE).as_ref(), Some(&frame));
     }
@@ -307,8 +413,8 @@ fn a_descriptor_outside_the_umem_is_counted() {
     let bad = crate::ring::Desc { addr: 1 << 40, len: 60, options: 0 };
     // SAFETY: the descriptor names no frame of the UMEM.
     assert!(unsafe { rig.sockets[0].tx.tx.reserve(1).push_desc(bad) });
-    rig.backend.kick_tx(0).unwrap();
-    assert_eq!(rig.backend.stats(0).unwrap().tx_invalid_descs, 1);
+    rig.backend.kick_tx(at(0)).unwrap();
+    assert_eq!(rig.backend.stats(at(0)).unwrap().tx_invalid_descs, 1);
 }
 
 #[test]
@@ -321,12 +427,12 @@ fn a_packet_without_a_free_frame_is_dropped_and_counted() {
     }
     // The program counts a packet before the socket does.
     lab::wait_until("a count of what was dropped", || {
-        let stats = rig.backend.stats(0).unwrap();
+        let stats = rig.backend.stats(at(0)).unwrap();
         let dropped = stats.rx_fill_ring_empty_descs + stats.rx_ring_full;
         assert!(dropped <= u64::from(RING), "{stats:?}");
         dropped == u64::from(RING)
     });
-    assert_eq!(rig.backend.queue_counters().unwrap()[0].redirected, u64::from(2 * RING));
+    assert_eq!(rig.counters()[0].redirected, u64::from(2 * RING));
     assert_eq!(rig.sockets[0].rx.rx.waiting(), RING);
 }
 
@@ -394,7 +500,7 @@ fn a_queue_out_of_range_names_the_range() {
 fn an_interface_that_is_missing_or_down_is_said_to_be() {
     let Some(lab) = Lab::veth(1) else { return };
     for error in [
-        queue_count("nope0").unwrap_err(),
+        queue_count("nope0", &Place::default()).unwrap_err(),
         refused(&Config { interface: "nope0".into(), ..config() }, &[0], &lab_frames()),
     ] {
         assert_eq!(error.kind(), ErrorKind::Device);
@@ -428,7 +534,7 @@ fn waiting_ends_with_an_error_when_the_interface_goes() {
     for line in GOES {
         while_it_goes(line, |backend| {
             loop {
-                if let Err(error) = backend.wait(&[0], Interest::Rx, None) {
+                if let Err(error) = backend.wait(&[at(0)], Interest::Rx, None) {
                     return error;
                 }
             }
@@ -441,7 +547,7 @@ fn spinning_ends_with_an_error_when_the_interface_goes() {
     for line in GOES {
         while_it_goes(line, |backend| {
             loop {
-                if let Err(error) = backend.spin(&[0], None) {
+                if let Err(error) = backend.spin(&[at(0)], None) {
                     return error;
                 }
             }
@@ -454,7 +560,7 @@ fn kicking_ends_with_an_error_when_the_interface_goes() {
     for line in GOES {
         while_it_goes(line, |backend| {
             loop {
-                if let Err(error) = backend.kick_tx(0) {
+                if let Err(error) = backend.kick_tx(at(0)) {
                     return error;
                 }
             }
@@ -470,10 +576,12 @@ fn zero_copy_by_name_is_refused_where_the_driver_has_none() {
         let error = refused(&config, &[0], &filter);
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         assert_eq!(error.raw_os_error(), Some(libc::EOPNOTSUPP));
-        assert!(error.hint().unwrap().contains("--bind"), "{error:?}");
+        assert_eq!(error.advice(), Some(Advice::CopyMode), "{error:?}");
     }
     let skb = Config { attach: AttachMode::Skb, ..config };
-    assert_eq!(refused(&skb, &[0], &lab_frames()).kind(), ErrorKind::Unsupported);
+    let error = refused(&skb, &[0], &lab_frames());
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert_eq!(error.advice(), Some(Advice::CopyOrNativeMode));
 }
 
 #[test]
@@ -486,17 +594,17 @@ fn large_mtus_need_large_frames_and_too_large_ones_fall_back_to_skb_mode() {
     mtu(3000);
     let error = refused(&config(), &[0], &lab_frames());
     assert_eq!(error.kind(), ErrorKind::Config);
-    assert!(error.hint().unwrap().contains("--frame-size 4096"), "{error:?}");
+    assert_eq!(error.advice(), Some(Advice::LargerFrames), "{error:?}");
     let large = Config { frame_size: 4096, ..config() };
     let (mut rig, granted) = Rig::start(&large, &[0], &lab_frames()).unwrap();
-    assert_eq!((granted.attach, granted.notes), ("native", vec![]));
+    assert_eq!((granted.attach, granted.notes), (Attached::Native, vec![]));
     lab.wire().send(&to_us(&[9; 3000]));
     assert_eq!(rig.recv(0).0, to_us(&[9; 3000]));
     drop(rig);
 
     mtu(9000);
     let (_rig, granted) = Rig::start(&config(), &[0], &lab_frames()).unwrap();
-    assert_eq!(granted.attach, "skb");
+    assert_eq!(granted.attach, Attached::Skb);
     let notes = granted.notes.join("; ");
     assert!(notes.contains("longer packets are dropped"), "{notes}");
     assert!(notes.contains("the MTU is too large for native XDP"), "{notes}");
@@ -504,7 +612,7 @@ fn large_mtus_need_large_frames_and_too_large_ones_fall_back_to_skb_mode() {
     let native = Config { attach: AttachMode::Native, ..config() };
     let error = refused(&native, &[0], &lab_frames());
     assert_eq!(error.raw_os_error(), Some(libc::ERANGE));
-    assert!(error.hint().unwrap().contains("--attach skb"));
+    assert_eq!(error.advice(), Some(Advice::SkbMode));
 }
 
 #[test]
@@ -531,7 +639,7 @@ fn the_capabilities_that_the_hint_names_are_enough() {
     let config = Config { rx_timestamps: true, ..config() };
     let (mut rig, granted) =
         lab::with_capabilities(&enough, || Rig::start(&config, &[0, 1], &lab_frames())).unwrap();
-    assert_eq!((granted.attach, granted.notes), ("native", vec![]));
+    assert_eq!((granted.attach, granted.notes), (Attached::Native, vec![]));
     lab.wire().send_on(0, &to_us(b"hello"));
     assert_eq!(rig.recv(0).0, to_us(b"hello"));
     // Without one of them it does not work, so none is asked for in vain.
@@ -549,7 +657,7 @@ fn kernel_busy_polling_is_left_alone_on_veth_and_can_be_had() {
     let config = Config { poller: Poller::Busy, ..config() };
     let (rig, granted) = Rig::start(&config, &[0], &lab_frames()).unwrap();
     assert!(!granted.kernel_busy_poll);
-    rig.backend.spin(&[0], None).unwrap();
+    rig.backend.spin(&[at(0)], None).unwrap();
     let socket = Xsk::open().unwrap();
     socket.set_busy_poll(BUSY_POLL_US, 64).unwrap();
 }
@@ -608,6 +716,7 @@ fn huge_pages_are_used_when_there_are_enough() {
     );
     let error = region(1 << 50, HugePages::Giant).err().unwrap();
     assert!(error.hint().unwrap().contains("hugepages-1048576kB"), "{error}");
+    assert_eq!(error.advice(), Some(Advice::AnyPages));
     let error = region(too_much, HugePages::On).err().unwrap();
     assert!(error.to_string().contains("nr_hugepages is "), "{error}");
     assert!(error.hint().unwrap().contains("sysctl -w vm.nr_hugepages="));
@@ -620,7 +729,7 @@ fn hold_the_interface() {
     let (rig, _) = Rig::start(&config(), &[0], &lab_frames()).unwrap();
     println!("\nHOLDING");
     loop {
-        rig.backend.wait(&[0], Interest::Rx, None).unwrap();
+        rig.backend.wait(&[at(0)], Interest::Rx, None).unwrap();
     }
 }
 

@@ -214,6 +214,12 @@ impl Backend for SimBackend {
         self.calls.get(queue.get()).map(Counters::read).unwrap_or_default()
     }
 
+    fn stop_rx(&self, queue: QueueIndex) -> Result<()> {
+        let mut world = self.shared.enter();
+        self.socket(&mut world, queue)?.stop_rx();
+        Ok(())
+    }
+
     fn stats(&self, queue: QueueIndex) -> Result<XdpStatistics> {
         let mut world = self.shared.enter();
         Ok(self.socket(&mut world, queue)?.stats())
@@ -240,7 +246,7 @@ impl Backend for SimBackend {
     }
 
     fn set_filter(&self, port: PortIndex, filter: &Filter) -> Result<()> {
-        super::check_filter(filter)?;
+        filter.check()?;
         let node = self.port(port)?.node;
         if let Some(port) = self.shared.enter().port(node) {
             port.filter = filter.clone();

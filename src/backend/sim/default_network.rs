@@ -13,7 +13,7 @@ use crate::error::Result;
 use std::time::Duration;
 
 /// Each of the two links between any two stations of our Ethernet: 200 µs there and back.
-const LAN: Duration = Duration::from_micros(50);
+pub(super) const LAN: Duration = Duration::from_micros(50);
 /// Each of the five links from r1 to 203.0.113.7: with the LAN, 20 ms there and back.
 const WAN: Duration = Duration::from_micros(1_980);
 /// Each of the last two links to 198.51.100.9: with LAN and one WAN link, 10 ms there and back.
@@ -23,12 +23,9 @@ const NARROW_MTU: u32 = 1400;
 /// The routers' names.
 const ROUTERS: [&str; 7] = ["r1", "r2", "r3a", "r3b", "r3c", "r4", "r5"];
 
-pub(super) fn build(spec: &SimSpec) -> Result<Simulator> {
-    let (mut net, us) = NetworkBuilder::of(spec, None);
-    net.name(us, "us.sim");
-    let switch = net.switch();
-    let lan = Profile::delay(LAN);
-    let there = Profile { rate: spec.rate, ..lan.clone() };
+/// Our link, there and back. Its knobs but the rate count on the way to us.
+pub(super) fn access(spec: &SimSpec) -> (Profile, Profile) {
+    let there = Profile { rate: spec.rate, ..Profile::delay(LAN) };
     let back = Profile {
         delay: LAN + spec.delay,
         jitter: spec.jitter,
@@ -38,6 +35,15 @@ pub(super) fn build(spec: &SimSpec) -> Result<Simulator> {
         corrupt: spec.corrupt,
         ..there.clone()
     };
+    (there, back)
+}
+
+fn build(spec: &SimSpec) -> Result<Simulator> {
+    let (mut net, us) = NetworkBuilder::of(spec, None);
+    net.name(us, "us.sim");
+    let switch = net.switch();
+    let lan = Profile::delay(LAN);
+    let (there, back) = access(spec);
     let ours = End::new(us).address("10.0.0.1/24").address("2001:db8::1/64").mtu(spec.mtu);
     net.link_asymmetric(ours, End::new(switch), there, back);
     net.gateway(us, "10.0.0.254");

@@ -7,13 +7,13 @@
 //!                      World: nodes, lanes, an agenda of what is to come (time, sequence)
 //! ```
 //!
-//! Invariants: the rings are [`crate::ring`]'s own, the simulated kernel only holds the other
+//! Invariants: the rings are `ring`'s own, the simulated kernel only holds the other
 //! ends; it holds frames as tokens like everybody else. Nothing happens except inside a call:
 //! virtual time moves only when somebody waits, spins, steps or sends (100 ns a packet), and each
 //! event happens at its own time. The same seed and the same calls give the same bytes.
 //! Virtual time belongs to whoever waits: with several threads over one simulation, one that
 //! waits runs past what another was about to do. Several workers therefore take turns
-//! ([`crate::engine::Workers::run`]); for threads of one's own there is [`SimSpec::realtime`].
+//! (`Workers::run`); for threads of one's own there is [`SimSpec::realtime`].
 //!
 //! [`Trouble`]s are what a port, its driver or its link does wrong, by name; they lose packets or
 //! leave entries where they are, and never a frame.
@@ -25,6 +25,7 @@ mod agenda;
 mod answer;
 mod backend;
 mod balance;
+mod between;
 mod clock;
 mod cut;
 mod default_network;
@@ -39,8 +40,10 @@ mod outbox;
 mod port;
 mod queue;
 mod router;
+mod routes;
 mod segments;
 mod spec;
+mod station;
 mod switch;
 #[cfg(test)]
 mod tests;
@@ -58,10 +61,9 @@ pub use spec::SimSpec;
 pub use trouble::{Trouble, Troubles};
 pub use view::{PortInfo, RouteInfo};
 
-use crate::backend::filter::MAX_MATCHES;
-use crate::backend::{Filter, Opened, PortPlan};
+use crate::backend::{Opened, PortPlan};
 use crate::config::{AttachMode, Attached, BindMode, Granted};
-use crate::error::{ErrorKind, FluxError, Result};
+use crate::error::{Advice, ErrorKind, FluxError, Result};
 use crate::stats::Counters;
 use crate::umem::Umem;
 use backend::{SimBackend, SimPort};
@@ -162,7 +164,7 @@ impl Simulator {
         let nodes: Vec<_> = plans
             .iter()
             .map(|plan| {
-                check_filter(&plan.filter)?;
+                plan.filter.check()?;
                 let at = Self::find(&world, &plan.config.interface)?;
                 check_port(&mut world, at, plan)?;
                 Ok(at)
@@ -377,7 +379,7 @@ fn check_port(world: &mut World, at: usize, plan: &PortPlan) -> Result<()> {
                     format!("cannot bind to {name} queue {queue}"),
                     "another socket owns it",
                 )
-                .with_hint("choose another --queue, or close its owner"));
+                .with_advice("", Advice::FreeQueue));
             }
             Some(None) => {}
         }
@@ -392,25 +394,14 @@ fn gone(port: &str) -> FluxError {
 /// The error of a bind with zero-copy by name.
 fn no_zero_copy(port: &str, queues: &[u32], claimed: bool) -> FluxError {
     let hint = if claimed {
-        "the driver says that it has zero-copy, and refuses it: use --bind auto or --bind copy"
+        "the driver says that it has zero-copy, and refuses it: "
     } else {
-        "the driver has no zero-copy here: use --bind auto or --bind copy"
+        "the driver has no zero-copy here: "
     };
     FluxError::new(
         ErrorKind::Unsupported,
         format!("cannot bind to {port} queue {}", queues.first().unwrap_or(&0)),
         "Operation not supported",
     )
-    .with_hint(hint)
-}
-
-/// The XDP program's table has only so many rows.
-fn check_filter(filter: &Filter) -> Result<()> {
-    match filter {
-        Filter::Any(rows) if rows.len() > MAX_MATCHES => Err(FluxError::config(
-            format!("filter of {} rows", rows.len()),
-            format!("must have at most {MAX_MATCHES}"),
-        )),
-        _ => Ok(()),
-    }
+    .with_advice(hint, Advice::CopyMode)
 }

@@ -131,13 +131,24 @@ impl NetworkBuilder {
         if spec.realtime {
             net.realtime();
         }
+        let us = net.next_port(spec);
+        (net, us)
+    }
+
+    /// The next port of our machine, `sim1` after `sim0`, as `spec` has them: queues, driver and
+    /// troubles are those of each.
+    pub fn next_port(&mut self, spec: &SimSpec) -> NodeId {
         let least = if spec.troubles.has(Trouble::WrongQueue) { 2 } else { 1 };
-        let us = net.port("sim0", spec.queues.max(least));
-        if let Some(port) = net.world.port(us.0) {
+        let us = self.port(&format!("sim{}", self.ports), spec.queues.max(least));
+        if let Some(port) = self.port_of(us) {
             port.claims_zero_copy = spec.zero_copy;
             port.troubles = spec.troubles;
         }
-        (net, us)
+        us
+    }
+
+    pub(super) fn port_of(&mut self, id: NodeId) -> Option<&mut Port> {
+        self.world.port(id.0)
     }
 
     /// Follow the machine's clock instead of virtual time.
@@ -317,16 +328,7 @@ impl NetworkBuilder {
         }
     }
 
-    /// Sends what `port` has no network for to this neighbour.
-    pub fn gateway(&mut self, port: NodeId, gateway: &str) {
-        let Some(gateway) = self.address(gateway) else { return };
-        match self.world.port(port.0) {
-            Some(port) => port.gateways.push(gateway),
-            None => self.fail(FluxError::config("network", "only ports have gateways")),
-        }
-    }
-
-    fn fail(&mut self, error: FluxError) {
+    pub(super) fn fail(&mut self, error: FluxError) {
         self.trouble.get_or_insert(error);
     }
 
@@ -334,7 +336,7 @@ impl NetworkBuilder {
         texts.iter().filter_map(|text| self.parse(text)).collect()
     }
 
-    fn parse(&mut self, text: &str) -> Option<(IpAddr, u8)> {
+    pub(super) fn parse(&mut self, text: &str) -> Option<(IpAddr, u8)> {
         let parsed = text.split_once('/').and_then(|(address, len)| {
             let address: IpAddr = address.parse().ok()?;
             let len: u8 = len.parse().ok()?;
@@ -346,7 +348,7 @@ impl NetworkBuilder {
         parsed
     }
 
-    fn address(&mut self, text: &str) -> Option<IpAddr> {
+    pub(super) fn address(&mut self, text: &str) -> Option<IpAddr> {
         let parsed = text.parse().ok();
         if parsed.is_none() {
             self.fail(FluxError::config(format!("address '{text}'"), "must be an IP address"));

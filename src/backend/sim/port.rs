@@ -2,6 +2,7 @@
 
 use super::outbox::Outbox;
 use super::queue::KernelQueue;
+use super::routes::PortRoute;
 use super::wire;
 use super::{Trouble, Troubles};
 use crate::backend::{Filter, Kick};
@@ -24,7 +25,7 @@ pub(super) struct Port {
     pub(super) mtu: u32,
     pub(super) addresses: Vec<(IpAddr, u8)>,
     /// Where packets for other networks go.
-    pub(super) gateways: Vec<IpAddr>,
+    pub(super) routes: Vec<PortRoute>,
     /// Who else is on the link, as ARP and neighbour discovery would find out.
     pub(super) neighbours: HashMap<IpAddr, MacAddr>,
     pub(super) up: bool,
@@ -55,7 +56,8 @@ pub(super) struct Tap {
     pub(super) passed: Vec<Vec<u8>>,
 }
 
-fn keep(list: &mut Vec<Vec<u8>>, packet: &[u8]) {
+/// Keeps a copy, as long as there is room.
+pub(super) fn keep(list: &mut Vec<Vec<u8>>, packet: &[u8]) {
     if list.len() < TAP_LIMIT {
         list.push(packet.to_vec());
     }
@@ -69,7 +71,7 @@ impl Port {
             mac: MacAddr([2, 0, 0, 0, 0, ifindex as u8]),
             mtu: 1500,
             addresses: Vec::new(),
-            gateways: Vec::new(),
+            routes: Vec::new(),
             neighbours: HashMap::new(),
             up: true,
             claims_zero_copy: true,
@@ -134,7 +136,7 @@ impl Port {
         let mut ignored = QueueCounters::default();
         let count = self.counters.get_mut(queue as usize).unwrap_or(&mut ignored);
         match self.sockets.get_mut(queue as usize) {
-            Some(Some(socket)) if ours && socket.is_bound() => {
+            Some(Some(socket)) if ours && socket.receives() => {
                 count.redirected += 1;
                 socket.receive(packet, now);
             }

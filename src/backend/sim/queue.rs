@@ -57,6 +57,7 @@ pub(super) struct KernelQueue {
     unpublished: u32,
     mode: QueueMode,
     bound: bool,
+    in_map: bool,
     /// Zero-copy: the driver looks at the TX ring by itself.
     awake: bool,
     /// Fill entries outside the UMEM. Linux counts them and shows nobody: `xdp_statistics`
@@ -90,6 +91,7 @@ impl KernelQueue {
             unpublished: 0,
             mode,
             bound: false,
+            in_map: true,
             awake: false,
             fill_invalid: 0,
             numbers,
@@ -105,6 +107,16 @@ impl KernelQueue {
 
     pub(super) fn is_bound(&self) -> bool {
         self.bound
+    }
+
+    /// Takes the socket out of the XSKMAP.
+    pub(super) fn stop_rx(&mut self) {
+        self.in_map = false;
+    }
+
+    /// Whether the XDP program finds the socket.
+    pub(super) fn receives(&self) -> bool {
+        self.bound && self.in_map
     }
 
     /// What tells itself from outside: rings as this side knows them, counters, UMEM.

@@ -2,7 +2,7 @@
 
 use super::words::{rate, share, time, yes_no};
 use super::{Trouble, Troubles};
-use crate::error::{FluxError, Result};
+use crate::error::{Advice, FluxError, Result};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -21,7 +21,7 @@ const SEED: u64 = 1;
 /// Queues of a port with [`Trouble::WrongQueue`], which one alone cannot have.
 const WRONG_QUEUE_QUEUES: u32 = 2;
 
-/// What our access link and our port are like.
+/// What our access link and our port are like; with several ports, each of them.
 ///
 /// Loss, duplication, reordering, corruption, delay and jitter happen on the way *to* us, so that
 /// each counts once per round trip: `loss=30%` loses 30 % of all answers, and `delay=5ms` adds
@@ -120,9 +120,8 @@ impl FromStr for SimSpec {
 /// What is wrong with `part`, and what there is.
 fn bad(part: &str, rule: &str) -> FluxError {
     let troubles = Trouble::ALL.map(Trouble::name).join(", ");
-    FluxError::config(format!("--sim {part}"), rule).with_hint(format!(
-        "keys: {KEYS}; troubles: {troubles}; e.g. --sim=loss=10%,delay=5ms,seed=7 or --sim=starved"
-    ))
+    FluxError::config(format!("simulator {part}"), rule)
+        .with_advice(format!("keys: {KEYS}; troubles: {troubles}; "), Advice::SimulatorWords)
 }
 
 impl SimSpec {
@@ -244,7 +243,7 @@ mod tests {
         ] {
             let error = bad.parse::<SimSpec>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);
-            assert!(error.to_string().starts_with(&format!("--sim {bad}: ")), "{error}");
+            assert!(error.to_string().starts_with(&format!("simulator {bad}: ")), "{error}");
             assert!(error.hint().unwrap().contains("realtime"));
         }
         let error = "colour=red".parse::<SimSpec>().unwrap_err().to_string();
@@ -295,7 +294,7 @@ mod tests {
         ] {
             for text in [format!("file=net.toml,{part}"), format!("{part},file=net.toml")] {
                 let error = text.parse::<SimSpec>().unwrap_err().to_string();
-                assert!(error.starts_with(&format!("--sim file=net.toml,{part}: ")), "{error}");
+                assert!(error.starts_with(&format!("simulator file=net.toml,{part}: ")), "{error}");
                 assert!(error.contains("[[link]]"), "{error}");
             }
         }

@@ -3,7 +3,6 @@
 use super::port::Port;
 use super::{Simulator, Troubles};
 use crate::backend::Filter;
-use crate::backend::filter::covers;
 use crate::proto::MacAddr;
 use crate::snapshot::{Owner, SocketSnapshot, XskMapSlot};
 use std::net::IpAddr;
@@ -118,7 +117,7 @@ impl Simulator {
         let seen = all().map(|(port, queue, socket)| {
             let (inode, umem) = (socket.numbers.inode, socket.numbers.umem);
             let sharing = all().filter(|(_, _, other)| other.numbers.umem == umem).count();
-            let redirected_to = port.filter != Filter::Nothing && socket.is_bound();
+            let redirected_to = port.filter != Filter::Nothing && socket.receives();
             let slot = XskMapSlot { map: port.ifindex, key: queue };
             let snapshot = socket.snapshot(sharing as u32);
             SocketSnapshot {
@@ -137,29 +136,6 @@ impl Simulator {
             }
         });
         seen.collect()
-    }
-
-    /// How our machine reaches `dst`; `None` when it has no route.
-    #[must_use]
-    pub fn route(&self, dst: IpAddr) -> Option<RouteInfo> {
-        let world = self.shared.enter();
-        let source = |port: &Port, to: IpAddr| {
-            port.addresses.iter().find(|&&prefix| covers(prefix, to)).map(|a| a.0)
-        };
-        let info = |port: &Port, gateway, source| RouteInfo {
-            port: port.name.clone(),
-            gateway,
-            source,
-            mtu: port.mtu,
-        };
-        let on_link = world.ports().find_map(|(_, p)| Some(info(p, None, source(p, dst)?)));
-        on_link.or_else(|| {
-            world.ports().find_map(|(_, port)| {
-                let same_family = |gateway: &&IpAddr| gateway.is_ipv4() == dst.is_ipv4();
-                let gateway = *port.gateways.iter().find(same_family)?;
-                Some(info(port, Some(gateway), source(port, gateway)?))
-            })
-        })
     }
 
     /// The Ethernet address of a neighbour on the link, as the kernel's ARP or neighbour

@@ -128,6 +128,14 @@ impl World {
         }
     }
 
+    /// The host that has this address.
+    pub(super) fn host(&mut self, address: IpAddr) -> Option<(usize, &mut Host)> {
+        self.places.iter_mut().enumerate().find_map(|(at, place)| match &mut place.node {
+            Node::Host(host) if host.owns(address) => Some((at, host)),
+            _ => None,
+        })
+    }
+
     pub(super) fn node(&mut self, at: usize) -> Option<&mut Node> {
         self.places.get_mut(at).map(|place| &mut place.node)
     }
@@ -211,6 +219,13 @@ impl World {
             Some(time) => self.schedule(time, at, packet),
             None => self.outbox.recycle(packet),
         }
+    }
+
+    /// Sends a packet from a node with one interface.
+    pub(super) fn emit(&mut self, node: usize, packet: &[u8]) {
+        let packet = self.outbox.copy(packet);
+        self.put_on_link((node, 0), packet);
+        self.advance_to(self.now);
     }
 
     fn schedule(&mut self, time: u64, lane: usize, packet: Vec<u8>) {

@@ -3,7 +3,7 @@
 use crate::output::{Stdout, Style};
 use clap::error::ErrorKind as ClapKind;
 use fluxnet::FluxError;
-use fluxnet::error::ErrorKind;
+use fluxnet::error::{Advice, ErrorKind};
 use serde::Serialize;
 use std::fmt;
 use std::io::Write;
@@ -106,13 +106,48 @@ impl Failure {
 
 impl From<FluxError> for Failure {
     fn from(error: FluxError) -> Self {
-        let hint = match (error.hint(), error.kind()) {
-            (Some(hint), _) => Some(hint.to_owned()),
-            (None, ErrorKind::Config) => Some("add --help to see what each option takes".into()),
-            (None, _) => None,
+        let hint = match (error.hint(), error.advice(), error.kind()) {
+            (Some(hint), Some(advice), _) => Some(in_options(hint, advice)),
+            (Some(hint), None, _) => Some(hint.to_owned()),
+            (None, _, ErrorKind::Config) => Some("add --help to see what each option takes".into()),
+            (None, ..) => None,
         };
-        Failure::Error { error: error.to_string(), hint }
+        let mut text = error.to_string();
+        if error.advice() == Some(Advice::SimulatorWords)
+            && let Some(words) = text.strip_prefix("simulator ")
+        {
+            text = format!("--sim {words}");
+        }
+        Failure::Error { error: text, hint }
     }
+}
+
+/// The library's hint with our options in place of its words for the settings behind them.
+fn in_options(hint: &str, advice: Advice) -> String {
+    match (hint.strip_suffix(&advice.to_string()), options(advice)) {
+        (Some(before), Some(options)) => format!("{before}{options}"),
+        _ => hint.to_owned(),
+    }
+}
+
+/// What takes the place of the advice's own words.
+fn options(advice: Advice) -> Option<&'static str> {
+    Some(match advice {
+        Advice::FewerFrames => "fewer --frames",
+        Advice::MoreFrames => "use more --frames or fewer queues",
+        Advice::LargerFrames => "use --frame-size 4096",
+        Advice::OtherQueue => "choose another --queue, or --queue all",
+        Advice::FreeQueue => "choose another --queue, or stop its owner (`flux rings` names it)",
+        Advice::CopyMode => "use --bind auto or --bind copy",
+        Advice::CopyOrNativeMode => "use --bind auto or --bind copy, or --attach native",
+        Advice::SkbMode => "use --attach skb",
+        Advice::AnyPages => "use --hugepages auto",
+        Advice::MissingNetRaw | Advice::MissingBpf => "--sim needs none",
+        Advice::OtherKernel => "--sim runs on any kernel",
+        Advice::OtherBuild => "use --sim",
+        Advice::SimulatorWords => "e.g. --sim=loss=10%,delay=5ms,seed=7 or --sim=starved",
+        _ => return None,
+    })
 }
 
 impl fmt::Display for Failure {
@@ -157,6 +192,117 @@ mod tests {
             error,
             "invalid value '9-3' for '--queue <N|N-M|N,M|all>': the range runs backwards"
         );
+    }
+
+    fn hint_of(error: FluxError) -> String {
+        match Failure::from(error) {
+            Failure::Error { hint, .. } => hint.unwrap_or_default(),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn every_advice_of_the_library_is_given_in_options() {
+        for &advice in Advice::ALL {
+            let error = FluxError::config("x", "y").with_advice("because: ", advice);
+            let hint = hint_of(error);
+            let option = hint.strip_prefix("because: ").unwrap();
+            assert!(option.contains("--") && option != advice.to_string(), "{advice:?}: {hint}");
+        }
+        let error = FluxError::config("x", "y").with_hint("use more frames");
+        assert_eq!(hint_of(error), "use more frames", "without advice it stays as it is");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_the_system_refuses_is_told_with_the_option_that_helps() {
+        use fluxnet::error::Op;
+        let rights = "run as root, or \
+            `setcap cap_net_raw,cap_net_admin,cap_bpf,cap_perfmon+ep` on the binary; \
+            --sim needs none";
+        let raw = format!("CAP_NET_RAW is missing: {rights}");
+        let bpf = format!("CAP_BPF and CAP_NET_ADMIN are missing: {rights}");
+        for (op, errno, said) in [
+            (Op::Socket, libc::EPERM, raw.as_str()),
+            (
+                Op::Socket,
+                libc::EAFNOSUPPORT,
+                "this kernel has no AF_XDP (CONFIG_XDP_SOCKETS); --sim runs on any kernel",
+            ),
+            (
+                Op::RegisterUmem,
+                libc::ENOBUFS,
+                "the memlock limit is too low for the UMEM: `ulimit -l unlimited`, cap_ipc_lock on the binary, or fewer --frames",
+            ),
+            (
+                Op::Bind,
+                libc::EBUSY,
+                "another AF_XDP socket owns this queue: choose another --queue, or stop its owner (`flux rings` names it)",
+            ),
+            (
+                Op::Bind,
+                libc::EOPNOTSUPP,
+                "the driver has no zero-copy here: use --bind auto or --bind copy",
+            ),
+            (
+                Op::Bind,
+                libc::EINVAL,
+                "no such queue: `ethtool -l IFACE` lists how many the interface has",
+            ),
+            (Op::Load, libc::EPERM, bpf.as_str()),
+            (Op::Kick, libc::EACCES, bpf.as_str()),
+            (
+                Op::Attach,
+                libc::EBUSY,
+                "another XDP program is attached: `ip link show IFACE` names it, `ip link set IFACE xdp off` detaches it",
+            ),
+            (
+                Op::Attach,
+                libc::ERANGE,
+                "the MTU is too large for native XDP: lower it (on both ends of a veth), or use --attach skb",
+            ),
+            (Op::Attach, libc::EOPNOTSUPP, "the driver has no native XDP: use --attach skb"),
+            (
+                Op::Wait,
+                libc::ENETDOWN,
+                "the interface is missing, down, or was removed: `ip link` shows it, `ip link set IFACE up` raises it",
+            ),
+            (Op::Wait, libc::EIO, ""),
+        ] {
+            let source = std::io::Error::from_raw_os_error(errno);
+            assert_eq!(hint_of(FluxError::os(op, "eth0", source)), said);
+        }
+    }
+
+    #[test]
+    fn what_the_simulated_machine_refuses_is_told_with_the_option_that_helps() {
+        use fluxnet::simulator::{SimSpec, Simulator, Trouble, Troubles};
+        use fluxnet::{BindMode, Config, FluxBuilder, Queues};
+        let refused = |change: &dyn Fn(&mut Config), simulator: &Simulator| {
+            let mut config = Config::new("lo0");
+            change(&mut config);
+            let builder = FluxBuilder::from_config(config).simulator(simulator);
+            hint_of(builder.build_raw_queues().err().unwrap())
+        };
+        let plain = Simulator::loopback(20);
+        assert_eq!(
+            refused(&|c| c.queues = Queues::Only(vec![99]), &plain),
+            "choose another --queue, or --queue all"
+        );
+        assert_eq!(refused(&|c| c.frames = Some(16), &plain), "use more --frames or fewer queues");
+        let lies = Simulator::loopback(1);
+        lies.set_troubles("lo0", Troubles::from(Trouble::NoZeroCopy)).unwrap();
+        assert_eq!(
+            refused(&|c| c.bind = BindMode::ZeroCopy, &lies),
+            "the driver says that it has zero-copy, and refuses it: use --bind auto or --bind copy"
+        );
+        let error = "loss=300%".parse::<SimSpec>().unwrap_err();
+        let Failure::Error { error, hint } = error.into() else { panic!("an error") };
+        assert!(error.starts_with("--sim loss=300%: "), "{error}");
+        let hint = hint.unwrap();
+        assert!(hint.starts_with("keys: loss, delay, "), "{hint}");
+        let examples = "; e.g. --sim=loss=10%,delay=5ms,seed=7 or --sim=starved";
+        assert!(hint.ends_with(examples), "{hint}");
     }
 
     #[test]

@@ -351,6 +351,7 @@ fn measure(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::QueueIndex;
     use crate::stats::{Calls, QueueCounters, XdpStatistics};
     use crate::tools::net::histogram::RttStats;
 
@@ -364,8 +365,8 @@ mod tests {
             Ok(u32::from(monotonic_ns() >= self.from_ns))
         }
 
-        fn queues(&self) -> Vec<usize> {
-            vec![0]
+        fn queues(&self) -> Vec<QueueIndex> {
+            vec![QueueIndex::new(0)]
         }
 
         fn calls(&self) -> Calls {

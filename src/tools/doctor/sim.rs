@@ -1,4 +1,4 @@
-//! The simulated machine: needs nothing, and has one interface.
+//! The simulated machine: needs nothing; its interfaces are all alike.
 
 use super::facts::{Brief, Channels, Facts, Nic, Program, Subject, Tried, Xdp};
 use crate::error::Result;

@@ -16,7 +16,7 @@ pub struct Opened {
     pub interface: String,
     /// Driver name, where it is known.
     pub driver: Option<String>,
-    /// `native` or `skb`.
+    /// `native`, `skb`, `foreign` or `none`.
     pub attach: String,
     /// Whether all sockets are zero-copy.
     pub zero_copy: bool,

@@ -133,8 +133,12 @@ impl Host for SimHost {
         if let Some(port) = ports.iter().filter(wide).find(|port| port.is_broadcast(dst)) {
             return Ok(on_link(port, RouteKind::Broadcast));
         }
-        let found = self.simulator.route(dst).and_then(|route| {
-            let port = ports.iter().find(|port| port.name == route.port).filter(wide)?;
+        let found = match chosen {
+            Some(port) => self.simulator.route_by(&port.name, dst),
+            None => self.simulator.route(dst),
+        };
+        let found = found.and_then(|route| {
+            let port = ports.iter().find(|port| port.name == route.port)?;
             let source = src.or(Some(route.source));
             Some(Route { gateway: route.gateway, source, ..on_link(port, RouteKind::Unicast) })
         });
@@ -198,6 +202,22 @@ mod tests {
         assert_eq!(kind("10.0.0.1"), RouteKind::Local);
         assert_eq!(kind("10.0.0.255"), RouteKind::Broadcast);
         assert_eq!(kind("ff02::1"), RouteKind::Multicast);
+    }
+
+    #[test]
+    fn of_two_interfaces_the_one_that_was_asked_for_or_the_right_one_is_taken() {
+        let host = SimHost::new(Simulator::between(SimSpec::default()));
+        let index = |name: &str| host.interface(name).unwrap().index;
+        let leaves = |dst: &str, oif: Option<&str>| {
+            let route = host.route(ip(dst), oif.map(index), None);
+            route.map(|route| (route.ifindex, route.source.unwrap()))
+        };
+        assert_eq!(leaves("10.0.0.2", None).unwrap(), (index("sim0"), ip("10.0.0.1")));
+        assert_eq!(leaves("10.0.1.2", None).unwrap(), (index("sim1"), ip("10.0.1.1")));
+        assert_eq!(leaves("2001:db8:1::2", None).unwrap().0, index("sim1"));
+        // As on Linux: whoever names an interface means that what he wants is on its link.
+        assert_eq!(leaves("10.0.0.2", Some("sim1")).unwrap(), (index("sim1"), ip("10.0.1.1")));
+        assert!(leaves("2001:db8::2", Some("sim1")).is_err() && leaves("8.8.8.8", None).is_err());
     }
 
     #[test]

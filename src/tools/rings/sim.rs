@@ -20,8 +20,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The interface of the application, and whom it talks to.
+/// The interface of the application, where its peer is at none.
 const PORT: &str = "sim0";
+/// Whom it talks to.
 const PEER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 /// Echo requests a second, over all queues.
 const RATE: u64 = 100_000;
@@ -64,8 +65,8 @@ pub struct SimObserver {
 }
 
 impl SimObserver {
-    /// An application on `sim0` that sends 100,000 echo requests a second to 10.0.0.2 and receives
-    /// the answers, opened as `config` says (queues, frames, batch and bind mode). Where the
+    /// An application that sends 100,000 echo requests a second to 10.0.0.2, on `sim0` or whichever
+    /// interface that is at, and receives the answers, opened as `config` says (queues, frames, batch and bind mode). Where the
     /// simulated NIC delivers to the wrong queue, it has queue 0 alone unless `config` names its
     /// queues.
     ///
@@ -215,15 +216,18 @@ struct App {
 
 impl App {
     fn open(simulator: &Simulator, config: &Config, behaviour: Behaviour) -> Result<Self> {
-        let port = simulator.port(PORT);
+        let peer = IpAddr::V4(PEER);
+        let ports = simulator.ports();
+        let beside = |port: &&PortInfo| simulator.neighbour(&port.name, peer).is_some();
+        // Of several interfaces the one that the peer is at.
+        let port = ports.iter().find(beside).or(ports.iter().find(|port| port.name == PORT));
         let port = port.ok_or_else(|| no_network("there is no interface sim0"))?;
         let source = port.addresses.iter().find(|(address, _)| address.is_ipv4());
-        let peer = IpAddr::V4(PEER);
         let (source, hop) = source
-            .zip(simulator.neighbour(PORT, peer))
+            .zip(simulator.neighbour(&port.name, peer))
             .ok_or_else(|| no_network("there is no neighbour 10.0.0.2"))?;
         let pair = IpPair::new(source.0, peer).ok_or_else(|| no_network("the families differ"))?;
-        let mut config = Config { interface: PORT.to_owned(), ..config.clone() };
+        let mut config = Config { interface: port.name.clone(), ..config.clone() };
         if port.troubles.has(Trouble::WrongQueue) && config.queues == Queues::All {
             config.queues = Queues::Only(vec![0]);
         }

@@ -1,17 +1,18 @@
 //! From nodes, addresses and routes to a [`NetworkBuilder`].
 
 use super::fault::{Fault, Read};
-use super::model::{Destination, Does, Kind, Model, Prefix, Route, US};
+use super::model::{Destination, Does, Kind, Model, Prefix, Route, US_NAME};
 use super::number::{Family, Numbered};
-use super::paths::Way;
+use super::paths::Ways;
 use crate::simulator::{End, NetworkBuilder, NodeId, SimSpec};
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 /// The network, ready to be built.
 pub(super) fn network(
     model: &Model,
     numbered: &Numbered,
-    ways: &[Way],
+    ways: &Ways,
     spec: &SimSpec,
 ) -> Read<NetworkBuilder> {
     let (mut net, us) = NetworkBuilder::of(spec, model.seed);
@@ -25,9 +26,18 @@ pub(super) fn network(
         net.name(id, node.name.clone());
         ids.push(id);
     }
+    // Our other ports come last, so that the nodes' dice fall as they do for a machine with one.
+    let mut ports = vec![us];
+    for _ in model.our_links().skip(1) {
+        let port = net.next_port(spec);
+        net.name(port, US_NAME);
+        ports.push(port);
+    }
+    let ours: HashMap<_, _> = model.our_links().zip(ports.iter().copied()).collect();
     for (at, link) in model.links.iter().enumerate() {
         let end = |which: usize| {
-            let mut end = End::new(ids[link.ends[which]]).mtu(link.mtu);
+            let node = ours.get(&(at, which)).copied();
+            let mut end = End::new(node.unwrap_or(ids[link.ends[which]])).mtu(link.mtu);
             for (address, len) in &numbered.ends[at][which] {
                 end = end.address(format!("{address}/{len}"));
             }
@@ -40,18 +50,25 @@ pub(super) fn network(
             }
         };
         net.link_asymmetric(end(0), end(1), link.there.clone(), link.back.clone());
-        for which in [0, 1] {
-            let other = 1 - which;
-            if link.ends[which] == US && model.nodes[link.ends[other]].is_router() {
-                for &family in &numbered.families {
-                    for (gateway, _) in numbered.of(at, other, family).take(1) {
-                        net.gateway(us, &gateway.to_string());
-                    }
-                }
+    }
+    // The default route is by our first link that leads to a router.
+    let to_router = |&(at, own): &(usize, usize)| {
+        let far = model.links[at].ends[1 - own];
+        model.nodes[far].is_router()
+    };
+    if let Some((at, own)) = model.our_links().find(to_router) {
+        for &family in &numbered.families {
+            for (gateway, _) in numbered.of(at, 1 - own, family).take(1) {
+                net.gateway(ours[&(at, own)], &gateway.to_string());
             }
         }
     }
-    for way in ways {
+    for way in &ways.ours {
+        if let Some(&port) = ports.get(way.port) {
+            net.gateway_to(port, &text(way.to), &way.hop.to_string(), way.cost);
+        }
+    }
+    for way in &ways.routers {
         via(&mut net, ids[way.router], way.to, &way.hops);
     }
     for route in &model.routes {

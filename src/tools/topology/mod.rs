@@ -43,6 +43,22 @@ pub fn simulator(spec: SimSpec) -> Result<Simulator> {
     }
 }
 
+/// The same for a command between two interfaces: the file's network, or the default one of two
+/// sides ([`Simulator::between`]).
+///
+/// # Errors
+/// What [`load`] says about the file, or that our machine has one interface in it.
+pub fn between(spec: SimSpec) -> Result<Simulator> {
+    let Some(path) = &spec.file else { return Ok(Simulator::between(spec)) };
+    let simulator = load(path, &spec)?;
+    if simulator.ports().len() < 2 {
+        let what = format!("topology file {}", path.display());
+        return Err(FluxError::config(what, "has one interface of ours, and two are needed")
+            .with_hint("add a second [[link]] from \"us\"; `flux help sim` has an example"));
+    }
+    Ok(simulator)
+}
+
 /// Reads a topology file and builds the network in it, with our machine as `spec` has it.
 ///
 /// # Errors

@@ -11,6 +11,8 @@ use toml::de::DeTable;
 /// Most nodes and links of a file: routes are worked out between all of them.
 pub(super) const MOST_NODES: usize = 512;
 pub(super) const MOST_LINKS: usize = 2048;
+/// Most links of our machine: each is an interface with up to 64 queues.
+pub(super) const MOST_PORTS: usize = 64;
 
 /// Our machine's number.
 pub(super) const US: usize = 0;
@@ -91,6 +93,14 @@ pub(super) struct Model {
     pub(super) nodes: Vec<Node>,
     pub(super) links: Vec<Link>,
     pub(super) routes: Vec<Route>,
+}
+
+impl Model {
+    /// Our links and which of their ends we are: those of `sim0`, `sim1` and so on.
+    pub(super) fn our_links(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let links = self.links.iter().enumerate();
+        links.filter_map(|(at, link)| Some((at, link.ends.iter().position(|&end| end == US)?)))
+    }
 }
 
 /// Numbers of nodes by name.
@@ -194,9 +204,18 @@ fn connected(model: &Model) -> Read<()> {
         for (end, other) in [(a, b), (b, a)] {
             count[end] += 1;
             beside[end].push(other);
-            if count[end] > 1 && !model.nodes[end].is_router() {
-                let what = format!("'{}' has more than one link", model.nodes[end].name);
-                let hint = "we and hosts have one interface: put a [[router]] in between";
+            let (most, what, hint) = match &model.nodes[end].kind {
+                Kind::Router(_) => continue,
+                Kind::Us => {
+                    let what = format!("'us' has more than {MOST_PORTS} links");
+                    (MOST_PORTS, what, "put a [[router]] in between")
+                }
+                Kind::Host { .. } => {
+                    let what = format!("'{}' has more than one link", model.nodes[end].name);
+                    (1, what, "hosts have one interface: put a [[router]] in between")
+                }
+            };
+            if count[end] > most {
                 return Err(Fault::at(link.at, what, hint));
             }
         }

@@ -42,14 +42,37 @@ impl Numbered {
     }
 }
 
-/// Those that the file gives an end of a link.
-fn given(model: &Model, link: &Link, end: usize) -> Vec<(usize, Prefix)> {
+/// Those that the file gives an end of a link. Those of `[us]` are for our first link.
+fn given(model: &Model, at: usize, end: usize) -> Vec<(usize, Prefix)> {
+    let link = &model.links[at];
     let node = &model.nodes[link.ends[end]];
-    node.addresses.iter().chain(&link.addresses[end]).copied().collect()
+    let further = link.ends[end] == US && model.our_links().next() != Some((at, end));
+    let own: &[_] = if further { &[] } else { &node.addresses };
+    own.iter().chain(&link.addresses[end]).copied().collect()
+}
+
+/// That no address of `[us]`, which are for our first link, belongs to another of our links.
+fn in_place(model: &Model) -> Read<()> {
+    for (at, _) in model.our_links().skip(1) {
+        let there: Vec<_> = [0, 1].into_iter().flat_map(|end| given(model, at, end)).collect();
+        for &(place, prefix) in &model.nodes[US].addresses {
+            if there.iter().any(|&(_, (address, _))| covers(prefix, address)) {
+                let (address, len) = prefix;
+                let what = format!("{address}/{len} is in the network of another link of ours");
+                let hint = format!(
+                    "[us] has the addresses of our first link: write this one at that [[link]], \
+                     addresses = {{ us = \"{address}/{len}\" }}"
+                );
+                return Err(Fault::at(place, what, hint));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Gives every end of every link its addresses.
 pub(super) fn number(model: &Model) -> Read<Numbered> {
+    in_place(model)?;
     let ours = &model.nodes[US].addresses;
     let families = [Family::V4, Family::V6];
     let families = families
@@ -60,7 +83,7 @@ pub(super) fn number(model: &Model) -> Read<Numbered> {
     let mut used: HashMap<IpAddr, usize> = HashMap::new();
     let mut networks: Vec<(Prefix, usize)> = Vec::new();
     for link in &model.links {
-        let both = [given(model, link, 0), given(model, link, 1)];
+        let both = [0, 1].map(|end| given(model, ends.len(), end));
         apart(model, link, &both, &mut used)?;
         let mut own = both.clone().map(|list| list.into_iter().map(|a| a.1).collect::<Vec<_>>());
         for end in [0, 1] {

@@ -1,4 +1,5 @@
-//! The shortest ways from every router to every network, and all that are equally short.
+//! The shortest ways from every router to every network, and all that are equally short. Our
+//! machine has one by each of its links; none leads through it, as it does not route by itself.
 
 use super::model::{Kind, Model, Prefix};
 use super::number::{Family, Numbered, base};
@@ -11,6 +12,22 @@ pub(super) struct Way {
     pub(super) router: usize,
     pub(super) to: Prefix,
     pub(super) hops: Vec<IpAddr>,
+}
+
+/// A way of our machine to what is not on its links.
+pub(super) struct OurWay {
+    /// Which of our links: 0 is the first.
+    pub(super) port: usize,
+    pub(super) to: Prefix,
+    pub(super) hop: IpAddr,
+    pub(super) cost: u32,
+}
+
+/// All of them.
+pub(super) struct Ways {
+    pub(super) routers: Vec<Way>,
+    /// Those of our machine, if it has more than one link. With one it has no choice.
+    pub(super) ours: Vec<OurWay>,
 }
 
 /// A network, and the routers that are in it or next to it.
@@ -27,19 +44,30 @@ type Beside = Vec<Vec<(usize, usize, usize)>>;
 
 const FAR: u64 = u64::MAX;
 
-/// The routes of all routers to all networks.
-pub(super) fn ways(model: &Model, numbered: &Numbered) -> Vec<Way> {
+/// The routes of all routers and of our machine to all networks.
+pub(super) fn ways(model: &Model, numbered: &Numbered) -> Ways {
     let mut beside: Beside = vec![Vec::new(); model.nodes.len()];
     for (at, link) in model.links.iter().enumerate() {
         let [a, b] = link.ends;
         beside[a].push((at, b, 1));
         beside[b].push((at, a, 0));
     }
-    let mut ways = Vec::new();
+    let our_links: Vec<_> = model.our_links().collect();
+    let our_links = if our_links.len() > 1 { our_links } else { Vec::new() };
+    let mut ways = Ways { routers: Vec::new(), ours: Vec::new() };
     for &family in &numbered.families {
         for network in networks(model, numbered, family) {
             let far = distances(model, numbered, &beside, family, &network.near);
-            towards(model, numbered, &beside, family, &network, &far, &mut ways);
+            towards(model, numbered, &beside, family, &network, &far, &mut ways.routers);
+            for (port, &(link, own)) in our_links.iter().enumerate() {
+                let way = our_way(model, numbered, family, &network, &far, (link, 1 - own));
+                ways.ours.extend(way.map(|(hop, cost)| OurWay {
+                    port,
+                    to: network.prefix,
+                    hop,
+                    cost,
+                }));
+            }
         }
     }
     ways
@@ -129,4 +157,24 @@ fn towards(
             ways.push(Way { router, to: network.prefix, hops });
         }
     }
+}
+
+/// The hop of our machine to a network by one of its links, and what the way costs.
+fn our_way(
+    model: &Model,
+    numbered: &Numbered,
+    family: Family,
+    network: &Network,
+    far: &[u64],
+    (link, end): (usize, usize),
+) -> Option<(IpAddr, u32)> {
+    let (hop, _) = numbered.of(link, end, family).next()?;
+    let node = model.links[link].ends[end];
+    let from_there = match far[node] {
+        _ if network.behind == Some(hop) => 0,
+        FAR => return None,
+        distance => distance,
+    };
+    let cost = from_there.saturating_add(model.links[link].cost.into());
+    Some((hop, u32::try_from(cost).unwrap_or(u32::MAX)))
 }

@@ -45,14 +45,19 @@ impl Answer {
 /// Who sends probes into a network.
 struct Prober {
     network: Simulator,
+    port: &'static str,
     raw: FluxRaw,
 }
 
 impl Prober {
     fn on(network: Simulator) -> Self {
-        let builder = FluxBuilder::new("sim0").simulator(&network);
+        Self::by("sim0", network)
+    }
+
+    fn by(port: &'static str, network: Simulator) -> Self {
+        let builder = FluxBuilder::new(port).simulator(&network);
         let raw = builder.filter(Filter::Everything).frames(64).build_raw().unwrap();
-        Self { network, raw }
+        Self { network, port, raw }
     }
 
     fn open(name: &str) -> Self {
@@ -70,10 +75,10 @@ impl Prober {
         ttl: u8,
         write: impl FnOnce(&mut [u8], &Link, &Net) -> Option<usize>,
     ) {
-        let route = self.network.route(ip(dst)).unwrap();
+        let route = self.network.route_by(self.port, ip(dst)).unwrap();
         let hop = route.gateway.unwrap_or(ip(dst));
-        let mac = self.network.neighbour("sim0", hop).unwrap();
-        let link = Link::new(self.network.port("sim0").unwrap().mac, mac);
+        let mac = self.network.neighbour(self.port, hop).unwrap();
+        let link = Link::new(self.network.port(self.port).unwrap().mac, mac);
         let net = Net::new(IpPair::new(route.source, ip(dst)).unwrap()).with_ttl(ttl);
         let mut packet = [0; 1600];
         let len = write(&mut packet, &link, &net).unwrap();
@@ -405,12 +410,141 @@ fn answers_of_slow_routers_come_out_of_order() {
 }
 
 #[test]
+fn each_link_of_ours_is_an_interface_and_the_nearer_one_is_the_way() {
+    let network = load(&topology("two-interfaces"), &SimSpec::default()).unwrap();
+    let addresses = |port: &str| network.port(port).unwrap().addresses;
+    assert_eq!(addresses("sim0"), [(ip("10.0.0.1"), 24), (ip("2001:db8::1"), 64)]);
+    assert_eq!(addresses("sim1"), [(ip("10.0.1.1"), 24), (ip("2001:db8:1::1"), 64)]);
+    assert_eq!(network.ports().len(), 2);
+    assert_ne!(network.port("sim0").unwrap().mac, network.port("sim1").unwrap().mac);
+    assert_eq!(network.name_of(ip("10.0.1.1")).as_deref(), Some("us"));
+    let way = |dst: &str| {
+        let route = network.route(ip(dst)).unwrap();
+        (route.port, route.source, route.gateway)
+    };
+    let on = |port: &str, source: &str, gateway: Option<&str>| {
+        (port.to_owned(), ip(source), gateway.map(ip))
+    };
+    assert_eq!(way("10.0.0.2"), on("sim0", "10.0.0.1", None));
+    assert_eq!(way("10.0.1.2"), on("sim1", "10.0.1.1", None));
+    assert_eq!(way("198.51.100.7"), on("sim0", "10.0.0.1", Some("10.0.0.2")));
+    assert_eq!(way("203.0.113.7"), on("sim1", "10.0.1.1", Some("10.0.1.2")));
+    assert_eq!(way("2001:db8:7::7"), on("sim1", "2001:db8:1::1", Some("2001:db8:1::2")));
+    assert_eq!(way("2001:db8:8::7"), on("sim0", "2001:db8::1", Some("2001:db8::2")));
+    // The default route is the first interface's, and the others have none.
+    assert_eq!(way("8.8.8.8"), on("sim0", "10.0.0.1", Some("10.0.0.2")));
+    assert_eq!(network.route_by("sim1", ip("8.8.8.8")), None);
+}
+
+#[test]
+fn probes_and_answers_go_by_the_interface_that_was_chosen() {
+    let path = |port: &'static str, dst: &str| {
+        let network = load(&topology("two-interfaces"), &SimSpec::default()).unwrap();
+        let mut prober = Prober::by(port, network);
+        (prober.path(dst, 9), prober.echo(dst, 64, 8).unwrap().took)
+    };
+    let ms = Duration::from_millis;
+    for (left, right) in [("198.51.100.7", SERVERS[0]), ("2001:db8:8::7", SERVERS[1])] {
+        let named = |path: &[&str]| path.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        assert_eq!(path("sim0", left), (named(&["r1", "left"]), ms(2)));
+        assert_eq!(path("sim1", right), (named(&["r2", "right"]), ms(4)));
+        assert_eq!(path("sim1", left), (named(&["r2", "r3", "r1", "left"]), ms(24)));
+        assert_eq!(path("sim0", right), (named(&["r1", "r3", "r2", "right"]), ms(22)));
+    }
+}
+
+/// Our machine with a host or a router at each of its links.
+const TWO_LINKS: &str = r#"[us]
+addresses = ["10.0.0.1/24"]
+[[router]]
+name = "r"
+[[host]]
+name = "near"
+prefix = "198.18.0.0/16"
+[[host]]
+name = "far"
+prefix = "198.18.0.0/15"
+[[link]]
+between = ["near", "us", "r", "far"]
+"#;
+
+#[test]
+fn a_route_by_us_leads_to_our_interface() {
+    let mut text = std::fs::read_to_string(topology("two-interfaces")).unwrap();
+    text += "[[route]]\nat = \"r1\"\nto = \"right\"\nvia = \"us\"\n";
+    let mut prober = Prober::on(parse(&text, &SimSpec::default()).unwrap());
+    for (dst, us) in SERVERS.into_iter().zip(["10.0.0.1", "2001:db8::1"]) {
+        let own = prober.echo(dst, 64, 8).unwrap();
+        assert_eq!((own.from, own.ttl), (ip(us), 63), "our own packet, to be forwarded");
+    }
+}
+
+#[test]
+fn links_of_ours_without_addresses_are_numbered_as_others_are() {
+    let network = parse(TWO_LINKS, &SimSpec::default()).unwrap();
+    assert_eq!(network.port("sim1").unwrap().addresses, [(ip("172.16.2.1"), 30)]);
+    assert_eq!(network.name_of(ip("172.16.2.2")).as_deref(), Some("r"));
+    let way = |dst: &str| network.route(ip(dst)).map(|route| (route.port, route.gateway));
+    let by = |port: &str, gateway: &str| Some((port.to_owned(), Some(ip(gateway))));
+    // What a host of ours answers for lies behind it; the longer prefix counts more.
+    assert_eq!(way("198.18.7.7"), by("sim0", "10.0.0.2"));
+    assert_eq!(way("198.19.7.7"), by("sim1", "172.16.2.2"));
+    // A machine that does not route is no way from one side to the other.
+    assert_eq!(network.route_by("sim0", ip("172.16.3.2")), None);
+    let mut prober = Prober::by("sim1", network);
+    assert_eq!(prober.path("198.19.7.7", 4), ["r", "198.19.7.7"]);
+    // By the default route, which is the first that leads to a router.
+    assert_eq!(prober.path("10.0.0.2", 4), ["r", "r"], "unreachable, says the router");
+}
+
+#[test]
+fn addresses_of_a_second_link_are_written_at_it() {
+    let told = |ours: &str, links: &str| {
+        let text = format!("[us]\naddresses = [{ours}]\n{links}");
+        let error = parse(&text, &SimSpec::default()).err().unwrap();
+        (error.to_string(), error.hint().unwrap().to_owned())
+    };
+    let hosts = "[[host]]\nname = \"a\"\naddresses = \"10.0.0.2/24\"\n\
+                 [[host]]\nname = \"b\"\naddresses = \"10.0.1.2/24\"\n\
+                 [[link]]\nbetween = [\"a\", \"us\", \"b\"]\n";
+    let both = "\"10.0.0.1/24\", \"10.0.1.1/24\"";
+    for links in [hosts, &hosts.replacen("addresses = \"10.0.0.2/24\"\n", "", 1)] {
+        let (what, hint) = told(both, links);
+        assert_eq!(what, "topology line 2: 10.0.1.1/24 is in the network of another link of ours");
+        assert!(hint.contains("addresses = { us = \"10.0.1.1/24\" }"), "{hint}");
+    }
+    let many = (0..65).map(|n| format!("\"n{n}\"")).collect::<Vec<_>>().join(",");
+    let (what, _) = told(
+        "\"10.0.0.1/24\"",
+        &format!("[[host]]\nname = [{many}]\n[[link]]\nbetween = [\"us\", [{many}]]\n"),
+    );
+    assert!(what.ends_with("'us' has more than 64 links"), "{what}");
+}
+
+#[test]
+fn a_command_between_two_interfaces_needs_a_file_with_two() {
+    let with = |file| SimSpec { file, ..SimSpec::default() };
+    let names = |simulator: Simulator| {
+        simulator.ports().into_iter().map(|port| port.name).collect::<Vec<_>>()
+    };
+    for file in [None, Some(topology("two-interfaces"))] {
+        assert_eq!(names(between(with(file)).unwrap()), ["sim0", "sim1"]);
+    }
+    let error = between(with(Some(topology("silent")))).unwrap_err();
+    assert!(error.to_string().ends_with("has one interface of ours, and two are needed"));
+    assert!(error.hint().unwrap().contains("second [[link]]"));
+}
+
+#[test]
 fn what_the_machine_is_like_comes_from_the_spec() {
     let text = std::fs::read_to_string(topology("silent")).unwrap();
     let spec = "queues=4,zerocopy=no,link-flap".parse().unwrap();
-    let port = parse(&text, &spec).unwrap().port("sim0").unwrap();
-    assert_eq!((port.queues, port.claims_zero_copy), (4, false));
-    assert_eq!(port.troubles, crate::simulator::Trouble::LinkFlap.into());
+    let two = std::fs::read_to_string(topology("two-interfaces")).unwrap();
+    for (text, name) in [(&text, "sim0"), (&two, "sim0"), (&two, "sim1")] {
+        let port = parse(text, &spec).unwrap().port(name).unwrap();
+        assert_eq!((port.queues, port.claims_zero_copy), (4, false));
+        assert_eq!(port.troubles, crate::simulator::Trouble::LinkFlap.into());
+    }
     let named = SimSpec { file: Some(topology("silent")), ..SimSpec::default() };
     assert_eq!(simulator(named).unwrap().name_of(ip("203.0.113.7")).as_deref(), Some("server"));
     let default = simulator(SimSpec::default()).unwrap();
@@ -633,7 +767,7 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         (
             between,
             "between = [\"us\", [\"r1\", \"r2\"], \"server\"]",
-            "line 12: 'us' has more than one link",
+            "line 12: 'server' has more than one link",
             "[[router]]",
         ),
         (

@@ -1,5 +1,6 @@
 //! The simulated machine driven through the halves that real sockets have.
 
+mod between;
 mod conservation;
 mod device;
 mod network;

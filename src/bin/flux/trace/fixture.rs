@@ -52,7 +52,7 @@ pub fn start(targets: &[(&str, &str)]) -> Start {
             backend: "sim",
             interface: "sim0".into(),
             driver: Some("sim".into()),
-            attach: "native".to_owned(),
+            attach: "native".into(),
             zero_copy: true,
             queues: vec![0],
             ring_size: 2048,

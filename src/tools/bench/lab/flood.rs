@@ -3,13 +3,11 @@
 use super::super::frame;
 use super::control::Runner;
 use super::{Lab, PEER, entering};
-use crate::backend::xdp::{libbpf_error, silence_libbpf};
 use crate::error::{ErrorKind, FluxError, Op, Result};
 use crate::sys::bpf::{self, XdpLink, XdpMode};
-use crate::sys::clock;
 use crate::sys::netns::NetNs;
-use crate::sys::skel::source::SourceSkelBuilder;
-use libbpf_rs::skel::{OpenSkel, SkelBuilder};
+use crate::sys::skel::source::{OpenSourceSkel, SourceSkel, SourceSkelBuilder};
+use crate::sys::{clock, libbpf};
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
 use std::io;
 use std::mem::MaybeUninit;
@@ -86,7 +84,7 @@ impl Source {
     /// When the kernel refuses.
     pub fn sent(&self) -> Result<u64> {
         let value = self.counter.lookup(&0u32.to_ne_bytes(), MapFlags::ANY);
-        let value = value.map_err(|error| libbpf_error(Op::Query, PEER, &error))?;
+        let value = value.map_err(|error| FluxError::os(Op::Query, PEER, bpf::errno(&error)))?;
         Ok(value.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_ne_bytes))
     }
 
@@ -123,23 +121,28 @@ struct Program {
 
 /// The program that sends out of interface `target`, and its counter.
 fn load(target: u32) -> Result<(Program, MapHandle)> {
-    silence_libbpf();
-    let fail = |error: libbpf_rs::Error| libbpf_error(Op::Load, PEER, &error);
+    let prepare = |open: &mut OpenSourceSkel<'_>| {
+        if let Some(constants) = open.maps.rodata_data.as_deref_mut() {
+            constants.target = target;
+        }
+        Ok(())
+    };
+    let keep = |skel: &SourceSkel<'_>| {
+        let fd = skel.progs.flux_source.as_fd().try_clone_to_owned();
+        Ok((fd, MapHandle::try_from(&skel.maps.bss)?))
+    };
     let mut object = MaybeUninit::uninit();
-    let mut open = SourceSkelBuilder::default().open(&mut object).map_err(fail)?;
-    if let Some(constants) = open.maps.rodata_data.as_deref_mut() {
-        constants.target = target;
-    }
-    let skel = open.load().map_err(fail)?;
-    let fd = skel.progs.flux_source.as_fd();
+    let loaded = libbpf::load(SourceSkelBuilder::default(), &mut object, prepare, keep);
+    let (fd, counter) = loaded.map_err(|refused| refused.error(Op::Load, PEER))?;
+    let fd = fd.map_err(|error| FluxError::os(Op::Load, PEER, error))?;
     let aside = NetNs::create().map_err(entering)?;
-    let attached = aside.inside(|| bpf::attach_xdp(fd, LOOPBACK, XdpMode::Skb));
+    let attached = aside.inside(|| bpf::attach_xdp(fd.as_fd(), LOOPBACK, XdpMode::Skb));
     let program = Program {
         _attached: attached.map_err(|error| FluxError::os(Op::Attach, "loopback", error))?,
         _aside: aside,
-        fd: fd.try_clone_to_owned().map_err(|error| FluxError::os(Op::Load, PEER, error))?,
+        fd,
     };
-    Ok((program, MapHandle::try_from(&skel.maps.bss).map_err(fail)?))
+    Ok((program, counter))
 }
 
 /// Sends `frames` frames; how many the next call is to send.

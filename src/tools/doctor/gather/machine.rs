@@ -2,7 +2,7 @@
 
 use super::super::facts::{HugePages, Known, Limit, Machine, Tried};
 use super::tried;
-use crate::backend::xdp::Program;
+use crate::backend::xdp::{self, Loaded};
 use crate::config::Config;
 use crate::error::FluxError;
 use crate::sys::hugepages::{self, HUGE_PAGE};
@@ -12,6 +12,7 @@ use flate2::read::GzDecoder;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::path::Path;
 
 /// More than any kernel's configuration has.
@@ -19,11 +20,12 @@ const CONFIG_BYTES: u64 = 8 << 20;
 
 /// The machine, and the program that could be loaded. The UMEM is that of an interface with
 /// `queues` queues.
-pub(super) fn facts(queues: u32) -> (Machine, Option<Program>) {
+pub(super) fn facts(queues: u32) -> (Machine, Option<Loaded>) {
     let release = release();
-    let program = Program::load("this machine", queues, false);
+    let program = xdp::load("this machine", queues, false);
     let config = Config::new("");
-    let (frames, _) = config.sizes(queues as usize);
+    let sizes = config.sizes(queues as usize, None, "this machine");
+    let frames = sizes.map_or(0, |sizes| sizes.frames); // the defaults are never too few
     let huge = hugepages::count(HUGE_PAGE);
     let machine = Machine {
         socket: tried(&Xsk::open()),
@@ -90,8 +92,8 @@ fn user_namespace() -> bool {
 
 /// As a program of ours got it, or else as the switch says, which only the first network
 /// namespace shows.
-fn jit(program: Option<&Program>) -> Known<bool> {
-    if let Some(Ok(jited)) = program.map(|program| bpf::is_jited(program.as_fd())) {
+fn jit(program: Option<&Loaded>) -> Known<bool> {
+    if let Some(Ok(jited)) = program.map(|loaded| bpf::is_jited(loaded.program.as_fd())) {
         return Ok(jited);
     }
     match fs::read_to_string("/proc/sys/net/core/bpf_jit_enable") {

@@ -5,12 +5,13 @@ use super::super::facts::{
     Channels, Known, Machine, Moderation, Nic, Pcie, Peer, Program as Attached, Tried, Xdp,
 };
 use super::machine;
-use crate::backend::xdp::Program;
+use crate::backend::xdp::{Attachment, Loaded};
 use crate::config::AttachMode;
 use crate::sys::bpf;
 use crate::tools::net::{Link, Nics, XdpFeatures, genl};
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 /// The offloads that matter to XDP.
@@ -27,7 +28,7 @@ pub(super) fn facts(
     nics: &Nics,
     link: Link,
     plan: &Plan,
-    program: Option<Program>,
+    program: Option<Loaded>,
     machine: &Machine,
 ) -> Nic {
     let ethtool = nics.ethtool();
@@ -105,7 +106,7 @@ pub(super) fn xdp(nics: &Nics, index: u32) -> Known<Xdp> {
 fn attempts(
     link: &Link,
     plan: &Plan,
-    program: Option<Program>,
+    program: Option<Loaded>,
     machine: &Machine,
 ) -> (Tried, Tried) {
     let both = |reason: &str| (Tried::Not(reason.into()), Tried::Not(reason.into()));
@@ -115,25 +116,18 @@ fn attempts(
     if link.xdp.is_some() {
         return both("not tried: another program is attached");
     }
-    let Some(mut program) = program else {
+    let Some(Loaded { program, .. }) = program else {
         return both(match machine.program {
             Tried::Refused(libc::EPERM | libc::EACCES, _) => "not tried: a capability is missing",
             _ => "not tried: no program can be loaded",
         });
     };
     // It redirects nothing: all packets pass.
-    let native = attempt(&mut program, link.index, AttachMode::Native);
-    let skb = attempt(&mut program, link.index, AttachMode::Skb);
-    (native, skb)
-}
-
-fn attempt(program: &mut Program, index: u32, mode: AttachMode) -> Tried {
-    let result = program.attach(index, mode);
-    program.detach();
-    match result {
+    let attempt = |mode| match Attachment::ours(program.as_fd(), &link.name, link.index, mode) {
         Ok(_) => Tried::Worked,
         Err(error) => machine::refused(&error),
-    }
+    };
+    (attempt(AttachMode::Native), attempt(AttachMode::Skb))
 }
 
 fn offloads(nics: &Nics, name: &str) -> BTreeMap<&'static str, bool> {

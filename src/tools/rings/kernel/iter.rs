@@ -1,13 +1,13 @@
 //! Source 1: a BPF iterator over the open files of all tasks (`bpf/rings.bpf.c`).
 
 use super::Sockets;
-use crate::backend::xdp::{errno, libbpf_said, silence_libbpf};
 use crate::error::{ErrorKind, FluxError, Result, SETCAP, errno_text};
 use crate::ring::RingSnapshot;
 use crate::snapshot::{
     Owner, SocketOptions, SocketSnapshot, SocketState, UmemSnapshot, XskMapSlot,
 };
 use crate::stats::XdpStatistics;
+use crate::sys::libbpf::Refused;
 use crate::sys::rings_iter::{Record, Ring, RingsIter, known};
 use crate::tools::rings::observe::Look;
 use std::collections::BTreeMap;
@@ -40,8 +40,7 @@ impl IterSockets {
     /// # Errors
     /// When a capability, the kernel's type information or the iterator is missing.
     pub(super) fn open() -> Result<Self> {
-        silence_libbpf();
-        let iter = RingsIter::load().map_err(|error| refused(&error))?;
+        let iter = RingsIter::load().map_err(refused)?;
         let inside = fs::read_link("/proc/self/ns/pid")
             .is_ok_and(|name| name.as_os_str() != FIRST_PID_NAMESPACE);
         let missing = inside.then(|| {
@@ -68,8 +67,8 @@ impl Sockets for IterSockets {
 }
 
 /// Why the iterator could not be loaded, and what would help.
-fn refused(error: &libbpf_rs::Error) -> FluxError {
-    let (source, said) = (errno(error), libbpf_said());
+fn refused(refused: Refused) -> FluxError {
+    let Refused { source, said } = refused;
     let (kind, cause, hint) = match source.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
             let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();

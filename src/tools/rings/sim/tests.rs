@@ -1,7 +1,7 @@
 //! What is seen of the application in each trouble, and what is said about it.
 
 use super::*;
-use crate::simulator::SimSpec;
+use crate::simulator::{End, NetworkBuilder, Profile, SimSpec};
 use crate::tools::Control;
 use crate::tools::rings::{Event, Kind, Outcome, Plan, Sample, Selection, SocketSample, run};
 
@@ -204,6 +204,25 @@ fn interfaces_are_found_by_name_and_others_named() {
     assert_eq!(observer.interface(gone), None);
     let error = observer.find("eth0").unwrap_err();
     assert_eq!(error.to_string(), "cannot find interface eth0: the simulated machine has sim0");
+}
+
+#[test]
+fn of_two_interfaces_the_application_is_on_the_one_that_its_peer_is_at() {
+    let (v4, mut net) = (["10.0.1", "10.0.0"], NetworkBuilder::new(1));
+    for (n, net_of) in v4.into_iter().enumerate() {
+        let (us, host) = (net.port(&format!("sim{n}"), 1), net.host());
+        let end = |node, last: u8| End::new(node).address(format!("{net_of}.{last}/24"));
+        net.link(end(us, 1), end(host, 2), Profile::default());
+    }
+    let mut observer = SimObserver::new(&net.build().unwrap(), &config()).unwrap();
+    let sockets = observer.sockets().unwrap().sockets;
+    assert_eq!(sockets.len(), 1);
+    assert_eq!(sockets[0].interface.as_deref(), Some("sim1"));
+    let received = |observer: &mut SimObserver, name: &str| {
+        let key = observer.find(name).unwrap();
+        observer.interface(key).unwrap().rx_packets.unwrap()
+    };
+    assert!(received(&mut observer, "sim1") > 0 && received(&mut observer, "sim0") == 0);
 }
 
 #[test]
