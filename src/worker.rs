@@ -38,7 +38,9 @@ pub(crate) fn shares(ports: &[Port], workers: usize) -> Result<Vec<usize>> {
     let fewest = ports.iter().min_by_key(|port| port.granted().queues.len());
     let most = fewest.map_or(0, |port| port.granted().queues.len());
     if workers == 0 {
-        return Err(FluxError::config("0 workers", "somebody has to work"));
+        return Err(
+            FluxError::config("0 workers", "somebody has to work").with_hint("use one at least")
+        );
     }
     if workers > most {
         let name = fewest.map_or("", |port| &port.granted().interface);

@@ -202,16 +202,22 @@ impl FluxEngine {
     /// all). Returns the number of packets handled.
     ///
     /// # Errors
-    /// When an interface goes away, as [`run`](Self::run).
+    /// When an interface goes away or is down, as [`run`](Self::run). The other queues had their turn
+    /// all the same.
     pub fn turn(
         &mut self,
         mut handle: impl FnMut(&mut PacketBatch<'_>),
         timeout: Option<Duration>,
     ) -> Result<usize> {
-        let mut received = 0;
+        let (mut received, mut result) = (0, Ok(()));
         for at in 0..self.rx.len() {
-            received += self.turn_queue(at, &mut handle)?;
+            // One that is in trouble does not keep the others from their turn.
+            match self.turn_queue(at, &mut handle) {
+                Ok(n) => received += n,
+                Err(error) => result = result.and(Err(error)),
+            }
         }
+        result?;
         if received > 0 {
             self.cache.settle();
             self.poll.on_packets(received, || self.backend.now());

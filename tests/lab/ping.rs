@@ -164,7 +164,12 @@ fn what_the_host_cannot_do_is_refused_with_value_and_next_step() {
         (|p| p.interface = Some("nope".into()), ErrorKind::Device, "nope", "ip -br link"),
         (|p| p.interface = Some("asleep".into()), ErrorKind::Device, "is down", "set asleep up"),
         (|p| p.size = 1473, ErrorKind::Config, "MTU 1500 of flux0", "is 1472"),
-        (|p| p.config.queues = Queues::Only(vec![7]), ErrorKind::Config, "queue 7", "--queue"),
+        (
+            |p| p.config.queues = Queues::Only(vec![7]),
+            ErrorKind::Config,
+            "queue 7",
+            "another queue",
+        ),
     ];
     for (change, kind, message, hint) in cases {
         let mut plan = plan(&[&PEER_IP.to_string()]);
@@ -190,5 +195,8 @@ fn without_capabilities_the_missing_one_is_named() {
     let error = lab::with_capabilities(&[], || ping(&plan(&[&PEER_IP.to_string()])).err().unwrap());
     assert_eq!(error.kind(), ErrorKind::Permission);
     let hint = error.hint().unwrap();
-    assert!(hint.contains("CAP_") && hint.contains("setcap") && hint.contains("--sim"), "{hint}");
+    assert!(
+        hint.contains("CAP_") && hint.contains("setcap") && hint.contains("simulator"),
+        "{hint}"
+    );
 }

@@ -5,6 +5,8 @@
 #[path = "../../examples/forward_two_ports.rs"]
 #[allow(dead_code)] // its main
 mod forward_two_ports;
+#[path = "../support/pairs.rs"]
+mod pairs;
 #[path = "../support/rig.rs"]
 mod rig;
 #[path = "../support/scenarios.rs"]
@@ -12,10 +14,13 @@ mod scenarios;
 
 #[cfg(feature = "async")]
 mod async_modes;
+mod bad_input;
 mod conformance;
 mod conservation;
 mod examples;
+mod forwarding;
 #[cfg(feature = "tools")]
 mod ping;
+mod ports;
 #[cfg(feature = "tools")]
 mod trace;

@@ -392,7 +392,12 @@ fn what_does_not_work_is_refused_with_value_and_next_step() {
         (|p| p.vlan = Some(VlanTag { id: 5, priority: 8 }), ErrorKind::Config, "priority 8", ""),
         (|p| p.config.batch = 0, ErrorKind::Config, "batch 0", ""),
         (|p| p.config.frame_size = 3000, ErrorKind::Config, "not a power of two", ""),
-        (|p| p.config.queues = Queues::Only(vec![3]), ErrorKind::Config, "queue 3", "--queue"),
+        (
+            |p| p.config.queues = Queues::Only(vec![3]),
+            ErrorKind::Config,
+            "queue 3",
+            "another queue",
+        ),
         (|p| p.targets[0] = "example.org".into(), ErrorKind::Host, "example.org", "flux help sim"),
         (|p| p.targets[0] = "10.0.0.1".into(), ErrorKind::Host, "own address", "another host"),
         (|p| p.targets[0] = "10.0.0.255".into(), ErrorKind::Config, "broadcast", "one by one"),

@@ -1,6 +1,6 @@
 //! Which socket gets the packets of which queue: an XSKMAP, of our program or of another.
 
-use crate::error::{ErrorKind, FluxError, Op, Result};
+use crate::error::{Advice, ErrorKind, FluxError, Op, Result};
 use crate::sys::bpf::{WordMap, XSKMAP};
 use std::io;
 use std::os::fd::{OwnedFd, RawFd};
@@ -99,7 +99,7 @@ impl XskMap {
             format!("cannot put a socket into the XSKMAP for {what}"),
             "another socket is there",
         )
-        .with_hint("stop its owner (`flux rings` names it), or choose another queue")
+        .with_advice("", Advice::FreeQueue)
     }
 }
 
