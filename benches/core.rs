@@ -17,7 +17,7 @@ use criterion::{
 use fluxnet::internals::{FreeList, Magazine, heap_ring};
 use fluxnet::simulator::Simulator;
 use fluxnet::umem::{Buffer, Frame, Span};
-use fluxnet::{Desc, Filter, FluxBuilder, FluxRaw, PacketView, Route};
+use fluxnet::{Desc, Filter, FluxBuilder, FluxRaw, FluxRx, FluxTx, PacketView, Packets, Route};
 
 const BATCHES: [u32; 4] = [16, 32, 64, 256];
 const RING: u32 = 2048;
@@ -223,6 +223,10 @@ fn moves(c: &mut Criterion) {
         let FluxRaw { rx, tx, fill, .. } = &mut bench.raw;
         assert_eq!(rx.route(fill, [tx], batch, swap).sent, batch);
     });
+    stretches(&mut group, "send", Bench::new, Bench::send_and_receive, |bench, batch| {
+        let FluxRaw { rx, tx, fill, .. } = &mut bench.raw;
+        assert_eq!(rx.route(fill, [tx], batch, |_| Route::Send(0)).sent, batch);
+    });
     let again = |bench: &mut Bench, _| {
         bench.raw.comp.resend(&mut bench.raw.tx, span(), u32::MAX);
         bench.send();
@@ -270,6 +274,51 @@ fn tokens(c: &mut Criterion) {
     group.finish();
 }
 
+/// Mode B, to be held against `moves/recycle` and `moves/send`.
+struct Owned {
+    network: Simulator,
+    rx: FluxRx,
+    tx: FluxTx,
+    packets: Packets,
+}
+
+impl Owned {
+    fn new(batch: u32) -> Self {
+        let network = Simulator::crossed_pair(1);
+        let (rx, tx) = good(builder(&network, batch).build_system());
+        Self { network, rx, tx, packets: Packets::with_capacity(batch as usize) }
+    }
+
+    /// The simulated kernel sends all that is queued, its frames are taken back, and more packets
+    /// come.
+    fn send_and_receive(&mut self, packets: u32) {
+        while self.tx.pending() > 0 {
+            good(self.tx.flush());
+            let soon = self.tx.now() + 1000;
+            good(self.tx.wait(Some(soon)));
+        }
+        good(self.tx.flush());
+        inject(&self.network, packets);
+    }
+}
+
+fn system(c: &mut Criterion) {
+    let mut group = c.benchmark_group("system");
+    let receive = |bench: &mut Owned, packets: u32| inject(&bench.network, packets);
+    stretches(&mut group, "recv_batch_drop", Owned::new, receive, |bench, batch| {
+        let Owned { rx, packets, .. } = bench;
+        assert_eq!(good(rx.try_recv(packets)), batch as usize);
+        packets.clear();
+    });
+    let between = Owned::send_and_receive;
+    stretches(&mut group, "recv_send_batch", Owned::new, between, |bench, batch| {
+        let Owned { rx, tx, packets, .. } = bench;
+        assert_eq!(good(rx.try_recv(packets)), batch as usize);
+        assert_eq!(good(tx.send_batch(packets)).sent, batch as usize);
+    });
+    group.finish();
+}
+
 fn engine(c: &mut Criterion) {
     let mut group = c.benchmark_group("engine");
     let open = |batch: u32| {
@@ -301,5 +350,5 @@ fn engine(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, ring, free_list, moves, tokens, engine);
+criterion_group!(benches, ring, free_list, moves, tokens, system, engine);
 criterion_main!(benches);

@@ -148,8 +148,9 @@ Register-ArgumentCompleter -Native -CommandName 'flux' -ScriptBlock {
         'flux;bench' {
             [CompletionResult]::new('-I', '-I ', [CompletionResultType]::ParameterName, 'Measure on this interface; whoever is at its other end sends')
             [CompletionResult]::new('--interface', '--interface', [CompletionResultType]::ParameterName, 'Measure on this interface; whoever is at its other end sends')
+            [CompletionResult]::new('--out', '--out', [CompletionResultType]::ParameterName, 'Workload forward sends by this interface what came in on that of -I')
             [CompletionResult]::new('--sim', '--sim', [CompletionResultType]::ParameterName, 'Measure on simulated rings; needs no privilege')
-            [CompletionResult]::new('--workload', '--workload', [CompletionResultType]::ParameterName, 'What to do with the packets [default: all; with -I all but txonly, with --sim all but latency]')
+            [CompletionResult]::new('--workload', '--workload', [CompletionResultType]::ParameterName, 'What to do with the packets [default: all; with -I all but txonly, and forward only with --out; with --sim all but latency]')
             [CompletionResult]::new('--batch', '--batch', [CompletionResultType]::ParameterName, 'Packets per batch, 1 to 4096 [default: 16,32,64]')
             [CompletionResult]::new('--poll', '--poll', [CompletionResultType]::ParameterName, 'How to wait for packets [default: busy,adaptive,syscall]')
             [CompletionResult]::new('--frame', '--frame', [CompletionResultType]::ParameterName, 'Packet lengths, 64 to 1518 bytes with frame check sequence [default: 64]')

@@ -67,7 +67,7 @@ _flux() {
             return 0
             ;;
         flux__subcmd__bench)
-            opts="-I -j -v -h -V --interface --lab --sim --workload --batch --poll --frame --queue --hugepages --prefetch --mode --duration --repeat --attach --bind --frames --frame-size --csv --plot --save --json --verbose --help --version diff"
+            opts="-I -j -v -h -V --interface --out --lab --sim --workload --batch --poll --frame --queue --hugepages --prefetch --mode --duration --repeat --attach --bind --frames --frame-size --csv --plot --save --json --verbose --help --version diff"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -81,12 +81,16 @@ _flux() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --out)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --sim)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --workload)
-                    COMPREPLY=($(compgen -W "rxdrop txonly l2fwd latency parse" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "rxdrop txonly l2fwd forward latency parse" -- "${cur}"))
                     return 0
                     ;;
                 --batch)

@@ -141,8 +141,9 @@ set edit:completion:arg-completer[flux] = {|@words|
         &'flux;bench'= {
             cand -I 'Measure on this interface; whoever is at its other end sends'
             cand --interface 'Measure on this interface; whoever is at its other end sends'
+            cand --out 'Workload forward sends by this interface what came in on that of -I'
             cand --sim 'Measure on simulated rings; needs no privilege'
-            cand --workload 'What to do with the packets [default: all; with -I all but txonly, with --sim all but latency]'
+            cand --workload 'What to do with the packets [default: all; with -I all but txonly, and forward only with --out; with --sim all but latency]'
             cand --batch 'Packets per batch, 1 to 4096 [default: 16,32,64]'
             cand --poll 'How to wait for packets [default: busy,adaptive,syscall]'
             cand --frame 'Packet lengths, 64 to 1518 bytes with frame check sequence [default: 64]'

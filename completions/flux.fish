@@ -134,10 +134,12 @@ complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcomm
 complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -s I -l interface -d 'Measure on this interface; whoever is at its other end sends' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l out -d 'Workload forward sends by this interface what came in on that of -I' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l sim -d 'Measure on simulated rings; needs no privilege' -r
-complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l workload -d 'What to do with the packets [default: all; with -I all but txonly, with --sim all but latency]' -r -f -a "rxdrop\t''
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l workload -d 'What to do with the packets [default: all; with -I all but txonly, and forward only with --out; with --sim all but latency]' -r -f -a "rxdrop\t''
 txonly\t''
 l2fwd\t''
+forward\t''
 latency\t''
 parse\t''"
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l batch -d 'Packets per batch, 1 to 4096 [default: 16,32,64]' -r

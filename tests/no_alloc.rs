@@ -12,8 +12,10 @@ mod rig;
 
 use counting::allocations;
 use fluxnet::simulator::Simulator;
-use fluxnet::{Filter, FluxBuilder, Route};
+use fluxnet::{Filter, FluxBuilder, FluxRaw, Packets, PortIndex, Route};
 use rig::{Forwarder, Generator, ModeA, ModeB, ModeC, Moves, forward};
+use std::time::{Duration, Instant};
+
 /// Warms up, then counts over many packets.
 fn steady_state(generator: &mut Generator, forwarder: &mut dyn Forwarder) -> u64 {
     forward(generator, forwarder, 20_000);
@@ -58,6 +60,86 @@ fn mode_c_allocates_nothing_per_packet() {
 #[test]
 fn moves_allocate_nothing_per_packet() {
     on_simulator(|b| Box::new(Moves(b.build_raw().unwrap())));
+}
+
+/// Forwards from the first port to the second; returns how many packets it queued.
+type Turn = Box<dyn FnMut() -> u64>;
+/// Opens what it forwards with.
+type Make = fn(FluxBuilder) -> Turn;
+
+/// A forwarder between two ports in each mode. They wait in between, so that simulated time moves.
+fn between_two_ports() -> [(&'static str, Make); 3] {
+    const OUT: PortIndex = PortIndex::new(1);
+    const WAIT: Duration = Duration::from_micros(1);
+    let mode_a = |builder: FluxBuilder| -> Turn {
+        let mut engine = builder.build_engine().unwrap();
+        Box::new(move || {
+            let before = engine.stats().sent;
+            engine.turn(|batch| batch.iter_mut().for_each(|p| p.forward(OUT)), Some(WAIT)).unwrap();
+            engine.stats().sent - before
+        })
+    };
+    let mode_b = |builder: FluxBuilder| -> Turn {
+        let (mut rx, mut tx) = builder.build_system().unwrap();
+        let mut packets = Packets::new();
+        Box::new(move || {
+            let deadline = Some(rx.now() + WAIT.as_nanos() as u64);
+            rx.recv_batch(&mut packets, deadline).unwrap();
+            packets.iter_mut().for_each(|mut packet| packet.set_port(OUT));
+            let sent = tx.send_batch(&mut packets).unwrap().sent;
+            packets.clear();
+            tx.flush().unwrap();
+            sent as u64
+        })
+    };
+    let mode_c = |builder: FluxBuilder| -> Turn {
+        let mut queues = builder.build_raw_queues().unwrap();
+        Box::new(move || {
+            let [FluxRaw { rx, fill, .. }, to] = &mut queues[..] else { panic!("two queues") };
+            to.comp.refill(fill, u32::MAX);
+            let routed = rx.route(fill, [&mut to.tx], 64, |_| Route::Send(0));
+            to.flush().unwrap();
+            if routed.sent == 0 {
+                queues[0].wait(Some(WAIT)).unwrap();
+            }
+            u64::from(routed.sent)
+        })
+    };
+    [("mode A", mode_a), ("mode B", mode_b), ("mode C", mode_c)]
+}
+
+/// Warms up, then counts over many packets. They leave by a link that brings none back.
+fn one_way(generator: &mut Generator, turn: &mut Turn) -> u64 {
+    const PATIENCE: Duration = Duration::from_secs(60);
+    let mut forward = |want: u64| {
+        let (mut forwarded, mut moved) = (0, Instant::now());
+        while forwarded < want {
+            generator.burst(64);
+            let n = turn();
+            forwarded += n;
+            if n > 0 {
+                moved = Instant::now();
+            }
+            assert!(moved.elapsed() < PATIENCE, "nothing moves after {forwarded} packets");
+        }
+    };
+    forward(20_000);
+    allocations(|| forward(20_000))
+}
+
+#[test]
+fn forwarding_between_two_ports_allocates_nothing_per_packet_in_any_mode() {
+    for (mode, make) in between_two_ports() {
+        let network = Simulator::crossed_pairs(2, 1);
+        let end = |port: &str| {
+            FluxBuilder::new(port).simulator(&network).filter(Filter::Everything).frames(1024)
+        };
+        let mut turn = make(end("a0").port("a1").filter(Filter::Nothing));
+        let mut generator = Generator::new(end("b0"), &[0x5a; 64]);
+        let count = one_way(&mut generator, &mut turn);
+        let most = RIG + SIMULATED_KERNEL;
+        assert!(count <= most, "{mode}: {count} allocations for 20,000 packets");
+    }
 }
 
 #[test]
@@ -119,6 +201,18 @@ fn no_mode_allocates_per_packet_on_the_real_kernel() {
         let mut forwarder = make(end(OURS));
         let count = steady_state(&mut generator, &mut *forwarder);
         assert!(count <= RIG, "{count} allocations for 20,000 packets");
+    }
+    // The stack at the far end of a second pair knows no such packets.
+    lab::ip_batch(
+        "link add out0 type veth peer name out1\n\
+         link set out0 addrgenmode none up\n\
+         link set out1 addrgenmode none up\n",
+    );
+    lab::wait_until("a second link", || lab::run("ip link show dev out0").contains("LOWER_UP"));
+    for (mode, make) in between_two_ports() {
+        let mut turn = make(end(OURS).port("out0").filter(Filter::Nothing));
+        let count = one_way(&mut generator, &mut turn);
+        assert!(count <= RIG, "{mode}: {count} allocations for 20,000 packets");
     }
 }
 

@@ -70,7 +70,8 @@ const SIMULATED_KERNEL: f64 = 0.1;
 #[test]
 fn the_benchs_loops_allocate_nothing_per_packet() {
     let sim = Place::Sim(SimSpec::default());
-    let workloads = [Workload::Rxdrop, Workload::Txonly, Workload::L2fwd, Workload::Parse];
+    let workloads =
+        [Workload::Rxdrop, Workload::Txonly, Workload::L2fwd, Workload::Forward, Workload::Parse];
     let cells = || {
         let modes = [Library::Raw, Library::Engine, Library::System];
         let cells = workloads.iter().flat_map(move |&w| modes.map(|mode| (w, mode)));

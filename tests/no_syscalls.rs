@@ -11,7 +11,7 @@ use fluxnet::simulator::Simulator;
 use fluxnet::umem::{Frame, Span};
 use fluxnet::{
     Calls, Filter, FluxBuilder, FluxEngine, FluxRaw, FluxRx, FluxTx, Match, PacketBatch,
-    PacketView, Packets, Route,
+    PacketView, Packets, PortIndex, Route,
 };
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ const ROUNDS: u32 = 100;
 /// Who puts packets in front of a socket.
 trait Feed {
     fn builder(&self) -> FluxBuilder;
+    /// A second interface, for what is forwarded.
+    fn out(&self) -> &'static str;
     /// Puts `n` packets in; they may take a moment.
     fn feed(&mut self, n: u32);
     /// Whether packets that were fed at that time may still be on their way.
@@ -37,6 +39,10 @@ impl Feed for Sim {
         FluxBuilder::new("a0").simulator(&self.0)
     }
 
+    fn out(&self) -> &'static str {
+        "a1"
+    }
+
     fn feed(&mut self, n: u32) {
         (0..n).for_each(|_| self.0.inject("a0", Some(0), &packet()).unwrap());
     }
@@ -45,6 +51,10 @@ impl Feed for Sim {
         false
     }
 }
+
+/// The near end of a second pair; the stack at its far end knows no such packets.
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+const OUT: &str = "out0";
 
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 struct Veth {
@@ -57,6 +67,15 @@ impl Veth {
     fn open() -> Option<Self> {
         let lab = lab::Lab::veth(1)?;
         let wire = lab.wire();
+        let (near, far) = (OUT, "out1");
+        lab::ip_batch(&format!(
+            "link add {near} type veth peer name {far}\n\
+             link set {near} addrgenmode none up\n\
+             link set {far} addrgenmode none up\n"
+        ));
+        lab::wait_until("a second link", || {
+            lab::run(&format!("ip link show dev {near}")).contains("LOWER_UP")
+        });
         Some(Self { _lab: lab, wire })
     }
 }
@@ -65,6 +84,10 @@ impl Veth {
 impl Feed for Veth {
     fn builder(&self) -> FluxBuilder {
         FluxBuilder::new(lab::OURS).bind(fluxnet::BindMode::Copy)
+    }
+
+    fn out(&self) -> &'static str {
+        OUT
     }
 
     fn feed(&mut self, n: u32) {
@@ -85,7 +108,7 @@ fn packet() -> Vec<u8> {
 }
 
 fn on_both(scenario: impl Fn(&mut dyn Feed)) {
-    scenario(&mut Sim(Simulator::crossed_pair(1)));
+    scenario(&mut Sim(Simulator::crossed_pairs(2, 1)));
     #[cfg(all(target_os = "linux", feature = "bpf"))]
     if let Some(mut veth) = Veth::open() {
         scenario(&mut veth);
@@ -95,6 +118,11 @@ fn on_both(scenario: impl Fn(&mut dyn Feed)) {
 fn open(feed: &dyn Feed, batch: u32) -> FluxBuilder {
     let ours = Match { ether_type: Some(ETHER_TYPE), ..Match::default() };
     feed.builder().filter(Filter::Any(vec![ours])).frames(1024).batch(batch)
+}
+
+/// The same, with a second port to send by.
+fn two(feed: &dyn Feed, batch: u32) -> FluxBuilder {
+    open(feed, batch).port(feed.out()).filter(Filter::Nothing)
 }
 
 /// One loop over a socket.
@@ -144,6 +172,8 @@ struct System {
     rx: FluxRx,
     tx: FluxTx,
     forward: bool,
+    /// Packets leave by that port, and not by the one that they came from.
+    out: Option<PortIndex>,
     packets: Packets,
 }
 
@@ -151,6 +181,9 @@ impl Work for System {
     fn turn(&mut self) -> u32 {
         let n = self.rx.try_recv(&mut self.packets).unwrap();
         if self.forward && n > 0 {
+            if let Some(out) = self.out {
+                self.packets.iter_mut().for_each(|mut packet| packet.set_port(out));
+            }
             assert_eq!(self.tx.send_batch(&mut self.packets).unwrap().sent, n);
             self.tx.flush().unwrap();
         }
@@ -238,7 +271,30 @@ fn send(raw: &mut FluxRaw, batch: u32) -> u32 {
 
 fn system(builder: FluxBuilder, forward: bool) -> System {
     let (rx, tx) = builder.build_system().unwrap();
-    System { rx, tx, forward, packets: Packets::new() }
+    System { rx, tx, forward, out: None, packets: Packets::new() }
+}
+
+/// Mode C between two ports: what came in on the first leaves by the second, whose completions
+/// refill the first.
+struct TwoPorts {
+    from: FluxRaw,
+    to: FluxRaw,
+    batch: u32,
+}
+
+impl Work for TwoPorts {
+    fn turn(&mut self) -> u32 {
+        let Self { from, to, batch } = self;
+        to.comp.refill(&mut from.fill, u32::MAX);
+        let FluxRaw { rx, fill, .. } = from;
+        let routed = rx.route(fill, [&mut to.tx], *batch, |_| Route::Send(0));
+        assert!(to.flush().unwrap());
+        routed.sent
+    }
+
+    fn calls(&self) -> Calls {
+        self.from.calls() + self.to.calls()
+    }
 }
 
 /// One kick for each batch at most, and nothing besides.
@@ -264,6 +320,31 @@ fn forwarding_takes_at_most_one_call_a_batch_in_every_mode() {
                 let mut work = Raw { raw, batch, work };
                 at_most_one(name, batch, batches(feed, &mut work, batch));
             }
+        }
+    });
+}
+
+/// Of both ports together: the one that receives makes none.
+#[test]
+fn forwarding_between_two_ports_takes_at_most_one_call_a_batch_in_every_mode() {
+    const OUT: PortIndex = PortIndex::new(1);
+    on_both(|feed| {
+        for batch in BATCHES {
+            let engine = two(feed, batch).build_engine().unwrap();
+            let all = |batch: &mut PacketBatch<'_>| batch.iter_mut().for_each(|p| p.forward(OUT));
+            let mut engine = Engine(engine, all);
+            at_most_one("mode A", batch, batches(feed, &mut engine, batch));
+            let (port, stats) = (&engine.0.ports()[0], engine.0.stats());
+            assert_eq!((port.calls().total(), stats.sent), (0, stats.received));
+            drop(engine);
+            let mut both = System { out: Some(OUT), ..system(two(feed, batch), true) };
+            at_most_one("mode B", batch, batches(feed, &mut both, batch));
+            drop(both);
+            let mut queues = two(feed, batch).build_raw_queues().unwrap().into_iter();
+            let (from, to) = (queues.next().unwrap(), queues.next().unwrap());
+            let mut work = TwoPorts { from, to, batch };
+            at_most_one("mode C", batch, batches(feed, &mut work, batch));
+            assert_eq!(work.from.calls(), Calls::default(), "it receives, and sends nothing");
         }
     });
 }

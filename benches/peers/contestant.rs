@@ -12,13 +12,15 @@ use fluxnet::raw::FluxRaw;
 use fluxnet::system::{FluxRx, FluxTx};
 use fluxnet::tools::bench::{Library, Poll, Workload};
 use fluxnet::umem::Span;
-use fluxnet::{Filter, FluxBuilder, Route};
+use fluxnet::{Filter, FluxBuilder, PortIndex, Route};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Longest time that a turn may block.
 const LONGEST_WAIT: Duration = Duration::from_millis(10);
+/// The port that forward sends by.
+const OUT: PortIndex = PortIndex::new(1);
 /// Where a packet that is sent starts in its frame, with room for a header before it.
 const START: u32 = 256;
 
@@ -26,6 +28,8 @@ const START: u32 = 256;
 #[derive(Clone, Debug)]
 pub struct Task {
     pub interface: String,
+    /// What forward sends by.
+    pub out: String,
     pub workload: Workload,
     pub mode: Library,
     pub poll: Poll,
@@ -62,7 +66,20 @@ pub fn run(task: &Task) -> Result<()> {
         Some(frames) => builder.frames(frames),
         None => builder,
     };
+    let builder = match task.workload {
+        Workload::Forward => builder.port(task.out.as_str()).filter(Filter::Nothing),
+        _ => builder,
+    };
     let count = match task.mode {
+        Library::Raw if task.workload == Workload::Forward => {
+            let mut queues = builder.build_raw_queues()?;
+            let mut out = queues.pop();
+            let mut work = queues.pop().map(|raw| Raw::new(raw, task));
+            match (&mut work, &mut out) {
+                (Some(work), Some(out)) => until_told(|| work.pass_on(out)),
+                _ => Ok(Count::default()), // cannot be: two ports have two queues
+            }
+        }
         Library::Raw => {
             let raw = builder.build_raw()?;
             let mut work = Raw::new(raw, task);
@@ -76,6 +93,7 @@ pub fn run(task: &Task) -> Result<()> {
             let mut engine = builder.build_engine()?;
             match task.workload {
                 Workload::L2fwd => until_told(|| engine_forward(&mut engine)),
+                Workload::Forward => until_told(|| engine_pass_on(&mut engine)),
                 _ => until_told(|| engine_drop(&mut engine)),
             }
         }
@@ -84,6 +102,7 @@ pub fn run(task: &Task) -> Result<()> {
             let mut work = System { rx, tx, packets: Packets::with_capacity(task.batch as usize) };
             match task.workload {
                 Workload::L2fwd => until_told(|| work.forward_turn()),
+                Workload::Forward => until_told(|| work.pass_on()),
                 _ => until_told(|| work.drop_turn()),
             }
         }
@@ -141,6 +160,14 @@ impl Raw {
         });
         raw.flush()?;
         self.after(routed.packets, false)
+    }
+
+    fn pass_on(&mut self, out: &mut FluxRaw) -> Result<u32> {
+        let FluxRaw { rx, fill, .. } = &mut self.raw;
+        out.comp.refill(fill, u32::MAX);
+        let n = rx.route(fill, [&mut out.tx], self.batch, |_| Route::Send(0)).packets;
+        out.flush()?;
+        self.after(n, false)
     }
 
     fn send_turn(&mut self) -> Result<u32> {
@@ -210,6 +237,13 @@ fn engine_forward(engine: &mut FluxEngine) -> Result<u32> {
     engine.turn(handle, Some(LONGEST_WAIT)).map(|n| n as u32)
 }
 
+fn engine_pass_on(engine: &mut FluxEngine) -> Result<u32> {
+    let handle = |batch: &mut fluxnet::engine::PacketBatch<'_>| {
+        batch.iter_mut().for_each(|packet| packet.forward(OUT));
+    };
+    engine.turn(handle, Some(LONGEST_WAIT)).map(|n| n as u32)
+}
+
 /// Mode B.
 struct System {
     rx: FluxRx,
@@ -226,6 +260,17 @@ impl System {
     fn drop_turn(&mut self) -> Result<u32> {
         let n = self.receive()?;
         self.packets.clear();
+        Ok(n)
+    }
+
+    fn pass_on(&mut self) -> Result<u32> {
+        let n = self.receive()?;
+        if n > 0 {
+            self.packets.iter_mut().for_each(|mut packet| packet.set_port(OUT));
+            self.tx.send_batch(&mut self.packets)?; // a full ring drops them, as a bridge would
+            self.packets.clear();
+            self.tx.flush()?;
+        }
         Ok(n)
     }
 

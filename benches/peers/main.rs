@@ -53,8 +53,8 @@ struct Args {
     /// Batches of 64 alone.
     #[arg(long)]
     quick: bool,
-    /// Workloads: rxdrop, txonly, l2fwd.
-    #[arg(long, value_delimiter = ',', default_value = "rxdrop,txonly,l2fwd")]
+    /// Workloads: rxdrop, txonly, l2fwd, forward.
+    #[arg(long, value_delimiter = ',', default_value = "rxdrop,txonly,l2fwd,forward")]
     workloads: Vec<Workload>,
     /// Contestants whose names begin so, e.g. flux,xdpsock.
     #[arg(long, value_delimiter = ',')]
@@ -79,6 +79,8 @@ struct TaskArgs {
     contestant: Option<Workload>,
     #[arg(long, hide = true, default_value = "")]
     interface: String,
+    #[arg(long, hide = true, default_value = "")]
+    out: String,
     #[arg(long, hide = true, default_value = "raw")]
     mode: Library,
     #[arg(long, hide = true, default_value = "busy")]
@@ -116,6 +118,7 @@ fn be_contestant(
     let packet: Result<Vec<u8>, Box<dyn Error>> = digits.map(byte).collect();
     let task = contestant::Task {
         interface: args.interface.clone(),
+        out: args.out.clone(),
         workload,
         mode: args.mode,
         poll: args.poll,
@@ -161,7 +164,7 @@ fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
     if !(0.01..=60.0).contains(&args.seconds) || args.rounds > 1000 {
         return Err("--seconds must be 0.01 to 60, --rounds at most 1000".into());
     }
-    let known = [Workload::Rxdrop, Workload::Txonly, Workload::L2fwd];
+    let known = [Workload::Rxdrop, Workload::Txonly, Workload::L2fwd, Workload::Forward];
     if let Some(other) = args.workloads.iter().find(|workload| !known.contains(workload)) {
         return Err(format!("peers have no workload {other}").into());
     }
@@ -175,7 +178,7 @@ fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
         return Err("no CPU".into());
     };
     let scratch = Scratch::make()?;
-    let lab = Lab::open(1)?;
+    let lab = Lab::open_two(1)?;
     let source = Source::start(&lab, first_cpu, LEN)?;
     source.pause();
     let mut packet = source.frame().to_vec();
@@ -183,6 +186,7 @@ fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
     let view = EthernetView::parse(&packet)?;
     let terms = Terms {
         interface: lab.ours().to_owned(),
+        out: lab.out().to_owned(),
         first_cpu,
         last_cpu,
         from: view.src(),

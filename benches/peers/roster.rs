@@ -53,6 +53,9 @@ pub struct Contestant {
     pub ours: Option<Library>,
     pub wait: Option<Wait>,
     pub batch: Option<u32>,
+    /// It sends by the kernel's `ndo_xdp_xmit`, which a veth has only while its peer takes packets
+    /// in NAPI (generic receive offload).
+    pub far_gro: bool,
     pub program: Program,
 }
 
@@ -67,6 +70,7 @@ impl Contestant {
             (Some(wait), Some(batch)) => format!("{wait} {batch}"),
             (None, Some(batch)) => batch.to_string(),
             (Some(wait), None) => wait.to_string(),
+            (None, None) if self.far_gro => "kernel".to_owned(),
             (None, None) => "top speed".to_owned(),
         }
     }
@@ -75,6 +79,8 @@ impl Contestant {
 /// What contestants are told.
 pub struct Terms {
     pub interface: String,
+    /// What forward sends by.
+    pub out: String,
     /// The CPU of the source, and of threads that do nothing.
     pub first_cpu: usize,
     /// The contestant's.
@@ -124,12 +130,24 @@ pub fn roster(terms: &Terms, workload: Workload, batches: &[u32]) -> Vec<Contest
             }
         }
     }
+    if workload == Workload::Forward {
+        for poll in [Poll::Busy, Poll::Syscall] {
+            all.push(ours(terms, workload, Library::Engine, poll, 64, true));
+        }
+    }
     for &batch in batches {
         for wait in [Wait::Spin, Wait::BusyPoll, Wait::Poll] {
             all.extend(xdpsock(terms, workload, wait, batch));
             all.extend(xdp_tools(terms, workload, wait, batch));
             all.extend(testpmd(terms, workload, wait, batch));
         }
+    }
+    if workload == Workload::Forward {
+        all.extend(
+            ["redirect", "redirect-map", "redirect-multi"]
+                .into_iter()
+                .filter_map(|does| redirect(terms, does)),
+        );
     }
     if workload == Workload::Txonly {
         all.extend(tcpreplay(terms));
@@ -150,9 +168,9 @@ pub fn ours(
     let hex: String = terms.packet.iter().map(|byte| format!("{byte:02x}")).collect();
     let frames = terms.frames.map(|n| format!(" --frames {n}")).unwrap_or_default();
     let args = format!(
-        "--contestant {workload} --interface {} --mode {mode} --poll {poll} --batch {batch} \
-         --prefetch {prefetch} --packet {hex}{frames}",
-        terms.interface
+        "--contestant {workload} --interface {} --out {} --mode {mode} --poll {poll} \
+         --batch {batch} --prefetch {prefetch} --packet {hex}{frames}",
+        terms.interface, terms.out
     );
     let letter = match mode {
         Library::Raw => "C",
@@ -169,6 +187,7 @@ pub fn ours(
             Poll::Syscall => Wait::Poll,
         }),
         batch: Some(batch),
+        far_gro: false,
         program: Program { ends_with_input: true, ..program(terms, &terms.itself, &args) },
     }
 }
@@ -179,6 +198,7 @@ pub fn xdpsock(terms: &Terms, workload: Workload, wait: Wait, batch: u32) -> Opt
     let does = match workload {
         Workload::Rxdrop => "-r".to_owned(),
         Workload::L2fwd => "-l".to_owned(),
+        Workload::Forward => return None, // it has one interface
         // The length is with frame check sequence.
         _ => format!("-t -s 64 -G {} -H {}", terms.to, terms.from),
     };
@@ -190,6 +210,7 @@ fn xdp_tools(terms: &Terms, workload: Workload, wait: Wait, batch: u32) -> Optio
     let (name, does) = match workload {
         Workload::Rxdrop => ("xdp-bench", "xsk-drop".to_owned()),
         Workload::L2fwd => ("xdp-bench", "xsk-tx".to_owned()),
+        Workload::Forward => return None, // its sockets have one interface
         _ if wait == Wait::BusyPoll => return None, // it has no such option
         _ => ("xdp-trafficgen", format!("xsk-udp -s 64 -m {} -M {}", terms.to, terms.from)),
     };
@@ -197,6 +218,15 @@ fn xdp_tools(terms: &Terms, workload: Workload, wait: Wait, batch: u32) -> Optio
     let args =
         format!("{does} -q 0 -A native -C copy -b {batch} -Q{} {}", flag(wait), terms.interface);
     Some(peer(name, Some(wait), Some(batch), program(terms, path, &args)))
+}
+
+/// The kernel's own path: no packet comes to user space, and all is done in softirq where the
+/// source's frames arrive, on the source's CPU.
+fn redirect(terms: &Terms, does: &str) -> Option<Contestant> {
+    let path = terms.installed.get("xdp-bench")?;
+    let args = format!("{does} -m native {} {}", terms.interface, terms.out);
+    let name = format!("xdp-bench {does}");
+    Some(Contestant { far_gro: true, ..peer(&name, None, None, program(terms, path, &args)) })
 }
 
 fn flag(wait: Wait) -> &'static str {
@@ -221,13 +251,23 @@ fn testpmd(terms: &Terms, workload: Workload, wait: Wait, batch: u32) -> Option<
     let does = match workload {
         Workload::Rxdrop => "rxonly".to_owned(),
         Workload::L2fwd => "macswap".to_owned(),
+        Workload::Forward => "io".to_owned(),
         _ => format!("txonly --txpkts=60 --eth-peer=0,{}", terms.to),
     };
-    let (first, last, interface) = (terms.first_cpu, terms.last_cpu, &terms.interface);
+    let (first, last) = (terms.first_cpu, terms.last_cpu);
+    let interfaces = [&terms.interface, &terms.out];
+    let used = if workload == Workload::Forward { 2 } else { 1 };
+    let device = |(at, interface): (usize, &&String)| {
+        format!(
+            "--vdev net_af_xdp{at},iface={interface},start_queue=0,queue_count=1,force_copy=1,\
+             busy_budget={budget}"
+        )
+    };
+    let devices: Vec<String> = interfaces[..used].iter().enumerate().map(device).collect();
+    let devices = devices.join(" ");
     let args = format!(
         "-l {first},{last} --main-lcore {first} --no-huge -m 512 --no-pci --no-telemetry \
-         --file-prefix peers --vdev net_af_xdp0,iface={interface},start_queue=0,queue_count=1,\
-         force_copy=1,busy_budget={budget} -- --forward-mode={does} --burst={batch} --rxq=1 \
+         --file-prefix peers {devices} -- --forward-mode={does} --burst={batch} --rxq=1 \
          --txq=1 --nb-cores=1 --total-num-mbufs=16384 --no-lsc-interrupt"
     );
     let program = Program { cpu: None, ..program(terms, path, &args) };
@@ -272,5 +312,5 @@ fn program(terms: &Terms, path: &Path, args: &str) -> Program {
 }
 
 fn peer(name: &str, wait: Option<Wait>, batch: Option<u32>, program: Program) -> Contestant {
-    Contestant { name: name.to_owned(), ours: None, wait, batch, program }
+    Contestant { name: name.to_owned(), ours: None, wait, batch, far_gro: false, program }
 }

@@ -54,6 +54,40 @@ impl Drop for Flow<'_> {
     }
 }
 
+/// Generic receive offload at the far end of the second pair.
+struct FarGro<'l> {
+    lab: &'l Lab,
+    ethtool: PathBuf,
+}
+
+impl FarGro<'_> {
+    fn set(&self, word: &str) -> Result<(), String> {
+        let body = || -> Result<(), String> {
+            self.lab.enter_peer().map_err(|error| error.to_string())?;
+            let args = ["-K", self.lab.sink(), "gro", word];
+            let output = Command::new(&self.ethtool).args(args).output();
+            match output.map_err(|error| format!("ethtool: {error}"))? {
+                output if output.status.success() => Ok(()),
+                output => {
+                    let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+                    Err(format!("ethtool -K {} gro {word}: {said}", self.lab.sink()))
+                }
+            }
+        };
+        // A thread of its own: there is no way back out of a namespace.
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(body);
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+}
+
+impl Drop for FarGro<'_> {
+    fn drop(&mut self) {
+        let _ = self.set("off"); // the lab goes soon, and nobody else needs it
+    }
+}
+
 /// The counters at one time.
 #[derive(Clone, Copy)]
 struct Reading {
@@ -85,6 +119,7 @@ impl<'l> Stage<'l> {
         match workload {
             // What was delivered to sockets.
             Workload::Rxdrop => self.delivered(),
+            Workload::Forward => Ok(self.lab.out_stats().map_err(io::Error::other)?.tx_packets),
             _ => Ok(self.lab.our_stats().map_err(io::Error::other)?.tx_packets),
         }
     }
@@ -130,6 +165,7 @@ impl<'l> Stage<'l> {
         contestant: &Contestant,
         window: Duration,
     ) -> Result<Sample, String> {
+        let _gro = contestant.far_gro.then(|| self.far_gro()).transpose()?;
         let (mut running, flow) = self.start(workload, &contestant.program, START)?;
         running.run_for(WARM_UP, self.stop)?;
         let (before, cpu_before) = (self.read(workload)?, running.cpu_time());
@@ -222,19 +258,35 @@ impl<'l> Stage<'l> {
         Ok((running, flow))
     }
 
+    /// Lets the far end of the second pair take packets in NAPI, until the result is dropped.
+    fn far_gro(&self) -> Result<FarGro<'_>, String> {
+        let ethtool = find("ethtool").ok_or("ethtool is not installed")?;
+        let far = FarGro { lab: self.lab, ethtool };
+        far.set("on")?;
+        Ok(far)
+    }
+
     /// Whether our end has an XDP program.
     fn attached(&self) -> io::Result<bool> {
-        let show = ["-j", "link", "show", "dev", self.lab.ours()];
+        self.has_program(self.lab.ours())
+    }
+
+    fn has_program(&self, interface: &str) -> io::Result<bool> {
+        let show = ["-j", "link", "show", "dev", interface];
         let output = Command::new(&self.ip).args(show).output()?;
         let links: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         Ok(links[0].get("xdp").is_some())
     }
 
-    /// Waits until the one before is off our end; a program that was left behind is taken off.
+    /// Waits until the one before is off our ends; a program that was left behind is taken off.
     pub fn clear(&self) -> Result<(), String> {
-        let off = ["link", "set", "dev", self.lab.ours(), "xdp", "off"];
+        [self.lab.ours(), self.lab.out()].into_iter().try_for_each(|end| self.clear_end(end))
+    }
+
+    fn clear_end(&self, end: &str) -> Result<(), String> {
+        let off = ["link", "set", "dev", end, "xdp", "off"];
         for at in 0..20 {
-            match self.attached() {
+            match self.has_program(end) {
                 Ok(false) => return Ok(()),
                 Ok(true) if at > 4 => {
                     let _ = Command::new(&self.ip).args(off).output(); // looked at again
@@ -244,6 +296,6 @@ impl<'l> Stage<'l> {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Err(format!("an XDP program stays on {}", self.lab.ours()))
+        Err(format!("an XDP program stays on {end}"))
     }
 }

@@ -104,6 +104,7 @@ fn aside<R: Send>(f: impl FnOnce() -> io::Result<R> + Send) -> io::Result<R> {
 mod tests {
     use super::*;
 
+    #[allow(clippy::unwrap_used)] // a helper of tests
     fn inode(namespace: &NetNs) -> u32 {
         namespace.inode().unwrap()
     }

@@ -99,6 +99,11 @@ fn bad_input_exits_2_names_the_value_and_tells_the_next_step() {
         ("bench --sim --hugepages on", "huge pages with --sim"),
         ("bench --sim=queues=2 --queue 0,1", "several queues with --sim"),
         ("bench --sim --workload rxdorp", "'rxdorp'"),
+        ("bench -I eth0 --workload forward", "workload forward on eth0 alone"),
+        ("bench -I eth0 --out eth0 --workload forward", "--out eth0"),
+        ("bench -I eth0 --out eth1 --workload l2fwd", "--out eth1"),
+        ("bench --sim --out a1", "--out a1"),
+        ("bench --out eth1", "--out eth1"),
         ("bench --sim --workload txonly --mode engine", "txonly in mode engine"),
         ("bench --sim --poll lazily", "'lazily'"),
         ("bench --sim --queue 3-1", "'3-1'"),
@@ -129,7 +134,7 @@ fn help_tells_that_packets_are_sent_and_what_the_exit_status_means() {
         let output = run(line);
         assert_exit(line, &output, 0);
         let text = stdout(&output);
-        for want in ["--workload", "--lab", "SENDS", "Exit status", "bench diff"] {
+        for want in ["--workload", "--lab", "--out", "SENDS", "Exit status", "bench diff"] {
             assert!(text.contains(want), "flux {line}: no {want}");
         }
     }
@@ -285,10 +290,19 @@ fn a_table_of_changes_keeps_to_the_columns_it_is_given() {
     }
 }
 
+#[test]
+fn forward_without_a_second_interface_is_told_how_to_name_one() {
+    let output = run("bench -I eth0 --workload forward");
+    assert_exit("bench -I eth0 --workload forward", &output, 2);
+    assert!(stderr(&output).contains("\nhint: name the other one with --out IFACE"));
+}
+
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 #[test]
 fn an_interface_that_is_not_there_is_named() {
-    for line in ["bench -I nosuch", "bench -I nosuch --workload txonly"] {
+    let lines =
+        ["bench -I nosuch", "bench -I nosuch --workload txonly", "bench -I lo --out nosuch"];
+    for line in lines {
         let output = run(line);
         assert_exit(line, &output, 2);
         let text = stderr(&output);
@@ -322,14 +336,18 @@ fn measured(line: &str) -> Value {
 #[test]
 fn a_run_measures_every_combination_and_recommends_one_setting_a_workload() {
     let report = measured(
-        "bench --sim --workload rxdrop,txonly,l2fwd,parse --batch 16,32,64 \
+        "bench --sim --workload rxdrop,txonly,l2fwd,forward,parse --batch 16,32,64 \
          --poll busy,adaptive,syscall --duration 20ms --repeat 3 --json",
     );
     assert_eq!((&report["event"], &report["backend"]), (&json!("report"), &json!("sim")));
     assert_eq!(report["note"], "simulated rings: not a NIC figure");
     assert_eq!((&report["complete"], &report["repeat"]), (&json!(true), &json!(3)));
     let cells = report["results"].as_array().unwrap();
-    assert_eq!(cells.len(), 36);
+    assert_eq!(cells.len(), 45);
+    assert_eq!(
+        (&report["opened"]["interface"], &report["opened"]["out"]),
+        (&json!("a0"), &json!("a1"))
+    );
     let mut settings = std::collections::BTreeSet::new();
     for cell in cells {
         let object = cell.as_object().unwrap();
@@ -356,7 +374,7 @@ fn a_run_measures_every_combination_and_recommends_one_setting_a_workload() {
     }
     let best = report["best"].as_array().unwrap();
     let workloads: Vec<_> = best.iter().map(|best| best["workload"].as_str().unwrap()).collect();
-    assert_eq!(workloads, ["rxdrop", "txonly", "l2fwd", "parse"]);
+    assert_eq!(workloads, ["rxdrop", "txonly", "l2fwd", "forward", "parse"]);
     for best in best {
         let chosen = |cell: &&Value| {
             ["workload", "batch", "poll"].iter().all(|key| cell[*key] == best[*key])
@@ -377,24 +395,32 @@ fn without_a_workload_all_are_measured_that_can_be_simulated() {
     let report = measured("bench --sim --batch 32 --poll busy --duration 2ms --repeat 1 --json");
     let cells = report["results"].as_array().unwrap();
     let workloads: Vec<_> = cells.iter().map(|cell| cell["workload"].as_str().unwrap()).collect();
-    assert_eq!(workloads, ["rxdrop", "txonly", "l2fwd", "parse"]);
+    assert_eq!(workloads, ["rxdrop", "txonly", "l2fwd", "forward", "parse"]);
 }
 
 #[test]
 fn all_modes_lengths_and_prefetch_settings_can_be_measured_at_once() {
     let report = measured(
-        "bench --sim --mode raw,engine,system --workload txonly,l2fwd --batch 32 --poll busy \
+        "bench --sim --mode raw,engine,system --workload txonly,l2fwd,forward --batch 32 --poll busy \
          --frame 64,1518 --prefetch on,off --duration 3ms --repeat 1 --json",
     );
     // The engine has no txonly.
-    assert_eq!(report["results"].as_array().unwrap().len(), (2 + 3) * 2 * 2);
+    assert_eq!(report["results"].as_array().unwrap().len(), (2 + 3 + 3) * 2 * 2);
     for cell in report["results"].as_array().unwrap() {
         assert!(cell["packets"].as_u64() > Some(0), "{cell}");
         let calls = cell["syscalls_per_packet"].as_f64().unwrap();
         let per_batch = calls * cell["packets_per_batch"].as_f64().unwrap();
         assert!(per_batch <= 1.0 + 1e-9, "{per_batch} calls a batch: {cell}");
     }
-    assert_eq!(report["best"].as_array().unwrap().len(), 2);
+    assert_eq!(report["best"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn only_a_run_with_forward_names_a_second_interface() {
+    let report = measured(
+        "bench --sim --workload rxdrop --batch 32 --poll busy --duration 2ms --repeat 1 --json",
+    );
+    assert_eq!(report["opened"]["out"], Value::Null);
 }
 
 const SHORT: &str = "bench --sim --workload rxdrop,l2fwd --batch 16,64 --poll busy,syscall \

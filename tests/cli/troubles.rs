@@ -170,7 +170,7 @@ fn bench_comes_to_an_end_in_each_trouble_and_says_why() {
     for name in Trouble::ALL.map(Trouble::name) {
         let (_, told) = table.into_iter().find(|row| row.0 == name).unwrap();
         let line = format!(
-            "bench --sim={name} --workload rxdrop,txonly,l2fwd,parse --mode raw,engine,system \
+            "bench --sim={name} --workload rxdrop,txonly,l2fwd,forward,parse --mode raw,engine,system \
              --batch 64 --poll busy,adaptive,syscall --duration 1ms --repeat 1 --json"
         );
         let output = run(&line);
@@ -180,7 +180,7 @@ fn bench_comes_to_an_end_in_each_trouble_and_says_why() {
         let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
         assert_eq!((&report["event"], &report["complete"]), (&"report".into(), &true.into()));
     }
-    let healthy = "bench --sim --workload rxdrop,txonly,l2fwd,parse --mode raw,engine,system \
+    let healthy = "bench --sim --workload rxdrop,txonly,l2fwd,forward,parse --mode raw,engine,system \
                    --batch 64 --poll busy,adaptive,syscall --duration 1ms --repeat 1 --json";
     let output = run(healthy);
     assert_exit(healthy, &output, 0);

@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Write};
 use std::os::fd::AsRawFd;
 use std::process::{Child, ChildStderr, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Calls `f` on a thread in a new network namespace, unless not root. Its run wants the CPUs for both
@@ -41,7 +42,11 @@ fn report(line: &str) -> Value {
     assert_eq!((&report["backend"], &report["place"]), (&json!("xdp"), &json!("lab")));
     let opened = &report["opened"];
     assert_eq!((&opened["interface"], &opened["driver"]), (&json!("flux0"), &json!("veth")));
-    assert!(stderr(&output).starts_with("flux0: driver veth, "), "{}", stderr(&output));
+    let told = stderr(&output);
+    assert!(told.starts_with("flux0: driver veth, "), "{told}");
+    let forwards = cells(&report).iter().any(|cell| cell["workload"] == "forward");
+    assert_eq!(opened["out"], if forwards { json!("flux2") } else { Value::Null });
+    assert_eq!(told.contains("\nflux2: workload forward sends by it"), forwards, "{told}");
     report
 }
 
@@ -73,7 +78,7 @@ fn check_costs(cell: &Value) {
 
     let calls = number("syscalls_per_packet") * packets;
     let batches = packets / per_batch;
-    let sends = ["txonly", "l2fwd"].map(Value::from).contains(&cell["workload"]);
+    let sends = ["txonly", "l2fwd", "forward"].map(Value::from).contains(&cell["workload"]);
     let kicks = if sends { batches } else { 0.0 };
     // Who does not spin may sleep before each batch, and when none comes.
     let waits = if cell["poll"] == "busy" {
@@ -96,7 +101,7 @@ fn every_workload_moves_packets_in_every_setting() {
             "bench --lab --batch 16,32,64 --poll busy,adaptive,syscall --duration 30ms \
              --repeat 1 --json",
         );
-        assert_eq!(cells(&report).len(), 5 * 9);
+        assert_eq!(cells(&report).len(), 6 * 9);
         for cell in cells(&report) {
             check_costs(cell);
             assert_eq!((&cell["mode"], &cell["queues"]), (&json!("raw"), &json!(1)), "{cell}");
@@ -111,7 +116,7 @@ fn every_workload_moves_packets_in_every_setting() {
         }
         let best = report["best"].as_array().unwrap();
         let workloads: Vec<_> = best.iter().map(|b| b["workload"].as_str().unwrap()).collect();
-        assert_eq!(workloads, ["rxdrop", "txonly", "l2fwd", "latency", "parse"]);
+        assert_eq!(workloads, ["rxdrop", "txonly", "l2fwd", "forward", "latency", "parse"]);
         assert!(best.iter().all(|best| best["why"].as_str().is_some_and(|why| !why.is_empty())));
     });
 }
@@ -120,10 +125,10 @@ fn every_workload_moves_packets_in_every_setting() {
 fn every_mode_of_the_library_works_all_queues() {
     alone(|| {
         let report = report(
-            "bench --lab --mode raw,engine,system --workload rxdrop,l2fwd --batch 64 --poll busy \
+            "bench --lab --mode raw,engine,system --workload rxdrop,l2fwd,forward --batch 64 --poll busy \
              --queue all --duration 30ms --repeat 2 --json",
         );
-        assert_eq!(cells(&report).len(), 6);
+        assert_eq!(cells(&report).len(), 9);
         let cpus = lab::cpus().len();
         for cell in cells(&report) {
             assert!(cell["packets"].as_u64() > Some(0), "{cell}");
@@ -152,8 +157,9 @@ fn a_table_is_printed_where_nobody_asks_for_json() {
 
 /// A long run that has taken its third sample, and the namespaces that it made.
 fn running() -> (Child, BufReader<ChildStderr>, Watch) {
-    let mut child =
-        start("bench --lab --workload rxdrop,l2fwd,latency --duration 20ms --repeat 900 --json -v");
+    let mut child = start(
+        "bench --lab --workload rxdrop,forward,latency --duration 20ms --repeat 900 --json -v",
+    );
     let mut told = BufReader::new(child.stderr.take().unwrap());
     line_of(&mut told, "3/");
     let namespaces = namespaces_of(child.id());
@@ -251,4 +257,50 @@ fn a_lab_without_the_right_to_one_names_the_capability_and_the_way_without() {
     let (error, hint) = (event["error"].as_str().unwrap(), event["hint"].as_str().unwrap());
     assert!(error.contains("network namespace"), "{event}");
     assert!(hint.contains("CAP_SYS_ADMIN") && hint.contains("--sim"), "{event}");
+}
+
+#[test]
+fn two_interfaces_of_the_users_forward_what_comes_in_as_it_came() {
+    use fluxnet::proto::build::{Link, Net, udp};
+    use fluxnet::proto::{IpPair, MacAddr, UdpRepr};
+    let Some(lab) = lab::Lab::veth(1) else { return };
+    lab::ip_batch(
+        "link add out0 type veth peer name out1\n\
+         link set out0 addrgenmode none up\n\
+         link set out1 addrgenmode none up\n",
+    );
+    lab::wait_until("a second link", || lab::run("ip link show dev out0").contains("LOWER_UP"));
+    let mut packet = [0; 60];
+    let link = Link::new(MacAddr(lab::PEER_MAC), MacAddr(lab::OUR_MAC));
+    let pair = IpPair::V4 { src: [198, 18, 0, 2].into(), dst: [198, 18, 0, 1].into() };
+    let discard = UdpRepr { src_port: 9, dst_port: 9 };
+    udp(&mut packet, &link, &Net::new(pair), &discard, &[0x5a; 18]).unwrap();
+    let (wire, far) = (lab.wire(), lab::Wire::open("out1").unwrap());
+    let done = AtomicBool::new(false);
+    let report = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                (0..32).for_each(|_| wire.send(&packet));
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let line = "bench -I flux0 --out out0 --workload forward --mode raw,engine,system \
+                    --batch 64 --poll syscall --duration 500ms --repeat 1 --json";
+        let output = run(line);
+        done.store(true, Ordering::Relaxed);
+        assert_exit(line, &output, 0);
+        serde_json::from_str::<Value>(&stdout(&output)).unwrap()
+    });
+    assert_eq!(report["place"], "interface");
+    let opened = &report["opened"];
+    assert_eq!((&opened["interface"], &opened["out"]), (&json!("flux0"), &json!("out0")));
+    assert_eq!(cells(&report).len(), 3);
+    for cell in cells(&report) {
+        assert!(cell["packets"].as_u64() > Some(0), "{cell}");
+    }
+    let arrived = far.recv_type(0x0800, PATIENCE).expect("a packet at the far end");
+    assert_eq!(arrived, packet);
+    for interface in ["flux0", "out0"] {
+        assert!(!lab::xdp_attached(interface), "{interface}");
+    }
 }

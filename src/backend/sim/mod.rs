@@ -405,3 +405,20 @@ fn no_zero_copy(port: &str, queues: &[u32], claimed: bool) -> FluxError {
     )
     .with_advice(hint, Advice::CopyMode)
 }
+
+impl Simulator {
+    /// Several pairs as [`crossed_pair`](Self::crossed_pair) has one: `a0`–`b0`, `a1`–`b1`, …
+    #[must_use]
+    pub fn crossed_pairs(pairs: u32, queues: u32) -> Self {
+        let mut world = World::new(Clock::new(false), 0);
+        for pair in 0..pairs {
+            let mut end = |side: char, nth: u32| {
+                let port = Port::new(&format!("{side}{pair}"), 2 * pair + nth, queues);
+                world.add(Node::Port(Box::new(port)))
+            };
+            let (a, b) = (end('a', 1), end('b', 2));
+            world.connect((a, 0), (b, 0), Profile::default(), Profile::default());
+        }
+        Self::from_world(world)
+    }
+}

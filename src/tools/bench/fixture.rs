@@ -60,6 +60,7 @@ pub fn report(results: Vec<CellReport>) -> Report {
         },
         opened: Some(Opened {
             interface: "veth0".to_owned(),
+            out: None,
             driver: Some("veth".to_owned()),
             attach: "native".to_owned(),
             zero_copy: false,

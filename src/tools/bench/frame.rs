@@ -7,6 +7,9 @@ use std::net::Ipv4Addr;
 
 pub(super) const OUR_MAC: MacAddr = MacAddr([2, 0, 0, 0, 9, 1]);
 pub(super) const PEER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 9, 2]);
+/// Of the second pair.
+pub(super) const OUT_MAC: MacAddr = MacAddr([2, 0, 0, 0, 9, 3]);
+pub(super) const SINK_MAC: MacAddr = MacAddr([2, 0, 0, 0, 9, 4]);
 
 /// Nobody's. What we send back goes there, so that the far end's stack drops it at once.
 const NOBODY: MacAddr = MacAddr([2, 0, 0, 0, 9, 0xff]);

@@ -36,8 +36,8 @@ const FIRST_PACKET_NS: u64 = 10_000_000_000;
 pub(super) enum Site {
     /// The lab, with the sources that its cells needed so far.
     Lab { lab: Lab, cpus: Vec<usize>, sources: HashMap<(usize, u32), Source> },
-    /// The user's interface.
-    Interface { name: String, mac: MacAddr, cpus: Vec<usize> },
+    /// The user's interface, and the one that workload forward sends by.
+    Interface { name: String, out: Option<String>, mac: MacAddr, cpus: Vec<usize> },
 }
 
 impl Site {
@@ -48,18 +48,23 @@ impl Site {
             Queues::All => cpus.len() as u32,
             Queues::Only(list) => list.iter().max().map_or(1, |most| most + 1),
         });
-        let lab = Lab::open(queues.max().unwrap_or(1))?;
+        let queues = queues.max().unwrap_or(1);
+        let two = plan.workloads.contains(&Workload::Forward);
+        let lab = if two { Lab::open_two(queues)? } else { Lab::open(queues)? };
         Ok(Site::Lab { lab, cpus, sources: HashMap::new() })
     }
 
-    /// The interface `name`.
-    pub(super) fn interface(name: &str) -> Result<Self> {
-        let interface = KernelHost::open()?.interface(name)?;
+    /// The interface `name`, and `out` to send by.
+    pub(super) fn interface(name: &str, out: Option<&str>) -> Result<Self> {
+        let host = KernelHost::open()?;
+        let interface = host.interface(name)?;
+        out.map(|out| host.interface(out)).transpose()?;
         let mac = interface.mac.ok_or_else(|| {
             FluxError::config(format!("interface {name}"), "is not an Ethernet interface")
         })?;
         let cpus = affinity::allowed().map_err(no_cpus)?;
-        Ok(Site::Interface { name: name.to_owned(), mac: MacAddr(mac), cpus })
+        let (name, out) = (name.to_owned(), out.map(str::to_owned));
+        Ok(Site::Interface { name, out, mac: MacAddr(mac), cpus })
     }
 
     /// One sample of a cell.
@@ -95,24 +100,26 @@ impl Site {
             Site::Interface { mac, .. } => frame::between(*mac, *mac, len)?,
         };
         let meter = Meter::new(MOST_QUEUES, ticks);
-        let builder = FluxBuilder::from_config(config).filter(filter).metered(&meter);
+        let mut builder = FluxBuilder::from_config(config).filter(filter).metered(&meter);
+        if cell.workload == Workload::Forward {
+            // What comes in there is none of ours.
+            builder = builder.port(self.out().unwrap_or_default()).filter(Filter::Nothing);
+        }
         let (loops, granted) = self.inside(|| work::start(builder, cell, &packet))?;
         if cell.hugepages && !granted.pages.are_huge() {
             return Err(FluxError::config("huge pages", "the kernel has none for us").with_hint(
                 "reserve some with `sysctl -w vm.nr_hugepages=64`, or use --hugepages off",
             ));
         }
-        self.await_carrier(stop)?;
+        self.await_carrier(cell, stop)?;
         self.make_sources(cell, &granted.queues, len)?;
         let sending = self.send(cell, &granted.queues, len)?;
-        let before = self.far_end()?;
+        let before = self.far_end(cell)?;
         let fed = self.feeds(&granted.queues);
         let sample = self.run(loops, &meter, plan.duration, fed, stop);
         drop(sending);
         let mut sample = sample?;
-        if cell.workload == Workload::Txonly
-            && let (Some(before), Some(after)) = (before, self.far_end()?)
-        {
+        if let (Some(before), Some(after)) = (before, self.far_end(cell)?) {
             sample.lost = after.saturating_sub(before);
         }
         Ok((sample, granted))
@@ -125,17 +132,26 @@ impl Site {
         }
     }
 
+    /// The interface that workload forward sends by.
+    pub(super) fn out(&self) -> Option<&str> {
+        match self {
+            Site::Lab { lab, .. } => Some(lab.out()),
+            Site::Interface { out, .. } => out.as_deref(),
+        }
+    }
+
     fn cpus(&self) -> &[usize] {
         match self {
             Site::Lab { cpus, .. } | Site::Interface { cpus, .. } => cpus,
         }
     }
 
-    /// Packets that the far end refused so far.
-    fn far_end(&self) -> Result<Option<u64>> {
-        match self {
-            Site::Lab { lab, .. } => Ok(Some(lab.our_stats()?.tx_dropped)),
-            Site::Interface { .. } => Ok(None),
+    /// Packets of a workload that the far end refused so far.
+    fn far_end(&self, cell: &Cell) -> Result<Option<u64>> {
+        match (self, cell.workload) {
+            (Site::Lab { lab, .. }, Workload::Txonly) => Ok(Some(lab.our_stats()?.tx_dropped)),
+            (Site::Lab { lab, .. }, Workload::Forward) => Ok(Some(lab.out_stats()?.tx_dropped)),
+            _ => Ok(None),
         }
     }
 
@@ -153,11 +169,14 @@ impl Site {
     }
 
     /// Some drivers take the link down when a program is attached, for seconds.
-    fn await_carrier(&self, stop: &dyn Fn() -> bool) -> Result<()> {
-        let Site::Interface { name, .. } = self else { return Ok(()) };
+    fn await_carrier(&self, cell: &Cell, stop: &dyn Fn() -> bool) -> Result<()> {
+        let Site::Interface { name, out, .. } = self else { return Ok(()) };
+        let out = out.iter().filter(|_| cell.workload == Workload::Forward);
         let (host, patience) = (KernelHost::open()?, monotonic_ns() + CARRIER_NS);
-        while !host.interface(name)?.carrier && monotonic_ns() < patience && !stop() {
-            poll::pause(CARRIER_LOOK);
+        for name in std::iter::once(name).chain(out) {
+            while !host.interface(name)?.carrier && monotonic_ns() < patience && !stop() {
+                poll::pause(CARRIER_LOOK);
+            }
         }
         Ok(())
     }
@@ -288,7 +307,7 @@ fn measure(
     window: Window,
     stop: &dyn Fn() -> bool,
 ) -> Result<Sample> {
-    let queue = work.queues().first().copied().unwrap_or_default();
+    let queues = work.queues();
     while monotonic_ns() < window.from_ns && !stop() {
         work.turn()?;
     }
@@ -309,7 +328,7 @@ fn measure(
     while monotonic_ns() < if packets > 0 { until_ns } else { late_ns } && !stop() {
         let mut at = ticks();
         for _ in 0..LOOKS {
-            let spent = meter.spent(queue);
+            let kicked = meter.kicked(&queues);
             let n = work.turn()?;
             if n == 0 {
                 break;
@@ -317,7 +336,7 @@ fn measure(
             let now = ticks();
             packets += u64::from(n);
             batches += 1;
-            inside += (now - at).saturating_sub(meter.spent(queue) - spent);
+            inside += meter.inside(&queues, at, kicked, now);
             at = now;
         }
     }

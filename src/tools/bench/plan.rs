@@ -17,6 +17,8 @@ keyword_enum! {
         Txonly = "txonly",
         /// Receive, swap the Ethernet addresses, send back.
         L2fwd = "l2fwd",
+        /// Receive on one interface, send by another over the same UMEM, change nothing.
+        Forward = "forward",
         /// Receive at a low, steady rate; how long after its XDP stamp is a packet seen.
         Latency = "latency",
         /// Receive, parse all headers, drop.
@@ -67,10 +69,16 @@ impl Poll {
 /// Where it is measured.
 #[derive(Clone, Debug)]
 pub enum Place {
-    /// A veth pair between two network namespaces of our own, with a traffic source.
+    /// A veth pair between two network namespaces of our own, with a traffic source; a second pair
+    /// for workload forward.
     Lab,
     /// An interface of the user's; whoever is at its other end sends.
-    Interface(String),
+    Interface {
+        /// Packets come in here.
+        name: String,
+        /// Workload forward sends by this one.
+        out: Option<String>,
+    },
     /// Simulated rings.
     Sim(SimSpec),
 }
@@ -184,6 +192,7 @@ impl Plan {
     /// `ErrorKind::Config`, naming the value and the rule.
     pub fn check(&self) -> Result<()> {
         let bad = |what: String, why: String| Err(FluxError::config(what, why));
+        self.check_out()?;
         for &frame in &self.frames {
             if !(SHORTEST_FRAME..=LONGEST_FRAME).contains(&frame) {
                 return bad(
@@ -216,6 +225,30 @@ impl Plan {
             n if n > MOST_CELLS => {
                 bad(format!("{n} combinations"), format!("must be at most {MOST_CELLS}"))
             }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Plan {
+    /// The second interface: forward needs one, the other workloads have no use for it.
+    fn check_out(&self) -> Result<()> {
+        let Place::Interface { name, out } = &self.place else { return Ok(()) };
+        match (out, self.workloads.contains(&Workload::Forward)) {
+            (None, true) => Err(FluxError::config(
+                format!("workload forward on {name} alone"),
+                "it receives on one interface and sends by another",
+            )
+            .with_hint("name the other one with --out IFACE, or leave forward out")),
+            (Some(out), _) if out == name => {
+                Err(FluxError::config(format!("--out {out}"), "packets come in by this interface")
+                    .with_hint("name another one, or use workload l2fwd, which sends them back"))
+            }
+            (Some(out), false) => Err(FluxError::config(
+                format!("--out {out}"),
+                "only workload forward sends by a second interface",
+            )
+            .with_hint("add forward to --workload, or leave --out out")),
             _ => Ok(()),
         }
     }
@@ -296,6 +329,27 @@ mod tests {
     }
 
     #[test]
+    fn forward_takes_two_interfaces_and_nothing_else_does() {
+        let on = |out: Option<&str>, workload| {
+            let out = out.map(str::to_owned);
+            let place = Place::Interface { name: "eth0".to_owned(), out };
+            Plan { place, workloads: vec![Workload::L2fwd, workload], ..plan() }.check()
+        };
+        assert!(on(Some("eth1"), Workload::Forward).is_ok());
+        assert!(on(None, Workload::Rxdrop).is_ok());
+        let table = [
+            (None, Workload::Forward, "workload forward on eth0 alone", "--out IFACE"),
+            (Some("eth0"), Workload::Forward, "--out eth0", "another one"),
+            (Some("eth1"), Workload::Rxdrop, "--out eth1", "add forward"),
+        ];
+        for (out, workload, what, next) in table {
+            let error = on(out, workload).unwrap_err();
+            assert!(error.to_string().starts_with(what), "{error}");
+            assert!(error.hint().is_some_and(|hint| hint.contains(next)), "{error:?}");
+        }
+    }
+
+    #[test]
     fn words_are_read_as_they_are_written() {
         for word in Workload::WORDS {
             assert_eq!(word.parse::<Workload>().unwrap().to_string(), *word);
@@ -303,7 +357,7 @@ mod tests {
         let error = "rxdorp".parse::<Workload>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "workload 'rxdorp': must be one of rxdrop, txonly, l2fwd, latency, parse"
+            "workload 'rxdorp': must be one of rxdrop, txonly, l2fwd, forward, latency, parse"
         );
         assert_eq!("engine".parse::<Library>().unwrap(), Library::Engine);
         assert_eq!(Poll::Adaptive.poller(), Poller::ADAPTIVE);

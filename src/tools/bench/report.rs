@@ -48,6 +48,9 @@ pub struct Machine {
 pub struct Opened {
     /// Interface name.
     pub interface: String,
+    /// The interface that workload forward sends by, where that is measured.
+    #[serde(default)]
+    pub out: Option<String>,
     /// Driver, where known.
     pub driver: Option<String>,
     /// `native`, `skb` or `none`.

@@ -36,7 +36,7 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
             }
             let (sample, granted) = place.measure(plan, &cells[at], &stop)?;
             if opened.is_none() {
-                let first = told(&granted);
+                let first = told(&granted, place.out(plan));
                 sink(Event::Opened(first.clone()));
                 opened = Some(first);
             }
@@ -45,7 +45,7 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
                 break 'rounds;
             }
             let why = match &plan.place {
-                Place::Interface(name) => silence(name, &cells[at], &sample),
+                Place::Interface { name, .. } => silence(name, &cells[at], &sample),
                 _ => sample.trouble.clone(),
             };
             if let Some(why) = why
@@ -65,7 +65,7 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
         .collect();
     let (backend, place, note) = match &plan.place {
         Place::Lab => ("xdp", "lab", None),
-        Place::Interface(_) => ("xdp", "interface", None),
+        Place::Interface { .. } => ("xdp", "interface", None),
         Place::Sim(_) => ("sim", "sim", Some("simulated rings: not a NIC figure")),
     };
     Ok(Report {
@@ -125,14 +125,28 @@ impl Measuring {
             #[cfg(all(target_os = "linux", feature = "bpf"))]
             Place::Lab => Ok(Measuring::Kernel(Site::lab(plan)?)),
             #[cfg(all(target_os = "linux", feature = "bpf"))]
-            Place::Interface(name) => Ok(Measuring::Kernel(Site::interface(name)?)),
+            Place::Interface { name, out } => {
+                Ok(Measuring::Kernel(Site::interface(name, out.as_deref())?))
+            }
             #[cfg(not(all(target_os = "linux", feature = "bpf")))]
-            Place::Lab | Place::Interface(_) => Err(crate::error::FluxError::new(
+            Place::Lab | Place::Interface { .. } => Err(crate::error::FluxError::new(
                 crate::error::ErrorKind::Unsupported,
                 "cannot measure AF_XDP",
                 "this build has the simulated kernel alone",
             )
             .with_hint("build on Linux with the feature `bpf`, or use --sim")),
+        }
+    }
+
+    /// The interface that workload forward sends by, where it is measured.
+    fn out(&self, plan: &Plan) -> Option<&str> {
+        if !plan.workloads.contains(&Workload::Forward) {
+            return None;
+        }
+        match self {
+            #[cfg(all(target_os = "linux", feature = "bpf"))]
+            Measuring::Kernel(site) => site.out(),
+            Measuring::Sim(_) => Some(sim::OUT),
         }
     }
 
@@ -150,9 +164,10 @@ impl Measuring {
     }
 }
 
-fn told(granted: &Granted) -> Opened {
+fn told(granted: &Granted, out: Option<&str>) -> Opened {
     Opened {
         interface: granted.interface.clone(),
+        out: out.map(str::to_owned),
         driver: granted.driver.clone(),
         attach: granted.attach.to_string(),
         zero_copy: granted.zero_copy,

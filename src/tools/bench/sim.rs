@@ -17,6 +17,8 @@ use crate::{FluxBuilder, HugePages};
 use std::time::{Duration, Instant};
 
 const PORT: &str = "a0";
+/// What workload forward sends by.
+pub(super) const OUT: &str = "a1";
 /// Packets put in at a time: several batches, and less than the fill ring holds.
 const BURST: u32 = 512;
 
@@ -27,8 +29,9 @@ pub(super) fn measure(
     cell: &Cell,
     stop: &dyn Fn() -> bool,
 ) -> Result<(Sample, Granted)> {
-    let network = Simulator::crossed_pair(spec.queues.max(1));
+    let network = Simulator::crossed_pairs(2, spec.queues.max(1));
     network.set_troubles(PORT, spec.troubles)?;
+    network.set_troubles(OUT, spec.troubles)?;
     let config = Config {
         interface: PORT.to_owned(),
         queues: cell.queues.clone(),
@@ -38,16 +41,22 @@ pub(super) fn measure(
         prefetch: cell.prefetch,
         ..plan.config.clone()
     };
-    let meter = Meter::new(spec.queues.max(1) as usize, sample::ticks);
+    let meter = Meter::new(2 * spec.queues.max(1) as usize, sample::ticks);
     let builder = FluxBuilder::from_config(config).simulator(&network);
-    let builder = builder.filter(Filter::Everything).metered(&meter);
+    let mut builder = builder.filter(Filter::Everything).metered(&meter);
+    let mut sends = PORT;
+    if cell.workload == Workload::Forward {
+        builder = builder.port(OUT).filter(Filter::Nothing);
+        sends = OUT;
+    }
     let packet = super::frame::to_us((cell.frame - FCS) as usize)?;
     let (mut loops, granted) = work::start(builder, cell, &packet)?;
     let feed = |queue: QueueIndex| -> Result<()> {
-        if cell.workload != Workload::Txonly {
-            let number = granted.queues.get(queue.get()).copied();
+        if cell.workload != Workload::Txonly
+            && let Some(&number) = granted.queues.get(queue.get())
+        {
             (0..BURST.min(granted.ring_size))
-                .try_for_each(|_| network.inject(PORT, number, &packet))?;
+                .try_for_each(|_| network.inject(PORT, Some(number), &packet))?;
         }
         Ok(())
     };
@@ -61,13 +70,13 @@ pub(super) fn measure(
     for work in &loops {
         sum.stats = sum.stats + work.stats()?;
     }
-    sum.trouble = trouble(&network, &sum);
+    sum.trouble = trouble(&network, sends, &sum);
     Ok((sum, granted))
 }
 
 /// What kept packets from being measured, in words that are the same for each cell.
-fn trouble(network: &Simulator, sample: &Sample) -> Option<String> {
-    let port = network.port(PORT)?;
+fn trouble(network: &Simulator, sends: &str, sample: &Sample) -> Option<String> {
+    let (port, out) = (network.port(PORT)?, network.port(sends)?);
     let sockets = network.sockets();
     let has_socket = |queue| sockets.iter().any(|socket| socket.queue == Some(queue));
     let mut received = (0u32..).zip(&port.queue_rx_packets);
@@ -84,7 +93,7 @@ fn trouble(network: &Simulator, sample: &Sample) -> Option<String> {
         ))
     } else if sample.packets == 0 && rx_dropped > 0 && empty > 0 {
         Some("the kernel drops all packets: it finds the fill ring empty (starved)".to_owned())
-    } else if port.tx_packets == 0 && waiting {
+    } else if out.tx_packets == 0 && waiting {
         Some(
             "packets wait in the TX ring and none is sent, however often the kernel is told \
              (stuck TX)"
@@ -110,18 +119,17 @@ fn run(
         for work in &mut *loops {
             let queues = work.queues();
             queues.iter().try_for_each(|&queue| feed(queue))?;
-            let clock = queues.first().copied().unwrap_or_default();
             let mut at = sample::ticks();
             // As many packets as were put in; txonly sends as many of its own.
             let mut left = u64::from(BURST);
             while left > 0 {
-                let spent = meter.spent(clock);
+                let kicked = meter.kicked(&queues);
                 let n = u64::from(work.turn()?);
                 let now = sample::ticks();
                 if n == 0 {
                     break;
                 }
-                inside += (now - at).saturating_sub(meter.spent(clock) - spent);
+                inside += meter.inside(&queues, at, kicked, now);
                 sum.packets += n;
                 sum.batches += 1;
                 left = left.saturating_sub(n);

@@ -2,6 +2,9 @@
 //!
 //! A loop is one turn long, so that whoever measures can look at the clock in between; a turn
 //! handles at most one batch, and makes at most one system call when it had packets.
+//!
+//! Workload forward has two ports on one UMEM: packets come in on the first and leave by the
+//! second, whose completions refill the first.
 
 mod engine;
 mod raw;
@@ -10,9 +13,11 @@ mod system;
 use super::plan::{Cell, Library, Workload};
 use crate::FluxBuilder;
 use crate::config::Granted;
-use crate::error::Result;
-use crate::ids::QueueIndex;
+use crate::error::{FluxError, Result};
+use crate::ids::{PortIndex, QueueIndex};
+use crate::port::Port;
 use crate::proto::{EthernetMut, Headers};
+use crate::raw::FluxRaw;
 use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::tools::net::histogram::RttStats;
 use std::time::Duration;
@@ -20,12 +25,15 @@ use std::time::Duration;
 /// Longest time that a turn may block: whoever measures wants to look at the clock.
 const LONGEST_WAIT: Duration = Duration::from_millis(10);
 
+/// The port that workload forward sends by.
+const OUT: PortIndex = PortIndex::new(1);
+
 /// One thread's share of a workload.
 pub(super) trait Work: Send {
     /// One turn; returns how many packets were handled. With none it waits as its poll mode says.
     fn turn(&mut self) -> Result<u32>;
 
-    /// Positions of the queues that it works.
+    /// Positions of the queues that it works, those that it only sends by last.
     fn queues(&self) -> Vec<QueueIndex>;
 
     /// System calls so far.
@@ -59,18 +67,23 @@ pub(super) fn start(
     let job = Job { workload: cell.workload, batch: cell.batch, packet: packet.to_vec() };
     match cell.mode {
         Library::Raw => {
-            let queues = builder.build_raw_queues()?;
-            let granted = queues.first().map(|raw| raw.granted().clone());
+            let mut queues = builder.build_raw_queues()?;
+            let ports = ports_of(&queues);
+            let granted = granted(&ports)?;
+            let mut outs = queues.split_off(granted.queues.len()).into_iter();
+            if let [first, out] = &ports[..] {
+                enough_ways_out(first, out)?;
+            }
             let poller = cell.poll.poller();
-            let work = queues
-                .into_iter()
-                .map(|raw| Box::new(raw::Raw::new(raw, job.clone(), poller)) as Box<dyn Work>);
-            let work = work.collect();
-            granted.map(|granted| (work, granted)).ok_or_else(no_queue)
+            let work = queues.into_iter().map(|raw| {
+                let raw = raw::Raw::new(raw, outs.next(), job.clone(), poller);
+                Box::new(raw) as Box<dyn Work>
+            });
+            Ok((work.collect(), granted))
         }
         Library::Engine => {
             let engine = builder.build_engine()?;
-            let granted = engine.granted().clone();
+            let granted = granted(engine.ports())?;
             let workers = engine.into_workers(granted.queues.len(), |_| ())?.into_vec();
             let engines = workers.into_iter().map(|worker| worker.engine);
             let work = engines.map(|e| Box::new(engine::Engine::new(e, &job)) as Box<dyn Work>);
@@ -78,15 +91,49 @@ pub(super) fn start(
         }
         Library::System => {
             let (rx, tx) = builder.build_system()?;
-            let granted = rx.granted().clone();
+            let granted = granted(rx.ports())?;
             let work = Box::new(system::System::new(rx, tx, job));
             Ok((vec![work], granted))
         }
     }
 }
 
-fn no_queue() -> crate::error::FluxError {
-    crate::error::FluxError::config("queue list", "names no queue")
+/// What was granted for the first port, with the notes of all.
+fn granted(ports: &[Port]) -> Result<Granted> {
+    let Some((first, others)) = ports.split_first() else {
+        return Err(FluxError::config("queue list", "names no queue"));
+    };
+    let mut granted = first.granted().clone();
+    for port in others {
+        let new = port.granted().notes.iter().filter(|note| !granted.notes.contains(note));
+        let new: Vec<String> = new.cloned().collect();
+        granted.notes.extend(new);
+    }
+    Ok(granted)
+}
+
+fn ports_of(queues: &[FluxRaw]) -> Vec<Port> {
+    let mut ports: Vec<Port> = Vec::new();
+    for port in queues.iter().map(FluxRaw::port) {
+        if ports.last().is_none_or(|last| last.index() != port.index()) {
+            ports.push(port.clone());
+        }
+    }
+    ports
+}
+
+/// A TX ring has one owner, so each loop needs one; mode A says the same of its workers.
+fn enough_ways_out(first: &Port, out: &Port) -> Result<()> {
+    let (first, out) = (first.granted(), out.granted());
+    let (loops, ways) = (first.queues.len(), out.queues.len());
+    if loops <= ways {
+        return Ok(());
+    }
+    Err(FluxError::config(
+        format!("{loops} queues of {}", first.interface),
+        format!("{} has {ways} open, and each loop needs one to send by", out.interface),
+    )
+    .with_hint(format!("open {ways} with --queue, or give {} more", out.interface)))
 }
 
 /// What l2fwd does to a packet.

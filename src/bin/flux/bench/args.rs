@@ -15,8 +15,14 @@ const REPEAT: u32 = 5;
 /// Batch sizes without `--batch`.
 const BATCHES: [u32; 3] = [16, 32, 64];
 /// Workloads without `--workload`.
-const WORKLOADS: [Workload; 5] =
-    [Workload::Rxdrop, Workload::Txonly, Workload::L2fwd, Workload::Latency, Workload::Parse];
+const WORKLOADS: [Workload; 6] = [
+    Workload::Rxdrop,
+    Workload::Txonly,
+    Workload::L2fwd,
+    Workload::Forward,
+    Workload::Latency,
+    Workload::Parse,
+];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -29,12 +35,14 @@ Workloads:
   rxdrop   receive and drop
   txonly   send the same packet over and over
   l2fwd    receive, swap the Ethernet addresses, send back
+  forward  receive on one interface, send by another over the same UMEM
   latency  receive at a low rate; time from the XDP stamp to the program
   parse    receive, parse all headers, drop
 
-With -I the interface is yours: rxdrop, latency and parse take packets that come in, and l2fwd
-SENDS them back. txonly SENDS as fast as it can; with -I it is part of a run only when
---workload names it. With --lab no packet leaves the veth pair.
+With -I the interface is yours: rxdrop, latency and parse take packets that come in, l2fwd SENDS
+them back, and forward SENDS them by the interface that --out names. txonly SENDS as fast as it
+can; with -I it is part of a run only when --workload names it. With --lab no packet leaves the
+veth pairs.
 
 Every setting is measured once a round, so that what changes on the machine meanwhile meets all of
 them. A setting is noisy (~) when the middle half of its samples spreads over more than 5 % of
@@ -62,6 +70,9 @@ pub struct Args {
     /// Measure on this interface; whoever is at its other end sends
     #[arg(short = 'I', long, value_name = "IFACE", group = "place")]
     pub interface: Option<String>,
+    /// Workload forward sends by this interface what came in on that of -I
+    #[arg(long, value_name = "IFACE")]
+    pub out: Option<String>,
     /// Measure on a veth pair between two network namespaces of its own; as root
     #[arg(long, group = "place")]
     pub lab: bool,
@@ -70,7 +81,7 @@ pub struct Args {
     /// SPEC is a list such as queues=4,seed=7; `flux help sim` tells its keys.
     #[arg(long, value_name = "SPEC", group = "place", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub sim: Option<String>,
-    /// What to do with the packets [default: all; with -I all but txonly, with --sim all but latency]
+    /// What to do with the packets [default: all; with -I all but txonly, and forward only with --out; with --sim all but latency]
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = keyword::<Workload>(Workload::WORDS))]
     pub workload: Vec<Workload>,
     /// Packets per batch, 1 to 4096 [default: 16,32,64]
@@ -160,11 +171,13 @@ impl Args {
         let place = self.place()?;
         let mut workloads = axis(&self.workload, &WORKLOADS);
         if self.workload.is_empty() {
-            // The one would send where nobody asked for it; the other cannot be simulated.
-            workloads.retain(|workload| match place {
-                Place::Interface(_) => *workload != Workload::Txonly,
-                Place::Sim(_) => *workload != Workload::Latency,
-                Place::Lab => true,
+            // One would send where nobody asked for it, one needs a second interface, and one
+            // cannot be simulated.
+            workloads.retain(|workload| match (workload, &place) {
+                (Workload::Txonly, Place::Interface { .. }) => false,
+                (Workload::Forward, Place::Interface { out, .. }) => out.is_some(),
+                (Workload::Latency, Place::Sim(_)) => false,
+                _ => true,
             });
         }
         let mut config = Config::new(self.interface.clone().unwrap_or_default());
@@ -189,8 +202,18 @@ impl Args {
     }
 
     fn place(&self) -> Result<Place, FluxError> {
+        if let (Some(out), None) = (&self.out, &self.interface) {
+            let own = self.lab || self.sim.is_some();
+            let hint = if own {
+                "leave it out: --lab and --sim have a second interface of their own"
+            } else {
+                "add -I IFACE, the interface that packets come in on"
+            };
+            let why = "packets come in on that of -I, and there is none";
+            return Err(FluxError::config(format!("--out {out}"), why).with_hint(hint));
+        }
         match (&self.interface, self.lab, &self.sim) {
-            (Some(interface), ..) => Ok(Place::Interface(interface.clone())),
+            (Some(name), ..) => Ok(Place::Interface { name: name.clone(), out: self.out.clone() }),
             (_, true, _) => Ok(Place::Lab),
             (.., Some(spec)) => Ok(Place::Sim(spec.parse()?)),
             _ => Err(FluxError::config("no place to measure in", "one of three is needed")
@@ -233,9 +256,9 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_five_workloads_in_nine_settings() {
+    fn defaults_are_six_workloads_in_nine_settings() {
         let plan = plan("--lab").unwrap();
-        assert_eq!(plan.cells().len(), 45);
+        assert_eq!(plan.cells().len(), 54);
         assert_eq!((plan.duration, plan.repeat), (Duration::from_millis(400), 5));
         let cell = &plan.cells()[0];
         assert_eq!((cell.frame, cell.mode), (64, Library::Raw));
@@ -281,8 +304,19 @@ mod tests {
         assert!(workloads("--sim").contains(&Workload::Txonly));
         assert!(!workloads("--sim").contains(&Workload::Latency));
         assert_eq!(workloads("--sim --workload latency"), [Workload::Latency]);
-        assert_eq!(workloads("--lab").len(), 5);
+        assert_eq!(workloads("--lab").len(), 6);
         assert_eq!(plan("-I eth0").unwrap().config.interface, "eth0");
+    }
+
+    #[test]
+    fn forward_is_a_default_wherever_there_is_a_second_interface() {
+        let forwards = |line: &str| plan(line).unwrap().workloads.contains(&Workload::Forward);
+        assert!(forwards("--lab") && forwards("--sim") && forwards("-I eth0 --out eth1"));
+        assert!(!forwards("-I eth0"));
+        let plan = plan("-I eth0 --out eth1 --workload forward").unwrap();
+        assert_eq!(plan.workloads, [Workload::Forward]);
+        let Place::Interface { name, out } = plan.place else { panic!("{:?}", plan.place) };
+        assert_eq!((name.as_str(), out.as_deref()), ("eth0", Some("eth1")));
     }
 
     #[test]
@@ -304,6 +338,11 @@ mod tests {
             ("--lab --sim", "--sim"),
             ("--lab -I eth0", "--interface"),
             ("--lab --workload rxdorp", "'rxdorp'"),
+            ("-I eth0 --workload forward", "workload forward on eth0 alone"),
+            ("-I eth0 --out eth0", "--out eth0"),
+            ("-I eth0 --out eth1 --workload rxdrop", "--out eth1"),
+            ("--lab --out eth1", "--out eth1"),
+            ("--out eth1", "--out eth1"),
             ("--lab --workload", "--workload"),
             ("--lab --batch 0", "batch 0"),
             ("--lab --batch 16,,32", "''"),

@@ -127,7 +127,7 @@ mod tests {
         assert!(text.starts_with("workload,mode,batch,poll,frame,queues,hugepages,prefetch,mpps_"));
         let counts: BTreeSet<_> = text.lines().map(|line| line.split(',').count()).collect();
         assert_eq!(counts.into_iter().collect::<Vec<_>>(), [CELL.len()]);
-        assert_eq!(text.lines().count(), 46);
+        assert_eq!(text.lines().count(), 55);
         let first = text.lines().nth(1).unwrap();
         assert!(first.starts_with("rxdrop,raw,16,busy,64,1,false,true,"), "{first}");
         assert!(first.ends_with(",,,,,,,,,,,,false"), "{first}");

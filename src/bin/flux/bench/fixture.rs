@@ -7,10 +7,11 @@ use fluxnet::tools::bench::{
 /// All workloads and poll modes in three batch sizes, as a run on a veth pair could come out.
 pub fn report() -> Report {
     use Poll::{Adaptive, Busy, Syscall};
-    use Workload::{L2fwd, Latency as Delay, Parse, Rxdrop, Txonly};
+    use Workload::{Forward, L2fwd, Latency as Delay, Parse, Rxdrop, Txonly};
     let mut results = Vec::new();
-    for (workload, full) in [(Rxdrop, 2.4), (Txonly, 1.5), (L2fwd, 1.1), (Delay, 9.0), (Parse, 1.9)]
-    {
+    let speeds =
+        [(Rxdrop, 2.4), (Txonly, 1.5), (L2fwd, 1.1), (Forward, 1.0), (Delay, 9.0), (Parse, 1.9)];
+    for (workload, full) in speeds {
         for (poll, share, cpu) in
             [(Busy, 1.0, 100.0), (Adaptive, 0.96, 71.0), (Syscall, 0.71, 38.0)]
         {
@@ -19,7 +20,7 @@ pub fn report() -> Report {
             }
         }
     }
-    let best = [Rxdrop, Txonly, L2fwd, Delay, Parse].map(|workload| Best {
+    let best = [Rxdrop, Txonly, L2fwd, Forward, Delay, Parse].map(|workload| Best {
         workload,
         mode: Library::Raw,
         batch: 64,
@@ -44,6 +45,7 @@ pub fn report() -> Report {
         },
         opened: Some(Opened {
             interface: "veth0".to_owned(),
+            out: None,
             driver: Some("veth".to_owned()),
             attach: "native".to_owned(),
             zero_copy: false,

@@ -295,17 +295,19 @@ mod tests {
     #[test]
     fn every_cell_is_a_bar_in_the_panel_of_its_workload() {
         let text = chart(&fixture::report());
-        for word in ["rxdrop", "txonly", "l2fwd", "latency", "parse", "packets per batch"] {
+        for word in
+            ["rxdrop", "txonly", "l2fwd", "forward", "latency", "parse", "packets per batch"]
+        {
             assert!(text.contains(word), "no {word}");
         }
         assert!(text.contains("Example CPU @ 2.60GHz, 2 online, kernel 6.18.0"), "{text}");
         assert!(text.contains("Mpps, more is better") && text.contains("median latency in µs"));
-        // Three batches in five panels, and the legend.
+        // Three batches in six panels, and the legend.
         for poll in ["#0072B2", "#E69F00", "#009E73"] {
-            assert_eq!(text.matches(&format!("fill=\"{poll}\"")).count(), 16, "{poll}");
+            assert_eq!(text.matches(&format!("fill=\"{poll}\"")).count(), 19, "{poll}");
         }
         // One noisy cell a panel.
-        assert_eq!(text.lines().filter(|line| *line == "~").count(), 5);
+        assert_eq!(text.lines().filter(|line| *line == "~").count(), 6);
         assert_eq!(text, chart(&fixture::report()));
     }
 

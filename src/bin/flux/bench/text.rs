@@ -28,6 +28,10 @@ pub fn granted(opened: &Opened) -> String {
         pages(&opened.pages),
         if opened.kernel_busy_poll { ", kernel busy polling" } else { "" },
     );
+    if let Some(out) = &opened.out {
+        // A String takes every write.
+        let _ = writeln!(text, "{out}: workload forward sends by it, on the same UMEM");
+    }
     for note in &opened.notes {
         // A String takes every write.
         let _ = writeln!(text, "note: {note}");
@@ -104,7 +108,9 @@ pub fn place(report: &Report) -> String {
     let on = match &report.opened {
         Some(opened) if report.place != "sim" => {
             let copy = if opened.zero_copy { "zero-copy" } else { "copy" };
-            format!(" on {} ({}, {copy})", opened.interface, opened.attach)
+            let out = opened.out.as_ref().map(|out| format!(", forward by {out}"));
+            let out = out.unwrap_or_default();
+            format!(" on {} ({}, {copy}{out})", opened.interface, opened.attach)
         }
         _ => String::new(),
     };
@@ -207,7 +213,7 @@ mod tests {
         assert!(
             text.starts_with("A: before, B: after; xdp, lab, tolerance 5%\nnote: another kernel")
         );
-        assert!(text.ends_with("0 of 45 settings slower, 0 faster, beyond tolerance and noise\n"));
+        assert!(text.ends_with("0 of 54 settings slower, 0 faster, beyond tolerance and noise\n"));
         assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 
@@ -219,5 +225,11 @@ mod tests {
             "veth0: driver veth, native attach, copy, rings of 2048, 4096 frames of 2048 bytes in \
              ordinary pages\nnote: no zero-copy\n"
         );
+        let two = Opened { out: Some("veth1".into()), ..fixture::report().opened.unwrap() };
+        assert!(
+            granted(&two).ends_with("\nveth1: workload forward sends by it, on the same UMEM\n")
+        );
+        let two = Report { opened: Some(two), ..fixture::report() };
+        assert!(place(&two).starts_with("lab on veth0 (native, copy, forward by veth1), "));
     }
 }

@@ -5,8 +5,12 @@
 //!   ┌───────────────────────┐    veth    ┌──────────────────────────────────┐
 //!   │ sockets ── flux0 ◀────┼────────────┼── flux1 ◀── Source: live frames  │
 //!   │            N queues   │            │  N queues   PacedSource: AF_XDP  │
+//!   │         ── flux2 ─────┼────────────┼──▶ flux3    (workload forward)   │
 //!   └───────────────────────┘            └──────────────────────────────────┘
 //! ```
+//!
+//! The second pair is for those who ask for two. What comes to its far end is for another Ethernet
+//! address, as is what is sent back on the first: the stack there counts it and drops it at once.
 //!
 //! Invariant: nothing moves on the pair but what a source or the measured socket sends (no
 //! addresses, no autoconfiguration), and nothing outlives the process: the namespaces have no
@@ -34,16 +38,21 @@ use std::io;
 /// Names of the two ends.
 const OURS: &str = "flux0";
 const PEER: &str = "flux1";
+/// Of the second pair.
+const OUT: &str = "flux2";
+const SINK: &str = "flux3";
 
 /// As many as the kernel gives an interface.
 const MOST_QUEUES: u32 = 4096;
 
-/// Two namespaces and the veth pair between them.
+/// Two namespaces and the veth pair between them, or two pairs.
 pub struct Lab {
     ours: NetNs,
     peer: NetNs,
     our_end: End,
     peer_end: End,
+    /// Our end of the second pair.
+    out_end: Option<End>,
     queues: u32,
 }
 
@@ -69,13 +78,41 @@ impl Lab {
             EndSpec { namespace: &peer, name: PEER, mac: frame::PEER_MAC },
         )
         .map_err(|error| refused(&format!("a veth pair with {queues} queues"), error))?;
-        Ok(Self { ours, peer, our_end, peer_end, queues })
+        Ok(Self { ours, peer, our_end, peer_end, out_end: None, queues })
+    }
+
+    /// The same with a second pair, whose near end is [`Lab::out`].
+    ///
+    /// # Errors
+    /// As [`Lab::open`].
+    pub fn open_two(queues: u32) -> Result<Self> {
+        let mut lab = Self::open(queues)?;
+        let (out_end, _) = veth::pair(
+            queues,
+            EndSpec { namespace: &lab.ours, name: OUT, mac: frame::OUT_MAC },
+            EndSpec { namespace: &lab.peer, name: SINK, mac: frame::SINK_MAC },
+        )
+        .map_err(|error| refused("a second veth pair", error))?;
+        lab.out_end = Some(out_end);
+        Ok(lab)
     }
 
     /// The name of our end.
     #[must_use]
     pub fn ours(&self) -> &str {
         OURS
+    }
+
+    /// The name of our end of the second pair, if the lab has one.
+    #[must_use]
+    pub fn out(&self) -> &str {
+        OUT
+    }
+
+    /// The name of the far end of the second pair, if the lab has one.
+    #[must_use]
+    pub fn sink(&self) -> &str {
+        SINK
     }
 
     /// Queues of each end.
@@ -98,6 +135,14 @@ impl Lab {
         self.ours.enter().map_err(entering)
     }
 
+    /// The same for the far ends.
+    ///
+    /// # Errors
+    /// Without CAP_SYS_ADMIN.
+    pub fn enter_peer(&self) -> Result<()> {
+        self.peer.enter().map_err(entering)
+    }
+
     /// What our end has counted: `rx_packets` is what its XDP program saw, `tx_packets` what was
     /// sent from here.
     ///
@@ -105,6 +150,16 @@ impl Lab {
     /// When the kernel does not answer.
     pub fn our_stats(&self) -> Result<LinkStats> {
         self.our_end.stats().map_err(|error| FluxError::os(Op::Netdev, OURS, error))
+    }
+
+    /// What our end of the second pair has counted: `tx_packets` is what was forwarded.
+    ///
+    /// # Errors
+    /// When the kernel does not answer, or the lab has one pair.
+    pub fn out_stats(&self) -> Result<LinkStats> {
+        let gone = || io::Error::from_raw_os_error(libc::ENODEV);
+        let stats = self.out_end.as_ref().ok_or_else(gone).and_then(End::stats);
+        stats.map_err(|error| FluxError::os(Op::Netdev, OUT, error))
     }
 
     /// What the far end has counted: `rx_packets` is what reached it. Of the frames that a

@@ -1,6 +1,6 @@
 //! The workloads in mode A.
 
-use super::{Job, LONGEST_WAIT, Work, parse, swap_addresses};
+use super::{Job, LONGEST_WAIT, OUT, Work, parse, swap_addresses};
 use crate::engine::FluxEngine;
 use crate::error::Result;
 use crate::ids::QueueIndex;
@@ -8,7 +8,7 @@ use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::tools::bench::plan::Workload;
 use crate::tools::net::histogram::RttStats;
 
-/// An engine of one queue.
+/// An engine of one queue, and one of the port out where there is one.
 pub(super) struct Engine {
     engine: FluxEngine,
     workload: Workload,
@@ -37,6 +37,8 @@ impl Work for Engine {
                 },
                 wait,
             )?,
+            Workload::Forward => engine
+                .turn(|batch| batch.iter_mut().for_each(|packet| packet.forward(OUT)), wait)?,
             Workload::Latency => engine.turn(
                 |batch| {
                     let now = batch.now();

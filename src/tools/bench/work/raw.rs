@@ -12,9 +12,10 @@ use crate::tools::bench::plan::Workload;
 use crate::tools::net::histogram::RttStats;
 use crate::umem::{Buffer, Frame, RX_HEADROOM};
 
-/// One queue's rings.
+/// One queue's rings, and those of one queue of the port out where there is one.
 pub(super) struct Raw {
     raw: FluxRaw,
+    out: Option<FluxRaw>,
     job: Job,
     poll: PollState,
     received: Vec<Buffer>,
@@ -23,10 +24,11 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    pub(super) fn new(raw: FluxRaw, job: Job, poller: Poller) -> Self {
+    pub(super) fn new(raw: FluxRaw, out: Option<FluxRaw>, job: Job, poller: Poller) -> Self {
         let batch = job.batch as usize;
         Self {
             raw,
+            out,
             job,
             poll: PollState::new(poller),
             received: Vec::with_capacity(batch),
@@ -35,7 +37,22 @@ impl Raw {
         }
     }
 
+    /// Both queues, or the one there is.
+    fn both(&self) -> impl Iterator<Item = &FluxRaw> {
+        std::iter::once(&self.raw).chain(&self.out)
+    }
+
     fn forward(&mut self) -> Result<u32> {
+        let Self { raw, out, job, .. } = self;
+        let Some(out) = out else { return Ok(0) };
+        out.comp.refill(&mut raw.fill, u32::MAX);
+        let FluxRaw { rx, fill, .. } = raw;
+        let done = rx.route(fill, [&mut out.tx], job.batch, |_| Route::Send(0));
+        out.flush()?;
+        Ok(done.packets)
+    }
+
+    fn swap_and_send_back(&mut self) -> Result<u32> {
         let Self { raw, job, .. } = self;
         raw.comp.refill(&mut raw.fill, u32::MAX);
         let FluxRaw { rx, tx, fill, .. } = raw;
@@ -127,7 +144,8 @@ impl Work for Raw {
                 };
                 raw.rx.route(&mut raw.fill, [], job.batch, look).packets
             }
-            Workload::L2fwd => self.forward()?,
+            Workload::L2fwd => self.swap_and_send_back()?,
+            Workload::Forward => self.forward()?,
             Workload::Txonly => self.send()?,
             Workload::Latency => self.stamp(),
         };
@@ -141,15 +159,15 @@ impl Work for Raw {
     }
 
     fn queues(&self) -> Vec<QueueIndex> {
-        vec![self.raw.position()]
+        self.both().map(FluxRaw::position).collect()
     }
 
     fn calls(&self) -> Calls {
-        self.raw.calls()
+        self.both().map(FluxRaw::calls).fold(Calls::default(), |a, b| a + b)
     }
 
     fn stats(&self) -> Result<XdpStatistics> {
-        self.raw.kernel_stats()
+        self.both().try_fold(XdpStatistics::default(), |sum, raw| Ok(sum + raw.kernel_stats()?))
     }
 
     fn counters(&self) -> Result<Vec<QueueCounters>> {

@@ -1,6 +1,6 @@
 //! The workloads in mode B: one thread for all queues.
 
-use super::{Job, LONGEST_WAIT, Work, parse, swap_addresses};
+use super::{Job, LONGEST_WAIT, OUT, Work, parse, swap_addresses};
 use crate::error::Result;
 use crate::ids::QueueIndex;
 use crate::packet::Packets;
@@ -57,6 +57,11 @@ impl Work for System {
             Workload::L2fwd if n > 0 => {
                 packets.iter_mut().for_each(|mut packet| swap_addresses(packet.data_mut()));
                 tx.send_batch(packets)?; // what a full ring refuses is dropped, as by a bridge
+                tx.flush()?;
+            }
+            Workload::Forward if n > 0 => {
+                packets.iter_mut().for_each(|mut packet| packet.set_port(OUT));
+                tx.send_batch(packets)?; // as above
                 tx.flush()?;
             }
             Workload::Latency if n > 0 => {
