@@ -14,6 +14,7 @@ mod async_modes;
 mod conformance;
 mod conservation;
 mod forwarding;
+mod odd_moments;
 #[cfg(feature = "tools")]
 mod ping;
 mod ports;

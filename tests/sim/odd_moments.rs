@@ -1,0 +1,63 @@
+//! Calls that are allowed and that nobody plans for: panics, ports that go at odd moments, parts
+//! that are exchanged.
+
+use crate::pairs::{PORTS, both, network, packet};
+use fluxnet::{BindMode, EngineStats, FluxBuilder, FluxEngine, Packets, PortIndex, QueueIndex};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+const FIRST: PortIndex = PortIndex::new(0);
+const SECOND: PortIndex = PortIndex::new(1);
+
+fn add_up(stats: EngineStats) {
+    let sum = stats.sent + stats.recycled + stats.extracted + stats.tx_full;
+    assert_eq!(stats.received, sum, "{stats:?}");
+}
+
+/// A turn whose closure has forwarded everything when it panics.
+fn turn_that_panics(engine: &mut FluxEngine) {
+    let turn = catch_unwind(AssertUnwindSafe(|| {
+        engine.turn(
+            |batch| {
+                batch.iter_mut().for_each(|packet| packet.forward(SECOND));
+                let mut own = batch.alloc(60).unwrap();
+                own.set_port(SECOND);
+                batch.send(own).unwrap();
+                panic!("on purpose");
+            },
+            None,
+        )
+    }));
+    assert!(turn.is_err());
+}
+
+#[test]
+fn packets_of_a_closure_that_panics_are_recycled_and_counted() {
+    let network = network(1);
+    let mut engine = both(&network).frames(64).build_engine().unwrap();
+    (0..3).for_each(|_| network.inject(PORTS[0], None, &packet(0, 60)).unwrap());
+    turn_that_panics(&mut engine);
+    assert_eq!(engine.debug_rings().held(), Some(0));
+    let stats = engine.stats();
+    assert_eq!((stats.received, stats.recycled, stats.extra_full), (3, 3, 1));
+    add_up(stats);
+    // What comes next is judged anew.
+    network.inject(PORTS[0], None, &packet(0, 60)).unwrap();
+    engine.turn(|batch| assert_eq!(batch.len(), 1), None).unwrap();
+    add_up(engine.stats());
+}
+
+#[test]
+fn a_port_may_be_removed_after_a_closure_panicked() {
+    let network = network(1);
+    let mut engine = both(&network).frames(64).build_engine().unwrap();
+    network.inject(PORTS[0], None, &packet(0, 60)).unwrap();
+    turn_that_panics(&mut engine);
+    engine.remove_port(SECOND);
+    for _ in 0..3 {
+        network.inject(PORTS[0], None, &packet(0, 60)).unwrap();
+        let handled = engine.turn(|batch| batch.iter_mut().for_each(|p| p.send()), None).unwrap();
+        assert_eq!(handled, 1);
+    }
+    assert_eq!(engine.stats().sent, 3);
+}
