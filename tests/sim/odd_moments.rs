@@ -61,3 +61,30 @@ fn a_port_may_be_removed_after_a_closure_panicked() {
     }
     assert_eq!(engine.stats().sent, 3);
 }
+
+#[test]
+fn workers_are_made_of_the_queues_that_an_engine_has() {
+    let network = network(3);
+    let open = || both(&network).frames(256).build_engine().unwrap();
+    // The port that is gone counts no more.
+    let builder = FluxBuilder::new(PORTS[0]).simulator(&network).queue_id(0).frames(256);
+    let builder = builder.port(PORTS[1]).queues(fluxnet::Queues::All);
+    let mut engine = builder.build_engine().unwrap();
+    engine.remove_port(FIRST);
+    let workers = engine.into_workers(2, |_| ()).unwrap();
+    let counts = workers.workers().iter().map(|worker| worker.engine.positions().len());
+    assert!(counts.eq([2, 1]));
+    drop(workers);
+    // A worker of three has one queue a port, which two cannot share.
+    let mut workers = open().into_workers(3, |_| ()).unwrap().into_vec();
+    let worker = workers.pop().unwrap().engine;
+    let error = worker.into_workers(2, |_| ()).err().unwrap();
+    assert!(error.to_string().contains("a0 has one queue"), "{error}");
+    drop(workers);
+    // Nor is there anything to share without a port.
+    let mut engine = open();
+    engine.remove_port(FIRST);
+    engine.remove_port(SECOND);
+    let error = engine.into_workers(1, |_| ()).err().unwrap();
+    assert_eq!(error.to_string(), "1 workers: no port is left");
+}
