@@ -203,15 +203,23 @@ impl FluxEngine {
     /// all). Returns the number of packets handled.
     ///
     /// # Errors
-    /// When an interface goes away, as [`run`](Self::run).
+    /// When an interface goes away, as [`run`](Self::run). The other queues have had their turn all
+    /// the same.
     pub fn turn(
         &mut self,
         mut handle: impl FnMut(&mut PacketBatch<'_>),
         timeout: Option<Duration>,
     ) -> Result<usize> {
-        let mut received = 0;
+        let (mut received, mut outcome) = (0, Ok(()));
         for at in 0..self.rx.len() {
-            received += self.turn_queue(at, &mut handle)?;
+            match self.turn_queue(at, &mut handle) {
+                Ok(n) => received += n,
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        if let Err(error) = outcome {
+            self.cache.give_back();
+            return Err(error);
         }
         if received > 0 {
             self.cache.settle();
@@ -251,6 +259,7 @@ impl FluxEngine {
         if n > 0 {
             stats.batches += 1;
             stats.received += u64::from(n);
+            let batch = InHand { slots, extra, cache, stats };
             let mut packets = PacketBatch {
                 slots: batch.slots,
                 extra: batch.extra,
@@ -259,7 +268,6 @@ impl FluxEngine {
                 backend: &**backend,
                 cache: batch.cache,
                 own: at as u16,
-            let batch = InHand { slots, extra, cache, stats };
                 routes,
                 lost: Cell::new(0),
             };
@@ -333,16 +341,17 @@ impl FluxEngine {
     /// kernel took everything; false when it wants to be asked again later. Each turn does so, too.
     ///
     /// # Errors
-    /// When an interface goes away.
+    /// When an interface goes away. What belongs to other ports is flushed all the same.
     pub fn flush(&mut self) -> Result<bool> {
         let Self { tx, cache, .. } = self;
-        let mut all = true;
+        let mut all = Ok(true);
         for half in tx {
-            all &= half.flush()?;
+            let flushed = half.flush();
             half.reap(cache);
+            all = all.and_then(|all| flushed.map(|flushed| all & flushed));
         }
         cache.settle();
-        Ok(all)
+        all
     }
 
     /// Sends what is still queued and takes completed frames back, as far as the kernel goes.

@@ -128,9 +128,8 @@ impl<S> Workers<S> {
         } else {
             self.side_by_side(&handle)?
         }
-        for worker in &mut self.workers {
-            worker.engine.settle()?;
-        }
+        let settled = self.workers.iter_mut().map(|worker| worker.engine.settle());
+        settled.fold(Ok(()), Result::and)?; // all of them, and then the first error
         Ok(self.stats())
     }
 

@@ -88,3 +88,71 @@ fn workers_are_made_of_the_queues_that_an_engine_has() {
     let error = engine.into_workers(1, |_| ()).err().unwrap();
     assert_eq!(error.to_string(), "1 workers: no port is left");
 }
+
+#[test]
+fn a_port_that_is_down_keeps_no_packet_of_another_from_leaving() {
+    let network = network(1);
+    let mut engine = both(&network).frames(64).build_engine().unwrap();
+    network.tap(PORTS[1]).unwrap();
+    for port in [FIRST, SECOND] {
+        let mut own = engine.alloc(60).unwrap();
+        own.set_port(port);
+        engine.send(own).unwrap();
+    }
+    network.set_link_up(PORTS[0], false).unwrap();
+    let error = engine.flush().unwrap_err();
+    assert!(error.to_string().contains("a0"), "{error}");
+    assert_eq!(network.sent(PORTS[1]).len(), 1);
+}
+
+#[test]
+fn a_port_that_is_down_keeps_no_packet_of_another_from_being_handled() {
+    let network = network(1);
+    let mut engine = both(&network).frames(64).build_engine().unwrap();
+    let mut own = engine.alloc(60).unwrap();
+    own.set_port(FIRST);
+    engine.send(own).unwrap();
+    network.set_link_up(PORTS[0], false).unwrap();
+    for handled in 1..4 {
+        network.inject(PORTS[1], None, &packet(0, 60)).unwrap();
+        assert!(engine.turn(|batch| batch.iter_mut().for_each(|p| p.send()), None).is_err());
+        assert_eq!(engine.stats().sent, handled);
+    }
+    network.set_link_up(PORTS[0], true).unwrap();
+    network.tap(PORTS[0]).unwrap();
+    assert_eq!(engine.turn(|_| {}, None).unwrap(), 0);
+    assert_eq!(network.sent(PORTS[0]).len(), 1, "what waited leaves");
+}
+
+#[test]
+fn a_port_that_is_down_keeps_no_packet_of_another_from_being_received() {
+    let network = network(1);
+    let builder = both(&network).frames(16).bind(BindMode::ZeroCopy);
+    let (mut rx, _tx) = builder.build_system().unwrap();
+    // More than it has frames for: the driver asks to be woken, which fails once it is down.
+    (0..20).for_each(|_| network.inject(PORTS[0], None, &packet(0, 60)).unwrap());
+    network.set_link_up(PORTS[0], false).unwrap();
+    network.inject(PORTS[1], None, &packet(1, 60)).unwrap();
+    let mut packets = Packets::new();
+    assert!(rx.try_recv(&mut packets).is_err());
+    assert!(packets.iter_mut().any(|packet| packet.data()[0] == 1), "{packets:?}");
+}
+
+#[test]
+fn workers_that_end_flush_what_they_have_though_a_port_of_one_is_down() {
+    let network = network(2);
+    let mut engine = both(&network).frames(256).build_engine().unwrap();
+    // One for the first port of the first worker, one for the second port of the other.
+    for queue in [0, 3] {
+        let mut own = engine.alloc(60).unwrap();
+        own.set_queue(QueueIndex::new(queue));
+        engine.send(own).unwrap();
+    }
+    let mut workers = engine.into_workers(2, |_| ()).unwrap();
+    network.tap(PORTS[1]).unwrap();
+    network.set_link_up(PORTS[0], false).unwrap();
+    workers.stop_handle().stop();
+    let error = workers.run(|(), _| ()).unwrap_err();
+    assert!(error.to_string().contains("a0"), "{error}");
+    assert_eq!(network.sent(PORTS[1]).len(), 1);
+}
