@@ -156,3 +156,23 @@ fn workers_that_end_flush_what_they_have_though_a_port_of_one_is_down() {
     assert!(error.to_string().contains("a0"), "{error}");
     assert_eq!(network.sent(PORTS[1]).len(), 1);
 }
+
+#[test]
+fn frames_that_went_before_a_panic_in_retain_are_free() {
+    let network = network(1);
+    let (mut rx, tx) = both(&network).frames(64).build_system().unwrap();
+    (0..5).for_each(|_| network.inject(PORTS[0], None, &packet(0, 60)).unwrap());
+    let mut packets = Packets::new();
+    assert_eq!(rx.try_recv(&mut packets).unwrap(), 5);
+    let mut seen = 0;
+    let retain = catch_unwind(AssertUnwindSafe(|| {
+        packets.retain(|_| {
+            seen += 1;
+            assert!(seen < 4, "on purpose");
+            false
+        });
+    }));
+    assert!(retain.is_err());
+    let held = rx.debug_rings().join(tx.debug_rings()).held().unwrap();
+    assert_eq!(held, packets.len() as i64, "{packets:?}");
+}
