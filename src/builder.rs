@@ -505,9 +505,12 @@ fn assemble(
     posted: u32,
 ) -> Vec<Queue> {
     let of = |(port, plan): (usize, &PortPlan)| {
-        vec![(PortIndex::at(port), plan.config.clone()); plan.queues.len()]
+        let config = Config { rx_timestamps, ..plan.config.clone() };
+        vec![(PortIndex::at(port), config); plan.queues.len()]
     };
     let owners = plans.iter().enumerate().flat_map(of);
+    // Frames go from port to port: what one stamps, all have to erase.
+    let rx_timestamps = plans.iter().any(|plan| plan.config.rx_timestamps);
     let queue = |(at, (rings, (port, config))): (usize, (RingSet, (PortIndex, Config)))| {
         // Rings may have been granted smaller than they were asked for.
         let share = posted.min(rings.fill.size());

@@ -176,3 +176,24 @@ fn frames_that_went_before_a_panic_in_retain_are_free() {
     let held = rx.debug_rings().join(tx.debug_rings()).held().unwrap();
     assert_eq!(held, packets.len() as i64, "{packets:?}");
 }
+
+#[test]
+fn a_receive_stamp_is_not_read_on_a_port_without_stamps() {
+    let network = network(1);
+    let builder = FluxBuilder::new(PORTS[0]).simulator(&network).frames(16);
+    let builder = builder.filter(fluxnet::Filter::Everything).rx_timestamps(true);
+    let mut engine = builder.port(PORTS[1]).rx_timestamps(false).build_engine().unwrap();
+    let mut stamped = [0, 0];
+    for _ in 0..100 {
+        PORTS.iter().for_each(|port| network.inject(port, None, &packet(0, 60)).unwrap());
+        let handle = |batch: &mut fluxnet::PacketBatch<'_>| {
+            let port = batch.port().get();
+            for packet in batch {
+                stamped[port] += u32::from(packet.rx_timestamp().is_some());
+                packet.forward(PortIndex::new(1 - port as u16));
+            }
+        };
+        engine.turn(handle, None).unwrap();
+    }
+    assert_eq!(stamped, [100, 0]);
+}
