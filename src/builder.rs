@@ -355,7 +355,11 @@ impl FluxBuilder {
         let names: Vec<&str> = plans.iter().map(|plan| plan.config.interface.as_str()).collect();
         let frames = memory.as_ref().map(|memory| frames_of(memory, frame_size)).transpose()?;
         let sizes = first.sizes(queues, frames, &names.join(" and "))?;
-        plans.iter_mut().for_each(|plan| plan.ring_size = sizes.ring);
+        for plan in &mut plans {
+            plan.ring_size = sizes.ring;
+            // A worker has one way to wait, whatever its ports were configured with.
+            (plan.config.batch, plan.config.poller) = (batch, poller);
+        }
         let bytes = sizes.frames as usize * frame_size as usize;
         let (memory, note) = match (memory, &simulator) {
             (Some(memory), _) => (memory, None),
@@ -504,13 +508,13 @@ fn assemble(
     umem: &Arc<Umem>,
     posted: u32,
 ) -> Vec<Queue> {
+    // Frames go from port to port: what one stamps, all have to erase.
+    let rx_timestamps = plans.iter().any(|plan| plan.config.rx_timestamps);
     let of = |(port, plan): (usize, &PortPlan)| {
         let config = Config { rx_timestamps, ..plan.config.clone() };
         vec![(PortIndex::at(port), config); plan.queues.len()]
     };
     let owners = plans.iter().enumerate().flat_map(of);
-    // Frames go from port to port: what one stamps, all have to erase.
-    let rx_timestamps = plans.iter().any(|plan| plan.config.rx_timestamps);
     let queue = |(at, (rings, (port, config))): (usize, (RingSet, (PortIndex, Config)))| {
         // Rings may have been granted smaller than they were asked for.
         let share = posted.min(rings.fill.size());
