@@ -197,3 +197,21 @@ fn a_receive_stamp_is_not_read_on_a_port_without_stamps() {
     }
     assert_eq!(stamped, [100, 0]);
 }
+
+#[test]
+fn rings_that_change_places_are_looked_at_without_a_panic() {
+    let network = network(1);
+    let mut raws = both(&network).frames(64).build_raw_queues().unwrap();
+    let umem = Arc::clone(raws[0].umem());
+    let [a, b] = &mut raws[..] else { panic!("one queue a port") };
+    for _ in 0..3 {
+        let buffer = umem.alloc_buffer(256, 60).unwrap().unwrap();
+        a.tx.reserve(1).push(buffer).unwrap();
+    }
+    let _ = a.flush().unwrap();
+    a.comp.reap(u32::MAX, |frame| umem.free(frame));
+    std::mem::swap(&mut a.tx, &mut b.tx);
+    std::mem::swap(&mut a.fill, &mut b.fill);
+    let accounts = [a, b].map(|raw| raw.debug_rings().sockets[0].account.unwrap());
+    assert_eq!(accounts.map(|account| account.in_transmission), [0, 3]);
+}
