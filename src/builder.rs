@@ -487,12 +487,8 @@ fn agree(ports: &[PortSpec]) -> Result<()> {
 
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 fn same_place(one: &PortSpec, other: &PortSpec) -> bool {
-    // Two descriptors of one namespace are told apart here, and the kernel says EBUSY.
-    match (&one.place.netns, &other.place.netns) {
-        (None, None) => true,
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-        _ => false,
-    }
+    // Of two descriptors of one namespace the kernel says EBUSY.
+    one.place.is_beside(&other.place)
 }
 
 #[cfg(not(all(target_os = "linux", feature = "bpf")))]

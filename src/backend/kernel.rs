@@ -178,9 +178,11 @@ impl KernelBackend {
     }
 
     fn bind_patience(&self, port: &KernelPort) -> Result<Duration> {
-        // Ours in other namespaces are not counted, so others may seem fewer than they are.
+        // What is counted are those of the port's namespace, so that is what ours are, too.
+        let here = |(at, _): &&(usize, u32)| self.ports[*at].place.is_beside(&port.place);
+        let ours = self.places.iter().filter(here).count();
         let others = port.inside(|| Ok(xsk::open_here()))?;
-        let others = others.map(|all| all.saturating_sub(self.sockets.len()));
+        let others = others.map(|all| all.saturating_sub(ours));
         Ok(if others == Some(0) { BIND_PATIENCE_ALONE } else { BIND_PATIENCE })
     }
 
