@@ -208,7 +208,7 @@ impl KernelBackend {
     fn add_sockets(&self, port: usize) -> Result<()> {
         let program = self.ports[port].program();
         let Some(xsks) = &program.xsks else { return Ok(()) };
-        let mut sockets = self.sockets_of(port);
+        let mut sockets = self.sockets_of(port).filter(|(n, _)| !program.stopped.contains(n));
         sockets.try_for_each(|(number, socket)| xsks.insert(number, socket.raw_fd()))
     }
 
@@ -364,7 +364,8 @@ impl Backend for KernelBackend {
 
     fn stop_rx(&self, queue: QueueIndex) -> Result<()> {
         let Some(&(port, number)) = self.places.get(queue.get()) else { return Ok(()) };
-        let program = self.ports[port].program();
+        let mut program = self.ports[port].program();
+        program.stopped.push(number);
         program.xsks.as_ref().map_or(Ok(()), |xsks| xsks.remove(number))
     }
 

@@ -79,3 +79,17 @@ fn a_closure_that_panics_leaves_both_as_they_were() {
     drop(workers);
     assert_untouched(&lab, &[OURS, PEER]);
 }
+
+#[test]
+fn a_filter_that_comes_after_the_receiver_went_takes_nothing_from_the_kernel() {
+    let Some(lab) = Lab::veth(1) else { return };
+    let mut engine = FluxBuilder::new(OURS).build_engine().unwrap();
+    let port = engine.ports()[0].clone();
+    engine.remove_port(PortIndex::new(0));
+    port.set_filter(&lab_frames()).unwrap();
+    let wire = lab.wire();
+    wire.send(&lab_frame(PEER_MAC, OUR_MAC, &[1; 46]));
+    let counted = || port.queue_counters().unwrap()[0];
+    lab::wait_until("the packet", || counted().redirected + counted().no_socket > 0);
+    assert_eq!((counted().redirected, counted().no_socket), (0, 1));
+}
