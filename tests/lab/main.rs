@@ -23,6 +23,7 @@ mod conformance;
 mod doctor;
 mod host;
 mod modes;
+mod neighbours;
 mod ping;
 mod ping_command;
 mod ports;
