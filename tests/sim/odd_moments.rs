@@ -231,3 +231,13 @@ fn a_packet_without_a_byte_is_recycled_and_no_ring_is_called_full() {
     let stats = engine.stats();
     assert_eq!((stats.sent, stats.recycled, stats.tx_full), (1, 1, 0), "{stats:?}");
 }
+
+#[test]
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+fn a_simulated_interface_is_opened_once_whatever_the_namespace() {
+    let network = network(1);
+    let here = || std::fs::File::open("/proc/thread-self/ns/net").unwrap().into();
+    let builder = FluxBuilder::new(PORTS[0]).simulator(&network).netns(here());
+    let error = builder.port(PORTS[0]).netns(here()).build_engine().err().unwrap();
+    assert_eq!(error.to_string(), "port 1 on a0: another port is on this interface already");
+}
