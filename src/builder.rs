@@ -339,7 +339,7 @@ impl FluxBuilder {
 
     fn open(self) -> Result<Parts> {
         let Self { ports, simulator, faults, memory, prefill, .. } = self;
-        agree(&ports)?;
+        agree(&ports, simulator.is_some())?;
         let mut plans = Vec::with_capacity(ports.len());
         for port in ports {
             port.config.validate()?;
@@ -451,13 +451,15 @@ impl PortSpec {
 }
 
 /// What ports on one UMEM must have in common.
-fn agree(ports: &[PortSpec]) -> Result<()> {
+fn agree(ports: &[PortSpec], simulated: bool) -> Result<()> {
     let Some((first, others)) = ports.split_first() else { return Ok(()) };
     let first = &first.config;
     for (at, PortSpec { config, .. }) in others.iter().enumerate() {
         let (name, before) = (&config.interface, &first.interface);
+        // A simulated machine has no namespaces.
+        let beside = |port: &PortSpec| simulated || same_place(port, &others[at]);
         let mut earlier = ports[..=at].iter();
-        if earlier.any(|port| port.config.interface == *name && same_place(port, &others[at])) {
+        if earlier.any(|port| port.config.interface == *name && beside(port)) {
             return Err(FluxError::config(
                 format!("port {} on {name}", at + 1),
                 "another port is on this interface already",

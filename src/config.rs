@@ -401,7 +401,8 @@ impl Config {
                 return Err(FluxError::config(
                     format!("{posted} frames posted"),
                     format!("a ring has {ring} entries"),
-                ));
+                )
+                .with_hint("post fewer, or use larger rings"));
             }
             Some(posted) if u64::from(posted) * u64::from(queues) > u64::from(frames) => 0,
             Some(posted) => posted,

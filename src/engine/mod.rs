@@ -45,7 +45,7 @@ pub struct EngineStats {
     pub received: u64,
     /// Queued for transmission.
     pub sent: u64,
-    /// Dropped by verdict or left alone.
+    /// Dropped by verdict or left alone, or sent without having a byte.
     pub recycled: u64,
     /// Taken out by the closure.
     pub extracted: u64,

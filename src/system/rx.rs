@@ -135,7 +135,10 @@ impl FluxRx {
     /// virtual time on.
     ///
     /// # Errors
-    /// When an interface goes away, or outside a tokio runtime with I/O.
+    /// When an interface goes away.
+    ///
+    /// # Panics
+    /// On the real kernel, outside a tokio runtime with I/O.
     #[cfg(feature = "async")]
     pub async fn recv_async(&mut self) -> Result<Packet> {
         loop {

@@ -215,3 +215,29 @@ fn rings_that_change_places_are_looked_at_without_a_panic() {
     let accounts = [a, b].map(|raw| raw.debug_rings().sockets[0].account.unwrap());
     assert_eq!(accounts.map(|account| account.in_transmission), [0, 3]);
 }
+
+#[test]
+fn a_packet_without_a_byte_is_recycled_and_no_ring_is_called_full() {
+    let network = network(1);
+    let mut engine = both(&network).frames(64).build_engine().unwrap();
+    (0..2).for_each(|_| network.inject(PORTS[0], None, &packet(0, 60)).unwrap());
+    let cut_one = |batch: &mut fluxnet::PacketBatch<'_>| {
+        for (at, mut packet) in batch.iter_mut().enumerate() {
+            packet.set_len(60 * at).unwrap();
+            packet.forward(SECOND);
+        }
+    };
+    engine.turn(cut_one, None).unwrap();
+    let stats = engine.stats();
+    assert_eq!((stats.sent, stats.recycled, stats.tx_full), (1, 1, 0), "{stats:?}");
+}
+
+#[test]
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+fn a_simulated_interface_is_opened_once_whatever_the_namespace() {
+    let network = network(1);
+    let here = || std::fs::File::open("/proc/thread-self/ns/net").unwrap().into();
+    let builder = FluxBuilder::new(PORTS[0]).simulator(&network).netns(here());
+    let error = builder.port(PORTS[0]).netns(here()).build_engine().err().unwrap();
+    assert_eq!(error.to_string(), "port 1 on a0: another port is on this interface already");
+}
