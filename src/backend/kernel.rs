@@ -131,7 +131,7 @@ impl KernelBackend {
         };
         let mut queues = (0..self.sockets.len()).map(QueueIndex::at);
         let Some(first) = queues.next() else { return Ok(false) };
-        self.bind(first, flags, None)?;
+        self.bind(first, flags, None).map_err(|error| self.named_asker(mode, error))?;
         let zero_copy = is_zero_copy(first)?;
         for queue in queues {
             let bound = self.bind(queue, XDP_SHARED_UMEM, Some(self.socket(first)?));
@@ -146,6 +146,20 @@ impl KernelBackend {
             }
         }
         Ok(zero_copy)
+    }
+
+    /// An error of the first socket, which carries the mode for all: names the port that asked for it,
+    /// where that is another one.
+    fn named_asker(&self, mode: BindMode, error: FluxError) -> FluxError {
+        let asks = |port: &&KernelPort| port.config.bind == mode;
+        match self.ports.iter().find(asks) {
+            Some(port) if mode == BindMode::ZeroCopy && !asks(&&self.ports[0]) => {
+                let name = port.interface();
+                let why = format!("{name} asks for zero-copy, which is for all ports of a UMEM");
+                error.with_cause(why)
+            }
+            _ => error,
+        }
     }
 
     fn bind(&self, queue: QueueIndex, flags: u16, shared: Option<&Xsk>) -> Result<()> {

@@ -86,9 +86,15 @@ impl std::ops::Add for EngineStats {
 pub struct StopHandle(Arc<AtomicBool>);
 
 impl StopHandle {
-    /// Asks the engine to return after the batch it is in.
+    /// Asks the engine to return after the batch it is in. It does not run again until
+    /// [`reset`](Self::reset).
     pub fn stop(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes the wish back, so that the engine can run again.
+    pub fn reset(&self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 
     /// Whether somebody asked.
