@@ -216,7 +216,7 @@ fn what_cannot_be_names_the_port_and_the_next_step() {
     let both = FluxBuilder::new(LEFT).bind(BindMode::ZeroCopy).port(RIGHT);
     assert_refused(both, ErrorKind::Unsupported, &["left0 queue 0"]);
     let second = two().bind(BindMode::ZeroCopy);
-    assert_refused(second, ErrorKind::Unsupported, &["left0 queue 0"]);
+    assert_refused(second, ErrorKind::Unsupported, &["left0 queue 0", "right0 asks for zero-copy"]);
     let mixed = FluxBuilder::new(LEFT).bind(BindMode::Copy).port(RIGHT).bind(BindMode::ZeroCopy);
     assert_refused(mixed, ErrorKind::Config, &["bind mode zerocopy of right0", "left0 has copy"]);
 
