@@ -6,7 +6,7 @@ LOOM = RUSTFLAGS="--cfg flux_loom $(MUTANT)" CARGO_TARGET_DIR=target/loom \
 PREFIX ?= /usr/local
 
 .PHONY: help build demo test deps lint unit bare loom loom-full loom-mutants bpf-check bpf gen \
-        fuzz-check msrv bench bench-peers bench-rings bench-trace fuzz install clean
+        fuzz-check msrv bench bench-forward bench-peers bench-rings bench-trace fuzz install clean
 
 help: ## This list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ bench: ## Criterion benchmarks, and ping against its peers (as root)
 
 bench-peers: ## As root: against the AF_XDP peers in PATH and FLUX_PEERS (ARGS="--quick --instructions")
 	$(CARGO) bench --locked --bench peers -- $(ARGS)
+
+bench-forward: ## As root: TCP through the example with two ports against the kernel's bridge (needs iperf3)
+	@scripts/bench-forward.sh
 
 bench-rings: ## As root: what flux rings costs the owner of the rings, and what a look takes
 	@scripts/bench-rings.sh

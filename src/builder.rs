@@ -339,7 +339,7 @@ impl FluxBuilder {
 
     fn open(self) -> Result<Parts> {
         let Self { ports, simulator, faults, memory, prefill, .. } = self;
-        agree(&ports)?;
+        agree(&ports, simulator.is_some())?;
         let mut plans = Vec::with_capacity(ports.len());
         for port in ports {
             port.config.validate()?;
@@ -355,7 +355,11 @@ impl FluxBuilder {
         let names: Vec<&str> = plans.iter().map(|plan| plan.config.interface.as_str()).collect();
         let frames = memory.as_ref().map(|memory| frames_of(memory, frame_size)).transpose()?;
         let sizes = first.sizes(queues, frames, &names.join(" and "))?;
-        plans.iter_mut().for_each(|plan| plan.ring_size = sizes.ring);
+        for plan in &mut plans {
+            plan.ring_size = sizes.ring;
+            // A worker has one way to wait, whatever its ports were configured with.
+            (plan.config.batch, plan.config.poller) = (batch, poller);
+        }
         let bytes = sizes.frames as usize * frame_size as usize;
         let (memory, note) = match (memory, &simulator) {
             (Some(memory), _) => (memory, None),
@@ -447,13 +451,15 @@ impl PortSpec {
 }
 
 /// What ports on one UMEM must have in common.
-fn agree(ports: &[PortSpec]) -> Result<()> {
+fn agree(ports: &[PortSpec], simulated: bool) -> Result<()> {
     let Some((first, others)) = ports.split_first() else { return Ok(()) };
     let first = &first.config;
     for (at, PortSpec { config, .. }) in others.iter().enumerate() {
         let (name, before) = (&config.interface, &first.interface);
+        // A simulated machine has no namespaces.
+        let beside = |port: &PortSpec| simulated || same_place(port, &others[at]);
         let mut earlier = ports[..=at].iter();
-        if earlier.any(|port| port.config.interface == *name && same_place(port, &others[at])) {
+        if earlier.any(|port| port.config.interface == *name && beside(port)) {
             return Err(FluxError::config(
                 format!("port {} on {name}", at + 1),
                 "another port is on this interface already",
@@ -483,12 +489,8 @@ fn agree(ports: &[PortSpec]) -> Result<()> {
 
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 fn same_place(one: &PortSpec, other: &PortSpec) -> bool {
-    // Two descriptors of one namespace are told apart here, and the kernel says EBUSY.
-    match (&one.place.netns, &other.place.netns) {
-        (None, None) => true,
-        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-        _ => false,
-    }
+    // Of two descriptors of one namespace the kernel says EBUSY.
+    one.place.is_beside(&other.place)
 }
 
 #[cfg(not(all(target_os = "linux", feature = "bpf")))]
@@ -504,8 +506,11 @@ fn assemble(
     umem: &Arc<Umem>,
     posted: u32,
 ) -> Vec<Queue> {
+    // Frames go from port to port: what one stamps, all have to erase.
+    let rx_timestamps = plans.iter().any(|plan| plan.config.rx_timestamps);
     let of = |(port, plan): (usize, &PortPlan)| {
-        vec![(PortIndex::at(port), plan.config.clone()); plan.queues.len()]
+        let config = Config { rx_timestamps, ..plan.config.clone() };
+        vec![(PortIndex::at(port), config); plan.queues.len()]
     };
     let owners = plans.iter().enumerate().flat_map(of);
     let queue = |(at, (rings, (port, config))): (usize, (RingSet, (PortIndex, Config)))| {
@@ -529,7 +534,8 @@ fn frames_of(memory: &Region, frame_size: u32) -> Result<u32> {
     } else {
         return Ok(frames as u32);
     };
-    Err(FluxError::config(format!("{len} bytes of packet memory"), why))
+    Err(FluxError::config(format!("{len} bytes of packet memory"), why)
+        .with_hint("take it from mmap(2), or give none and say with frames() how much"))
 }
 
 /// The simulator's packet memory.

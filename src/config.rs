@@ -359,7 +359,8 @@ impl Config {
         if let Queues::Only(list) = &self.queues {
             let name = &self.interface;
             if list.is_empty() {
-                return Err(FluxError::config(format!("queue list of {name}"), "names no queue"));
+                return Err(FluxError::config(format!("queue list of {name}"), "names no queue")
+                    .with_hint("name one at least, or open all"));
             }
             let twice = (list.iter().enumerate()).find(|&(at, queue)| list[..at].contains(queue));
             if let Some((_, queue)) = twice {
@@ -400,7 +401,8 @@ impl Config {
                 return Err(FluxError::config(
                     format!("{posted} frames posted"),
                     format!("a ring has {ring} entries"),
-                ));
+                )
+                .with_hint("post fewer, or use larger rings"));
             }
             Some(posted) if u64::from(posted) * u64::from(queues) > u64::from(frames) => 0,
             Some(posted) => posted,

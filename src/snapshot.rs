@@ -62,13 +62,14 @@ impl RingsSnapshot {
         let frames = i64::from(own.umem.as_ref()?.frames?);
         let mut in_rings = 0i64;
         // Sockets that share a UMEM and a queue also share fill and completion ring.
-        let mut pools: Vec<(Option<u32>, Option<u32>)> = Vec::new();
+        let mut pools: Vec<[Option<u32>; 3]> = Vec::new();
         let sharing = self.sockets.iter().enumerate().filter(|(other, socket)| {
             let ids = (own.umem_id(), socket.umem_id());
             *other == at || matches!(ids, (Some(ours), Some(theirs)) if ours == theirs)
         });
         for (_, socket) in sharing {
-            let pool = (socket.ifindex, socket.queue);
+            // Interfaces of different namespaces may have the same index.
+            let pool = [socket.netns, socket.ifindex, socket.queue];
             let first = socket.state != SocketState::Bound || !pools.contains(&pool);
             pools.push(pool);
             let shared = [&socket.fill, &socket.comp].into_iter().filter(|_| first);
@@ -347,6 +348,13 @@ mod tests {
         let shared = socket(1, 0, [1000, 10, 0, 30]);
         let rings = snapshot(vec![shared.clone(), SocketSnapshot { rx: ring(5), ..shared }]);
         assert_eq!(rings.unaccounted(0), Some(4096 - 1040 - 5));
+    }
+
+    #[test]
+    fn fill_rings_of_one_index_in_two_namespaces_count_both() {
+        let inside =
+            |netns| SocketSnapshot { netns: Some(netns), ..socket(1, 0, [1000, 10, 0, 30]) };
+        assert_eq!(snapshot(vec![inside(7), inside(8)]).unaccounted(0), Some(4096 - 2 * 1040));
     }
 
     #[test]

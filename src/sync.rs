@@ -70,7 +70,9 @@ pub mod order {
 ///
 /// Release and Acquire do not order a store before a later load of another location; without
 /// this fence both sides can miss each other: we read "awake" while the kernel, not yet seeing
-/// our entries, goes to sleep. The kernel has the matching barrier after it sets the flag.
+/// our entries, goes to sleep. The other side needs the same between setting the flag and its last
+/// look. Linux sets it with a plain store (`xsk_set_tx_need_wakeup`), so whether entries are still
+/// pending is looked at again with each flush.
 #[inline(always)]
 pub fn wakeup_fence() {
     #[cfg(not(flux_mutant = "fence"))]

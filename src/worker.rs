@@ -29,28 +29,45 @@ pub(crate) struct Parts {
     pub(crate) poller: Poller,
 }
 
-/// The worker of each queue: those of every port are dealt out in turn.
+/// The worker of each of `queues`, which are told by their ports: those of every port are dealt out
+/// in turn. Ports without a queue there are left out.
 ///
 /// # Errors
 /// When there is no worker, or a port has fewer queues than there are workers: a TX ring has one
 /// owner, so one of them could not send there.
-pub(crate) fn shares(ports: &[Port], workers: usize) -> Result<Vec<usize>> {
-    let fewest = ports.iter().min_by_key(|port| port.granted().queues.len());
-    let most = fewest.map_or(0, |port| port.granted().queues.len());
+pub(crate) fn shares(
+    ports: &[Port],
+    queues: impl Iterator<Item = PortIndex> + Clone,
+    workers: usize,
+) -> Result<Vec<usize>> {
+    let mut counts = vec![0; ports.len()];
+    queues.clone().for_each(|port| counts[port.get()] += 1);
+    let there = ports.iter().zip(&counts).filter(|(_, count)| **count > 0);
+    let what = || format!("{workers} workers");
+    let Some((fewest, &most)) = there.min_by_key(|(_, count)| **count) else {
+        return Err(FluxError::config(what(), "no port is left"));
+    };
     if workers == 0 {
-        return Err(FluxError::config("0 workers", "somebody has to work"));
+        return Err(
+            FluxError::config("0 workers", "somebody has to work").with_hint("use one at least")
+        );
     }
     if workers > most {
-        let name = fewest.map_or("", |port| &port.granted().interface);
+        let name = &fewest.granted().interface;
         let queues = if most == 1 { "one queue".to_owned() } else { format!("{most} queues") };
         return Err(FluxError::config(
-            format!("{workers} workers"),
+            what(),
             format!("{name} has {queues} open, and each worker needs one of every port"),
         )
         .with_hint(format!("use {most} workers, or open more queues of {name}")));
     }
-    let of = |port: &Port| (0..port.granted().queues.len()).map(|at| at % workers);
-    Ok(ports.iter().flat_map(of).collect())
+    let mut dealt = vec![0; ports.len()];
+    let share = |port: PortIndex| {
+        let at = dealt[port.get()];
+        dealt[port.get()] += 1;
+        at % workers
+    };
+    Ok(queues.map(share).collect())
 }
 
 /// Deals `items` (one a queue) out to the workers.

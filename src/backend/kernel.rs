@@ -131,7 +131,7 @@ impl KernelBackend {
         };
         let mut queues = (0..self.sockets.len()).map(QueueIndex::at);
         let Some(first) = queues.next() else { return Ok(false) };
-        self.bind(first, flags, None)?;
+        self.bind(first, flags, None).map_err(|error| self.named_asker(mode, error))?;
         let zero_copy = is_zero_copy(first)?;
         for queue in queues {
             let bound = self.bind(queue, XDP_SHARED_UMEM, Some(self.socket(first)?));
@@ -146,6 +146,20 @@ impl KernelBackend {
             }
         }
         Ok(zero_copy)
+    }
+
+    /// An error of the first socket, which carries the mode for all: names the port that asked for it,
+    /// where that is another one.
+    fn named_asker(&self, mode: BindMode, error: FluxError) -> FluxError {
+        let asks = |port: &&KernelPort| port.config.bind == mode;
+        match self.ports.iter().find(asks) {
+            Some(port) if mode == BindMode::ZeroCopy && !asks(&&self.ports[0]) => {
+                let name = port.interface();
+                let why = format!("{name} asks for zero-copy, which is for all ports of a UMEM");
+                error.with_cause(why)
+            }
+            _ => error,
+        }
     }
 
     fn bind(&self, queue: QueueIndex, flags: u16, shared: Option<&Xsk>) -> Result<()> {
@@ -178,9 +192,11 @@ impl KernelBackend {
     }
 
     fn bind_patience(&self, port: &KernelPort) -> Result<Duration> {
-        // Ours in other namespaces are not counted, so others may seem fewer than they are.
+        // What is counted are those of the port's namespace, so that is what ours are, too.
+        let here = |(at, _): &&(usize, u32)| self.ports[*at].place.is_beside(&port.place);
+        let ours = self.places.iter().filter(here).count();
         let others = port.inside(|| Ok(xsk::open_here()))?;
-        let others = others.map(|all| all.saturating_sub(self.sockets.len()));
+        let others = others.map(|all| all.saturating_sub(ours));
         Ok(if others == Some(0) { BIND_PATIENCE_ALONE } else { BIND_PATIENCE })
     }
 
@@ -206,7 +222,7 @@ impl KernelBackend {
     fn add_sockets(&self, port: usize) -> Result<()> {
         let program = self.ports[port].program();
         let Some(xsks) = &program.xsks else { return Ok(()) };
-        let mut sockets = self.sockets_of(port);
+        let mut sockets = self.sockets_of(port).filter(|(n, _)| !program.stopped.contains(n));
         sockets.try_for_each(|(number, socket)| xsks.insert(number, socket.raw_fd()))
     }
 
@@ -362,7 +378,8 @@ impl Backend for KernelBackend {
 
     fn stop_rx(&self, queue: QueueIndex) -> Result<()> {
         let Some(&(port, number)) = self.places.get(queue.get()) else { return Ok(()) };
-        let program = self.ports[port].program();
+        let mut program = self.ports[port].program();
+        program.stopped.push(number);
         program.xsks.as_ref().map_or(Ok(()), |xsks| xsks.remove(number))
     }
 

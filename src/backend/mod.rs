@@ -79,6 +79,18 @@ pub(crate) struct Place {
     pub(crate) xskmap: Option<Arc<std::os::fd::OwnedFd>>,
 }
 
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+impl Place {
+    /// Whether both are in one namespace. Two descriptors of one are told apart.
+    pub(crate) fn is_beside(&self, other: &Place) -> bool {
+        match (&self.netns, &other.netns) {
+            (None, None) => true,
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
 /// Ports whose rings exist and whose queues are not bound yet ([`Backend::start`]).
 pub(crate) struct Opened {
     pub(crate) backend: Arc<dyn Backend>,

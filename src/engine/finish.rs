@@ -1,9 +1,46 @@
 //! What becomes of a batch once the closure has seen it.
 
+use super::EngineStats;
 use crate::error::Result;
 use crate::packet::Slot;
 use crate::socket::{RxHalf, TxHalf};
 use crate::umem::{Buffer, FrameCache};
+
+/// A batch while the closure has it. A closure that panics gives no verdicts: dropping this
+/// recycles all that is left, so that no frame and no way out is kept for a later batch.
+pub(super) struct InHand<'a> {
+    pub(super) slots: &'a mut Vec<Slot>,
+    pub(super) extra: &'a mut Vec<Slot>,
+    pub(super) cache: &'a mut FrameCache,
+    pub(super) stats: &'a mut EngineStats,
+}
+
+impl InHand<'_> {
+    /// The closure came back.
+    #[inline(always)]
+    pub(super) fn judged(self) {
+        std::mem::forget(self); // borrows alone
+    }
+}
+
+impl Drop for InHand<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        let Self { slots, extra, cache, stats } = self;
+        for Slot { buffer, .. } in slots.drain(..) {
+            if buffer.frame.is_taken() {
+                stats.extracted += 1;
+            } else {
+                stats.recycled += 1;
+                cache.put(buffer.frame);
+            }
+        }
+        for Slot { buffer, .. } in extra.drain(..) {
+            stats.extra_full += 1;
+            cache.put(buffer.frame);
+        }
+    }
+}
 
 /// What became of a batch; the rest was recycled.
 #[derive(Default)]
@@ -93,7 +130,8 @@ fn deal(
                 }
                 Err(buffer) => frame = buffer.frame,
             }
-            done.full += 1;
+            // With room left it is refused for having no bytes: there is nothing to send.
+            done.full += u64::from(ring.room() == 0);
         }
         erase.erase(&mut frame);
         if let Err(frame) = back.push(frame) {

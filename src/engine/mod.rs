@@ -6,9 +6,9 @@
 //!   all empty:  spin or poll(2), as the poller says
 //! ```
 //!
-//! Invariant: after each turn every frame of the batch is back in a ring, the worker's cache, the
-//! free list, or in a packet that the closure extracted. Callers: the closure sees
-//! [`PacketBatch`] alone.
+//! Invariant: after each turn, also one that ends by a panic of the closure, every frame of the batch
+//! is back in a ring, the worker's cache, the free list, or in a packet that the closure extracted.
+//! Callers: the closure sees [`PacketBatch`] alone.
 
 mod batch;
 mod finish;
@@ -29,7 +29,7 @@ use crate::socket::{Halves, Number, RxHalf, TxHalf};
 use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::umem::{Buffer, FrameCache, RX_HEADROOM, Span, Umem};
 use crate::worker::{Parts, Routes};
-use finish::{Done, finish};
+use finish::{Done, InHand, finish};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,7 +45,7 @@ pub struct EngineStats {
     pub received: u64,
     /// Queued for transmission.
     pub sent: u64,
-    /// Dropped by verdict or left alone.
+    /// Dropped by verdict or left alone, or sent without having a byte.
     pub recycled: u64,
     /// Taken out by the closure.
     pub extracted: u64,
@@ -56,7 +56,8 @@ pub struct EngineStats {
     pub no_port: u64,
     /// Sent with [`FluxEngine::send`] or [`PacketBatch::send`], which is in no other count.
     pub extra: u64,
-    /// Given to [`PacketBatch::send`] but dropped, because the TX ring stayed full; in no other count.
+    /// Given to [`PacketBatch::send`] but dropped, because the TX ring stayed full or the closure
+    /// panicked; in no other count.
     pub extra_full: u64,
     /// Batches with at least one packet.
     pub batches: u64,
@@ -85,9 +86,15 @@ impl std::ops::Add for EngineStats {
 pub struct StopHandle(Arc<AtomicBool>);
 
 impl StopHandle {
-    /// Asks the engine to return after the batch it is in.
+    /// Asks the engine to return after the batch it is in. It does not run again until
+    /// [`reset`](Self::reset).
     pub fn stop(&self) {
         self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Takes the wish back, so that the engine can run again.
+    pub fn reset(&self) {
+        self.0.store(false, Ordering::Relaxed);
     }
 
     /// Whether somebody asked.
@@ -202,15 +209,24 @@ impl FluxEngine {
     /// all). Returns the number of packets handled.
     ///
     /// # Errors
-    /// When an interface goes away, as [`run`](Self::run).
+    /// When an interface goes away or is down, as [`run`](Self::run). The other queues had their turn
+    /// all the same.
     pub fn turn(
         &mut self,
         mut handle: impl FnMut(&mut PacketBatch<'_>),
         timeout: Option<Duration>,
     ) -> Result<usize> {
-        let mut received = 0;
+        let (mut received, mut outcome) = (0, Ok(()));
         for at in 0..self.rx.len() {
-            received += self.turn_queue(at, &mut handle)?;
+            // One that is in trouble does not keep the others from their turn.
+            match self.turn_queue(at, &mut handle) {
+                Ok(n) => received += n,
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+        }
+        if let Err(error) = outcome {
+            self.cache.give_back();
+            return Err(error);
         }
         if received > 0 {
             self.cache.settle();
@@ -250,19 +266,22 @@ impl FluxEngine {
         if n > 0 {
             stats.batches += 1;
             stats.received += u64::from(n);
+            let batch = InHand { slots, extra, cache, stats };
             let mut packets = PacketBatch {
-                slots,
-                extra,
+                slots: batch.slots,
+                extra: batch.extra,
                 umem,
                 number: half.number,
                 backend: &**backend,
-                cache,
+                cache: batch.cache,
                 own: at as u16,
                 routes,
                 lost: Cell::new(0),
             };
             handle(&mut packets);
-            stats.no_port += packets.lost.get();
+            let lost = packets.lost.get();
+            batch.judged();
+            stats.no_port += lost;
             // Nothing may leave the batch half done: frames are rehomed before any error returns.
             let (done, result) = finish(slots, later, half, tx, at, cache);
             outcome = result;
@@ -329,16 +348,17 @@ impl FluxEngine {
     /// kernel took everything; false when it wants to be asked again later. Each turn does so, too.
     ///
     /// # Errors
-    /// When an interface goes away.
+    /// When an interface goes away. What belongs to other ports is flushed all the same.
     pub fn flush(&mut self) -> Result<bool> {
         let Self { tx, cache, .. } = self;
-        let mut all = true;
+        let mut all = Ok(true);
         for half in tx {
-            all &= half.flush()?;
+            let flushed = half.flush();
             half.reap(cache);
+            all = all.and_then(|all| flushed.map(|flushed| all & flushed));
         }
         cache.settle();
-        Ok(all)
+        all
     }
 
     /// Sends what is still queued and takes completed frames back, as far as the kernel goes.

@@ -32,7 +32,8 @@ pub(super) fn split<S>(
     workers: usize,
     mut state: impl FnMut(usize) -> S,
 ) -> Result<Workers<S>> {
-    let shares = shares(&engine.ports, workers)?;
+    let queues = engine.rx.iter().map(|half| half.number.port);
+    let shares = shares(&engine.ports, queues, workers)?;
     let stop = engine.stop.clone();
     let made = divide(engine, &shares, workers);
     let made = made.into_iter().enumerate().map(|(at, engine)| Worker { engine, state: state(at) });
@@ -127,9 +128,8 @@ impl<S> Workers<S> {
         } else {
             self.side_by_side(&handle)?
         }
-        for worker in &mut self.workers {
-            worker.engine.settle()?;
-        }
+        let settled = self.workers.iter_mut().map(|worker| worker.engine.settle());
+        settled.fold(Ok(()), Result::and)?; // all of them, and then the first error
         Ok(self.stats())
     }
 

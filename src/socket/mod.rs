@@ -71,7 +71,7 @@ impl RxHalf {
     /// Posts frames of the cache, up to the share; true when any went.
     #[inline]
     fn post(&mut self, cache: &mut FrameCache) -> bool {
-        let out = self.fill.posted() - self.rx.taken();
+        let out = self.held();
         let want = self.share.saturating_sub(u32::try_from(out).unwrap_or(u32::MAX));
         if want == 0 {
             return false;
@@ -96,8 +96,15 @@ impl RxHalf {
 
     /// Frames that reception holds.
     pub(crate) fn held(&self) -> u64 {
-        self.fill.posted() - self.rx.taken()
+        on_the_way(self.fill.posted(), self.rx.taken())
     }
+}
+
+/// What went in and did not come out. Rings that changed places, and a kernel that is broken, give
+/// more than they took.
+#[inline(always)]
+fn on_the_way(posted: u64, taken: u64) -> u64 {
+    posted.saturating_sub(taken)
 }
 
 /// Takes the stamp of a frame's last packet away, so that it is not read as the next one's.
@@ -140,7 +147,7 @@ impl TxHalf {
 
     /// Frames that transmission holds.
     pub(crate) fn held(&self) -> u64 {
-        self.tx.posted() - self.comp.taken()
+        on_the_way(self.tx.posted(), self.comp.taken())
     }
 }
 
@@ -221,8 +228,8 @@ pub(crate) fn snapshot(
             ..UmemSnapshot::default()
         }),
         account: Some(Account {
-            in_reception: rx.map_or(0, |(fill, rx)| fill.posted() - rx.taken()),
-            in_transmission: tx.map_or(0, |(tx, comp)| tx.posted() - comp.taken()),
+            in_reception: rx.map_or(0, |(fill, rx)| on_the_way(fill.posted(), rx.taken())),
+            in_transmission: tx.map_or(0, |(tx, comp)| on_the_way(tx.posted(), comp.taken())),
             invalid: rx.map_or(0, |(_, rx)| rx.invalid())
                 + tx.map_or(0, |(_, comp)| comp.invalid()),
             cached: cached as u64,

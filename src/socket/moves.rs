@@ -137,9 +137,11 @@ impl PacketView<'_> {
     /// was moved.
     #[must_use]
     pub fn rx_timestamp(&self) -> Option<u64> {
+        if self.moved || self.taken {
+            return None; // a frame that was taken is somebody else's, to look at as well
+        }
         let start = self.start.checked_sub(META_LEN as u64)?;
-        let meta = self.gate.view(self, (self.base, start, META_LEN as u32));
-        if self.moved || self.taken { None } else { stamp_in(meta) }
+        stamp_in(self.gate.view(self, (self.base, start, META_LEN as u32)))
     }
 
     /// Takes the packet out, as a token; the closure's [`Route`] is then not looked at. `None` when

@@ -54,20 +54,21 @@ impl FluxRx {
     /// returns how many. Packets of another UMEM that are still in `out` are dropped.
     ///
     /// # Errors
-    /// When an interface goes away.
+    /// When an interface goes away. What came on the other queues is in `out` all the same.
     pub fn try_recv(&mut self, out: &mut Packets) -> Result<usize> {
         let Self { halves, shared, cache, ready, batch, .. } = self;
         let slots = out.of(&shared.umem);
-        let mut total = ready.slots.len();
+        let (mut total, mut outcome) = (ready.slots.len(), Ok(()));
         slots.extend(ready.slots.drain(..).rev());
         for half in halves {
             let way = Way { queue: half.number.queue, port: None };
             let n = half.rx.receive(*batch, |buffer| slots.push(PacketSlot { buffer, way }));
             // Also when nothing came: packets dropped elsewhere may have freed frames.
-            half.refill(cache, false)?;
+            outcome = outcome.and(half.refill(cache, false));
             total += n as usize;
         }
         cache.settle();
+        outcome?;
         if total > 0 {
             let backend = &self.shared.backend;
             self.poll.on_packets(total, || backend.now());
@@ -134,7 +135,10 @@ impl FluxRx {
     /// virtual time on.
     ///
     /// # Errors
-    /// When an interface goes away, or outside a tokio runtime with I/O.
+    /// When an interface goes away.
+    ///
+    /// # Panics
+    /// On the real kernel, outside a tokio runtime with I/O.
     #[cfg(feature = "async")]
     pub async fn recv_async(&mut self) -> Result<Packet> {
         loop {

@@ -222,6 +222,9 @@ impl FluxTx {
     ///
     /// # Errors
     /// When an interface goes away, or the packet cannot be sent here at all: then it is dropped.
+    ///
+    /// # Panics
+    /// On the real kernel, when it has to wait outside a tokio runtime with I/O and time.
     #[cfg(feature = "async")]
     pub async fn send_async(&mut self, mut packet: Packet) -> Result<()> {
         loop {

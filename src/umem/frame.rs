@@ -225,6 +225,9 @@ impl Umem {
     }
 
     /// The packet in a buffer.
+    ///
+    /// # Panics
+    /// When the frame belongs to another UMEM, or the span is one of larger frames.
     #[must_use]
     #[inline(always)]
     pub fn packet<'a>(&'a self, buffer: &'a Buffer) -> &'a [u8] {
@@ -232,6 +235,9 @@ impl Umem {
     }
 
     /// The packet in a buffer, for writing.
+    ///
+    /// # Panics
+    /// As [`packet`](Self::packet).
     #[must_use]
     #[inline(always)]
     pub fn packet_mut<'a>(&'a self, buffer: &'a mut Buffer) -> &'a mut [u8] {

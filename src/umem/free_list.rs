@@ -62,6 +62,8 @@ impl FreeList {
     /// Takes up to `max` free indices with one exchange, the one freed last first; returns how
     /// many.
     pub fn pop_many(&self, max: u32, mut each: impl FnMut(u32)) -> u32 {
+        // Links that change under our feet may even go in a circle.
+        let max = max.min(self.next.len() as u32);
         if max == 0 {
             return 0;
         }
@@ -99,16 +101,16 @@ impl FreeList {
         self.push_chain(index, index);
     }
 
-    /// Gives several indices back with one exchange. The caller owns them all.
+    /// Gives several indices back with one exchange. The caller owns them all. Should the iterator
+    /// panic, those that came before are back.
     pub fn push_all(&self, indices: impl IntoIterator<Item = u32>) {
         let mut indices = indices.into_iter();
         let Some(first) = indices.next() else { return };
-        let mut last = first;
+        let mut chain = Chain { list: self, first, last: first };
         for index in indices {
-            self.next[last as usize].store(index, Ordering::Relaxed);
-            last = index;
+            self.next[chain.last as usize].store(index, Ordering::Relaxed);
+            chain.last = index;
         }
-        self.push_chain(first, last);
     }
 
     /// `first` … `last` are linked already.
@@ -135,6 +137,20 @@ impl FreeList {
             index = self.next[index as usize].load(Ordering::Relaxed);
         }
         count
+    }
+}
+
+/// Indices that are linked already, and go back when it is dropped.
+struct Chain<'l> {
+    list: &'l FreeList,
+    first: u32,
+    last: u32,
+}
+
+impl Drop for Chain<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.list.push_chain(self.first, self.last);
     }
 }
 

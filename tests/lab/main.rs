@@ -6,6 +6,9 @@
 mod command;
 #[path = "../support/foreign/mod.rs"]
 mod foreign;
+#[path = "../../examples/forward_two_ports.rs"]
+#[allow(dead_code)] // its main, and what it simulates
+mod forward_two_ports;
 #[path = "../support/lab/mod.rs"]
 mod lab;
 #[path = "../support/rig.rs"]
@@ -20,8 +23,11 @@ mod conformance;
 mod doctor;
 mod host;
 mod modes;
+mod neighbours;
 mod ping;
 mod ping_command;
+mod ports;
+mod ports_given;
 mod rings;
 mod rings_command;
 mod trace;

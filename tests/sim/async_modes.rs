@@ -1,7 +1,7 @@
 //! The awaitable variants on the simulated kernel.
 
 use fluxnet::simulator::Simulator;
-use fluxnet::{AsyncFluxRaw, Filter, FluxBuilder};
+use fluxnet::{AsyncFluxRaw, Faults, Filter, FluxBuilder};
 
 fn lo0(network: &Simulator) -> FluxBuilder {
     FluxBuilder::new("lo0").simulator(network).filter(Filter::Everything).frames(64)
@@ -59,4 +59,22 @@ async fn raw_rings_can_be_awaited() {
     let umem = raw.umem().clone();
     assert_eq!(raw.rx.receive(8, |buffer| umem.free(buffer.frame)), 1);
     assert_eq!(raw.debug_rings().held(), Some(0));
+}
+
+#[test]
+fn a_full_ring_on_the_simulator_needs_no_timer() {
+    let network = Simulator::loopback(1);
+    let faults = Faults { kick_refused: 0.9, ..Faults::default() };
+    let builder = FluxBuilder::new("lo0").simulator(&network).frames(64).ring_size(4);
+    let (_rx, mut tx) = builder.faults(faults).build_system().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    network.tap("lo0").unwrap();
+    runtime.block_on(async {
+        for _ in 0..20 {
+            let packet = tx.alloc(60).unwrap();
+            tx.send_async(packet).await.unwrap();
+        }
+        while !tx.flush().unwrap() {}
+    });
+    assert_eq!(network.sent("lo0").len(), 20);
 }

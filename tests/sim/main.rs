@@ -2,6 +2,9 @@
 #![cfg(not(flux_loom))]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
+#[path = "../../examples/forward_two_ports.rs"]
+#[allow(dead_code)] // its main
+mod forward_two_ports;
 #[path = "../support/pairs.rs"]
 mod pairs;
 #[path = "../support/rig.rs"]
@@ -11,9 +14,12 @@ mod scenarios;
 
 #[cfg(feature = "async")]
 mod async_modes;
+mod bad_input;
 mod conformance;
 mod conservation;
+mod examples;
 mod forwarding;
+mod odd_moments;
 #[cfg(feature = "tools")]
 mod ping;
 mod ports;

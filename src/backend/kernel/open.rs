@@ -162,7 +162,9 @@ fn look(plan: &PortPlan, umem: &Umem) -> Result<KernelPort> {
     let room = umem.frame_size().saturating_sub(RX_HEADROOM);
     let mtu = netdev::mtu(interface).map_err(netdev)?;
     if mtu + LINK_HEADER > room {
-        let cause = format!("MTU {mtu} needs more than the {room} bytes that a frame has for it");
+        let cause = format!(
+            "MTU {mtu} of {interface} needs more than the {room} bytes that a frame has for it"
+        );
         if mtu + LINK_HEADER <= 4096 - RX_HEADROOM {
             return Err(FluxError::config(format!("frame size {}", umem.frame_size()), cause)
                 .with_advice("", crate::error::Advice::LargerFrames));

@@ -30,6 +30,8 @@ pub(super) struct PortProgram {
     pub(super) attachment: Attachment,
     pub(super) xsks: Option<XskMap>,
     pub(super) tables: Option<FilterTables>,
+    /// NIC queues whose receiver has gone: a program that comes later does not find them.
+    pub(super) stopped: Vec<u32>,
     _program: Option<OwnedFd>,
     _promiscuous: Option<Promiscuous>,
 }
@@ -49,6 +51,7 @@ impl KernelPort {
                 attachment: Attachment::None,
                 xsks: None,
                 tables: None,
+                stopped: Vec::new(),
                 _program: None,
                 _promiscuous: None,
             }),

@@ -595,6 +595,7 @@ fn large_mtus_need_large_frames_and_too_large_ones_fall_back_to_skb_mode() {
     let error = refused(&config(), &[0], &lab_frames());
     assert_eq!(error.kind(), ErrorKind::Config);
     assert_eq!(error.advice(), Some(Advice::LargerFrames), "{error:?}");
+    assert!(error.to_string().contains("MTU 3000 of flux0 needs"), "{error}");
     let large = Config { frame_size: 4096, ..config() };
     let (mut rig, granted) = Rig::start(&large, &[0], &lab_frames()).unwrap();
     assert_eq!((granted.attach, granted.notes), (Attached::Native, vec![]));

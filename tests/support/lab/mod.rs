@@ -13,10 +13,12 @@
 //! Trap: in such a thread `/sys/class/net` shows another namespace and `/proc/net` the main
 //! thread's; use ioctl or netlink, or `/proc/thread-self/net`.
 //!
-//! `tests/support/lab.sh` is the same network for a shell. [`routers`] is a path of routers instead.
+//! `tests/support/lab.sh` is the same network for a shell. [`routers`] is a path of routers instead,
+//! and [`bump`] has us in the middle.
 #![allow(dead_code, unsafe_code)] // each test file uses its part of it
 #![allow(clippy::unwrap_used, clippy::expect_used)] // it runs in tests alone
 
+pub mod bump;
 pub mod etc;
 pub mod icmp;
 pub mod routers;
@@ -222,6 +224,20 @@ fn enter(namespace: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Calls `f` on a thread in that namespace. What it opens there stays there.
+pub fn inside<R: Send>(namespace: BorrowedFd<'_>, f: impl FnOnce() -> R + Send) -> R {
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(move || {
+            enter(namespace).expect("a namespace of the lab");
+            f()
+        });
+        match inside.join() {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
 /// The two namespaces. This thread is in ours until drop.
 pub struct Lab {
     outside: File,
@@ -307,17 +323,7 @@ impl Lab {
 
     /// Calls `f` on a thread in the peer's namespace. What it opens there stays there.
     pub fn in_peer<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
-        let peer = self.peer.as_fd();
-        std::thread::scope(|scope| {
-            let inside = scope.spawn(move || {
-                enter(peer).expect("the peer's namespace");
-                f()
-            });
-            match inside.join() {
-                Ok(result) => result,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        })
+        inside(self.peer.as_fd(), f)
     }
 
     /// Runs a command line in our namespace; panics unless it succeeds.
@@ -388,14 +394,19 @@ fn offloads_off(interface: &str) {
 /// address is valid for what is sent to it with its local route, which the kernel adds later, in
 /// the background, on a busy machine much later.
 fn wait_for_links(names: &[&str]) {
+    wait_for_carrier(names);
+    wait_until(&format!("the IPv6 addresses of {names:?}"), || {
+        let told = run("ip -6 route show table local");
+        told.lines().filter(|line| line.starts_with("local fd09:")).count() == names.len()
+    });
+}
+
+/// The same for interfaces without addresses.
+fn wait_for_carrier(names: &[&str]) {
     let questions: String = names.iter().map(|name| format!("link show dev {name}\n")).collect();
     wait_until(&format!("{names:?} carry packets"), || {
         let told = ip_batch(&questions);
         told.matches(" state UP ").count() == names.len() && !told.contains(" qdisc noop ")
-    });
-    wait_until(&format!("the IPv6 addresses of {names:?}"), || {
-        let told = run("ip -6 route show table local");
-        told.lines().filter(|line| line.starts_with("local fd09:")).count() == names.len()
     });
 }
 
