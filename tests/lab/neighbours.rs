@@ -93,3 +93,32 @@ fn a_filter_that_comes_after_the_receiver_went_takes_nothing_from_the_kernel() {
     lab::wait_until("the packet", || counted().redirected + counted().no_socket > 0);
     assert_eq!((counted().redirected, counted().no_socket), (0, 1));
 }
+
+#[test]
+fn interfaces_of_one_name_in_two_namespaces_are_two_ports() {
+    let Some(lab) = Lab::veth(1) else { return };
+    lab.run_in_peer(&format!("ip link set {PEER} down"));
+    lab.run_in_peer(&format!("ip link set {PEER} name {OURS}"));
+    lab.run_in_peer(&format!("ip link set {OURS} up"));
+    let peer = lab.in_peer(|| OwnedFd::from(File::open("/proc/thread-self/ns/net").unwrap()));
+    lab::wait_until("the carrier", || {
+        lab::run(&format!("ip link show {OURS}")).contains("LOWER_UP")
+    });
+    let builder = FluxBuilder::new(OURS).filter(lab_frames());
+    let mut engine = builder.port(OURS).netns(peer).build_engine().unwrap();
+    let mut seen = [0; 2];
+    let frame = lab_frame(OUR_MAC, PEER_MAC, &[1; 46]);
+    let mut packet = engine.alloc(frame.len()).unwrap();
+    packet.data_mut().copy_from_slice(&frame);
+    packet.set_port(PortIndex::new(0));
+    engine.send(packet).unwrap();
+    lab::wait_until("both ways", || {
+        let look = |batch: &mut fluxnet::PacketBatch<'_>| {
+            let at = batch.port();
+            seen[at.get()] += batch.len();
+            batch.iter_mut().for_each(|packet| packet.forward(at));
+        };
+        let _ = engine.turn(look, Some(Duration::from_millis(1))).unwrap();
+        seen.iter().all(|&seen| seen > 10)
+    });
+}
