@@ -247,11 +247,11 @@ pub struct Config {
     pub poller: Poller,
     /// Packets per batch, 1 to 4096.
     pub batch: u32,
-    /// UMEM frames in all. `None`: for each queue twice as many as are posted for reception, at least
-    /// 4096 with up to 16 queues.
+    /// UMEM frames in all. `None`: 4096 a queue, at most 131072 (256 MiB of 2048 bytes each); more
+    /// where `rx_frames` or `ring_size` asks for it.
     pub frames: Option<u32>,
     /// Frames posted for reception on each queue. `None`: as many as the fill ring holds, but at
-    /// most half of all frames; of many queues (more than 16) 1024 each.
+    /// most a queue's half of all frames.
     pub rx_frames: Option<u32>,
     /// Bytes per frame: 2048 or 4096.
     pub frame_size: u32,
@@ -380,21 +380,21 @@ impl Config {
     /// # Errors
     /// When that many queues need more frames than there are.
     pub(crate) fn sizes(&self, queues: usize, frames: Option<u32>, of: &str) -> Result<Sizes> {
-        /// Ring entries, and frames posted where there are few queues: a large NIC's own ring.
+        /// Ring entries, and frames posted: a large NIC's own ring.
         const FULL: u32 = 2048;
-        /// Frames posted on each of many queues, and how many that is.
-        const MANY: (u32, u32) = (1024, 17);
+        /// Most frames of all queues together that are not asked for: 256 MiB of 2048 bytes each.
+        const MOST: u32 = 1 << 17;
         let queues = u32::try_from(queues).unwrap_or(u32::MAX).max(1);
         let posted = self.rx_frames.or(self.ring_size);
         let frames = frames.or(self.frames).unwrap_or_else(|| {
-            let (least, each) = if queues < MANY.1 { (FULL, FULL) } else { (0, MANY.0) };
-            let each = posted.unwrap_or(each).max(least);
-            each.saturating_mul(2).saturating_mul(queues).clamp(*FRAMES.start(), *FRAMES.end())
+            let each = |posted: u32| posted.saturating_mul(2).saturating_mul(queues);
+            let least = each(posted.unwrap_or(0));
+            least.max(each(FULL).min(MOST)).clamp(*FRAMES.start(), *FRAMES.end())
         });
         let share = frames / queues / 2;
-        let ring = self.ring_size.unwrap_or_else(|| match self.rx_frames {
-            Some(posted) => posted.next_power_of_two().clamp(8, MAX_RING),
-            None => 1 << share.clamp(8, FULL).ilog2(),
+        let ring = self.ring_size.unwrap_or_else(|| {
+            let fits = 1 << share.clamp(8, FULL).ilog2();
+            self.rx_frames.map_or(fits, |posted| posted.next_power_of_two().clamp(fits, MAX_RING))
         });
         let posted = match self.rx_frames {
             Some(posted) if posted > ring => {
@@ -488,7 +488,8 @@ mod tests {
             let Sizes { frames, posted, ring } = config.sizes(queues, None, "eth0").unwrap();
             assert!(ring.is_power_of_two() && posted <= ring);
             assert!(posted * queues as u32 <= frames / 2, "{queues} queues");
-            assert!(posted >= 1024, "{queues} queues");
+            assert!(posted >= 1024 || queues > 64, "{queues} queues");
+            assert!(frames <= 1 << 17, "{queues} queues");
         }
         let one = config.sizes(1, None, "eth0").unwrap();
         assert_eq!(one, Sizes { frames: 4096, posted: 2048, ring: 2048 });

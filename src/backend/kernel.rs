@@ -299,13 +299,13 @@ impl Backend for KernelBackend {
     fn kick_tx(&self, queue: QueueIndex) -> Result<Kick> {
         self.counted(queue, Counters::tx_kick);
         let kicked = self.socket(queue)?.wake_tx();
-        kicked.map_or_else(|error| self.kick_result(queue, error), |()| Ok(Kick::Done))
+        kicked.map_or_else(|error| self.kick_result(Op::Kick, queue, error), |()| Ok(Kick::Done))
     }
 
     fn kick_rx(&self, queue: QueueIndex) -> Result<Kick> {
         self.counted(queue, Counters::rx_kick);
         let kicked = self.socket(queue)?.wake_rx();
-        kicked.map_or_else(|error| self.kick_result(queue, error), |()| Ok(Kick::Done))
+        kicked.map_or_else(|error| self.kick_result(Op::Wait, queue, error), |()| Ok(Kick::Done))
     }
 
     fn wait(
@@ -414,10 +414,10 @@ impl Backend for KernelBackend {
 }
 
 impl KernelBackend {
-    fn kick_result(&self, queue: QueueIndex, error: io::Error) -> Result<Kick> {
+    fn kick_result(&self, op: Op, queue: QueueIndex, error: io::Error) -> Result<Kick> {
         match error.raw_os_error() {
             Some(libc::EAGAIN | libc::EBUSY | libc::ENOBUFS) => Ok(Kick::Again),
-            _ => Err(self.queue_error(Op::Kick, queue, error)),
+            _ => Err(self.queue_error(op, queue, error)),
         }
     }
 }

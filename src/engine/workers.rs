@@ -2,7 +2,7 @@
 
 use super::{EngineStats, FluxEngine, PacketBatch, STOP_CHECK, StopHandle};
 use crate::backend::Interest;
-use crate::error::Result;
+use crate::error::{ErrorKind, FluxError, Result};
 use crate::ids::PortIndex;
 use crate::poll::PollState;
 use crate::port::Port;
@@ -174,15 +174,22 @@ impl<S> Workers<S> {
         };
         thread::scope(|scope| {
             let mut cpus = cpus.iter().copied().cycle();
-            let threads: Vec<_> = self
-                .workers
-                .iter_mut()
-                .map(|worker| {
-                    let cpu = cpus.next();
-                    scope.spawn(move || one(worker, cpu))
-                })
-                .collect();
+            let mut threads = Vec::with_capacity(self.workers.len());
             let mut result = Ok(());
+            for worker in &mut self.workers {
+                let cpu = cpus.next();
+                let thread = thread::Builder::new().name("flux-worker".into());
+                match thread.spawn_scoped(scope, move || one(worker, cpu)) {
+                    Ok(thread) => threads.push(thread),
+                    Err(error) => {
+                        failed.store(true, Ordering::Relaxed);
+                        let what = "cannot start a thread for a worker";
+                        let error = FluxError::new(ErrorKind::System, what, error.to_string());
+                        result = Err(error.with_hint("use fewer workers"));
+                        break;
+                    }
+                }
+            }
             for thread in threads {
                 let ended = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                 result = result.and(ended); // the first error

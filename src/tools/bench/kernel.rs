@@ -326,9 +326,9 @@ fn measure(
     let late_ns = until_ns + if window.fed { FIRST_PACKET_NS } else { 0 };
     // The monotonic clock costs more than a small batch: it is looked at after some turns only.
     while monotonic_ns() < if packets > 0 { until_ns } else { late_ns } && !stop() {
-        let mut at = ticks();
         for _ in 0..LOOKS {
-            let kicked = meter.kicked(&queues);
+            // After what is done between two turns, which is none of the loop's work.
+            let (kicked, at) = (meter.kicked(&queues), ticks());
             let n = work.turn()?;
             if n == 0 {
                 break;
@@ -337,7 +337,6 @@ fn measure(
             packets += u64::from(n);
             batches += 1;
             inside += meter.inside(&queues, at, kicked, now);
-            at = now;
         }
     }
     let (end_ns, end) = (monotonic_ns(), ticks());
