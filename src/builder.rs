@@ -23,7 +23,9 @@ use std::sync::Arc;
 /// Opens interfaces on one UMEM, on the real kernel or on the simulated one.
 ///
 /// Nothing is redirected to a socket unless a [`filter`](Self::filter) asks for it: on a live
-/// interface every other packet goes on to the kernel's stack.
+/// interface every other packet goes on to the kernel's stack. Without a filter nothing is
+/// received. Every queue of the interface is opened unless [`queues`](Self::queues) or
+/// [`queue_id`](Self::queue_id) says which: packets that come in on others go to the kernel's stack.
 ///
 /// One interface needs one name. Each [`port`](Self::port) adds another on the same UMEM, so that
 /// packets can leave by it without a copy:
@@ -319,12 +321,13 @@ impl FluxBuilder {
     /// Mode C on one queue: the four rings.
     ///
     /// # Errors
-    /// As [`build_engine`](Self::build_engine), and when more than one queue is asked for.
+    /// As [`build_engine`](Self::build_engine), and when more than one queue is asked for: without
+    /// [`queue_id`](Self::queue_id) that is every queue of the interface.
     pub fn build_raw(self) -> Result<FluxRaw> {
         let mut queues = self.build_raw_queues()?;
         match (queues.pop(), queues.is_empty()) {
             (Some(raw), true) => Ok(raw),
-            _ => Err(FluxError::config("raw mode", "takes one queue")
+            _ => Err(FluxError::config("build_raw()", "opens one queue, and more were asked for")
                 .with_hint("choose one with queue_id(), or use build_raw_queues()")),
         }
     }

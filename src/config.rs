@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// How to wait for packets. None of them sleeps.
+/// How to wait for packets. No one waits for a fixed time: a packet ends each wait at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Poller {
     /// Spin, with kernel busy polling where the kernel has it.
@@ -82,7 +82,7 @@ impl fmt::Display for Queues {
 impl FromStr for Queues {
     type Err = FluxError;
 
-    /// `all`, `N`, `N-M`, `N,M,…` and mixtures of the last three.
+    /// `all`, `N`, `N-M`, `N,M,…` and mixtures of the last three; a number twice counts once.
     fn from_str(s: &str) -> Result<Self> {
         const MOST: u32 = 4096;
         let bad = |why: &str| FluxError::config(format!("queue '{s}'"), why);
@@ -292,7 +292,10 @@ pub const FRAMES: std::ops::RangeInclusive<u32> = 16..=1 << 20;
 pub const MAX_RING: u32 = 1 << 15;
 
 impl Config {
-    /// The defaults for `interface`.
+    /// The defaults for `interface`: all of its queues, [`Poller::ADAPTIVE`], batches of 64, frames
+    /// of 2048 bytes, 2048 of them posted on each queue and as many again for other uses; huge
+    /// pages, XDP hook and zero-copy as far as they can be had, without an error where they cannot;
+    /// no receive stamps, prefetch on, not promiscuous.
     #[must_use]
     pub fn new(interface: impl Into<String>) -> Self {
         Self {

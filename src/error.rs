@@ -156,7 +156,9 @@ impl fmt::Display for Advice {
 pub const SETCAP: &str = "setcap cap_net_raw,cap_net_admin,cap_bpf,cap_perfmon+ep";
 
 /// An error with its operation, its object, its cause and, where there is one, the next step.
-#[derive(Debug)]
+///
+/// `Display` writes what could not be done and why; the next step is [`hint`](Self::hint). `Debug`
+/// writes both, because that is what a `main` that returns an error and `unwrap` show.
 pub struct FluxError {
     kind: ErrorKind,
     what: String,
@@ -280,6 +282,13 @@ impl fmt::Display for FluxError {
     }
 }
 
+impl fmt::Debug for FluxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        self.hint.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
+    }
+}
+
 impl std::error::Error for FluxError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_ref().map(|e| e as _)
@@ -345,8 +354,8 @@ fn diagnose(op: Op, source: &io::Error) -> (ErrorKind, Next) {
             (K::Permission, NEEDS_BPF)
         }
         (Op::Attach, Some(libc::EBUSY | libc::EEXIST)) => {
-            let hint = "another XDP program is attached: `ip link show IFACE` names it, \
-                        `ip link set IFACE xdp off` detaches it";
+            let hint = "another XDP program is attached, `ip -d link show IFACE` names it: stop \
+                        its owner; if it has none, `ip link set IFACE xdp off` detaches it";
             (K::Busy, Next::Hint(hint))
         }
         (Op::Attach, Some(libc::ERANGE)) => {
@@ -384,6 +393,14 @@ mod tests {
         let hint = "another AF_XDP socket owns this queue: choose another queue, or stop its owner";
         assert_eq!((error.hint(), error.advice()), (Some(hint), Some(Advice::FreeQueue)));
         assert_eq!(error.raw_os_error(), Some(libc::EBUSY));
+    }
+
+    #[test]
+    fn a_main_that_returns_an_error_shows_what_display_says_and_the_next_step() {
+        let error = FluxError::config("batch 0", "must be 1 to 4096");
+        assert_eq!(format!("{error:?}"), "batch 0: must be 1 to 4096");
+        let error = error.with_hint("use 64");
+        assert_eq!(format!("{error:?}"), "batch 0: must be 1 to 4096\nhint: use 64");
     }
 
     #[test]

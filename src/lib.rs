@@ -104,11 +104,15 @@
 //! # Ok::<(), fluxnet::FluxError>(())
 //! ```
 //!
-//! When one interface goes away, calls that wait for it end with an error that names it. What
-//! becomes of the others is the caller's choice: `remove_port` goes on without the lost one
-//! ([`FluxEngine::remove_port`], [`Workers::remove_port`], [`FluxRx::remove_port`],
-//! [`FluxTx::remove_port`]; in mode C every queue stands for itself), or drop everything. Frames that
-//! lay with the lost one's kernel are gone until the UMEM is closed.
+//! When an interface goes away or down, calls that wait for it end with an error of
+//! [`ErrorKind::Device`] that names it. What becomes of the other ports is your choice. Either drop
+//! everything; or call `remove_port` ([`FluxEngine::remove_port`], [`Workers::remove_port`],
+//! [`FluxRx::remove_port`], [`FluxTx::remove_port`]) and go on without it. In mode C nothing is to
+//! be removed: use the other queues. Frames that the kernel held for the lost interface stay lost
+//! until the UMEM is closed.
+//!
+//! On veth pairs a forwarder also completes checksums
+//! ([`proto::complete_checksum`]): without, ping works through it, and TCP and UDP do not.
 //!
 //! # Safety model
 //!
@@ -121,7 +125,8 @@
 //! # Features
 //!
 //! `bpf` the real kernel (Linux), `tools` what the commands do, `cli` the `flux` binary, `async`
-//! tokio. All are on by default; without any the library is the simulator and the protocols.
+//! tokio. All are on by default; without any the library is the simulator and the protocols. For a
+//! program of your own: `default-features = false, features = ["bpf"]`.
 #![deny(unsafe_code)]
 #![cfg_attr(flux_loom, allow(dead_code))] // loom is given the rings and the free list alone
 

@@ -81,7 +81,8 @@ impl RingsSnapshot {
     }
 
     /// This look together with another one at the same moment: the two halves of sockets become one,
-    /// other sockets are added. For [`crate::FluxRx::debug_rings`] and the sender's.
+    /// other sockets are added. For [`crate::FluxRx::debug_rings`] and the sender's, for several
+    /// workers, and for several queues of mode C.
     #[must_use]
     pub fn join(mut self, other: RingsSnapshot) -> Self {
         for theirs in other.sockets {

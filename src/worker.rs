@@ -48,18 +48,20 @@ pub(crate) fn shares(
         return Err(FluxError::config(what(), "no port is left"));
     };
     if workers == 0 {
-        return Err(
-            FluxError::config("0 workers", "somebody has to work").with_hint("use one at least")
-        );
+        return Err(FluxError::config("0 workers", "no queue would be served")
+            .with_hint("use one at least"));
     }
     if workers > most {
         let name = &fewest.granted().interface;
-        let queues = if most == 1 { "one queue".to_owned() } else { format!("{most} queues") };
+        let (queues, fit) = match most {
+            1 => ("one queue".to_owned(), "one worker".to_owned()),
+            _ => (format!("{most} queues"), format!("{most} workers")),
+        };
         return Err(FluxError::config(
             what(),
             format!("{name} has {queues} open, and each worker needs one of every port"),
         )
-        .with_hint(format!("use {most} workers, or open more queues of {name}")));
+        .with_hint(format!("use {fit}, or open more queues of {name}")));
     }
     let mut dealt = vec![0; ports.len()];
     let share = |port: PortIndex| {

@@ -170,7 +170,8 @@ impl PacketRef<'_> {
 
     /// Sends the packet out by another port, after the batch; nothing is copied. Packets of one
     /// queue leave a port by one queue, in their order. To a port that is not open here it is
-    /// recycled and counted ([`crate::EngineStats::no_port`]).
+    /// recycled and counted ([`crate::EngineStats::no_port`]). The bytes leave as they are: packets
+    /// that a veth received need [`complete_checksum`](crate::proto::complete_checksum) first.
     #[inline(always)]
     pub fn forward(self, port: PortIndex) {
         match self.ways.routes.to_port(self.queue, port) {
@@ -245,7 +246,8 @@ impl Packet {
     }
 
     /// Chooses the port that it will leave by. The sender picks the port's queue: the same one for
-    /// all packets of one queue, so that they keep their order.
+    /// all packets of one queue, so that they keep their order. The bytes leave as they are, as with
+    /// [`PacketRef::forward`].
     pub fn set_port(&mut self, port: PortIndex) {
         self.way.port = Some(port);
     }

@@ -11,6 +11,8 @@
 //! - Refilling, reaping and kicking are yours. No fill entries: nothing is received. No reaping:
 //!   the completion ring fills and transmission stops. No kick when the ring `needs_wakeup()`:
 //!   nothing is sent.
+//! - A lost interface shows only in calls for a queue of it (`wait`, `spin`, a kick or `flush` with
+//!   something to send): a loop over several ports that waits on one does not notice the others.
 //! - [`TxSlots::push_desc`](crate::socket::TxSlots::push_desc) is the one unsafe door.
 
 use crate::backend::{Backend, Interest, Kick};
@@ -165,7 +167,9 @@ impl FluxRaw {
         self.backend.calls(self.number.queue)
     }
 
-    /// The four rings as they stand, and where the frames are.
+    /// The four rings as they stand, and where the frames are. With several queues,
+    /// [`RingsSnapshot::join`] those of all: [`RingsSnapshot::held`] of one counts what lies in the
+    /// rings of the others as held.
     #[must_use]
     pub fn debug_rings(&self) -> RingsSnapshot {
         let Self { fill, rx, tx, comp, .. } = self;

@@ -73,8 +73,8 @@ fn attach_error(interface: &str, ifindex: u32, error: io::Error) -> FluxError {
     let Some((id, name)) = bpf::attached_xdp(ifindex) else { return error };
     debug_assert_eq!(error.kind(), ErrorKind::Busy);
     error.with_cause(format!("another program (id {id}, {name}) is attached")).with_hint(format!(
-        "stop its owner, or detach it with `ip link set {interface} xdp off` (`xdpgeneric off` in \
-         skb mode)"
+        "stop its owner (`bpftool prog show id {id}` names it); if it has none, `ip link set \
+         {interface} xdp off` detaches it (`xdpgeneric off` in skb mode)"
     ))
 }
 

@@ -254,7 +254,7 @@ mod tests {
             (
                 Op::Attach,
                 libc::EBUSY,
-                "another XDP program is attached: `ip link show IFACE` names it, `ip link set IFACE xdp off` detaches it",
+                "another XDP program is attached, `ip -d link show IFACE` names it: stop its owner; if it has none, `ip link set IFACE xdp off` detaches it",
             ),
             (
                 Op::Attach,

@@ -29,6 +29,7 @@ Examples:
   flux bench --sim --workload rxdrop --repeat 3       simulated rings, no privilege needed
   sudo flux bench --lab                               a veth pair of its own, with traffic
   sudo flux bench --lab --save before --plot before.svg
+  sudo flux bench -I eth0 --out eth1 --workload forward   from eth0 to eth1; you send to eth0
   flux bench diff before after --tolerance 5%         exit 1 where after is slower
 
 Workloads:
@@ -70,7 +71,7 @@ pub struct Args {
     /// Measure on this interface; whoever is at its other end sends
     #[arg(short = 'I', long, value_name = "IFACE", group = "place")]
     pub interface: Option<String>,
-    /// Workload forward sends by this interface what came in on that of -I
+    /// For workload forward: the interface that packets leave by; they come in on that of -I
     #[arg(long, value_name = "IFACE")]
     pub out: Option<String>,
     /// Measure on a veth pair between two network namespaces of its own; as root

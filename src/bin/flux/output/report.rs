@@ -164,7 +164,8 @@ pub fn table<R: Report>(report: &R, screen: &Screen) -> Table {
             let text = draw(&columns, longest.saturating_sub(excess).max(4), SHORT_BAR);
             return Table { text, hidden };
         }
-        hidden.extend(columns.extract_if(.., |c| c.rank == last).map(|c| c.heading));
+        let gone = columns.extract_if(.., |c| c.rank == last).map(|c| c.heading);
+        hidden.extend(gone.filter(|heading| !heading.is_empty())); // a bar has none
     }
 }
 
@@ -437,5 +438,7 @@ mod tests {
         assert_eq!(longest(Some(200)), Some(LONG_BAR));
         assert_eq!(longest(Some(27)), Some(13));
         assert_eq!(longest(Some(20)), Some(0));
+        let hidden = table(&bars(64, false), &screen(Some(20))).hidden;
+        assert!(hidden.is_empty(), "a bar without a heading is not told of: {hidden:?}");
     }
 }

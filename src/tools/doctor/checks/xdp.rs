@@ -96,7 +96,8 @@ fn native(nic: &Nic) -> Verdict {
             blocker("not permitted", "see the capabilities above")
         }
         Tried::Refused(libc::EBUSY | libc::EEXIST, _) => {
-            blocker("another program is attached", format!("ip link set dev {name} xdp off"))
+            let fix = format!("stop its owner; if it has none: ip link set dev {name} xdp off");
+            blocker("another program is attached", fix)
         }
         Tried::Refused(libc::ERANGE, _) => {
             let veth = nic.is_veth();
