@@ -58,7 +58,7 @@ skb\t''"
 complete -c flux -n "__fish_flux_using_subcommand ping" -l bind -d 'Copy packets or share memory with the NIC [default: auto]' -r -f -a "auto\t''
 copy\t''
 zerocopy\t''"
-complete -c flux -n "__fish_flux_using_subcommand ping" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096 for each queue]' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -l frame-size -d 'Bytes per frame, 2048 or 4096 [default: 2048]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -l hugepages -d 'Put the UMEM in huge pages [default: auto]' -r -f -a "auto\t''
 on\t''
@@ -105,7 +105,7 @@ skb\t''"
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l bind -d 'Copy packets or share memory with the NIC [default: auto]' -r -f -a "auto\t''
 copy\t''
 zerocopy\t''"
-complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096 for each queue]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l frame-size -d 'Bytes per frame, 2048 or 4096 [default: 2048]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l hugepages -d 'Put the UMEM in huge pages [default: auto]' -r -f -a "auto\t''
 on\t''
@@ -163,7 +163,7 @@ skb\t''"
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l bind -d 'Copy packets or share memory with the NIC [default: auto]' -r -f -a "auto\t''
 copy\t''
 zerocopy\t''"
-complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096 for each queue]' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096]' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l frame-size -d 'Bytes per frame, 2048 or 4096 [default: 2048]' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l plot -d 'Draw a chart into this file as well' -r -F
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l save -d 'Keep the run under this name, for flux bench diff' -r
@@ -196,7 +196,7 @@ skb\t''"
 complete -c flux -n "__fish_flux_using_subcommand rings" -l bind -d 'Copy packets or share memory with the NIC [default: auto]' -r -f -a "auto\t''
 copy\t''
 zerocopy\t''"
-complete -c flux -n "__fish_flux_using_subcommand rings" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096 for each queue]' -r
+complete -c flux -n "__fish_flux_using_subcommand rings" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096]' -r
 complete -c flux -n "__fish_flux_using_subcommand rings" -l frame-size -d 'Bytes per frame, 2048 or 4096 [default: 2048]' -r
 complete -c flux -n "__fish_flux_using_subcommand rings" -l all -d 'Sockets on all interfaces in all network namespaces; so it is without IFACE'
 complete -c flux -n "__fish_flux_using_subcommand rings" -s j -l json -d 'One JSON object per sample on standard output, also for errors'

@@ -1,5 +1,6 @@
 //! The one error type: what was being done, to what, why it did not go, and the next step.
 
+use crate::ids::PortIndex;
 use std::fmt;
 use std::io;
 
@@ -168,6 +169,7 @@ pub struct FluxError {
     source: Option<io::Error>,
     /// Some queues on a UMEM have zero-copy and this one has not.
     partly_zero_copy: bool,
+    port: Option<PortIndex>,
 }
 
 impl FluxError {
@@ -175,7 +177,7 @@ impl FluxError {
     pub fn new(kind: ErrorKind, what: impl Into<String>, cause: impl Into<String>) -> Self {
         let (what, cause) = (what.into(), cause.into());
         let (hint, advice, source) = (None, None, None);
-        Self { kind, what, cause, hint, advice, source, partly_zero_copy: false }
+        Self { kind, what, cause, hint, advice, source, partly_zero_copy: false, port: None }
     }
 
     /// A value that cannot be used: `what` names it (`batch 0`), `why` the rule it breaks.
@@ -202,6 +204,19 @@ impl FluxError {
         let why = "has no zero-copy, and all queues on a UMEM have it or none";
         let error = Self::new(ErrorKind::Unsupported, queue.to_string(), why);
         Self { partly_zero_copy: true, ..error }.with_advice("", Advice::CopyMode)
+    }
+
+    /// The same error, of this port.
+    pub(crate) fn of_port(mut self, port: PortIndex) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// The port that it is about, where a port that was open is in trouble: what `remove_port` of
+    /// each mode takes.
+    #[must_use]
+    pub fn port(&self) -> Option<PortIndex> {
+        self.port
     }
 
     /// Whether copy mode for all queues would do.

@@ -105,7 +105,7 @@
 //! ```
 //!
 //! When an interface goes away or down, calls that wait for it end with an error of
-//! [`ErrorKind::Device`] that names it. What becomes of the other ports is your choice. Either drop
+//! [`ErrorKind::Device`] that names it ([`FluxError::port`]). What becomes of the other ports is your choice. Either drop
 //! everything; or call `remove_port` ([`FluxEngine::remove_port`], [`Workers::remove_port`],
 //! [`FluxRx::remove_port`], [`FluxTx::remove_port`]) and go on without it. In mode C nothing is to
 //! be removed: use the other queues. Frames that the kernel held for the lost interface stay lost

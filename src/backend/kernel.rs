@@ -73,7 +73,11 @@ impl KernelBackend {
     }
 
     fn queue_error(&self, op: Op, queue: QueueIndex, error: io::Error) -> FluxError {
-        FluxError::os(op, self.name(queue), error)
+        let error = FluxError::os(op, self.name(queue), error);
+        match self.places.get(queue.get()) {
+            Some(&(port, _)) => error.of_port(PortIndex::at(port)),
+            None => error,
+        }
     }
 
     fn socket(&self, queue: QueueIndex) -> Result<&Xsk> {

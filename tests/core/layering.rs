@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 const MAY_USE: &[(&str, &[&str])] = &[
     ("sync", &[]),
     ("prefetch", &[]),
-    ("error", &[]),
     ("ids", &[]),
+    ("error", &["ids"]),
     ("proto", &[]),
     ("stats", &[]),
     ("config", &["error"]),

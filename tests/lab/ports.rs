@@ -396,6 +396,7 @@ fn goes_away(gone: &str, port: u16) {
     let error = ended.unwrap_err();
     assert!(error.to_string().contains(gone), "{error}");
     assert_eq!(error.kind(), ErrorKind::Device, "{error}");
+    assert_eq!(error.port(), Some(PortIndex::new(port)), "{error}");
     workers.remove_port(PortIndex::new(port));
     host.restart(1);
     let answer = |workers: &mut Workers<u64>| {

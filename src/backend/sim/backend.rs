@@ -67,6 +67,7 @@ impl SimBackend {
 
     /// The two checks that Linux makes at each entry (`xsk_check_common`).
     fn check(&self, world: &mut World, queue: QueueIndex) -> Result<()> {
+        let of = self.places.get(queue.get()).map_or(0, |place| place.0);
         let (SimPort { node, granted }, _) = self.place(queue)?;
         let name = &granted.interface;
         if !self.socket(world, queue)?.is_bound() {
@@ -78,7 +79,7 @@ impl SimBackend {
         }
         match world.port(*node) {
             Some(port) if port.up => Ok(()),
-            _ => Err(net_down(name)),
+            _ => Err(net_down(name).of_port(PortIndex::at(of))),
         }
     }
 

@@ -67,7 +67,9 @@ pub struct SocketOptions {
     /// auto takes zerocopy where the driver has it, else copy, and says which it got.
     #[arg(long, value_name = "MODE", value_parser = keyword::<BindMode>(BindMode::WORDS))]
     pub bind: Option<BindMode>,
-    /// UMEM frames over all queues, 16 to 1m [default: 4096 for each queue]
+    /// UMEM frames over all queues, 16 to 1m [default: 4096]
+    ///
+    /// The default of flux bench is 4096 for each queue, at most 131072.
     #[arg(long, value_name = "N", value_parser = units::binary, allow_negative_numbers = true)]
     pub frames: Option<u32>,
     /// Bytes per frame, 2048 or 4096 [default: 2048]
