@@ -51,6 +51,7 @@ fn cpus(words: &[libc::c_ulong]) -> Vec<usize> {
     bits.collect()
 }
 
+#[cfg(feature = "tools")]
 #[cfg(test)]
 mod tests {
     use super::*;
