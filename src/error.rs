@@ -191,9 +191,15 @@ impl FluxError {
         let what = format!("cannot {} {object}", op.verb());
         let mut error = Self::new(kind, what, errno_text(&source));
         error.source = Some(source);
+        // The object begins with the interface's name.
+        let name = |hint: &str| {
+            let what = object.to_string();
+            let name = what.split(' ').next().unwrap_or("IFACE");
+            hint.replace("IFACE", name)
+        };
         match next {
             Next::Unknown => error,
-            Next::Hint(hint) => error.with_hint(hint),
+            Next::Hint(hint) => error.with_hint(name(hint)),
             Next::Advice(before, advice) => error.with_advice(before, advice),
         }
     }

@@ -21,7 +21,7 @@ pub struct PacketBatch<'e> {
     pub(super) cache: &'e mut FrameCache,
     pub(super) own: u16,
     pub(super) routes: &'e Routes,
-    pub(super) lost: Cell<u64>,
+    pub(super) lost: Cell<bool>,
 }
 
 impl PacketBatch<'_> {

@@ -51,6 +51,14 @@ pub(super) struct Done {
     pub(super) extracted: u64,
 }
 
+/// Recycles the packets for a port that the worker does not have; returns how many.
+#[cold]
+pub(super) fn nowhere(slots: &mut [Slot]) -> u64 {
+    let lost = slots.iter_mut();
+    let lost = lost.filter(|s| s.to == Slot::NOWHERE && !s.buffer.frame.is_taken());
+    lost.map(|slot| slot.to = Slot::RECYCLE).count() as u64
+}
+
 /// Rehomes every frame of a finished batch: one pass over the packets for each TX ring that some of
 /// them leave by, which is one as a rule. `later` is empty before and after; it has room for all.
 ///

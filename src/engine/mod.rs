@@ -29,7 +29,7 @@ use crate::socket::{Halves, Number, RxHalf, TxHalf};
 use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::umem::{Buffer, FrameCache, RX_HEADROOM, Span, Umem};
 use crate::worker::{Parts, Routes};
-use finish::{Done, InHand, finish};
+use finish::{Done, InHand, finish, nowhere};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -276,12 +276,14 @@ impl FluxEngine {
                 cache: batch.cache,
                 own: at as u16,
                 routes,
-                lost: Cell::new(0),
+                lost: Cell::new(false),
             };
             handle(&mut packets);
             let lost = packets.lost.get();
             batch.judged();
-            stats.no_port += lost;
+            if lost {
+                stats.no_port += nowhere(slots);
+            }
             // Nothing may leave the batch half done: frames are rehomed before any error returns.
             let (done, result) = finish(slots, later, half, tx, at, cache);
             outcome = result;

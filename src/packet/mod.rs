@@ -32,6 +32,8 @@ pub(crate) struct Slot {
 impl Slot {
     /// Nothing was said, or recycle: the frame goes back to reception.
     pub(crate) const RECYCLE: u16 = u16::MAX;
+    /// To a port that the worker does not have: recycled, and counted.
+    pub(crate) const NOWHERE: u16 = u16::MAX - 1;
 }
 
 /// Where a packet leaves.
@@ -155,8 +157,8 @@ pub(crate) struct Ways<'b> {
     /// The TX ring of the queue that they came from.
     pub(crate) own: u16,
     pub(crate) routes: &'b Routes,
-    /// Packets for a port that the worker does not have.
-    pub(crate) lost: &'b Cell<u64>,
+    /// Whether some packet goes nowhere.
+    pub(crate) lost: &'b Cell<bool>,
 }
 
 impl PacketRef<'_> {
@@ -174,12 +176,10 @@ impl PacketRef<'_> {
     /// that a veth received need [`complete_checksum`](crate::proto::complete_checksum) first.
     #[inline(always)]
     pub fn forward(self, port: PortIndex) {
-        match self.ways.routes.to_port(self.queue, port) {
-            Some(to) => self.slot.to = to as u16,
-            None => {
-                self.slot.to = Slot::RECYCLE;
-                self.ways.lost.set(self.ways.lost.get() + 1);
-            }
+        let to = self.ways.routes.to_port(self.queue, port);
+        self.slot.to = to.map_or(Slot::NOWHERE, |to| to as u16);
+        if to.is_none() {
+            self.ways.lost.set(true);
         }
     }
 

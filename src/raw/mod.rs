@@ -17,7 +17,7 @@
 
 use crate::backend::{Backend, Interest, Kick};
 use crate::config::Granted;
-use crate::error::Result;
+use crate::error::{FluxError, Result};
 use crate::ids::QueueIndex;
 use crate::port::Port;
 use crate::snapshot::{RingsSnapshot, Source};
@@ -114,6 +114,28 @@ impl FluxRaw {
     /// When the interface is gone or down.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
         self.backend.wait(&[self.number.queue], Interest::Rx, timeout)
+    }
+
+    /// Blocks until one of several queues has something to receive, or `timeout` passes (then false).
+    /// They were opened together, by one builder.
+    ///
+    /// # Errors
+    /// When the interface of one of them is gone or down, or they were opened apart.
+    pub fn wait_any<'a>(
+        queues: impl IntoIterator<Item = &'a FluxRaw>,
+        timeout: Option<Duration>,
+    ) -> Result<bool> {
+        let mut first: Option<&FluxRaw> = None;
+        let mut positions = Vec::new();
+        for raw in queues {
+            let first = *first.get_or_insert(raw);
+            if !Arc::ptr_eq(&first.backend, &raw.backend) {
+                return Err(FluxError::config("queues to wait for", "were opened apart")
+                    .with_hint("open them with one builder, or wait for each by itself"));
+            }
+            positions.push(raw.number.queue);
+        }
+        first.map_or(Ok(false), |raw| raw.backend.wait(&positions, Interest::Rx, timeout))
     }
 
     /// Blocks until the TX ring has room, or `timeout` passes (then false).

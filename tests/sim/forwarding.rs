@@ -341,3 +341,23 @@ fn a_worker_whose_closure_panics_ends_the_others() {
     let panic = run.unwrap_err();
     assert_eq!(panic.downcast_ref::<&str>(), Some(&"on purpose"));
 }
+
+#[test]
+fn several_raw_queues_are_waited_for_at_once_if_they_were_opened_together() {
+    let network = network(1);
+    let open = |one: &str, other: &str| {
+        let builder = FluxBuilder::new(one).simulator(&network).filter(Filter::Everything);
+        builder.port(other).build_raw_queues().unwrap()
+    };
+    let both = open("a0", "a1");
+    let soon = Some(Duration::from_micros(10));
+    assert!(!FluxRaw::wait_any(&both, soon).unwrap());
+    for port in ["a1", "a0"] {
+        network.inject(port, None, &[1; 60]).unwrap();
+        assert!(FluxRaw::wait_any(&both, soon).unwrap(), "{port}");
+    }
+    let apart = open("b0", "b1");
+    let error = FluxRaw::wait_any([&both[0], &apart[0]], soon).unwrap_err();
+    assert!(error.to_string().contains("opened apart"), "{error}");
+    assert!(!FluxRaw::wait_any([], soon).unwrap());
+}

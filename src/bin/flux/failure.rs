@@ -247,14 +247,14 @@ mod tests {
             (
                 Op::Bind,
                 libc::EINVAL,
-                "no such queue: `ethtool -l IFACE` lists how many the interface has",
+                "no such queue: `ethtool -l eth0` lists how many the interface has",
             ),
             (Op::Load, libc::EPERM, bpf.as_str()),
             (Op::Kick, libc::EACCES, bpf.as_str()),
             (
                 Op::Attach,
                 libc::EBUSY,
-                "another XDP program is attached, `ip -d link show IFACE` names it: stop its owner; if it has none, `ip link set IFACE xdp off` detaches it",
+                "another XDP program is attached, `ip -d link show eth0` names it: stop its owner; if it has none, `ip link set eth0 xdp off` detaches it",
             ),
             (
                 Op::Attach,
@@ -265,7 +265,7 @@ mod tests {
             (
                 Op::Wait,
                 libc::ENETDOWN,
-                "the interface is missing, down, or was removed: `ip link` shows it, `ip link set IFACE up` raises it",
+                "the interface is missing, down, or was removed: `ip link` shows it, `ip link set eth0 up` raises it",
             ),
             (Op::Wait, libc::EIO, ""),
         ] {
