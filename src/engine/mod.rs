@@ -12,9 +12,11 @@
 
 mod batch;
 mod finish;
+mod stats;
 mod workers;
 
 pub use batch::PacketBatch;
+pub use stats::{EngineStats, StopHandle};
 pub use workers::{Worker, Workers};
 
 use crate::backend::{Backend, Filter, Interest};
@@ -32,77 +34,10 @@ use crate::worker::{Parts, Routes};
 use finish::{Done, InHand, finish, nowhere};
 use std::cell::Cell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A blocked engine looks at its stop flag this often.
 const STOP_CHECK: Duration = Duration::from_millis(20);
-
-/// What an engine did so far, in packets unless named otherwise.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct EngineStats {
-    /// Received.
-    pub received: u64,
-    /// Queued for transmission.
-    pub sent: u64,
-    /// Dropped by verdict or left alone, or sent without having a byte.
-    pub recycled: u64,
-    /// Taken out by the closure.
-    pub extracted: u64,
-    /// Sent by verdict but dropped, because the TX ring stayed full.
-    pub tx_full: u64,
-    /// Forwarded by verdict to a port that this worker does not have, and recycled; they are in
-    /// `recycled` as well.
-    pub no_port: u64,
-    /// Sent with [`FluxEngine::send`] or [`PacketBatch::send`], which is in no other count.
-    pub extra: u64,
-    /// Given to [`PacketBatch::send`] but dropped, because the TX ring stayed full or the closure
-    /// panicked; in no other count.
-    pub extra_full: u64,
-    /// Batches with at least one packet.
-    pub batches: u64,
-}
-
-impl std::ops::Add for EngineStats {
-    type Output = EngineStats;
-
-    fn add(self, other: EngineStats) -> EngineStats {
-        EngineStats {
-            received: self.received + other.received,
-            sent: self.sent + other.sent,
-            recycled: self.recycled + other.recycled,
-            extracted: self.extracted + other.extracted,
-            tx_full: self.tx_full + other.tx_full,
-            no_port: self.no_port + other.no_port,
-            extra: self.extra + other.extra,
-            extra_full: self.extra_full + other.extra_full,
-            batches: self.batches + other.batches,
-        }
-    }
-}
-
-/// Ends [`FluxEngine::run`] from the closure, another thread or a signal handler.
-#[derive(Clone, Debug, Default)]
-pub struct StopHandle(Arc<AtomicBool>);
-
-impl StopHandle {
-    /// Asks the engine to return after the batch it is in. It does not run again until
-    /// [`reset`](Self::reset).
-    pub fn stop(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Takes the wish back, so that the engine can run again.
-    pub fn reset(&self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether somebody asked.
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// Receives packets in batches on one or more queues, and sends them on: out of the port that they
 /// came from, or of another one on the same UMEM.
