@@ -82,9 +82,9 @@ impl Op {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Advice {
-    /// There is no memory, or no right to lock memory, for so many UMEM frames.
+    /// There is not enough memory for the UMEM's frames, or no right to lock that much.
     FewerFrames,
-    /// So many queues share more UMEM frames.
+    /// The UMEM has too few frames for the queues that share it.
     MoreFrames,
     /// The frames are too small for the MTU.
     LargerFrames,

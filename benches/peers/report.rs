@@ -41,7 +41,7 @@ impl Table {
     fn best(&self, ours: bool) -> Option<(&Row, f64)> {
         let rows = self.rows.iter().filter(|row| {
             let it = &row.contestant;
-            // The kernel's own path is another thing: no packet comes to user space.
+            // The kernel's own path is another thing: no packet reaches user space.
             if ours { it.is_reference() } else { it.ours.is_none() && !it.far_gro }
         });
         let rated = rows.filter_map(|row| Some((row, row.rate()?)));

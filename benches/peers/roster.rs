@@ -220,7 +220,7 @@ fn xdp_tools(terms: &Terms, workload: Workload, wait: Wait, batch: u32) -> Optio
     Some(peer(name, Some(wait), Some(batch), program(terms, path, &args)))
 }
 
-/// The kernel's own path: no packet comes to user space, and all is done in softirq where the
+/// The kernel's own path: no packet reaches user space, and all is done in softirq where the
 /// source's frames arrive, on the source's CPU.
 fn redirect(terms: &Terms, does: &str) -> Option<Contestant> {
     let path = terms.installed.get("xdp-bench")?;

@@ -8,11 +8,9 @@
 //! Invariant: a fault is something that Linux may do too, so whoever loses a frame or hangs over
 //! one has a bug. Callers: the builder wraps the backend that it opened; nobody else.
 
-use super::{Backend, Filter, Interest, Kick};
-use crate::config::Granted;
+use super::{Backend, Interest, Kick, pass_on};
 use crate::error::Result;
-use crate::ids::{PortIndex, QueueIndex};
-use crate::stats::{Calls, QueueCounters, XdpStatistics};
+use crate::ids::QueueIndex;
 use rand_xoshiro::Xoshiro256StarStar;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,10 +71,6 @@ impl Faulty {
 }
 
 impl Backend for Faulty {
-    fn start(&self) -> Result<Vec<Granted>> {
-        self.inner.start()
-    }
-
     fn kick_tx(&self, queue: QueueIndex) -> Result<Kick> {
         self.settle()?;
         let mut state = self.state();
@@ -118,45 +112,15 @@ impl Backend for Faulty {
         self.inner.spin(queues, deadline)
     }
 
-    fn calls(&self, queue: QueueIndex) -> Calls {
-        self.inner.calls(queue)
-    }
-
-    fn stop_rx(&self, queue: QueueIndex) -> Result<()> {
-        self.inner.stop_rx(queue)
-    }
-
-    fn stats(&self, queue: QueueIndex) -> Result<XdpStatistics> {
-        self.inner.stats(queue)
-    }
-
-    fn now(&self) -> u64 {
-        self.inner.now()
-    }
-
-    #[cfg(unix)]
-    fn fd(&self, queue: QueueIndex) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.inner.fd(queue)
-    }
-
-    fn is_virtual(&self) -> bool {
-        self.inner.is_virtual()
-    }
-
-    fn set_filter(&self, port: PortIndex, filter: &Filter) -> Result<()> {
-        self.inner.set_filter(port, filter)
-    }
-
-    fn queue_counters(&self, port: PortIndex) -> Result<Vec<QueueCounters>> {
-        self.inner.queue_counters(port)
-    }
+    pass_on!();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::PortPlan;
+    use crate::backend::{Filter, PortPlan};
     use crate::config::Config;
+    use crate::ids::PortIndex;
     use crate::simulator::Simulator;
     use crate::socket::{Number, Queue};
     use crate::umem::{FrameCache, Region, Umem};

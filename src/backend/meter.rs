@@ -3,13 +3,11 @@
 //!
 //! What remains of a loop's time is user space's own. Mode B waits and receives in one call; so
 //! what it did up to the end of its last wait is waiting as well, empty looks at the rings included.
-//! Caller: the builder, for whoever measures.
+//! Caller: the builder, for those who measure.
 
-use super::{Backend, Filter, Interest, Kick};
-use crate::config::Granted;
+use super::{Backend, Interest, Kick, pass_on};
 use crate::error::Result;
-use crate::ids::{PortIndex, QueueIndex};
-use crate::stats::{Calls, QueueCounters, XdpStatistics};
+use crate::ids::QueueIndex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -87,10 +85,6 @@ impl Metered {
 }
 
 impl Backend for Metered {
-    fn start(&self) -> Result<Vec<Granted>> {
-        self.inner.start()
-    }
-
     fn kick_tx(&self, queue: QueueIndex) -> Result<Kick> {
         self.meter.kick(queue, || self.inner.kick_tx(queue))
     }
@@ -112,45 +106,16 @@ impl Backend for Metered {
         self.meter.wait(queues, || self.inner.spin(queues, deadline))
     }
 
-    fn calls(&self, queue: QueueIndex) -> Calls {
-        self.inner.calls(queue)
-    }
-
-    fn stop_rx(&self, queue: QueueIndex) -> Result<()> {
-        self.inner.stop_rx(queue)
-    }
-
-    fn stats(&self, queue: QueueIndex) -> Result<XdpStatistics> {
-        self.inner.stats(queue)
-    }
-
-    fn now(&self) -> u64 {
-        self.inner.now()
-    }
-
-    #[cfg(unix)]
-    fn fd(&self, queue: QueueIndex) -> Option<std::os::fd::BorrowedFd<'_>> {
-        self.inner.fd(queue)
-    }
-
-    fn is_virtual(&self) -> bool {
-        self.inner.is_virtual()
-    }
-
-    fn set_filter(&self, port: PortIndex, filter: &Filter) -> Result<()> {
-        self.inner.set_filter(port, filter)
-    }
-
-    fn queue_counters(&self, port: PortIndex) -> Result<Vec<QueueCounters>> {
-        self.inner.queue_counters(port)
-    }
+    pass_on!();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::FluxBuilder;
+    use crate::backend::Filter;
     use crate::simulator::Simulator;
+    use crate::stats::XdpStatistics;
 
     thread_local! {
         static NOW: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };

@@ -1,4 +1,4 @@
-//! THE SEAM: whoever stands on the other side of the four rings.
+//! THE SEAM: the other side of the four rings, the real or the simulated kernel.
 //!
 //! ```text
 //!            socket, engine, system, raw          the same compiled code on both
@@ -199,3 +199,56 @@ pub(crate) trait Backend: Send + Sync {
     /// When the kernel refuses.
     fn queue_counters(&self, port: PortIndex) -> Result<Vec<QueueCounters>>;
 }
+
+/// What a backend that wraps another (`inner`) leaves to it.
+macro_rules! pass_on {
+    () => {
+        fn start(&self) -> crate::error::Result<Vec<crate::config::Granted>> {
+            self.inner.start()
+        }
+
+        fn calls(&self, queue: crate::ids::QueueIndex) -> crate::stats::Calls {
+            self.inner.calls(queue)
+        }
+
+        fn stop_rx(&self, queue: crate::ids::QueueIndex) -> crate::error::Result<()> {
+            self.inner.stop_rx(queue)
+        }
+
+        fn stats(
+            &self,
+            queue: crate::ids::QueueIndex,
+        ) -> crate::error::Result<crate::stats::XdpStatistics> {
+            self.inner.stats(queue)
+        }
+
+        fn now(&self) -> u64 {
+            self.inner.now()
+        }
+
+        #[cfg(unix)]
+        fn fd(&self, queue: crate::ids::QueueIndex) -> Option<std::os::fd::BorrowedFd<'_>> {
+            self.inner.fd(queue)
+        }
+
+        fn is_virtual(&self) -> bool {
+            self.inner.is_virtual()
+        }
+
+        fn set_filter(
+            &self,
+            port: crate::ids::PortIndex,
+            filter: &crate::backend::Filter,
+        ) -> crate::error::Result<()> {
+            self.inner.set_filter(port, filter)
+        }
+
+        fn queue_counters(
+            &self,
+            port: crate::ids::PortIndex,
+        ) -> crate::error::Result<Vec<crate::stats::QueueCounters>> {
+            self.inner.queue_counters(port)
+        }
+    };
+}
+pub(crate) use pass_on;

@@ -248,7 +248,7 @@ impl FluxBuilder {
     }
 
     /// The XSKMAP of a foreign XDP program that is attached to the interface already: the sockets
-    /// are put in there by queue number, and no program of ours is attached. What comes to them is
+    /// are put in there by queue number, and no program of ours is attached. What they receive is
     /// that program's choice, so the filter is not looked at.
     #[cfg(all(target_os = "linux", feature = "bpf"))]
     #[must_use]
@@ -278,7 +278,7 @@ impl FluxBuilder {
         self
     }
 
-    /// Times all calls of the kernel, or of whoever stands for it.
+    /// Times all calls of the kernel, real or simulated.
     #[cfg(any(test, feature = "tools"))]
     #[must_use]
     pub(crate) fn metered(mut self, meter: &Arc<Meter>) -> Self {

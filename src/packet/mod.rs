@@ -15,7 +15,7 @@ pub(crate) use packets::PacketSlot;
 pub use packets::{PacketMut, Packets};
 
 use crate::ids::{PortIndex, QueueIndex};
-use crate::proto::Headroom;
+use crate::socket::headroom;
 use crate::umem::{Buffer, NoRoom, Umem};
 use crate::worker::Routes;
 use std::cell::Cell;
@@ -45,34 +45,28 @@ pub(crate) struct Way {
     pub(crate) port: Option<PortIndex>,
 }
 
-/// VLAN push and pop, which move headers and no payload.
-macro_rules! headroom {
-    ($packet:ty) => {
-        impl Headroom for $packet {
-            type Error = NoRoom;
-
-            fn adjust_head(&mut self, delta: i32) -> Result<(), NoRoom> {
-                self.adjust_head(delta)
-            }
-
-            fn bytes(&self) -> &[u8] {
-                self.data()
-            }
-
-            fn bytes_mut(&mut self) -> &mut [u8] {
-                self.data_mut()
-            }
-        }
-    };
-}
-
 headroom!(PacketRef<'_>);
 headroom!(PacketMut<'_>);
 headroom!(Packet);
 
-/// The methods that both kinds of packet have, over `umem()`, `buffer()` and `parts_mut()`.
+/// The methods that all kinds of packet have, over their UMEM and the field that is their buffer.
 macro_rules! packet_methods {
-    () => {
+    ($($buffer:ident).+) => {
+        #[inline(always)]
+        fn umem(&self) -> &Umem {
+            &self.umem
+        }
+
+        #[inline(always)]
+        fn buffer(&self) -> &Buffer {
+            &self.$($buffer).+
+        }
+
+        #[inline(always)]
+        fn parts_mut(&mut self) -> (&Umem, &mut Buffer) {
+            (&self.umem, &mut self.$($buffer).+)
+        }
+
         /// The packet's bytes, from the Ethernet header on.
         #[inline(always)]
         #[must_use]
@@ -162,7 +156,7 @@ pub(crate) struct Ways<'b> {
 }
 
 impl PacketRef<'_> {
-    packet_methods!();
+    packet_methods!(slot.buffer);
 
     /// Sends the packet out on the queue it came from, after the batch.
     #[inline(always)]
@@ -201,21 +195,6 @@ impl PacketRef<'_> {
         let buffer = Buffer { frame: self.slot.buffer.frame.take(), span: self.slot.buffer.span };
         Packet::new(buffer, self.umem, Way { queue: self.queue, port: None })
     }
-
-    #[inline(always)]
-    fn umem(&self) -> &Umem {
-        self.umem
-    }
-
-    #[inline(always)]
-    fn buffer(&self) -> &Buffer {
-        &self.slot.buffer
-    }
-
-    #[inline(always)]
-    fn parts_mut(&mut self) -> (&Umem, &mut Buffer) {
-        (self.umem, &mut self.slot.buffer)
-    }
 }
 
 /// An owned packet. May go to any thread; dropping it returns its frame through the lock-free
@@ -227,7 +206,7 @@ pub struct Packet {
 }
 
 impl Packet {
-    packet_methods!();
+    packet_methods!(buffer);
 
     pub(crate) fn new(buffer: Buffer, umem: &Arc<Umem>, way: Way) -> Self {
         Self { buffer, umem: Arc::clone(umem), way }
@@ -267,21 +246,6 @@ impl Packet {
 
     pub(crate) fn is_of(&self, umem: &Arc<Umem>) -> bool {
         Arc::ptr_eq(&self.umem, umem)
-    }
-
-    #[inline(always)]
-    fn umem(&self) -> &Umem {
-        &self.umem
-    }
-
-    #[inline(always)]
-    fn buffer(&self) -> &Buffer {
-        &self.buffer
-    }
-
-    #[inline(always)]
-    fn parts_mut(&mut self) -> (&Umem, &mut Buffer) {
-        (&self.umem, &mut self.buffer)
     }
 }
 

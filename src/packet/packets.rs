@@ -152,7 +152,7 @@ pub struct PacketMut<'p> {
 }
 
 impl PacketMut<'_> {
-    packet_methods!();
+    packet_methods!(slot.buffer);
 
     /// Position, among the opened queues, of the one it came from, or was given.
     #[must_use]
@@ -168,20 +168,5 @@ impl PacketMut<'_> {
     /// Chooses the port that it will leave by, as [`Packet::set_port`] does.
     pub fn set_port(&mut self, port: PortIndex) {
         self.slot.way.port = Some(port);
-    }
-
-    #[inline(always)]
-    fn umem(&self) -> &Umem {
-        self.umem
-    }
-
-    #[inline(always)]
-    fn buffer(&self) -> &Buffer {
-        &self.slot.buffer
-    }
-
-    #[inline(always)]
-    fn parts_mut(&mut self) -> (&Umem, &mut Buffer) {
-        (self.umem, &mut self.slot.buffer)
     }
 }

@@ -8,7 +8,7 @@ use super::{Headers, IpProto, Transport, checksum};
 ///
 /// A stack behind a veth sends, by default, TCP and UDP with only the sum of the pseudo-header in
 /// the checksum field: a NIC would add the rest. On a veth nothing does, and who receives such a
-/// frame by way of AF_XDP drops it for its checksum. So whoever forwards what a veth received calls
+/// frame by way of AF_XDP drops it for its checksum. So a program that forwards what a veth received calls
 /// this for each frame. Frames that came over a wire are complete.
 ///
 /// Every other checksum stays, right or wrong, so that corruption is not hidden: a wrong one is

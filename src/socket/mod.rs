@@ -12,6 +12,7 @@
 mod moves;
 mod rings;
 
+pub(crate) use moves::headroom;
 pub use moves::{PacketView, Route, Routed};
 pub use rings::{CompRing, FillRing, FillSlots, RxRing, TxRing, TxSlots};
 

@@ -155,21 +155,29 @@ impl PacketView<'_> {
     }
 }
 
-impl crate::proto::Headroom for PacketView<'_> {
-    type Error = NoRoom;
+/// VLAN push and pop, which move headers and no payload.
+macro_rules! headroom {
+    ($packet:ty) => {
+        impl crate::proto::Headroom for $packet {
+            type Error = NoRoom;
 
-    fn adjust_head(&mut self, delta: i32) -> Result<(), NoRoom> {
-        self.adjust_head(delta)
-    }
+            fn adjust_head(&mut self, delta: i32) -> Result<(), NoRoom> {
+                self.adjust_head(delta)
+            }
 
-    fn bytes(&self) -> &[u8] {
-        self.data()
-    }
+            fn bytes(&self) -> &[u8] {
+                self.data()
+            }
 
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        self.data_mut()
-    }
+            fn bytes_mut(&mut self) -> &mut [u8] {
+                self.data_mut()
+            }
+        }
+    };
 }
+pub(crate) use headroom;
+
+headroom!(PacketView<'_>);
 
 /// Counts a descriptor that named no frame of ours; out of line, so that the count is in nobody's way.
 #[cold]

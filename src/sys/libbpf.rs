@@ -84,7 +84,7 @@ impl Drop for Quiet {
             return;
         }
         let now = libbpf_rs::set_print(before.1.take());
-        // Whoever set one of their own meanwhile keeps it.
+        // A callback that another thread set meanwhile stays.
         let ours: PrintCallback = keep_or_pass_on;
         if now.is_none_or(|(_, callback)| !std::ptr::fn_addr_eq(callback, ours)) {
             libbpf_rs::set_print(now);

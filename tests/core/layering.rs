@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("port", &["backend", "config", "error", "ids", "stats"]),
     ("socket", &["backend", "config", "error", "ids", "port", "proto", "ring", "snapshot", "umem"]),
     ("worker", &["backend", "config", "error", "ids", "port", "socket", "umem"]),
-    ("packet", &["ids", "proto", "umem", "worker"]),
+    ("packet", &["ids", "proto", "socket", "umem", "worker"]),
     (
         "engine",
         &[

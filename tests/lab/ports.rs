@@ -96,7 +96,7 @@ impl Host {
     }
 }
 
-/// Lets each host send so many more packets on each queue, and waits until the next in the list,
+/// Lets each host send that number of packets more on each queue, and waits until the next in the list,
 /// which may be itself, has all of them.
 pub fn exchange(hosts: &mut [Host], more: u64) {
     let goals: Vec<Vec<u64>> =

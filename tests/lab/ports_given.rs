@@ -154,7 +154,7 @@ fn a_foreign_program_brings_packets_and_keeps_its_place_its_sockets_and_its_say(
     let error = rx.ports()[0].set_filter(&Filter::Everything).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "filter of left0: a foreign XDP program decides what comes to the sockets"
+        "filter of left0: a foreign XDP program decides what the sockets receive"
     );
     let hint = "tell that program, or open the interface without its XSKMAP";
     assert_eq!(error.hint(), Some(hint));

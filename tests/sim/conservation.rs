@@ -147,7 +147,7 @@ fn lo0(faults: &Faults, poller: Poller, frames: u32, queues: u32) -> (Simulator,
     (network, builder)
 }
 
-/// Moves packets; those that are taken out come to `packets`.
+/// Moves packets; those that are taken out go to `packets`.
 fn apply(which: Move, raw: &mut FluxRaw, max: u32, packets: &mut Vec<Buffer>) -> u32 {
     let FluxRaw { rx, tx, fill, comp, .. } = raw;
     match which {

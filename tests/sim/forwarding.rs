@@ -19,7 +19,7 @@ fn faults(seed: u64) -> Faults {
     Faults { seed, kick_refused: 0.05, kick_delayed: 0.05, wait_spurious: 0.1 }
 }
 
-/// Forwards whatever comes to the other port.
+/// Forwards all packets to the other port.
 fn cross<S>(_: &mut S, batch: &mut fluxnet::PacketBatch<'_>) {
     let other = PortIndex::new(1 - batch.port().get() as u16);
     batch.iter_mut().for_each(|packet| packet.forward(other));

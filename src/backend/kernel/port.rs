@@ -128,7 +128,7 @@ impl KernelPort {
         if program.attachment.mode() == Attached::Foreign {
             return Err(FluxError::config(
                 format!("filter of {}", self.interface()),
-                "a foreign XDP program decides what comes to the sockets",
+                "a foreign XDP program decides what the sockets receive",
             )
             .with_hint("tell that program, or open the interface without its XSKMAP"));
         }

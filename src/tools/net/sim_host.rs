@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(leaves("10.0.0.2", None).unwrap(), (index("sim0"), ip("10.0.0.1")));
         assert_eq!(leaves("10.0.1.2", None).unwrap(), (index("sim1"), ip("10.0.1.1")));
         assert_eq!(leaves("2001:db8:1::2", None).unwrap().0, index("sim1"));
-        // As on Linux: whoever names an interface means that what he wants is on its link.
+        // As on Linux: with an interface named, the address is taken to be on its link.
         assert_eq!(leaves("10.0.0.2", Some("sim1")).unwrap(), (index("sim1"), ip("10.0.1.1")));
         assert!(leaves("2001:db8::2", Some("sim1")).is_err() && leaves("8.8.8.8", None).is_err());
     }

@@ -9,7 +9,7 @@
 //!   └───────────────────────┘            └──────────────────────────────────┘
 //! ```
 //!
-//! The second pair is for those who ask for two. What comes to its far end is for another Ethernet
+//! The second pair is there when two are asked for. Packets at its far end are for another Ethernet
 //! address, as is what is sent back on the first: the stack there counts it and drops it at once.
 //!
 //! Invariant: nothing moves on the pair but what a source or the measured socket sends (no
