@@ -146,13 +146,14 @@ pub(super) fn inside<R: Send>(
     f: impl FnOnce() -> Result<R> + Send,
 ) -> Result<R> {
     let Some(namespace) = &place.netns else { return f() };
+    let refused =
+        |error| FluxError::os(Op::Netdev, format_args!("{interface} in its namespace"), error);
     std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            netns::enter(namespace.as_fd()).map_err(|error| {
-                FluxError::os(Op::Netdev, format_args!("{interface} in its namespace"), error)
-            })?;
+        let thread = std::thread::Builder::new().spawn_scoped(scope, || {
+            netns::enter(namespace.as_fd()).map_err(refused)?;
             f()
         });
-        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        let joined = thread.map_err(refused)?.join();
+        joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
