@@ -21,6 +21,8 @@ pub enum ErrorKind {
     Unsupported,
     /// The interface is missing, down, or went away.
     Device,
+    /// Somebody else detached the XDP program of an open interface.
+    Detached,
     /// Names, addresses, routes, neighbours.
     Host,
     /// Any other failed system call.
@@ -110,6 +112,8 @@ pub enum Advice {
     OtherBuild,
     /// The text is no description of a simulated machine.
     SimulatorWords,
+    /// The link has been away for longer than the link timeout.
+    LongerLinkTimeout,
 }
 
 impl Advice {
@@ -130,6 +134,7 @@ impl Advice {
         Advice::OtherKernel,
         Advice::OtherBuild,
         Advice::SimulatorWords,
+        Advice::LongerLinkTimeout,
     ];
 }
 
@@ -149,6 +154,7 @@ impl fmt::Display for Advice {
             Advice::OtherKernel => "the simulator runs on any kernel",
             Advice::OtherBuild => "use the simulator",
             Advice::SimulatorWords => "e.g. loss=10%,delay=5ms,seed=7 or starved",
+            Advice::LongerLinkTimeout => "set a longer link timeout, or none",
         })
     }
 }

@@ -152,6 +152,8 @@ pub mod error;
 #[cfg(not(flux_loom))]
 mod ids;
 #[cfg(not(flux_loom))]
+mod life;
+#[cfg(not(flux_loom))]
 pub mod packet;
 #[cfg(not(flux_loom))]
 pub mod poll;
@@ -210,6 +212,7 @@ pub use {
     engine::{EngineStats, FluxEngine, PacketBatch, StopHandle, Workers},
     error::{ErrorKind, FluxError},
     ids::{PortIndex, QueueIndex},
+    life::{Link, PortState},
     packet::{Packet, PacketMut, PacketRef, Packets, SendError},
     port::Port,
     raw::FluxRaw,

@@ -4,6 +4,7 @@ use crate::backend::{Backend, Filter};
 use crate::config::Granted;
 use crate::error::Result;
 use crate::ids::{PortIndex, QueueIndex};
+use crate::life::PortState;
 use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use std::sync::Arc;
 
@@ -62,6 +63,13 @@ impl Port {
     #[must_use]
     pub fn queue_number(&self, queue: QueueIndex) -> Option<u32> {
         self.granted.queues.get(queue.get().checked_sub(self.first)?).copied()
+    }
+
+    /// How it is now: its link, its MTU, its queues, its XDP program. As it was noticed, 0.1 s late at
+    /// most; asking costs next to nothing.
+    #[must_use]
+    pub fn state(&self) -> PortState {
+        self.backend.state(self.index)
     }
 
     /// Replaces what the XDP program redirects to our sockets. Packets may flow meanwhile: each is

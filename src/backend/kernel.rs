@@ -10,6 +10,7 @@
 
 mod open;
 mod port;
+mod watch;
 
 pub(crate) use open::{open, queue_count, region};
 
@@ -18,6 +19,7 @@ use super::{Backend, Interest, Kick};
 use crate::config::{Attached, BindMode, Granted, Poller};
 use crate::error::{Advice, ErrorKind, FluxError, Op, Result};
 use crate::ids::{PortIndex, QueueIndex};
+use crate::life::{self, PortState};
 use crate::stats::{Calls, Counters, QueueCounters, XdpStatistics};
 use crate::sys::if_xdp::{
     Statistics, XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY,
@@ -30,7 +32,7 @@ use port::KernelPort;
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A queue that its last owner just closed stays taken until the kernel gets round to it: some
@@ -44,8 +46,12 @@ const BIND_RETRY: Duration = Duration::from_millis(5);
 /// `poll(2)` does not end when the interface goes: the socket just stays unready. So the kernel
 /// is asked this often whether the queue still lives.
 const PULSE: Duration = Duration::from_millis(200);
+/// How often the ports are looked at while something is waited for.
+const LOOK_NS: u64 = 100_000_000;
 /// The same while spinning, in rounds (some milliseconds).
 const PULSE_SPINS: u32 = 1 << 16;
+/// The same where each round is a system call that polls the device.
+const PULSE_POLLS: u32 = 1 << 8;
 
 /// Longest time that the kernel polls the device in one system call of ours.
 const BUSY_POLL_US: u32 = 20;
@@ -61,6 +67,9 @@ struct KernelBackend {
     /// Keeps the packet memory mapped until the sockets are closed.
     umem: Arc<Umem>,
     busy_poll: AtomicBool,
+    next_look_ns: AtomicU64,
+    /// Whether the last look found one of the ports without link or program.
+    troubled: AtomicBool,
 }
 
 impl KernelBackend {
@@ -236,19 +245,60 @@ impl KernelBackend {
         }
     }
 
-    /// Whether the queues still live: ENXIO after the interface was removed, ENETDOWN while it is
-    /// down.
+    /// Whether the queues still live, as the sockets tell: ENXIO after the interface was removed.
+    /// ENETDOWN, while it is down, ends nothing.
     fn pulse(&self, queues: &[QueueIndex]) -> Result<()> {
         for &queue in queues {
             self.counted(queue, Counters::rx_kick);
             match self.socket(queue)?.wake_rx() {
-                Err(error) if gone(&error) => {
-                    return Err(self.queue_error(Op::Wait, queue, error));
-                }
+                Err(error) if gone(&error) => return Err(self.gone(queue)),
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// The error of a queue whose socket found its interface gone.
+    fn gone(&self, queue: QueueIndex) -> FluxError {
+        let Some(&(port, _)) = self.places.get(queue.get()) else { return life::gone("it") };
+        self.ports[port].watch.is_gone(clock::monotonic_ns());
+        self.troubled.store(true, Ordering::Relaxed);
+        life::gone(self.ports[port].interface()).of_port(PortIndex::at(port))
+    }
+
+    /// Looks at the ports, if it is time to.
+    fn watch(&self) {
+        let now = clock::monotonic_ns();
+        if now < self.next_look_ns.load(Ordering::Relaxed) {
+            return;
+        }
+        self.next_look_ns.store(now.saturating_add(LOOK_NS), Ordering::Relaxed);
+        let well = self.ports.iter().fold(true, |well, port| port.watch.look(port, now) & well);
+        self.troubled.store(!well, Ordering::Relaxed);
+    }
+
+    /// Looks at the ports, and tells what ends a wait for these queues.
+    fn attend(&self, queues: &[QueueIndex], interest: Interest) -> Result<()> {
+        self.watch();
+        if !self.troubled.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let now = clock::monotonic_ns();
+        for (at, port) in self.ports.iter().enumerate() {
+            let concerns = |queue: &&QueueIndex| {
+                self.places.get(queue.get()).is_some_and(|place| place.0 == at)
+            };
+            if queues.iter().any(|queue| concerns(&queue)) {
+                let verdict = port.watch.verdict(now, interest == Interest::Rx);
+                verdict.map_err(|error| error.of_port(PortIndex::at(at)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Something happened: the next look is due.
+    fn look_soon(&self) {
+        self.next_look_ns.store(0, Ordering::Relaxed);
     }
 }
 
@@ -257,7 +307,7 @@ fn nanos(time: Duration) -> u64 {
 }
 
 fn gone(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENXIO | libc::ENETDOWN | libc::ENODEV))
+    matches!(error.raw_os_error(), Some(libc::ENXIO | libc::ENODEV))
 }
 
 impl Backend for KernelBackend {
@@ -324,18 +374,23 @@ impl Backend for KernelBackend {
         };
         let mut stack = [poll::entry(-1, 0); 64];
         let mut heap;
-        let fds = if queues.len() <= stack.len() {
-            &mut stack[..queues.len()]
+        let all = queues.len() + self.ports.len();
+        let fds = if all <= stack.len() {
+            &mut stack[..all]
         } else {
-            heap = vec![poll::entry(-1, 0); queues.len()];
+            heap = vec![poll::entry(-1, 0); all];
             &mut heap[..]
         };
         for (fd, &queue) in fds.iter_mut().zip(queues) {
             *fd = poll::entry(self.socket(queue)?.raw_fd(), events);
         }
+        for (fd, port) in fds[queues.len()..].iter_mut().zip(&self.ports) {
+            *fd = poll::entry(port.watch.fd(), libc::POLLIN);
+        }
         let first = queues.first().copied().unwrap_or_default();
         let until = timeout.map(|t| clock::monotonic_ns().saturating_add(nanos(t)));
         loop {
+            self.attend(queues, interest)?;
             let left = until.map_or(PULSE, |at| {
                 Duration::from_nanos(at.saturating_sub(clock::monotonic_ns())).min(PULSE)
             });
@@ -343,14 +398,19 @@ impl Backend for KernelBackend {
             let woken = poll::poll(fds, Some(left))
                 .map_err(|error| self.queue_error(Op::Wait, first, error))?;
             let broken = libc::POLLERR | libc::POLLNVAL | libc::POLLHUP;
-            if woken == Woken::Timeout || fds.iter().any(|fd| fd.revents & broken != 0) {
+            let (sockets, watches) = fds.split_at(queues.len());
+            if woken == Woken::Timeout || sockets.iter().any(|fd| fd.revents & broken != 0) {
                 self.pulse(queues)?;
             }
+            if watches.iter().any(|fd| fd.revents != 0) {
+                self.look_soon();
+            }
             match woken {
-                Woken::Ready => {
+                Woken::Ready if sockets.iter().any(|fd| fd.revents != 0) => {
                     self.counted(first, Counters::wakeup);
                     return Ok(true);
                 }
+                Woken::Ready => {}
                 Woken::Signal => return Ok(false),
                 Woken::Timeout if until.is_some_and(|at| clock::monotonic_ns() >= at) => {
                     return Ok(false);
@@ -364,16 +424,30 @@ impl Backend for KernelBackend {
         thread_local! {
             static SPINS: Cell<u32> = const { Cell::new(0) };
         }
-        if self.busy_poll.load(Ordering::Relaxed) {
-            return self.pulse(queues);
-        }
+        let busy_poll = self.busy_poll.load(Ordering::Relaxed);
         let spins = SPINS.get().wrapping_add(1);
         SPINS.set(spins);
-        if spins.is_multiple_of(PULSE_SPINS) {
+        let due = if busy_poll { PULSE_POLLS } else { PULSE_SPINS };
+        if busy_poll || spins.is_multiple_of(due) {
             self.pulse(queues)?;
+        }
+        if spins.is_multiple_of(due) {
+            self.attend(queues, Interest::Rx)?;
+        }
+        if busy_poll {
+            return Ok(());
         }
         std::hint::spin_loop();
         Ok(())
+    }
+
+    fn look(&self, queues: &[QueueIndex]) -> Result<()> {
+        self.attend(queues, Interest::Rx)
+    }
+
+    fn state(&self, port: PortIndex) -> PortState {
+        self.watch();
+        self.ports[port.get()].watch.state()
     }
 
     fn calls(&self, queue: QueueIndex) -> Calls {
@@ -421,6 +495,11 @@ impl KernelBackend {
     fn kick_result(&self, op: Op, queue: QueueIndex, error: io::Error) -> Result<Kick> {
         match error.raw_os_error() {
             Some(libc::EAGAIN | libc::EBUSY | libc::ENOBUFS) => Ok(Kick::Again),
+            Some(libc::ENETDOWN) => {
+                self.look_soon();
+                Ok(Kick::Again)
+            }
+            _ if gone(&error) => Err(self.gone(queue)),
             _ => Err(self.queue_error(op, queue, error)),
         }
     }

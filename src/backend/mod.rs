@@ -28,6 +28,7 @@ pub use filter::{Filter, Match};
 use crate::config::{Config, Granted};
 use crate::error::Result;
 use crate::ids::{PortIndex, QueueIndex};
+use crate::life::PortState;
 use crate::ring::{Consumer, Desc, Producer};
 use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use std::sync::Arc;
@@ -126,24 +127,26 @@ pub(crate) trait Backend: Send + Sync {
     /// Bind, load and attach errors, each with its next step.
     fn start(&self) -> Result<Vec<Granted>>;
 
-    /// "The TX ring has work." Called only when its NEED_WAKEUP flag is set.
+    /// "The TX ring has work." Called only when its NEED_WAKEUP flag is set. Without a link, what is
+    /// there waits for it.
     ///
     /// # Errors
-    /// When the interface is gone or down.
+    /// When the interface is gone.
     fn kick_tx(&self, queue: QueueIndex) -> Result<Kick>;
 
     /// "The fill ring has frames." Called only when its NEED_WAKEUP flag is set, and in busy
     /// mode to let the kernel poll the device.
     ///
     /// # Errors
-    /// When the interface is gone or down.
+    /// When the interface is gone.
     fn kick_rx(&self, queue: QueueIndex) -> Result<Kick>;
 
     /// Blocks until one of `queues`, of any ports, is ready or `timeout` (`None`: for ever) passes.
     /// False on timeout; may return early, also when a signal arrives.
     ///
     /// # Errors
-    /// When the interface of one of them is gone or down.
+    /// When the interface of one of them is gone, somebody detached its XDP program (for those who
+    /// receive), or its link has been away for longer than the link timeout.
     fn wait(
         &self,
         queues: &[QueueIndex],
@@ -156,8 +159,18 @@ pub(crate) trait Backend: Send + Sync {
     /// on the simulated one.
     ///
     /// # Errors
-    /// When the interface of one of the queues is gone or down.
+    /// As [`Backend::wait`].
     fn spin(&self, queues: &[QueueIndex], deadline: Option<u64>) -> Result<()>;
+
+    /// Looks after the ports of these queues, a few times a second at most: for loops that are too
+    /// busy to wait or spin, which look by themselves.
+    ///
+    /// # Errors
+    /// As [`Backend::wait`].
+    fn look(&self, queues: &[QueueIndex]) -> Result<()>;
+
+    /// How one of its ports is now.
+    fn state(&self, port: PortIndex) -> PortState;
 
     /// Packets of one queue go on to the kernel's stack from now on.
     ///
@@ -205,6 +218,14 @@ macro_rules! pass_on {
     () => {
         fn start(&self) -> crate::error::Result<Vec<crate::config::Granted>> {
             self.inner.start()
+        }
+
+        fn look(&self, queues: &[crate::ids::QueueIndex]) -> crate::error::Result<()> {
+            self.inner.look(queues)
+        }
+
+        fn state(&self, port: crate::ids::PortIndex) -> crate::life::PortState {
+            self.inner.state(port)
         }
 
         fn calls(&self, queue: crate::ids::QueueIndex) -> crate::stats::Calls {

@@ -21,6 +21,7 @@ use crate::system::{FluxRx, FluxTx};
 use crate::umem::Region;
 #[cfg(any(test, feature = "tools", all(target_os = "linux", feature = "bpf")))]
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Opens interfaces on one UMEM, on the real kernel or on the simulated one.
 ///
@@ -254,6 +255,14 @@ impl FluxBuilder {
     #[must_use]
     pub fn xskmap(mut self, map: std::os::fd::OwnedFd) -> Self {
         self.last().place.xskmap = Some(Arc::new(map));
+        self
+    }
+
+    /// How long the link of the interface may be away before calls that wait for it end with an
+    /// error. Without, they wait for it to come back; [`Port::state`](crate::Port::state) tells.
+    #[must_use]
+    pub fn link_timeout(mut self, time: Duration) -> Self {
+        self.last().config.link_timeout = Some(time);
         self
     }
 

@@ -273,6 +273,9 @@ pub struct Config {
     /// Whether the interface is promiscuous meanwhile: it takes packets for other Ethernet
     /// addresses, too, as a forwarder needs.
     pub promiscuous: bool,
+    /// How long the link may be away before calls that wait end with an error; `None`: for ever.
+    /// Meanwhile its state says so ([`crate::Port::state`]), and all goes on when it is back.
+    pub link_timeout: Option<Duration>,
 }
 
 /// Largest batch.
@@ -286,7 +289,7 @@ impl Config {
     /// The defaults for `interface`: all of its queues, [`Poller::ADAPTIVE`], batches of 64, frames
     /// of 2048 bytes, 2048 of them posted on each queue and as many again for other uses; huge
     /// pages, XDP hook and zero-copy as far as they can be had, without an error where they cannot;
-    /// no receive stamps, prefetch on, not promiscuous.
+    /// no receive stamps, prefetch on, not promiscuous, no link timeout.
     #[must_use]
     pub fn new(interface: impl Into<String>) -> Self {
         Self {
@@ -304,6 +307,7 @@ impl Config {
             rx_timestamps: false,
             prefetch: true,
             promiscuous: false,
+            link_timeout: None,
         }
     }
 

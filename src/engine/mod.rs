@@ -38,6 +38,8 @@ use std::time::Duration;
 
 /// A blocked engine looks at its stop flag this often.
 const STOP_CHECK: Duration = Duration::from_millis(20);
+/// One that is never idle looks after its ports this often, in turns.
+const LOOK_TURNS: u32 = 1024;
 
 /// Receives packets in batches on one or more queues, and sends them on: out of the port that they
 /// came from, or of another one on the same UMEM.
@@ -58,6 +60,8 @@ pub struct FluxEngine {
     poll: PollState,
     stop: StopHandle,
     stats: EngineStats,
+    /// Turns with packets.
+    turns: u32,
 }
 
 /// A packet of `len` bytes, with room in front for more headers.
@@ -103,6 +107,7 @@ impl FluxEngine {
             poll,
             stop,
             stats: EngineStats::default(),
+            turns: 0,
         }
     }
 
@@ -166,6 +171,11 @@ impl FluxEngine {
         if received > 0 {
             self.cache.settle();
             self.poll.on_packets(received, || self.backend.now());
+            self.turns = self.turns.wrapping_add(1);
+            if self.turns.is_multiple_of(LOOK_TURNS) {
+                // One port may be in trouble while another never gets empty.
+                self.backend.look(&self.queues)?;
+            }
             return Ok(received);
         }
         // Frames must not hide here from those who have none.

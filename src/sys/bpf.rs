@@ -30,6 +30,21 @@ impl Drop for XdpLink {
     }
 }
 
+impl XdpLink {
+    /// Whether it is still on an interface: somebody else may have detached it, and it ends with
+    /// the interface. True where the kernel does not tell.
+    pub(crate) fn is_attached(&self) -> bool {
+        let mut info = libbpf_sys::bpf_link_info::default();
+        let mut len = size_of::<libbpf_sys::bpf_link_info>() as u32;
+        let (link, place) = (self.0.as_raw_fd(), &raw mut info);
+        // SAFETY: writes at most `len` bytes, the size of `info`; no member that points anywhere
+        // is set, so nothing else is written.
+        let done = unsafe { libbpf_sys::bpf_link_get_info_by_fd(link, place, &raw mut len) };
+        // SAFETY: of an XDP link the kernel fills this member in; any bytes make a valid one.
+        check(done).is_err() || unsafe { info.__bindgen_anon_1.xdp.ifindex } != 0
+    }
+}
+
 /// Attaches `program` to an interface until the link is dropped.
 pub(crate) fn attach_xdp(
     program: BorrowedFd<'_>,

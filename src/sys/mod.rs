@@ -8,7 +8,7 @@
 //!   usage      CPU time of a thread                  perf              its cycles, instructions
 //!   rings_iter every AF_XDP socket of the machine    foreign           one, from its owner
 //!   caps       what a thread may do                  resolver          names of addresses
-//!   promisc    what a NIC lets through
+//!   promisc    what a NIC lets through               link_watch        what happens to an interface
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
@@ -33,6 +33,8 @@ pub(crate) mod hugepages;
 pub(crate) mod if_xdp;
 #[cfg(feature = "bpf")]
 pub(crate) mod libbpf;
+#[cfg(feature = "bpf")]
+pub(crate) mod link_watch;
 #[cfg(feature = "bpf")]
 pub(crate) mod mapping;
 #[cfg(feature = "bpf")]

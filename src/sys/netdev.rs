@@ -20,6 +20,13 @@ pub(crate) fn index(name: &str) -> io::Result<u32> {
     }
 }
 
+/// Whether there is still an interface of this index.
+pub(crate) fn exists(index: u32) -> bool {
+    let mut name = [0 as libc::c_char; libc::IF_NAMESIZE];
+    // SAFETY: writes a name of at most IF_NAMESIZE bytes into the array.
+    !unsafe { libc::if_indextoname(index, name.as_mut_ptr()) }.is_null()
+}
+
 fn request(name: &str, number: libc::Ioctl) -> io::Result<libc::ifreq> {
     let mut ifr_name = [0; libc::IFNAMSIZ];
     if name.len() >= ifr_name.len() || name.bytes().any(|byte| byte == 0) {

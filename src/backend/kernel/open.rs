@@ -2,9 +2,11 @@
 
 use super::KernelBackend;
 use super::port::{KernelPort, inside};
+use super::watch::Watch;
 use crate::backend::{Opened, Place, PortPlan, RingSet};
 use crate::config::{HugePages, Pages};
 use crate::error::{ErrorKind, FluxError, Op, Result};
+use crate::life::{Link, Seen};
 use crate::ring::{Consumer, Producer};
 use crate::stats::Counters;
 use crate::sys::hugepages::{GIANT_PAGE, HUGE_PAGE};
@@ -15,7 +17,7 @@ use crate::umem::region::Region;
 use crate::umem::{RX_HEADROOM, Umem};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 /// Ethernet header and one VLAN tag.
 const LINK_HEADER: u32 = 18;
@@ -37,7 +39,7 @@ pub(crate) fn queue_count(interface: &str, place: &Place) -> Result<u32> {
     inside(place, interface, || Ok(queues_of(interface, index(interface)?)))
 }
 
-fn queues_of(interface: &str, index: u32) -> u32 {
+pub(super) fn queues_of(interface: &str, index: u32) -> u32 {
     match ethtool::channels(interface) {
         Ok(channels) if channels.rx + channels.combined > 0 => channels.rx + channels.combined,
         _ => netdev::sysfs_rx_queues(interface, index),
@@ -135,6 +137,8 @@ pub(crate) fn open(plans: &[PortPlan], umem: &Arc<Umem>) -> Result<Opened> {
         places,
         umem: Arc::clone(umem),
         busy_poll: AtomicBool::new(false),
+        next_look_ns: AtomicU64::new(0),
+        troubled: AtomicBool::new(false),
     };
     Ok(Opened { backend: Arc::new(backend), rings })
 }
@@ -171,7 +175,9 @@ fn look(plan: &PortPlan, umem: &Umem) -> Result<KernelPort> {
         }
         notes.push(format!("{cause}: longer packets are dropped"));
     }
-    Ok(KernelPort::new(plan, ifindex, available, notes))
+    let seen = Seen { link: Link::Up, losses: 0, mtu, rx_queues: available, detached: false };
+    let watch = Watch::begin(&plan.config, ifindex, seen);
+    Ok(KernelPort::new(plan, ifindex, available, notes, watch))
 }
 
 pub(super) fn no_such_queue(interface: &str, queue: u32, available: u32) -> FluxError {

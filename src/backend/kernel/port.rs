@@ -1,6 +1,7 @@
 //! One port: its interface, wherever that is, and its XDP program.
 
 use super::super::xdp::{self, Attachment, FilterTables, XskMap};
+use super::watch::Watch;
 use crate::backend::{Filter, Place, PortPlan};
 use crate::config::{Attached, Config};
 use crate::error::{FluxError, Op, Result};
@@ -21,6 +22,7 @@ pub(super) struct KernelPort {
     pub(super) ring_size: u32,
     pub(super) place: Place,
     pub(super) notes: Vec<String>,
+    pub(super) watch: Watch,
     program: Mutex<PortProgram>,
 }
 
@@ -37,7 +39,13 @@ pub(super) struct PortProgram {
 }
 
 impl KernelPort {
-    pub(super) fn new(plan: &PortPlan, ifindex: u32, available: u32, notes: Vec<String>) -> Self {
+    pub(super) fn new(
+        plan: &PortPlan,
+        ifindex: u32,
+        available: u32,
+        notes: Vec<String>,
+        watch: Watch,
+    ) -> Self {
         Self {
             ifindex,
             available,
@@ -47,6 +55,7 @@ impl KernelPort {
             ring_size: plan.ring_size,
             place: plan.place.clone(),
             notes,
+            watch,
             program: Mutex::new(PortProgram {
                 attachment: Attachment::None,
                 xsks: None,

@@ -7,8 +7,9 @@ use crate::backend::{Backend, Filter, Interest, Kick};
 use crate::config::Granted;
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::ids::{PortIndex, QueueIndex};
+use crate::life::{self, Life, Link, PortState, Seen};
 use crate::stats::{Calls, Counters, QueueCounters, XdpStatistics};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// What one look at the rings costs while spinning, when nothing else is to come.
@@ -29,6 +30,33 @@ pub(super) struct SimPort {
     /// Its node.
     pub(super) node: usize,
     pub(super) granted: Granted,
+    pub(super) life: Mutex<Life>,
+}
+
+impl SimPort {
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a look at a port sees.
+pub(super) fn seen(world: &World, node: usize) -> Option<Seen> {
+    let port = world.look_at(node)?;
+    let now = world.now();
+    let link = match (port.up, world.carrier(node)) {
+        _ if port.is_gone(now) => Link::Gone,
+        (true, true) => Link::Up,
+        (true, false) => Link::NoCarrier,
+        (false, _) => Link::Down,
+    };
+    let changes = port.link_moves + port.troubles.link_changes(now);
+    Some(Seen {
+        link,
+        losses: changes.div_ceil(2),
+        mtu: port.mtu,
+        rx_queues: port.queues(),
+        detached: port.is_detached(now),
+    })
 }
 
 impl SimBackend {
@@ -65,10 +93,35 @@ impl SimBackend {
         })
     }
 
-    /// The two checks that Linux makes at each entry (`xsk_check_common`).
+    /// Looks at a port.
+    fn see(&self, world: &World, port: &SimPort) {
+        if let Some(seen) = seen(world, port.node) {
+            port.life().see(world.now(), seen);
+        }
+    }
+
+    /// Looks at the ports, and tells what ends a wait for these queues.
+    fn attend(&self, world: &World, queues: &[QueueIndex], interest: Interest) -> Result<()> {
+        for (at, port) in self.ports.iter().enumerate() {
+            self.see(world, port);
+            if queues.iter().any(|queue| self.places.get(queue.get()).is_some_and(|p| p.0 == at)) {
+                let verdict = port.life().verdict(world.now(), interest == Interest::Rx);
+                verdict.map_err(|error| error.of_port(PortIndex::at(at)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// When a wait ends although nothing comes, and by itself: nobody set that end.
+    fn next_end(&self, world: &World) -> Option<u64> {
+        let give_up = self.ports.iter().filter_map(|port| port.life().gives_up_ns());
+        give_up.chain(world.next_end()).min()
+    }
+
+    /// The checks that Linux makes at each entry (`xsk_check_common`): ENETDOWN is "later".
     fn check(&self, world: &mut World, queue: QueueIndex) -> Result<()> {
         let of = self.places.get(queue.get()).map_or(0, |place| place.0);
-        let (SimPort { node, granted }, _) = self.place(queue)?;
+        let (SimPort { node, granted, .. }, _) = self.place(queue)?;
         let name = &granted.interface;
         if !self.socket(world, queue)?.is_bound() {
             return Err(FluxError::new(
@@ -77,9 +130,10 @@ impl SimBackend {
                 "the socket is not bound yet",
             ));
         }
+        let now = world.now();
         match world.port(*node) {
-            Some(port) if port.up => Ok(()),
-            _ => Err(net_down(name).of_port(PortIndex::at(of))),
+            Some(port) if !port.is_gone(now) => Ok(()),
+            _ => Err(life::gone(name).of_port(PortIndex::at(of))),
         }
     }
 
@@ -107,17 +161,6 @@ impl SimBackend {
         }
         Ok(false)
     }
-}
-
-#[cfg(unix)]
-fn net_down(interface: &str) -> FluxError {
-    let source = std::io::Error::from_raw_os_error(libc::ENETDOWN);
-    FluxError::os(crate::error::Op::Kick, interface, source)
-}
-
-#[cfg(not(unix))]
-fn net_down(interface: &str) -> FluxError {
-    FluxError::new(ErrorKind::Device, format!("cannot send on {interface}"), "Network is down")
 }
 
 impl Backend for SimBackend {
@@ -169,13 +212,13 @@ impl Backend for SimBackend {
                 self.counted(first, Counters::wakeup);
                 return Ok(true);
             }
+            self.attend(&world, queues, interest)?;
             if deadline.is_some_and(|at| at <= world.now()) {
                 return Ok(false);
             }
-            let until = match (world.next_event(), deadline) {
-                (Some(event), Some(deadline)) => Some(event.min(deadline)),
-                (event, deadline) => event.or(deadline),
-            };
+            let ends = [world.next_event(), deadline, self.next_end(&world)];
+            let until = ends.into_iter().flatten().min();
+            let until = until.map(|at| world.next_flap().map_or(at, |flap| flap.min(at)));
             if !world.clock.is_realtime() {
                 // Nothing will ever happen and nobody set an end: say so at once.
                 let Some(until) = until else { return Ok(false) };
@@ -194,21 +237,31 @@ impl Backend for SimBackend {
         }
     }
 
-    fn spin(&self, _queues: &[QueueIndex], deadline: Option<u64>) -> Result<()> {
+    fn spin(&self, queues: &[QueueIndex], deadline: Option<u64>) -> Result<()> {
         let mut world = self.shared.enter();
+        self.attend(&world, queues, Interest::Rx)?;
         if world.clock.is_realtime() {
             drop(world);
             std::hint::spin_loop();
             return Ok(());
         }
-        let next = match (world.next_event(), deadline) {
-            (Some(event), Some(deadline)) => event.min(deadline),
-            (Some(event), None) => event,
-            (None, Some(deadline)) => deadline,
-            (None, None) => world.now() + SPIN_NS,
-        };
+        let ends = [world.next_event(), deadline, self.next_end(&world)];
+        let next = ends.into_iter().flatten().min().unwrap_or(world.now() + SPIN_NS);
+        let next = world.next_flap().map_or(next, |flap| flap.min(next));
         world.advance_to(next);
         Ok(())
+    }
+
+    fn look(&self, queues: &[QueueIndex]) -> Result<()> {
+        let world = self.shared.enter();
+        self.attend(&world, queues, Interest::Rx)
+    }
+
+    fn state(&self, port: PortIndex) -> PortState {
+        let world = self.shared.enter();
+        let port = &self.ports[port.get()];
+        self.see(&world, port);
+        port.life().state()
     }
 
     fn calls(&self, queue: QueueIndex) -> Calls {
@@ -265,7 +318,7 @@ impl Drop for SimBackend {
                 if let Some(slot) = port.sockets.get_mut(number as usize) {
                     *slot = None;
                 }
-                if port.sockets.iter().all(Option::is_none) {
+                if !port.is_open() {
                     port.filter = Filter::Nothing;
                 }
             }

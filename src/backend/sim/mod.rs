@@ -26,6 +26,7 @@ mod answer;
 mod backend;
 mod balance;
 mod between;
+mod change;
 mod clock;
 mod cut;
 mod default_network;
@@ -64,9 +65,10 @@ pub use view::{PortInfo, RouteInfo};
 use crate::backend::{Opened, PortPlan};
 use crate::config::{AttachMode, Attached, BindMode, Granted};
 use crate::error::{Advice, ErrorKind, FluxError, Result};
+use crate::life::Life;
 use crate::stats::Counters;
 use crate::umem::Umem;
-use backend::{SimBackend, SimPort};
+use backend::{SimBackend, SimPort, seen};
 use clock::Clock;
 use port::{Port, Tap};
 use queue::{KernelQueue, Numbers, QueueMode};
@@ -146,9 +148,12 @@ impl Simulator {
 
     /// The node of a port, or an error that names the ports there are.
     fn find(world: &World, name: &str) -> Result<usize> {
-        let found = world.ports().find(|(_, port)| port.name == name);
+        let now = world.now();
+        let here = |port: &Port| port.name == name && !port.is_gone(now);
+        let found = world.ports().find(|(_, port)| here(port));
         found.map(|(at, _)| at).ok_or_else(|| {
-            let names: Vec<_> = world.ports().map(|(_, port)| port.name.as_str()).collect();
+            let here = world.ports().filter(|(_, port)| !port.is_gone(now));
+            let names: Vec<_> = here.map(|(_, port)| port.name.as_str()).collect();
             FluxError::new(
                 ErrorKind::Device,
                 format!("cannot find interface {name}"),
@@ -182,7 +187,7 @@ impl Simulator {
             })
             .collect::<Result<_>>()?;
         let zero_copy = self.all_zero_copy(&mut world, plans, &nodes)?;
-        let (clock, made) = (world.clock.name(), world.made);
+        let (clock, made, now) = (world.clock.name(), world.made, world.now());
         let mut inodes = made.0..;
         let (mut rings, mut ports, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (at, (plan, &node)) in plans.iter().zip(&nodes).enumerate() {
@@ -211,6 +216,7 @@ impl Simulator {
                 places.push((at, queue));
             }
             port.filter = plan.filter.clone();
+            (port.detached, port.attached_ns) = (false, now);
             let granted = Granted {
                 backend: "sim",
                 interface: name.clone(),
@@ -232,7 +238,9 @@ impl Simulator {
                 tx_clock: clock,
                 notes,
             };
-            ports.push(SimPort { node, granted });
+            let Some(seen) = seen(&world, node) else { return Err(gone(name)) };
+            let life = Mutex::new(Life::new(config, now, seen));
+            ports.push(SimPort { node, granted, life });
         }
         world.made = (made.0 + rings.len() as u64, made.1 + 1);
         let calls = rings.iter().map(|_| Counters::default()).collect();
@@ -343,32 +351,6 @@ impl Simulator {
     pub fn fill_invalid(&self, port: &str, queue: u32) -> u64 {
         let count = |port: &mut Port, _| port.socket(queue).map_or(0, |s| s.fill_invalid());
         self.with_port(port, count).unwrap_or(0)
-    }
-
-    /// Raises or lowers an interface of ours. While it is down, kicks end in ENETDOWN and what
-    /// arrives is lost; a port linked to it directly loses its carrier.
-    ///
-    /// # Errors
-    /// When there is no such port.
-    pub fn set_link_up(&self, port: &str, up: bool) -> Result<()> {
-        let mut world = self.shared.enter();
-        let at = Self::find(&world, port)?;
-        let moved = world.port(at).map(|port| std::mem::replace(&mut port.up, up)) == Some(!up);
-        for end in [Some(at), world.peer(at).filter(|&peer| peer != at)].into_iter().flatten() {
-            if let Some(port) = world.port(end) {
-                port.link_moves += u64::from(moved);
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives an interface of ours, its driver and its link these troubles instead of those that
-    /// it had. Sockets that are open keep what was decided when they were opened.
-    ///
-    /// # Errors
-    /// When there is no such port.
-    pub fn set_troubles(&self, port: &str, troubles: Troubles) -> Result<()> {
-        self.with_port(port, |port, _| port.troubles = troubles)
     }
 }
 

@@ -47,6 +47,12 @@ pub(super) struct Port {
     /// How often the link went or came because somebody moved an end of it.
     pub(super) link_moves: u64,
     pub(super) tap: Option<Tap>,
+    /// Somebody removed it.
+    pub(super) removed: bool,
+    /// Somebody detached our XDP program.
+    pub(super) detached: bool,
+    /// When it was attached.
+    pub(super) attached_ns: u64,
 }
 
 /// Copies of what passed by, when somebody asked for them.
@@ -87,6 +93,9 @@ impl Port {
             tx_packets: 0,
             link_moves: 0,
             tap: None,
+            removed: false,
+            detached: false,
+            attached_ns: 0,
         }
     }
 
@@ -96,6 +105,21 @@ impl Port {
 
     pub(super) fn socket(&mut self, queue: u32) -> Option<&mut KernelQueue> {
         self.sockets.get_mut(queue as usize)?.as_mut()
+    }
+
+    /// Whether there is no such interface any more.
+    pub(super) fn is_gone(&self, now: u64) -> bool {
+        self.removed || self.troubles.removes(now)
+    }
+
+    /// Whether somebody took our XDP program off it.
+    pub(super) fn is_detached(&self, now: u64) -> bool {
+        self.detached || self.troubles.detaches(self.attached_ns, now)
+    }
+
+    /// Whether somebody waits for its packets, and so wants to know what happens to it.
+    pub(super) fn is_open(&self) -> bool {
+        self.sockets.iter().any(Option::is_some)
     }
 
     /// Whether the driver binds in zero-copy mode.
@@ -122,7 +146,7 @@ impl Port {
 
     /// A packet from the wire, on the queue that RSS picks or the given one.
     pub(super) fn receive(&mut self, packet: &[u8], queue: Option<u32>, now: u64) {
-        if !self.up || !self.troubles.has_link(now) {
+        if !self.up || !self.troubles.has_link(now) || self.is_gone(now) {
             return;
         }
         if packet.len() > self.mtu as usize + L2_ROOM {
@@ -132,7 +156,8 @@ impl Port {
         let queue = self.queue_of(packet, queue);
         // Without a socket on its queue a packet goes on to the stack, whatever the filter says:
         // the XSKMAP has no entry, and the program falls back to XDP_PASS.
-        let ours = self.filter.matches(packet);
+        let detached = self.is_detached(now);
+        let ours = !detached && self.filter.matches(packet);
         let mut ignored = QueueCounters::default();
         let count = self.counters.get_mut(queue as usize).unwrap_or(&mut ignored);
         match self.sockets.get_mut(queue as usize) {
@@ -141,7 +166,10 @@ impl Port {
                 socket.receive(packet, now);
             }
             _ => {
-                *if ours { &mut count.no_socket } else { &mut count.passed } += 1;
+                // Without a program nobody counts.
+                if !detached {
+                    *if ours { &mut count.no_socket } else { &mut count.passed } += 1;
+                }
                 self.passed += 1;
                 if let Some(tap) = &mut self.tap {
                     keep(&mut tap.passed, packet);

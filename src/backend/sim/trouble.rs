@@ -13,6 +13,8 @@ const ODD_NIC_RING: u32 = 511;
 /// comes back at the second. Early in the second, so that short runs see it, too.
 const FLAP: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(500)];
 const SECOND: u64 = 1_000_000_000;
+/// When [`Trouble::Removed`] and [`Trouble::Detached`] happen.
+const END_NS: u64 = super::clock::START_NS + 400_000_000;
 
 /// A trouble of our port, its driver or its link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,17 +31,23 @@ pub enum Trouble {
     Ring511,
     /// The link is gone from 300 ms to 500 ms of each second of simulated time.
     LinkFlap,
+    /// The interface is removed after 400 ms of simulated time.
+    Removed,
+    /// Somebody detaches the XDP program after 400 ms of simulated time.
+    Detached,
 }
 
 impl Trouble {
     /// All of them, in the order in which they are documented.
-    pub const ALL: [Trouble; 6] = [
+    pub const ALL: [Trouble; 8] = [
         Trouble::WrongQueue,
         Trouble::NoZeroCopy,
         Trouble::Starved,
         Trouble::KickLost,
         Trouble::Ring511,
         Trouble::LinkFlap,
+        Trouble::Removed,
+        Trouble::Detached,
     ];
 
     /// As in `--sim`.
@@ -52,6 +60,8 @@ impl Trouble {
             Trouble::KickLost => "kick-lost",
             Trouble::Ring511 => "ring-511",
             Trouble::LinkFlap => "link-flap",
+            Trouble::Removed => "removed",
+            Trouble::Detached => "detached",
         }
     }
 
@@ -104,6 +114,30 @@ impl Troubles {
     pub(super) fn has_link(self, now: u64) -> bool {
         let [goes, comes] = FLAP.map(nanos);
         !(self.has(Trouble::LinkFlap) && (goes..comes).contains(&(now % SECOND)))
+    }
+
+    /// Whether the interface was removed by then.
+    pub(super) fn removes(self, now: u64) -> bool {
+        self.has(Trouble::Removed) && now >= END_NS
+    }
+
+    /// Whether a program that was attached at `attached` is detached by then.
+    pub(super) fn detaches(self, attached: u64, now: u64) -> bool {
+        self.has(Trouble::Detached) && attached < END_NS && now >= END_NS
+    }
+
+    /// When something happens that ends what waits.
+    pub(super) fn next_end(self, now: u64) -> Option<u64> {
+        let ends = self.has(Trouble::Removed) || self.has(Trouble::Detached);
+        (ends && now < END_NS).then_some(END_NS)
+    }
+
+    /// When the link goes or comes next.
+    pub(super) fn next_flap(self, now: u64) -> Option<u64> {
+        let second = now - now % SECOND;
+        let [goes, comes] = FLAP.map(nanos);
+        let next = [goes, comes, SECOND + goes].map(|edge| second.saturating_add(edge));
+        next.into_iter().find(|&at| at > now).filter(|_| self.has(Trouble::LinkFlap))
     }
 
     /// How often the link went or came until `now`.

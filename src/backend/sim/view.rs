@@ -4,7 +4,7 @@ use super::port::Port;
 use super::{Simulator, Troubles};
 use crate::backend::Filter;
 use crate::proto::MacAddr;
-use crate::snapshot::{Owner, SocketSnapshot, XskMapSlot};
+use crate::snapshot::{Owner, SocketSnapshot, SocketState, XskMapSlot};
 use std::net::IpAddr;
 
 /// Command that has all sockets: as long as there is a process, it is ours.
@@ -82,7 +82,7 @@ fn info(port: &Port, carrier: bool, now: u64) -> PortInfo {
         rx_packets: queue_rx_packets.iter().sum(),
         queue_rx_packets,
         tx_packets: port.tx_packets,
-        xdp_program: (port.filter != Filter::Nothing).then(|| (PROGRAM.0, PROGRAM.1.to_owned())),
+        xdp_program: (port.filter != Filter::Nothing && !port.is_detached(now)).then(|| (PROGRAM.0, PROGRAM.1.to_owned())),
         claims_zero_copy: port.claims_zero_copy,
         nic_ring: Some(port.troubles.nic_ring()),
         troubles: port.troubles,
@@ -101,7 +101,8 @@ impl Simulator {
     pub fn ports(&self) -> Vec<PortInfo> {
         let world = self.shared.enter();
         let now = world.now();
-        world.ports().map(|(at, port)| info(port, world.carrier(at), now)).collect()
+        let here = world.ports().filter(|(_, port)| !port.is_gone(now));
+        here.map(|(at, port)| info(port, world.carrier(at), now)).collect()
     }
 
     /// All sockets, as the simulated kernel sees them. This process has them all.
@@ -117,20 +118,22 @@ impl Simulator {
         let seen = all().map(|(port, queue, socket)| {
             let (inode, umem) = (socket.numbers.inode, socket.numbers.umem);
             let sharing = all().filter(|(_, _, other)| other.numbers.umem == umem).count();
-            let redirected_to = port.filter != Filter::Nothing && socket.receives();
+            let (now, gone) = (world.now(), port.is_gone(world.now()));
+            let redirected_to = port.filter != Filter::Nothing && socket.receives() && !gone;
             let slot = XskMapSlot { map: port.ifindex, key: queue };
             let snapshot = socket.snapshot(sharing as u32);
             SocketSnapshot {
-                time_ns: world.now(),
+                time_ns: now,
                 inode: Some(FIRST_INODE + inode),
                 owners: vec![Owner {
                     pid: std::process::id(),
                     fd: FIRST_FD + inode as i32,
                     comm: COMMAND.to_owned(),
                 }],
-                interface: Some(port.name.clone()),
-                ifindex: Some(port.ifindex),
-                queue: Some(queue),
+                state: if gone { SocketState::Unbound } else { snapshot.state },
+                interface: (!gone).then(|| port.name.clone()),
+                ifindex: (!gone).then_some(port.ifindex),
+                queue: (!gone).then_some(queue),
                 xskmaps: Some(if redirected_to { vec![slot] } else { Vec::new() }),
                 ..snapshot
             }

@@ -151,6 +151,28 @@ impl World {
         if self.at_once.is_empty() { self.agenda.next() } else { Some(self.now) }
     }
 
+    /// A port, for looking at it.
+    pub(super) fn look_at(&self, at: usize) -> Option<&Port> {
+        match &self.places.get(at)?.node {
+            Node::Port(port) => Some(port),
+            _ => None,
+        }
+    }
+
+    fn open_ports(&self) -> impl Iterator<Item = &Port> {
+        self.ports.iter().filter_map(|&at| self.look_at(at)).filter(|port| port.is_open())
+    }
+
+    /// When a trouble ends what waits on one of our open ports.
+    pub(super) fn next_end(&self) -> Option<u64> {
+        self.open_ports().filter_map(|port| port.troubles.next_end(self.now)).min()
+    }
+
+    /// When the link of one of them goes or comes.
+    pub(super) fn next_flap(&self) -> Option<u64> {
+        self.open_ports().filter_map(|port| port.troubles.next_flap(self.now)).min()
+    }
+
     /// Lets everything happen up to and at `to`, each at its time.
     pub(super) fn advance_to(&mut self, to: u64) {
         loop {
@@ -241,7 +263,7 @@ impl World {
         let carrier = self.carrier(port);
         let kick = match self.places.get_mut(port).map(|place| &mut place.node) {
             Some(Node::Port(it)) if it.troubles.has(Trouble::KickLost) => return Kick::Done,
-            Some(Node::Port(it)) if it.up => it.transmit(queue, carrier, &mut self.outbox),
+            Some(Node::Port(it)) if it.up && !it.is_gone(self.now) => it.transmit(queue, carrier, &mut self.outbox),
             _ => return Kick::Again,
         };
         let cost = self.outbox.sends.len() as u64 * SEND_NS;
@@ -257,7 +279,9 @@ impl World {
     /// Whether there is a link, and not a port that is down or has lost it at one of its ends.
     pub(super) fn carrier(&self, port: usize) -> bool {
         let there = |at: usize| match self.places.get(at).map(|place| &place.node) {
-            Some(Node::Port(port)) => port.troubles.has_link(self.now).then_some(port.up),
+            Some(Node::Port(port)) => {
+                (port.troubles.has_link(self.now) && !port.is_gone(self.now)).then_some(port.up)
+            }
             other => other.map(|_| true),
         };
         there(port).is_some() && self.peer(port).and_then(there) == Some(true)
@@ -275,7 +299,7 @@ impl World {
         for i in 0..self.ports.len() {
             let at = self.ports[i];
             // A driver that is down takes nothing, so asking again would not help.
-            let Some(queues) = self.port(at).filter(|p| p.up).map(|p| p.queues()) else { continue };
+            let Some(queues) = self.port(at).filter(|p| p.up && !p.removed).map(|p| p.queues()) else { continue };
             for queue in 0..queues {
                 let socket = self.port(at).and_then(|port| port.socket(queue));
                 let Some(socket) = socket else { continue };

@@ -10,7 +10,7 @@ use std::os::fd::BorrowedFd;
 /// What brings packets to the sockets. Ours is taken off the interface by the drop.
 pub(crate) enum Attachment {
     /// A program of ours, by a link. The mode is never `Foreign` or `None`.
-    Ours { _link: XdpLink, mode: Attached },
+    Ours { link: XdpLink, mode: Attached },
     /// A program that somebody else attached, and whose XSKMAP we were given.
     Foreign,
     /// None: the sockets only send.
@@ -32,7 +32,7 @@ impl Attachment {
                 AttachMode::Native | AttachMode::Auto => (XdpMode::Native, Attached::Native),
             };
             let link = bpf::attach_xdp(program, ifindex, xdp)?;
-            Ok::<_, io::Error>(Attachment::Ours { _link: link, mode })
+            Ok::<_, io::Error>(Attachment::Ours { link, mode })
         };
         let refused = match attach(mode) {
             Ok(attachment) => return Ok((attachment, None)),
@@ -52,6 +52,11 @@ impl Attachment {
             _ => format!("native XDP was refused ({})", crate::error::errno_text(&refused)),
         };
         Ok((attachment, Some(format!("attached in skb mode: {why}"))))
+    }
+
+    /// Whether somebody took our program off the interface, or the interface is gone.
+    pub(crate) fn is_detached(&self) -> bool {
+        matches!(self, Attachment::Ours { link, .. } if !link.is_attached())
     }
 
     /// How packets come to the program.

@@ -7,9 +7,24 @@ use fluxnet::simulator::SimSpec;
 use fluxnet::tools::{Env, topology};
 use fluxnet::{AttachMode, BindMode, Config, FluxError, HugePages, Poller, Queues};
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Heading of these options in the help.
 const HEADING: &str = "Socket options";
+
+/// How long a run that ends by itself waits for a lost link.
+const LINK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A time; `None`: for ever.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkTimeout(Option<Duration>);
+
+fn link_timeout(text: &str) -> Result<LinkTimeout, String> {
+    match text {
+        "none" => Ok(LinkTimeout(None)),
+        _ => units::positive_time(text).map(|time| LinkTimeout(Some(time))),
+    }
+}
 
 /// As typed; everything optional, so that the library's defaults stay the only ones.
 #[derive(Args, Clone, Debug)]
@@ -42,6 +57,9 @@ pub struct Common {
     /// How sockets are opened.
     #[command(flatten)]
     pub socket: SocketOptions,
+    /// What a lost link does.
+    #[command(flatten)]
+    pub link: LinkOptions,
     /// Put the UMEM in huge pages [default: auto]
     ///
     /// on takes reserved 2 MiB pages, 1g reserved 1 GiB pages, thp transparent ones; auto takes
@@ -87,6 +105,26 @@ impl SocketOptions {
     }
 }
 
+/// What a lost link does, where a command holds sockets open.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = HEADING)]
+pub struct LinkOptions {
+    /// How long to wait for a link that is lost, or none for ever [default: 10s, none if endless]
+    ///
+    /// While the interface is down or has no carrier, nothing is sent; the run goes on when the link
+    /// is back. After TIME it ends with an error. A run that ends by itself waits for 10 s.
+    #[arg(long, value_name = "TIME|none", value_parser = link_timeout)]
+    pub link_timeout: Option<LinkTimeout>,
+}
+
+impl LinkOptions {
+    /// Puts what was asked for into `config`; `endless`: the run does not end by itself.
+    pub fn apply(&self, config: &mut Config, endless: bool) {
+        let usual = if endless { None } else { Some(LINK_TIMEOUT) };
+        config.link_timeout = self.link_timeout.map_or(usual, |given| given.0);
+    }
+}
+
 /// What is printed.
 #[derive(Args, Clone, Debug)]
 pub struct OutputOptions {
@@ -99,14 +137,15 @@ pub struct OutputOptions {
 }
 
 impl Common {
-    /// The socket options, checked.
-    pub fn config(&self) -> Result<Config, FluxError> {
+    /// The socket options, checked; `endless`: the run does not end by itself.
+    pub fn config(&self, endless: bool) -> Result<Config, FluxError> {
         let mut config = Config::new(self.interface.clone().unwrap_or_default());
         set(&mut config.queues, self.queue.clone());
         set(&mut config.poller, self.poll);
         set(&mut config.batch, self.batch);
         set(&mut config.huge_pages, self.hugepages);
         self.socket.apply(&mut config);
+        self.link.apply(&mut config, endless);
         config.validate()?;
         Ok(config)
     }

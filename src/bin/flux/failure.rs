@@ -136,6 +136,7 @@ fn options(advice: Advice) -> Option<&'static str> {
         Advice::FewerFrames => "fewer --frames",
         Advice::MoreFrames => "use more --frames or fewer queues",
         Advice::LargerFrames => "use --frame-size 4096",
+        Advice::LongerLinkTimeout => "use a longer --link-timeout, or none",
         Advice::OtherQueue => "choose another --queue, or --queue all",
         Advice::FreeQueue => "choose another --queue, or stop its owner (`flux rings` names it)",
         Advice::CopyMode => "use --bind auto or --bind copy",

@@ -1,6 +1,7 @@
 //! The lines on standard error about a run's sockets: what was granted, neighbours, lost packets.
 
 use fluxnet::tools::net::opened::{Elsewhere, NeighbourFound, Note, Opened, TargetRoute};
+use fluxnet::tools::net::watch::InterfaceChange;
 use std::fmt::Write;
 
 /// What was really granted, and with `verbose` how each target is reached.
@@ -60,6 +61,11 @@ pub fn elsewhere(there: &Elsewhere) -> String {
 /// Why packets were lost.
 pub fn note(note: &Note) -> String {
     format!("note: {}\n", note.text)
+}
+
+/// What happened to the interface.
+pub fn change(change: &InterfaceChange) -> String {
+    format!("note: {}\n", change.text)
 }
 
 /// Milliseconds, to the microsecond.

@@ -31,6 +31,7 @@ pub mod probes;
 pub(in crate::tools) mod sender;
 mod sim_host;
 pub(in crate::tools) mod times;
+pub mod watch;
 
 pub use error::{Cause, HostError};
 pub use host::{

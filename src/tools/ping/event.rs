@@ -1,6 +1,7 @@
 //! What a run reports while it goes and at its end. The command prints these as text or JSON.
 
 use crate::tools::net::opened::{Elsewhere, NeighbourFound, Note, Opened, TargetRoute};
+use crate::tools::net::watch::InterfaceChange;
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -26,6 +27,8 @@ pub enum Event {
     Timeout(Timeout),
     /// A probe could not be sent.
     SendError(SendError),
+    /// The interface changed: its link, its MTU, its queues.
+    Interface(InterfaceChange),
     /// Answers came on a queue that no socket of ours is bound to; they were not seen.
     Elsewhere(Elsewhere),
     /// Why packets were lost, at the end, where the kernel knows.

@@ -16,6 +16,7 @@ use crate::tools::net::journey::Journey;
 use crate::tools::net::pace::ns;
 use crate::tools::net::probes::{Probe, ProbeTable, SendRefused};
 use crate::tools::net::sender::Sender;
+use crate::tools::net::watch::Watch;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -69,6 +70,7 @@ pub(super) struct Run<'a> {
     pub(super) deadline_ns: Option<u64>,
     /// Whether the time of day is the run's own, too.
     pub(super) is_virtual: bool,
+    watch: Watch,
 }
 
 impl<'a> Run<'a> {
@@ -109,6 +111,7 @@ impl<'a> Run<'a> {
             unstamped: 0,
             deadline_ns: None,
             is_virtual: false,
+            watch: Watch::new(&rx.ports()[0]),
             plan,
             control,
             sink,
@@ -132,6 +135,7 @@ impl<'a> Run<'a> {
             if deadline.is_some_and(|at| at <= now) {
                 break;
             }
+            self.watch.look(now, |change| (self.sink)(Event::Interface(change)));
             self.look_for_hops(host, now);
             self.send_due(now)?;
             self.give_up_until(now)?;
@@ -172,7 +176,8 @@ impl<'a> Run<'a> {
 
     /// The next time at which something is to be done although nothing came.
     fn wake_up_ns(&mut self, now: u64) -> u64 {
-        let due = match (self.wanting, self.sender.retry_ns()) {
+        let retry = self.sender.retry_ns().filter(|_| self.watch.has_link());
+        let due = match (self.wanting, retry) {
             (_, Some(retry)) => Some(retry),
             (0, None) => None,
             (_, None) => self.schedule.next_due_ns(),
@@ -201,22 +206,47 @@ impl<'a> Run<'a> {
 
     /// Sends the probes that are due, at most a batch of them.
     fn send_due(&mut self, now: u64) -> Result<()> {
+        if !self.watch.has_link() {
+            self.lose_due(now);
+            return Ok(());
+        }
         self.sender.begin(now);
         for _ in 0..self.plan.config.batch {
             if self.sender.is_full() || self.wanting == 0 || !self.sender.has_room(now) {
                 break;
             }
-            let members = &self.members;
-            let sent = |at: usize| members[at].wants.then_some(members[at].tally.sent);
-            let Some(at) = self.schedule.next(now, members.len(), sent) else { break };
+            let Some(at) = self.whose_turn(now) else { break };
             self.probe(at, now);
         }
         let table = &mut self.table;
         self.sender.finish(now, |count, at| table.leave(count, at))
     }
 
-    /// Sends a probe, or counts one that cannot be sent.
-    fn probe(&mut self, at: usize, now: u64) {
+    /// Gives up the probes that are due while there is no link: what is sent later than it was due
+    /// would measure the wait for the link.
+    fn lose_due(&mut self, now: u64) {
+        for _ in 0..self.plan.config.batch {
+            if self.wanting == 0 {
+                break;
+            }
+            let Some(at) = self.whose_turn(now) else { break };
+            if let Some(probe) = self.number(at, now) {
+                self.table.cancel(probe);
+                self.give_up(probe);
+                self.settle(at);
+            }
+        }
+    }
+
+    /// The target whose probe is due.
+    fn whose_turn(&mut self, now: u64) -> Option<usize> {
+        let members = &self.members;
+        let sent = |at: usize| members[at].wants.then_some(members[at].tally.sent);
+        self.schedule.next(now, members.len(), sent)
+    }
+
+    /// The number of a target's next probe.
+    fn number(&mut self, at: usize, now: u64) -> Option<Probe> {
         let probe = loop {
             match self.table.send(at as u32, now) {
                 Ok(probe) => break probe,
@@ -225,13 +255,20 @@ impl<'a> Run<'a> {
                     self.table.cancel(old);
                     self.give_up(old);
                 }
-                Err(SendRefused::NoSuchTarget) => return,
+                Err(SendRefused::NoSuchTarget) => return None,
             }
         };
-        let member = &mut self.members[at];
-        member.tally.sent = probe.sequence;
-        member.tally.started_ns.get_or_insert(now);
+        let tally = &mut self.members[at].tally;
+        tally.sent = probe.sequence;
+        tally.started_ns.get_or_insert(now);
         self.schedule.sent(at, probe.sequence, now);
+        Some(probe)
+    }
+
+    /// Sends a probe, or counts one that cannot be sent.
+    fn probe(&mut self, at: usize, now: u64) {
+        let Some(probe) = self.number(at, now) else { return };
+        let member = &mut self.members[at];
         let path = &self.journey.paths[at];
         match &member.template {
             Some(template) => {

@@ -2,6 +2,7 @@
 
 use super::plan::{Protocol, Strategy};
 use crate::tools::net::opened::{Elsewhere, NeighbourFound, Note, Opened, TargetRoute};
+use crate::tools::net::watch::InterfaceChange;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -23,6 +24,8 @@ pub enum Event {
     Timeout(Timeout),
     /// Probes to a target cannot be sent.
     SendError(SendError),
+    /// The interface changed: its link, its MTU, its queues.
+    Interface(InterfaceChange),
     /// Answers came on a queue that no socket of ours is bound to; they were not seen.
     Elsewhere(Elsewhere),
     /// Why packets were lost, at the end, where the kernel knows.

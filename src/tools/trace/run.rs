@@ -17,6 +17,7 @@ use crate::tools::net::hops::Hops;
 use crate::tools::net::journey::Journey;
 use crate::tools::net::pace::{Pacer, Rate};
 use crate::tools::net::sender::Sender;
+use crate::tools::net::watch::Watch;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -85,6 +86,7 @@ pub(super) struct Run<'a> {
     pub(super) foreign: u64,
     pub(super) malformed: u64,
     pub(super) unstamped: u64,
+    watch: Watch,
 }
 
 impl<'a> Run<'a> {
@@ -129,6 +131,7 @@ impl<'a> Run<'a> {
             foreign: 0,
             malformed: 0,
             unstamped: 0,
+            watch: Watch::new(&rx.ports()[0]),
             plan,
             control,
             sink,
@@ -188,7 +191,11 @@ impl<'a> Run<'a> {
         while !self.control.stop.load(Ordering::Relaxed) {
             self.interim();
             let now = self.sender.tx.now();
-            self.send_due(now)?;
+            self.watch.look(now, |change| (self.sink)(Event::Interface(change)));
+            // What is sent without a link would be taken for the silence of a hop.
+            if self.watch.has_link() {
+                self.send_due(now)?;
+            }
             self.ring(now)?;
             if self.open == 0 && self.next_member == self.members.len() && self.sender.is_idle() {
                 break;
@@ -205,6 +212,7 @@ impl<'a> Run<'a> {
     fn wake_up_ns(&self, now: u64) -> u64 {
         let waiting = !self.line.is_empty() || self.next_member < self.members.len();
         let due = match self.sender.retry_ns() {
+            _ if !self.watch.has_link() => None,
             Some(retry) => Some(retry),
             None => waiting.then(|| self.pacer.next_due_ns()),
         };

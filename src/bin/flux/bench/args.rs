@@ -1,6 +1,6 @@
 //! What `flux bench` is asked, and the plan that makes.
 
-use crate::common::{OutputOptions, SocketOptions, keyword, on_off, queues};
+use crate::common::{LinkOptions, OutputOptions, SocketOptions, keyword, on_off, queues};
 use crate::units;
 use clap::{Args as ClapArgs, Subcommand};
 use fluxnet::tools::bench::{Library, Place, Plan, Poll, Workload};
@@ -119,6 +119,9 @@ pub struct Args {
     /// How sockets are opened.
     #[command(flatten)]
     pub socket: SocketOptions,
+    /// What a lost link does.
+    #[command(flatten)]
+    pub link: LinkOptions,
     /// One line per setting, separated by commas, under a line of headings
     #[arg(long, conflicts_with = "json", help_heading = "Output")]
     pub csv: bool,
@@ -183,6 +186,7 @@ impl Args {
         }
         let mut config = Config::new(self.interface.clone().unwrap_or_default());
         self.socket.apply(&mut config);
+        self.link.apply(&mut config, false);
         config.validate()?;
         let plan = Plan {
             place,

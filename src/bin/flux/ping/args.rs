@@ -142,7 +142,7 @@ impl Args {
             histogram: self.histogram,
             each: !self.quiet,
             interface: self.common.interface.clone(),
-            config: self.common.config()?,
+            config: self.common.config(self.count.is_none() && self.deadline.is_none())?,
         };
         plan.check()?;
         Ok(plan)

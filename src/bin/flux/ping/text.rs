@@ -55,6 +55,7 @@ impl Text {
             }
             Event::Elsewhere(there) => Lines::err(opened::elsewhere(there)),
             Event::Note(note) => Lines::err(opened::note(note)),
+            Event::Interface(change) => Lines::err(opened::change(change)),
             Event::Summary(_) => Lines::default(),
             _ if self.quiet => Lines::default(),
             _ if self.flood => Lines::out(self.dot(event)),

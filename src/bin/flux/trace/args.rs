@@ -221,7 +221,7 @@ impl Args {
             names: !self.numeric,
             each: json || self.view() == View::Hops,
             each_round: self.live,
-            config: self.common.config()?,
+            config: self.common.config(rounds == Rounds::Endless)?,
         };
         plan.check()?;
         Ok(plan)

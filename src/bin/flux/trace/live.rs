@@ -77,6 +77,7 @@ impl View {
                 self.note = Some(format!("cannot send to {target}: {error}"));
             }
             Event::Note(ref note) => self.note = Some(note.text.clone()),
+            Event::Interface(ref change) => self.note = Some(change.text.clone()),
             _ => {}
         }
         Some(event)

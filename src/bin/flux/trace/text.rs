@@ -80,6 +80,7 @@ impl Text {
             Event::Neighbour(found) => Lines::err(opened::neighbour(found, self.verbose)),
             Event::Elsewhere(there) => Lines::err(opened::elsewhere(there)),
             Event::Note(note) => Lines::err(opened::note(note)),
+            Event::Interface(change) => Lines::err(opened::change(change)),
             Event::SendError(failed) => {
                 Lines::err(format!("cannot send to {}: {}\n", failed.target, failed.error))
             }

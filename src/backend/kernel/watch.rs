@@ -1,0 +1,116 @@
+//! What happens to a port while it is open: heard from netlink, and looked up where nobody tells.
+
+use super::open::queues_of;
+use super::port::KernelPort;
+use crate::config::Config;
+use crate::error::Result;
+use crate::life::{Life, Link, PortState, Seen};
+use crate::sys::link_watch::{LinkEvent, LinkWatch};
+use crate::sys::{clock, netdev};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One port's watch. Any thread that waits looks; the lock is held for the look alone.
+pub(super) struct Watch {
+    inner: Mutex<Inner>,
+    /// Of the netlink socket, for `poll(2)`; −1 without one.
+    fd: AtomicI32,
+}
+
+struct Inner {
+    /// Without it only what the sockets' system calls say is known.
+    events: Option<LinkWatch>,
+    life: Life,
+    seen: Seen,
+}
+
+impl Watch {
+    /// Of a port that is up, in the network namespace of the calling thread.
+    pub(super) fn begin(config: &Config, ifindex: u32, mut seen: Seen) -> Self {
+        let mut events = LinkWatch::open(ifindex).ok();
+        // The answer to what it is like now is there already.
+        let first = events.as_mut().map(|events| events.read(|event| take(&mut seen, event)));
+        if !matches!(first, Some(Ok(()))) {
+            events = None;
+        }
+        let fd = events.as_ref().map_or(-1, |events| events.as_fd().as_raw_fd());
+        let life = Life::new(config, clock::monotonic_ns(), seen);
+        Self { inner: Mutex::new(Inner { events, life, seen }), fd: AtomicI32::new(fd) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Readable when something happened.
+    pub(super) fn fd(&self) -> RawFd {
+        self.fd.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn state(&self) -> PortState {
+        self.lock().life.state()
+    }
+
+    /// See [`Life::verdict`].
+    pub(super) fn verdict(&self, now: u64, receives: bool) -> Result<()> {
+        self.lock().life.verdict(now, receives)
+    }
+
+    /// Looks, and says whether all is well.
+    pub(super) fn look(&self, port: &KernelPort, now: u64) -> bool {
+        let mut inner = self.lock();
+        let Inner { events, life, seen } = &mut *inner;
+        let mut heard = false;
+        let read = events.as_mut().map(|events| {
+            events.read(|event| {
+                heard = true;
+                take(seen, event);
+            })
+        });
+        if let Some(Err(_)) = read {
+            // Nothing more is heard; what the sockets say remains.
+            self.fd.store(-1, Ordering::Relaxed);
+            *events = None;
+        }
+        if heard && seen.link != Link::Gone {
+            let name = port.interface();
+            // Drivers take the link away while the number of queues changes.
+            let queues = port.inside(|| Ok(queues_of(name, port.ifindex)));
+            seen.rx_queues = queues.unwrap_or(seen.rx_queues);
+        }
+        if port.program().attachment.is_detached() {
+            // Programs end with their interface, whose removal may not have been told yet.
+            match port.inside(|| Ok(netdev::exists(port.ifindex))) {
+                Ok(false) => seen.link = Link::Gone,
+                _ => seen.detached = true,
+            }
+        }
+        life.see(now, *seen);
+        let state = life.state();
+        state.link == Link::Up && !state.detached
+    }
+
+    /// A system call of ours found the interface gone.
+    pub(super) fn is_gone(&self, now: u64) {
+        let mut inner = self.lock();
+        inner.seen.link = Link::Gone;
+        let seen = inner.seen;
+        inner.life.see(now, seen);
+    }
+}
+
+fn take(seen: &mut Seen, event: LinkEvent) {
+    let LinkEvent::Now(now) = event else {
+        seen.link = Link::Gone;
+        return;
+    };
+    seen.link = match (now.up, now.carrier) {
+        _ if seen.link == Link::Gone => Link::Gone,
+        (true, true) => Link::Up,
+        (true, false) => Link::NoCarrier,
+        (false, _) => Link::Down,
+    };
+    seen.mtu = now.mtu.unwrap_or(seen.mtu);
+    seen.losses = now.carrier_losses.map_or(seen.losses, u64::from);
+}
