@@ -210,10 +210,7 @@ mod tests {
         assert!(life.verdict(1099 * MS, true).is_ok());
         let error = life.verdict(1100 * MS, false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Device);
-        assert_eq!(
-            error.to_string(),
-            "cannot wait for the link of eth0: it has been down for 1s"
-        );
+        assert_eq!(error.to_string(), "cannot wait for the link of eth0: it has been down for 1s");
         assert!(error.hint().unwrap().starts_with("`ip link set eth0 up` raises it; or "));
         life.see(1200 * MS, seen(Link::Up, 8));
         assert!(life.verdict(9000 * MS, true).is_ok() && life.gives_up_ns().is_none());

@@ -18,7 +18,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sys", &["config", "error", "ring", "sync"]),
     ("umem", &["config", "prefetch", "ring", "sync", "sys"]),
     ("snapshot", &["ring", "stats"]),
-    ("backend", &["config", "error", "ids", "life", "proto", "ring", "snapshot", "stats", "sys", "umem"]),
+    (
+        "backend",
+        &["config", "error", "ids", "life", "proto", "ring", "snapshot", "stats", "sys", "umem"],
+    ),
     ("port", &["backend", "config", "error", "ids", "life", "stats"]),
     ("socket", &["backend", "config", "error", "ids", "port", "proto", "ring", "snapshot", "umem"]),
     ("worker", &["backend", "config", "error", "ids", "port", "socket", "umem"]),

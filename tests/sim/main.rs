@@ -19,6 +19,7 @@ mod conformance;
 mod conservation;
 mod examples;
 mod forwarding;
+mod life;
 mod odd_moments;
 #[cfg(feature = "tools")]
 mod ping;

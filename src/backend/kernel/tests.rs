@@ -6,7 +6,8 @@ use crate::backend::{Opened, Place, PortPlan};
 use crate::config::{AttachMode, Config, HugePages, Pages};
 use crate::error::Advice;
 use crate::lab::{self, ETH_LAB, Lab, OUR_MAC, OURS, PATIENCE, PEER_MAC, Wire, lab_frame};
-use crate::proto::build::{self, Link, Net};
+use crate::life::Link;
+use crate::proto::build::{self, Link as Ethernet, Net};
 use crate::proto::{IpPair, MacAddr, UdpRepr};
 use crate::socket::{Number, Queue};
 use crate::sys::hugepages;
@@ -307,7 +308,7 @@ impl Drop for Stop<'_> {
 #[test]
 fn each_packet_is_judged_by_one_whole_filter_while_it_is_replaced() {
     let Some(lab) = Lab::veth(1) else { return };
-    let link = Link::new(MacAddr(PEER_MAC), MacAddr(OUR_MAC));
+    let link = Ethernet::new(MacAddr(PEER_MAC), MacAddr(OUR_MAC));
     // To nobody here, so that our kernel has no answer.
     let pair = IpPair::new([10, 9, 0, 2].into(), [192, 0, 2, 9].into()).unwrap();
     let packet = |port: u16, number: u32| {
@@ -514,57 +515,109 @@ fn an_interface_that_is_missing_or_down_is_said_to_be() {
     assert!(error.hint().unwrap().contains("ip link set flux0 up"));
 }
 
-/// Removes or lowers the interface while `until_error` runs, which must end with a device error.
-fn while_it_goes(line: &'static str, until_error: impl Fn(&dyn Backend) -> FluxError) {
-    let Some(lab) = Lab::veth(1) else { return };
-    let (rig, _) = Rig::start(&config(), &[0], &lab_frames()).unwrap();
+/// Does `act` to our interface while `until_error` runs, and returns the error that ends it.
+fn while_it_goes(
+    config: &Config,
+    act: impl FnOnce() + Send,
+    until_error: impl Fn(&dyn Backend) -> FluxError,
+) -> FluxError {
+    let (rig, _) = Rig::start(config, &[0], &lab_frames()).unwrap();
     let error = std::thread::scope(|scope| {
-        scope.spawn(|| lab::run(line));
+        scope.spawn(act);
         until_error(&*rig.backend)
     });
-    assert_eq!(error.kind(), ErrorKind::Device, "{error}");
-    drop(rig);
-    drop(lab);
+    assert_eq!((error.kind(), error.port()), (ErrorKind::Device, Some(PORT)), "{error}");
+    error
 }
 
-const GOES: [&str; 2] = ["ip link del flux0", "ip link set flux0 down"];
+/// Every way to wait, each until it ends with an error.
+const WAYS: [fn(&dyn Backend) -> Option<FluxError>; 5] = [
+    |backend| backend.wait(&[at(0)], Interest::Rx, None).err(),
+    |backend| backend.wait(&[at(0)], Interest::Tx, Some(Duration::from_millis(10))).err(),
+    |backend| backend.spin(&[at(0)], None).err(),
+    |backend| backend.kick_tx(at(0)).err(),
+    |backend| backend.look(&[at(0)]).err(),
+];
+
+fn error_of(way: fn(&dyn Backend) -> Option<FluxError>) -> impl Fn(&dyn Backend) -> FluxError {
+    move |backend| std::iter::repeat_with(|| way(backend)).flatten().next().unwrap()
+}
 
 #[test]
-fn waiting_ends_with_an_error_when_the_interface_goes() {
-    for line in GOES {
-        while_it_goes(line, |backend| {
-            loop {
-                if let Err(error) = backend.wait(&[at(0)], Interest::Rx, None) {
-                    return error;
+fn every_wait_ends_with_an_error_when_the_interface_goes() {
+    for way in WAYS {
+        for move_it in [false, true] {
+            let Some(_lab) = Lab::veth(1) else { return };
+            let act = move || {
+                if move_it {
+                    lab::give_away(OURS);
+                } else {
+                    lab::run("ip link del flux0");
                 }
-            }
-        });
+            };
+            let error = while_it_goes(&config(), act, error_of(way));
+            assert!(error.to_string().starts_with("cannot use flux0: the interface is gone"));
+        }
     }
 }
 
 #[test]
-fn spinning_ends_with_an_error_when_the_interface_goes() {
-    for line in GOES {
-        while_it_goes(line, |backend| {
-            loop {
-                if let Err(error) = backend.spin(&[at(0)], None) {
-                    return error;
-                }
-            }
-        });
+fn a_lost_link_is_a_state_and_ends_a_wait_after_its_timeout_alone() {
+    let timed = Config { link_timeout: Some(Duration::from_millis(300)), ..config() };
+    for way in [WAYS[0], WAYS[2], WAYS[4]] {
+        let Some(_lab) = Lab::veth(1) else { return };
+        let act = || drop(lab::run("ip link set flux0 down"));
+        let error = while_it_goes(&timed, act, error_of(way));
+        let want = "cannot wait for the link of flux0: it has been down for 300ms";
+        assert_eq!(error.to_string(), want);
     }
+    let Some(lab) = Lab::veth(1) else { return };
+    let (mut rig, _) = Rig::start(&config(), &[0], &lab_frames()).unwrap();
+    let state = |rig: &Rig| rig.backend.state(PORT);
+    assert_eq!((state(&rig).link, state(&rig).link_losses), (Link::Up, 0));
+    for (how, losses) in [(Link::Down, 1), (Link::NoCarrier, 2)] {
+        let set = |what: &str| match how {
+            Link::Down => lab.run(&format!("ip link set flux0 {what}")),
+            _ => lab.run_in_peer(&format!("ip link set flux1 {what}")),
+        };
+        set("down");
+        lab::wait_until("a link that is lost", || state(&rig).link == how);
+        assert!(!rig.wait([0], Interest::Rx, Duration::from_millis(10)), "it goes on");
+        if how == Link::Down {
+            assert_eq!(rig.backend.kick_tx(at(0)).unwrap(), Kick::Again);
+        }
+        set("up");
+        lab::wait_until("the link", || state(&rig).link == Link::Up);
+        assert_eq!(state(&rig).link_losses, losses);
+        let wire = lab.wire();
+        wire.send(&to_us(b"back"));
+        assert_eq!(rig.recv(0).0, to_us(b"back"));
+    }
+    lab.run("ip link set flux0 mtu 1300");
+    lab::wait_until("the MTU", || state(&rig).mtu == 1300);
+    rig.assert_frames_conserved();
+}
+
+/// Detaches our program as `bpftool link detach` does: by a descriptor of somebody's own.
+fn detach(rig: &Rig) {
+    assert_eq!(rig.backend.state(PORT).link, Link::Up);
+    lab::detach_xdp(OURS);
 }
 
 #[test]
-fn kicking_ends_with_an_error_when_the_interface_goes() {
-    for line in GOES {
-        while_it_goes(line, |backend| {
-            loop {
-                if let Err(error) = backend.kick_tx(at(0)) {
-                    return error;
-                }
-            }
-        });
+fn a_program_that_somebody_detached_is_noticed_and_named() {
+    for way in [WAYS[0], WAYS[2], WAYS[4]] {
+        let Some(_lab) = Lab::veth(1) else { return };
+        let (rig, _) = Rig::start(&config(), &[0], &lab_frames()).unwrap();
+        detach(&rig);
+        let start = clock::monotonic_ns();
+        let error = error_of(way)(&*rig.backend);
+        assert!(clock::monotonic_ns() - start < 1_000_000_000, "noticed within a second");
+        assert_eq!((error.kind(), error.port()), (ErrorKind::Detached, Some(PORT)));
+        let want = "cannot receive on flux0: somebody detached its XDP program";
+        assert_eq!(error.to_string(), want);
+        assert!(rig.backend.state(PORT).detached);
+        assert!(rig.backend.wait(&[at(0)], Interest::Tx, None).unwrap(), "it still sends");
     }
 }
 

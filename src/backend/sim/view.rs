@@ -82,7 +82,8 @@ fn info(port: &Port, carrier: bool, now: u64) -> PortInfo {
         rx_packets: queue_rx_packets.iter().sum(),
         queue_rx_packets,
         tx_packets: port.tx_packets,
-        xdp_program: (port.filter != Filter::Nothing && !port.is_detached(now)).then(|| (PROGRAM.0, PROGRAM.1.to_owned())),
+        xdp_program: (port.filter != Filter::Nothing && !port.is_detached(now))
+            .then(|| (PROGRAM.0, PROGRAM.1.to_owned())),
         claims_zero_copy: port.claims_zero_copy,
         nic_ring: Some(port.troubles.nic_ring()),
         troubles: port.troubles,

@@ -263,7 +263,9 @@ impl World {
         let carrier = self.carrier(port);
         let kick = match self.places.get_mut(port).map(|place| &mut place.node) {
             Some(Node::Port(it)) if it.troubles.has(Trouble::KickLost) => return Kick::Done,
-            Some(Node::Port(it)) if it.up && !it.is_gone(self.now) => it.transmit(queue, carrier, &mut self.outbox),
+            Some(Node::Port(it)) if it.up && !it.is_gone(self.now) => {
+                it.transmit(queue, carrier, &mut self.outbox)
+            }
             _ => return Kick::Again,
         };
         let cost = self.outbox.sends.len() as u64 * SEND_NS;
@@ -299,7 +301,11 @@ impl World {
         for i in 0..self.ports.len() {
             let at = self.ports[i];
             // A driver that is down takes nothing, so asking again would not help.
-            let Some(queues) = self.port(at).filter(|p| p.up && !p.removed).map(|p| p.queues()) else { continue };
+            let Some(queues) =
+                self.port(at).filter(|p| p.up && !p.is_gone(self.now)).map(|p| p.queues())
+            else {
+                continue;
+            };
             for queue in 0..queues {
                 let socket = self.port(at).and_then(|port| port.socket(queue));
                 let Some(socket) = socket else { continue };

@@ -102,7 +102,7 @@ mod tests {
         let builder = FluxBuilder::new("a0").simulator(&net).filter(Filter::Everything);
         let (rx, _tx) = builder.build_system().unwrap();
         let mut watch = Watch::new(&rx.ports()[0]);
-        let mut told = |watch: &mut Watch| {
+        let told = |watch: &mut Watch| {
             let mut told = Vec::new();
             watch.look(rx.now(), |change| told.push(change));
             told

@@ -19,12 +19,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // it runs in tests alone
 
 pub mod bump;
+mod detach;
 pub mod etc;
 pub mod icmp;
 pub mod routers;
 mod turns;
 pub mod vanish;
 
+pub use detach::detach_xdp;
 pub use turns::Turn;
 
 use std::collections::BTreeSet;
@@ -349,6 +351,14 @@ impl Drop for Lab {
             eprintln!("lab: could not leave the namespace");
         }
     }
+}
+
+/// Moves an interface to a network namespace of its own, which ends with it.
+pub fn give_away(interface: &str) {
+    let namespace = std::thread::spawn(|| new_namespace().and_then(|_| this_namespace()));
+    let namespace = namespace.join().expect("a thread").expect("a namespace");
+    let path = format!("/proc/{}/fd/{}", std::process::id(), namespace.as_raw_fd());
+    run(&format!("ip link set {interface} netns {path}"));
 }
 
 fn mac(address: [u8; 6]) -> String {
