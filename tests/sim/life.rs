@@ -100,7 +100,7 @@ fn what_a_detached_program_no_longer_takes_goes_to_the_kernel_and_sending_goes_o
     net.detach("lo0").unwrap();
     net.inject("lo0", None, &PACKET).unwrap();
     assert_eq!(net.passed_to_host("lo0"), 1);
-    assert!(rx.recv(Some(Duration::ZERO)).is_err() && rx.ports()[0].state().detached);
+    assert!(rx.recv(Some(Duration::from_millis(1))).is_err() && rx.ports()[0].state().detached);
     let packet = tx.alloc(60).unwrap();
     tx.send(packet).unwrap();
     assert!(tx.flush().unwrap());

@@ -302,7 +302,7 @@ impl World {
             let at = self.ports[i];
             // A driver that is down takes nothing, so asking again would not help.
             let Some(queues) =
-                self.port(at).filter(|p| p.up && !p.is_gone(self.now)).map(|p| p.queues())
+                self.look_at(at).filter(|p| p.up && !p.is_gone(self.now)).map(Port::queues)
             else {
                 continue;
             };
