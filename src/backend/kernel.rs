@@ -8,6 +8,7 @@
 //!
 //! Invariant: the UMEM outlives the sockets, and a ring's mapping its `Producer` or `Consumer`.
 
+mod freed;
 mod open;
 mod port;
 
@@ -19,13 +20,12 @@ use crate::config::{Attached, BindMode, Granted, Poller};
 use crate::error::{Advice, ErrorKind, FluxError, Op, Result};
 use crate::ids::{PortIndex, QueueIndex};
 use crate::stats::{Calls, Counters, QueueCounters, XdpStatistics};
-use crate::sys::if_xdp::{
-    Statistics, XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY,
-};
+use crate::sys::if_xdp::{XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY};
 use crate::sys::poll::Woken;
 use crate::sys::xsk::Xsk;
 use crate::sys::{clock, poll, xsk};
 use crate::umem::Umem;
+use freed::Freed;
 use port::KernelPort;
 use std::cell::Cell;
 use std::io;
@@ -60,6 +60,7 @@ struct KernelBackend {
     calls: Vec<Counters>,
     /// Keeps the packet memory mapped until the sockets are closed.
     umem: Arc<Umem>,
+    freed: Freed,
     busy_poll: AtomicBool,
 }
 
@@ -324,12 +325,14 @@ impl Backend for KernelBackend {
         };
         let mut stack = [poll::entry(-1, 0); 64];
         let mut heap;
-        let fds = if queues.len() <= stack.len() {
-            &mut stack[..queues.len()]
+        // One more than queues: frames that are freed.
+        let fds = if queues.len() < stack.len() {
+            &mut stack[..=queues.len()]
         } else {
-            heap = vec![poll::entry(-1, 0); queues.len()];
+            heap = vec![poll::entry(-1, 0); queues.len() + 1];
             &mut heap[..]
         };
+        fds[queues.len()] = self.freed.entry(interest);
         for (fd, &queue) in fds.iter_mut().zip(queues) {
             *fd = poll::entry(self.socket(queue)?.raw_fd(), events);
         }
@@ -348,6 +351,7 @@ impl Backend for KernelBackend {
             }
             match woken {
                 Woken::Ready => {
+                    self.freed.seen(fds[queues.len()]);
                     self.counted(first, Counters::wakeup);
                     return Ok(true);
                 }
@@ -360,12 +364,12 @@ impl Backend for KernelBackend {
         }
     }
 
-    fn spin(&self, queues: &[QueueIndex], _deadline: Option<u64>) -> Result<()> {
+    fn spin(&self, queues: &[QueueIndex], _deadline: Option<u64>) -> Result<bool> {
         thread_local! {
             static SPINS: Cell<u32> = const { Cell::new(0) };
         }
         if self.busy_poll.load(Ordering::Relaxed) {
-            return self.pulse(queues);
+            return self.pulse(queues).map(|()| true);
         }
         let spins = SPINS.get().wrapping_add(1);
         SPINS.set(spins);
@@ -373,7 +377,11 @@ impl Backend for KernelBackend {
             self.pulse(queues)?;
         }
         std::hint::spin_loop();
-        Ok(())
+        Ok(true)
+    }
+
+    fn nothing_to_come(&self) -> bool {
+        false
     }
 
     fn calls(&self, queue: QueueIndex) -> Calls {
@@ -422,19 +430,6 @@ impl KernelBackend {
         match error.raw_os_error() {
             Some(libc::EAGAIN | libc::EBUSY | libc::ENOBUFS) => Ok(Kick::Again),
             _ => Err(self.queue_error(op, queue, error)),
-        }
-    }
-}
-
-impl From<Statistics> for XdpStatistics {
-    fn from(stats: Statistics) -> Self {
-        Self {
-            rx_dropped: stats.rx_dropped,
-            rx_invalid_descs: stats.rx_invalid_descs,
-            tx_invalid_descs: stats.tx_invalid_descs,
-            rx_ring_full: stats.rx_ring_full,
-            rx_fill_ring_empty_descs: stats.rx_fill_ring_empty_descs,
-            tx_ring_empty_descs: stats.tx_ring_empty_descs,
         }
     }
 }

@@ -153,11 +153,15 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Called after each empty look at the rings while spinning, until `deadline` (ns of
     /// [`Backend::now`]) at the latest: a CPU pause on the real kernel, a step of virtual time
-    /// on the simulated one.
+    /// on the simulated one. False when it would be in vain: there is no deadline, and
+    /// [`Backend::nothing_to_come`].
     ///
     /// # Errors
     /// When the interface of one of the queues is gone or down.
-    fn spin(&self, queues: &[QueueIndex], deadline: Option<u64>) -> Result<()>;
+    fn spin(&self, queues: &[QueueIndex], deadline: Option<u64>) -> Result<bool>;
+
+    /// Whether nothing will happen any more unless we do something: virtual time without an event.
+    fn nothing_to_come(&self) -> bool;
 
     /// Packets of one queue go on to the kernel's stack from now on.
     ///
@@ -224,6 +228,10 @@ macro_rules! pass_on {
 
         fn now(&self) -> u64 {
             self.inner.now()
+        }
+
+        fn nothing_to_come(&self) -> bool {
+            self.inner.nothing_to_come()
         }
 
         #[cfg(unix)]

@@ -1,6 +1,7 @@
 //! From an interface name to sockets with mapped rings, not bound yet; and the packet memory.
 
 use super::KernelBackend;
+use super::freed::Freed;
 use super::port::{KernelPort, inside};
 use crate::backend::{Opened, Place, PortPlan, RingSet};
 use crate::config::{HugePages, Pages};
@@ -134,6 +135,7 @@ pub(crate) fn open(plans: &[PortPlan], umem: &Arc<Umem>) -> Result<Opened> {
         sockets,
         places,
         umem: Arc::clone(umem),
+        freed: Freed::new(umem),
         busy_poll: AtomicBool::new(false),
     };
     Ok(Opened { backend: Arc::new(backend), rings })

@@ -8,6 +8,7 @@ use crate::config::Granted;
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::ids::{PortIndex, QueueIndex};
 use crate::stats::{Calls, Counters, QueueCounters, XdpStatistics};
+use crate::umem::Umem;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ const SPIN_NS: u64 = 1_000;
 /// Our sockets on ports of a simulated machine.
 pub(super) struct SimBackend {
     pub(super) shared: Arc<Shared>,
+    pub(super) umem: Arc<Umem>,
     pub(super) ports: Vec<SimPort>,
     /// By queue position: port and NIC queue number.
     pub(super) places: Vec<(usize, u32)>,
@@ -109,6 +111,18 @@ impl SimBackend {
     }
 }
 
+/// The end of time is none: nobody may move the clock there.
+fn is_a_time(deadline: &u64) -> bool {
+    *deadline < u64::MAX
+}
+
+fn earlier(event: Option<u64>, deadline: Option<u64>) -> Option<u64> {
+    match (event, deadline) {
+        (Some(event), Some(deadline)) => Some(event.min(deadline)),
+        (event, deadline) => event.or(deadline),
+    }
+}
+
 #[cfg(unix)]
 fn net_down(interface: &str) -> FluxError {
     let source = std::io::Error::from_raw_os_error(libc::ENETDOWN);
@@ -157,6 +171,7 @@ impl Backend for SimBackend {
         self.counted(first, Counters::wait);
         let mut world = self.shared.enter();
         let deadline = timeout.map(|timeout| world.now().saturating_add(nanos(timeout)));
+        let deadline = deadline.filter(is_a_time);
         // poll(2) drives TX in copy mode (and counts a TX ring that it finds empty). While the
         // interface is down it does nothing, and says nothing.
         for &position in queues {
@@ -165,21 +180,21 @@ impl Backend for SimBackend {
             }
         }
         loop {
-            if self.ready(&mut world, queues, interest)? {
+            // Frames were freed: there is something to do, if nothing to receive.
+            let freed = interest == Interest::Rx && self.umem.take_wake();
+            if freed || self.ready(&mut world, queues, interest)? {
                 self.counted(first, Counters::wakeup);
                 return Ok(true);
             }
             if deadline.is_some_and(|at| at <= world.now()) {
                 return Ok(false);
             }
-            let until = match (world.next_event(), deadline) {
-                (Some(event), Some(deadline)) => Some(event.min(deadline)),
-                (event, deadline) => event.or(deadline),
-            };
+            let until = earlier(world.next_event(), deadline);
             if !world.clock.is_realtime() {
                 // Nothing will ever happen and nobody set an end: say so at once.
                 let Some(until) = until else { return Ok(false) };
                 world.advance_to(until);
+                world = self.shared.call(world);
             } else {
                 let changed = &self.shared.changed;
                 world = match until {
@@ -190,25 +205,28 @@ impl Backend for SimBackend {
                     None => changed.wait(world).unwrap_or_else(PoisonError::into_inner),
                 };
                 world.catch_up();
+                world = self.shared.call(world);
             }
         }
     }
 
-    fn spin(&self, _queues: &[QueueIndex], deadline: Option<u64>) -> Result<()> {
+    fn spin(&self, _queues: &[QueueIndex], deadline: Option<u64>) -> Result<bool> {
         let mut world = self.shared.enter();
         if world.clock.is_realtime() {
             drop(world);
             std::hint::spin_loop();
-            return Ok(());
+            return Ok(true);
         }
-        let next = match (world.next_event(), deadline) {
-            (Some(event), Some(deadline)) => event.min(deadline),
-            (Some(event), None) => event,
-            (None, Some(deadline)) => deadline,
-            (None, None) => world.now() + SPIN_NS,
-        };
-        world.advance_to(next);
-        Ok(())
+        let next = earlier(world.next_event(), deadline.filter(is_a_time));
+        let to = next.unwrap_or_else(|| world.now().saturating_add(SPIN_NS));
+        world.advance_to(to);
+        drop(self.shared.call(world));
+        Ok(next.is_some())
+    }
+
+    fn nothing_to_come(&self) -> bool {
+        let world = self.shared.enter();
+        !world.clock.is_realtime() && world.next_event().is_none()
     }
 
     fn calls(&self, queue: QueueIndex) -> Calls {
