@@ -56,8 +56,11 @@ pub(crate) fn split_workers(parts: Parts, workers: usize) -> Result<Vec<(FluxRx,
 /// A sender's half of a queue.
 type Sender = TxHalf<SharedComp>;
 
+/// The completion rings of all queues, with their ports.
+type Comps = Arc<[(PortIndex, SharedComp)]>;
+
 /// Both halves of each queue, and all completion rings once more.
-fn halves(queues: Vec<Queue>) -> (Vec<RxHalf>, Vec<Sender>, Arc<[(PortIndex, SharedComp)]>) {
+fn halves(queues: Vec<Queue>) -> (Vec<RxHalf>, Vec<Sender>, Comps) {
     let (rx, tx): (Vec<_>, Vec<_>) =
         queues.into_iter().map(|queue| (queue.rx, queue.tx.share())).unzip();
     let comps = tx.iter().map(|half| (half.number.port, half.comp.clone())).collect();
@@ -69,9 +72,8 @@ pub(crate) struct Shared {
     pub(crate) umem: Arc<Umem>,
     pub(crate) backend: Arc<dyn Backend>,
     pub(crate) ports: Arc<[Port]>,
-    /// Of all queues, with their ports: frames of what was sent must not lie there while a receiver has
-    /// none.
-    comps: Arc<[(PortIndex, SharedComp)]>,
+    /// Frames of what was sent must not lie there while a receiver has none.
+    comps: Comps,
 }
 
 impl Shared {
