@@ -12,6 +12,8 @@
 mod moves;
 mod rings;
 mod shared;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use moves::headroom;
 pub use moves::{PacketView, Route, Routed};
@@ -183,6 +185,7 @@ impl<C> TxHalf<C> {
     }
 
     /// Whether entries lie in the TX ring that the kernel must be told about.
+    #[cfg(feature = "async")]
     pub(crate) fn is_untold(&self) -> bool {
         self.tx.pending() > 0 && self.tx.needs_wakeup()
     }

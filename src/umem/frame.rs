@@ -166,6 +166,7 @@ impl Umem {
     }
 
     /// Whether a receiver waits to be woken, or has a wake to see ([`Self::take_wake`]).
+    #[cfg(any(test, all(target_os = "linux", feature = "bpf")))]
     pub(crate) fn has_waiter(&self) -> bool {
         self.shortage.is_open()
     }

@@ -48,6 +48,7 @@ impl Shortage {
     }
 
     /// Whether a receiver waits for a wake, or has one to see.
+    #[cfg(any(test, all(target_os = "linux", feature = "bpf")))]
     pub(super) fn is_open(&self) -> bool {
         self.state.load(Ordering::Relaxed) != NOBODY
     }

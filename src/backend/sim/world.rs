@@ -237,6 +237,7 @@ impl World {
         self.advance_to(self.now);
     }
 
+    #[inline(always)] // of each packet
     fn schedule(&mut self, time: u64, lane: usize, packet: Vec<u8>) {
         if time <= self.now {
             self.at_once.push_back((self.lanes[lane].to, packet));
