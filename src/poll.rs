@@ -11,6 +11,18 @@ use std::time::Duration;
 const GRACE_NS: u64 = 10_000;
 /// Packets since the last sleep that make a run dense.
 const DENSE: u32 = 32;
+/// `adaptive` learns no gap that is longer than this many times its spin.
+const LONGEST_GAP: u64 = 4;
+
+/// In ns; the longest ones saturate (584 years).
+pub(crate) fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A wait of a receiver whose fill ring is short of frames ends after this time at most, to look
+/// whether frames came back: where they come from (a free list, completion rings of other threads)
+/// makes no event that is sure to wake it.
+pub(crate) const LOOK_FOR_FRAMES: Duration = Duration::from_millis(10);
 
 /// What to do after an empty look at the rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +68,12 @@ impl PollState {
         if self.idle_since.take().is_none() {
             return;
         }
-        if let Poller::Adaptive { .. } = self.poller {
+        if let Poller::Adaptive { spin } = self.poller {
             let now = now();
             if let Some(last) = self.last_arrival {
-                let gap = now.saturating_sub(last);
+                // All gaps beyond the spin say the same, however long: one long silence must not
+                // outweigh a hundred arrivals that come after it.
+                let gap = now.saturating_sub(last).min(nanos(spin).saturating_mul(LONGEST_GAP));
                 self.gap = if self.gap == 0 { gap } else { self.gap - self.gap / 8 + gap / 8 };
             }
             self.last_arrival = Some(now);
@@ -92,7 +106,7 @@ impl PollState {
             Poller::Adaptive { spin } => {
                 let now = now();
                 let since = *since.get_or_insert(now);
-                let spin = u64::try_from(spin.as_nanos()).unwrap_or(u64::MAX);
+                let spin = nanos(spin);
                 // The next packet is expected after the whole spin: spinning would be wasted.
                 // Spin a little all the same, so that a faster stream is noticed.
                 let worth = if self.gap > spin { spin / 16 } else { spin };
@@ -111,6 +125,7 @@ impl PollState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::iter;
 
     const US: u64 = 1000;
 
@@ -168,6 +183,32 @@ mod tests {
             state.on_packets(1, || t);
         }
         assert_eq!(spun(&mut state, t), 250 * US, "5 µs gaps are");
+    }
+
+    #[test]
+    fn adaptive_spins_again_soon_after_silences_of_any_length() {
+        for (silences, seconds) in [(1, 1), (1, 10), (1, 100), (50, 1), (50, 10), (50, 100)] {
+            let mut state = PollState::new(Poller::ADAPTIVE);
+            let mut t = 1_000_000_000;
+            let mut arrive = |state: &mut PollState, gap: u64| {
+                t += gap;
+                state.on_empty(|| t - US);
+                state.on_packets(1, || t);
+                t
+            };
+            for gap in iter::repeat_n(20 * US, 50)
+                .chain(iter::repeat_n(seconds * 1_000_000 * US, silences))
+            {
+                arrive(&mut state, gap);
+            }
+            let again = (1..).find(|_| {
+                let t = arrive(&mut state, 110 * US);
+                spun(&mut state.clone(), t) >= 110 * US
+            });
+            // One silence hardly counts; after many it is unlearned as slowly as it was learned.
+            let most = if silences == 1 { 1 } else { 15 };
+            assert!(again.unwrap() <= most, "{again:?} after {silences} of {seconds} s");
+        }
     }
 
     #[test]

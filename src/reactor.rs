@@ -15,6 +15,10 @@ use std::time::Duration;
 /// Virtual time that one empty look at simulated rings may take.
 const SIM_STEP: Duration = Duration::from_millis(1);
 
+/// The longest wait for descriptors: they stay silent when their interface goes, so the kernel is
+/// asked this often whether it lives.
+pub(crate) const PULSE: Duration = Duration::from_millis(200);
+
 /// Readiness of some queues of a backend.
 pub(crate) struct Readiness {
     #[cfg(unix)]
@@ -23,10 +27,6 @@ pub(crate) struct Readiness {
     queues: Vec<QueueIndex>,
     interest: Interest,
 }
-
-/// How long a full TX ring is waited for at most before it is looked at again: room in it is a matter
-/// of our kicks, too, and those make no event.
-const TX_LOOK: Duration = Duration::from_millis(1);
 
 impl Readiness {
     pub(crate) fn new(
@@ -43,21 +43,20 @@ impl Readiness {
         }
     }
 
-    /// Returns when a ring may have entries; spurious returns are allowed, so look and wait
-    /// again.
+    /// Returns when a ring may have entries, and after `longest` in any case; look, and wait again.
     #[cfg(unix)]
-    pub(crate) async fn wait(&mut self) -> Result<()> {
-        match self.interest {
-            Interest::Rx => self.ready().await,
-            // The simulator needs no timer, which a runtime may be without.
-            Interest::Tx if self.is_simulated() => self.step().await,
-            Interest::Tx => tokio::time::timeout(TX_LOOK, self.ready()).await.unwrap_or(Ok(())),
+    pub(crate) async fn wait(&mut self, longest: Duration) -> Result<()> {
+        // The simulator needs no timer, which a runtime may be without.
+        if self.backend.fd(QueueIndex::new(0)).is_none() {
+            return self.step(longest).await;
         }
-    }
-
-    #[cfg(unix)]
-    fn is_simulated(&self) -> bool {
-        self.queues.first().is_some_and(|&queue| self.backend.fd(queue).is_none())
+        match tokio::time::timeout(longest, self.ready()).await {
+            Ok(ready) => ready,
+            // Asks whether the interface lives, and in copy mode makes the kernel send.
+            Err(_) => {
+                self.backend.wait(&self.queues, self.interest, Some(Duration::ZERO)).map(drop)
+            }
+        }
     }
 
     #[cfg(unix)]
@@ -68,7 +67,7 @@ impl Readiness {
             let Some(fds) =
                 self.queues.iter().map(|&q| self.backend.fd(q)).collect::<Option<Vec<_>>>()
             else {
-                return self.step().await;
+                return Ok(()); // the simulator, which has none
             };
             let register = |fd: std::os::fd::BorrowedFd<'_>| {
                 let fd = fd.try_clone_to_owned()?;
@@ -118,13 +117,13 @@ impl Readiness {
 
     /// As on Unix, where only the simulator exists.
     #[cfg(not(unix))]
-    pub(crate) async fn wait(&mut self) -> Result<()> {
-        self.step().await
+    pub(crate) async fn wait(&mut self, longest: Duration) -> Result<()> {
+        self.step(longest).await
     }
 
     /// The simulator has no descriptor: move its time on, and let other tasks run.
-    async fn step(&self) -> Result<()> {
-        self.backend.wait(&self.queues, self.interest, Some(SIM_STEP))?;
+    async fn step(&self, longest: Duration) -> Result<()> {
+        self.backend.wait(&self.queues, self.interest, Some(longest.min(SIM_STEP)))?;
         tokio::task::yield_now().await;
         Ok(())
     }
@@ -153,13 +152,13 @@ impl AsyncFluxRaw {
     /// Returns when the RX ring has entries.
     ///
     /// # Errors
-    /// When the interface goes away.
+    /// When the interface goes away; 0.2 s later at most.
     ///
     /// # Panics
-    /// On the real kernel, outside a tokio runtime with I/O.
+    /// On the real kernel, outside a tokio runtime with I/O and time.
     pub async fn readable(&mut self) -> Result<()> {
         while self.raw.rx.waiting() == 0 {
-            self.readiness.wait().await?;
+            self.readiness.wait(PULSE).await?;
         }
         Ok(())
     }

@@ -154,3 +154,21 @@ pub struct QueueCounters {
     /// Ours, but they came on a queue without a socket and were left to the kernel's stack.
     pub no_socket: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_counter_that_is_lower_than_before_has_not_risen() {
+        // The interface was opened anew in between.
+        let before = Calls { tx_kicks: 5, rx_kicks: u64::MAX, waits: 1, wakeups: 0 };
+        let after = Calls { tx_kicks: 3, rx_kicks: 0, waits: 4, wakeups: 2 };
+        let risen = Calls { tx_kicks: 0, rx_kicks: 0, waits: 3, wakeups: 2 };
+        assert_eq!(after.since(&before), risen);
+        let before = XdpStatistics { rx_dropped: 9, rx_ring_full: 1, ..Default::default() };
+        let after = XdpStatistics { rx_dropped: 2, rx_ring_full: 6, ..Default::default() };
+        let risen = XdpStatistics { rx_ring_full: 5, ..Default::default() };
+        assert_eq!(after.since(&before), risen);
+    }
+}

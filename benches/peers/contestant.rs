@@ -207,7 +207,7 @@ impl Raw {
             return Ok(n);
         }
         match self.poll.on_empty(|| raw.now()) {
-            Idle::Spin => raw.spin()?,
+            Idle::Spin => raw.spin().map(drop)?,
             Idle::Block if sends => raw.wait_tx(Some(LONGEST_WAIT)).map(drop)?,
             Idle::Block => raw.wait(Some(LONGEST_WAIT)).map(drop)?,
         }

@@ -107,7 +107,7 @@ impl Backend for Faulty {
         self.inner.wait(queues, interest, timeout)
     }
 
-    fn spin(&self, queues: &[QueueIndex], deadline: Option<u64>) -> Result<()> {
+    fn spin(&self, queues: &[QueueIndex], deadline: Option<u64>) -> Result<bool> {
         self.settle()?;
         self.inner.spin(queues, deadline)
     }

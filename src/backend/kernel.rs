@@ -8,6 +8,7 @@
 //!
 //! Invariant: the UMEM outlives the sockets, and a ring's mapping its `Producer` or `Consumer`.
 
+mod freed;
 mod open;
 mod port;
 mod watch;
@@ -21,13 +22,12 @@ use crate::error::{Advice, ErrorKind, FluxError, Op, Result};
 use crate::ids::{PortIndex, QueueIndex};
 use crate::life::{self, PortState};
 use crate::stats::{Calls, Counters, QueueCounters, XdpStatistics};
-use crate::sys::if_xdp::{
-    Statistics, XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY,
-};
+use crate::sys::if_xdp::{XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY};
 use crate::sys::poll::Woken;
 use crate::sys::xsk::Xsk;
 use crate::sys::{clock, poll, xsk};
 use crate::umem::Umem;
+use freed::Freed;
 use port::KernelPort;
 use std::cell::Cell;
 use std::io;
@@ -66,6 +66,7 @@ struct KernelBackend {
     calls: Vec<Counters>,
     /// Keeps the packet memory mapped until the sockets are closed.
     umem: Arc<Umem>,
+    freed: Freed,
     busy_poll: AtomicBool,
     next_look_ns: AtomicU64,
     /// Whether the last look found one of the ports without link or program.
@@ -374,17 +375,19 @@ impl Backend for KernelBackend {
         };
         let mut stack = [poll::entry(-1, 0); 64];
         let mut heap;
-        let all = queues.len() + self.ports.len();
+        // Besides the queues: frames that are freed, and what happens to the ports.
+        let all = queues.len() + 1 + self.ports.len();
         let fds = if all <= stack.len() {
             &mut stack[..all]
         } else {
             heap = vec![poll::entry(-1, 0); all];
             &mut heap[..]
         };
+        fds[queues.len()] = self.freed.entry(interest);
         for (fd, &queue) in fds.iter_mut().zip(queues) {
             *fd = poll::entry(self.socket(queue)?.raw_fd(), events);
         }
-        for (fd, port) in fds[queues.len()..].iter_mut().zip(&self.ports) {
+        for (fd, port) in fds[queues.len() + 1..].iter_mut().zip(&self.ports) {
             *fd = poll::entry(port.watch.fd(), libc::POLLIN);
         }
         let first = queues.first().copied().unwrap_or_default();
@@ -398,7 +401,8 @@ impl Backend for KernelBackend {
             let woken = poll::poll(fds, Some(left))
                 .map_err(|error| self.queue_error(Op::Wait, first, error))?;
             let broken = libc::POLLERR | libc::POLLNVAL | libc::POLLHUP;
-            let (sockets, watches) = fds.split_at(queues.len());
+            let (sockets, others) = fds.split_at(queues.len());
+            let (freed, watches) = (others[0], &others[1..]);
             if woken == Woken::Timeout || sockets.iter().any(|fd| fd.revents & broken != 0) {
                 self.pulse(queues)?;
             }
@@ -406,7 +410,8 @@ impl Backend for KernelBackend {
                 self.look_soon();
             }
             match woken {
-                Woken::Ready if sockets.iter().any(|fd| fd.revents != 0) => {
+                Woken::Ready if sockets.iter().chain([&freed]).any(|fd| fd.revents != 0) => {
+                    self.freed.seen(freed);
                     self.counted(first, Counters::wakeup);
                     return Ok(true);
                 }
@@ -420,7 +425,7 @@ impl Backend for KernelBackend {
         }
     }
 
-    fn spin(&self, queues: &[QueueIndex], _deadline: Option<u64>) -> Result<()> {
+    fn spin(&self, queues: &[QueueIndex], _deadline: Option<u64>) -> Result<bool> {
         thread_local! {
             static SPINS: Cell<u32> = const { Cell::new(0) };
         }
@@ -435,10 +440,14 @@ impl Backend for KernelBackend {
             self.attend(queues, Interest::Rx)?;
         }
         if busy_poll {
-            return Ok(());
+            return Ok(true);
         }
         std::hint::spin_loop();
-        Ok(())
+        Ok(true)
+    }
+
+    fn nothing_to_come(&self) -> bool {
+        false
     }
 
     fn look(&self, queues: &[QueueIndex]) -> Result<()> {
@@ -501,19 +510,6 @@ impl KernelBackend {
             }
             _ if gone(&error) => Err(self.gone(queue)),
             _ => Err(self.queue_error(op, queue, error)),
-        }
-    }
-}
-
-impl From<Statistics> for XdpStatistics {
-    fn from(stats: Statistics) -> Self {
-        Self {
-            rx_dropped: stats.rx_dropped,
-            rx_invalid_descs: stats.rx_invalid_descs,
-            tx_invalid_descs: stats.tx_invalid_descs,
-            rx_ring_full: stats.rx_ring_full,
-            rx_fill_ring_empty_descs: stats.rx_fill_ring_empty_descs,
-            tx_ring_empty_descs: stats.tx_ring_empty_descs,
         }
     }
 }

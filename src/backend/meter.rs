@@ -102,7 +102,7 @@ impl Backend for Metered {
         self.meter.wait(queues, || self.inner.wait(queues, interest, timeout))
     }
 
-    fn spin(&self, queues: &[QueueIndex], deadline: Option<u64>) -> Result<()> {
+    fn spin(&self, queues: &[QueueIndex], deadline: Option<u64>) -> Result<bool> {
         self.meter.wait(queues, || self.inner.spin(queues, deadline))
     }
 

@@ -156,11 +156,15 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Called after each empty look at the rings while spinning, until `deadline` (ns of
     /// [`Backend::now`]) at the latest: a CPU pause on the real kernel, a step of virtual time
-    /// on the simulated one.
+    /// on the simulated one. False when it would be in vain: there is no deadline, and
+    /// [`Backend::nothing_to_come`].
     ///
     /// # Errors
     /// As [`Backend::wait`].
-    fn spin(&self, queues: &[QueueIndex], deadline: Option<u64>) -> Result<()>;
+    fn spin(&self, queues: &[QueueIndex], deadline: Option<u64>) -> Result<bool>;
+
+    /// Whether nothing will happen any more unless we do something: virtual time without an event.
+    fn nothing_to_come(&self) -> bool;
 
     /// Looks after the ports of these queues, a few times a second at most: for loops that are too
     /// busy to wait or spin, which look by themselves.
@@ -245,6 +249,10 @@ macro_rules! pass_on {
 
         fn now(&self) -> u64 {
             self.inner.now()
+        }
+
+        fn nothing_to_come(&self) -> bool {
+            self.inner.nothing_to_come()
         }
 
         #[cfg(unix)]

@@ -58,7 +58,8 @@ impl FluxBuilder {
             backend
         };
         let attempt = |plans: &[PortPlan], memory: Region, notes: Vec<String>| {
-            let umem = Arc::new(Umem::new(memory, frame_size));
+            let stamps = plans.iter().any(|plan| plan.config.rx_timestamps);
+            let umem = Arc::new(Umem::new(memory, frame_size).with_stamps(stamps));
             let opened = match &simulator {
                 Some(simulator) => simulator.open(plans, &umem),
                 None => kernel::open(plans, &umem),

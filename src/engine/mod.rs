@@ -24,7 +24,7 @@ use crate::config::Granted;
 use crate::error::Result;
 use crate::ids::{PortIndex, QueueIndex};
 use crate::packet::{Packet, SendError, Slot, Way};
-use crate::poll::{Idle, PollState};
+use crate::poll::{Idle, LOOK_FOR_FRAMES, PollState, nanos};
 use crate::port::{Port, sum_calls, sum_stats};
 use crate::snapshot::{RingsSnapshot, Source};
 use crate::socket::{Halves, Number, RxHalf, TxHalf};
@@ -146,7 +146,8 @@ impl FluxEngine {
     }
 
     /// One turn over all queues; when all were empty, waits up to `timeout` (`None`: not at
-    /// all). Returns the number of packets handled.
+    /// all), and for 10 ms at most while a fill ring is short of frames or sent ones are not back.
+    /// Returns the number of packets handled.
     ///
     /// # Errors
     /// When an interface goes away or is down, as [`run`](Self::run). The other queues had their turn
@@ -183,16 +184,27 @@ impl FluxEngine {
         if let Some(timeout) = timeout {
             match self.poll.on_empty(|| self.backend.now()) {
                 Idle::Spin => {
-                    let wait = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-                    let deadline = self.backend.now().saturating_add(wait);
+                    let deadline = self.backend.now().saturating_add(nanos(timeout));
                     self.backend.spin(&self.queues, Some(deadline))?;
                 }
                 Idle::Block => {
+                    let timeout = self.patience(timeout);
                     self.backend.wait(&self.queues, Interest::Rx, Some(timeout))?;
                 }
             }
         }
         Ok(0)
+    }
+
+    /// How much of `timeout` it may sleep through. Where a fill ring is short of frames, they may come
+    /// back from other threads; and other workers may lack those that this one has sent.
+    fn patience(&self, timeout: Duration) -> Duration {
+        if self.rx.iter().any(RxHalf::is_short) {
+            let none = self.umem.wait_for_frames();
+            return if none { timeout.min(LOOK_FOR_FRAMES) } else { Duration::ZERO };
+        }
+        let sends = self.tx.iter().any(|half| half.held() > 0);
+        if sends { timeout.min(LOOK_FOR_FRAMES) } else { timeout }
     }
 
     #[inline]

@@ -144,7 +144,8 @@ impl<S> Workers<S> {
             if received == 0
                 && let Some(worker) = self.workers.first()
             {
-                worker.engine.backend.wait(&queues, Interest::Rx, Some(STOP_CHECK))?;
+                let patience = self.workers.iter().map(|w| w.engine.patience(STOP_CHECK)).min();
+                worker.engine.backend.wait(&queues, Interest::Rx, patience.or(Some(STOP_CHECK)))?;
             }
         }
         Ok(())

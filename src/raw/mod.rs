@@ -147,11 +147,12 @@ impl FluxRaw {
     }
 
     /// After an empty look at the rings, before the next: a CPU pause, or with kernel busy polling
-    /// a system call that polls the device. On the simulator, time moves on.
+    /// a system call that polls the device. On the simulator, time moves on; false when nothing is
+    /// to come there any more.
     ///
     /// # Errors
     /// When the interface is gone or down.
-    pub fn spin(&self) -> Result<()> {
+    pub fn spin(&self) -> Result<bool> {
         self.backend.spin(&[self.number.queue], None)
     }
 

@@ -11,10 +11,14 @@
 
 mod moves;
 mod rings;
+mod shared;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use moves::headroom;
 pub use moves::{PacketView, Route, Routed};
 pub use rings::{CompRing, FillRing, FillSlots, RxRing, TxRing, TxSlots};
+pub(crate) use shared::SharedComp;
 
 use crate::backend::{Backend, RingSet};
 use crate::config::Config;
@@ -96,8 +100,15 @@ impl RxHalf {
     }
 
     /// Frames that reception holds.
+    #[inline]
     pub(crate) fn held(&self) -> u64 {
         on_the_way(self.fill.posted(), self.rx.taken())
+    }
+
+    /// Whether it holds less than its share. Right after a refill: there are no free frames.
+    #[inline]
+    pub(crate) fn is_short(&self) -> bool {
+        self.held() < u64::from(self.share)
     }
 }
 
@@ -124,10 +135,10 @@ impl Eraser<'_> {
     }
 }
 
-/// Transmission on one queue.
-pub(crate) struct TxHalf {
+/// Transmission on one queue. Its completion ring is its own, or a [`SharedComp`].
+pub(crate) struct TxHalf<C = CompRing> {
     pub(crate) tx: TxRing,
-    pub(crate) comp: CompRing,
+    pub(crate) comp: C,
     pub(crate) number: Number,
     pub(crate) backend: Arc<dyn Backend>,
 }
@@ -139,6 +150,33 @@ impl TxHalf {
         self.comp.reap(u32::MAX, |frame| cache.put(frame))
     }
 
+    /// Frames that transmission holds.
+    #[inline]
+    pub(crate) fn held(&self) -> u64 {
+        on_the_way(self.tx.posted(), self.comp.taken())
+    }
+
+    /// The same with a completion ring that others may empty, too.
+    pub(crate) fn share(self) -> TxHalf<SharedComp> {
+        let Self { tx, comp, number, backend } = self;
+        TxHalf { tx, comp: SharedComp::new(comp), number, backend }
+    }
+}
+
+impl TxHalf<SharedComp> {
+    /// Takes the frames of everything that was sent into `cache`; returns how many.
+    #[inline]
+    pub(crate) fn reap(&mut self, cache: &mut FrameCache) -> u32 {
+        self.comp.lock().reap(u32::MAX, |frame| cache.put(frame))
+    }
+
+    /// Frames that transmission holds.
+    pub(crate) fn held(&self) -> u64 {
+        on_the_way(self.tx.posted(), self.comp.lock().taken())
+    }
+}
+
+impl<C> TxHalf<C> {
     /// Tells the kernel about new entries, as often as it takes them; true when none is left.
     #[inline]
     pub(crate) fn flush(&mut self) -> Result<bool> {
@@ -146,9 +184,10 @@ impl TxHalf {
         tx.flush(|| backend.kick_tx(number.queue))
     }
 
-    /// Frames that transmission holds.
-    pub(crate) fn held(&self) -> u64 {
-        on_the_way(self.tx.posted(), self.comp.taken())
+    /// Whether entries lie in the TX ring that the kernel must be told about.
+    #[cfg(feature = "async")]
+    pub(crate) fn is_untold(&self) -> bool {
+        self.tx.pending() > 0 && self.tx.needs_wakeup()
     }
 }
 

@@ -137,7 +137,7 @@ impl PacketView<'_> {
     /// was moved.
     #[must_use]
     pub fn rx_timestamp(&self) -> Option<u64> {
-        if self.moved || self.taken {
+        if self.moved || self.taken || !self.gate.has_stamps() {
             return None; // a frame that was taken is somebody else's, to look at as well
         }
         let start = self.start.checked_sub(META_LEN as u64)?;

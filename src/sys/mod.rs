@@ -9,6 +9,7 @@
 //!   rings_iter every AF_XDP socket of the machine    foreign           one, from its owner
 //!   caps       what a thread may do                  resolver          names of addresses
 //!   promisc    what a NIC lets through               link_watch        what happens to an interface
+//!   event      waking who polls
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
@@ -25,6 +26,8 @@ pub(crate) mod caps;
 pub(crate) mod clock;
 #[cfg(any(feature = "bpf", feature = "tools"))]
 pub(crate) mod ethtool;
+#[cfg(feature = "bpf")]
+pub(crate) mod event;
 #[cfg(all(feature = "bpf", feature = "tools"))]
 pub(crate) mod foreign;
 #[cfg(feature = "bpf")]

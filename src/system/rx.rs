@@ -6,7 +6,7 @@ use crate::config::{Granted, Poller};
 use crate::error::Result;
 use crate::ids::{PortIndex, QueueIndex};
 use crate::packet::{Packet, PacketSlot, Packets, Way};
-use crate::poll::{Idle, PollState};
+use crate::poll::{Idle, LOOK_FOR_FRAMES, PollState, nanos};
 use crate::port::{Port, sum_calls, sum_stats};
 use crate::snapshot::{RingsSnapshot, Source};
 use crate::socket::{Halves, RxHalf};
@@ -22,6 +22,8 @@ pub struct FluxRx {
     cache: FrameCache,
     poll: PollState,
     batch: u32,
+    /// Looks for packets.
+    looks: u32,
     /// Received with a batch and not asked for yet, by [`FluxRx::recv`] alone; the next one last.
     ready: Packets,
     #[cfg(feature = "async")]
@@ -47,6 +49,7 @@ impl FluxRx {
             shared,
             poll: PollState::new(poller),
             batch,
+            looks: 0,
         }
     }
 
@@ -69,20 +72,51 @@ impl FluxRx {
         }
         cache.settle();
         outcome?;
+        if self.is_short() {
+            self.find_frames()?;
+        }
         if total > 0 {
             let backend = &self.shared.backend;
             self.poll.on_packets(total, || backend.now());
         }
+        self.looks = self.looks.wrapping_add(1);
+        if self.looks.is_multiple_of(LOOK_AT_PORTS) {
+            // Loops that never wait want to know, too, what happens to their interfaces.
+            self.shared.backend.look(&self.queues)?;
+        }
         Ok(total)
     }
 
+    /// Whether a fill ring lacks frames, after a refill: then there is none in the cache either.
+    #[inline]
+    fn is_short(&self) -> bool {
+        self.cache.len() == 0 && self.halves.iter().any(RxHalf::is_short)
+    }
+
+    /// Refills from the completion rings of all queues: their senders may have nothing to do for long.
+    #[cold]
+    fn find_frames(&mut self) -> Result<()> {
+        let Self { halves, shared, cache, .. } = self;
+        if shared.reap_all(cache) == 0 {
+            return Ok(());
+        }
+        let refilled = halves.iter_mut().map(|half| half.refill(cache, false));
+        let refilled = refilled.fold(Ok(()), Result::and);
+        cache.settle();
+        refilled
+    }
+
     /// Like [`try_recv`](Self::try_recv), but waits for the first packet until `deadline`, in ns
-    /// of [`now`](Self::now) (`None`: for ever). 0 when it passed, and sometimes before, when a
-    /// signal came.
+    /// of [`now`](Self::now) (`None` and `u64::MAX`: for ever). 0 when it passed, and sometimes before,
+    /// when a signal came, or in virtual time when nothing is to come any more.
+    ///
+    /// Reception goes on as soon as frames are free: while a fill ring is short of them, it looks for
+    /// some every 10 ms, and dropping a packet on another thread wakes it.
     ///
     /// # Errors
     /// When an interface goes away.
     pub fn recv_batch(&mut self, out: &mut Packets, deadline: Option<u64>) -> Result<usize> {
+        let deadline = deadline.filter(|&at| at < u64::MAX);
         loop {
             let n = self.try_recv(out)?;
             if n > 0 {
@@ -95,7 +129,16 @@ impl FluxRx {
                 return Ok(0);
             }
             match self.poll.on_empty(|| now) {
-                Idle::Spin => backend.spin(&self.queues, deadline)?,
+                Idle::Spin => {
+                    if !backend.spin(&self.queues, deadline)? {
+                        return self.try_recv(out);
+                    }
+                }
+                Idle::Block if self.is_short() => {
+                    if !self.wait_short(now, deadline)? {
+                        return self.try_recv(out);
+                    }
+                }
                 Idle::Block => {
                     let timeout = PollState::timeout(now, deadline);
                     if !backend.wait(&self.queues, Interest::Rx, timeout)? {
@@ -106,15 +149,30 @@ impl FluxRx {
         }
     }
 
+    /// Waits, not for long, while a fill ring is short. False when nothing is to come in virtual time,
+    /// or when a signal came.
+    fn wait_short(&self, now: u64, deadline: Option<u64>) -> Result<bool> {
+        let Shared { umem, backend, .. } = &self.shared;
+        if !umem.wait_for_frames() {
+            return Ok(true); // some came meanwhile
+        }
+        if deadline.is_none() && backend.nothing_to_come() {
+            return Ok(false);
+        }
+        let look = LOOK_FOR_FRAMES;
+        let timeout = PollState::timeout(now, deadline).map_or(look, |left| left.min(look));
+        let woken = backend.wait(&self.queues, Interest::Rx, Some(timeout))?;
+        let until = now.saturating_add(nanos(timeout));
+        Ok(woken || backend.now() >= until)
+    }
+
     /// The next packet; `None` when `timeout` passes without one (`None`: wait for ever).
     ///
     /// # Errors
     /// When an interface goes away.
     pub fn recv(&mut self, timeout: Option<Duration>) -> Result<Option<Packet>> {
         if self.ready.is_empty() {
-            let deadline = timeout.map(|t| {
-                self.now().saturating_add(u64::try_from(t.as_nanos()).unwrap_or(u64::MAX))
-            });
+            let deadline = timeout.map(|t| self.now().saturating_add(nanos(t)));
             self.get_ready(|rx, ready| rx.recv_batch(ready, deadline))?;
         }
         Ok(self.ready.pop())
@@ -132,13 +190,14 @@ impl FluxRx {
     }
 
     /// The next packet, without blocking the thread. On the simulator each empty look moves
-    /// virtual time on.
+    /// virtual time on. While a fill ring is short of frames, it looks for some every 10 ms. When the
+    /// future is dropped no packet is lost.
     ///
     /// # Errors
-    /// When an interface goes away.
+    /// When an interface goes away; 0.2 s later at most.
     ///
     /// # Panics
-    /// On the real kernel, outside a tokio runtime with I/O.
+    /// On the real kernel, outside a tokio runtime with I/O and time.
     #[cfg(feature = "async")]
     pub async fn recv_async(&mut self) -> Result<Packet> {
         loop {
@@ -147,7 +206,9 @@ impl FluxRx {
             }
             if self.get_ready(Self::try_recv)? == 0 {
                 self.cache.give_back();
-                self.readiness.wait().await?;
+                let short = self.is_short();
+                let longest = if short { LOOK_FOR_FRAMES } else { crate::reactor::PULSE };
+                self.readiness.wait(longest).await?;
             }
         }
     }
@@ -162,6 +223,7 @@ impl FluxRx {
         }
         halves.retain(|half| half.number.port != port);
         cache.give_back();
+        self.shared.forget_port(port);
         self.queues = self.halves.iter().map(|half| half.number.queue).collect();
         #[cfg(feature = "async")]
         {

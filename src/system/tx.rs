@@ -1,6 +1,6 @@
 //! The sending half.
 
-use super::Shared;
+use super::{Sender, Shared};
 use crate::backend::Interest;
 use crate::config::Granted;
 use crate::error::Result;
@@ -9,14 +9,22 @@ use crate::packet::{Packet, PacketSlot, Packets, SendError, Way};
 use crate::poll::PollState;
 use crate::port::Port;
 use crate::snapshot::{RingsSnapshot, Source};
-use crate::socket::{Halves, TxHalf};
+use crate::socket::Halves;
 use crate::umem::{Buffer, FrameCache, RX_HEADROOM, Span};
 use crate::worker::Routes;
 use std::sync::Arc;
 
+/// A full TX ring, or one that the kernel was not told about, is looked at again after this time, then
+/// after twice the time, and so on.
+#[cfg(feature = "async")]
+const FIRST_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+/// The longest of these pauses.
+#[cfg(feature = "async")]
+const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// Sends owned packets on one or more queues.
 pub struct FluxTx {
-    halves: Vec<TxHalf>,
+    halves: Vec<Sender>,
     queues: Vec<QueueIndex>,
     routes: Routes,
     shared: Shared,
@@ -41,7 +49,7 @@ pub struct Sent {
 }
 
 impl FluxTx {
-    pub(super) fn new(halves: Vec<TxHalf>, shared: Shared, caches: usize) -> Self {
+    pub(super) fn new(halves: Vec<Sender>, shared: Shared, caches: usize) -> Self {
         let queues: Vec<_> = halves.iter().map(|half| half.number.queue).collect();
         Self {
             #[cfg(feature = "async")]
@@ -70,6 +78,7 @@ impl FluxTx {
                 half.reap(&mut self.cache);
             }
             frame = self.cache.take();
+            self.cache.settle();
         }
         frame.map(|frame| Packet::new(Buffer { frame, span }, umem, way))
     }
@@ -148,6 +157,7 @@ impl FluxTx {
             std::mem::swap(slots, &mut self.later);
         }
         std::mem::swap(slots, &mut self.back);
+        self.cache.settle();
         result.map(|()| sent)
     }
 
@@ -217,8 +227,11 @@ impl FluxTx {
         self.shared.backend.wait(&self.queues, Interest::Tx, timeout)
     }
 
-    /// Queues a packet and kicks, without blocking the thread: while the ring is full it waits for
-    /// room.
+    /// Queues a packet and kicks, without blocking the thread. While the ring is full it waits for
+    /// room, and then until the kernel was told about the packet, or takes it by itself. It looks again
+    /// after 1 ms, and ever more seldom, down to every 50 ms, while nothing changes. When the future is
+    /// dropped before it is done, the packet is dropped with it, or queued for the next
+    /// [`flush`](Self::flush).
     ///
     /// # Errors
     /// When an interface goes away, or the packet cannot be sent here at all: then it is dropped.
@@ -226,20 +239,32 @@ impl FluxTx {
     /// # Panics
     /// On the real kernel, when it has to wait outside a tokio runtime with I/O and time.
     #[cfg(feature = "async")]
-    pub async fn send_async(&mut self, mut packet: Packet) -> Result<()> {
+    pub async fn send_async(&mut self, packet: Packet) -> Result<()> {
+        let out = self.way_out(packet.way());
+        let pending = |tx: &Self| out.map_or(0, |at| tx.halves[at].tx.pending());
+        let mut pause = FIRST_PAUSE;
+        let mut unsent = Some(packet);
         loop {
-            match self.send(packet) {
-                Ok(()) => return self.flush().map(drop),
-                Err(SendError::Full(back)) => packet = back,
+            match unsent.take().map_or(Ok(()), |packet| self.send(packet)) {
+                Ok(()) => {}
+                Err(SendError::Full(packet)) => unsent = Some(packet),
                 Err(refused) => {
                     return Err(crate::FluxError::config("packet to send", refused.to_string()));
                 }
             }
-            // A kick is what makes room; where it did not, the kernel says when there is some.
-            if !self.flush()? {
-                self.cache.give_back();
-                self.readiness.wait().await?;
+            // A kick is what makes room.
+            let before = pending(self);
+            self.flush()?;
+            if unsent.is_none() && !out.is_some_and(|at| self.halves[at].is_untold()) {
+                return Ok(());
             }
+            if pending(self) < before {
+                pause = FIRST_PAUSE;
+                continue;
+            }
+            self.cache.give_back();
+            self.readiness.wait(pause).await?;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -294,7 +319,7 @@ impl FluxTx {
     /// Frames that transmission holds: queued and not yet taken back, or kept for the next packet.
     #[must_use]
     pub fn frames(&self) -> u64 {
-        self.halves.iter().map(TxHalf::held).sum::<u64>() + self.cache.len() as u64
+        self.halves.iter().map(Sender::held).sum::<u64>() + self.cache.len() as u64
     }
 
     /// TX and completion rings of its queues, for [`RingsSnapshot::join`].
@@ -302,7 +327,8 @@ impl FluxTx {
     pub fn debug_rings(&self) -> RingsSnapshot {
         let mut cached = self.cache.len();
         let sockets = self.halves.iter().map(|half| {
-            let halves = Halves { rx: None, tx: Some((&half.tx, &half.comp)) };
+            let comp = half.comp.lock();
+            let halves = Halves { rx: None, tx: Some((&half.tx, &comp)) };
             self.shared.snapshot(half.number, halves, std::mem::take(&mut cached))
         });
         RingsSnapshot { source: Source::Owner, sockets: sockets.collect() }

@@ -151,16 +151,23 @@ impl FrameCache {
         self.magazine.draw(want, umem.free_list()).map(|index| umem.uncache(index))
     }
 
-    /// Gives back what exceeds the limit. Called once a turn.
+    /// Gives back what exceeds the limit, and everything where a receiver waits for frames. Called
+    /// once a turn.
     #[inline(always)]
     pub(crate) fn settle(&mut self) {
+        if self.umem.is_starving() {
+            return self.give_back();
+        }
         self.magazine.settle(self.umem.free_list());
     }
 
     /// Gives everything back.
     #[inline(always)]
     pub(crate) fn give_back(&mut self) {
-        self.magazine.give_back(self.umem.free_list());
+        if !self.magazine.is_empty() {
+            self.magazine.give_back(self.umem.free_list());
+            self.umem.freed();
+        }
     }
 }
 
@@ -203,6 +210,23 @@ mod tests {
         assert_eq!((cache.len(), umem.free_hint()), (2, 62));
         cache.give_back();
         assert_eq!((cache.len(), umem.free_hint()), (0, 64));
+    }
+
+    #[test]
+    fn it_keeps_nothing_while_a_receiver_waits_for_frames() {
+        let umem = umem(64);
+        let mut cache = FrameCache::new(&umem, 1);
+        (0..64).for_each(|_| cache.put(umem.alloc().unwrap()));
+        assert!(umem.wait_for_frames());
+        let mut held: Vec<_> = (0..57).filter_map(|_| cache.take()).collect();
+        assert_eq!((held.len(), cache.len()), (57, 7), "it is below its limit");
+        cache.settle();
+        assert_eq!((cache.len(), umem.free_hint()), (0, 7));
+        assert!(!umem.is_starving(), "it was woken");
+        held.drain(..2).for_each(|frame| cache.put(frame));
+        cache.settle();
+        assert_eq!(cache.len(), 2);
+        umem.free_all(held);
     }
 
     #[test]

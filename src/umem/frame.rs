@@ -2,6 +2,7 @@
 
 use super::ledger::{Holder, Ledger};
 use super::region::Region;
+use super::shortage::{Shortage, Waker};
 use super::{FreeList, Gate, NoRoom, Span};
 use crate::config::Pages;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -67,7 +68,10 @@ pub struct Umem {
     frames: u32,
     frame_size: u32,
     tag: u32,
+    /// Whether packets may have receive stamps in front of them.
+    stamps: bool,
     free: FreeList,
+    shortage: Shortage,
     ledger: Ledger,
 }
 
@@ -84,9 +88,16 @@ impl Umem {
             frames,
             frame_size,
             tag: NEXT_TAG.fetch_add(1, Ordering::Relaxed),
+            stamps: false,
             free: FreeList::full(frames),
+            shortage: Shortage::default(),
             ledger: Ledger::new(frames),
         }
+    }
+
+    /// With receive stamps in front of packets, or without: then no bytes there are read as one.
+    pub(crate) fn with_stamps(self, stamps: bool) -> Self {
+        Self { stamps, ..self }
     }
 
     /// Number of frames.
@@ -130,10 +141,45 @@ impl Umem {
         self.region
     }
 
-    /// The list, for a worker's cache.
+    /// The list, for a worker's cache. Who gives it frames calls [`Self::freed`].
     #[inline(always)]
     pub(super) fn free_list(&self) -> &FreeList {
         &self.free
+    }
+
+    /// Frames came into the free list.
+    #[inline(always)]
+    pub(super) fn freed(&self) {
+        self.shortage.freed();
+    }
+
+    /// How a receiver that waits for frames is woken. The backend says so when it opens the UMEM.
+    pub(crate) fn set_waker(&self, waker: impl Fn() + Send + Sync + 'static) {
+        self.shortage.set_waker(Box::new(waker) as Waker);
+    }
+
+    /// A receiver that has too few frames is about to wait: the next frame that is freed wakes it.
+    /// False when there is one already. A wake may be missed, so wait for 10 ms at most.
+    pub(crate) fn wait_for_frames(&self) -> bool {
+        self.shortage.announce();
+        self.free.is_empty()
+    }
+
+    /// Whether a receiver waits to be woken, or has a wake to see ([`Self::take_wake`]).
+    #[cfg(any(test, all(target_os = "linux", feature = "bpf")))]
+    pub(crate) fn has_waiter(&self) -> bool {
+        self.shortage.is_open()
+    }
+
+    /// Whether frames came for a receiver that waits for some; true once for each wait.
+    pub(crate) fn take_wake(&self) -> bool {
+        self.shortage.take_wake()
+    }
+
+    /// Whether a receiver waits for frames.
+    #[inline(always)]
+    pub(crate) fn is_starving(&self) -> bool {
+        self.shortage.is_announced()
     }
 
     /// Turns a token into a number in a cache, which is as good as free.
@@ -184,6 +230,7 @@ impl Umem {
         self.check(&frame);
         self.ledger.transfer(frame.index, Holder::User, Holder::Free);
         self.free.push(frame.index);
+        self.freed();
     }
 
     /// Gives frames back with one exchange.
@@ -196,6 +243,7 @@ impl Umem {
             self.ledger.transfer(frame.index, Holder::User, Holder::Free);
             frame.index
         }));
+        self.freed();
     }
 
     /// All bytes of a frame.
@@ -259,7 +307,7 @@ impl Umem {
     /// the packet's start was moved: then these bytes may be anything.
     #[must_use]
     pub fn rx_timestamp(&self, buffer: &Buffer) -> Option<u64> {
-        if !buffer.span.is_as_received() {
+        if !self.stamps || !buffer.span.is_as_received() {
             return None;
         }
         let start = buffer.span.start().checked_sub(META_LEN)?;
@@ -286,7 +334,7 @@ impl Umem {
     /// The door between tokens and ring entries, for one batch.
     #[inline(always)]
     pub(crate) fn gate(&self) -> Gate<'_> {
-        Gate::new(self.frames, self.frame_size, self.tag, &self.ledger, &self.region)
+        Gate::new(self.frames, self.frame_size, self.tag, self.stamps, &self.ledger, &self.region)
     }
 
     #[inline(always)]
@@ -333,7 +381,7 @@ mod tests {
 
     #[test]
     fn a_receive_stamp_is_the_packets_own_until_its_start_moves() {
-        let umem = umem(1);
+        let umem = umem(1).with_stamps(true);
         let frame = umem.alloc().unwrap();
         let addr = umem.post(frame, Holder::User, Holder::Reception) + u64::from(RX_HEADROOM);
         let desc = crate::ring::Desc { addr, len: 60, options: 0 };
@@ -351,5 +399,49 @@ mod tests {
         assert_eq!(umem.rx_timestamp(&back), None);
         umem.put_rx_stamp(&mut back.frame, 256, None);
         umem.free(back.frame);
+    }
+
+    #[test]
+    fn without_receive_stamps_no_bytes_are_one() {
+        let umem = umem(1);
+        let frame = umem.alloc().unwrap();
+        let addr = umem.post(frame, Holder::User, Holder::Reception) + u64::from(RX_HEADROOM);
+        let desc = crate::ring::Desc { addr, len: 60, options: 0 };
+        let mut buffer = umem.claim(desc, Holder::Reception, Holder::User).unwrap();
+        umem.put_rx_stamp(&mut buffer.frame, 256, Some(42)); // left there by an earlier packet
+        assert_eq!(umem.rx_timestamp(&buffer), None);
+        umem.free(buffer.frame);
+    }
+
+    #[test]
+    #[should_panic(expected = "out of range")]
+    fn a_span_of_larger_frames_opens_nothing() {
+        let umem = umem(2);
+        let span = Span::new(0, 4096, 4096).unwrap();
+        let _ = umem.packet(&Buffer { frame: umem.alloc().unwrap(), span });
+    }
+
+    #[test]
+    fn a_receiver_that_waits_for_frames_is_woken_once() {
+        use std::sync::Arc;
+        let (umem, woken) = (umem(3), Arc::new(AtomicU32::new(0)));
+        let count = Arc::clone(&woken);
+        umem.set_waker(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        let woken = || woken.load(Ordering::Relaxed);
+        let take = || umem.alloc().unwrap();
+        assert!(!umem.wait_for_frames(), "there are some");
+        let (a, b, c) = (take(), take(), take());
+        assert!(umem.wait_for_frames());
+        assert_eq!(woken(), 0);
+        umem.free(a);
+        assert!(umem.has_waiter() && umem.take_wake() && !umem.take_wake() && !umem.has_waiter());
+        umem.free(b);
+        assert_eq!(woken(), 1, "by the first that is freed");
+        let (a, b) = (take(), take());
+        assert!(umem.wait_for_frames());
+        umem.free_all([a, b, c]);
+        assert_eq!(woken(), 2);
     }
 }

@@ -127,6 +127,12 @@ impl FreeList {
         }
     }
 
+    /// Whether it is empty, exact while nobody else uses the list.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        index_of(self.head.0.load(order::TAKE)) == NIL
+    }
+
     /// Free frames, exact while nobody else uses the list.
     #[must_use]
     pub fn len_hint(&self) -> u32 {

@@ -21,6 +21,8 @@ pub(crate) struct Gate<'u> {
     /// `frame_size` is two to this power.
     shift: u32,
     tag: u32,
+    /// Whether packets may have receive stamps in front of them.
+    stamps: bool,
     ledger: &'u Ledger,
     /// First byte of the region, which lives through `'u`. Held here because a loop that writes
     /// packets would load it from the region again after each of them.
@@ -40,19 +42,25 @@ impl<'u> Gate<'u> {
         frames: u32,
         frame_size: u32,
         tag: u32,
+        stamps: bool,
         ledger: &'u Ledger,
         region: &'u Region,
     ) -> Self {
         // Below 32 as a frame is at most 4096 bytes; saying so spares the shifts a mask.
         let shift = frame_size.trailing_zeros() & 31;
         let (base, region) = (region.base(), PhantomData);
-        Self { frames, frame_size, shift, tag, ledger, base, region }
+        Self { frames, frame_size, shift, tag, stamps, ledger, base, region }
     }
 
     /// Bytes per frame.
     #[inline(always)]
     pub(crate) fn frame_size(&self) -> u32 {
         self.frame_size
+    }
+
+    /// Whether packets may have receive stamps in front of them.
+    pub(crate) fn has_stamps(&self) -> bool {
+        self.stamps
     }
 
     /// Whether the token is of this UMEM: rings refuse foreign ones.

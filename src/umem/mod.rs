@@ -26,6 +26,8 @@ pub(crate) mod ledger;
 #[cfg(not(flux_loom))]
 pub(crate) mod region;
 #[cfg(not(flux_loom))]
+mod shortage;
+#[cfg(not(flux_loom))]
 mod span;
 
 #[cfg(not(flux_loom))]

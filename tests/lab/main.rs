@@ -30,4 +30,5 @@ mod ports;
 mod ports_given;
 mod rings;
 mod rings_command;
+mod starvation;
 mod trace;

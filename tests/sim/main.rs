@@ -24,5 +24,7 @@ mod odd_moments;
 #[cfg(feature = "tools")]
 mod ping;
 mod ports;
+mod starvation;
+mod time;
 #[cfg(feature = "tools")]
 mod trace;

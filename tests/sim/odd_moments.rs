@@ -241,3 +241,25 @@ fn a_simulated_interface_is_opened_once_whatever_the_namespace() {
     let error = builder.port(PORTS[0]).netns(here()).build_engine().err().unwrap();
     assert_eq!(error.to_string(), "port 1 on a0: another port is on this interface already");
 }
+
+#[test]
+fn a_descriptor_written_by_hand_is_counted_until_it_is_completed() {
+    let network = network(1);
+    let builder = FluxBuilder::new(PORTS[0]).simulator(&network).frames(16);
+    let mut raw = builder.build_raw().unwrap();
+    let buffer = raw.umem().alloc_buffer(256, 60).unwrap().unwrap();
+    let addr = u64::from(buffer.frame.index()) * u64::from(raw.umem().frame_size()) + 256;
+    std::mem::forget(buffer);
+    // SAFETY: the token of that frame is forgotten, so nobody touches its bytes.
+    assert!(unsafe { raw.tx.reserve(1).push_desc(fluxnet::Desc { addr, len: 60, options: 0 }) });
+    let in_transmission =
+        |raw: &fluxnet::FluxRaw| raw.debug_rings().sockets[0].account.unwrap().in_transmission;
+    assert_eq!(in_transmission(&raw), 1);
+    assert!(raw.flush().unwrap());
+    assert_eq!(in_transmission(&raw), 1);
+    // The ledger of debug builds does not know the frame as one that was posted.
+    let umem = Arc::clone(raw.umem());
+    let back = raw.comp.reap(8, |frame| umem.free(frame));
+    assert_eq!(u64::from(back) + raw.comp.invalid(), 1);
+    assert_eq!(in_transmission(&raw), 0);
+}

@@ -1,6 +1,7 @@
 //! From an interface name to sockets with mapped rings, not bound yet; and the packet memory.
 
 use super::KernelBackend;
+use super::freed::Freed;
 use super::port::{KernelPort, inside};
 use super::watch::Watch;
 use crate::backend::{Opened, Place, PortPlan, RingSet};
@@ -136,6 +137,7 @@ pub(crate) fn open(plans: &[PortPlan], umem: &Arc<Umem>) -> Result<Opened> {
         sockets,
         places,
         umem: Arc::clone(umem),
+        freed: Freed::new(umem),
         busy_poll: AtomicBool::new(false),
         next_look_ns: AtomicU64::new(0),
         troubled: AtomicBool::new(false),

@@ -5,6 +5,8 @@ use super::watch::Watch;
 use crate::backend::{Filter, Place, PortPlan};
 use crate::config::{Attached, Config};
 use crate::error::{FluxError, Op, Result};
+use crate::stats::XdpStatistics;
+use crate::sys::if_xdp::Statistics;
 use crate::sys::promisc::Promiscuous;
 use crate::sys::{ethtool, netns};
 use std::os::fd::{AsFd, OwnedFd};
@@ -165,4 +167,17 @@ pub(super) fn inside<R: Send>(
         let joined = thread.map_err(refused)?.join();
         joined.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
+}
+
+impl From<Statistics> for XdpStatistics {
+    fn from(stats: Statistics) -> Self {
+        Self {
+            rx_dropped: stats.rx_dropped,
+            rx_invalid_descs: stats.rx_invalid_descs,
+            tx_invalid_descs: stats.tx_invalid_descs,
+            rx_ring_full: stats.rx_ring_full,
+            rx_fill_ring_empty_descs: stats.rx_fill_ring_empty_descs,
+            tx_ring_empty_descs: stats.tx_ring_empty_descs,
+        }
+    }
 }

@@ -47,7 +47,7 @@ impl Rig {
         let frames = 4 * RING * queues.len() as u32;
         let bytes = (frames * config.frame_size) as usize;
         let (region, _) = region(bytes, config.huge_pages)?;
-        let umem = Arc::new(Umem::new(region, config.frame_size));
+        let umem = Arc::new(Umem::new(region, config.frame_size).with_stamps(config.rx_timestamps));
         let plan = PortPlan {
             config: config.clone(),
             filter: filter.clone(),
@@ -528,6 +528,24 @@ fn while_it_goes(
     });
     assert_eq!((error.kind(), error.port()), (ErrorKind::Device, Some(PORT)), "{error}");
     error
+}
+
+#[test]
+fn waiting_for_packets_ends_when_frames_are_freed_for_a_receiver_that_has_none() {
+    let Some(_lab) = Lab::veth(1) else { return };
+    let (rig, _) = Rig::start(&config(), &[0], &lab_frames()).unwrap();
+    for _ in 0..2 {
+        let frame = rig.umem.alloc().unwrap();
+        let _ = rig.umem.wait_for_frames();
+        std::thread::scope(|scope| {
+            scope.spawn(|| rig.umem.free(frame));
+            assert!(rig.wait([0], Interest::Rx, PATIENCE), "woken");
+        });
+        assert!(!rig.wait([0], Interest::Rx, Duration::ZERO), "once, and there is no packet");
+    }
+    let frame = rig.umem.alloc().unwrap();
+    rig.umem.free(frame);
+    assert!(!rig.wait([0], Interest::Rx, Duration::ZERO), "nobody waited for it");
 }
 
 /// Every way to wait, each until it ends with an error.

@@ -8,12 +8,17 @@ use std::cmp::Ordering;
 use std::collections::binary_heap::PeekMut;
 use std::collections::{BinaryHeap, VecDeque};
 
+/// Something that a user wants done.
+pub(super) type Call = Box<dyn FnOnce() + Send>;
+
 /// One thing to come.
 pub(super) enum Coming {
     /// A packet arrives at the end of a lane.
     Arrival { lane: usize, packet: Vec<u8> },
     /// A packet that its node, by number, held back leaves by one of its interfaces.
     Leaving { from: (usize, usize), packet: Vec<u8> },
+    /// A user's call.
+    Call(Call),
 }
 
 /// Where an entry of the heap has its packet.
@@ -137,6 +142,7 @@ mod tests {
     fn id(coming: &Coming) -> u8 {
         match coming {
             Coming::Arrival { packet, .. } | Coming::Leaving { packet, .. } => packet[0],
+            Coming::Call(_) => unreachable!("none is put in here"),
         }
     }
 

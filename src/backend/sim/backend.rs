@@ -9,6 +9,7 @@ use crate::error::{ErrorKind, FluxError, Result};
 use crate::ids::{PortIndex, QueueIndex};
 use crate::life::{self, Life, Link, PortState, Seen};
 use crate::stats::{Calls, Counters, QueueCounters, XdpStatistics};
+use crate::umem::Umem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ const SPIN_NS: u64 = 1_000;
 /// Our sockets on ports of a simulated machine.
 pub(super) struct SimBackend {
     pub(super) shared: Arc<Shared>,
+    pub(super) umem: Arc<Umem>,
     pub(super) ports: Vec<SimPort>,
     /// By queue position: port and NIC queue number.
     pub(super) places: Vec<(usize, u32)>,
@@ -112,10 +114,14 @@ impl SimBackend {
         Ok(())
     }
 
-    /// When a wait ends although nothing comes, and by itself: nobody set that end.
-    fn next_end(&self, world: &World) -> Option<u64> {
+    /// When the clock stops next while somebody waits until `deadline`: something happens, or the
+    /// wait ends by itself. Nothing: never.
+    fn next(&self, world: &World, deadline: Option<u64>) -> Option<u64> {
         let give_up = self.ports.iter().filter_map(|port| port.life().gives_up_ns());
-        give_up.chain(world.next_end()).min()
+        let ends = [world.next_event(), world.next_end(), deadline];
+        let next = ends.into_iter().flatten().chain(give_up).min()?;
+        // A link that only goes and comes is nothing to wait for.
+        Some(world.next_flap().map_or(next, |flap| flap.min(next)))
     }
 
     /// The checks that Linux makes at each entry (`xsk_check_common`): ENETDOWN is "later".
@@ -163,6 +169,11 @@ impl SimBackend {
     }
 }
 
+/// The end of time is none: nobody may move the clock there.
+fn is_a_time(deadline: &u64) -> bool {
+    *deadline < u64::MAX
+}
+
 impl Backend for SimBackend {
     fn start(&self) -> Result<Vec<Granted>> {
         let mut world = self.shared.enter();
@@ -200,6 +211,7 @@ impl Backend for SimBackend {
         self.counted(first, Counters::wait);
         let mut world = self.shared.enter();
         let deadline = timeout.map(|timeout| world.now().saturating_add(nanos(timeout)));
+        let deadline = deadline.filter(is_a_time);
         // poll(2) drives TX in copy mode (and counts a TX ring that it finds empty). While the
         // interface is down it does nothing, and says nothing.
         for &position in queues {
@@ -208,7 +220,9 @@ impl Backend for SimBackend {
             }
         }
         loop {
-            if self.ready(&mut world, queues, interest)? {
+            // Frames were freed: there is something to do, if nothing to receive.
+            let freed = interest == Interest::Rx && self.umem.take_wake();
+            if freed || self.ready(&mut world, queues, interest)? {
                 self.counted(first, Counters::wakeup);
                 return Ok(true);
             }
@@ -216,13 +230,12 @@ impl Backend for SimBackend {
             if deadline.is_some_and(|at| at <= world.now()) {
                 return Ok(false);
             }
-            let ends = [world.next_event(), deadline, self.next_end(&world)];
-            let until = ends.into_iter().flatten().min();
-            let until = until.map(|at| world.next_flap().map_or(at, |flap| flap.min(at)));
+            let until = self.next(&world, deadline);
             if !world.clock.is_realtime() {
                 // Nothing will ever happen and nobody set an end: say so at once.
                 let Some(until) = until else { return Ok(false) };
                 world.advance_to(until);
+                world = self.shared.call(world);
             } else {
                 let changed = &self.shared.changed;
                 world = match until {
@@ -233,23 +246,29 @@ impl Backend for SimBackend {
                     None => changed.wait(world).unwrap_or_else(PoisonError::into_inner),
                 };
                 world.catch_up();
+                world = self.shared.call(world);
             }
         }
     }
 
-    fn spin(&self, queues: &[QueueIndex], deadline: Option<u64>) -> Result<()> {
+    fn spin(&self, queues: &[QueueIndex], deadline: Option<u64>) -> Result<bool> {
         let mut world = self.shared.enter();
         self.attend(&world, queues, Interest::Rx)?;
         if world.clock.is_realtime() {
             drop(world);
             std::hint::spin_loop();
-            return Ok(());
+            return Ok(true);
         }
-        let ends = [world.next_event(), deadline, self.next_end(&world)];
-        let next = ends.into_iter().flatten().min().unwrap_or(world.now() + SPIN_NS);
-        let next = world.next_flap().map_or(next, |flap| flap.min(next));
-        world.advance_to(next);
-        Ok(())
+        let next = self.next(&world, deadline.filter(is_a_time));
+        let to = next.unwrap_or_else(|| world.now().saturating_add(SPIN_NS));
+        world.advance_to(to);
+        drop(self.shared.call(world));
+        Ok(next.is_some())
+    }
+
+    fn nothing_to_come(&self) -> bool {
+        let world = self.shared.enter();
+        !world.clock.is_realtime() && self.next(&world, None).is_none()
     }
 
     fn look(&self, queues: &[QueueIndex]) -> Result<()> {

@@ -27,7 +27,7 @@ impl Limit {
     }
 
     fn allows(&mut self, now: u64) -> bool {
-        let full_at = self.full_at.max(now) + self.gap;
+        let full_at = self.full_at.max(now).saturating_add(self.gap);
         let allowed = full_at - now <= self.burst * self.gap;
         if allowed {
             self.full_at = full_at;

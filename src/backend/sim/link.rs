@@ -101,7 +101,7 @@ impl Lane {
     /// Sends `packet` at `now`. A bit of it may flip.
     pub(super) fn send(&mut self, packet: &mut [u8], now: u64) -> Passage {
         if self.plain {
-            return Passage { arrival: Some(now + self.delay_ns), again: None };
+            return Passage { arrival: Some(now.saturating_add(self.delay_ns)), again: None };
         }
         let mut departure = now;
         if let Some(rate) = self.profile.rate {
@@ -109,7 +109,7 @@ impl Lane {
             if bytes_in(backlog_ns, rate) > self.profile.queue_bytes {
                 return Passage::default();
             }
-            departure = now.max(self.busy_until) + time_of(packet.len(), rate);
+            departure = now.max(self.busy_until).saturating_add(time_of(packet.len(), rate));
             self.busy_until = departure;
         }
         if self.happens(self.profile.loss) {
@@ -118,12 +118,13 @@ impl Lane {
         if self.happens(self.profile.corrupt) {
             self.flip(packet);
         }
-        let mut arrival = departure + self.delay_ns;
+        let mut arrival = departure.saturating_add(self.delay_ns);
         if self.jitter_ns > 0 {
-            arrival += self.rng.next_u64() % (self.jitter_ns + 1);
+            let late = self.rng.next_u64() % self.jitter_ns.saturating_add(1);
+            arrival = arrival.saturating_add(late);
         }
         if self.happens(self.profile.reorder) {
-            arrival += REORDER_NS;
+            arrival = arrival.saturating_add(REORDER_NS);
         } else {
             arrival = arrival.max(self.last_arrival);
             self.last_arrival = arrival;

@@ -48,6 +48,7 @@ mod station;
 mod switch;
 #[cfg(test)]
 mod tests;
+mod time;
 mod trouble;
 mod view;
 pub(crate) mod wire;
@@ -73,7 +74,6 @@ use clock::Clock;
 use port::{Port, Tap};
 use queue::{KernelQueue, Numbers, QueueMode};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use world::{Node, World};
 
 /// The world behind its lock, and the bell that rings when another thread changed it.
@@ -92,7 +92,20 @@ impl Shared {
     fn enter(&self) -> MutexGuard<'_, World> {
         let mut world = self.lock();
         world.catch_up();
+        world = self.call(world);
         world.poll_drivers();
+        world
+    }
+
+    /// Makes the calls whose time has come. They may use the world, so it is left for them.
+    fn call<'s>(&'s self, mut world: MutexGuard<'s, World>) -> MutexGuard<'s, World> {
+        while !world.calls.is_empty() {
+            let due = std::mem::take(&mut world.calls);
+            drop(world);
+            due.into_iter().for_each(|call| call());
+            self.changed.notify_all();
+            world = self.lock();
+        }
         world
     }
 }
@@ -244,8 +257,14 @@ impl Simulator {
         }
         world.made = (made.0 + rings.len() as u64, made.1 + 1);
         let calls = rings.iter().map(|_| Counters::default()).collect();
-        let shared = Arc::clone(&self.shared);
-        Ok(Opened { backend: Arc::new(SimBackend { shared, ports, places, calls }), rings })
+        let changed = Arc::downgrade(&self.shared);
+        umem.set_waker(move || {
+            if let Some(shared) = changed.upgrade() {
+                shared.changed.notify_all();
+            }
+        });
+        let (shared, umem) = (Arc::clone(&self.shared), Arc::clone(umem));
+        Ok(Opened { backend: Arc::new(SimBackend { shared, umem, ports, places, calls }), rings })
     }
 
     /// Whether all sockets are to be in zero-copy mode: when one port asks for it by name.
@@ -266,22 +285,6 @@ impl Simulator {
             }
         }
         Ok(true)
-    }
-
-    /// The time in ns, as `now()` of every mode tells it.
-    #[must_use]
-    pub fn now(&self) -> u64 {
-        self.shared.enter().now()
-    }
-
-    /// Lets virtual time pass, with everything that happens in it. A real clock cannot be pushed:
-    /// with one, this only does what is due.
-    pub fn step(&self, time: Duration) {
-        let mut world = self.shared.enter();
-        if !world.clock.is_realtime() {
-            let to = world.now().saturating_add(clock::nanos(time));
-            world.advance_to(to);
-        }
     }
 
     /// Receives a packet on a port as if from the wire, on this queue or (`None`) the one that

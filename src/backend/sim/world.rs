@@ -1,7 +1,7 @@
 //! The simulated world: nodes, the lanes between them, and one queue of things to come.
 
 use super::Trouble;
-use super::agenda::{Agenda, Coming};
+use super::agenda::{Agenda, Call, Coming};
 use super::clock::Clock;
 use super::host::Host;
 use super::link::{Lane, Profile};
@@ -49,6 +49,8 @@ pub(super) struct World {
     pub(super) names: HashMap<IpAddr, String>,
     /// Sockets and UMEMs made so far: their numbers.
     pub(super) made: (u64, u32),
+    /// Calls whose time has come. They are made without the world's lock.
+    pub(super) calls: Vec<Call>,
 }
 
 impl World {
@@ -65,6 +67,7 @@ impl World {
             seed,
             names: HashMap::new(),
             made: (0, 0),
+            calls: Vec::new(),
         }
     }
 
@@ -185,6 +188,7 @@ impl World {
                 match coming {
                     Coming::Arrival { lane, packet } => self.arrive(self.lanes[lane].to, packet),
                     Coming::Leaving { from, packet } => self.put_on_link(from, packet),
+                    Coming::Call(call) => self.calls.push(call),
                 }
             } else if let Some((to, packet)) = self.at_once.pop_front() {
                 self.arrive(to, packet);
@@ -243,6 +247,11 @@ impl World {
         }
     }
 
+    /// Puts a call on the agenda.
+    pub(super) fn call_at(&mut self, time: u64, call: Call) {
+        self.agenda.put(time, Coming::Call(call));
+    }
+
     /// Sends a packet from a node with one interface.
     pub(super) fn emit(&mut self, node: usize, packet: &[u8]) {
         let packet = self.outbox.copy(packet);
@@ -250,6 +259,7 @@ impl World {
         self.advance_to(self.now);
     }
 
+    #[inline(always)] // of each packet
     fn schedule(&mut self, time: u64, lane: usize, packet: Vec<u8>) {
         if time <= self.now {
             self.at_once.push_back((self.lanes[lane].to, packet));
@@ -273,7 +283,7 @@ impl World {
         if self.clock.is_realtime() {
             self.catch_up();
         } else {
-            self.advance_to(self.now + cost);
+            self.advance_to(self.now.saturating_add(cost));
         }
         kick
     }

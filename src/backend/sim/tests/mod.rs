@@ -67,7 +67,7 @@ impl Rig {
         share: u32,
     ) -> Result<Self> {
         let region = Region::allocate((Self::FRAMES * config.frame_size) as usize).unwrap();
-        let umem = Arc::new(Umem::new(region, config.frame_size));
+        let umem = Arc::new(Umem::new(region, config.frame_size).with_stamps(config.rx_timestamps));
         let opened = sim.open(&[PortPlan::of(config, queues, ring, filter)], &umem)?;
         let backend = opened.backend;
         let socket = |(at, rings)| Queue::new(rings, number(at), &backend, &umem, share, config);

@@ -123,7 +123,7 @@ impl Raw {
     fn idle(&mut self) -> Result<()> {
         let raw = &self.raw;
         match (self.poll.on_empty(|| raw.now()), self.job.workload) {
-            (Idle::Spin, _) => raw.spin(),
+            (Idle::Spin, _) => raw.spin().map(drop),
             (Idle::Block, Workload::Txonly) => raw.wait_tx(Some(LONGEST_WAIT)).map(drop),
             (Idle::Block, _) => raw.wait(Some(LONGEST_WAIT)).map(drop),
         }

@@ -1,0 +1,40 @@
+//! Time that a user lets pass, and what is to be done in it.
+
+use super::Simulator;
+use super::clock::nanos;
+use std::time::Duration;
+
+impl Simulator {
+    /// The time in ns, as `now()` of every mode tells it.
+    #[must_use]
+    pub fn now(&self) -> u64 {
+        self.shared.enter().now()
+    }
+
+    /// Lets virtual time pass, with everything that happens in it. A real clock cannot be pushed:
+    /// with one, this only does what is due.
+    pub fn step(&self, time: Duration) {
+        let mut world = self.shared.enter();
+        if world.clock.is_realtime() {
+            return;
+        }
+        let to = world.now().saturating_add(nanos(time));
+        // Event by event, as a call may make new ones.
+        while let Some(event) = world.next_event().filter(|&event| event <= to) {
+            world.advance_to(event);
+            world = self.shared.call(world);
+        }
+        world.advance_to(to);
+    }
+
+    /// Makes `call` once this much time has passed: somebody drops packets, sets a link down, injects
+    /// a packet. As everything here it happens within a call for the simulator, such as a wait, and
+    /// it may use the simulator itself.
+    pub fn schedule(&self, after: Duration, call: impl FnOnce() + Send + 'static) {
+        let mut world = self.shared.enter();
+        let time = world.now().saturating_add(nanos(after));
+        world.call_at(time, Box::new(call));
+        drop(world);
+        self.shared.changed.notify_all();
+    }
+}
