@@ -61,7 +61,7 @@ impl FluxRx {
         let (mut total, mut outcome) = (ready.slots.len(), Ok(()));
         slots.extend(ready.slots.drain(..).rev());
         for half in halves {
-            let way = Way { queue: half.number.queue, port: None };
+            let way = Way::of(half.number);
             let n = half.rx.receive(*batch, |buffer| slots.push(PacketSlot { buffer, way }));
             // Also when nothing came: packets dropped elsewhere may have freed frames.
             outcome = outcome.and(half.refill(cache, false));

@@ -19,9 +19,11 @@ mod conformance;
 mod conservation;
 mod examples;
 mod forwarding;
+mod lengths;
 mod odd_moments;
 #[cfg(feature = "tools")]
 mod ping;
 mod ports;
+mod receive_only;
 #[cfg(feature = "tools")]
 mod trace;

@@ -2,12 +2,14 @@
 
 use super::super::xdp::{self, Attachment, FilterTables, XskMap};
 use crate::backend::{Filter, Place, PortPlan};
-use crate::config::{Attached, Config};
+use crate::config::{Attached, Config, Granted, limits};
 use crate::error::{FluxError, Op, Result};
 use crate::sys::promisc::Promiscuous;
 use crate::sys::{ethtool, netns};
+use crate::umem::Umem;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An interface that was found, and what it is to be.
 pub(super) struct KernelPort {
@@ -18,7 +20,12 @@ pub(super) struct KernelPort {
     pub(super) filter: Filter,
     /// NIC queue numbers.
     pub(super) queues: Vec<u32>,
+    /// Those of them that can send.
+    tx_queues: Vec<u32>,
     pub(super) ring_size: u32,
+    mtu: u32,
+    /// Longest packet that is sent, in bytes; follows the MTU.
+    pub(super) longest: Arc<AtomicU32>,
     pub(super) place: Place,
     pub(super) notes: Vec<String>,
     program: Mutex<PortProgram>,
@@ -37,14 +44,26 @@ pub(super) struct PortProgram {
 }
 
 impl KernelPort {
-    pub(super) fn new(plan: &PortPlan, ifindex: u32, available: u32, notes: Vec<String>) -> Self {
+    pub(super) fn new(
+        plan: &PortPlan,
+        ifindex: u32,
+        available: u32,
+        mtu: u32,
+        mut notes: Vec<String>,
+    ) -> Self {
+        let PortPlan { config, queues, tx_available, .. } = plan;
+        let (tx_queues, note) = limits::sending(&config.interface, queues, *tx_available);
+        notes.extend(note);
         Self {
             ifindex,
             available,
             config: plan.config.clone(),
             filter: plan.filter.clone(),
             queues: plan.queues.clone(),
+            tx_queues,
             ring_size: plan.ring_size,
+            mtu,
+            longest: Arc::new(AtomicU32::new(limits::longest(mtu))),
             place: plan.place.clone(),
             notes,
             program: Mutex::new(PortProgram {
@@ -73,6 +92,35 @@ impl KernelPort {
 
     pub(super) fn driver(&self) -> Option<String> {
         self.inside(|| Ok(ethtool::driver_info(self.interface()).ok())).ok().flatten()
+    }
+
+    /// What it became; `notes` are those that came while it was started.
+    pub(super) fn granted(
+        &self,
+        umem: &Umem,
+        zero_copy: bool,
+        (driver, kernel_busy_poll): (Option<String>, bool),
+        notes: Vec<String>,
+    ) -> Granted {
+        Granted {
+            backend: "xdp",
+            interface: self.interface().to_owned(),
+            ifindex: self.ifindex,
+            driver,
+            attach: self.program().attachment.mode(),
+            zero_copy,
+            queues: self.queues.clone(),
+            tx_queues: self.tx_queues.clone(),
+            mtu: self.mtu,
+            ring_size: self.ring_size,
+            frames: umem.frames(),
+            frame_size: umem.frame_size(),
+            pages: umem.pages(),
+            kernel_busy_poll,
+            rx_clock: "monotonic",
+            tx_clock: "monotonic",
+            notes,
+        }
     }
 
     /// What comes before the sockets are bound; returns what fell back.

@@ -8,6 +8,7 @@ use crate::config::Granted;
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::ids::{PortIndex, QueueIndex};
 use crate::stats::{Calls, Counters, QueueCounters, XdpStatistics};
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -240,6 +241,12 @@ impl Backend for SimBackend {
     #[cfg(unix)]
     fn fd(&self, _queue: QueueIndex) -> Option<std::os::fd::BorrowedFd<'_>> {
         None
+    }
+
+    fn longest(&self, port: PortIndex) -> Arc<AtomicU32> {
+        let node = self.ports.get(port.get()).map(|port| port.node);
+        let mut world = self.shared.lock();
+        node.and_then(|node| world.port(node)).map(|port| port.longest()).unwrap_or_default()
     }
 
     fn is_virtual(&self) -> bool {
