@@ -35,6 +35,7 @@ mod sim;
 mod stats;
 mod store;
 #[cfg_attr(not(all(target_os = "linux", feature = "bpf")), allow(dead_code))] // kernel.rs uses all
+mod ways;
 mod work;
 
 pub use diff::{Change, Diff, Verdict, diff};
