@@ -110,6 +110,8 @@ pub enum NoteKind {
     SlowApplication,
     /// The kernel dropped them for their length.
     Dropped,
+    /// They were not sent, as they are longer than the MTU allows since it was lowered.
+    TooLong,
     /// They are still in the TX ring: the kernel does not take them.
     StuckTx,
     /// The link went, or came and went.
