@@ -34,8 +34,8 @@ mod sample;
 mod sim;
 mod stats;
 mod store;
-#[cfg_attr(not(all(target_os = "linux", feature = "bpf")), allow(dead_code))] // kernel.rs uses all
 mod ways;
+#[cfg_attr(not(all(target_os = "linux", feature = "bpf")), allow(dead_code))] // kernel.rs uses all
 mod work;
 
 pub use diff::{Change, Diff, Verdict, diff};
