@@ -2,7 +2,7 @@
 
 use crate::backend::{Backend, Filter};
 use crate::config::Granted;
-use crate::error::Result;
+use crate::error::{Advice, ErrorKind, FluxError, Result};
 use crate::ids::{PortIndex, QueueIndex};
 use crate::life::PortState;
 use crate::stats::{Calls, QueueCounters, XdpStatistics};
@@ -72,6 +72,18 @@ impl Port {
         self.backend.state(self.index)
     }
 
+    /// Whether a queue is one of this port and can send. Where the interface has fewer TX than RX
+    /// queues, some only receive ([`Granted::tx_queues`]).
+    #[must_use]
+    pub fn sends(&self, queue: QueueIndex) -> bool {
+        self.queue_number(queue).is_some_and(|number| self.granted.tx_queues.contains(&number))
+    }
+
+    /// The error of one that has to send by a queue that only receives.
+    pub(crate) fn cannot_send(&self, queue: QueueIndex) -> FluxError {
+        receive_only(&self.granted.interface, self.queue_number(queue).unwrap_or_default())
+    }
+
     /// Replaces what the XDP program redirects to our sockets. Packets may flow meanwhile: each is
     /// judged by the old filter or by the new one. Without a program yet one is attached.
     ///
@@ -104,6 +116,15 @@ impl Port {
     pub fn calls(&self) -> Calls {
         sum_calls(&*self.backend, self.queues())
     }
+}
+
+/// The error of one that has to send by a queue that the interface has no TX queue for; `number` is
+/// the NIC's.
+pub(crate) fn receive_only(interface: &str, number: u32) -> FluxError {
+    let what = format!("cannot send on {interface} queue {number}");
+    let why = format!("it only receives, as {interface} has no TX queue {number}");
+    FluxError::new(ErrorKind::Unsupported, what, why)
+        .with_advice("queue 0 sends: ", Advice::OtherQueue)
 }
 
 /// The system calls of several queues, added up.

@@ -136,7 +136,7 @@ mod tests {
         let mut opened = sim.open(&[plan], &umem).unwrap();
         let backend = Faulty::wrap(opened.backend, faults);
         backend.start().unwrap();
-        let number = Number { port: PortIndex::new(0), queue: FIRST };
+        let number = Number { port: PortIndex::new(0), queue: FIRST, sends: true };
         let mut socket = Queue::new(opened.rings.remove(0), number, &backend, &umem, 16, &config);
         let mut cache = FrameCache::new(&umem, 1);
         socket.rx.refill(&mut cache, false).unwrap();

@@ -13,7 +13,7 @@ mod open;
 mod port;
 mod watch;
 
-pub(crate) use open::{open, queue_count, region};
+pub(crate) use open::{open, queue_counts, region};
 
 use super::filter::Filter;
 use super::{Backend, Interest, Kick};
@@ -32,7 +32,7 @@ use port::KernelPort;
 use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 /// A queue that its last owner just closed stays taken until the kernel gets round to it: some
@@ -193,7 +193,7 @@ impl KernelBackend {
                 }
                 // The number of queues may have shrunk since open().
                 Some(libc::EINVAL) => {
-                    let available = queue_count(port.interface(), &port.place)?;
+                    let available = queue_counts(port.interface(), &port.place)?.rx;
                     return Err(if number >= available {
                         open::no_such_queue(port.interface(), number, available)
                     } else {
@@ -330,23 +330,8 @@ impl Backend for KernelBackend {
             let driver = port.driver();
             let kernel_busy_poll = self.enable_busy_poll(at, driver.as_deref(), &mut notes);
             self.busy_poll.fetch_or(kernel_busy_poll, Ordering::Relaxed);
-            granted.push(Granted {
-                backend: "xdp",
-                interface: port.interface().to_owned(),
-                ifindex: port.ifindex,
-                driver,
-                attach: port.program().attachment.mode(),
-                zero_copy,
-                queues: port.queues.clone(),
-                ring_size: port.ring_size,
-                frames: self.umem.frames(),
-                frame_size: self.umem.frame_size(),
-                pages: self.umem.pages(),
-                kernel_busy_poll,
-                rx_clock: "monotonic",
-                tx_clock: "monotonic",
-                notes,
-            });
+            let how = (driver, kernel_busy_poll);
+            granted.push(port.granted(&self.umem, zero_copy, how, notes));
         }
         Ok(granted)
     }
@@ -482,6 +467,10 @@ impl Backend for KernelBackend {
 
     fn fd(&self, queue: QueueIndex) -> Option<std::os::fd::BorrowedFd<'_>> {
         self.sockets.get(queue.get()).map(std::os::fd::AsFd::as_fd)
+    }
+
+    fn longest(&self, port: PortIndex) -> Arc<AtomicU32> {
+        self.ports.get(port.get()).map_or_else(Arc::default, |port| Arc::clone(&port.longest))
     }
 
     fn is_virtual(&self) -> bool {

@@ -32,6 +32,7 @@ use crate::life::PortState;
 use crate::ring::{Consumer, Desc, Producer};
 use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 /// Our half of one queue's four rings.
@@ -48,6 +49,8 @@ pub(crate) struct PortPlan {
     pub(crate) filter: Filter,
     /// NIC queue numbers.
     pub(crate) queues: Vec<u32>,
+    /// TX queues of the interface: queues from this number on only receive.
+    pub(crate) tx_available: u32,
     /// Entries per ring.
     pub(crate) ring_size: u32,
     /// Where the interface is, and what stands in for a program of ours.
@@ -63,6 +66,7 @@ impl PortPlan {
             config: config.clone(),
             filter,
             queues: queues.to_vec(),
+            tx_available: u32::MAX,
             ring_size,
             #[cfg(all(target_os = "linux", feature = "bpf"))]
             place: Place::default(),
@@ -194,6 +198,10 @@ pub(crate) trait Backend: Send + Sync {
     /// The clock of receive stamps, in ns: `CLOCK_MONOTONIC`, or virtual time.
     fn now(&self) -> u64;
 
+    /// Longest packet that a port sends, in bytes from the Ethernet header on. The number follows
+    /// the MTU; nothing is sent by a port that is not open.
+    fn longest(&self, port: PortIndex) -> Arc<AtomicU32>;
+
     /// Whether time is virtual: it moves only in calls, so that workers must take turns.
     fn is_virtual(&self) -> bool;
 
@@ -258,6 +266,13 @@ macro_rules! pass_on {
         #[cfg(unix)]
         fn fd(&self, queue: crate::ids::QueueIndex) -> Option<std::os::fd::BorrowedFd<'_>> {
             self.inner.fd(queue)
+        }
+
+        fn longest(
+            &self,
+            port: crate::ids::PortIndex,
+        ) -> std::sync::Arc<std::sync::atomic::AtomicU32> {
+            self.inner.longest(port)
         }
 
         fn is_virtual(&self) -> bool {

@@ -323,8 +323,8 @@ impl FluxBuilder {
     /// Mode B for several workers: a receiver and a sender each, with queues of every port.
     ///
     /// # Errors
-    /// As [`build_engine`](Self::build_engine), and when a port has fewer queues than there are
-    /// workers.
+    /// As [`build_engine`](Self::build_engine), and when a port has fewer queues that send than there
+    /// are workers, as with [`FluxEngine::into_workers`].
     pub fn build_system_workers(self, workers: usize) -> Result<Vec<(FluxRx, FluxTx)>> {
         crate::system::split_workers(self.open()?, workers)
     }

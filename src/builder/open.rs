@@ -7,6 +7,7 @@ use crate::backend::meter::Metered;
 use crate::backend::{Backend, Filter, Opened, PortPlan, RingSet};
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 use crate::backend::{Place, kernel};
+use crate::config::limits::QueueCounts;
 use crate::config::{BindMode, Config, FRAMES, Queues};
 use crate::error::{Advice, ErrorKind, FluxError, Result};
 use crate::ids::{PortIndex, QueueIndex};
@@ -25,8 +26,8 @@ impl FluxBuilder {
         for port in ports {
             port.config.validate()?;
             let available = match &simulator {
-                Some(simulator) => simulator.queues(&port.config.interface)?,
-                None => port.queue_count()?,
+                Some(simulator) => simulator.queue_counts(&port.config.interface)?,
+                None => port.queue_counts()?,
             };
             plans.push(port.plan(available)?);
         }
@@ -113,16 +114,17 @@ impl PortSpec {
         }
     }
 
-    fn queue_count(&self) -> Result<u32> {
+    fn queue_counts(&self) -> Result<QueueCounts> {
         #[cfg(all(target_os = "linux", feature = "bpf"))]
-        return kernel::queue_count(&self.config.interface, &self.place);
+        return kernel::queue_counts(&self.config.interface, &self.place);
         #[cfg(not(all(target_os = "linux", feature = "bpf")))]
         kernel::absent()
     }
 
-    fn plan(self, available: u32) -> Result<PortPlan> {
+    fn plan(self, available: QueueCounts) -> Result<PortPlan> {
         Ok(PortPlan {
-            queues: chosen_queues(&self.config, available)?,
+            queues: chosen_queues(&self.config, available.rx)?,
+            tx_available: available.tx,
             config: self.config,
             filter: self.filter,
             ring_size: 0,
@@ -190,15 +192,18 @@ fn assemble(
 ) -> Vec<Queue> {
     // Frames go from port to port: what one stamps, all have to erase.
     let rx_timestamps = plans.iter().any(|plan| plan.config.rx_timestamps);
-    let of = |(port, plan): (usize, &PortPlan)| {
+    let of = |(port, plan)| {
+        let plan: &PortPlan = plan;
         let config = Config { rx_timestamps, ..plan.config.clone() };
-        vec![(PortIndex::at(port), config); plan.queues.len()]
+        let sends = plan.queues.iter().map(|&queue| queue < plan.tx_available);
+        let all = sends.map(move |sends| (PortIndex::at(port), sends, config.clone()));
+        all.collect::<Vec<_>>()
     };
     let owners = plans.iter().enumerate().flat_map(of);
-    let queue = |(at, (rings, (port, config))): (usize, (RingSet, (PortIndex, Config)))| {
+    let queue = |(at, (rings, (port, sends, config))): (usize, (RingSet, (_, bool, Config)))| {
         // Rings may have been granted smaller than they were asked for.
         let share = posted.min(rings.fill.size());
-        let number = Number { port, queue: QueueIndex::at(at) };
+        let number = Number { port, queue: QueueIndex::at(at), sends };
         Queue::new(rings, number, backend, umem, share, &config)
     };
     rings.into_iter().zip(owners).enumerate().map(queue).collect()

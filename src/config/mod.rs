@@ -1,5 +1,6 @@
 //! What a socket is asked to be ([`Config`]) and what it became ([`Granted`]).
 
+pub(crate) mod limits;
 mod sizes;
 
 use crate::error::{FluxError, Result};
@@ -388,8 +389,14 @@ pub struct Granted {
     pub attach: Attached,
     /// Whether every socket is bound in zero-copy mode.
     pub zero_copy: bool,
-    /// Queues opened.
+    /// Queues opened, by the NIC's numbers.
     pub queues: Vec<u32>,
+    /// Those of `queues` that can send. An interface with fewer TX than RX queues has some that only
+    /// receive: packets that came by these leave by one of the others.
+    pub tx_queues: Vec<u32>,
+    /// Largest IP packet in bytes, when it was opened. What is longer by more than an Ethernet header
+    /// with a VLAN tag (18 bytes) is not sent.
+    pub mtu: u32,
     /// Entries per ring.
     pub ring_size: u32,
     /// UMEM frames in all.

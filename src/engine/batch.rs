@@ -3,7 +3,7 @@
 use crate::backend::Backend;
 use crate::ids::{PortIndex, QueueIndex};
 use crate::packet::{Packet, PacketRef, SendError, Slot, Way, Ways};
-use crate::socket::Number;
+use crate::socket::{Number, TxHalf};
 use crate::umem::{FrameCache, Umem};
 use crate::worker::Routes;
 use std::cell::Cell;
@@ -19,8 +19,11 @@ pub struct PacketBatch<'e> {
     pub(super) number: Number,
     pub(super) backend: &'e dyn Backend,
     pub(super) cache: &'e mut FrameCache,
+    /// The TX ring for what goes back where it came from ([`Slot::ring`]).
     pub(super) own: u16,
     pub(super) routes: &'e Routes,
+    /// Of the worker.
+    pub(super) tx: &'e [TxHalf],
     pub(super) lost: Cell<bool>,
 }
 
@@ -61,15 +64,15 @@ impl PacketBatch<'_> {
         Iter {
             slots: self.slots.iter_mut(),
             umem: self.umem,
-            queue: self.number.queue,
+            number: self.number,
             ways: Ways { own: self.own, routes: self.routes, lost: &self.lost },
         }
     }
 
     /// A new packet of `len` bytes, as [`crate::FluxEngine::alloc`] makes it; it leaves by the queue
-    /// of this batch unless it is told another way.
+    /// of this batch, or by its port where that only receives, unless it is told another way.
     pub fn alloc(&mut self, len: usize) -> Option<Packet> {
-        super::new_packet(self.cache, len, self.number.queue)
+        super::new_packet(self.cache, len, Way::of(self.number))
     }
 
     /// Sends a packet that is not of this batch (a new one, or one extracted before) after those of
@@ -81,10 +84,9 @@ impl PacketBatch<'_> {
         if self.extra.len() == self.extra.capacity() {
             return Err(SendError::Full(packet));
         }
-        let to = way_out(self.routes, self.umem, &packet);
-        match to {
+        match way_out(self.routes, self.tx, self.umem, &packet) {
             Ok(to) => {
-                self.extra.push(Slot { buffer: packet.into_buffer(), to });
+                self.extra.push(Slot { buffer: packet.into_buffer(), to: to as u16 });
                 Ok(())
             }
             Err(refuse) => Err(refuse(packet)),
@@ -93,20 +95,23 @@ impl PacketBatch<'_> {
 }
 
 /// The TX ring of the worker that a packet leaves by, or why there is none.
-pub(crate) fn way_out(
+pub(super) fn way_out(
     routes: &Routes,
+    tx: &[TxHalf],
     umem: &Arc<Umem>,
     packet: &Packet,
-) -> Result<u16, fn(Packet) -> SendError> {
+) -> Result<usize, fn(Packet) -> SendError> {
     if !packet.is_of(umem) {
         return Err(SendError::Foreign);
     }
     if packet.is_empty() {
         return Err(SendError::Empty);
     }
-    let Way { queue, port } = packet.way();
-    let to = port.map_or_else(|| routes.to_queue(queue), |port| routes.to_port(queue, port));
-    to.map(|to| to as u16).ok_or(SendError::NoSuchQueue)
+    let to = packet.way().ring(routes)?;
+    if packet.len() > tx[to].tx.longest() as usize {
+        return Err(SendError::TooLong);
+    }
+    Ok(to)
 }
 
 impl<'b> IntoIterator for &'b mut PacketBatch<'_> {
@@ -123,7 +128,7 @@ impl<'b> IntoIterator for &'b mut PacketBatch<'_> {
 pub struct Iter<'b> {
     slots: std::slice::IterMut<'b, Slot>,
     umem: &'b Arc<Umem>,
-    queue: QueueIndex,
+    number: Number,
     ways: Ways<'b>,
 }
 
@@ -133,6 +138,6 @@ impl<'b> Iterator for Iter<'b> {
     #[inline(always)]
     fn next(&mut self) -> Option<PacketRef<'b>> {
         let slot = self.slots.find(|slot| !slot.buffer.frame.is_taken())?;
-        Some(PacketRef { slot, umem: self.umem, queue: self.queue, ways: self.ways })
+        Some(PacketRef { slot, umem: self.umem, number: self.number, ways: self.ways })
     }
 }

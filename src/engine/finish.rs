@@ -48,19 +48,31 @@ pub(super) struct Done {
     pub(super) sent: u64,
     /// Refused by a full TX ring.
     pub(super) full: u64,
+    /// Longer than the port can send.
+    pub(super) too_long: u64,
+    /// Without a byte.
+    pub(super) empty: u64,
     pub(super) extracted: u64,
 }
 
-/// Recycles the packets for a port that the worker does not have; returns how many.
+/// Recycles the packets for a port that the worker does not have, or that cannot send here, and
+/// counts them.
 #[cold]
-pub(super) fn nowhere(slots: &mut [Slot]) -> u64 {
-    let lost = slots.iter_mut();
-    let lost = lost.filter(|s| s.to == Slot::NOWHERE && !s.buffer.frame.is_taken());
-    lost.map(|slot| slot.to = Slot::RECYCLE).count() as u64
+pub(super) fn nowhere(slots: &mut [Slot], stats: &mut EngineStats) {
+    for slot in slots.iter_mut().filter(|slot| !slot.buffer.frame.is_taken()) {
+        let count = match slot.to {
+            Slot::NOWHERE => &mut stats.no_port,
+            Slot::RECEIVE_ONLY => &mut stats.receive_only,
+            _ => continue,
+        };
+        *count += 1;
+        slot.to = Slot::RECYCLE;
+    }
 }
 
 /// Rehomes every frame of a finished batch: one pass over the packets for each TX ring that some of
-/// them leave by, which is one as a rule. `later` is empty before and after; it has room for all.
+/// them leave by, which is one as a rule: that of the queue `at` itself, or `back` where this one
+/// only receives. `later` is empty before and after; it has room for all.
 ///
 /// # Errors
 /// When the kernel refuses a kick; every frame is where it belongs also then.
@@ -70,20 +82,20 @@ pub(super) fn finish(
     later: &mut Vec<Slot>,
     rx: &mut RxHalf,
     tx: &mut [TxHalf],
-    own: usize,
+    (at, back): (usize, usize),
     cache: &mut FrameCache,
 ) -> (Done, Result<()>) {
     let (mut done, mut result) = (Done::default(), Ok(()));
     loop {
         let first = slots.first().map_or(Slot::RECYCLE, |slot| slot.to);
-        let target = if first == Slot::RECYCLE { own } else { usize::from(first) };
+        let target = if first == Slot::RECYCLE { back } else { usize::from(first) };
         let Some(out) = tx.get_mut(target) else {
             debug_assert!(false, "a packet for TX ring {target} of {}", tx.len());
             return (done, result);
         };
         deal(slots, later, rx, out, target as u16, cache, &mut done);
         // That of the queue itself is kicked once a turn in any case.
-        if target != own
+        if target != at
             && let Err(error) = out.flush()
         {
             result = result.and(Err(error));
@@ -138,8 +150,11 @@ fn deal(
                 }
                 Err(buffer) => frame = buffer.frame,
             }
-            // With room left it is refused for having no bytes: there is nothing to send.
-            done.full += u64::from(ring.room() == 0);
+            *match span.len() {
+                0 => &mut done.empty,
+                len if len > ring.longest() as usize => &mut done.too_long,
+                _ => &mut done.full,
+            } += 1;
         }
         erase.erase(&mut frame);
         if let Err(frame) = back.push(frame) {

@@ -23,7 +23,7 @@ use crate::backend::{Backend, Filter, Interest};
 use crate::config::Granted;
 use crate::error::Result;
 use crate::ids::{PortIndex, QueueIndex};
-use crate::packet::{Packet, SendError, Slot, Way};
+use crate::packet::{Packet, SendError, Slot, Way, first_way};
 use crate::poll::{Idle, LOOK_FOR_FRAMES, PollState, nanos};
 use crate::port::{Port, sum_calls, sum_stats};
 use crate::snapshot::{RingsSnapshot, Source};
@@ -65,11 +65,11 @@ pub struct FluxEngine {
 }
 
 /// A packet of `len` bytes, with room in front for more headers.
-fn new_packet(cache: &mut FrameCache, len: usize, queue: QueueIndex) -> Option<Packet> {
+fn new_packet(cache: &mut FrameCache, len: usize, way: Way) -> Option<Packet> {
     let len = u32::try_from(len).ok()?;
     let span = Span::new(RX_HEADROOM, len, cache.umem().frame_size()).ok()?;
     let frame = cache.take()?;
-    Some(Packet::new(Buffer { frame, span }, cache.umem(), Way { queue, port: None }))
+    Some(Packet::new(Buffer { frame, span }, cache.umem(), way))
 }
 
 impl FluxEngine {
@@ -113,10 +113,12 @@ impl FluxEngine {
 
     /// One engine per worker, each for a thread of its own; `state` makes what belongs to a worker,
     /// by its number. They share UMEM, XDP programs and stop handle. The queues of each port are
-    /// dealt out in turn, so a worker has one of every port at least: a TX ring has one owner.
+    /// dealt out in turn, first those that send, so a worker has one of every port at least: a TX
+    /// ring has one owner.
     ///
     /// # Errors
-    /// When a port has fewer queues than there are workers.
+    /// When a port has fewer queues that send than there are workers. (For a port none of whose
+    /// queues sends: fewer queues.)
     pub fn into_workers<S>(
         self,
         workers: usize,
@@ -129,6 +131,13 @@ impl FluxEngine {
     #[deprecated(note = "use `into_workers`, which is right for several ports as well")]
     #[must_use]
     pub fn into_queues(self) -> Vec<FluxEngine> {
+        workers::by_queue(self)
+    }
+
+    /// The same, for loops that only receive.
+    #[cfg(feature = "tools")]
+    #[must_use]
+    pub(crate) fn one_per_queue(self) -> Vec<FluxEngine> {
         workers::by_queue(self)
     }
 
@@ -223,6 +232,7 @@ impl FluxEngine {
         if n > 0 {
             stats.batches += 1;
             stats.received += u64::from(n);
+            let back = routes.back(half.number);
             let batch = InHand { slots, extra, cache, stats };
             let mut packets = PacketBatch {
                 slots: batch.slots,
@@ -231,28 +241,32 @@ impl FluxEngine {
                 number: half.number,
                 backend: &**backend,
                 cache: batch.cache,
-                own: at as u16,
+                own: Slot::ring(back),
                 routes,
-                lost: Cell::new(false),
+                tx,
+                lost: Cell::new(back.is_err()),
             };
             handle(&mut packets);
             let lost = packets.lost.get();
             batch.judged();
             if lost {
-                stats.no_port += nowhere(slots);
+                nowhere(slots, stats);
             }
             // Nothing may leave the batch half done: frames are rehomed before any error returns.
-            let (done, result) = finish(slots, later, half, tx, at, cache);
+            let ways = (at, back.unwrap_or(at));
+            let (done, result) = finish(slots, later, half, tx, ways, cache);
             outcome = result;
-            let Done { sent, full, extracted } = done;
+            let Done { sent, full, extracted, too_long, empty } = done;
             stats.sent += sent;
             stats.tx_full += full;
             stats.extracted += extracted;
+            stats.too_long += too_long;
+            stats.empty += empty;
             stats.recycled += u64::from(n).saturating_sub(sent + full + extracted);
             if !extra.is_empty() {
-                let (done, result) = finish(extra, later, half, tx, at, cache);
+                let (done, result) = finish(extra, later, half, tx, ways, cache);
                 stats.extra += done.sent;
-                stats.extra_full += done.full;
+                stats.extra_full += done.full + done.too_long;
                 outcome = outcome.and(result);
             }
         }
@@ -264,18 +278,18 @@ impl FluxEngine {
     }
 
     /// A new packet of `len` bytes with room in front for more headers. Its bytes are whatever the
-    /// frame held. It leaves by the worker's first queue unless it is told another way. `None` when
-    /// every frame is in use, or `len` exceeds what a frame can hold.
+    /// frame held. It leaves by the first of the worker's queues that sends unless it is told another
+    /// way. `None` when every frame is in use, or `len` exceeds what a frame can hold.
     pub fn alloc(&mut self, len: usize) -> Option<Packet> {
-        let queue = self.queues.first().copied()?;
-        if let Some(packet) = new_packet(&mut self.cache, len, queue) {
+        let way = first_way(self.rx.iter().map(|half| half.number))?;
+        if let Some(packet) = new_packet(&mut self.cache, len, way) {
             return Some(packet);
         }
         let Self { tx, cache, .. } = self;
         tx.iter_mut().for_each(|half| {
             half.reap(cache);
         });
-        new_packet(cache, len, queue)
+        new_packet(cache, len, way)
     }
 
     /// Queues a packet: an extracted one, or a new one. It leaves by the queue or port that it
@@ -284,8 +298,8 @@ impl FluxEngine {
     /// # Errors
     /// Gives the packet back, and says why.
     pub fn send(&mut self, packet: Packet) -> std::result::Result<(), SendError> {
-        let to = match batch::way_out(&self.routes, self.cache.umem(), &packet) {
-            Ok(to) => usize::from(to),
+        let to = match batch::way_out(&self.routes, &self.tx, self.cache.umem(), &packet) {
+            Ok(to) => to,
             Err(refuse) => return Err(refuse(packet)),
         };
         let way = packet.way();
@@ -298,7 +312,7 @@ impl FluxEngine {
                 self.stats.extra += 1;
                 Ok(())
             }
-            // There is room, it has bytes, and it is ours: its span leaves the frame.
+            // There is room, its length will do, and it is ours: its span leaves the frame.
             Err(buffer) => Err(SendError::Foreign(Packet::new(buffer, self.cache.umem(), way))),
         }
     }

@@ -10,7 +10,8 @@ pub struct EngineStats {
     pub received: u64,
     /// Queued for transmission.
     pub sent: u64,
-    /// Dropped by verdict or left alone, or sent without having a byte.
+    /// Dropped by verdict or left alone, or sent by verdict although nothing could be sent, as some
+    /// of the counts below tell.
     pub recycled: u64,
     /// Taken out by the closure.
     pub extracted: u64,
@@ -19,10 +20,18 @@ pub struct EngineStats {
     /// Forwarded by verdict to a port that this worker does not have, and recycled; they are in
     /// `recycled` as well.
     pub no_port: u64,
+    /// Sent by verdict where every queue of the port that this worker has only receives, because the
+    /// interface has fewer TX than RX queues; they are in `recycled` as well.
+    pub receive_only: u64,
+    /// Sent by verdict, but longer than the port can send: more than its MTU and 18 bytes. They are
+    /// in `recycled` as well.
+    pub too_long: u64,
+    /// Sent by verdict without having a byte; they are in `recycled` as well.
+    pub empty: u64,
     /// Sent with [`super::FluxEngine::send`] or [`super::PacketBatch::send`], which is in no other count.
     pub extra: u64,
-    /// Given to [`super::PacketBatch::send`] but dropped, because the TX ring stayed full or the closure
-    /// panicked; in no other count.
+    /// Given to [`super::PacketBatch::send`] but dropped, because the TX ring stayed full, the closure
+    /// panicked or the MTU was lowered; in no other count.
     pub extra_full: u64,
     /// Batches with at least one packet.
     pub batches: u64,
@@ -39,6 +48,9 @@ impl std::ops::Add for EngineStats {
             extracted: self.extracted + other.extracted,
             tx_full: self.tx_full + other.tx_full,
             no_port: self.no_port + other.no_port,
+            receive_only: self.receive_only + other.receive_only,
+            too_long: self.too_long + other.too_long,
+            empty: self.empty + other.empty,
             extra: self.extra + other.extra,
             extra_full: self.extra_full + other.extra_full,
             batches: self.batches + other.batches,

@@ -32,7 +32,7 @@ pub(super) fn split<S>(
     workers: usize,
     mut state: impl FnMut(usize) -> S,
 ) -> Result<Workers<S>> {
-    let queues = engine.rx.iter().map(|half| half.number.port);
+    let queues = engine.rx.iter().map(|half| half.number);
     let shares = shares(&engine.ports, queues, workers)?;
     let stop = engine.stop.clone();
     let made = divide(engine, &shares, workers);

@@ -15,9 +15,9 @@ pub(crate) use packets::PacketSlot;
 pub use packets::{PacketMut, Packets};
 
 use crate::ids::{PortIndex, QueueIndex};
-use crate::socket::headroom;
+use crate::socket::{Number, headroom};
 use crate::umem::{Buffer, NoRoom, Umem};
-use crate::worker::Routes;
+use crate::worker::{NoWay, Routes};
 use std::cell::Cell;
 use std::fmt;
 use std::sync::Arc;
@@ -34,6 +34,18 @@ impl Slot {
     pub(crate) const RECYCLE: u16 = u16::MAX;
     /// To a port that the worker does not have: recycled, and counted.
     pub(crate) const NOWHERE: u16 = u16::MAX - 1;
+    /// To a port whose queues here only receive: recycled, and counted.
+    pub(crate) const RECEIVE_ONLY: u16 = u16::MAX - 2;
+
+    /// The ring of a way out, or what is said instead of one.
+    #[inline(always)]
+    pub(crate) fn ring(way: Result<usize, NoWay>) -> u16 {
+        match way {
+            Ok(to) => to as u16,
+            Err(NoWay::NotHere) => Self::NOWHERE,
+            Err(NoWay::ReceiveOnly) => Self::RECEIVE_ONLY,
+        }
+    }
 }
 
 /// Where a packet leaves.
@@ -43,6 +55,31 @@ pub(crate) struct Way {
     pub(crate) queue: QueueIndex,
     /// The port, if it is not that queue itself.
     pub(crate) port: Option<PortIndex>,
+}
+
+impl Way {
+    /// Of what was received on a queue: by that queue, or where it only receives, by its port.
+    #[inline(always)]
+    pub(crate) fn of(Number { port, queue, sends }: Number) -> Self {
+        Self { queue, port: if sends { None } else { Some(port) } }
+    }
+
+    /// Which of the rings it is.
+    #[inline(always)]
+    pub(crate) fn ring(self, routes: &Routes) -> Result<usize, NoWay> {
+        match self.port {
+            None => routes.to_queue(self.queue),
+            Some(port) => routes.to_port(self.queue, port),
+        }
+    }
+}
+
+/// Where new packets leave: by the first of these queues that sends. Without one there is no way out,
+/// as sending them will say.
+pub(crate) fn first_way(mut queues: impl Iterator<Item = Number>) -> Option<Way> {
+    let first = queues.next()?;
+    let sends = if first.sends { None } else { queues.find(|number| number.sends) };
+    Some(Way { queue: sends.unwrap_or(first).queue, port: None })
 }
 
 headroom!(PacketRef<'_>);
@@ -141,14 +178,15 @@ pub(crate) use packet_methods;
 pub struct PacketRef<'b> {
     pub(crate) slot: &'b mut Slot,
     pub(crate) umem: &'b Arc<Umem>,
-    pub(crate) queue: QueueIndex,
+    pub(crate) number: Number,
     pub(crate) ways: Ways<'b>,
 }
 
 /// Where the packets of a batch may leave.
 #[derive(Clone, Copy)]
 pub(crate) struct Ways<'b> {
-    /// The TX ring of the queue that they came from.
+    /// The TX ring of the queue that they came from; another of the port where that only receives
+    /// ([`Slot::ring`]).
     pub(crate) own: u16,
     pub(crate) routes: &'b Routes,
     /// Whether some packet goes nowhere.
@@ -158,7 +196,10 @@ pub(crate) struct Ways<'b> {
 impl PacketRef<'_> {
     packet_methods!(slot.buffer);
 
-    /// Sends the packet out on the queue it came from, after the batch.
+    /// Sends the packet out on the queue it came from, after the batch; where that only receives, by
+    /// another of its port, always the same one. Where no queue of the port sends here, where the
+    /// packet is empty or longer than the port can send, it is recycled and counted
+    /// ([`crate::EngineStats`]).
     #[inline(always)]
     pub fn send(self) {
         self.slot.to = self.ways.own;
@@ -166,13 +207,14 @@ impl PacketRef<'_> {
 
     /// Sends the packet out by another port, after the batch; nothing is copied. Packets of one
     /// queue leave a port by one queue, in their order. To a port that is not open here it is
-    /// recycled and counted ([`crate::EngineStats::no_port`]). The bytes leave as they are: packets
+    /// recycled and counted ([`crate::EngineStats::no_port`]), and so is one that the port cannot
+    /// send, as with [`send`](Self::send). The bytes leave as they are: packets
     /// that a veth received need [`complete_checksum`](crate::proto::complete_checksum) first.
     #[inline(always)]
     pub fn forward(self, port: PortIndex) {
-        let to = self.ways.routes.to_port(self.queue, port);
-        self.slot.to = to.map_or(Slot::NOWHERE, |to| to as u16);
-        if to.is_none() {
+        let to = self.ways.routes.to_port(self.number.queue, port);
+        self.slot.to = Slot::ring(to);
+        if to.is_err() {
             self.ways.lost.set(true);
         }
     }
@@ -193,7 +235,7 @@ impl PacketRef<'_> {
     #[must_use = "an extracted packet that is dropped is recycled"]
     pub fn extract(self) -> Packet {
         let buffer = Buffer { frame: self.slot.buffer.frame.take(), span: self.slot.buffer.span };
-        Packet::new(buffer, self.umem, Way { queue: self.queue, port: None })
+        Packet::new(buffer, self.umem, Way::of(self.number))
     }
 }
 
@@ -219,13 +261,14 @@ impl Packet {
         self.way.queue
     }
 
-    /// Chooses the queue that it will leave by.
+    /// Chooses the queue that it will leave by. One that only receives refuses it
+    /// ([`SendError::ReceiveOnly`]); a packet that was received on such a queue leaves by its port.
     pub fn set_queue(&mut self, queue: QueueIndex) {
         self.way = Way { queue, port: None };
     }
 
-    /// Chooses the port that it will leave by. The sender picks the port's queue: the same one for
-    /// all packets of one queue, so that they keep their order. The bytes leave as they are, as with
+    /// Chooses the port that it will leave by. The sender picks one of the port's queues that send:
+    /// the same one for all packets of one queue, so that they keep their order. The bytes leave as they are, as with
     /// [`PacketRef::forward`].
     pub fn set_port(&mut self, port: PortIndex) {
         self.way.port = Some(port);
@@ -270,10 +313,17 @@ pub enum SendError {
     Full(Packet),
     /// The queue or port that it names is not open here.
     NoSuchQueue(Packet),
+    /// The queue that it names only receives, or every one of the port that it names: the interface
+    /// has fewer TX than RX queues ([`crate::Granted::tx_queues`]). The kernel would leave it in the
+    /// ring for ever.
+    ReceiveOnly(Packet),
     /// It lies in the memory of another UMEM.
     Foreign(Packet),
     /// It has no bytes: the kernel would not send it.
     Empty(Packet),
+    /// It is longer than the interface sends: more than its MTU and 18 bytes, for an Ethernet header
+    /// and a VLAN tag. The kernel would drop it.
+    TooLong(Packet),
 }
 
 impl SendError {
@@ -283,8 +333,10 @@ impl SendError {
         match self {
             Self::Full(packet)
             | Self::NoSuchQueue(packet)
+            | Self::ReceiveOnly(packet)
             | Self::Foreign(packet)
-            | Self::Empty(packet) => packet,
+            | Self::Empty(packet)
+            | Self::TooLong(packet) => packet,
         }
     }
 
@@ -295,13 +347,30 @@ impl SendError {
     }
 }
 
+impl From<NoWay> for fn(Packet) -> SendError {
+    fn from(why: NoWay) -> Self {
+        match why {
+            NoWay::NotHere => SendError::NoSuchQueue,
+            NoWay::ReceiveOnly => SendError::ReceiveOnly,
+        }
+    }
+}
+
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Full(_) => "the TX ring is full",
             Self::NoSuchQueue(_) => "the packet names a queue or port that is not open here",
+            Self::ReceiveOnly(_) => {
+                "the queue only receives, the interface has fewer TX queues: send by another queue, \
+                 or name the port alone"
+            }
             Self::Foreign(_) => "the packet lies in the memory of another UMEM",
             Self::Empty(_) => "the packet has no bytes",
+            Self::TooLong(_) => {
+                "the packet is longer than the MTU of the interface allows: shorten it, or raise the \
+                 MTU"
+            }
         })
     }
 }

@@ -160,7 +160,7 @@ impl PacketMut<'_> {
         self.slot.way.queue
     }
 
-    /// Chooses the queue that it will leave by.
+    /// Chooses the queue that it will leave by, as [`Packet::set_queue`] does.
     pub fn set_queue(&mut self, queue: QueueIndex) {
         self.slot.way = Way { queue, port: None };
     }

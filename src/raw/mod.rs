@@ -11,6 +11,9 @@
 //! - Refilling, reaping and kicking are yours. No fill entries: nothing is received. No reaping:
 //!   the completion ring fills and transmission stops. No kick when the ring `needs_wakeup()`:
 //!   nothing is sent.
+//! - A queue that only receives ([`FluxRaw::sends`]) has no room in its TX ring, ever: where an
+//!   interface has fewer TX than RX queues, the kernel takes nothing from the others' and says
+//!   nothing. Send by the TX ring of another queue: they share the UMEM.
 //! - A lost interface shows only in calls for a queue of it (`wait`, `spin`, a kick or `flush` with
 //!   something to send): a loop over several ports that waits on one does not notice the others.
 //! - [`TxSlots::push_desc`](crate::socket::TxSlots::push_desc) is the one unsafe door.
@@ -79,6 +82,13 @@ impl FluxRaw {
         self.port.granted()
     }
 
+    /// Whether the queue can send. Where the interface has fewer TX than RX queues, some only receive:
+    /// `tx` then has no room, so that nothing gets stuck there, and kicks find an empty ring.
+    #[must_use]
+    pub fn sends(&self) -> bool {
+        self.number.sends
+    }
+
     /// Kicks as long as the kernel wants to be woken for the TX ring and gets on; nothing when
     /// nothing was posted since. True when the ring is empty; else call it again later, once
     /// completions were reaped or the device has room. The other modes do the same.
@@ -141,8 +151,11 @@ impl FluxRaw {
     /// Blocks until the TX ring has room, or `timeout` passes (then false).
     ///
     /// # Errors
-    /// When the interface is gone or down.
+    /// When the interface is gone or down, or the queue only receives: there will never be room.
     pub fn wait_tx(&self, timeout: Option<Duration>) -> Result<bool> {
+        if !self.number.sends {
+            return Err(self.port.cannot_send(self.number.queue));
+        }
         self.backend.wait(&[self.number.queue], Interest::Tx, timeout)
     }
 

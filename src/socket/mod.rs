@@ -17,6 +17,7 @@ mod tests;
 
 pub(crate) use moves::headroom;
 pub use moves::{PacketView, Route, Routed};
+use rings::TxLimits;
 pub use rings::{CompRing, FillRing, FillSlots, RxRing, TxRing, TxSlots};
 pub(crate) use shared::SharedComp;
 
@@ -34,6 +35,8 @@ use std::sync::Arc;
 pub(crate) struct Number {
     pub(crate) port: PortIndex,
     pub(crate) queue: QueueIndex,
+    /// Whether it can send: not where the interface has fewer TX than RX queues.
+    pub(crate) sends: bool,
 }
 
 /// Reception on one queue.
@@ -207,6 +210,7 @@ impl Queue {
         share: u32,
         config: &Config,
     ) -> Self {
+        let limits = TxLimits { sends: number.sends, longest: backend.longest(number.port) };
         let umem = || Arc::clone(umem);
         let backend = || Arc::clone(backend);
         Self {
@@ -220,7 +224,7 @@ impl Queue {
                 erase_stamps: config.rx_timestamps,
             },
             tx: TxHalf {
-                tx: TxRing::new(rings.tx, umem()),
+                tx: TxRing::new(rings.tx, umem(), limits),
                 comp: CompRing::new(rings.comp, umem()),
                 number,
                 backend: backend(),

@@ -21,8 +21,9 @@ use std::sync::Arc;
 pub enum Route {
     /// Nothing: its frame goes back to reception.
     Recycle,
-    /// Out by that one of the TX rings. Without such a ring, or with a packet that has no bytes, it
-    /// is recycled.
+    /// Out by that one of the TX rings. It is recycled instead, and counted
+    /// ([`Routed::refused`]), when there is no such ring, the packet has no bytes or more than
+    /// [`TxRing::longest`], or the ring's queue only receives ([`TxRing::sends`]).
     Send(usize),
 }
 
@@ -35,6 +36,8 @@ pub struct Routed {
     pub sent: u32,
     /// Of these, taken out ([`PacketView::take`]). The rest was recycled.
     pub taken: u32,
+    /// Of these, told to leave by a TX ring that does not send them ([`Route::Send`]): recycled.
+    pub refused: u32,
 }
 
 /// A received packet on its way from ring to ring.
@@ -179,11 +182,11 @@ pub(crate) use headroom;
 
 headroom!(PacketView<'_>);
 
-/// Counts a descriptor that named no frame of ours; out of line, so that the count is in nobody's way.
+/// Counts what is rare; out of line, so that the count is in nobody's way.
 #[cold]
 #[inline(never)]
-fn refuse(invalid: &mut u64) {
-    *invalid += 1;
+fn count(rare: &mut u64) {
+    *rare += 1;
 }
 
 fn same_umem(from: &Arc<Umem>, to: &Arc<Umem>) {
@@ -215,12 +218,14 @@ impl RxRing {
         let gate = umem.gate();
         let mut from = Batch::new(ring.peek(max), taken);
         let n = from.entries.left();
+        let limits = tx.each_ref().map(|tx| tx.limit());
+        let mut refused = 0;
         let mut back = Batch::new(fill.ring.reserve(n), &mut fill.posted);
         let mut outs = tx.map(|tx| Batch::new(tx.ring.reserve(n), &mut tx.posted));
         let invalid_before = *invalid;
         let route = |desc: Desc| {
             let Some(base) = gate.begin(desc) else {
-                refuse(invalid);
+                count(invalid);
                 return Fan::Gone;
             };
             let (start, len) = (desc.addr - base, desc.len);
@@ -240,15 +245,15 @@ impl RxRing {
                 return Fan::Gone;
             }
             match route {
-                Route::Send(at) if at < N && sound && !gone => {
+                Route::Send(at) if at < N && sound && !gone && len <= limits[at] => {
                     gate.end(base, Holder::Transmission);
-                    Fan::Out(at, Desc { addr: base + start, len, options: 0 })
+                    return Fan::Out(at, Desc { addr: base + start, len, options: 0 });
                 }
-                _ => {
-                    gate.end(base, Holder::Reception);
-                    Fan::Back(base)
-                }
+                Route::Send(_) => count(&mut refused),
+                Route::Recycle => {}
             }
+            gate.end(base, Holder::Reception);
+            Fan::Back(base)
         };
         let mut overflow = 0;
         fan(&mut from.entries, &mut back.entries, &mut outs, route, |addr| {
@@ -260,7 +265,7 @@ impl RxRing {
         let packets = n - from.entries.left() - (*invalid - invalid_before) as u32;
         let sent = outs.iter().map(|out| out.entries.written()).sum();
         let taken = packets - sent - back.entries.written() - overflow;
-        Routed { packets, sent, taken }
+        Routed { packets, sent, taken, refused: refused as u32 }
     }
 }
 
@@ -282,14 +287,16 @@ impl CompRing {
     }
 
     /// Sends the frames of up to `max` sent packets once more, whatever they hold at `span` now;
-    /// returns how many. Nothing is sent for a span that is empty or ends beyond the frame.
+    /// returns how many. Nothing is sent for a span that is empty, ends beyond the frame or is longer
+    /// than [`TxRing::longest`], nor by a queue that only receives.
     ///
     /// # Panics
     /// When the rings belong to different UMEMs.
     #[inline]
     pub fn resend(&mut self, tx: &mut TxRing, span: Span, max: u32) -> u32 {
         same_umem(&self.umem, &tx.umem);
-        if span.is_empty() || span.end() > self.umem.frame_size() as usize {
+        let sent = !span.is_empty() && span.len() as u32 <= tx.limit();
+        if !sent || span.end() > self.umem.frame_size() as usize {
             return 0;
         }
         let Self { ring, umem, taken, invalid } = self;

@@ -6,6 +6,7 @@ use crate::ring::{Batch, Consumer, Desc, Producer, Reservation, RingSnapshot};
 use crate::umem::ledger::Holder;
 use crate::umem::{Buffer, Frame, Gate, Umem};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Most packets that are prefetched at once: beyond that the first ones may be gone from the cache
 /// before they are looked at.
@@ -176,11 +177,42 @@ pub struct TxRing {
     pub(super) posted: u64,
     /// Where `posted` stood when the kernel had taken everything.
     flushed: u64,
+    limits: TxLimits,
+}
+
+/// What the kernel would not send.
+pub(super) struct TxLimits {
+    /// Whether the interface has a TX queue of this number.
+    pub(super) sends: bool,
+    /// Longest packet, in bytes. Follows the MTU.
+    pub(super) longest: Arc<AtomicU32>,
 }
 
 impl TxRing {
-    pub(super) fn new(ring: Producer<Desc>, umem: Arc<Umem>) -> Self {
-        Self { ring, umem, posted: 0, flushed: 0 }
+    pub(super) fn new(ring: Producer<Desc>, umem: Arc<Umem>, limits: TxLimits) -> Self {
+        Self { ring, umem, posted: 0, flushed: 0, limits }
+    }
+
+    /// Whether its queue can send. Where the interface has fewer TX than RX queues, the kernel takes
+    /// nothing from the TX rings of the others, and says nothing: they never have room here.
+    #[must_use]
+    #[inline]
+    pub fn sends(&self) -> bool {
+        self.limits.sends
+    }
+
+    /// Longest packet that the interface sends now, in bytes from the Ethernet header on: its MTU
+    /// and 18 bytes, for that header and a VLAN tag.
+    #[must_use]
+    #[inline]
+    pub fn longest(&self) -> u32 {
+        self.limits.longest.load(Relaxed) // a number by itself
+    }
+
+    /// The longest packet that leaves by this ring: none by one that does not send.
+    #[inline]
+    pub(super) fn limit(&self) -> u32 {
+        if self.limits.sends { self.longest() } else { 0 }
     }
 
     /// The one state machine of transmission: kicks as long as the kernel wants to be woken and gets
@@ -207,10 +239,13 @@ impl TxRing {
         Ok(before == 0)
     }
 
-    /// Room for up to `want` packets. They reach the kernel when the guard is dropped.
+    /// Room for up to `want` packets; none when its queue only receives
+    /// ([`sends`](Self::sends)). They reach the kernel when the guard is dropped.
     #[inline]
     pub fn reserve(&mut self, want: u32) -> TxSlots<'_> {
+        let want = if self.limits.sends { want } else { 0 };
         TxSlots {
+            longest: self.longest(),
             slots: Batch::new(self.ring.reserve(want), &mut self.posted),
             gate: self.umem.gate(),
         }
@@ -244,6 +279,7 @@ impl TxRing {
 
 /// Reserved room in a TX ring. Dropping it commits what was pushed: the frames were handed over.
 pub struct TxSlots<'r> {
+    longest: u32,
     slots: Batch<'r, Reservation<'r, Desc>>,
     gate: Gate<'r>,
 }
@@ -256,12 +292,22 @@ impl TxSlots<'_> {
         self.slots.entries.room()
     }
 
-    /// Hands a packet over, or back when there is no room, it has no bytes (the kernel would not
-    /// send it), the frame is of another UMEM, or the span does not lie in the frame.
+    /// Longest packet that is taken, in bytes ([`TxRing::longest`]).
+    #[must_use]
+    #[inline(always)]
+    pub fn longest(&self) -> u32 {
+        self.longest
+    }
+
+    /// Hands a packet over, or back when there is no room, it has no bytes or more than
+    /// [`longest`](Self::longest) (the kernel would not send it), the frame is of another UMEM, or
+    /// the span does not lie in the frame.
     #[inline]
     pub fn push(&mut self, buffer: Buffer) -> Result<(), Buffer> {
-        let Self { slots, gate } = self;
-        let sound = !buffer.span.is_empty() && gate.fits(buffer.span) && gate.owns(&buffer.frame);
+        let Self { longest, slots, gate } = self;
+        // Of length 0: the subtraction wraps.
+        let fits = (buffer.span.len() as u32).wrapping_sub(1) < *longest;
+        let sound = fits && gate.fits(buffer.span) && gate.owns(&buffer.frame);
         if slots.entries.room() == 0 || !sound {
             return Err(buffer);
         }

@@ -65,17 +65,21 @@ pub(crate) fn mtu(name: &str) -> io::Result<u32> {
     Ok(u32::try_from(mtu).unwrap_or(0))
 }
 
-/// RX queues of an interface whose driver does not answer `ethtool -l`, from its address in
-/// sysfs; 1 where that cannot be seen. sysfs shows the namespace it was mounted in, so the index
+/// RX and TX queues of an interface whose driver does not answer `ethtool -l`, from its address in
+/// sysfs; `None` where that cannot be seen. sysfs shows the namespace it was mounted in, so the index
 /// is compared first.
-pub(crate) fn sysfs_rx_queues(name: &str, index: u32) -> u32 {
+pub(crate) fn sysfs_queues(name: &str, index: u32) -> Option<(u32, u32)> {
     let dir = format!("/sys/class/net/{name}");
     let same = std::fs::read_to_string(format!("{dir}/ifindex"))
         .is_ok_and(|text| text.trim().parse() == Ok(index));
-    let queues = || {
-        let entries = std::fs::read_dir(format!("{dir}/queues")).ok()?;
-        let names = entries.filter_map(Result::ok).map(|e| e.file_name());
-        u32::try_from(names.filter(|n| n.as_encoded_bytes().starts_with(b"rx-")).count()).ok()
+    if !same {
+        return None;
+    }
+    let entries = std::fs::read_dir(format!("{dir}/queues")).ok()?;
+    let names: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.file_name()).collect();
+    let count = |start: &[u8]| {
+        let all = names.iter().filter(|name| name.as_encoded_bytes().starts_with(start));
+        u32::try_from(all.count()).ok().filter(|&count| count > 0)
     };
-    if same { queues().unwrap_or(1).max(1) } else { 1 }
+    Some((count(b"rx-")?, count(b"tx-")?))
 }

@@ -40,8 +40,8 @@ pub(crate) fn split(parts: Parts) -> (FluxRx, FluxTx) {
 
 /// The same for several workers, each with both halves of some queues of every port.
 pub(crate) fn split_workers(parts: Parts, workers: usize) -> Result<Vec<(FluxRx, FluxTx)>> {
-    let queues_of = parts.queues.iter().map(|queue| queue.rx.number.port);
-    let shares = shares(&parts.ports, queues_of, workers)?;
+    let numbers = parts.queues.iter().map(|queue| queue.rx.number);
+    let shares = shares(&parts.ports, numbers, workers)?;
     let Parts { queues, ports, umem, backend, batch, poller } = parts;
     let (rx, tx, comps) = halves(queues);
     let shared = Shared { umem, backend, ports, comps };

@@ -14,6 +14,9 @@ use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::umem::FrameCache;
 use std::time::Duration;
 
+/// The ports are looked at this often, in looks for packets.
+const LOOK_AT_PORTS: u32 = 1024;
+
 /// Receives owned packets from one or more queues.
 pub struct FluxRx {
     halves: Vec<RxHalf>,
@@ -64,7 +67,7 @@ impl FluxRx {
         let (mut total, mut outcome) = (ready.slots.len(), Ok(()));
         slots.extend(ready.slots.drain(..).rev());
         for half in halves {
-            let way = Way { queue: half.number.queue, port: None };
+            let way = Way::of(half.number);
             let n = half.rx.receive(*batch, |buffer| slots.push(PacketSlot { buffer, way }));
             // Also when nothing came: packets dropped elsewhere may have freed frames.
             outcome = outcome.and(half.refill(cache, false));

@@ -5,11 +5,11 @@ use crate::backend::Interest;
 use crate::config::Granted;
 use crate::error::Result;
 use crate::ids::{PortIndex, QueueIndex};
-use crate::packet::{Packet, PacketSlot, Packets, SendError, Way};
+use crate::packet::{Packet, PacketSlot, Packets, SendError, Way, first_way};
 use crate::poll::PollState;
 use crate::port::Port;
 use crate::snapshot::{RingsSnapshot, Source};
-use crate::socket::Halves;
+use crate::socket::{Halves, Number};
 use crate::umem::{Buffer, FrameCache, RX_HEADROOM, Span};
 use crate::worker::Routes;
 use std::sync::Arc;
@@ -26,6 +26,8 @@ const LONGEST_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 pub struct FluxTx {
     halves: Vec<Sender>,
     queues: Vec<QueueIndex>,
+    /// Those of them that send.
+    sending: Vec<QueueIndex>,
     routes: Routes,
     shared: Shared,
     cache: FrameCache,
@@ -36,6 +38,12 @@ pub struct FluxTx {
     readiness: crate::reactor::Readiness,
 }
 
+/// Positions of the queues that send.
+fn sending(halves: &[Sender]) -> Vec<QueueIndex> {
+    let numbers = halves.iter().map(|half| half.number);
+    numbers.filter(|number| number.sends).map(|number| number.queue).collect()
+}
+
 /// What became of a batch that was sent, in packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sent {
@@ -43,18 +51,20 @@ pub struct Sent {
     pub sent: usize,
     /// Still in the container, because a TX ring is full: flush, and send again.
     pub full: usize,
-    /// Still in the container, because they name no queue or port that is open here, have no bytes,
-    /// or are of another UMEM: [`FluxTx::send`] says which of these.
+    /// Still in the container, because they name no queue or port that is open here, or one that only
+    /// receives; have no bytes, or more than the port can send; or are of another UMEM.
+    /// [`FluxTx::send`] says which of these.
     pub refused: usize,
 }
 
 impl FluxTx {
     pub(super) fn new(halves: Vec<Sender>, shared: Shared, caches: usize) -> Self {
-        let queues: Vec<_> = halves.iter().map(|half| half.number.queue).collect();
+        let sending = sending(&halves);
         Self {
             #[cfg(feature = "async")]
-            readiness: crate::reactor::Readiness::new(&shared.backend, &queues, Interest::Tx),
-            queues,
+            readiness: crate::reactor::Readiness::new(&shared.backend, &sending, Interest::Tx),
+            queues: halves.iter().map(|half| half.number.queue).collect(),
+            sending,
             routes: Routes::new(halves.iter().map(|half| half.number)),
             cache: shared.cache(caches),
             halves,
@@ -65,10 +75,10 @@ impl FluxTx {
     }
 
     /// A new packet of `len` bytes with room in front for more headers. Its bytes are whatever
-    /// the frame held. It leaves by the first queue unless it is told another way. `None` when
-    /// every frame is in use, or `len` exceeds [`max_len`](Self::max_len).
+    /// the frame held. It leaves by the first queue that sends unless it is told another way. `None`
+    /// when every frame is in use, or `len` exceeds [`max_len`](Self::max_len).
     pub fn alloc(&mut self, len: usize) -> Option<Packet> {
-        let way = Way { queue: self.queues.first().copied()?, port: None };
+        let way = first_way(self.halves.iter().map(|half| half.number))?;
         let umem = &self.shared.umem;
         let len = u32::try_from(len).ok()?;
         let span = Span::new(RX_HEADROOM, len, umem.frame_size()).ok()?;
@@ -83,19 +93,11 @@ impl FluxTx {
         frame.map(|frame| Packet::new(Buffer { frame, span }, umem, way))
     }
 
-    /// Longest packet that [`alloc`](Self::alloc) can make, in bytes.
+    /// Longest packet that [`alloc`](Self::alloc) can make, in bytes: what a frame holds. What a port
+    /// sends may be less ([`SendError::TooLong`]).
     #[must_use]
     pub fn max_len(&self) -> usize {
         (self.shared.umem.frame_size() - RX_HEADROOM) as usize
-    }
-
-    /// The half that a packet leaves by.
-    #[inline]
-    fn way_out(&self, Way { queue, port }: Way) -> Option<usize> {
-        match port {
-            None => self.routes.to_queue(queue),
-            Some(port) => self.routes.to_port(queue, port),
-        }
     }
 
     /// Queues a packet on the queue or port that it names; it leaves with the next
@@ -103,7 +105,8 @@ impl FluxTx {
     ///
     /// # Errors
     /// Gives the packet back, and says why: the TX ring is full (flush and try again), it names no
-    /// queue or port that is open here, it comes from another UMEM, or it has no bytes.
+    /// queue or port that is open here, or one that only receives, it comes from another UMEM, it has
+    /// no bytes, or more than the port can send.
     pub fn send(&mut self, packet: Packet) -> std::result::Result<(), SendError> {
         if !packet.is_of(&self.shared.umem) {
             return Err(SendError::Foreign(packet));
@@ -112,13 +115,19 @@ impl FluxTx {
             return Err(SendError::Empty(packet));
         }
         let way = packet.way();
-        let Some(at) = self.way_out(way) else { return Err(SendError::NoSuchQueue(packet)) };
+        let at = match way.ring(&self.routes) {
+            Ok(at) => at,
+            Err(why) => return Err(<fn(Packet) -> SendError>::from(why)(packet)),
+        };
         let mut room = self.halves[at].tx.reserve(1);
+        if packet.len() > room.longest() as usize {
+            return Err(SendError::TooLong(packet));
+        }
         if room.room() == 0 {
             return Err(SendError::Full(packet));
         }
         room.push(packet.into_buffer()).map_err(|buffer| {
-            // There is room, it has bytes, and it is ours: its span leaves the frame.
+            // There is room, its length will do, and it is ours: its span leaves the frame.
             SendError::Foreign(Packet::new(buffer, &self.shared.umem, way))
         })
     }
@@ -140,9 +149,9 @@ impl FluxTx {
         self.back.reserve(slots.len());
         let mut result = Ok(());
         while let Some(way) = slots.first().map(|slot| slot.way) {
-            match self.way_out(way) {
-                Some(at) => result = result.and(self.send_to(at, way, slots, &mut sent)),
-                None => {
+            match way.ring(&self.routes) {
+                Ok(at) => result = result.and(self.send_to(at, way, slots, &mut sent)),
+                Err(_) => {
                     for slot in slots.drain(..) {
                         let list = if slot.way == way {
                             sent.refused += 1;
@@ -190,7 +199,8 @@ impl FluxTx {
             match room.push(buffer) {
                 Ok(()) => sent.sent += 1,
                 Err(buffer) => {
-                    let full = room.room() == 0 && !buffer.span.is_empty();
+                    let sound = (1..=room.longest() as usize).contains(&buffer.span.len());
+                    let full = room.room() == 0 && sound;
                     *if full { &mut sent.full } else { &mut sent.refused } += 1;
                     back.push(PacketSlot { buffer, way });
                 }
@@ -220,11 +230,15 @@ impl FluxTx {
     /// [`now`](Self::now).
     ///
     /// # Errors
-    /// When an interface goes away.
+    /// When an interface goes away, or no queue here can send: the wait would have no end.
     pub fn wait(&mut self, deadline: Option<u64>) -> Result<bool> {
         self.cache.give_back();
+        if let (Some(half), true) = (self.halves.first(), self.sending.is_empty()) {
+            let Number { port, queue, .. } = half.number;
+            return Err(self.shared.ports[port.get()].cannot_send(queue));
+        }
         let timeout = PollState::timeout(self.now(), deadline);
-        self.shared.backend.wait(&self.queues, Interest::Tx, timeout)
+        self.shared.backend.wait(&self.sending, Interest::Tx, timeout)
     }
 
     /// Queues a packet and kicks, without blocking the thread. While the ring is full it waits for
@@ -240,7 +254,7 @@ impl FluxTx {
     /// On the real kernel, when it has to wait outside a tokio runtime with I/O and time.
     #[cfg(feature = "async")]
     pub async fn send_async(&mut self, packet: Packet) -> Result<()> {
-        let out = self.way_out(packet.way());
+        let out = packet.way().ring(&self.routes).ok();
         let pending = |tx: &Self| out.map_or(0, |at| tx.halves[at].tx.pending());
         let mut pause = FIRST_PAUSE;
         let mut unsent = Some(packet);
@@ -278,11 +292,12 @@ impl FluxTx {
         halves.retain(|half| half.number.port != port);
         cache.give_back();
         self.queues = self.halves.iter().map(|half| half.number.queue).collect();
+        self.sending = sending(&self.halves);
         self.routes = Routes::new(self.halves.iter().map(|half| half.number));
         #[cfg(feature = "async")]
         {
             let backend = &self.shared.backend;
-            self.readiness = crate::reactor::Readiness::new(backend, &self.queues, Interest::Tx);
+            self.readiness = crate::reactor::Readiness::new(backend, &self.sending, Interest::Tx);
         }
     }
 
@@ -308,6 +323,13 @@ impl FluxTx {
     #[must_use]
     pub fn positions(&self) -> &[QueueIndex] {
         &self.queues
+    }
+
+    /// Those of [`positions`](Self::positions) that can send. An interface with fewer TX than RX
+    /// queues has others that only receive.
+    #[must_use]
+    pub fn sending(&self) -> &[QueueIndex] {
+        &self.sending
     }
 
     /// Packets queued that the kernel has not taken yet.

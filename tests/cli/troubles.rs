@@ -3,7 +3,7 @@
 
 use crate::command::{assert_exit, events, of, run, stderr, stdout};
 use fluxnet::simulator::Trouble;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What `flux ping` has to say about a trouble.
 struct Case {
@@ -224,4 +224,81 @@ fn help_tells_each_trouble_and_the_command_that_shows_it() {
         assert!(text.contains(&format!("\n  {name} ")), "{name}\n{text}");
         assert!(text.contains(&format!("flux rings --sim={name}\n")), "{name}");
     }
+}
+
+/// Two RX queues, of which one sends.
+const RECEIVE_ONLY: &str = "--sim=queues=2,tx-queues=1";
+
+#[test]
+fn probes_leave_by_queues_that_send_alone() {
+    for line in [
+        "ping -q -j -c 3 -i 0.2 10.0.0.2 10.0.0.3 10.0.0.4 2001:db8::5",
+        "trace -q 1 -j 10.0.0.2 10.0.0.3 10.0.0.4",
+    ] {
+        let events = events(&format!("{line} {RECEIVE_ONLY}"), 0);
+        let start = of(&events, "start")[0];
+        assert_eq!((&start["queues"], &start["tx_queues"]), (&json!([0, 1]), &json!([0])));
+        assert_eq!(start["notes"][0], "queue 1 of sim0 only receives: it has 1 TX queue");
+        assert_eq!(notes(&events), [], "flux {line}");
+        let lost = of(&events, "summary").into_iter().filter_map(|s| s["lost"].as_u64());
+        assert_eq!(lost.sum::<u64>(), 0, "flux {line}");
+    }
+    let events = events("ping -q -j -c 1 10.0.0.2 --sim=queues=2", 0);
+    assert!(of(&events, "start")[0].get("tx_queues").is_none(), "all of them send");
+    let line = format!("ping -v -c 1 10.0.0.2 {RECEIVE_ONLY}");
+    let out = run(&line);
+    assert_exit(&line, &out, 0);
+    let text = stderr(&out);
+    assert!(text.contains("copy, queues 0,1 (sending on 0), rings of"), "{text}");
+    assert!(text.contains("note: queue 1 of sim0 only receives: it has 1 TX queue\n"), "{text}");
+}
+
+#[test]
+fn a_queue_that_only_receives_is_refused_by_who_has_to_send() {
+    let said = "cannot send on sim0 queue 1: it only receives, as sim0 has no TX queue 1";
+    let bench = "bench --duration 5ms --repeat 1 --batch 16 --poll busy --queue 1";
+    for (line, said) in [
+        ("ping -c 3 --queue 1 10.0.0.2".to_owned(), said),
+        ("trace --queue 1 10.0.0.2".to_owned(), said),
+        (format!("{bench} --workload rxdrop,txonly --mode raw"), &said.replace("sim0", "a0")),
+        (format!("{bench} --workload l2fwd --mode engine"), &said.replace("sim0", "a0")),
+        (format!("{bench} --workload l2fwd --mode system"), &said.replace("sim0", "a0")),
+        (
+            format!("{bench} --workload forward --mode system"),
+            "1 queues of a0: a1 has 1 open of which 0 can send, and each loop needs one to send by",
+        ),
+    ] {
+        let line = format!("{line} {RECEIVE_ONLY}");
+        let out = run(&line);
+        assert_exit(&line, &out, 2);
+        let text = stderr(&out);
+        assert!(text.contains(said) && text.contains("hint: "), "flux {line}: {text}");
+        assert!(text.contains("--queue"), "flux {line}: {text}");
+    }
+    // To receive there is fine.
+    for mode in ["raw", "engine", "system"] {
+        let line = format!("{bench} --workload rxdrop --mode {mode} {RECEIVE_ONLY}");
+        let out = run(&line);
+        assert_exit(&line, &out, 0);
+    }
+}
+
+#[test]
+fn rings_and_doctor_name_queues_that_only_receive() {
+    let line = format!("rings --json {RECEIVE_ONLY}");
+    let out = run(&line);
+    assert_exit(&line, &out, 0);
+    let sample: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let kinds = |queue: usize| {
+        let told = sample["sockets"][queue]["diagnosis"].as_array().unwrap();
+        told.iter().map(|d| d["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert!(kinds(1).contains(&"no_tx_queue".to_owned()), "{sample}");
+    assert!(!kinds(1).contains(&"stuck_tx".to_owned()), "{sample}");
+    assert!(!kinds(0).contains(&"no_tx_queue".to_owned()), "{sample}");
+    let text = sample["sockets"][1]["diagnosis"][0]["text"].as_str().unwrap();
+    assert!(text.starts_with("queue 1 of sim0 cannot send: sim0 has 1 TX queue, so"), "{text}");
+    let out = run(&format!("doctor sim0 {RECEIVE_ONLY}"));
+    let text = String::from_utf8(out.stdout).unwrap();
+    assert!(text.contains("1 combined, 1 RX: queue 1 can only receive"), "{text}");
 }

@@ -5,7 +5,10 @@ use crate::lab::{self, Lab, PATIENCE, Wire};
 use crate::scenarios::{ETHER_TYPE, World, scenarios};
 use fluxnet::{BindMode, FluxBuilder};
 
-struct Veth(Wire);
+struct Veth {
+    wire: Wire,
+    lab: Option<Lab>,
+}
 
 impl World for Veth {
     fn builder(&self) -> FluxBuilder {
@@ -13,11 +16,26 @@ impl World for Veth {
     }
 
     fn inject(&mut self, packet: &[u8]) {
-        self.0.send(packet);
+        self.wire.send(packet);
+    }
+
+    fn inject_on(&mut self, queue: u32, packet: &[u8]) {
+        self.wire.send_on(queue, packet);
+    }
+
+    fn make_receive_only(&mut self) -> bool {
+        self.lab = None; // a lab leads back to where it was made
+        let Some(lab) = Some(()).filter(|()| lab::has_queues(2)).and_then(|()| Lab::veth(2)) else {
+            return false;
+        };
+        lab.run(&format!("ethtool -L {} tx 1", lab::OURS));
+        self.wire = lab.wire();
+        self.lab = Some(lab);
+        true
     }
 
     fn sent(&mut self, n: usize) -> Vec<Vec<u8>> {
-        (0..n).map_while(|_| self.0.recv_type(ETHER_TYPE, PATIENCE)).collect()
+        (0..n).map_while(|_| self.wire.recv_type(ETHER_TYPE, PATIENCE)).collect()
     }
 
     fn wait_until(&self, what: &str, is_so: &mut dyn FnMut() -> bool) {
@@ -31,7 +49,7 @@ impl World for Veth {
 
 fn over_veth(scenario: impl Fn(&mut dyn World)) {
     let Some(lab) = Lab::veth(1) else { return };
-    scenario(&mut Veth(lab.wire()));
+    scenario(&mut Veth { wire: lab.wire(), lab: Some(lab) });
 }
 
 scenarios!(over_veth);

@@ -7,6 +7,14 @@ use fluxnet::simulator::Simulator;
 
 struct Sim(Simulator);
 
+impl Sim {
+    fn new(queues: u32) -> Self {
+        let network = Simulator::crossed_pair(queues);
+        network.tap("a0").unwrap();
+        Sim(network)
+    }
+}
+
 impl World for Sim {
     fn builder(&self) -> FluxBuilder {
         FluxBuilder::new("a0").simulator(&self.0)
@@ -14,6 +22,15 @@ impl World for Sim {
 
     fn inject(&mut self, packet: &[u8]) {
         self.0.inject("a0", Some(0), packet).unwrap();
+    }
+
+    fn inject_on(&mut self, queue: u32, packet: &[u8]) {
+        self.0.inject("a0", Some(queue), packet).unwrap();
+    }
+
+    fn make_receive_only(&mut self) -> bool {
+        *self = Sim::new(2);
+        self.0.set_tx_queues("a0", 1).is_ok()
     }
 
     fn sent(&mut self, _: usize) -> Vec<Vec<u8>> {
@@ -30,9 +47,7 @@ impl World for Sim {
 }
 
 fn on_the_simulator(scenario: impl Fn(&mut dyn World)) {
-    let network = Simulator::crossed_pair(1);
-    network.tap("a0").unwrap();
-    scenario(&mut Sim(network));
+    scenario(&mut Sim::new(1));
 }
 
 scenarios!(on_the_simulator);

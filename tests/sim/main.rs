@@ -19,11 +19,13 @@ mod conformance;
 mod conservation;
 mod examples;
 mod forwarding;
+mod lengths;
 mod life;
 mod odd_moments;
 #[cfg(feature = "tools")]
 mod ping;
 mod ports;
+mod receive_only;
 mod starvation;
 mod time;
 #[cfg(feature = "tools")]

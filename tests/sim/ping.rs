@@ -1,6 +1,7 @@
 //! `flux ping` without its terminal, over the simulated network.
 
 use fluxnet::simulator::{SimSpec, Simulator};
+use fluxnet::tools::net::opened::NoteKind;
 use fluxnet::tools::net::{Family, VlanTag};
 use fluxnet::tools::ping::{Event, Outcome, PathMtu, Plan, Summary, run};
 use fluxnet::tools::topology;
@@ -619,4 +620,27 @@ fn targets_behind_either_interface_are_found_and_dash_i_chooses_another_way() {
     assert!(error.to_string().contains("leaves by sim1, the others by sim0"), "{error}");
     let by_one = Plan { interface: Some("sim1".into()), ..both };
     assert_eq!(ping_with(&by_one, &network()).unwrap().outcome.answered, 2);
+}
+
+#[test]
+fn probes_that_a_lowered_mtu_does_not_let_out_are_told_with_the_reason() {
+    let world = simulator("");
+    let (control, mut events) = (Control::default(), Vec::new());
+    let mut env = Env::simulated(world.clone());
+    let mut sink = |event: Event| {
+        if matches!(&event, Event::Reply(reply) if reply.seq == 2) {
+            world.set_mtu("sim0", 600).unwrap();
+        }
+        events.push(event);
+    };
+    let plan = Plan { size: 1400, ..plan(&["10.0.0.2"]) };
+    run(&plan, &mut env, &control, &mut sink).unwrap();
+    let notes: Vec<_> = events
+        .iter()
+        .filter_map(
+            |e| if let Event::Note(note) = e { Some((note.kind, note.count)) } else { None },
+        )
+        .collect();
+    assert_eq!(notes, [(NoteKind::TooLong, 3)]);
+    assert!(matches!(events.last(), Some(Event::Summary(s)) if (s.received, s.lost) == (2, 3)));
 }

@@ -63,6 +63,10 @@ enum Op {
     Remove {
         port: usize,
     },
+    Mtu {
+        port: usize,
+        bytes: u16,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -82,6 +86,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(from, to, dice, max)| Op::Move { from, to, dice, max }),
         1 => (two(), prop::bool::weighted(0.7)).prop_map(|(port, up)| Op::Link { port, up }),
         1 => (0u16..1000).prop_map(Op::Step),
+        1 => (two(), 60u16..1800).prop_map(|(port, bytes)| Op::Mtu { port, bytes }),
         1 => (prop::bool::weighted(0.15), two())
             .prop_map(|(really, port)| if really { Op::Remove { port } } else { Op::Step(1) }),
     ]
@@ -195,11 +200,15 @@ proptest! {
     #[test]
     fn mode_a_conserves_frames_with_two_ports_and_two_workers(
         ops in ops(), faults in some_faults(), poller in poller(), frames in 16u32..300,
+        tx in 1..=QUEUES,
     ) {
+        // A worker for each queue that sends; the others only receive.
         let network = network(QUEUES);
+        PORTS.iter().for_each(|port| network.set_tx_queues(port, tx).unwrap());
+        let n = tx as usize;
         let engine = open(&network, &faults, poller, frames).build_engine().unwrap();
         let umem = Arc::clone(engine.umem());
-        let mut workers = engine.into_workers(2, |at| at).unwrap().into_vec();
+        let mut workers = engine.into_workers(n, |at| at).unwrap().into_vec();
         let look = |workers: &[Worker<usize>]| {
             joined(workers.iter().map(|worker| worker.engine.debug_rings()))
         };
@@ -210,11 +219,11 @@ proptest! {
                 Op::Turn { worker, dice, wait_us } => {
                     let wait = (wait_us > 9).then(|| Duration::from_micros(wait_us.into()));
                     // A link that is down is an error, and costs no frame either.
-                    let engine = &mut workers[worker].engine;
+                    let engine = &mut workers[worker % n].engine;
                     let _ = engine.turn(|batch| verdicts(batch, dice, &mut held), wait);
                 }
                 Op::Send { worker, packets, dice } => {
-                    let engine: &mut FluxEngine = &mut workers[worker].engine;
+                    let engine: &mut FluxEngine = &mut workers[worker % n].engine;
                     for (at, mut packet) in oldest(&mut held, packets).into_iter().enumerate() {
                         choose_way(&mut packet, roll(dice, at));
                         held.extend(engine.send(packet).err().map(SendError::into_packet));
@@ -222,13 +231,14 @@ proptest! {
                 }
                 Op::Release(n) => drop(oldest(&mut held, n)),
                 Op::Alloc { worker, packets, len } => {
-                    let engine = &mut workers[worker].engine;
+                    let engine = &mut workers[worker % n].engine;
                     held.extend((0..packets).map_while(|_| engine.alloc(len.into())));
                 }
-                Op::Flush { worker } => drop(workers[worker].engine.flush()),
+                Op::Flush { worker } => drop(workers[worker % n].engine.flush()),
                 Op::Move { .. } => {}
                 Op::Link { port, up } => network.set_link_up(PORTS[port], up).unwrap(),
                 Op::Step(us) => network.step(Duration::from_micros(us.into())),
+                Op::Mtu { port, bytes } => network.set_mtu(PORTS[port], bytes.into()).unwrap(),
                 Op::Remove { port } => {
                     gone += out_of_reach(&of_port(&look(&workers), port));
                     let port = PortIndex::new(port as u16);
@@ -264,10 +274,14 @@ proptest! {
     #[test]
     fn mode_b_conserves_frames_with_two_ports_and_two_workers(
         ops in ops(), faults in some_faults(), poller in poller(), frames in 16u32..300,
+        tx in 1..=QUEUES,
     ) {
+        // A worker for each queue that sends; the others only receive.
         let network = network(QUEUES);
+        PORTS.iter().for_each(|port| network.set_tx_queues(port, tx).unwrap());
+        let n = tx as usize;
         let builder = open(&network, &faults, poller, frames);
-        let mut workers = builder.build_system_workers(2).unwrap();
+        let mut workers = builder.build_system_workers(n).unwrap();
         let umem = Arc::clone(workers[0].0.umem());
         let look = |workers: &[(FluxRx, FluxTx)]| {
             joined(workers.iter().flat_map(|(rx, tx)| [rx.debug_rings(), tx.debug_rings()]))
@@ -282,7 +296,7 @@ proptest! {
             match op {
                 Op::Inject { port, packets, len } => inject(&network, port, packets, len),
                 Op::Turn { worker, dice, wait_us } => {
-                    let rx = &mut workers[worker].0;
+                    let rx = &mut workers[worker % n].0;
                     let mut packets = Packets::new();
                     match dice % 3 {
                         0 => drop(rx.try_recv(&mut packets)),
@@ -300,7 +314,7 @@ proptest! {
                     held.extend(std::iter::from_fn(|| packets.pop()));
                 }
                 Op::Send { worker, packets, dice } => {
-                    let tx = &mut workers[worker].1;
+                    let tx = &mut workers[worker % n].1;
                     let mut batch = Packets::new();
                     for (at, mut packet) in oldest(&mut held, packets).into_iter().enumerate() {
                         choose_way(&mut packet, roll(dice, at));
@@ -319,13 +333,14 @@ proptest! {
                 }
                 Op::Release(n) => drop(oldest(&mut held, n)),
                 Op::Alloc { worker, packets, len } => {
-                    let tx = &mut workers[worker].1;
+                    let tx = &mut workers[worker % n].1;
                     held.extend((0..packets).map_while(|_| tx.alloc(len.into())));
                 }
-                Op::Flush { worker } => drop(workers[worker].1.flush()),
+                Op::Flush { worker } => drop(workers[worker % n].1.flush()),
                 Op::Move { .. } => {}
                 Op::Link { port, up } => network.set_link_up(PORTS[port], up).unwrap(),
                 Op::Step(us) => network.step(Duration::from_micros(us.into())),
+                Op::Mtu { port, bytes } => network.set_mtu(PORTS[port], bytes.into()).unwrap(),
                 Op::Remove { port } => {
                     gone += out_of_reach(&of_port(&look(&workers), port));
                     let port = PortIndex::new(port as u16);
@@ -347,8 +362,10 @@ proptest! {
     #[test]
     fn mode_c_conserves_frames_with_two_ports_and_rings_used_across_them(
         ops in ops(), faults in some_faults(), frames in 16u32..300, prefill: bool,
+        tx in 1..=QUEUES,
     ) {
         let network = network(QUEUES);
+        PORTS.iter().for_each(|port| network.set_tx_queues(port, tx).unwrap());
         let builder = open(&network, &faults, Poller::Busy, frames).prefill(prefill);
         let mut raws = builder.build_raw_queues().unwrap();
         let umem = Arc::clone(raws[0].umem());
@@ -397,6 +414,7 @@ proptest! {
                 Op::Move { .. } => {}
                 Op::Link { port, up } => network.set_link_up(PORTS[port], up).unwrap(),
                 Op::Step(us) => network.step(Duration::from_micros(us.into())),
+                Op::Mtu { port, bytes } => network.set_mtu(PORTS[port], bytes.into()).unwrap(),
                 Op::Remove { port } => {
                     let ours = |raw: &FluxRaw| raw.granted().interface == PORTS[port];
                     for raw in raws.iter().filter(|raw| ours(raw)) {

@@ -3,7 +3,7 @@
 //! agree with each other, too.
 
 use fluxnet::umem::{Buffer, Frame};
-use fluxnet::{Desc, Filter, FluxBuilder, FluxRaw, Kick, Match, Route, XdpStatistics};
+use fluxnet::{Desc, Filter, FluxBuilder, FluxRaw, Kick, Match, Route, SendError, XdpStatistics};
 use std::time::Duration;
 
 /// EtherType of the scenarios' frames (local experimental): no kernel answers them.
@@ -14,6 +14,10 @@ const RING: u32 = 8;
 pub trait World {
     fn builder(&self) -> FluxBuilder;
     fn inject(&mut self, packet: &[u8]);
+    /// The same on a queue; after [`make_receive_only`](Self::make_receive_only).
+    fn inject_on(&mut self, queue: u32, packet: &[u8]);
+    /// Gives the interface two RX queues and one TX queue; false when that cannot be.
+    fn make_receive_only(&mut self) -> bool;
     /// What the socket sent since the last call, in order; waits for `n`.
     fn sent(&mut self, n: usize) -> Vec<Vec<u8>>;
     /// Waits for what the kernel does sooner or later, and fails when it does not.
@@ -40,6 +44,8 @@ macro_rules! scenarios {
             a_frame_is_good_again_after_each_use
             packets_that_are_not_ours_go_on_to_the_kernel
             a_socket_closed_with_frames_in_flight_leaves_the_queue_free
+            a_queue_that_only_receives_sends_nothing_and_says_so
+            packets_of_length_0_and_too_long_ones_are_given_back
         }
     };
     ($on:ident: $($name:ident)*) => {
@@ -423,5 +429,79 @@ pub fn a_socket_closed_with_frames_in_flight_leaves_the_queue_free(world: &mut d
     let got = receive(world, &mut raw, 1);
     assert_eq!(raw.umem().packet(&got[0]), packet(9, 60));
     free(&raw, got);
+    balanced(&raw);
+}
+
+pub fn a_queue_that_only_receives_sends_nothing_and_says_so(world: &mut dyn World) {
+    if !world.make_receive_only() {
+        return world.lacks("queues of which some only receive");
+    }
+    let builder = |world: &dyn World| {
+        let ours = Match { ether_type: Some(ETHER_TYPE), ..Match::default() };
+        world.builder().filter(Filter::Any(vec![ours])).frames(64).ring_size(RING)
+    };
+    let mut raws = builder(world).prefill(false).build_raw_queues().unwrap();
+    let granted = raws[0].granted();
+    assert_eq!((&*granted.queues, &*granted.tx_queues), (&[0, 1][..], &[0][..]));
+    let note = format!("queue 1 of {} only receives: it has 1 TX queue", granted.interface);
+    assert!(granted.notes.contains(&note), "{:?}", granted.notes);
+    let (mut mute, mut raw) = (raws.pop().unwrap(), raws.pop().unwrap());
+    assert!(raw.sends() && !mute.sends());
+    assert_eq!(mute.tx.reserve(1).room(), 0);
+    assert_eq!((mute.kick_tx().unwrap(), mute.flush().unwrap()), (Kick::Done, true));
+    assert!(mute.wait_tx(None).is_err(), "there will never be room");
+    // What came there leaves by the other, without a copy.
+    post(&mut mute, 2);
+    world.inject_on(1, &packet(1, 60));
+    arrived(world, &mute, 1);
+    let ways = [&mut mute.tx, &mut raw.tx];
+    let routed = mute.rx.route(&mut mute.fill, ways, 8, |_| Route::Send(1));
+    assert_eq!((routed.sent, routed.refused), (1, 0));
+    assert!(raw.flush().unwrap());
+    assert_eq!(world.sent(1), [packet(1, 60)]);
+    // By its own it goes nowhere, and back.
+    world.inject_on(1, &packet(2, 60));
+    arrived(world, &mute, 1);
+    let routed = mute.rx.route(&mut mute.fill, [&mut mute.tx], 8, |_| Route::Send(0));
+    assert_eq!((routed.sent, routed.refused), (0, 1));
+    reap(world, &mut raw, 1);
+    let rings = raw.debug_rings().join(mute.debug_rings());
+    assert_eq!(rings.held(), Some(0), "{rings:#?}");
+    drop((raw, mute));
+
+    // The owned packets of mode B find their way by themselves.
+    let (mut rx, mut tx) = builder(world).build_system().unwrap();
+    world.inject_on(1, &packet(3, 60));
+    let got = rx.recv(Some(Duration::from_secs(20))).unwrap().expect("in time");
+    tx.send(got).unwrap();
+    let mut told = tx.alloc(60).unwrap();
+    told.set_queue(rx.ports()[0].queues().nth(1).unwrap());
+    assert!(matches!(tx.send(told), Err(SendError::ReceiveOnly(_))));
+    assert!(tx.flush().unwrap());
+    assert_eq!(world.sent(1), [packet(3, 60)]);
+    assert_eq!(tx.pending(), 0);
+}
+
+pub fn packets_of_length_0_and_too_long_ones_are_given_back(world: &mut dyn World) {
+    let mut raw = open(world);
+    assert_eq!((raw.granted().mtu, raw.tx.longest()), (1500, 1518));
+    let umem = std::sync::Arc::clone(raw.umem());
+    for (len, sent) in [(0, false), (1519, false), (1792, false), (1518, true), (60, true)] {
+        let mut buffer = umem.alloc_buffer(256, len).unwrap().unwrap();
+        let bytes = packet(7, 1792);
+        umem.packet_mut(&mut buffer).copy_from_slice(&bytes[..len as usize]);
+        match raw.tx.reserve(1).push(buffer) {
+            Ok(()) => assert!(sent, "{len}"),
+            Err(back) => {
+                assert!(!sent && back.span.len() == len as usize, "{len}");
+                umem.free(back.frame);
+            }
+        }
+    }
+    assert!(raw.flush().unwrap());
+    // Both are taken as they are, the longest with the room for a VLAN tag, and no counter moves.
+    assert_eq!(world.sent(2), [packet(7, 1518), packet(7, 60)]);
+    reap(world, &mut raw, 2);
+    assert_eq!(troubles(&raw), XdpStatistics::default());
     balanced(&raw);
 }

@@ -4,7 +4,8 @@ use super::KernelBackend;
 use super::freed::Freed;
 use super::port::{KernelPort, inside};
 use super::watch::Watch;
-use crate::backend::{Opened, Place, PortPlan, RingSet};
+use crate::backend::{Filter, Opened, Place, PortPlan, RingSet};
+use crate::config::limits::{self, QueueCounts};
 use crate::config::{HugePages, Pages};
 use crate::error::{ErrorKind, FluxError, Op, Result};
 use crate::life::{Link, Seen};
@@ -20,9 +21,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-/// Ethernet header and one VLAN tag.
-const LINK_HEADER: u32 = 18;
-
 fn no_such_interface(interface: &str) -> FluxError {
     FluxError::new(ErrorKind::Device, format!("cannot open {interface}"), "no such interface")
         .with_hint("`ip -brief link` lists the interfaces of this network namespace")
@@ -35,16 +33,20 @@ fn index(interface: &str) -> Result<u32> {
     })
 }
 
-/// RX queues of the interface.
-pub(crate) fn queue_count(interface: &str, place: &Place) -> Result<u32> {
+/// Queues of the interface.
+pub(crate) fn queue_counts(interface: &str, place: &Place) -> Result<QueueCounts> {
     inside(place, interface, || Ok(queues_of(interface, index(interface)?)))
 }
 
-pub(super) fn queues_of(interface: &str, index: u32) -> u32 {
-    match ethtool::channels(interface) {
-        Ok(channels) if channels.rx + channels.combined > 0 => channels.rx + channels.combined,
-        _ => netdev::sysfs_rx_queues(interface, index),
-    }
+/// As the driver tells, else as sysfs shows; where neither does, one of each.
+pub(super) fn queues_of(interface: &str, index: u32) -> QueueCounts {
+    let told = ethtool::channels(interface).ok();
+    let told = told.map(|all| (all.rx + all.combined, all.tx + all.combined));
+    let (rx, tx) = told
+        .filter(|&(rx, tx)| rx > 0 && tx > 0)
+        .or_else(|| netdev::sysfs_queues(interface, index))
+        .unwrap_or((1, 1));
+    QueueCounts { rx, tx }
 }
 
 /// Packet memory, and what to tell the user when it is not what the machine is set up for.
@@ -149,7 +151,7 @@ pub(crate) fn open(plans: &[PortPlan], umem: &Arc<Umem>) -> Result<Opened> {
 fn look(plan: &PortPlan, umem: &Umem) -> Result<KernelPort> {
     let interface = plan.config.interface.as_str();
     let ifindex = index(interface)?;
-    let available = queues_of(interface, ifindex);
+    let available = queues_of(interface, ifindex).rx;
     for &queue in &plan.queues {
         if queue >= available {
             return Err(no_such_queue(interface, queue, available));
@@ -165,21 +167,15 @@ fn look(plan: &PortPlan, umem: &Umem) -> Result<KernelPort> {
         .with_hint(format!("`ip link set {interface} up` raises it")));
     }
     let mut notes = Vec::new();
-    let room = umem.frame_size().saturating_sub(RX_HEADROOM);
     let mtu = netdev::mtu(interface).map_err(netdev)?;
-    if mtu + LINK_HEADER > room {
-        let cause = format!(
-            "MTU {mtu} of {interface} needs more than the {room} bytes that a frame has for it"
-        );
-        if mtu + LINK_HEADER <= 4096 - RX_HEADROOM {
-            return Err(FluxError::config(format!("frame size {}", umem.frame_size()), cause)
-                .with_advice("", crate::error::Advice::LargerFrames));
-        }
-        notes.push(format!("{cause}: longer packets are dropped"));
+    // A port that only sends has nothing to drop.
+    if plan.filter != Filter::Nothing || plan.place.xskmap.is_some() {
+        let (size, room) = (umem.frame_size(), umem.frame_size().saturating_sub(RX_HEADROOM));
+        notes.extend(limits::mtu_note(interface, mtu, room, size));
     }
     let seen = Seen { link: Link::Up, losses: 0, mtu, rx_queues: available, detached: false };
     let watch = Watch::begin(&plan.config, ifindex, seen);
-    Ok(KernelPort::new(plan, ifindex, available, notes, watch))
+    Ok(KernelPort::new(plan, ifindex, available, watch, notes))
 }
 
 pub(super) fn no_such_queue(interface: &str, queue: u32, available: u32) -> FluxError {

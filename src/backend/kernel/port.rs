@@ -3,14 +3,16 @@
 use super::super::xdp::{self, Attachment, FilterTables, XskMap};
 use super::watch::Watch;
 use crate::backend::{Filter, Place, PortPlan};
-use crate::config::{Attached, Config};
+use crate::config::{Attached, Config, Granted, limits};
 use crate::error::{FluxError, Op, Result};
 use crate::stats::XdpStatistics;
 use crate::sys::if_xdp::Statistics;
 use crate::sys::promisc::Promiscuous;
 use crate::sys::{ethtool, netns};
+use crate::umem::Umem;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An interface that was found, and what it is to be.
 pub(super) struct KernelPort {
@@ -21,7 +23,11 @@ pub(super) struct KernelPort {
     pub(super) filter: Filter,
     /// NIC queue numbers.
     pub(super) queues: Vec<u32>,
+    /// Those of them that can send.
+    tx_queues: Vec<u32>,
     pub(super) ring_size: u32,
+    /// Longest packet that is sent, in bytes; follows the MTU.
+    pub(super) longest: Arc<AtomicU32>,
     pub(super) place: Place,
     pub(super) notes: Vec<String>,
     pub(super) watch: Watch,
@@ -45,16 +51,21 @@ impl KernelPort {
         plan: &PortPlan,
         ifindex: u32,
         available: u32,
-        notes: Vec<String>,
         watch: Watch,
+        mut notes: Vec<String>,
     ) -> Self {
+        let PortPlan { config, queues, tx_available, .. } = plan;
+        let (tx_queues, note) = limits::sending(&config.interface, queues, *tx_available);
+        notes.extend(note);
         Self {
             ifindex,
             available,
             config: plan.config.clone(),
             filter: plan.filter.clone(),
             queues: plan.queues.clone(),
+            tx_queues,
             ring_size: plan.ring_size,
+            longest: Arc::new(AtomicU32::new(limits::longest(watch.state().mtu))),
             place: plan.place.clone(),
             notes,
             watch,
@@ -84,6 +95,35 @@ impl KernelPort {
 
     pub(super) fn driver(&self) -> Option<String> {
         self.inside(|| Ok(ethtool::driver_info(self.interface()).ok())).ok().flatten()
+    }
+
+    /// What it became; `notes` are those that came while it was started.
+    pub(super) fn granted(
+        &self,
+        umem: &Umem,
+        zero_copy: bool,
+        (driver, kernel_busy_poll): (Option<String>, bool),
+        notes: Vec<String>,
+    ) -> Granted {
+        Granted {
+            backend: "xdp",
+            interface: self.interface().to_owned(),
+            ifindex: self.ifindex,
+            driver,
+            attach: self.program().attachment.mode(),
+            zero_copy,
+            queues: self.queues.clone(),
+            tx_queues: self.tx_queues.clone(),
+            mtu: self.watch.state().mtu,
+            ring_size: self.ring_size,
+            frames: umem.frames(),
+            frame_size: umem.frame_size(),
+            pages: umem.pages(),
+            kernel_busy_poll,
+            rx_clock: "monotonic",
+            tx_clock: "monotonic",
+            notes,
+        }
     }
 
     /// What comes before the sockets are bound; returns what fell back.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::backend::filter::Match;
 use crate::backend::{Opened, Place, PortPlan};
+use crate::config::limits::QueueCounts;
 use crate::config::{AttachMode, Config, HugePages, Pages};
 use crate::error::Advice;
 use crate::lab::{self, ETH_LAB, Lab, OUR_MAC, OURS, PATIENCE, PEER_MAC, Wire, lab_frame};
@@ -14,7 +15,6 @@ use crate::sys::hugepages;
 use crate::umem::{Buffer, FrameCache};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::sync::atomic::AtomicU32;
 
 /// What the tests send to themselves, and nothing else.
 fn lab_frames() -> Filter {
@@ -52,11 +52,12 @@ impl Rig {
             config: config.clone(),
             filter: filter.clone(),
             queues: queues.to_vec(),
+            tx_available: u32::MAX,
             ring_size: RING,
             place: Place::default(),
         };
         let Opened { backend, rings } = open(&[plan], &umem)?;
-        let number = |queue| Number { port: PORT, queue: at(queue) };
+        let number = |queue| Number { port: PORT, queue: at(queue), sends: true };
         let queue = |(n, set)| Queue::new(set, number(n), &backend, &umem, RING, config);
         let sockets = rings.into_iter().enumerate().map(queue).collect();
         let cache = FrameCache::new(&umem, 1);
@@ -174,7 +175,7 @@ fn two_queues_share_one_umem() {
         return;
     }
     let Some(lab) = Lab::veth(2) else { return };
-    assert_eq!(queue_count(OURS, &Place::default()).unwrap(), 2);
+    assert_eq!(queue_counts(OURS, &Place::default()).unwrap(), QueueCounts { rx: 2, tx: 2 });
     let (mut rig, granted) = Rig::start(&config(), &[0, 1], &lab_frames()).unwrap();
     assert_eq!(granted.queues, [0, 1]);
     let wire = lab.wire();
@@ -501,7 +502,7 @@ fn a_queue_out_of_range_names_the_range() {
 fn an_interface_that_is_missing_or_down_is_said_to_be() {
     let Some(lab) = Lab::veth(1) else { return };
     for error in [
-        queue_count("nope0", &Place::default()).unwrap_err(),
+        queue_counts("nope0", &Place::default()).unwrap_err(),
         refused(&Config { interface: "nope0".into(), ..config() }, &[0], &lab_frames()),
     ] {
         assert_eq!(error.kind(), ErrorKind::Device);
@@ -656,17 +657,23 @@ fn zero_copy_by_name_is_refused_where_the_driver_has_none() {
 }
 
 #[test]
-fn large_mtus_need_large_frames_and_too_large_ones_fall_back_to_skb_mode() {
+fn an_mtu_beyond_a_frame_is_a_note_and_too_large_ones_fall_back_to_skb_mode() {
     let Some(lab) = Lab::veth(1) else { return };
     let mtu = |bytes: u32| {
         lab.run(&format!("ip link set flux0 mtu {bytes}"));
         lab.run_in_peer(&format!("ip link set flux1 mtu {bytes}"));
     };
     mtu(3000);
-    let error = refused(&config(), &[0], &lab_frames());
-    assert_eq!(error.kind(), ErrorKind::Config);
-    assert_eq!(error.advice(), Some(Advice::LargerFrames), "{error:?}");
-    assert!(error.to_string().contains("MTU 3000 of flux0 needs"), "{error}");
+    let (rig, granted) = Rig::start(&config(), &[0], &lab_frames()).unwrap();
+    assert_eq!((granted.attach, granted.mtu), (Attached::Native, 3000));
+    let note = "MTU 3000 of flux0 needs more than the 1792 bytes that a frame has for it: longer \
+                packets are dropped on arrival; use frames of 4096 bytes";
+    assert_eq!(granted.notes, [note]);
+    drop(rig);
+    // What only sends has nothing to drop.
+    let (_rig, granted) = Rig::start(&config(), &[0], &Filter::Nothing).unwrap();
+    assert_eq!(granted.notes, Vec::<String>::new());
+    drop(_rig);
     let large = Config { frame_size: 4096, ..config() };
     let (mut rig, granted) = Rig::start(&large, &[0], &lab_frames()).unwrap();
     assert_eq!((granted.attach, granted.notes), (Attached::Native, vec![]));

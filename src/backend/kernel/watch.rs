@@ -2,7 +2,7 @@
 
 use super::open::queues_of;
 use super::port::KernelPort;
-use crate::config::Config;
+use crate::config::{Config, limits};
 use crate::error::Result;
 use crate::life::{Life, Link, PortState, Seen};
 use crate::sys::link_watch::{LinkEvent, LinkWatch};
@@ -76,7 +76,7 @@ impl Watch {
         if heard && seen.link != Link::Gone {
             let name = port.interface();
             // Drivers take the link away while the number of queues changes.
-            let queues = port.inside(|| Ok(queues_of(name, port.ifindex)));
+            let queues = port.inside(|| Ok(queues_of(name, port.ifindex).rx));
             seen.rx_queues = queues.unwrap_or(seen.rx_queues);
         }
         if port.program().attachment.is_detached() {
@@ -87,6 +87,7 @@ impl Watch {
             }
         }
         life.see(now, *seen);
+        port.longest.store(limits::longest(seen.mtu), Ordering::Relaxed);
         let state = life.state();
         state.link == Link::Up && !state.detached
     }

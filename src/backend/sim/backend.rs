@@ -10,6 +10,7 @@ use crate::ids::{PortIndex, QueueIndex};
 use crate::life::{self, Life, Link, PortState, Seen};
 use crate::stats::{Calls, Counters, QueueCounters, XdpStatistics};
 use crate::umem::Umem;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -312,6 +313,12 @@ impl Backend for SimBackend {
     #[cfg(unix)]
     fn fd(&self, _queue: QueueIndex) -> Option<std::os::fd::BorrowedFd<'_>> {
         None
+    }
+
+    fn longest(&self, port: PortIndex) -> Arc<AtomicU32> {
+        let node = self.ports.get(port.get()).map(|port| port.node);
+        let mut world = self.shared.lock();
+        node.and_then(|node| world.port(node)).map(|port| port.longest()).unwrap_or_default()
     }
 
     fn is_virtual(&self) -> bool {

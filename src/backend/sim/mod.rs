@@ -63,12 +63,13 @@ pub use spec::SimSpec;
 pub use trouble::{Trouble, Troubles};
 pub use view::{PortInfo, RouteInfo};
 
-use crate::backend::{Opened, PortPlan};
+use crate::backend::{Filter, Opened, PortPlan};
+use crate::config::limits::{self, QueueCounts};
 use crate::config::{AttachMode, Attached, BindMode, Granted};
 use crate::error::{Advice, ErrorKind, FluxError, Result};
 use crate::life::Life;
 use crate::stats::Counters;
-use crate::umem::Umem;
+use crate::umem::{RX_HEADROOM, Umem};
 use backend::{SimBackend, SimPort, seen};
 use clock::Clock;
 use port::{Port, Tap};
@@ -182,9 +183,9 @@ impl Simulator {
         port.ok_or_else(|| gone(name))
     }
 
-    /// Number of RX queues of a port.
-    pub(crate) fn queues(&self, port: &str) -> Result<u32> {
-        self.with_port(port, |port, _| port.queues())
+    /// Queues of a port.
+    pub(crate) fn queue_counts(&self, port: &str) -> Result<QueueCounts> {
+        self.with_port(port, |port, _| QueueCounts { rx: port.queues(), tx: port.tx_queues })
     }
 
     /// Opens sockets on the queues of each port that is planned. All of them or none.
@@ -214,6 +215,12 @@ impl Simulator {
                     "copy mode: the driver of {name} says that it has zero-copy, and refuses it"
                 ));
             }
+            if plan.filter != Filter::Nothing {
+                let (size, room) = (umem.frame_size(), umem.frame_size() - RX_HEADROOM);
+                notes.extend(limits::mtu_note(name, port.mtu, room, size));
+            }
+            let (tx_queues, note) = limits::sending(name, queues, plan.tx_available);
+            notes.extend(note);
             let (ring_size, note) = port.troubles.ring_size(name, plan.ring_size);
             notes.extend(note);
             let mode = QueueMode {
@@ -242,6 +249,8 @@ impl Simulator {
                 },
                 zero_copy,
                 queues: queues.clone(),
+                tx_queues,
+                mtu: port.mtu,
                 ring_size,
                 frames: umem.frames(),
                 frame_size: umem.frame_size(),

@@ -143,6 +143,7 @@ impl NetworkBuilder {
         if let Some(port) = self.port_of(us) {
             port.claims_zero_copy = spec.zero_copy;
             port.troubles = spec.troubles;
+            port.tx_queues = spec.tx_queues.unwrap_or(u32::MAX).clamp(1, port.queues());
         }
         us
     }

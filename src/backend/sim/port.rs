@@ -6,13 +6,13 @@ use super::routes::PortRoute;
 use super::wire;
 use super::{Trouble, Troubles};
 use crate::backend::{Filter, Kick};
+use crate::config::limits;
 use crate::proto::{ETHERNET_LEN, MacAddr};
 use crate::stats::QueueCounters;
 use std::collections::HashMap;
 use std::net::IpAddr;
-
-/// Ethernet header and one VLAN tag: what a device accepts on top of its MTU.
-const L2_ROOM: usize = 18;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Packets that a tap keeps at most, so that a forgotten one does not eat the memory.
 const TAP_LIMIT: usize = 1 << 20;
@@ -23,6 +23,10 @@ pub(super) struct Port {
     pub(super) ifindex: u32,
     pub(super) mac: MacAddr,
     pub(super) mtu: u32,
+    /// Longest packet that a socket may send, in bytes; follows the MTU.
+    pub(super) longest: Arc<AtomicU32>,
+    /// TX queues: from this number on, queues only receive.
+    pub(super) tx_queues: u32,
     pub(super) addresses: Vec<(IpAddr, u8)>,
     /// Where packets for other networks go.
     pub(super) routes: Vec<PortRoute>,
@@ -76,6 +80,8 @@ impl Port {
             ifindex,
             mac: MacAddr([2, 0, 0, 0, 0, ifindex as u8]),
             mtu: 1500,
+            longest: Arc::default(),
+            tx_queues: queues.max(1),
             addresses: Vec::new(),
             routes: Vec::new(),
             neighbours: HashMap::new(),
@@ -101,6 +107,12 @@ impl Port {
 
     pub(super) fn queues(&self) -> u32 {
         self.sockets.len() as u32
+    }
+
+    /// What its sockets may send, once the MTU is known.
+    pub(super) fn longest(&self) -> Arc<AtomicU32> {
+        self.longest.store(limits::longest(self.mtu), Relaxed);
+        Arc::clone(&self.longest)
     }
 
     pub(super) fn socket(&mut self, queue: u32) -> Option<&mut KernelQueue> {
@@ -149,7 +161,7 @@ impl Port {
         if !self.up || !self.troubles.has_link(now) || self.is_gone(now) {
             return;
         }
-        if packet.len() > self.mtu as usize + L2_ROOM {
+        if packet.len() > limits::longest(self.mtu) as usize {
             self.rx_oversized += 1;
             return;
         }
@@ -180,9 +192,13 @@ impl Port {
 
     /// Lets the kernel's half of `queue` send; the packets go to `out`. Without `carrier`, as with
     /// packets that are no Ethernet frames or too long, the device drops them.
+    /// Of a queue that has no TX queue it takes nothing, and says nothing (`__xsk_generic_xmit`).
     pub(super) fn transmit(&mut self, queue: u32, carrier: bool, out: &mut Outbox) -> Kick {
+        if queue >= self.tx_queues {
+            return Kick::Done;
+        }
         let Some(Some(socket)) = self.sockets.get_mut(queue as usize) else { return Kick::Done };
-        let lengths = ETHERNET_LEN..=self.mtu as usize + L2_ROOM;
+        let lengths = ETHERNET_LEN..=limits::longest(self.mtu) as usize;
         let (tap, dropped) = (&mut self.tap, &mut self.tx_dropped);
         let sent = &mut self.tx_packets;
         socket.transmit(|packet| {

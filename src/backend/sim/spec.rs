@@ -8,8 +8,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// The keys, in the order in which they are documented.
-const KEYS: &str =
-    "loss, delay, jitter, dup, reorder, corrupt, rate, mtu, queues, seed, zerocopy, realtime, file";
+const KEYS: &str = "loss, delay, jitter, dup, reorder, corrupt, rate, mtu, queues, tx-queues, seed, zerocopy, \
+     realtime, file";
 
 /// Those that are about our link, which a topology file describes itself.
 const LINK_KEYS: [&str; 8] =
@@ -46,6 +46,9 @@ pub struct SimSpec {
     pub mtu: u32,
     /// RX queues of our port, 1 to 64. With [`Trouble::WrongQueue`] there are two at least.
     pub queues: u32,
+    /// TX queues of our port, 1 to `queues`: its RX queues from this number on only receive. `None`:
+    /// as many as RX queues.
+    pub tx_queues: Option<u32>,
     /// Seed of all dice. Same seed, same bytes. `None`: the topology file's, else 1.
     pub seed: Option<u64>,
     /// Whether the driver has zero-copy for those who ask for it by name.
@@ -70,6 +73,7 @@ impl Default for SimSpec {
             rate: None,
             mtu: 1500,
             queues: 1,
+            tx_queues: None,
             seed: None,
             zero_copy: true,
             realtime: false,
@@ -106,6 +110,11 @@ impl FromStr for SimSpec {
                 return Err(bad("wrong-queue,queues=1", why));
             }
             _ => {}
+        }
+        if let Some(tx) = spec.tx_queues.filter(|&tx| tx > spec.queues) {
+            let rx = spec.queues;
+            let why = format!("must be 1 to {rx}, as there are {rx} RX queues (queues={rx})");
+            return Err(bad(&format!("tx-queues={tx}"), &why));
         }
         if spec.troubles.has(Trouble::NoZeroCopy)
             && let Some(part) = claim
@@ -161,6 +170,10 @@ impl SimSpec {
                 let queues = value.parse().ok().filter(|n| (1..=64).contains(n));
                 self.queues = queues.ok_or_else(|| bad("must be 1 to 64"))?;
             }
+            "tx-queues" => {
+                let queues = value.parse().ok().filter(|n| (1..=64).contains(n));
+                self.tx_queues = Some(queues.ok_or_else(|| bad("must be 1 to 64"))?);
+            }
             "seed" => {
                 self.seed = Some(value.parse().map_err(|_| bad("must be a whole number"))?);
             }
@@ -193,7 +206,7 @@ mod tests {
     #[test]
     fn every_knob_is_read() {
         let text = "loss=10%,delay=5ms,jitter=1.5ms,dup=1%,reorder=2%,corrupt=0.5%,rate=1gbit,\
-            queues=4,seed=7,realtime,mtu=1400,zerocopy=no";
+            queues=4,tx-queues=3,seed=7,realtime,mtu=1400,zerocopy=no";
         let spec: SimSpec = text.parse().unwrap();
         let expected = SimSpec {
             loss: 0.1,
@@ -205,6 +218,7 @@ mod tests {
             rate: Some(1_000_000_000),
             mtu: 1400,
             queues: 4,
+            tx_queues: Some(3),
             seed: Some(7),
             zero_copy: false,
             realtime: true,
@@ -228,6 +242,8 @@ mod tests {
             "rate=fast",
             "queues=0",
             "queues=65",
+            "tx-queues=0",
+            "tx-queues=2",
             "mtu=100",
             "seed=x",
             "realtime=maybe",

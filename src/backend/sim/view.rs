@@ -29,6 +29,8 @@ pub struct PortInfo {
     pub mtu: u32,
     /// RX queues.
     pub queues: u32,
+    /// TX queues: RX queues from this number on only receive.
+    pub tx_queues: u32,
     /// Addresses with their prefix lengths.
     pub addresses: Vec<(IpAddr, u8)>,
     /// Whether it is up.
@@ -75,6 +77,7 @@ fn info(port: &Port, carrier: bool, now: u64) -> PortInfo {
         mac: port.mac,
         mtu: port.mtu,
         queues: port.queues(),
+        tx_queues: port.tx_queues,
         addresses: port.addresses.clone(),
         up: port.up,
         carrier: port.up && carrier,

@@ -19,16 +19,21 @@ pub fn start(opened: &Opened, targets: &[TargetRoute], verbose: bool) -> String 
 }
 
 fn granted(opened: &Opened) -> String {
-    let queues: Vec<String> = opened.queues.iter().map(u32::to_string).collect();
+    let list = |queues: &[u32]| queues.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    let sending = match opened.tx_queues.as_deref() {
+        None => String::new(),
+        Some([]) => " (none sends)".to_owned(),
+        Some(some) => format!(" (sending on {})", list(some)),
+    };
     format!(
-        "{}: driver {}, {} attach, {}, queue{} {}, rings of {}, {} frames of {} bytes in {} pages, \
+        "{}: driver {}, {} attach, {}, queue{} {}{sending}, rings of {}, {} frames of {} bytes in {} pages, \
          {} polling, clocks: tx {}, rx {}\n",
         opened.interface,
         opened.driver.as_deref().unwrap_or("unknown"),
         opened.attach,
         if opened.zero_copy { "zero-copy" } else { "copy" },
-        if queues.len() == 1 { "" } else { "s" },
-        queues.join(","),
+        if opened.queues.len() == 1 { "" } else { "s" },
+        list(&opened.queues),
         opened.ring_size,
         opened.frames,
         opened.frame_size,

@@ -1,3 +1,4 @@
+use super::super::rings::TxLimits;
 use super::*;
 use crate::raw::FluxRaw;
 use crate::ring::{Consumer, Producer, heap_ring};
@@ -7,6 +8,7 @@ use crate::umem::Region;
 use crate::{Filter, FluxBuilder, XdpStatistics};
 use proptest::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 const RING: u32 = 8;
@@ -16,6 +18,11 @@ const SIZE: u32 = 2048;
 /// Where the kernel puts a received packet: the span of a packet to send again.
 fn span(len: u32) -> Span {
     Span::new(RX_HEADROOM, len, SIZE).unwrap()
+}
+
+/// Of a queue that sends, with the usual MTU.
+fn limits() -> TxLimits {
+    TxLimits { sends: true, longest: Arc::new(AtomicU32::new(1518)) }
 }
 
 /// Recycles up to `max` packets: how many, and their bytes.
@@ -247,6 +254,7 @@ fn a_span_of_a_larger_frame_is_not_sent_again() {
         assert_eq!(comp.resend(tx, span, u32::MAX), 0);
     }
     assert_eq!((comp.completed(), tx.posted()), (0, 3));
+    bench.network.set_mtu("a0", SIZE).unwrap();
     assert_eq!(comp.resend(tx, Span::new(0, SIZE, SIZE).unwrap(), u32::MAX), 3);
 }
 
@@ -304,11 +312,11 @@ fn one_full_ring_holds_back_packets_for_the_others_so_that_they_keep_their_order
     bench.received(0..8);
     // The second ring has the same UMEM and is full.
     let (ring, _kernel) = heap_ring(1, 0);
-    let mut full = TxRing::new(ring, Arc::clone(bench.raw.umem()));
+    let mut full = TxRing::new(ring, Arc::clone(bench.raw.umem()), limits());
     let FluxRaw { rx, tx, fill, .. } = &mut bench.raw;
     let done = rx
         .route(fill, [tx, &mut full], 8, |packet| Route::Send(usize::from(packet.data()[0] == 2)));
-    assert_eq!((done, rx.waiting()), (Routed { packets: 3, sent: 3, taken: 0 }, 5));
+    assert_eq!((done, rx.waiting()), (Routed { packets: 3, sent: 3, ..Routed::default() }, 5));
     assert_eq!((tx.posted(), full.posted()), (2, 1));
 }
 
@@ -394,7 +402,7 @@ impl Bare {
         let (kernel_comp, comp) = heap_ring(RING, start);
         Self {
             rx: RxRing::new(rx, Arc::clone(&umem), prefetch),
-            tx: TxRing::new(tx, Arc::clone(&umem)),
+            tx: TxRing::new(tx, Arc::clone(&umem), limits()),
             fill: FillRing::new(fill, Arc::clone(&umem)),
             comp: CompRing::new(comp, Arc::clone(&umem)),
             umem,
@@ -484,7 +492,7 @@ fn a_packet_that_reaches_beyond_its_frame_shows_no_byte_and_is_recycled() {
             assert!(packet.take().is_none() && packet.rx_timestamp().is_none());
             Route::Send(0)
         });
-        assert_eq!(done, Routed { packets: 1, ..Routed::default() });
+        assert_eq!(done, Routed { packets: 1, refused: 1, ..Routed::default() });
         assert_eq!(bare.filled(), frames);
     }
 }
@@ -507,7 +515,7 @@ fn each_packet_goes_where_its_verdict_says_and_keeps_its_place() {
         let desc = |n: usize| Desc { addr: frames[n] + 256, len: 60 + n as u32, options: 0 };
         give(&mut bare.kernel_rx, &(0..8).map(desc).collect::<Vec<_>>());
         let (ring, mut kernel_other) = heap_ring(RING, start.wrapping_add(3));
-        let mut other = TxRing::new(ring, Arc::clone(&bare.umem));
+        let mut other = TxRing::new(ring, Arc::clone(&bare.umem), limits());
         let Bare { rx, tx, fill, umem, .. } = &mut bare;
         let mut tokens = Vec::new();
         let done = rx.route(fill, [tx, &mut other], 8, |packet| {
@@ -528,7 +536,7 @@ fn each_packet_goes_where_its_verdict_says_and_keeps_its_place() {
                 _ => Route::Recycle,
             }
         });
-        assert_eq!(done, Routed { packets: 8, sent: 4, taken: 1 });
+        assert_eq!(done, Routed { packets: 8, sent: 4, taken: 1, refused: 2 });
         assert_eq!(umem.packet(&tokens[0]).len(), 62);
         assert_eq!(u64::from(tokens[0].frame.index()) * u64::from(SIZE), frames[2]);
         assert_eq!(bare.filled(), [frames[4], frames[5], frames[7]]);
@@ -711,4 +719,30 @@ proptest! {
             prop_assert_eq!(with.places().2, 0);
         }
     }
+}
+
+#[test]
+fn a_packet_that_the_kernel_would_not_send_is_recycled_and_counted() {
+    let mut bare = Bare::new(0, true);
+    let frames = bare.posted(4);
+    let lens = [1518, 1519, 60, 1792];
+    let desc = |n: usize| Desc { addr: frames[n] + 256, len: lens[n], options: 0 };
+    give(&mut bare.kernel_rx, &(0..4).map(desc).collect::<Vec<_>>());
+    let (ring, mut kernel_mute) = heap_ring(RING, 0);
+    let mute = TxLimits { sends: false, ..limits() };
+    let mut mute = TxRing::new(ring, Arc::clone(&bare.umem), mute);
+    let Bare { rx, tx, fill, .. } = &mut bare;
+    let done =
+        rx.route(fill, [tx, &mut mute], 8, |packet| Route::Send((packet.len() == 60).into()));
+    assert_eq!(done, Routed { packets: 4, sent: 1, taken: 0, refused: 3 });
+    assert_eq!(bare.filled(), [frames[1], frames[2], frames[3]]);
+    assert_eq!(take(&mut bare.kernel_tx), [desc(0)]);
+    assert!(take(&mut kernel_mute).is_empty());
+    // Nor by any other door.
+    assert_eq!(mute.reserve(8).room(), 0);
+    assert!(mute.flush(|| unreachable!("nothing to kick for")).unwrap());
+    give(&mut bare.kernel_comp, &frames[..1]);
+    assert_eq!(bare.comp.resend(&mut mute, span(60), 8), 0);
+    assert_eq!(bare.comp.resend(&mut bare.tx, span(1519), 8), 0);
+    assert_eq!(bare.comp.resend(&mut bare.tx, span(1518), 8), 1);
 }

@@ -4,6 +4,7 @@ use super::frame;
 use super::lab::{Lab, PacedSource, Source};
 use super::plan::{Cell, FCS, Plan, Workload};
 use super::sample::{CpuTime, Sample, ticks};
+use super::ways;
 use super::work::{self, Work};
 use crate::FluxBuilder;
 use crate::backend::meter::Meter;
@@ -55,9 +56,10 @@ impl Site {
     }
 
     /// The interface `name`, and `out` to send by.
-    pub(super) fn interface(name: &str, out: Option<&str>) -> Result<Self> {
+    pub(super) fn interface(plan: &Plan, name: &str, out: Option<&str>) -> Result<Self> {
         let host = KernelHost::open()?;
         let interface = host.interface(name)?;
+        ways::check_plan(plan, name, host.queues(name)?)?;
         out.map(|out| host.interface(out)).transpose()?;
         let mac = interface.mac.ok_or_else(|| {
             FluxError::config(format!("interface {name}"), "is not an Ethernet interface")

@@ -34,6 +34,7 @@ mod sample;
 mod sim;
 mod stats;
 mod store;
+mod ways;
 #[cfg_attr(not(all(target_os = "linux", feature = "bpf")), allow(dead_code))] // kernel.rs uses all
 mod work;
 

@@ -12,6 +12,7 @@ use super::{cell, sim};
 use crate::config::Granted;
 use crate::error::Result;
 use crate::tools::Control;
+use crate::tools::net::opened::in_options;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -126,7 +127,7 @@ impl Measuring {
             Place::Lab => Ok(Measuring::Kernel(Site::lab(plan)?)),
             #[cfg(all(target_os = "linux", feature = "bpf"))]
             Place::Interface { name, out } => {
-                Ok(Measuring::Kernel(Site::interface(name, out.as_deref())?))
+                Ok(Measuring::Kernel(Site::interface(plan, name, out.as_deref())?))
             }
             #[cfg(not(all(target_os = "linux", feature = "bpf")))]
             Place::Lab | Place::Interface { .. } => Err(crate::error::FluxError::new(
@@ -176,7 +177,7 @@ fn told(granted: &Granted, out: Option<&str>) -> Opened {
         frame_size: granted.frame_size,
         pages: granted.pages.to_string(),
         kernel_busy_poll: granted.kernel_busy_poll,
-        notes: granted.notes.clone(),
+        notes: in_options(&granted.notes),
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::plan::{Cell, FCS, Plan, Workload};
 use super::sample::{self, Sample};
+use super::ways;
 use super::work::{self, Work};
 use crate::backend::Filter;
 use crate::backend::meter::Meter;
@@ -32,6 +33,9 @@ pub(super) fn measure(
     let network = Simulator::crossed_pairs(2, spec.queues.max(1));
     network.set_troubles(PORT, spec.troubles)?;
     network.set_troubles(OUT, spec.troubles)?;
+    for port in [PORT, OUT] {
+        network.set_tx_queues(port, spec.tx_queues.unwrap_or(u32::MAX))?;
+    }
     let config = Config {
         interface: PORT.to_owned(),
         queues: cell.queues.clone(),
@@ -177,6 +181,8 @@ pub(super) fn check(plan: &Plan, spec: &SimSpec) -> Result<()> {
         Queues::All => spec.queues > 1,
         Queues::Only(list) => list.len() > 1,
     };
+    let tx = spec.tx_queues.unwrap_or(spec.queues);
+    ways::check_plan(plan, PORT, crate::tools::net::Queues { rx: spec.queues, tx })?;
     if plan.queues.iter().any(several) {
         return Err(FluxError::config(
             "several queues with --sim",

@@ -11,6 +11,7 @@ mod raw;
 mod system;
 
 use super::plan::{Cell, Library, Workload};
+use super::ways;
 use crate::FluxBuilder;
 use crate::config::Granted;
 use crate::error::{FluxError, Result};
@@ -70,10 +71,10 @@ pub(super) fn start(
             let mut queues = builder.build_raw_queues()?;
             let ports = ports_of(&queues);
             let granted = granted(&ports)?;
-            let mut outs = queues.split_off(granted.queues.len()).into_iter();
-            if let [first, out] = &ports[..] {
-                enough_ways_out(first, out)?;
-            }
+            ways::check(cell, &ports)?;
+            let mut outs = queues.split_off(granted.queues.len());
+            outs.retain(FluxRaw::sends);
+            let mut outs = outs.into_iter();
             let poller = cell.poll.poller();
             let work = queues.into_iter().map(|raw| {
                 let raw = raw::Raw::new(raw, outs.next(), job.clone(), poller);
@@ -84,14 +85,21 @@ pub(super) fn start(
         Library::Engine => {
             let engine = builder.build_engine()?;
             let granted = granted(engine.ports())?;
-            let workers = engine.into_workers(granted.queues.len(), |_| ())?.into_vec();
-            let engines = workers.into_iter().map(|worker| worker.engine);
+            ways::check(cell, engine.ports())?;
+            let engines = if cell.workload.sends() {
+                let workers = engine.into_workers(granted.queues.len(), |_| ())?.into_vec();
+                workers.into_iter().map(|worker| worker.engine).collect()
+            } else {
+                engine.one_per_queue()
+            };
+            let engines = engines.into_iter();
             let work = engines.map(|e| Box::new(engine::Engine::new(e, &job)) as Box<dyn Work>);
             Ok((work.collect(), granted))
         }
         Library::System => {
             let (rx, tx) = builder.build_system()?;
             let granted = granted(rx.ports())?;
+            ways::check(cell, rx.ports())?;
             let work = Box::new(system::System::new(rx, tx, job));
             Ok((vec![work], granted))
         }
@@ -120,20 +128,6 @@ fn ports_of(queues: &[FluxRaw]) -> Vec<Port> {
         }
     }
     ports
-}
-
-/// A TX ring has one owner, so each loop needs one; mode A says the same of its workers.
-fn enough_ways_out(first: &Port, out: &Port) -> Result<()> {
-    let (first, out) = (first.granted(), out.granted());
-    let (loops, ways) = (first.queues.len(), out.queues.len());
-    if loops <= ways {
-        return Ok(());
-    }
-    Err(FluxError::config(
-        format!("{loops} queues of {}", first.interface),
-        format!("{} has {ways} open, and each loop needs one to send by", out.interface),
-    )
-    .with_hint(format!("open {ways} with --queue, or give {} more", out.interface)))
 }
 
 /// What l2fwd does to a packet.

@@ -35,7 +35,11 @@ fn nic(port: PortInfo) -> Nic {
         xdp: Ok(xdp(&port)),
         native: Tried::Worked,
         skb: Tried::Worked,
-        channels: Some(Channels { rx: 0, tx: 0, combined: port.queues }),
+        channels: Some(Channels {
+            rx: port.queues - port.tx_queues,
+            tx: 0,
+            combined: port.tx_queues,
+        }),
         rx_queues: Some(port.queues),
         ring: port.nic_ring.map(|size| (size, size)),
         program: port.xdp_program.map(|(id, name)| Program { id, name, mode: "native" }),

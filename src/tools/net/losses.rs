@@ -15,6 +15,8 @@ pub(in crate::tools) struct Seen<'a> {
     pub(in crate::tools) link_changes: u32,
     /// Probes that there was no room for until it was too late for them.
     pub(in crate::tools) roomless: u64,
+    /// Probes that are longer than the interface sends now.
+    pub(in crate::tools) too_long: u64,
     /// The interface.
     pub(in crate::tools) device: &'a str,
 }
@@ -75,6 +77,14 @@ pub(in crate::tools) fn notes(
             "the carrier of {name} changed {times}: what was on its way without it is lost"
         );
         note(NoteKind::LinkFlap, u64::from(link_changes), text);
+    }
+    if let too_long @ 1.. = seen.too_long {
+        let are = if too_long == 1 { "packet was" } else { "packets were" };
+        let text = format!(
+            "{too_long} {are} never sent: the MTU of {} was lowered, and they are longer",
+            seen.device
+        );
+        note(NoteKind::TooLong, too_long, text);
     }
     let (stuck, roomless) = (stuck(rx, tx, inbox), seen.roomless);
     if stuck + roomless > 0 {

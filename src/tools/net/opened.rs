@@ -2,6 +2,8 @@
 //! packets were lost.
 
 use crate::config::{Config, Granted};
+use crate::error::{Advice, Result};
+use crate::system::FluxTx;
 use crate::tools::net::Host;
 use crate::tools::net::journey::{Journey, Path};
 use serde::Serialize;
@@ -22,6 +24,10 @@ pub struct Opened {
     pub zero_copy: bool,
     /// Queue numbers.
     pub queues: Vec<u32>,
+    /// Those of them that send, where others only receive: the interface has fewer TX than RX
+    /// queues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tx_queues: Option<Vec<u32>>,
     /// Entries per ring.
     pub ring_size: u32,
     /// UMEM frames.
@@ -104,6 +110,8 @@ pub enum NoteKind {
     SlowApplication,
     /// The kernel dropped them for their length.
     Dropped,
+    /// They were not sent, as they are longer than the MTU allows since it was lowered.
+    TooLong,
     /// They are still in the TX ring: the kernel does not take them.
     StuckTx,
     /// The link went, or came and went.
@@ -125,6 +133,7 @@ impl Opened {
             attach: granted.attach.to_string(),
             zero_copy: granted.zero_copy,
             queues: granted.queues.clone(),
+            tx_queues: fewer(granted),
             ring_size: granted.ring_size,
             frames: granted.frames,
             frame_size: granted.frame_size,
@@ -134,10 +143,34 @@ impl Opened {
                 tx: format!("{} (user space, before the kick)", granted.tx_clock),
                 rx: format!("{} (XDP program)", granted.rx_clock),
             },
-            notes: granted.notes.clone(),
+            notes: in_options(&granted.notes),
         }
     }
 }
+
+/// The queues that send, where these are not all.
+fn fewer(granted: &Granted) -> Option<Vec<u32>> {
+    (granted.tx_queues.len() < granted.queues.len()).then(|| granted.tx_queues.clone())
+}
+
+/// Notes of the library, with our option in place of its words for larger frames.
+pub(in crate::tools) fn in_options(notes: &[String]) -> Vec<String> {
+    let words = Advice::LargerFrames.to_string();
+    notes.iter().map(|note| note.replace(&words, "use --frame-size 4096")).collect()
+}
+
+/// Refuses to probe where nothing can be sent.
+pub(in crate::tools) fn check_sends(tx: &FluxTx) -> Result<()> {
+    let Some(&first) = tx.positions().first().filter(|_| tx.sending().is_empty()) else {
+        return Ok(());
+    };
+    let error = tx.ports().first().map(|port| port.cannot_send(first));
+    error.map_or(Ok(()), |error| Err(error.with_hint(USE_QUEUE_0)))
+}
+
+/// What to do where a queue only receives: queue 0 sends on every interface.
+pub(in crate::tools) const USE_QUEUE_0: &str =
+    "use --queue 0 or --queue all (`ethtool -l` shows the TX queues)";
 
 impl TargetRoute {
     /// Of one path.

@@ -29,6 +29,8 @@ pub(in crate::tools) struct Sender {
     stuck_ns: u64,
     /// Packets that there was no room for until it was too late for them.
     pub(in crate::tools) roomless: u64,
+    /// Packets that are longer than the interface sends now.
+    pub(in crate::tools) too_long: u64,
 }
 
 impl Sender {
@@ -46,6 +48,7 @@ impl Sender {
             full_since_ns: None,
             stuck_ns: ns(stuck),
             roomless: 0,
+            too_long: 0,
         }
     }
 
@@ -103,12 +106,17 @@ impl Sender {
     }
 
     /// Puts a packet into the ring. One that finds no room waits for some, but not for ever: then
-    /// it is as good as lost.
+    /// it is as good as lost, and so is one that is longer than the interface sends: the MTU was lowered.
     pub(in crate::tools) fn put(&mut self, packet: Packet, now: u64) {
         match self.tx.send(packet) {
             Ok(()) => {
                 self.queued += 1;
                 self.full_since_ns = None;
+            }
+            Err(refused) if !refused.is_full() => {
+                // Its queue sends and its frame is ours: it is too long.
+                self.too_long += 1;
+                self.spare = Some(refused.into_packet());
             }
             Err(refused) => {
                 let packet = refused.into_packet();

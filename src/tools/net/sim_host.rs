@@ -72,7 +72,7 @@ fn interface(port: &PortInfo) -> Interface {
         carrier: port.carrier,
         carrier_changes: u32::try_from(port.carrier_changes).ok(),
         num_rx_queues: port.queues,
-        num_tx_queues: port.queues,
+        num_tx_queues: port.tx_queues,
         addresses: port.addresses.iter().map(address).collect(),
         ..Interface::default()
     }
@@ -173,7 +173,7 @@ impl Host for SimHost {
     }
 
     fn queues(&self, ifname: &str) -> Result<Queues, HostError> {
-        self.port(ifname).map(|port| Queues { rx: port.queues, tx: port.queues })
+        self.port(ifname).map(|port| Queues { rx: port.queues, tx: port.tx_queues })
     }
 }
 

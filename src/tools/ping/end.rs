@@ -34,6 +34,7 @@ impl Run<'_> {
             lost,
             link_changes,
             roomless: self.sender.roomless,
+            too_long: self.sender.too_long,
             device: &self.journey.link.device,
         };
         for note in losses::notes(&mut self.rx, &mut self.sender.tx, &mut self.inbox, &seen) {

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::proto::ICMP_LEN;
 use crate::tools::net::hops::Hops;
 use crate::tools::net::journey::{Journey, Wish, ip_len};
-use crate::tools::net::opened::{Opened, TargetRoute};
+use crate::tools::net::opened::{Opened, TargetRoute, check_sends};
 use crate::tools::net::pace::ns;
 use crate::tools::net::{Host, carrier};
 use crate::tools::{Control, Env};
@@ -67,6 +67,7 @@ pub fn run(
     }
     let filter = filter(&journey, &ids);
     let (mut rx, tx) = env.builder(config).filter(filter).build_system()?;
+    check_sends(&tx)?;
     let device = journey.link.device.clone();
     carrier::wait(&*env.host, &device, &mut rx, control)?;
     let link_before = carrier::changes(&*env.host, &device);

@@ -282,7 +282,7 @@ impl<'a> Run<'a> {
                 if packet.set_len(len).is_ok() {
                     template.write(numbers, &self.payload, packet.data_mut());
                 }
-                let queues = self.sender.tx.positions();
+                let queues = self.sender.tx.sending(); // not empty, or nothing would have begun
                 packet.set_queue(queues[at % queues.len()]);
                 let multicast = path.multicast;
                 self.sender.put(packet, now);

@@ -23,6 +23,8 @@ pub enum Kind {
     Starved,
     /// The RX ring is full: the application does not read fast enough.
     SlowApplication,
+    /// Entries wait in the TX ring of a queue that the interface has no TX queue for.
+    NoTxQueue,
     /// Entries wait in the TX ring and nobody takes them.
     StuckTx,
     /// Frames go from the rings and do not come back.
@@ -45,6 +47,7 @@ impl Kind {
             Kind::LinkFlap => "link_flap",
             Kind::Starved => "starved",
             Kind::SlowApplication => "slow_application",
+            Kind::NoTxQueue => "no_tx_queue",
             Kind::StuckTx => "stuck_tx",
             Kind::Leak => "leak",
             Kind::WrongQueue => "wrong_queue",
@@ -67,10 +70,11 @@ pub struct Diagnosis {
 type Rule = fn(&Case<'_>) -> Option<String>;
 
 /// In the order in which they are told: the cause before what follows from it.
-const RULES: [(Kind, Rule); 8] = [
+const RULES: [(Kind, Rule); 9] = [
     (Kind::LinkFlap, rules::link_flap),
     (Kind::Starved, rules::starved),
     (Kind::SlowApplication, rules::slow_application),
+    (Kind::NoTxQueue, rules::no_tx_queue),
     (Kind::StuckTx, rules::stuck_tx),
     (Kind::Leak, rules::leak),
     (Kind::WrongQueue, rules::wrong_queue),

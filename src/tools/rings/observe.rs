@@ -42,6 +42,8 @@ pub struct InterfaceSnapshot {
     pub mtu: u32,
     /// RX queues.
     pub queues: Option<u32>,
+    /// TX queues: RX queues from this number on only receive.
+    pub tx_queues: Option<u32>,
     /// Packets received, over all queues.
     pub rx_packets: Option<u64>,
     /// Packets sent, over all queues.

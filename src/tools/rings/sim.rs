@@ -145,6 +145,7 @@ impl Observer for SimObserver {
             carrier_changes: Some(port.carrier_changes),
             mtu: port.mtu,
             queues: Some(port.queues),
+            tx_queues: Some(port.tx_queues),
             rx_packets: Some(port.rx_packets),
             tx_packets: Some(port.tx_packets),
             queue_rx_packets: Some(port.queue_rx_packets),
@@ -232,7 +233,11 @@ impl App {
             config.queues = Queues::Only(vec![0]);
         }
         let batch = config.batch;
-        let raws = build(simulator, config, port.claims_zero_copy)?;
+        // It does not look how many TX queues there are, as few applications do.
+        simulator.set_tx_queues(&port.name, u32::MAX)?;
+        let raws = build(simulator, config, port.claims_zero_copy);
+        simulator.set_tx_queues(&port.name, port.tx_queues)?;
+        let raws = raws?;
         let first =
             raws.first().ok_or_else(|| FluxError::config("queue list", "names no queue"))?;
         let (granted, umem) = (first.granted(), Arc::clone(first.umem()));

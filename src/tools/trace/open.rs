@@ -11,7 +11,7 @@ use crate::config::{Granted, Poller};
 use crate::error::{FluxError, Result};
 use crate::tools::net::hops::Hops;
 use crate::tools::net::journey::{Journey, Wish};
-use crate::tools::net::opened::{Opened, TargetRoute};
+use crate::tools::net::opened::{Opened, TargetRoute, check_sends};
 use crate::tools::net::{Host, carrier};
 use crate::tools::{Control, Env};
 use std::collections::HashMap;
@@ -66,6 +66,7 @@ pub fn run(
     let paths: Vec<_> = journey.paths.iter().map(|path| (path.source, path.address)).collect();
     let filter = Filter::Any(probe::rows(&identity, &paths));
     let (mut rx, tx) = env.builder(config).filter(filter).build_system()?;
+    check_sends(&tx)?;
     let device = journey.link.device.clone();
     carrier::wait(&*env.host, &device, &mut rx, control)?;
     let link_before = carrier::changes(&*env.host, &device);

@@ -292,7 +292,7 @@ impl<'a> Run<'a> {
             if packet.set_len(template.frame_len(sent.numbers.size)).is_ok() {
                 template.write(sent.numbers, packet.data_mut());
             }
-            let queues = self.sender.tx.positions();
+            let queues = self.sender.tx.sending(); // not empty, or nothing would have begun
             packet.set_queue(queues[at as usize % queues.len()]);
             self.written.push((at, sent.serial));
             self.sender.put(packet, now);

@@ -142,7 +142,7 @@ proptest! {
         let weak = Arc::downgrade(&bench.umem);
         drop(bench);
         prop_assert_eq!(weak.strong_count(), 0);
-        prop_assert_eq!(sim.queues("lo0").unwrap(), 1);
+        prop_assert_eq!(sim.queue_counts("lo0").unwrap().rx, 1);
     }
 }
 

@@ -155,7 +155,10 @@ fn what_the_device_drops_is_completed_and_ends_the_kick_as_busy() {
     let sim = Simulator::crossed_pair(1);
     let mut rig = Rig::with(&sim, &copy("a0"), &[0], 32, Filter::Nothing, 0).unwrap();
     let kick = |rig: &mut Rig, len: usize| {
+        // Queued while it could leave.
+        sim.set_mtu("a0", 2000).unwrap();
         rig.post(0, &vec![0; len]);
+        sim.set_mtu("a0", 1500).unwrap();
         let kick = rig.backend.kick_tx(FIRST).unwrap();
         assert_eq!(rig.reap(), 1, "completed either way");
         kick
@@ -325,7 +328,7 @@ fn a_queue_belongs_to_one_socket_until_that_is_dropped() {
     let error = open(&[2]).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Config);
     assert_eq!(error.to_string(), "queue 2 of lo0: must be 0 to 1");
-    let error = sim.queues("eth0").unwrap_err();
+    let error = sim.queue_counts("eth0").unwrap_err();
     assert_eq!(error.to_string(), "cannot find interface eth0: the simulated machine has lo0");
 }
 
@@ -378,4 +381,24 @@ fn what_one_port_of_a_crossed_pair_sends_comes_to_its_own_peer_alone() {
     let indices: std::collections::BTreeSet<_> =
         ["a0", "b0", "a1", "b1"].iter().map(|port| sim.port(port).unwrap().ifindex).collect();
     assert_eq!(indices.len(), 4);
+}
+
+#[test]
+fn of_a_queue_without_a_tx_queue_nothing_is_taken_and_nothing_is_said() {
+    let sim = Simulator::crossed_pair(2);
+    let mut rig = Rig::with(&sim, &copy("a0"), &[0, 1], 32, Filter::Nothing, 0).unwrap();
+    sim.set_tx_queues("a0", 1).unwrap();
+    let mute = QueueIndex::new(1);
+    (0..32).for_each(|_| rig.post(1, &PACKET));
+    for _ in 0..3 {
+        assert_eq!(rig.backend.kick_tx(mute).unwrap(), Kick::Done);
+        // poll(2) sends as a kick does, and says that there is room only where there is some.
+        let wait = rig.backend.wait(&[mute], Interest::Tx, Some(Duration::from_millis(1)));
+        assert!(!wait.unwrap());
+    }
+    assert_eq!((rig.sockets[1].tx.tx.pending(), sim.passed_to_host("b0")), (32, 0));
+    assert_eq!(rig.backend.stats(mute).unwrap(), XdpStatistics::default());
+    sim.set_tx_queues("a0", 2).unwrap();
+    assert_eq!(rig.backend.kick_tx(mute).unwrap(), Kick::Done);
+    assert_eq!((rig.sockets[1].tx.tx.pending(), sim.passed_to_host("b0")), (0, 32));
 }

@@ -41,7 +41,7 @@ const FIRST: QueueIndex = QueueIndex::new(0);
 
 /// A queue of the first port.
 fn number(at: usize) -> Number {
-    Number { port: PortIndex::new(0), queue: QueueIndex::at(at) }
+    Number { port: PortIndex::new(0), queue: QueueIndex::at(at), sends: true }
 }
 
 impl Rig {
@@ -49,7 +49,7 @@ impl Rig {
 
     /// All queues of `port`, bound, with half of the frames in the fill rings.
     fn open(sim: &Simulator, port: &str, filter: Filter) -> Self {
-        let queues: Vec<u32> = (0..sim.queues(port).unwrap()).collect();
+        let queues: Vec<u32> = (0..sim.queue_counts(port).unwrap().rx).collect();
         let share = Self::FRAMES / 2 / queues.len() as u32;
         let config = Config { rx_timestamps: true, ..Config::new(port) };
         let mut rig = Self::with(sim, &config, &queues, 32, filter, share).unwrap();

@@ -309,6 +309,7 @@ impl Observer for Fake {
             carrier_changes: None,
             mtu: 1500,
             queues: None,
+            tx_queues: None,
             rx_packets: None,
             tx_packets: None,
             queue_rx_packets: None,

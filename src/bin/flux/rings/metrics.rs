@@ -10,9 +10,10 @@ use prometheus::{Encoder, TextEncoder};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Every kind of diagnosis: those that do not hold are 0.
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind::Starved,
     Kind::SlowApplication,
+    Kind::NoTxQueue,
     Kind::StuckTx,
     Kind::Leak,
     Kind::WrongQueue,
@@ -469,13 +470,14 @@ pub mod tests {
         let place = |kind| match kind {
             Kind::Starved => 0,
             Kind::SlowApplication => 1,
-            Kind::StuckTx => 2,
-            Kind::Leak => 3,
-            Kind::WrongQueue => 4,
-            Kind::NoZeroCopy => 5,
-            Kind::ShortRing => 6,
-            Kind::LinkFlap => 7,
-            Kind::Idle => 8,
+            Kind::NoTxQueue => 2,
+            Kind::StuckTx => 3,
+            Kind::Leak => 4,
+            Kind::WrongQueue => 5,
+            Kind::NoZeroCopy => 6,
+            Kind::ShortRing => 7,
+            Kind::LinkFlap => 8,
+            Kind::Idle => 9,
         };
         assert!(KINDS.into_iter().enumerate().all(|(at, kind)| place(kind) == at));
     }

@@ -55,6 +55,7 @@ pub fn start(targets: &[(&str, &str)]) -> Start {
             attach: "native".into(),
             zero_copy: true,
             queues: vec![0],
+            tx_queues: None,
             ring_size: 2048,
             frames: 4096,
             frame_size: 2048,

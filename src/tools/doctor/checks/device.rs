@@ -114,7 +114,20 @@ fn queues(nic: &Nic) -> Verdict {
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
-    ok(super::list(&text))
+    let (receive, send) = (channels.combined + channels.rx, channels.combined + channels.tx);
+    if send >= receive || send == 0 {
+        return ok(super::list(&text));
+    }
+    let only: Vec<u32> = (send..receive).collect();
+    let plural = if only.len() == 1 { "" } else { "s" };
+    warning(
+        format!("{}: queue{plural} {} can only receive", super::list(&text), ranges(&only)),
+        format!(
+            "flux sends what comes there by another queue, and each thread needs one that sends; \
+             for a TX queue each: ethtool -L {} tx {}",
+            nic.name, channels.rx
+        ),
+    )
 }
 
 fn rss(nic: &Nic) -> Verdict {

@@ -140,6 +140,19 @@ fn where_nothing_is_wrong_every_line_is_ok() {
 }
 
 #[test]
+fn queues_that_only_receive_are_named() {
+    let of =
+        |rx, tx, combined| report(Nic { channels: Some(Channels { rx, tx, combined }), ..nic() });
+    let words = ["4 RX, 1 TX: queues 1-3 can only receive", "ethtool -L eth0 tx 4"];
+    assert_found(&of(4, 1, 0), "queues", Status::Warning, &words);
+    let words = ["2 combined, 1 RX: queue 2 can only receive", "ethtool -L eth0 tx 1"];
+    assert_found(&of(1, 0, 2), "queues", Status::Warning, &words);
+    for (rx, tx, combined) in [(2, 2, 0), (1, 4, 0), (0, 0, 4), (0, 3, 1)] {
+        assert_eq!(found(&of(rx, tx, combined), "queues").status, Status::Ok);
+    }
+}
+
+#[test]
 fn the_kernels_version_tells_what_it_lacks() {
     let of = |release: &str| machine_report(Machine { release: release.into(), ..machine() });
     assert_found(&of("6.18.0"), "kernel", Status::Ok, &["6.18.0", "all that flux uses"]);

@@ -142,6 +142,12 @@ impl Nics {
             _ => link.rx_queues,
         }
     }
+
+    /// TX queues in use, where the driver tells. (Those that were made may be more.)
+    pub(in crate::tools) fn tx_queues(&self, link: &Link) -> Option<u32> {
+        let channels = self.ethtool.channels(&link.name).ok()?;
+        Some(channels.tx.saturating_add(channels.combined)).filter(|&count| count > 0)
+    }
 }
 
 fn link_of(answer: RouteNetlinkMessage) -> Option<Link> {

@@ -119,10 +119,33 @@ pub(super) fn slow_application(case: &Case<'_>) -> Option<String> {
     ))
 }
 
-pub(super) fn stuck_tx(case: &Case<'_>) -> Option<String> {
+/// How many entries wait in the TX ring, where none was taken in any of the looks.
+fn waits_to_be_sent(case: &Case<'_>) -> Option<u32> {
     let waiting = TX(case.now)?.used().filter(|&n| n > 0)?;
     let always = case.times(TX, |ring| ring.used().is_some_and(|n| n > 0)) == case.looks();
-    if !bound(case) || !always || case.taken(TX) != Some(0) {
+    (bound(case) && always && case.taken(TX) == Some(0)).then_some(waiting)
+}
+
+/// TX queues of the interface, where the socket's queue is none of them.
+fn lacks_tx_queue(case: &Case<'_>) -> Option<u32> {
+    let (queue, (_, interface)) = (case.now.queue?, case.interface?);
+    interface.tx_queues.filter(|&count| queue >= count)
+}
+
+pub(super) fn no_tx_queue(case: &Case<'_>) -> Option<String> {
+    let (waiting, count) = (waits_to_be_sent(case)?, lacks_tx_queue(case)?);
+    let (name, queue) = (case.name(), case.queue());
+    let plural = if count == 1 { "" } else { "s" };
+    Some(format!(
+        "{queue} of {name} cannot send: {name} has {count} TX queue{plural}, so the kernel never \
+         takes the {waiting} entries in the TX ring, and says nothing; send by queue 0, or give \
+         {name} more TX queues: ethtool -L {name}"
+    ))
+}
+
+pub(super) fn stuck_tx(case: &Case<'_>) -> Option<String> {
+    let waiting = waits_to_be_sent(case)?;
+    if lacks_tx_queue(case).is_some() {
         return None;
     }
     let what =

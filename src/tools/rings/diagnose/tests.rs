@@ -69,6 +69,7 @@ fn interface(i: u32) -> InterfaceSnapshot {
         carrier_changes: Some(2),
         mtu: 1500,
         queues: Some(4),
+        tx_queues: Some(4),
         rx_packets: Some(u64::from(i * STEP)),
         tx_packets: Some(u64::from(i * STEP)),
         queue_rx_packets: Some(vec![u64::from(i * STEP), 3, 3, 3]),
@@ -205,6 +206,27 @@ fn a_full_rx_ring_is_a_slow_application() {
         });
     };
     only(Kind::SlowApplication, &hoarding);
+}
+
+#[test]
+fn entries_for_a_tx_queue_that_is_not_there_are_told_with_the_number_that_is() {
+    let text = only(Kind::NoTxQueue, &|i, socket, interface| {
+        still(socket);
+        socket.queue = Some(1);
+        socket.tx = Some(ring(2048, 12, 12, NEED_WAKEUP));
+        interface.queue_rx_packets = Some(vec![0, u64::from(i * STEP), 0, 0]);
+        interface.tx_queues = Some(1);
+    });
+    assert!(text.starts_with("queue 1 of eth0 cannot send: eth0 has 1 TX queue, so"), "{text}");
+    assert!(text.contains("the 12 entries") && text.contains("send by queue 0"), "{text}");
+    // One that only receives is well.
+    assert_eq!(
+        told(&|_, socket, interface| {
+            interface.tx_queues = Some(0);
+            socket.tx = Some(ring(2048, 0, 0, NEED_WAKEUP));
+        }),
+        []
+    );
 }
 
 #[test]

@@ -176,6 +176,7 @@ impl Namespace {
             carrier_changes: link.carrier_changes,
             mtu: link.mtu,
             queues: nics.rx_queues(&link),
+            tx_queues: nics.tx_queues(&link),
             rx_packets: link.packets.map(|(rx, _)| rx),
             tx_packets: link.packets.map(|(_, tx)| tx),
             queue_rx_packets: known.queue_packets(nics),

@@ -29,6 +29,7 @@ fn start(targets: &[(&str, &str)]) -> Start {
             attach: "native".into(),
             zero_copy: true,
             queues: vec![0, 1],
+            tx_queues: None,
             ring_size: 2048,
             frames: 8192,
             frame_size: 2048,
