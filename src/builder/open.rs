@@ -7,6 +7,8 @@ use crate::backend::meter::Metered;
 use crate::backend::{Backend, Filter, Opened, PortPlan, RingSet};
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 use crate::backend::{Place, kernel};
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+use crate::config::Fail;
 use crate::config::{BindMode, Config, FRAMES, Queues};
 use crate::error::{Advice, ErrorKind, FluxError, Result};
 use crate::ids::{PortIndex, QueueIndex};
@@ -120,6 +122,14 @@ impl PortSpec {
     }
 
     fn plan(self, available: u32) -> Result<PortPlan> {
+        #[cfg(all(target_os = "linux", feature = "bpf"))]
+        if self.place.xskmap.is_some() && self.config.fail == Fail::Closed {
+            return Err(FluxError::config(
+                format!("fail closed on {}", self.config.interface),
+                "a foreign XDP program decides what becomes of packets without a socket",
+            )
+            .with_hint("have that program drop them, or open the interface without its XSKMAP"));
+        }
         Ok(PortPlan {
             queues: chosen_queues(&self.config, available)?,
             config: self.config,

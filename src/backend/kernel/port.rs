@@ -105,6 +105,7 @@ impl KernelPort {
         let (loaded, attachment, note) = self.inside(|| {
             let (name, mode) = (self.interface(), self.config.attach);
             let mut loaded = xdp::load(name, self.available, self.config.rx_timestamps)?;
+            loaded.tables.fail(self.config.fail);
             loaded.tables.set(filter)?;
             let program = loaded.program.as_fd();
             let (attachment, note) = Attachment::ours(program, name, self.ifindex, mode)?;

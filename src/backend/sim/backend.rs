@@ -266,7 +266,7 @@ impl Drop for SimBackend {
                     *slot = None;
                 }
                 if port.sockets.iter().all(Option::is_none) {
-                    port.filter = Filter::Nothing;
+                    port.detach();
                 }
             }
         }

@@ -210,7 +210,7 @@ impl Simulator {
                 rings.push(set);
                 places.push((at, queue));
             }
-            port.filter = plan.filter.clone();
+            (port.filter, port.fail) = (plan.filter.clone(), config.fail);
             let granted = Granted {
                 backend: "sim",
                 interface: name.clone(),
