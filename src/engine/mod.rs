@@ -58,6 +58,8 @@ pub struct FluxEngine {
     poll: PollState,
     stop: StopHandle,
     stats: EngineStats,
+    /// Its queues were left to the kernel's stack, until the next turn.
+    left: bool,
 }
 
 /// A packet of `len` bytes, with room in front for more headers.
@@ -103,6 +105,7 @@ impl FluxEngine {
             poll,
             stop,
             stats: EngineStats::default(),
+            left: false,
         }
     }
 
@@ -151,6 +154,9 @@ impl FluxEngine {
         mut handle: impl FnMut(&mut PacketBatch<'_>),
         timeout: Option<Duration>,
     ) -> Result<usize> {
+        if self.left {
+            self.take_back()?;
+        }
         let (mut received, mut outcome) = (0, Ok(()));
         for at in 0..self.rx.len() {
             // One that is in trouble does not keep the others from their turn.
@@ -303,6 +309,21 @@ impl FluxEngine {
         let flushed = self.flush();
         self.cache.give_back();
         flushed.map(drop)
+    }
+
+    /// Leaves what comes on its queues from now on to the kernel's stack.
+    #[cold]
+    fn leave(&mut self) {
+        self.left = true;
+        self.rx.iter_mut().for_each(RxHalf::stop);
+    }
+
+    /// Receives again after [`Self::leave`]; nothing happens where it receives.
+    #[cold]
+    fn take_back(&mut self) -> Result<()> {
+        self.rx.iter_mut().try_for_each(RxHalf::start)?;
+        self.left = false;
+        Ok(())
     }
 
     /// Goes on without a port, for instance after its interface is gone: packets that it still has

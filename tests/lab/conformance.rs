@@ -5,7 +5,11 @@ use crate::lab::{self, Lab, PATIENCE, Wire};
 use crate::scenarios::{ETHER_TYPE, World, scenarios};
 use fluxnet::{BindMode, FluxBuilder};
 
-struct Veth(Wire);
+struct Veth {
+    far: Wire,
+    /// Sees what the kernel's stack gets.
+    kernel: Wire,
+}
 
 impl World for Veth {
     fn builder(&self) -> FluxBuilder {
@@ -13,11 +17,15 @@ impl World for Veth {
     }
 
     fn inject(&mut self, packet: &[u8]) {
-        self.0.send(packet);
+        self.far.send(packet);
     }
 
     fn sent(&mut self, n: usize) -> Vec<Vec<u8>> {
-        (0..n).map_while(|_| self.0.recv_type(ETHER_TYPE, PATIENCE)).collect()
+        (0..n).map_while(|_| self.far.recv_type(ETHER_TYPE, PATIENCE)).collect()
+    }
+
+    fn passed(&mut self, n: usize) -> Vec<Vec<u8>> {
+        (0..n).map_while(|_| self.kernel.recv_type(ETHER_TYPE, PATIENCE)).collect()
     }
 
     fn wait_until(&self, what: &str, is_so: &mut dyn FnMut() -> bool) {
@@ -31,7 +39,8 @@ impl World for Veth {
 
 fn over_veth(scenario: impl Fn(&mut dyn World)) {
     let Some(lab) = Lab::veth(1) else { return };
-    scenario(&mut Veth(lab.wire()));
+    let kernel = Wire::open(lab::OURS).unwrap();
+    scenario(&mut Veth { far: lab.wire(), kernel });
 }
 
 scenarios!(over_veth);

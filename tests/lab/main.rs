@@ -28,6 +28,7 @@ mod ping;
 mod ping_command;
 mod ports;
 mod ports_given;
+mod receivers;
 mod rings;
 mod rings_command;
 mod trace;

@@ -23,5 +23,6 @@ mod odd_moments;
 #[cfg(feature = "tools")]
 mod ping;
 mod ports;
+mod receivers;
 #[cfg(feature = "tools")]
 mod trace;

@@ -6,7 +6,7 @@ use crate::config::{Attached, Config};
 use crate::error::{FluxError, Op, Result};
 use crate::sys::promisc::Promiscuous;
 use crate::sys::{ethtool, netns};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// An interface that was found, and what it is to be.
@@ -116,6 +116,25 @@ impl KernelPort {
         program.tables = Some(loaded.tables);
         program._program = Some(loaded.program);
         Ok(note)
+    }
+
+    /// Leaves what comes on a NIC queue to the kernel's stack.
+    pub(super) fn stop(&self, queue: u32) -> Result<()> {
+        let mut program = self.program();
+        if !program.stopped.contains(&queue) {
+            program.stopped.push(queue);
+        }
+        program.xsks.as_ref().map_or(Ok(()), |xsks| xsks.remove(queue))
+    }
+
+    /// Sends it to `socket` again.
+    pub(super) fn start(&self, queue: u32, socket: RawFd) -> Result<()> {
+        let mut program = self.program();
+        if let Some(xsks) = &program.xsks {
+            xsks.insert(queue, socket)?;
+        }
+        program.stopped.retain(|&stopped| stopped != queue);
+        Ok(())
     }
 
     /// Replaces what is redirected; true when a program was attached for it, which has no sockets
