@@ -10,13 +10,15 @@ use prometheus::{Encoder, TextEncoder};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Every kind of diagnosis: those that do not hold are 0.
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 11] = [
     Kind::Starved,
     Kind::SlowApplication,
     Kind::StuckTx,
     Kind::Leak,
     Kind::WrongQueue,
     Kind::NoZeroCopy,
+    Kind::NoProgram,
+    Kind::NotInMap,
     Kind::ShortRing,
     Kind::LinkFlap,
     Kind::Idle,
@@ -473,9 +475,11 @@ pub mod tests {
             Kind::Leak => 3,
             Kind::WrongQueue => 4,
             Kind::NoZeroCopy => 5,
-            Kind::ShortRing => 6,
-            Kind::LinkFlap => 7,
-            Kind::Idle => 8,
+            Kind::NoProgram => 6,
+            Kind::NotInMap => 7,
+            Kind::ShortRing => 8,
+            Kind::LinkFlap => 9,
+            Kind::Idle => 10,
         };
         assert!(KINDS.into_iter().enumerate().all(|(at, kind)| place(kind) == at));
     }
