@@ -19,6 +19,7 @@ mod conformance;
 mod conservation;
 mod examples;
 mod forwarding;
+mod invariants;
 mod odd_moments;
 #[cfg(feature = "tools")]
 mod ping;

@@ -5,8 +5,7 @@ use crate::pairs::{PORTS, both, network, packet};
 use fluxnet::engine::Worker;
 use fluxnet::simulator::Simulator;
 use fluxnet::{
-    ErrorKind, Fail, Faults, FluxBuilder, FluxEngine, FluxRaw, Packets, Port, PortIndex, Queues,
-    Route,
+    Fail, Faults, FluxBuilder, FluxEngine, FluxRaw, Packets, Port, PortIndex, Queues, Route,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -268,11 +267,10 @@ fn descriptors_of_ones_own_never_wrap_a_counter() {
     let umem = raw.umem().clone();
     let before = raw.debug_rings().held().unwrap();
     for round in 1..=20 {
-        let buffer = umem.alloc_buffer(256, 60).unwrap().unwrap();
-        let frame = u64::from(buffer.frame.index());
+        // The token itself is forgotten.
+        let frame = u64::from(umem.alloc().unwrap().index());
         let good = fluxnet::Desc { addr: frame * 2048 + 256, len: 60, options: 0 };
         let bad = fluxnet::Desc { addr: 64 * 2048, len: 60, options: 0 };
-        std::mem::forget(buffer);
         {
             let mut slots = raw.tx.reserve(2);
             // SAFETY: the frame's token is gone, and this is the only descriptor that names it.
@@ -307,7 +305,7 @@ fn fail_closed_behind_a_foreign_program_is_refused_with_the_next_step() {
     let map = std::fs::File::open("/dev/null").unwrap().into();
     let builder = FluxBuilder::new(PORTS[0]).simulator(&network).fail(Fail::Closed).xskmap(map);
     let error = builder.build_engine().err().unwrap();
-    assert_eq!(error.kind(), ErrorKind::Config);
+    assert_eq!(error.kind(), fluxnet::ErrorKind::Config);
     assert!(error.to_string().starts_with("fail closed on a0: a foreign"), "{error}");
     assert!(error.hint().unwrap().contains("drop them"), "{error:?}");
 }
