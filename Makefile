@@ -5,7 +5,7 @@ LOOM = RUSTFLAGS="--cfg flux_loom $(MUTANT)" CARGO_TARGET_DIR=target/loom \
        $(CARGO) test --release --no-default-features --test loom_core
 PREFIX ?= /usr/local
 
-.PHONY: help build demo test deps lint unit bare loom loom-full loom-mutants bpf-check bpf gen \
+.PHONY: help build demo test test-long deps lint unit bare loom loom-full loom-mutants bpf-check bpf gen \
         fuzz-check msrv bench bench-forward bench-peers bench-rings bench-trace fuzz install clean
 
 help: ## This list
@@ -33,6 +33,11 @@ unit: ## All tests of the default build; as root also those on the real kernel
 
 bare: ## The library without clang, libbpf and the command line: its own tests and the simulator's
 	$(CARGO) test --locked --no-fail-fast --no-default-features --lib --test core --test sim
+
+STEPS ?= 10000000
+test-long: ## STEPS random steps of every mode in a release build, minutes: frames and counters hold
+	FLUX_STEPS=$(STEPS) $(CARGO) test --locked --release --no-default-features --test sim \
+	invariants -- --ignored --nocapture
 
 loom: ## Model-check ring, free list and wakeup (three preemptions)
 	LOOM_MAX_PREEMPTIONS=3 $(LOOM)

@@ -113,6 +113,7 @@ _Static_assert(sizeof(struct flux_table) == 2 * 517 * 4 + 32 * 96,
 #define FLUX_SET_TABLE 1 /* which of the two tables is the active one */
 #define FLUX_SET_STAMP 2 /* write struct flux_meta */
 #define FLUX_SET_EVERYTHING 4 /* redirect without a look at packet or table */
+#define FLUX_SET_CLOSED 8 /* drop what is ours and has no socket */
 
 /* Per RX queue and CPU. */
 struct flux_counters {
@@ -120,6 +121,7 @@ struct flux_counters {
 	__u64 passed;	 /* not ours */
 	__u64 no_meta;	 /* redirected without the stamp that was asked for */
 	__u64 no_socket; /* ours, on a queue without a socket: passed */
+	__u64 dropped;	 /* the same, dropped (FLUX_SET_CLOSED) */
 };
 
 /* One ring as the kernel's end has it. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * Sends the packets that the match table names to the AF_XDP socket of their queue, and passes
- * everything else to the kernel's own stack.
+ * everything else to the kernel's own stack. A packet that is named, on a queue without a socket, is
+ * passed as well (fail open), or dropped where the settings say so (fail closed).
  *
  * Bitmaps tell first which rows a packet can match (struct flux_bits); only those are compared. So
  * what is not ours costs the same few loads whatever the number of rows.
@@ -471,7 +472,7 @@ int flux_redirect(struct xdp_md *ctx)
 	const volatile __u64 *settings_now = bpf_map_lookup_elem(&settings, &zero);
 	struct flux_counters *count;
 	struct flux_table *table;
-	__u64 set, now;
+	__u64 set, now, closed;
 
 	if (!settings_now)
 		return XDP_PASS;
@@ -480,8 +481,10 @@ int flux_redirect(struct xdp_md *ctx)
 	if (set & FLUX_SET_EVERYTHING && !(set & FLUX_SET_STAMP) &&
 	    bpf_redirect_map(&xsks, queue, XDP_PASS) == XDP_REDIRECT)
 		return XDP_REDIRECT;
+	closed = set & FLUX_SET_CLOSED;
 	count = bpf_map_lookup_elem(&counters, &queue);
-	if (!count)
+	/* A queue that came after loading: no socket and no counter, but closed all the same. */
+	if (!count && !closed)
 		return XDP_PASS;
 	if (!(set & FLUX_SET_EVERYTHING)) {
 		active = set & FLUX_SET_TABLE;
@@ -489,16 +492,23 @@ int flux_redirect(struct xdp_md *ctx)
 		if (!table)
 			return XDP_PASS;
 		if (!wanted(ctx, table)) {
-			count->passed++;
+			if (count)
+				count->passed++;
 			return XDP_PASS;
 		}
 	}
+	if (!count)
+		return XDP_DROP;
 	/*
 	 * Only for packets that are ours, since reading the clock takes longer than telling that a
 	 * packet is not. So the time includes the match (at most some 200 ns), but not the redirect.
 	 */
 	now = set & FLUX_SET_STAMP ? bpf_ktime_get_ns() : 0;
 	if (bpf_redirect_map(&xsks, queue, XDP_PASS) != XDP_REDIRECT) {
+		if (closed) {
+			count->dropped++;
+			return XDP_DROP;
+		}
 		count->no_socket++;
 		return XDP_PASS;
 	}

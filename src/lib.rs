@@ -111,6 +111,12 @@
 //! be removed: use the other queues. Frames that the kernel held for the lost interface stay lost
 //! until the UMEM is closed.
 //!
+//! A receiver that is dropped (a [`FluxRx`], an engine or a raw RX ring, also by a thread that
+//! panics) gives its queues back to the kernel's stack at once, whatever else lives on. So does a
+//! worker whose closure panics in [`Workers::run`], until it runs again. For a firewall or a forwarder
+//! that is the wrong way out: [`FluxBuilder::fail`] with [`Fail::Closed`] drops those packets and counts
+//! them.
+//!
 //! On veth pairs a forwarder also completes checksums
 //! ([`proto::complete_checksum`]): without, ping works through it, and TCP and UDP do not.
 //!
@@ -208,7 +214,9 @@ pub use {
     backend::filter::MAX_MATCHES,
     backend::{Filter, Kick, Match},
     builder::FluxBuilder,
-    config::{AttachMode, Attached, BindMode, Config, Granted, HugePages, Pages, Poller, Queues},
+    config::{
+        AttachMode, Attached, BindMode, Config, Fail, Granted, HugePages, Pages, Poller, Queues,
+    },
     engine::{EngineStats, FluxEngine, PacketBatch, StopHandle, Workers},
     error::{ErrorKind, FluxError},
     ids::{PortIndex, QueueIndex},

@@ -153,6 +153,8 @@ pub struct QueueCounters {
     pub no_meta: u64,
     /// Ours, but they came on a queue without a socket and were left to the kernel's stack.
     pub no_socket: u64,
+    /// The same, but dropped: the port fails closed ([`crate::Fail::Closed`]).
+    pub dropped: u64,
 }
 
 #[cfg(test)]

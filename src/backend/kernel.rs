@@ -449,10 +449,14 @@ impl Backend for KernelBackend {
     }
 
     fn stop_rx(&self, queue: QueueIndex) -> Result<()> {
-        let Some(&(port, number)) = self.places.get(queue.get()) else { return Ok(()) };
-        let mut program = self.ports[port].program();
-        program.stopped.push(number);
-        program.xsks.as_ref().map_or(Ok(()), |xsks| xsks.remove(number))
+        let place = self.places.get(queue.get());
+        place.map_or(Ok(()), |&(port, number)| self.ports[port].stop(number))
+    }
+
+    fn start_rx(&self, queue: QueueIndex) -> Result<()> {
+        let socket = self.socket(queue)?.raw_fd();
+        let (port, number) = self.places[queue.get()];
+        self.ports[port].start(number, socket)
     }
 
     fn stats(&self, queue: QueueIndex) -> Result<XdpStatistics> {

@@ -186,6 +186,12 @@ pub(crate) trait Backend: Send + Sync {
     /// When the kernel refuses.
     fn stop_rx(&self, queue: QueueIndex) -> Result<()>;
 
+    /// Packets of one queue come to its socket again, after [`Backend::stop_rx`].
+    ///
+    /// # Errors
+    /// When the kernel refuses, or somebody else's socket has its place in a foreign XSKMAP.
+    fn start_rx(&self, queue: QueueIndex) -> Result<()>;
+
     /// The kernel's counters of one queue.
     ///
     /// # Errors
@@ -246,6 +252,10 @@ macro_rules! pass_on {
 
         fn stop_rx(&self, queue: crate::ids::QueueIndex) -> crate::error::Result<()> {
             self.inner.stop_rx(queue)
+        }
+
+        fn start_rx(&self, queue: crate::ids::QueueIndex) -> crate::error::Result<()> {
+            self.inner.start_rx(queue)
         }
 
         fn stats(

@@ -12,7 +12,7 @@ use crate::backend::Place;
 use crate::backend::fault::Faults;
 #[cfg(any(test, feature = "tools"))]
 use crate::backend::meter::Meter;
-use crate::config::{AttachMode, BindMode, Config, HugePages, Poller, Queues};
+use crate::config::{AttachMode, BindMode, Config, Fail, HugePages, Poller, Queues};
 use crate::engine::FluxEngine;
 use crate::error::{FluxError, Result};
 use crate::raw::FluxRaw;
@@ -238,6 +238,15 @@ impl FluxBuilder {
         self
     }
 
+    /// What becomes of packets that the filter takes when there is no socket on their queue: they go
+    /// on to the kernel's stack (the default), or are dropped and counted. [`Fail`] says what that
+    /// covers.
+    #[must_use]
+    pub fn fail(mut self, fail: Fail) -> Self {
+        self.last().config.fail = fail;
+        self
+    }
+
     /// The network namespace that the interface is in: an open `/run/netns/NAME` or
     /// `/proc/PID/ns/net`. Without, it is the calling thread's. Ports on one UMEM may be in
     /// different ones.
@@ -250,7 +259,7 @@ impl FluxBuilder {
 
     /// The XSKMAP of a foreign XDP program that is attached to the interface already: the sockets
     /// are put in there by queue number, and no program of ours is attached. What they receive is
-    /// that program's choice, so the filter is not looked at.
+    /// that program's choice, so the filter is not looked at, and [`Fail::Closed`] is an error.
     #[cfg(all(target_os = "linux", feature = "bpf"))]
     #[must_use]
     pub fn xskmap(mut self, map: std::os::fd::OwnedFd) -> Self {

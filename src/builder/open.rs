@@ -7,6 +7,8 @@ use crate::backend::meter::Metered;
 use crate::backend::{Backend, Filter, Opened, PortPlan, RingSet};
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 use crate::backend::{Place, kernel};
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+use crate::config::Fail;
 use crate::config::limits::QueueCounts;
 use crate::config::{BindMode, Config, FRAMES, Queues};
 use crate::error::{Advice, ErrorKind, FluxError, Result};
@@ -122,6 +124,14 @@ impl PortSpec {
     }
 
     fn plan(self, available: QueueCounts) -> Result<PortPlan> {
+        #[cfg(all(target_os = "linux", feature = "bpf"))]
+        if self.place.xskmap.is_some() && self.config.fail == Fail::Closed {
+            return Err(FluxError::config(
+                format!("fail closed on {}", self.config.interface),
+                "a foreign XDP program decides what becomes of packets without a socket",
+            )
+            .with_hint("have that program drop them, or open the interface without its XSKMAP"));
+        }
         Ok(PortPlan {
             queues: chosen_queues(&self.config, available.rx)?,
             tx_available: available.tx,

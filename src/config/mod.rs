@@ -239,6 +239,29 @@ impl Pages {
     }
 }
 
+keyword_enum! {
+    /// What the XDP program does with packets that are ours, by the filter, when there is no socket
+    /// on the queue that they come on: it was not opened, its receiver was dropped, or its worker
+    /// panicked.
+    ///
+    /// Open is right for an end host: its own stack answers. Closed is right for a firewall or a
+    /// forwarder, past which nothing must get by accident. It holds as long as the XDP program is
+    /// attached, that is as long as anything of what was opened lives: the other workers, a sender,
+    /// a [`crate::Port`]. A process that ends or is killed takes its program with it, and from then
+    /// on the stack gets all packets; so it does before the program is attached, in
+    /// [`crate::FluxBuilder`]'s build. Packets that the filter does not take are always left to the
+    /// stack.
+    #[derive(Default)]
+    Fail, "failing" {
+        /// They go on to the kernel's stack, counted in [`crate::QueueCounters::no_socket`].
+        #[default]
+        Open = "open",
+        /// They are dropped, counted in [`crate::QueueCounters::dropped`]. On a queue that the
+        /// interface got after it was opened they are dropped and not counted.
+        Closed = "closed",
+    }
+}
+
 /// Everything a socket is asked to be. [`crate::FluxBuilder`] fills it in.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -277,6 +300,8 @@ pub struct Config {
     /// How long the link may be away before calls that wait end with an error; `None`: for ever.
     /// Meanwhile its state says so ([`crate::Port::state`]), and all goes on when it is back.
     pub link_timeout: Option<Duration>,
+    /// What becomes of packets that are ours when there is no socket on their queue.
+    pub fail: Fail,
 }
 
 /// Largest batch.
@@ -290,7 +315,7 @@ impl Config {
     /// The defaults for `interface`: all of its queues, [`Poller::ADAPTIVE`], batches of 64, frames
     /// of 2048 bytes, 2048 of them posted on each queue and as many again for other uses; huge
     /// pages, XDP hook and zero-copy as far as they can be had, without an error where they cannot;
-    /// no receive stamps, prefetch on, not promiscuous, no link timeout.
+    /// no receive stamps, prefetch on, not promiscuous, no link timeout, failing open.
     #[must_use]
     pub fn new(interface: impl Into<String>) -> Self {
         Self {
@@ -309,6 +334,7 @@ impl Config {
             prefetch: true,
             promiscuous: false,
             link_timeout: None,
+            fail: Fail::Open,
         }
     }
 

@@ -62,6 +62,8 @@ pub struct FluxEngine {
     stats: EngineStats,
     /// Turns with packets.
     turns: u32,
+    /// Its queues were left to the kernel's stack, until the next turn.
+    left: bool,
 }
 
 /// A packet of `len` bytes, with room in front for more headers.
@@ -108,6 +110,7 @@ impl FluxEngine {
             stop,
             stats: EngineStats::default(),
             turns: 0,
+            left: false,
         }
     }
 
@@ -166,6 +169,9 @@ impl FluxEngine {
         mut handle: impl FnMut(&mut PacketBatch<'_>),
         timeout: Option<Duration>,
     ) -> Result<usize> {
+        if self.left {
+            self.take_back()?;
+        }
         let (mut received, mut outcome) = (0, Ok(()));
         for at in 0..self.rx.len() {
             // One that is in trouble does not keep the others from their turn.
@@ -339,6 +345,21 @@ impl FluxEngine {
         let flushed = self.flush();
         self.cache.give_back();
         flushed.map(drop)
+    }
+
+    /// Leaves what comes on its queues from now on to the kernel's stack.
+    #[cold]
+    fn leave(&mut self) {
+        self.left = true;
+        self.rx.iter_mut().for_each(RxHalf::stop);
+    }
+
+    /// Receives again after [`Self::leave`]; nothing happens where it receives.
+    #[cold]
+    fn take_back(&mut self) -> Result<()> {
+        self.rx.iter_mut().try_for_each(RxHalf::start)?;
+        self.left = false;
+        Ok(())
     }
 
     /// Goes on without a port, for instance after its interface is gone: packets that it still has

@@ -11,6 +11,7 @@ use crate::worker::{deal, shares};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 /// One worker: its queues, and what is its own.
 pub struct Worker<S> {
@@ -112,9 +113,18 @@ impl<S> Workers<S> {
     /// time they take turns on the calling thread instead, the same each time: time moves only when
     /// none of them has anything to do.
     ///
+    /// Once it has returned, with an error or without, the queues are still ours: packets wait in
+    /// their RX rings for the next run, and the kernel drops and counts those that find no room
+    /// ([`crate::XdpStatistics`]). Drop the workers, or the one that is not to go on
+    /// ([`into_vec`](Self::into_vec)), to give its queues back to the kernel's stack.
+    ///
     /// # Errors
     /// When an interface goes away: then all of them end. What becomes of the other ports is the
     /// caller's choice: [`remove_port`](Self::remove_port) and run again, or end.
+    ///
+    /// # Panics
+    /// When `handle` does. Then all of them end, and what comes on the queues of the worker that
+    /// panicked goes to the kernel's stack at once ([`crate::Fail`] chooses), until they run again.
     pub fn run(
         &mut self,
         handle: impl Fn(&mut S, &mut PacketBatch<'_>) + Sync,
@@ -122,6 +132,7 @@ impl<S> Workers<S> {
     where
         S: Send,
     {
+        self.workers.iter_mut().try_for_each(|worker| worker.engine.take_back())?;
         let is_virtual = self.workers.first().is_some_and(|w| w.engine.backend.is_virtual());
         if is_virtual {
             self.in_turn(handle)?
@@ -136,10 +147,14 @@ impl<S> Workers<S> {
     fn in_turn(&mut self, handle: impl Fn(&mut S, &mut PacketBatch<'_>)) -> Result<()> {
         let queues: Vec<_> =
             self.workers.iter().flat_map(|worker| worker.engine.queues.iter().copied()).collect();
+        let failed = AtomicBool::new(false); // the panic itself ends the others here
         while !self.stop.is_stopped() {
             let mut received = 0;
-            for Worker { engine, state } in &mut self.workers {
-                received += engine.turn(|batch| handle(state, batch), None)?;
+            for worker in &mut self.workers {
+                let mut at_work = AtWork { worker, failed: &failed };
+                let turn = at_work.turn(&handle, None);
+                at_work.done();
+                received += turn?;
             }
             if received == 0
                 && let Some(worker) = self.workers.first()
@@ -165,13 +180,13 @@ impl<S> Workers<S> {
             if let Some(cpu) = cpu {
                 pin(cpu);
             }
-            let Worker { engine, state } = worker;
-            let _end_the_others = OnPanic(&failed);
-            while !stop.is_stopped() && !failed.load(Ordering::Relaxed) {
-                let turn = engine.turn(|batch| handle(state, batch), Some(STOP_CHECK));
-                turn.inspect_err(|_| failed.store(true, Ordering::Relaxed))?;
+            let mut at_work = AtWork { worker, failed: &failed };
+            let mut ended = Ok(());
+            while ended.is_ok() && !stop.is_stopped() && !failed.load(Ordering::Relaxed) {
+                ended = at_work.turn(handle, Some(STOP_CHECK)).map(drop);
             }
-            Ok(())
+            at_work.done();
+            ended.inspect_err(|_| failed.store(true, Ordering::Relaxed))
         };
         thread::scope(|scope| {
             let mut cpus = cpus.iter().copied().cycle();
@@ -200,14 +215,34 @@ impl<S> Workers<S> {
     }
 }
 
-/// Tells the other workers when the closure panics in this one: nobody else would stop them.
-struct OnPanic<'a>(&'a AtomicBool);
+/// A worker whose closure is called. When that panics, what comes on its queues goes on to the
+/// kernel's stack at once, as nobody reads them any more, and the others are told to end.
+struct AtWork<'w, S> {
+    worker: &'w mut Worker<S>,
+    failed: &'w AtomicBool,
+}
 
-impl Drop for OnPanic<'_> {
+impl<S> AtWork<'_, S> {
+    fn turn(
+        &mut self,
+        handle: impl Fn(&mut S, &mut PacketBatch<'_>),
+        timeout: Option<Duration>,
+    ) -> Result<usize> {
+        let Worker { engine, state } = &mut *self.worker;
+        engine.turn(|batch| handle(state, batch), timeout)
+    }
+
+    /// It came back.
+    fn done(self) {
+        std::mem::forget(self); // borrows alone
+    }
+}
+
+impl<S> Drop for AtWork<'_, S> {
+    #[cold]
     fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.store(true, Ordering::Relaxed);
-        }
+        self.worker.engine.leave();
+        self.failed.store(true, Ordering::Relaxed);
     }
 }
 

@@ -10,6 +10,7 @@
 //! `Umem::claim`), so no safe caller can name a frame that the kernel holds.
 
 mod moves;
+mod receiver;
 mod rings;
 mod shared;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use crate::ids::{PortIndex, QueueIndex};
 use crate::port::Port;
 use crate::snapshot::{Account, SocketSnapshot, SocketState, UmemSnapshot};
 use crate::umem::{Frame, FrameCache, Umem};
+use receiver::Receiver;
 use std::sync::Arc;
 
 /// Which queue it is.
@@ -96,10 +98,14 @@ impl RxHalf {
         self.fill.posted() > before
     }
 
-    /// Leaves what comes from now on to the kernel's stack. An interface that is gone has nothing
-    /// to leave to it.
-    pub(crate) fn stop(&self) {
-        let _ = self.backend.stop_rx(self.number.queue);
+    /// Leaves what comes from now on to the kernel's stack, as the drop does.
+    pub(crate) fn stop(&mut self) {
+        self.rx.stop();
+    }
+
+    /// Receives again after [`Self::stop`].
+    pub(crate) fn start(&mut self) -> Result<()> {
+        self.rx.start()
     }
 
     /// Frames that reception holds.
@@ -216,7 +222,8 @@ impl Queue {
         Self {
             rx: RxHalf {
                 fill: FillRing::new(rings.fill, umem()),
-                rx: RxRing::new(rings.rx, umem(), config.prefetch),
+                rx: RxRing::new(rings.rx, umem(), config.prefetch)
+                    .with(Receiver::new(&backend(), number.queue)),
                 number,
                 backend: backend(),
                 umem: umem(),

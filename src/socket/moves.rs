@@ -7,8 +7,8 @@
 //!
 //! Each takes as many entries as the one ring has and the others have room for; the rest stays
 //! where it is. The rings may be of different queues and ports, as long as they share the UMEM.
-//! Kicking is the caller's, as ever. A closure that panics loses the frame it was shown, as a
-//! dropped token would be.
+//! Kicking is the caller's, as ever. A closure that panics gives no verdict: the frame that it was
+//! shown goes to the free list.
 
 use super::rings::{CompRing, FillRing, RxRing, TxRing};
 use crate::ring::{Batch, Desc, Fan, fan, pass};
@@ -189,6 +189,22 @@ fn count(rare: &mut u64) {
     *rare += 1;
 }
 
+/// A packet while the closure has it: without a verdict its frame is free.
+struct Shown<'r> {
+    view: PacketView<'r>,
+    umem: &'r Umem,
+}
+
+impl Drop for Shown<'_> {
+    #[cold]
+    fn drop(&mut self) {
+        let PacketView { gate, base, taken, .. } = &self.view;
+        if !taken {
+            self.umem.free(gate.token_of(*base));
+        }
+    }
+}
+
 fn same_umem(from: &Arc<Umem>, to: &Arc<Umem>) {
     assert!(Arc::ptr_eq(from, to), "the two rings belong to different UMEMs");
 }
@@ -200,7 +216,9 @@ impl RxRing {
     /// of room.
     ///
     /// # Panics
-    /// When the rings belong to different UMEMs.
+    /// When the rings belong to different UMEMs, or `each` panics. Then the packet that it was shown
+    /// is dropped and its frame is free again, those before it went where they were sent, and those
+    /// behind it are still in this ring.
     #[inline]
     pub fn route<const N: usize>(
         &mut self,
@@ -229,7 +247,7 @@ impl RxRing {
                 return Fan::Gone;
             };
             let (start, len) = (desc.addr - base, desc.len);
-            let mut view = PacketView {
+            let view = PacketView {
                 gate,
                 base,
                 start,
@@ -239,8 +257,10 @@ impl RxRing {
                 gone: false,
                 taken: false,
             };
-            let route = each(&mut view);
-            let PacketView { start, len, sound, gone, taken, .. } = view;
+            let mut shown = Shown { view, umem };
+            let route = each(&mut shown.view);
+            let PacketView { start, len, sound, gone, taken, .. } = shown.view;
+            std::mem::forget(shown); // borrows alone
             if taken {
                 return Fan::Gone;
             }

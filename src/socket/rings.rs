@@ -1,5 +1,6 @@
 //! The four rings, typed: tokens go in, tokens come out.
 
+use super::receiver::Receiver;
 use crate::backend::Kick;
 use crate::error::Result as FluxResult;
 use crate::ring::{Batch, Consumer, Desc, Producer, Reservation, RingSnapshot};
@@ -97,7 +98,9 @@ impl FillSlots<'_> {
     }
 }
 
-/// Hands out received packets.
+/// Hands out received packets. Dropping it gives the queue back to the kernel's stack at once, also
+/// while the other rings live: packets that come later go there, those that wait in it are dropped.
+/// Frames that lie in the fill ring stay with the kernel until the UMEM is closed.
 pub struct RxRing {
     pub(super) ring: Consumer<Desc>,
     pub(super) umem: Arc<Umem>,
@@ -105,15 +108,34 @@ pub struct RxRing {
     /// Descriptors taken, invalid ones included.
     pub(super) taken: u64,
     pub(super) invalid: u64,
+    /// None in a ring that stands for itself, in tests.
+    receiver: Option<Receiver>,
 }
 
 impl RxRing {
     pub(super) fn new(ring: Consumer<Desc>, umem: Arc<Umem>, prefetch: bool) -> Self {
-        Self { ring, umem, prefetch, taken: 0, invalid: 0 }
+        Self { ring, umem, prefetch, taken: 0, invalid: 0, receiver: None }
+    }
+
+    /// This ring as the one that gets the packets of a queue.
+    pub(super) fn with(mut self, receiver: Receiver) -> Self {
+        self.receiver = Some(receiver);
+        self
+    }
+
+    /// Leaves what comes from now on to the kernel's stack.
+    pub(super) fn stop(&mut self) {
+        self.receiver.iter_mut().for_each(Receiver::stop);
+    }
+
+    /// Receives again.
+    pub(super) fn start(&mut self) -> FluxResult<()> {
+        self.receiver.iter_mut().try_for_each(Receiver::start)
     }
 
     /// Passes up to `max` received packets to `each` and returns how many there were. Their ring
-    /// slots are free when it returns; the frames are the callee's.
+    /// slots are free when it returns; the frames are the callee's. When `each` panics, what it was
+    /// given is its own, those behind that are still in this ring, and nothing is given twice.
     #[inline]
     pub fn receive(&mut self, max: u32, mut each: impl FnMut(Buffer)) -> u32 {
         if self.prefetch {
@@ -167,6 +189,15 @@ impl RxRing {
     #[must_use]
     pub fn snapshot(&self) -> RingSnapshot {
         self.ring.snapshot()
+    }
+}
+
+impl Drop for RxRing {
+    fn drop(&mut self) {
+        // First, so that nothing comes behind our back.
+        self.stop();
+        let umem = Arc::clone(&self.umem);
+        self.receive(u32::MAX, |buffer| umem.free(buffer.frame));
     }
 }
 
@@ -344,7 +375,8 @@ impl CompRing {
         Self { ring, umem, taken: 0, invalid: 0 }
     }
 
-    /// Passes up to `max` frames of sent packets to `each` and returns how many there were.
+    /// Passes up to `max` frames of sent packets to `each` and returns how many there were. A panic
+    /// of `each` is as in [`RxRing::receive`].
     #[inline]
     pub fn reap(&mut self, max: u32, mut each: impl FnMut(Frame)) -> u32 {
         let Self { ring, umem, taken, invalid } = self;

@@ -6,8 +6,17 @@ use crate::scenarios::{ETHER_TYPE, World, scenarios};
 use fluxnet::{BindMode, FluxBuilder};
 
 struct Veth {
-    wire: Wire,
+    far: Wire,
+    /// Sees what the kernel's stack gets.
+    kernel: Wire,
     lab: Option<Lab>,
+}
+
+impl Veth {
+    fn in_lab(lab: Lab) -> Self {
+        let kernel = Wire::open(lab::OURS).unwrap();
+        Self { far: lab.wire(), kernel, lab: Some(lab) }
+    }
 }
 
 impl World for Veth {
@@ -16,11 +25,11 @@ impl World for Veth {
     }
 
     fn inject(&mut self, packet: &[u8]) {
-        self.wire.send(packet);
+        self.far.send(packet);
     }
 
     fn inject_on(&mut self, queue: u32, packet: &[u8]) {
-        self.wire.send_on(queue, packet);
+        self.far.send_on(queue, packet);
     }
 
     fn make_receive_only(&mut self) -> bool {
@@ -29,13 +38,16 @@ impl World for Veth {
             return false;
         };
         lab.run(&format!("ethtool -L {} tx 1", lab::OURS));
-        self.wire = lab.wire();
-        self.lab = Some(lab);
+        *self = Self::in_lab(lab);
         true
     }
 
     fn sent(&mut self, n: usize) -> Vec<Vec<u8>> {
-        (0..n).map_while(|_| self.wire.recv_type(ETHER_TYPE, PATIENCE)).collect()
+        (0..n).map_while(|_| self.far.recv_type(ETHER_TYPE, PATIENCE)).collect()
+    }
+
+    fn passed(&mut self, n: usize) -> Vec<Vec<u8>> {
+        (0..n).map_while(|_| self.kernel.recv_type(ETHER_TYPE, PATIENCE)).collect()
     }
 
     fn wait_until(&self, what: &str, is_so: &mut dyn FnMut() -> bool) {
@@ -49,7 +61,7 @@ impl World for Veth {
 
 fn over_veth(scenario: impl Fn(&mut dyn World)) {
     let Some(lab) = Lab::veth(1) else { return };
-    scenario(&mut Veth { wire: lab.wire(), lab: Some(lab) });
+    scenario(&mut Veth::in_lab(lab));
 }
 
 scenarios!(over_veth);

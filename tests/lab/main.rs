@@ -29,6 +29,7 @@ mod ping_command;
 mod ports;
 mod ports_given;
 mod receive_only;
+mod receivers;
 mod rings;
 mod rings_command;
 mod starvation;

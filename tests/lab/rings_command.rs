@@ -3,9 +3,11 @@
 use crate::command;
 use crate::foreign::{COMM, Foreign, State};
 use crate::lab;
-use crate::lab::{Lab, OURS, PEER};
+use crate::lab::{ETH_LAB, Lab, OUR_MAC, OURS, PEER, PEER_MAC, lab_frame};
 use crate::running::Running;
+use fluxnet::{Filter, FluxBuilder, Match};
 use serde_json::Value;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Packets a second. Two seconds' worth fit into a ring, so the program that reads them may be late.
 const PPS: u32 = 1000;
@@ -192,6 +194,42 @@ fn each_trouble_gets_its_name_and_a_healthy_run_none() {
     let told = sample("");
     assert_kinds(&told, &["link_flap"]);
     assert!(kinds(&told)[0].1.starts_with(&format!("{OURS} has no carrier")), "{told:#}");
+}
+
+#[test]
+fn a_socket_that_nothing_can_reach_is_told_with_the_reason() {
+    let Some(_lab) = Lab::veth(1) else { return };
+    // The receiver goes, and the sender goes on.
+    let ours = Match { ether_type: Some(ETH_LAB), ..Match::default() };
+    let builder = FluxBuilder::new(OURS).filter(Filter::Any(vec![ours]));
+    let (rx, mut tx) = builder.queue_id(0).build_system().unwrap();
+    drop(rx);
+    let stop = AtomicBool::new(false);
+    let frame = lab_frame(OUR_MAC, PEER_MAC, &[1; 46]);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                if let Some(mut packet) = tx.alloc(frame.len()) {
+                    packet.data_mut().copy_from_slice(&frame);
+                    let _ = tx.send(packet);
+                }
+                tx.flush().unwrap();
+            }
+        });
+        let told = std::panic::catch_unwind(|| {
+            let told = sample("");
+            assert_kinds(&told, &["not_in_map"]);
+            let sent = only_socket(&told)["rings"]["tx"]["per_s"].as_f64();
+            assert!(sent > Some(0.0), "{told:#}");
+        });
+        stop.store(true, Ordering::Relaxed);
+        told.unwrap();
+    });
+    drop(tx);
+    // It was never given a program.
+    let mut owner = Foreign::start(OURS, &["mode=drop", "attach=0", "fill=64"]);
+    let told = sample_when_quiet(&mut owner, "", |_| true);
+    assert_kinds(&told, &["no_program"]);
 }
 
 #[test]

@@ -37,6 +37,10 @@ impl World for Sim {
         self.0.sent("a0")
     }
 
+    fn passed(&mut self, _: usize) -> Vec<Vec<u8>> {
+        self.0.passed("a0")
+    }
+
     fn wait_until(&self, what: &str, is_so: &mut dyn FnMut() -> bool) {
         assert!((0..1000).any(|_| is_so()), "not in 1000 looks: {what}");
     }

@@ -19,6 +19,7 @@ mod conformance;
 mod conservation;
 mod examples;
 mod forwarding;
+mod invariants;
 mod lengths;
 mod life;
 mod odd_moments;
@@ -26,6 +27,7 @@ mod odd_moments;
 mod ping;
 mod ports;
 mod receive_only;
+mod receivers;
 mod starvation;
 mod time;
 #[cfg(feature = "tools")]

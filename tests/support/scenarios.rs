@@ -2,8 +2,12 @@
 //! `sim/conformance.rs` holds the simulated one to it, `lab/conformance.rs` the real one. So the two
 //! agree with each other, too.
 
+use fluxnet::engine::Worker;
 use fluxnet::umem::{Buffer, Frame};
-use fluxnet::{Desc, Filter, FluxBuilder, FluxRaw, Kick, Match, Route, SendError, XdpStatistics};
+use fluxnet::{
+    Desc, Fail, Filter, FluxBuilder, FluxRaw, Kick, Match, Port, Route, SendError, XdpStatistics,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// EtherType of the scenarios' frames (local experimental): no kernel answers them.
@@ -20,6 +24,8 @@ pub trait World {
     fn make_receive_only(&mut self) -> bool;
     /// What the socket sent since the last call, in order; waits for `n`.
     fn sent(&mut self, n: usize) -> Vec<Vec<u8>>;
+    /// What went on to the kernel's stack since the last call, in order; waits for `n`.
+    fn passed(&mut self, n: usize) -> Vec<Vec<u8>>;
     /// Waits for what the kernel does sooner or later, and fails when it does not.
     fn wait_until(&self, what: &str, is_so: &mut dyn FnMut() -> bool);
     /// Says what this kernel does not have, so that the scenario ends.
@@ -46,6 +52,9 @@ macro_rules! scenarios {
             a_socket_closed_with_frames_in_flight_leaves_the_queue_free
             a_queue_that_only_receives_sends_nothing_and_says_so
             packets_of_length_0_and_too_long_ones_are_given_back
+            packets_of_a_dropped_receiver_go_on_to_the_kernel
+            packets_of_a_dropped_receiver_are_dropped_and_counted_where_it_fails_closed
+            packets_of_a_worker_that_panicked_go_on_to_the_kernel_until_it_runs_again
         }
     };
     ($on:ident: $($name:ident)*) => {
@@ -504,4 +513,92 @@ pub fn packets_of_length_0_and_too_long_ones_are_given_back(world: &mut dyn Worl
     reap(world, &mut raw, 2);
     assert_eq!(troubles(&raw), XdpStatistics::default());
     balanced(&raw);
+}
+
+/// All of the queue but the rings, which each mode has its own way.
+fn begin(world: &dyn World) -> FluxBuilder {
+    let ours = Match { ether_type: Some(ETHER_TYPE), ..Match::default() };
+    world.builder().filter(Filter::Any(vec![ours])).queue_id(0).frames(64).ring_size(RING)
+}
+
+/// What the program did with packets that are ours: to the socket, to the kernel, nowhere.
+fn ways(port: &Port) -> (u64, u64, u64) {
+    let count = port.queue_counters().unwrap()[0];
+    (count.redirected, count.no_socket, count.dropped)
+}
+
+const SECOND: Option<Duration> = Some(Duration::from_secs(1));
+
+pub fn packets_of_a_dropped_receiver_go_on_to_the_kernel(world: &mut dyn World) {
+    let (mut rx, mut tx) = begin(world).build_system().unwrap();
+    let port = tx.ports()[0].clone();
+    world.inject(&packet(1, 60));
+    assert_eq!(rx.recv(SECOND).unwrap().unwrap().data(), packet(1, 60));
+    drop(rx);
+    world.inject(&packet(2, 60));
+    assert_eq!(world.passed(1), [packet(2, 60)]);
+    assert_eq!(ways(&port), (1, 1, 0));
+    // The sender is not concerned.
+    let mut ours = tx.alloc(60).unwrap();
+    ours.data_mut().copy_from_slice(&packet(3, 60));
+    tx.send(ours).unwrap();
+    tx.flush().unwrap();
+    assert_eq!(world.sent(1), [packet(3, 60)]);
+}
+
+pub fn packets_of_a_dropped_receiver_are_dropped_and_counted_where_it_fails_closed(
+    world: &mut dyn World,
+) {
+    let as_is = |builder: FluxBuilder| builder;
+    let all = |builder: FluxBuilder| builder.filter(Filter::Everything);
+    let stamped = |builder: FluxBuilder| builder.filter(Filter::Everything).rx_timestamps(true);
+    for how in [as_is, all, stamped] {
+        let (mut rx, tx) = how(begin(world).fail(Fail::Closed)).build_system().unwrap();
+        let port = tx.ports()[0].clone();
+        world.inject(&packet(1, 60));
+        let got = std::iter::from_fn(|| rx.recv(SECOND).unwrap());
+        // Who takes everything gets what the kernels say to each other, too.
+        assert!(got.into_iter().any(|got| got.data() == packet(1, 60)));
+        assert_eq!(ways(&port).2, 0);
+        drop(rx);
+        world.inject(&packet(2, 60));
+        world.wait_until("the packet", &mut || ways(&port).2 >= 1);
+        assert_eq!(ways(&port).1, 0);
+        // With the last of it the program goes.
+        drop((port, tx));
+        world.inject(&packet(3, 60));
+        assert_eq!(world.passed(1), [packet(3, 60)], "and nothing before it");
+    }
+}
+
+pub fn packets_of_a_worker_that_panicked_go_on_to_the_kernel_until_it_runs_again(
+    world: &mut dyn World,
+) {
+    let engine = begin(world).build_engine().unwrap();
+    let mut workers = engine.into_workers(1, |_| Vec::new()).unwrap();
+    let port = workers.ports()[0].clone();
+    world.inject(&packet(1, 60));
+    let run = catch_unwind(AssertUnwindSafe(|| {
+        workers.run(|seen: &mut Vec<_>, batch| {
+            seen.extend(batch.iter_mut().map(|packet| packet.data().to_vec()));
+            panic!("on purpose");
+        })
+    }));
+    assert!(run.is_err());
+    world.inject(&packet(2, 60));
+    assert_eq!(world.passed(1), [packet(2, 60)]);
+    assert_eq!(ways(&port), (1, 1, 0));
+    let Worker { mut engine, state: mut seen } = workers.into_vec().remove(0);
+    let mut turn = |seen: &mut Vec<_>| {
+        engine
+            .turn(|batch| seen.extend(batch.iter_mut().map(|packet| packet.data().to_vec())), None)
+            .unwrap()
+    };
+    assert_eq!(turn(&mut seen), 0);
+    world.inject(&packet(3, 60));
+    world.wait_until("the packet", &mut || turn(&mut seen) > 0);
+    assert_eq!(seen, [packet(1, 60), packet(3, 60)]);
+    assert_eq!(ways(&port), (2, 1, 0));
+    let rings = engine.debug_rings();
+    assert_eq!(rings.held(), Some(0), "{rings:#?}");
 }

@@ -10,7 +10,7 @@ use crate::sys::if_xdp::Statistics;
 use crate::sys::promisc::Promiscuous;
 use crate::sys::{ethtool, netns};
 use crate::umem::Umem;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -156,6 +156,7 @@ impl KernelPort {
         let (loaded, attachment, note) = self.inside(|| {
             let (name, mode) = (self.interface(), self.config.attach);
             let mut loaded = xdp::load(name, self.available, self.config.rx_timestamps)?;
+            loaded.tables.fail(self.config.fail);
             loaded.tables.set(filter)?;
             let program = loaded.program.as_fd();
             let (attachment, note) = Attachment::ours(program, name, self.ifindex, mode)?;
@@ -166,6 +167,25 @@ impl KernelPort {
         program.tables = Some(loaded.tables);
         program._program = Some(loaded.program);
         Ok(note)
+    }
+
+    /// Leaves what comes on a NIC queue to the kernel's stack.
+    pub(super) fn stop(&self, queue: u32) -> Result<()> {
+        let mut program = self.program();
+        if !program.stopped.contains(&queue) {
+            program.stopped.push(queue);
+        }
+        program.xsks.as_ref().map_or(Ok(()), |xsks| xsks.remove(queue))
+    }
+
+    /// Sends it to `socket` again.
+    pub(super) fn start(&self, queue: u32, socket: RawFd) -> Result<()> {
+        let mut program = self.program();
+        if let Some(xsks) = &program.xsks {
+            xsks.insert(queue, socket)?;
+        }
+        program.stopped.retain(|&stopped| stopped != queue);
+        Ok(())
     }
 
     /// Replaces what is redirected; true when a program was attached for it, which has no sockets

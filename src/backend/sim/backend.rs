@@ -290,7 +290,13 @@ impl Backend for SimBackend {
 
     fn stop_rx(&self, queue: QueueIndex) -> Result<()> {
         let mut world = self.shared.enter();
-        self.socket(&mut world, queue)?.stop_rx();
+        self.socket(&mut world, queue)?.put_into_map(false);
+        Ok(())
+    }
+
+    fn start_rx(&self, queue: QueueIndex) -> Result<()> {
+        let mut world = self.shared.enter();
+        self.socket(&mut world, queue)?.put_into_map(true);
         Ok(())
     }
 
@@ -345,7 +351,7 @@ impl Drop for SimBackend {
                     *slot = None;
                 }
                 if !port.is_open() {
-                    port.filter = Filter::Nothing;
+                    port.detach();
                 }
             }
         }

@@ -235,7 +235,7 @@ impl Simulator {
                 rings.push(set);
                 places.push((at, queue));
             }
-            port.filter = plan.filter.clone();
+            (port.filter, port.fail) = (plan.filter.clone(), config.fail);
             (port.detached, port.attached_ns) = (false, now);
             let granted = Granted {
                 backend: "sim",

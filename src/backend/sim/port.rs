@@ -6,7 +6,7 @@ use super::routes::PortRoute;
 use super::wire;
 use super::{Trouble, Troubles};
 use crate::backend::{Filter, Kick};
-use crate::config::limits;
+use crate::config::{Fail, limits};
 use crate::proto::{ETHERNET_LEN, MacAddr};
 use crate::stats::QueueCounters;
 use std::collections::HashMap;
@@ -38,10 +38,14 @@ pub(super) struct Port {
     pub(super) troubles: Troubles,
     pub(super) sockets: Vec<Option<KernelQueue>>,
     pub(super) filter: Filter,
+    /// What the XDP program does with packets that are ours and have no socket.
+    pub(super) fail: Fail,
     /// Packets that went on to the host stack.
     pub(super) passed: u64,
-    /// What the XDP program did, by queue.
+    /// What the XDP program did, by queue, since it was attached.
     pub(super) counters: Vec<QueueCounters>,
+    /// Packets that each queue received.
+    pub(super) queue_rx: Vec<u64>,
     /// Packets that the device dropped instead of sending: too long, too short, no carrier.
     pub(super) tx_dropped: u64,
     /// Packets that it dropped on arrival, because they are longer than the MTU allows.
@@ -73,6 +77,10 @@ pub(super) fn keep(list: &mut Vec<Vec<u8>>, packet: &[u8]) {
     }
 }
 
+fn no_counts(queues: u32) -> Vec<QueueCounters> {
+    (0..queues.max(1)).map(|queue| QueueCounters { queue, ..Default::default() }).collect()
+}
+
 impl Port {
     pub(super) fn new(name: &str, ifindex: u32, queues: u32) -> Self {
         Self {
@@ -90,10 +98,10 @@ impl Port {
             troubles: Troubles::NONE,
             sockets: (0..queues.max(1)).map(|_| None).collect(),
             filter: Filter::Nothing,
+            fail: Fail::Open,
             passed: 0,
-            counters: (0..queues.max(1))
-                .map(|queue| QueueCounters { queue, ..Default::default() })
-                .collect(),
+            counters: no_counts(queues),
+            queue_rx: vec![0; queues.max(1) as usize],
             tx_dropped: 0,
             rx_oversized: 0,
             tx_packets: 0,
@@ -103,6 +111,12 @@ impl Port {
             detached: false,
             attached_ns: 0,
         }
+    }
+
+    /// Takes the XDP program off, and its counters with it.
+    pub(super) fn detach(&mut self) {
+        (self.filter, self.fail) = (Filter::Nothing, Fail::Open);
+        self.counters = no_counts(self.queues());
     }
 
     pub(super) fn queues(&self) -> u32 {
@@ -166,10 +180,13 @@ impl Port {
             return;
         }
         let queue = self.queue_of(packet, queue);
-        // Without a socket on its queue a packet goes on to the stack, whatever the filter says:
-        // the XSKMAP has no entry, and the program falls back to XDP_PASS.
+        // Without a socket on its queue the XSKMAP has no entry: a packet that is ours goes on to
+        // the stack all the same (XDP_PASS), or is dropped where the port fails closed.
         let detached = self.is_detached(now);
         let ours = !detached && self.filter.matches(packet);
+        if let Some(received) = self.queue_rx.get_mut(queue as usize) {
+            *received += 1;
+        }
         let mut ignored = QueueCounters::default();
         let count = self.counters.get_mut(queue as usize).unwrap_or(&mut ignored);
         match self.sockets.get_mut(queue as usize) {
@@ -177,6 +194,7 @@ impl Port {
                 count.redirected += 1;
                 socket.receive(packet, now);
             }
+            _ if ours && self.fail == Fail::Closed => count.dropped += 1,
             _ => {
                 // Without a program nobody counts.
                 if !detached {

@@ -109,9 +109,9 @@ impl KernelQueue {
         self.bound
     }
 
-    /// Takes the socket out of the XSKMAP.
-    pub(super) fn stop_rx(&mut self) {
-        self.in_map = false;
+    /// Puts the socket into the XSKMAP, or takes it out.
+    pub(super) fn put_into_map(&mut self, there: bool) {
+        self.in_map = there;
     }
 
     /// Whether the XDP program finds the socket.

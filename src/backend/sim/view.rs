@@ -69,8 +69,7 @@ pub struct RouteInfo {
 }
 
 fn info(port: &Port, carrier: bool, now: u64) -> PortInfo {
-    let queues = port.counters.iter().map(|c| c.redirected + c.passed + c.no_socket);
-    let queue_rx_packets: Vec<_> = queues.collect();
+    let queue_rx_packets = port.queue_rx.clone();
     PortInfo {
         name: port.name.clone(),
         ifindex: port.ifindex,

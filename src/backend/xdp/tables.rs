@@ -7,6 +7,7 @@
 
 use crate::backend::QueueCounters;
 use crate::backend::filter::{Filter, MAX_MATCHES, Match};
+use crate::config::Fail;
 use crate::error::{FluxError, Op, Result};
 use crate::sys::bpf;
 use libbpf_rs::{MapCore, MapFlags, MapHandle};
@@ -50,7 +51,7 @@ struct Row {
 }
 
 const ROW: usize = 96;
-const COUNTERS: usize = 32;
+const COUNTERS: usize = 40;
 const _: () = assert!(size_of::<Row>() == ROW);
 
 /// Address, mask and the family that they ask for; nothing where there is no prefix.
@@ -215,6 +216,7 @@ pub(super) fn table(filter: &Filter) -> Result<Vec<u8>> {
 mod set {
     pub(super) const STAMP: u64 = 2;
     pub(super) const EVERYTHING: u64 = 4;
+    pub(super) const CLOSED: u64 = 8;
 }
 
 /// The program's maps, but for the XSKMAP.
@@ -229,6 +231,7 @@ pub(crate) struct FilterTables {
     maps: Maps,
     interface: String,
     stamp: bool,
+    fail: Fail,
     active: u32,
     /// Whether a run of the program may still read the table that is not active.
     left: bool,
@@ -236,7 +239,13 @@ pub(crate) struct FilterTables {
 
 impl FilterTables {
     pub(super) fn new(maps: Maps, interface: &str, stamp: bool) -> Self {
-        Self { maps, interface: interface.to_owned(), stamp, active: 0, left: false }
+        let (interface, fail) = (interface.to_owned(), Fail::Open);
+        Self { maps, interface, stamp, fail, active: 0, left: false }
+    }
+
+    /// What becomes of packets that are ours and have no socket, from the next [`Self::set`] on.
+    pub(crate) fn fail(&mut self, fail: Fail) {
+        self.fail = fail;
     }
 
     fn update(&self, map: &MapHandle, key: u32, value: &[u8]) -> Result<()> {
@@ -286,8 +295,10 @@ impl FilterTables {
         fence(Ordering::Release);
         let next = self.active ^ 1;
         let flag = |on: bool, bit| if on { bit } else { 0 };
-        let settings =
-            u64::from(next) | flag(self.stamp, set::STAMP) | flag(everything, set::EVERYTHING);
+        let settings = u64::from(next)
+            | flag(self.stamp, set::STAMP)
+            | flag(everything, set::EVERYTHING)
+            | flag(self.fail == Fail::Closed, set::CLOSED);
         self.update(&self.maps.settings, 0, &settings.to_ne_bytes())?;
         self.active = next;
         self.left = true;
@@ -310,8 +321,8 @@ impl FilterTables {
                 *sum += bytes.try_into().map(u64::from_ne_bytes).unwrap_or(0);
             }
         }
-        let [redirected, passed, no_meta, no_socket] = sum;
-        Ok(QueueCounters { queue, redirected, passed, no_meta, no_socket })
+        let [redirected, passed, no_meta, no_socket, dropped] = sum;
+        Ok(QueueCounters { queue, redirected, passed, no_meta, no_socket, dropped })
     }
 }
 

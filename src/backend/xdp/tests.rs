@@ -3,6 +3,7 @@
 use super::*;
 use crate::backend::QueueCounters;
 use crate::backend::filter::{Filter, Match};
+use crate::config::Fail;
 use crate::error::ErrorKind;
 use crate::lab;
 use crate::proto::MacAddr;
@@ -20,6 +21,7 @@ const US6: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 1);
 const THEM6: Ipv6Addr = Ipv6Addr::new(0xfd09, 0, 0, 0, 0, 0, 0, 2);
 const ROUTER6: Ipv6Addr = Ipv6Addr::new(0xfd0a, 0, 0, 0, 0, 0, 0, 9);
 
+const DROP: u32 = 1;
 const PASS: u32 = 2;
 const REDIRECT: u32 = 4;
 
@@ -125,6 +127,39 @@ fn check(row: Match, yes: &[Vec<u8>], no: &[Vec<u8>]) {
     }
     for packet in no {
         assert!(!wants(&program, packet), "{row:?} should not match {packet:02x?}");
+    }
+}
+
+#[test]
+fn what_has_no_socket_is_passed_or_dropped_as_the_settings_say_and_counted_as_that() {
+    let ours = eth(0x0800, &ip4(17, THEM, US, 0, 0, &udp(53, 7)));
+    let other = eth(0x0800, &ip4(6, THEM, US, 0, 0, &udp(53, 7)));
+    let udp_alone = Filter::Any(vec![Match { ip_proto: Some(17), ..row() }]);
+    for stamp in [false, true] {
+        let Some(mut program) = loaded(stamp) else { return };
+        let mut want = QueueCounters::default();
+        for (fail, filter) in [
+            (Fail::Open, &udp_alone),
+            (Fail::Closed, &udp_alone),
+            (Fail::Closed, &Filter::Everything),
+            (Fail::Closed, &Filter::Nothing),
+            (Fail::Open, &Filter::Everything),
+        ] {
+            program.tables.fail(fail);
+            program.tables.set_between_packets(filter).unwrap();
+            for packet in [&ours, &other] {
+                let (action, _) = bpf::test_run(program.program.as_fd(), packet).unwrap();
+                let is_ours = filter.matches(packet);
+                let closed = is_ours && fail == Fail::Closed;
+                assert_eq!(action, if closed { DROP } else { PASS }, "{fail} {filter:?}");
+                *match (is_ours, closed) {
+                    (false, _) => &mut want.passed,
+                    (true, false) => &mut want.no_socket,
+                    (true, true) => &mut want.dropped,
+                } += 1;
+            }
+            assert_eq!(counters(&program), want, "{fail} {filter:?}");
+        }
     }
 }
 

@@ -19,6 +19,10 @@ use serde::Serialize;
 pub enum Kind {
     /// The link is away, or comes and goes.
     LinkFlap,
+    /// The socket waits for packets, and no XDP program is attached that could send it any.
+    NoProgram,
+    /// The socket waits for packets, and is in no XSKMAP: the XDP program cannot send it any.
+    NotInMap,
     /// The kernel finds no free frame in the fill ring.
     Starved,
     /// The RX ring is full: the application does not read fast enough.
@@ -45,6 +49,8 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Kind::LinkFlap => "link_flap",
+            Kind::NoProgram => "no_program",
+            Kind::NotInMap => "not_in_map",
             Kind::Starved => "starved",
             Kind::SlowApplication => "slow_application",
             Kind::NoTxQueue => "no_tx_queue",
@@ -70,8 +76,10 @@ pub struct Diagnosis {
 type Rule = fn(&Case<'_>) -> Option<String>;
 
 /// In the order in which they are told: the cause before what follows from it.
-const RULES: [(Kind, Rule); 9] = [
+const RULES: [(Kind, Rule); 11] = [
     (Kind::LinkFlap, rules::link_flap),
+    (Kind::NoProgram, rules::no_program),
+    (Kind::NotInMap, rules::not_in_map),
     (Kind::Starved, rules::starved),
     (Kind::SlowApplication, rules::slow_application),
     (Kind::NoTxQueue, rules::no_tx_queue),

@@ -10,7 +10,7 @@ use prometheus::{Encoder, TextEncoder};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Every kind of diagnosis: those that do not hold are 0.
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 12] = [
     Kind::Starved,
     Kind::SlowApplication,
     Kind::NoTxQueue,
@@ -18,6 +18,8 @@ const KINDS: [Kind; 10] = [
     Kind::Leak,
     Kind::WrongQueue,
     Kind::NoZeroCopy,
+    Kind::NoProgram,
+    Kind::NotInMap,
     Kind::ShortRing,
     Kind::LinkFlap,
     Kind::Idle,
@@ -475,9 +477,11 @@ pub mod tests {
             Kind::Leak => 4,
             Kind::WrongQueue => 5,
             Kind::NoZeroCopy => 6,
-            Kind::ShortRing => 7,
-            Kind::LinkFlap => 8,
-            Kind::Idle => 9,
+            Kind::NoProgram => 7,
+            Kind::NotInMap => 8,
+            Kind::ShortRing => 9,
+            Kind::LinkFlap => 10,
+            Kind::Idle => 11,
         };
         assert!(KINDS.into_iter().enumerate().all(|(at, kind)| place(kind) == at));
     }

@@ -180,8 +180,12 @@ fn bound(nic: &Nic) -> Verdict {
         return Verdict::Nothing;
     }
     let queues = ranges(&nic.bound);
+    let reached = match nic.program {
+        Some(_) => "",
+        None => ", and without an XDP program it can only send",
+    };
     warning(
-        format!("there is an AF_XDP socket on {queues} already: binding gives EBUSY"),
+        format!("there is an AF_XDP socket on {queues} already: binding gives EBUSY{reached}"),
         format!("flux rings {} names its owner", nic.name),
     )
 }

@@ -357,7 +357,12 @@ fn queues_and_what_spreads_packets_over_them() {
     let odd = report(Nic { ring: Some((511, 8160)), ..nic() });
     assert_found(&odd, "nic_ring", Status::Warning, &["511", "ethtool -G eth0 rx 256"]);
     let bound = report(Nic { bound: vec![0, 2, 3], ..nic() });
-    assert_found(&bound, "bound", Status::Warning, &["0, 2-3", "EBUSY", "flux rings eth0"]);
+    assert_found(
+        &bound,
+        "bound",
+        Status::Warning,
+        &["0, 2-3", "EBUSY", "only send", "flux rings eth0"],
+    );
     let silent = report(Nic { channels: None, rx_queues: None, ..nic() });
     assert_unchecked(&silent, "queues", "does not tell");
 }

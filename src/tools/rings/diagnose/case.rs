@@ -65,6 +65,22 @@ impl<'a> Case<'a> {
         self.looks.len()
     }
 
+    /// Whether it was in no XSKMAP in any of the looks.
+    pub(super) fn in_no_map(&self) -> bool {
+        self.looks.iter().all(|socket| socket.xskmaps.as_ref().is_some_and(Vec::is_empty))
+    }
+
+    /// Whether its interface was without an XDP program at the first of the looks and is now.
+    pub(super) fn without_program(&self) -> bool {
+        self.interface.is_some_and(|(before, now)| before.xdp.is_none() && now.xdp.is_none())
+    }
+
+    /// Whether it is to receive: it has an RX ring and offered frames for it.
+    pub(super) fn waits_for_packets(&self) -> bool {
+        let offered = |ring: &RingSnapshot| ring.producer.is_some_and(|n| n != 0);
+        self.now.rx.is_some() && FILL(self.now).is_some_and(offered)
+    }
+
     /// In how many of the looks `test` holds for a ring.
     pub(super) fn times(&self, pick: Pick, test: impl Fn(&RingSnapshot) -> bool) -> usize {
         self.looks.iter().filter(|&&socket| pick(socket).is_some_and(&test)).count()

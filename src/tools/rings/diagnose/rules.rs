@@ -56,6 +56,31 @@ pub(super) fn link_flap(case: &Case<'_>) -> Option<String> {
     ))
 }
 
+pub(super) fn no_program(case: &Case<'_>) -> Option<String> {
+    let name = case.name();
+    (bound(case) && case.waits_for_packets() && case.without_program()).then(|| {
+        format!(
+            "no XDP program is attached to {name}: nothing reaches the socket; it was detached, or \
+             never attached: restart the application, or attach one that redirects to the socket \
+             (one that only sends needs none)"
+        )
+    })
+}
+
+pub(super) fn not_in_map(case: &Case<'_>) -> Option<String> {
+    let (_, now) = case.interface?;
+    let (id, program) = now.xdp.as_ref()?;
+    (bound(case) && case.waits_for_packets() && case.in_no_map()).then(|| {
+        let key = case.now.queue.map_or_else(|| "its queue number".to_owned(), |n| n.to_string());
+        format!(
+            "the socket on {} is in no XSKMAP: what comes on this queue goes to the kernel's stack, \
+             or is dropped, as XDP program {id} ({program}) has it; the receiver was closed, or it \
+             was never put there: add the socket under key {key}, or close it",
+            case.queue()
+        )
+    })
+}
+
 pub(super) fn starved(case: &Case<'_>) -> Option<String> {
     let risen = case.risen();
     let misses = risen.rx_fill_ring_empty_descs;
@@ -210,9 +235,9 @@ fn steady_growth(series: &[i64], noise: i64) -> Option<i64> {
 }
 
 pub(super) fn wrong_queue(case: &Case<'_>) -> Option<String> {
-    let in_no_map = case.now.xskmaps.as_ref().is_some_and(Vec::is_empty);
+    let explained = case.in_no_map() || case.without_program();
     let reached = case.put(RX)? > 0 || case.risen().rx_dropped > 0 || case.risen().rx_ring_full > 0;
-    if !bound(case) || in_no_map || reached {
+    if !bound(case) || explained || reached {
         return None;
     }
     let (before, now) = case.interface?;

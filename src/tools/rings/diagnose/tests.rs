@@ -283,6 +283,56 @@ fn packets_on_queues_without_a_socket_are_the_wrong_queue() {
 }
 
 #[test]
+fn a_socket_that_nothing_can_reach_is_told_whatever_else_moves() {
+    // It sends all the time; what comes goes past it.
+    let sends_alone = |i: u32, socket: &mut SocketSnapshot| {
+        socket.fill = Some(ring(2048, 2000, 1990, 0));
+        socket.rx = Some(ring(2048, 10, 0, 0));
+        socket.tx = Some(ring(2048, i * STEP, 0, NEED_WAKEUP));
+    };
+    let text = only(Kind::NotInMap, &|i, socket, _| {
+        sends_alone(i, socket);
+        socket.xskmaps = Some(Vec::new());
+    });
+    assert_eq!(
+        text,
+        "the socket on queue 0 is in no XSKMAP: what comes on this queue goes to the kernel's \
+         stack, or is dropped, as XDP program 9 (redirect) has it; the receiver was closed, or it \
+         was never put there: add the socket under key 0, or close it"
+    );
+    let text = only(Kind::NoProgram, &|i, socket, interface| {
+        sends_alone(i, socket);
+        interface.xdp = None;
+        // The map outlives the program. Packets on other queues are no reason.
+        interface.queue_rx_packets = Some(vec![0, u64::from(i * STEP), 0, 0]);
+    });
+    assert!(text.starts_with("no XDP program is attached to eth0: nothing reaches"), "{text}");
+    // Only for a moment, not known, not bound, without an RX ring: no reason to speak.
+    type Change = fn(u32, &mut SocketSnapshot, &mut InterfaceSnapshot);
+    let silent: [Change; 4] = [
+        |i, socket, _| {
+            if i > 0 {
+                socket.xskmaps = Some(Vec::new());
+            }
+        },
+        |i, _, interface| {
+            if i > 0 {
+                interface.xdp = None;
+            }
+        },
+        |_, socket, _| socket.xskmaps = None,
+        |_, socket, _| (socket.rx, socket.xskmaps) = (None, Some(Vec::new())),
+    ];
+    for change in silent {
+        let told = told(&|i, socket, interface| {
+            sends_alone(i, socket);
+            change(i, socket, interface);
+        });
+        assert_eq!(told, []);
+    }
+}
+
+#[test]
 fn a_link_that_goes_is_named_before_what_follows_from_it() {
     let text = only(Kind::LinkFlap, &|i, socket, interface| {
         still(socket);
@@ -341,8 +391,15 @@ fn what_stands_still_for_no_known_reason_is_idle_with_what_is_known() {
         })
     };
     assert_eq!(idle(|_, _| ()), "no packet came or went in 0.5 s, and eth0 received nothing");
-    assert!(idle(|socket, _| socket.xskmaps = Some(vec![])).contains("is in no XSKMAP"));
-    assert!(idle(|_, interface| interface.xdp = None).contains("no XDP program is attached"));
+    // Who offered no frame is not said to wait for packets.
+    let alone = |socket: &mut SocketSnapshot, _: &mut _| {
+        (socket.xskmaps, socket.fill) = (Some(vec![]), Some(ring(2048, 0, 0, 0)));
+    };
+    assert!(idle(alone).contains("is in no XSKMAP"));
+    let bare = |socket: &mut SocketSnapshot, interface: &mut InterfaceSnapshot| {
+        (socket.fill, interface.xdp) = (Some(ring(2048, 0, 0, 0)), None);
+    };
+    assert!(idle(bare).contains("no XDP program is attached"));
     assert!(idle(|socket, _| socket.state = SocketState::Ready).contains("not bound"));
 }
 
