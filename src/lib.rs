@@ -104,8 +104,16 @@
 //! # Ok::<(), fluxnet::FluxError>(())
 //! ```
 //!
-//! When an interface goes away or down, calls that wait for it end with an error of
-//! [`ErrorKind::Device`] that names it ([`FluxError::port`]). What becomes of the other ports is your choice. Either drop
+//! # Trouble
+//!
+//! What happens to an interface while it is open does not end it, as long as it can come back:
+//! [`Port::state`] tells link, MTU, queues and how often the link was lost. While there is no link,
+//! calls that wait go on waiting (for [`FluxBuilder::link_timeout`] at most, where one is set), kicks
+//! do nothing, and entries wait in the TX rings.
+//!
+//! Calls that wait end with an error that names the port ([`FluxError::port`]) when the interface is
+//! gone ([`ErrorKind::Device`]), and for receivers when somebody detached the XDP program
+//! ([`ErrorKind::Detached`]). What becomes of the other ports is your choice. Either drop
 //! everything; or call `remove_port` ([`FluxEngine::remove_port`], [`Workers::remove_port`],
 //! [`FluxRx::remove_port`], [`FluxTx::remove_port`]) and go on without it. In mode C nothing is to
 //! be removed: use the other queues. Frames that the kernel held for the lost interface stay lost

@@ -147,7 +147,8 @@ impl FluxEngine {
     /// Runs `handle` on each batch until the stop handle is used; returns what was done.
     ///
     /// # Errors
-    /// When an interface goes away. Every frame is accounted for also then; what happens to the
+    /// When an interface goes away, somebody detached its XDP program, or its link has been away for
+    /// longer than the link timeout. Every frame is accounted for also then; what happens to the
     /// other ports is the caller's choice ([`remove_port`](Self::remove_port)).
     pub fn run(&mut self, mut handle: impl FnMut(&mut PacketBatch<'_>)) -> Result<EngineStats> {
         while !self.stop.is_stopped() {
@@ -162,7 +163,7 @@ impl FluxEngine {
     /// Returns the number of packets handled.
     ///
     /// # Errors
-    /// When an interface goes away or is down, as [`run`](Self::run). The other queues had their turn
+    /// When an interface goes away, as [`run`](Self::run). The other queues had their turn
     /// all the same.
     pub fn turn(
         &mut self,

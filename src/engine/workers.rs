@@ -119,7 +119,7 @@ impl<S> Workers<S> {
     /// ([`into_vec`](Self::into_vec)), to give its queues back to the kernel's stack.
     ///
     /// # Errors
-    /// When an interface goes away: then all of them end. What becomes of the other ports is the
+    /// As [`FluxEngine::run`]: then all of them end. What becomes of the other ports is the
     /// caller's choice: [`remove_port`](Self::remove_port) and run again, or end.
     ///
     /// # Panics

@@ -94,7 +94,7 @@ impl FluxRaw {
     /// completions were reaped or the device has room. The other modes do the same.
     ///
     /// # Errors
-    /// When the interface is gone or down.
+    /// When the interface is gone.
     #[inline]
     pub fn flush(&mut self) -> Result<bool> {
         let Self { tx, backend, number, .. } = self;
@@ -105,7 +105,7 @@ impl FluxRaw {
     /// kernels take 32 entries a call in copy mode.
     ///
     /// # Errors
-    /// When the interface is gone or down.
+    /// When the interface is gone.
     pub fn kick_tx(&self) -> Result<Kick> {
         self.backend.kick_tx(self.number.queue)
     }
@@ -113,7 +113,7 @@ impl FluxRaw {
     /// Tells the kernel that the fill ring has frames. Call it when `fill.needs_wakeup()`.
     ///
     /// # Errors
-    /// When the interface is gone or down.
+    /// When the interface is gone.
     pub fn kick_rx(&self) -> Result<Kick> {
         self.backend.kick_rx(self.number.queue)
     }
@@ -121,7 +121,8 @@ impl FluxRaw {
     /// Blocks until there is something to receive, or `timeout` passes (then false).
     ///
     /// # Errors
-    /// When the interface is gone or down.
+    /// When the interface is gone, somebody detached its XDP program, or its link has been away for
+    /// longer than the link timeout.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<bool> {
         self.backend.wait(&[self.number.queue], Interest::Rx, timeout)
     }
@@ -130,7 +131,7 @@ impl FluxRaw {
     /// They were opened together, by one builder.
     ///
     /// # Errors
-    /// When the interface of one of them is gone or down, or they were opened apart.
+    /// As [`wait`](Self::wait), and when they were opened apart.
     pub fn wait_any<'a>(
         queues: impl IntoIterator<Item = &'a FluxRaw>,
         timeout: Option<Duration>,
@@ -151,7 +152,8 @@ impl FluxRaw {
     /// Blocks until the TX ring has room, or `timeout` passes (then false).
     ///
     /// # Errors
-    /// When the interface is gone or down, or the queue only receives: there will never be room.
+    /// When the interface is gone, its link has been away for longer than the link timeout, or the
+    /// queue only receives: there will never be room.
     pub fn wait_tx(&self, timeout: Option<Duration>) -> Result<bool> {
         if !self.number.sends {
             return Err(self.port.cannot_send(self.number.queue));
@@ -164,7 +166,7 @@ impl FluxRaw {
     /// to come there any more.
     ///
     /// # Errors
-    /// When the interface is gone or down.
+    /// As [`wait`](Self::wait).
     pub fn spin(&self) -> Result<bool> {
         self.backend.spin(&[self.number.queue], None)
     }

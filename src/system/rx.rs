@@ -60,7 +60,7 @@ impl FluxRx {
     /// returns how many. Packets of another UMEM that are still in `out` are dropped.
     ///
     /// # Errors
-    /// When an interface goes away. What came on the other queues is in `out` all the same.
+    /// As [`recv_batch`](Self::recv_batch). What came on the other queues is in `out` all the same.
     pub fn try_recv(&mut self, out: &mut Packets) -> Result<usize> {
         let Self { halves, shared, cache, ready, batch, .. } = self;
         let slots = out.of(&shared.umem);
@@ -117,7 +117,8 @@ impl FluxRx {
     /// some every 10 ms, and dropping a packet on another thread wakes it.
     ///
     /// # Errors
-    /// When an interface goes away.
+    /// When an interface goes away, somebody detached its XDP program, or its link has been away for
+    /// longer than the link timeout.
     pub fn recv_batch(&mut self, out: &mut Packets, deadline: Option<u64>) -> Result<usize> {
         let deadline = deadline.filter(|&at| at < u64::MAX);
         loop {
@@ -172,7 +173,7 @@ impl FluxRx {
     /// The next packet; `None` when `timeout` passes without one (`None`: wait for ever).
     ///
     /// # Errors
-    /// When an interface goes away.
+    /// As [`recv_batch`](Self::recv_batch).
     pub fn recv(&mut self, timeout: Option<Duration>) -> Result<Option<Packet>> {
         if self.ready.is_empty() {
             let deadline = timeout.map(|t| self.now().saturating_add(nanos(t)));

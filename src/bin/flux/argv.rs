@@ -17,6 +17,8 @@ const KEYWORDS: [&str; 8] = [
     "kick-lost",
     "ring-511",
     "link-flap",
+    "removed",
+    "detached",
 ];
 
 /// Joins `--sim SPEC` into `--sim=SPEC`.

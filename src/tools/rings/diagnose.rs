@@ -17,6 +17,8 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    /// The interface was removed.
+    Gone,
     /// The link is away, or comes and goes.
     LinkFlap,
     /// The socket waits for packets, and no XDP program is attached that could send it any.
@@ -48,6 +50,7 @@ impl Kind {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Kind::Gone => "gone",
             Kind::LinkFlap => "link_flap",
             Kind::NoProgram => "no_program",
             Kind::NotInMap => "not_in_map",
@@ -76,7 +79,8 @@ pub struct Diagnosis {
 type Rule = fn(&Case<'_>) -> Option<String>;
 
 /// In the order in which they are told: the cause before what follows from it.
-const RULES: [(Kind, Rule); 11] = [
+const RULES: [(Kind, Rule); 12] = [
+    (Kind::Gone, rules::gone),
     (Kind::LinkFlap, rules::link_flap),
     (Kind::NoProgram, rules::no_program),
     (Kind::NotInMap, rules::not_in_map),

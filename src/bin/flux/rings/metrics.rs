@@ -10,7 +10,7 @@ use prometheus::{Encoder, TextEncoder};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Every kind of diagnosis: those that do not hold are 0.
-const KINDS: [Kind; 12] = [
+const KINDS: [Kind; 13] = [
     Kind::Starved,
     Kind::SlowApplication,
     Kind::NoTxQueue,
@@ -23,6 +23,7 @@ const KINDS: [Kind; 12] = [
     Kind::ShortRing,
     Kind::LinkFlap,
     Kind::Idle,
+    Kind::Gone,
 ];
 /// Names of the rings, in the order of [`Counts`].
 const RINGS: [&str; 4] = ["rx", "tx", "fill", "comp"];
@@ -482,6 +483,7 @@ pub mod tests {
             Kind::ShortRing => 9,
             Kind::LinkFlap => 10,
             Kind::Idle => 11,
+            Kind::Gone => 12,
         };
         assert!(KINDS.into_iter().enumerate().all(|(at, kind)| place(kind) == at));
     }

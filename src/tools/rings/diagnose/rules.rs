@@ -32,10 +32,20 @@ fn waits_to_be_read(case: &Case<'_>) -> bool {
     matches!((ring.used(), room), (Some(n), Some(room)) if u64::from(n) * 4 >= u64::from(room) * 3)
 }
 
+pub(super) fn gone(case: &Case<'_>) -> Option<String> {
+    let name = case.name();
+    (case.now.state == SocketState::Unbound).then(|| {
+        format!(
+            "{name} is gone: it was removed, or moved to another network namespace; close the \
+             socket and open it anew"
+        )
+    })
+}
+
 pub(super) fn link_flap(case: &Case<'_>) -> Option<String> {
     let name = case.name();
     if case.now.state == SocketState::Unbound {
-        return Some(format!("{name} is gone: close the socket and open it anew"));
+        return None;
     }
     let (_, now) = case.interface?;
     if !now.up {

@@ -114,10 +114,13 @@ fn each_trouble_is_named() {
         ("kick-lost", Kind::StuckTx),
         ("ring-511", Kind::ShortRing),
         ("link-flap", Kind::LinkFlap),
+        ("removed", Kind::Gone),
+        ("detached", Kind::NoProgram),
     ];
     for (spec, kind) in table {
         let mut observer = SimObserver::new(&simulator(spec), &config()).unwrap();
-        let over = if kind == Kind::LinkFlap { LONG } else { SHORT };
+        let later = [Kind::LinkFlap, Kind::Gone, Kind::NoProgram].contains(&kind);
+        let over = if later { LONG } else { SHORT };
         for sample in samples(&mut observer, over, 2) {
             assert_eq!(said(&sample), [[kind]], "--sim={spec}: {:?}", sample.sockets);
         }
