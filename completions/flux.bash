@@ -67,7 +67,7 @@ _flux() {
             return 0
             ;;
         flux__subcmd__bench)
-            opts="-I -j -v -h -V --interface --out --lab --sim --workload --batch --poll --frame --queue --hugepages --prefetch --mode --duration --repeat --attach --bind --frames --frame-size --csv --plot --save --json --verbose --help --version diff"
+            opts="-I -j -v -h -V --interface --out --lab --sim --workload --batch --poll --frame --queue --hugepages --prefetch --mode --duration --repeat --attach --bind --frames --frame-size --link-timeout --csv --plot --save --json --verbose --help --version diff"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -142,6 +142,10 @@ _flux() {
                     return 0
                     ;;
                 --frame-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --link-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -239,7 +243,7 @@ _flux() {
             return 0
             ;;
         flux__subcmd__ping)
-            opts="-c -i -s -W -w -t -Q -M -p -4 -6 -f -q -n -D -I -j -v -h -V --rate --vlan --histogram --interface --queue --poll --batch --sim --attach --bind --frames --frame-size --hugepages --json --verbose --help --version"
+            opts="-c -i -s -W -w -t -Q -M -p -4 -6 -f -q -n -D -I -j -v -h -V --rate --vlan --histogram --interface --queue --poll --batch --sim --attach --bind --frames --frame-size --link-timeout --hugepages --json --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -329,6 +333,10 @@ _flux() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --link-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --hugepages)
                     COMPREPLY=($(compgen -W "auto on 1g thp off" -- "${cur}"))
                     return 0
@@ -415,7 +423,7 @@ _flux() {
             return 0
             ;;
         flux__subcmd__trace)
-            opts="-m -f -q -w -U -T -p -s -t -4 -6 -c -i -n -I -j -v -h -V --max-hops --first --queries --wait --patient --udp --tcp --icmp --port --strategy --source --tos --size --count --interval --rate --paths --confidence --max-flows --mtu --report --live --dot --interface --queue --poll --batch --sim --attach --bind --frames --frame-size --hugepages --json --verbose --help --version diff"
+            opts="-m -f -q -w -U -T -p -s -t -4 -6 -c -i -n -I -j -v -h -V --max-hops --first --queries --wait --patient --udp --tcp --icmp --port --strategy --source --tos --size --count --interval --rate --paths --confidence --max-flows --mtu --report --live --dot --interface --queue --poll --batch --sim --attach --bind --frames --frame-size --link-timeout --hugepages --json --verbose --help --version diff"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -550,6 +558,10 @@ _flux() {
                     return 0
                     ;;
                 --frame-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --link-timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

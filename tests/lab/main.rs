@@ -32,5 +32,6 @@ mod receive_only;
 mod receivers;
 mod rings;
 mod rings_command;
+mod rounds;
 mod starvation;
 mod trace;

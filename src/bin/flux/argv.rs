@@ -8,7 +8,7 @@ use clap::Command;
 use std::ffi::{OsStr, OsString};
 
 /// Words that are a whole specification without an `=`. `--sim= realtime` pings a host of that name.
-const KEYWORDS: [&str; 8] = [
+const KEYWORDS: [&str; 10] = [
     "realtime",
     "zerocopy",
     "wrong-queue",

@@ -511,6 +511,13 @@ impl Wire {
         }
     }
 
+    /// Puts a frame on the wire, if the link takes one.
+    pub fn try_send(&self, frame: &[u8]) {
+        let (place, len) = (frame.as_ptr().cast(), frame.len());
+        // SAFETY: reads `len` bytes of the borrowed frame.
+        unsafe { libc::send(self.0.as_raw_fd(), place, len, libc::MSG_DONTWAIT) };
+    }
+
     /// Puts a frame on the wire through queue `queue`, so that it arrives on that queue of the
     /// other end. The queue must be below the number of CPUs: it follows from the sending CPU.
     pub fn send_on(&self, queue: u32, frame: &[u8]) {
