@@ -104,6 +104,11 @@
 //! # Ok::<(), fluxnet::FluxError>(())
 //! ```
 //!
+//! An interface with fewer TX than RX queues receives on all and sends by some ([`Granted::tx_queues`]).
+//! What came on one of the others leaves by another of its port, always the same one; a packet that is
+//! told to leave by such a queue is given back ([`SendError::ReceiveOnly`]), as is one that is empty or
+//! longer than its port can send. Each worker gets a queue that sends, of every port.
+//!
 //! # Trouble
 //!
 //! What happens to an interface while it is open does not end it, as long as it can come back:

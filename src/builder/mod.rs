@@ -183,7 +183,9 @@ impl FluxBuilder {
         self
     }
 
-    /// Bytes per frame: 2048 or 4096.
+    /// Bytes per frame: 2048 or 4096. They hold packets of 1792 and 3840 bytes. An interface whose MTU
+    /// asks for more is opened all the same, with a note for a port that receives
+    /// ([`Granted::notes`](crate::Granted::notes)): longer packets are dropped on arrival.
     #[must_use]
     pub fn frame_size(self, bytes: u32) -> Self {
         self.all(|config| config.frame_size = bytes)

@@ -170,7 +170,7 @@ pub(in crate::tools) fn check_sends(tx: &FluxTx) -> Result<()> {
 
 /// What to do where a queue only receives: queue 0 sends on every interface.
 pub(in crate::tools) const USE_QUEUE_0: &str =
-    "use --queue 0 or --queue all (`ethtool -l` shows the TX queues)";
+    "use --queue 0 (`ethtool -l` shows how many TX queues there are)";
 
 impl TargetRoute {
     /// Of one path.

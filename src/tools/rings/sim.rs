@@ -15,6 +15,7 @@ use crate::proto::{ETHERNET_LEN, ICMP_LEN, IPV4_LEN, IpPair};
 use crate::raw::FluxRaw;
 use crate::simulator::{PortInfo, Simulator, Trouble};
 use crate::snapshot::Source;
+use crate::tools::net::opened::in_options;
 use crate::umem::{Frame, RX_HEADROOM, Umem};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -251,7 +252,7 @@ impl App {
         let mut app = Self {
             umem,
             behaviour,
-            notes: granted.notes.clone(),
+            notes: in_options(&granted.notes),
             realtime: granted.rx_clock != "virtual",
             link: Link::new(port.mac, hop),
             net: Net::new(pair),
