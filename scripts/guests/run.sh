@@ -19,7 +19,7 @@ while getopts k:n:t:f:e: option; do
         k) release=$OPTARG ;;
         n) nic=$OPTARG ;;
         t) limit=$OPTARG ;;
-        f) files+=("$OPTARG") ;;
+        f) files+=("$(realpath "$OPTARG")") ;;
         e) settings+=("$OPTARG") ;;
         *) exit 2 ;;
     esac
@@ -56,7 +56,7 @@ place() { # place FILE PATH: with the libraries that it needs, and without what 
         [ -e "$root$library" ] || { mkdir -p "$root$(dirname "$library")"; cp -L "$library" "$root$library"; }
     done
 }
-program=$(readlink -f "$1")
+program=$(realpath "$1")
 shift
 for file in "$program" "${files[@]}"; do place "$file" "$file"; done
 for name in ip ethtool ping ss; do
