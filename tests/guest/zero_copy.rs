@@ -162,13 +162,13 @@ fn a_umem_in_huge_pages_does_as_well() {
     assert_accounted(&ends);
 }
 
-/// A UDP packet whose source port decides about its queue.
-fn flow(from: &str, to: &str, port: u16) -> Vec<u8> {
+/// A UDP packet whose source address decides about its queue.
+fn flow(from: &str, to: &str, host: u8) -> Vec<u8> {
     let link = build::Link::new(MacAddr(mac(from)), MacAddr(mac(to)));
-    let ip = IpPair::V4 { src: [10, 9, 0, 2].into(), dst: [10, 9, 0, 1].into() };
-    let header = UdpRepr { src_port: port, dst_port: 9 };
+    let ip = IpPair::V4 { src: [10, 9, 1, host].into(), dst: [10, 9, 0, 1].into() };
+    let header = UdpRepr { src_port: 1000, dst_port: 9 };
     let (mut bytes, net) = (vec![0; 200], build::Net::new(ip));
-    let len = build::udp(&mut bytes, &link, &net, &header, &port.to_be_bytes().repeat(20));
+    let len = build::udp(&mut bytes, &link, &net, &header, &[host; 40]);
     bytes.truncate(len.unwrap());
     bytes
 }
@@ -178,7 +178,7 @@ fn two_queues_over_one_umem_get_packets_of_their_own_and_send() {
     if driver() == "virtio_net" {
         return lab::skip("virtio_net has one queue here");
     }
-    const FLOWS: u16 = 64;
+    const FLOWS: u8 = 64;
     let udp = Match { ip_proto: Some(17), ..Match::default() };
     let builder = open(PAIR[0], BindMode::ZeroCopy).filter(Filter::Any(vec![udp]));
     let mut engine = builder.build_engine().unwrap();
@@ -188,16 +188,17 @@ fn two_queues_over_one_umem_get_packets_of_their_own_and_send() {
     let wire = Wire::open(PAIR[1]).unwrap();
     // Every packet goes back by the queue that it came on.
     let mut by_queue = BTreeMap::new();
-    for port in 1000..1000 + FLOWS {
-        let bytes = flow(PAIR[1], PAIR[0], port);
+    for host in 0..FLOWS {
+        let (bytes, answer) = (flow(PAIR[1], PAIR[0], host), flow(PAIR[0], PAIR[1], host));
         wire.send(&bytes);
         let mut back = None;
         lab::wait_until("the packet comes back", || {
             let turn = engine.turn(
                 |batch| {
                     let queue = batch.queue();
-                    for packet in batch {
+                    for mut packet in batch {
                         assert_eq!(packet.data(), bytes);
+                        packet.data_mut()[..12].copy_from_slice(&answer[..12]);
                         *by_queue.entry(queue).or_insert(0) += 1;
                         packet.send();
                     }
@@ -208,10 +209,10 @@ fn two_queues_over_one_umem_get_packets_of_their_own_and_send() {
             back = back.take().or_else(|| wire.recv_type(0x0800, Duration::from_millis(1)));
             back.is_some()
         });
-        assert_eq!(back, Some(bytes));
+        assert_eq!(back, Some(answer));
     }
-    let counts: Vec<u16> = by_queue.into_values().collect();
-    assert_eq!(counts.iter().sum::<u16>(), FLOWS);
+    let counts: Vec<u8> = by_queue.into_values().collect();
+    assert_eq!(counts.iter().sum::<u8>(), FLOWS);
     assert!(counts.len() == 2 && counts.iter().all(|&n| n > FLOWS / 8), "{counts:?}");
 }
 
