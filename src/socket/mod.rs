@@ -181,7 +181,7 @@ impl Queue {
                 erase_stamps: config.rx_timestamps,
             },
             tx: TxHalf {
-                tx: TxRing::new(rings.tx, umem()),
+                tx: TxRing::new(rings.tx, umem()).showing_parts(rings.tx_shows_parts),
                 comp: CompRing::new(rings.comp, umem()),
                 number,
                 backend: backend(),
