@@ -8,7 +8,7 @@
 //!   usage      CPU time of a thread                  perf              its cycles, instructions
 //!   rings_iter every AF_XDP socket of the machine    foreign           one, from its owner
 //!   caps       what a thread may do                  resolver          names of addresses
-//!   promisc    what a NIC lets through
+//!   promisc    what a NIC lets through               rtnetlink         an interface's queues, elsewhere
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
@@ -49,6 +49,8 @@ pub(crate) mod promisc;
 pub(crate) mod resolver;
 #[cfg(all(feature = "bpf", feature = "tools"))]
 pub(crate) mod rings_iter;
+#[cfg(feature = "bpf")]
+pub(crate) mod rtnetlink;
 #[cfg(feature = "bpf")]
 pub(crate) mod skel;
 #[cfg(all(feature = "bpf", feature = "tools"))]

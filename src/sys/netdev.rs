@@ -1,6 +1,6 @@
 //! What an interface is, by ioctl: sysfs would look in the namespace it was mounted in.
 
-use super::check;
+use super::{check, rtnetlink};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -58,9 +58,9 @@ pub(crate) fn mtu(name: &str) -> io::Result<u32> {
     Ok(u32::try_from(mtu).unwrap_or(0))
 }
 
-/// RX queues of an interface whose driver does not answer `ethtool -l`, from its address in
-/// sysfs; 1 where that cannot be seen. sysfs shows the namespace it was mounted in, so the index
-/// is compared first.
+/// RX queues of an interface whose driver does not answer `ethtool -l` (veth before Linux 5.13), from
+/// its address in sysfs. That shows the namespace it was mounted in, so the index is compared first;
+/// in another one the allocated queues are counted, by rtnetlink.
 pub(crate) fn sysfs_rx_queues(name: &str, index: u32) -> u32 {
     let dir = format!("/sys/class/net/{name}");
     let same = std::fs::read_to_string(format!("{dir}/ifindex"))
@@ -70,5 +70,6 @@ pub(crate) fn sysfs_rx_queues(name: &str, index: u32) -> u32 {
         let names = entries.filter_map(Result::ok).map(|e| e.file_name());
         u32::try_from(names.filter(|n| n.as_encoded_bytes().starts_with(b"rx-")).count()).ok()
     };
-    if same { queues().unwrap_or(1).max(1) } else { 1 }
+    let allocated = || rtnetlink::allocated_queues(index).ok().map(|(rx, _)| rx);
+    if same { queues() } else { allocated() }.unwrap_or(1).max(1)
 }
