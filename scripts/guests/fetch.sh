@@ -110,6 +110,7 @@ kernel() {
     done
     [ -e "$dir/modules/$((n - 1))-veth.ko" ] || fail "no veth in ${packages[*]}" "report this with the mirror's name"
     find "$work" -name 'vmlinuz*' -exec cp {} "$dir/vmlinuz" \;
+    find "$work" -name 'config-*' -exec cp {} "$dir/config" \;
     # Unpacking the kernel takes an emulated CPU long; so that is done here, where it can be.
     # Offsets: the Linux/x86 boot protocol.
     number() { od -An -t "u$2" -j "$1" -N "$2" "$dir/vmlinuz" | tr -d ' '; }

@@ -9,6 +9,7 @@ use crate::guest::{
 };
 use crate::lab::{self, ETH_LAB, PATIENCE, Wire};
 use crate::running::Running;
+use fluxnet::error::Advice;
 use fluxnet::proto::{IpPair, MacAddr, UdpRepr, build};
 use fluxnet::umem::Frame;
 use fluxnet::{BindMode, Filter, FluxRaw, HugePages, Match, Pages, Poller};
@@ -160,6 +161,20 @@ fn a_umem_in_huge_pages_does_as_well() {
     settle(&PAIR);
     exchange(&mut ends, 500);
     assert_accounted(&ends);
+}
+
+#[test]
+fn frames_in_which_an_igb_would_cut_packets_get_no_zero_copy() {
+    if driver() != "igb" {
+        return lab::skip("this is about the igb");
+    }
+    let small = |mode| open(PAIR[0], mode).frame_size(2048).build_engine();
+    let error = small(BindMode::ZeroCopy).err().expect("it would cut packets");
+    assert_eq!(error.advice(), Some(Advice::LargerFrames), "{error:?}");
+    let engine = small(BindMode::Auto).unwrap();
+    let granted = engine.granted();
+    assert!(!granted.zero_copy);
+    assert!(granted.notes[0].contains("1024 bytes of a packet"), "{:?}", granted.notes);
 }
 
 /// A UDP packet whose source address decides about its queue.
