@@ -5,7 +5,7 @@ LOOM = RUSTFLAGS="--cfg flux_loom $(MUTANT)" CARGO_TARGET_DIR=target/loom \
        $(CARGO) test --release --no-default-features --test loom_core
 PREFIX ?= /usr/local
 
-.PHONY: help build demo test deps lint unit bare loom loom-full loom-mutants bpf-check bpf gen \
+.PHONY: help build demo test test-zerocopy test-kernels deps lint unit bare loom loom-full loom-mutants bpf-check bpf gen \
         fuzz-check msrv bench bench-forward bench-peers bench-rings bench-trace fuzz install clean
 
 help: ## This list
@@ -33,6 +33,12 @@ unit: ## All tests of the default build; as root also those on the real kernel
 
 bare: ## The library without clang, libbpf and the command line: its own tests and the simulator's
 	$(CARGO) test --locked --no-fail-fast --no-default-features --lib --test core --test sim
+
+test-zerocopy: ## By hand, ten minutes: zero-copy in QEMU guests with virtio_net and igb (ONLY=igb; no root)
+	@scripts/guests/test.sh zerocopy $(ONLY)
+
+test-kernels: ## By hand, minutes: Linux 5.10 to 7 in QEMU guests (ONLY="5.10 6.1"; no root)
+	@scripts/guests/test.sh kernels $(ONLY)
 
 loom: ## Model-check ring, free list and wakeup (three preemptions)
 	LOOM_MAX_PREEMPTIONS=3 $(LOOM)

@@ -86,10 +86,10 @@ kernel() {
         exit 3
     fi
     release=${release#linux-image-}
-    # Newer packages are in two parts, and the image is empty.
+    # Newer packages are in parts, and the image is empty.
     packages=("linux-image-$release")
     if apt-cache pkgnames "linux-binary-$release" | grep -q .; then
-        packages=("linux-binary-$release" "linux-modules-$release")
+        packages=("linux-binary-$release" "linux-modules-$release" "linux-base-$release")
     fi
     dir=$cache/kernel-$release work=$cache/kernel-$release/work
     rm -rf "$dir"
@@ -123,7 +123,7 @@ kernel() {
     esac >"$dir/vmlinux" || true
     # Only an ELF file of today's boot protocol (PVH) will do; run.sh takes vmlinuz otherwise.
     [ "$(head -c 4 "$dir/vmlinux" | tail -c 3)" = ELF ] || rm "$dir/vmlinux"
-    rm -rf "$work" "$cache/apt-$suite"
+    rm -rf "$work" "$cache/apt-$suite" "$cache/nothing"
     touch "$dir/complete"
     echo "$release"
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests of tests/guest in guests, one guest after the other: what `make test-zerocopy` and
 # `make test-kernels` do. A summary ends it; what each guest printed stays in target/guest-logs.
-#   test.sh zerocopy|kernels [WORD…]    only guests whose name has one of the words, e.g. `6.12` or `igb`
+#   test.sh zerocopy|kernels [WORD…]    only guests that one of the words names: `6.12`, `igb`
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 2
 # Kernel and NIC of each guest, and the tests it runs. virtio-plain is QEMU's default virtio: its
