@@ -5,7 +5,8 @@ LOOM = RUSTFLAGS="--cfg flux_loom $(MUTANT)" CARGO_TARGET_DIR=target/loom \
        $(CARGO) test --release --no-default-features --test loom_core
 PREFIX ?= /usr/local
 
-.PHONY: help build demo test test-long deps lint unit bare loom loom-full loom-mutants bpf-check bpf gen \
+.PHONY: help build demo test test-long test-zerocopy test-kernels deps lint unit bare loom loom-full \
+        loom-mutants bpf-check bpf gen \
         fuzz-check msrv bench bench-forward bench-peers bench-rings bench-trace fuzz install clean
 
 help: ## This list
@@ -38,6 +39,12 @@ STEPS ?= 10000000
 test-long: ## STEPS random steps of every mode in a release build, minutes: frames and counters hold
 	FLUX_STEPS=$(STEPS) $(CARGO) test --locked --release --no-default-features --test sim \
 	invariants -- --ignored --nocapture
+
+test-zerocopy: ## By hand, ten minutes: zero-copy in QEMU guests with virtio_net and igb (ONLY=igb; no root)
+	@scripts/guests/test.sh zerocopy $(ONLY)
+
+test-kernels: ## By hand, minutes: Linux 5.10 to 7 in QEMU guests (ONLY="5.10 6.1"; no root)
+	@scripts/guests/test.sh kernels $(ONLY)
 
 loom: ## Model-check ring, free list and wakeup (three preemptions)
 	LOOM_MAX_PREEMPTIONS=3 $(LOOM)

@@ -13,7 +13,7 @@ for features in cli,bpf,async cli tools bpf async ""; do
 done
 RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --lib || status=1
 if command -v shellcheck >/dev/null; then
-    shellcheck .ci/run .githooks/* scripts/*.sh tests/support/lab.sh || status=1
+    shellcheck .ci/run .githooks/* scripts/*.sh scripts/guests/* tests/support/lab.sh || status=1
 else
     scripts/skip.sh "shellcheck needs Debian package shellcheck" || status=1
 fi

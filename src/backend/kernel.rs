@@ -115,6 +115,7 @@ impl KernelBackend {
     fn bind_mode(&self) -> Result<BindMode> {
         let asked = |mode| self.ports.iter().any(|port| port.config.bind == mode);
         let skb = self.ports.iter().find(|port| port.program().attachment.mode() == Attached::Skb);
+        let cuts = self.ports.iter().find_map(KernelPort::cuts_packets);
         // Drivers deliver into a zero-copy UMEM from their native hook alone.
         match skb {
             Some(port) if asked(BindMode::ZeroCopy) => Err(FluxError::new(
@@ -124,8 +125,8 @@ impl KernelBackend {
             )
             .with_advice("", Advice::CopyOrNativeMode)),
             Some(_) => Ok(BindMode::Copy),
-            None if asked(BindMode::ZeroCopy) => Ok(BindMode::ZeroCopy),
-            None if asked(BindMode::Copy) => Ok(BindMode::Copy),
+            None if asked(BindMode::ZeroCopy) => cuts.map_or(Ok(BindMode::ZeroCopy), Err),
+            None if asked(BindMode::Copy) || cuts.is_some() => Ok(BindMode::Copy),
             None => Ok(BindMode::Auto),
         }
     }
@@ -218,7 +219,7 @@ impl KernelBackend {
     /// until its peer sends.
     fn enable_busy_poll(&self, port: usize, driver: Option<&str>, notes: &mut Vec<String>) -> bool {
         let config = &self.ports[port].config;
-        if config.poller != Poller::Busy || matches!(driver, Some("veth" | "tun")) {
+        if config.poller != Poller::Busy || port::is_virtual(driver) {
             return false;
         }
         let budget = config.batch.clamp(8, 64);
@@ -328,6 +329,9 @@ impl Backend for KernelBackend {
             }
             self.add_sockets(at)?;
             let driver = port.driver();
+            if !zero_copy {
+                notes.extend(port.copied(driver.as_deref()));
+            }
             let kernel_busy_poll = self.enable_busy_poll(at, driver.as_deref(), &mut notes);
             self.busy_poll.fetch_or(kernel_busy_poll, Ordering::Relaxed);
             let how = (driver, kernel_busy_poll);

@@ -41,6 +41,8 @@ pub(crate) struct RingSet {
     pub(crate) comp: Consumer<u64>,
     pub(crate) rx: Consumer<Desc>,
     pub(crate) tx: Producer<Desc>,
+    /// Whether the TX ring tells after each kick how far the kernel got.
+    pub(crate) tx_shows_parts: bool,
 }
 
 /// One port that is to be opened: every value checked, the queues chosen.

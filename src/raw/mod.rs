@@ -102,7 +102,8 @@ impl FluxRaw {
     }
 
     /// Tells the kernel that the TX ring has entries. Call it when `tx.needs_wakeup()`. Older
-    /// kernels take 32 entries a call in copy mode.
+    /// kernels take 16 or 32 entries a call in copy mode, and may not show it in `tx.pending()` before
+    /// they took all: use [`flush`](Self::flush).
     ///
     /// # Errors
     /// When the interface is gone.

@@ -231,7 +231,7 @@ impl Queue {
                 erase_stamps: config.rx_timestamps,
             },
             tx: TxHalf {
-                tx: TxRing::new(rings.tx, umem(), limits),
+                tx: TxRing::new(rings.tx, umem(), limits).showing_parts(rings.tx_shows_parts),
                 comp: CompRing::new(rings.comp, umem()),
                 number,
                 backend: backend(),

@@ -207,14 +207,16 @@ fn open_queue(plan: &PortPlan, queue: u32, umem: &Umem, first: bool) -> Result<(
     for ring in [Ring::Fill, Ring::Comp, Ring::Rx, Ring::Tx] {
         socket.size_ring(ring, size).map_err(fail(Op::SizeRing))?;
     }
-    // A kick should send all there is; older kernels send 32 frames per call, and say so here.
-    let _ = socket.set_tx_budget(size);
+    // A kick should send all there is. Older kernels refuse: they send 16 or 32 frames a call, and
+    // most of them move their index only when they took all that they had seen.
+    let tx_shows_parts = socket.set_tx_budget(size).is_ok();
     let offsets = socket.mmap_offsets().map_err(fail(Op::Query))?;
     let rings = RingSet {
         fill: Producer::new(socket.map_ring(Ring::Fill, &offsets, size).map_err(fail(Op::Map))?),
         comp: Consumer::new(socket.map_ring(Ring::Comp, &offsets, size).map_err(fail(Op::Map))?),
         rx: Consumer::new(socket.map_ring(Ring::Rx, &offsets, size).map_err(fail(Op::Map))?),
         tx: Producer::new(socket.map_ring(Ring::Tx, &offsets, size).map_err(fail(Op::Map))?),
+        tx_shows_parts,
     };
     Ok((socket, rings))
 }

@@ -3,8 +3,8 @@
 use super::super::xdp::{self, Attachment, FilterTables, XskMap};
 use super::watch::Watch;
 use crate::backend::{Filter, Place, PortPlan};
-use crate::config::{Attached, Config, Granted, limits};
-use crate::error::{FluxError, Op, Result};
+use crate::config::{Attached, BindMode, Config, Granted, limits};
+use crate::error::{Advice, FluxError, Op, Result};
 use crate::stats::XdpStatistics;
 use crate::sys::if_xdp::Statistics;
 use crate::sys::promisc::Promiscuous;
@@ -126,6 +126,35 @@ impl KernelPort {
         }
     }
 
+    /// Why there must be no zero-copy, though the driver has it. An igb counts its buffers in KiB: of
+    /// the 1792 bytes that a frame of 2048 has for a packet it uses 1024, and cuts off the rest in
+    /// silence.
+    pub(super) fn cuts_packets(&self) -> Option<FluxError> {
+        let size = self.config.frame_size;
+        (size < 4096 && self.driver().as_deref() == Some("igb")).then(|| {
+            let why = "the driver igb receives no more than 1024 bytes of a packet into it in zero-copy mode";
+            FluxError::config(format!("frame size {size}"), why)
+                .with_advice("", Advice::LargerFrames)
+        })
+    }
+
+    /// What to tell of copy mode: the kernel falls back to it in silence.
+    pub(super) fn copied(&self, driver: Option<&str>) -> Option<String> {
+        let native = self.program().attachment.mode() == Attached::Native;
+        if !native || self.config.bind != BindMode::Auto || is_virtual(driver) {
+            return None;
+        }
+        let refused = || {
+            format!(
+                "the driver {} of {} gives no zero-copy",
+                driver.unwrap_or("?"),
+                self.interface()
+            )
+        };
+        let why = self.cuts_packets().map_or_else(refused, |error| error.to_string());
+        Some(format!("copy mode: {why}"))
+    }
+
     /// What comes before the sockets are bound; returns what fell back.
     pub(super) fn begin(&self) -> Result<Option<String>> {
         if self.config.promiscuous {
@@ -208,6 +237,11 @@ impl KernelPort {
         }
         self.attach_to(&mut program, filter).map(|_| true)
     }
+}
+
+/// Whether it is a driver without hardware.
+pub(super) fn is_virtual(driver: Option<&str>) -> bool {
+    matches!(driver, Some("veth" | "tun"))
 }
 
 /// Calls `f` in the port's network namespace.

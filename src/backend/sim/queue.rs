@@ -97,7 +97,14 @@ impl KernelQueue {
             numbers,
             stats: XdpStatistics::default(),
         };
-        (queue, RingSet { fill: fill_user, comp: comp_user, rx: rx_user, tx: tx_user })
+        let rings = RingSet {
+            fill: fill_user,
+            comp: comp_user,
+            rx: rx_user,
+            tx: tx_user,
+            tx_shows_parts: true,
+        };
+        (queue, rings)
     }
 
     pub(super) fn bind(&mut self) {
