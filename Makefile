@@ -5,7 +5,7 @@ LOOM = RUSTFLAGS="--cfg flux_loom $(MUTANT)" CARGO_TARGET_DIR=target/loom \
        $(CARGO) test --release --no-default-features --test loom_core
 PREFIX ?= /usr/local
 
-.PHONY: help build demo test test-long test-zerocopy test-kernels deps lint unit bare loom loom-full \
+.PHONY: help build demo test test-long soak test-zerocopy test-kernels deps lint unit bare loom loom-full \
         loom-mutants bpf-check bpf gen \
         fuzz-check msrv bench bench-forward bench-peers bench-rings bench-trace fuzz install clean
 
@@ -36,6 +36,10 @@ bare: ## The library without clang, libbpf and the command line: its own tests a
 	$(CARGO) test --locked --no-fail-fast --no-default-features --lib --test core --test sim
 
 STEPS ?= 10000000
+SOAK ?= 600
+soak: ## As root, 10 minutes: two ports forward through faults; memory stays flat and counters exact
+	FLUX_SOAK_S=$(SOAK) $(CARGO) test --locked --release --test lab soak -- --ignored --nocapture
+
 test-long: ## STEPS random steps of every mode in a release build, minutes: frames and counters hold
 	FLUX_STEPS=$(STEPS) $(CARGO) test --locked --release --no-default-features --test sim \
 	invariants -- --ignored --nocapture

@@ -33,5 +33,6 @@ mod receivers;
 mod rings;
 mod rings_command;
 mod rounds;
+mod soak;
 mod starvation;
 mod trace;
