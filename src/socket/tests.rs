@@ -20,7 +20,7 @@ fn entries_that_nobody_posted_make_no_count_wrap_and_do_not_end_the_refill() {
     let (tx, _kernel_tx) = heap_ring(8, 0);
     let (mut kernel_comp, comp) = heap_ring(8, 0);
     let number = Number { port: PortIndex::new(0), queue: QueueIndex::new(0), sends: true };
-    let rings = RingSet { fill, comp, rx, tx };
+    let rings = RingSet { fill, comp, rx, tx, tx_shows_parts: true };
     let Queue { mut rx, mut tx } = Queue::new(rings, number, &backend, &umem, SHARE, &config);
     let mut cache = FrameCache::new(&umem, 1);
     for _ in 0..3 {

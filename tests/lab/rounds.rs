@@ -117,7 +117,7 @@ fn engine(lab: &Lab, traffic: &Traffic, trouble: Trouble, poller: Poller, round:
                 assert!(port.state().link_losses > 0, "{round}");
                 stop.stop();
             }
-            Trouble::Detach => lab::detach_xdp(OURS),
+            Trouble::Detach => lab::detach::detach_xdp(OURS),
             _ => traffic.tag.store(BAD, Relaxed),
         }
         lab::wait_until(&format!("the end, {round}"), || running.is_finished());

@@ -160,7 +160,7 @@ fn strike(bump: &Bump, fault: Fault, orders: &Orders, ports: &[Port]) {
         }
         Fault::Stall => orders.stall.store(true, Relaxed),
         Fault::Panic => orders.panic.store(true, Relaxed),
-        Fault::Detach => lab::detach_xdp(LEFT),
+        Fault::Detach => lab::detach::detach_xdp(LEFT),
     }
 }
 

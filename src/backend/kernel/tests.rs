@@ -4,8 +4,8 @@ use super::*;
 use crate::backend::filter::Match;
 use crate::backend::{Opened, Place, PortPlan};
 use crate::config::limits::QueueCounts;
-use crate::config::{AttachMode, Config, HugePages, Pages};
-use crate::error::Advice;
+use crate::config::{AttachMode, BindMode, Config, HugePages, Pages, Poller};
+use crate::error::{Advice, ErrorKind};
 use crate::lab::{self, ETH_LAB, Lab, OUR_MAC, OURS, PATIENCE, PEER_MAC, Wire, lab_frame};
 use crate::life::Link;
 use crate::proto::build::{self, Link as Ethernet, Net};
@@ -620,7 +620,7 @@ fn a_lost_link_is_a_state_and_ends_a_wait_after_its_timeout_alone() {
 /// Detaches our program as `bpftool link detach` does: by a descriptor of somebody's own.
 fn detach(rig: &Rig) {
     assert_eq!(rig.backend.state(PORT).link, Link::Up);
-    lab::detach_xdp(OURS);
+    lab::detach::detach_xdp(OURS);
 }
 
 #[test]
@@ -738,7 +738,7 @@ fn kernel_busy_polling_is_left_alone_on_veth_and_can_be_had() {
     assert!(!granted.kernel_busy_poll);
     rig.backend.spin(&[at(0)], None).unwrap();
     let socket = Xsk::open().unwrap();
-    socket.set_busy_poll(BUSY_POLL_US, 64).unwrap();
+    socket.set_busy_poll(bind::BUSY_POLL_US, 64).unwrap();
 }
 
 #[test]

@@ -11,7 +11,8 @@ fn loaded(shows_parts: bool) -> (TxRing, Consumer<Desc>) {
     let raw = FluxBuilder::new("lo0").simulator(&network).frames(256).build_raw().unwrap();
     let (ours, kernel) = heap_ring(128, 0);
     kernel.set_need_wakeup(true);
-    let mut tx = TxRing::new(ours, Arc::clone(raw.umem())).showing_parts(shows_parts);
+    let limits = TxLimits { sends: true, longest: Arc::new(AtomicU32::new(1518)) };
+    let mut tx = TxRing::new(ours, Arc::clone(raw.umem()), limits).showing_parts(shows_parts);
     let mut room = tx.reserve(PACKETS);
     for _ in 0..PACKETS {
         room.push(raw.umem().alloc_buffer(0, 60).unwrap().unwrap()).unwrap();

@@ -19,14 +19,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // it runs in tests alone
 
 pub mod bump;
-mod detach;
+pub mod detach;
 pub mod etc;
 pub mod icmp;
 pub mod routers;
 mod turns;
 pub mod vanish;
 
-pub use detach::detach_xdp;
 pub use turns::Turn;
 
 use std::collections::BTreeSet;
