@@ -9,7 +9,7 @@
 //! Invariant: a frame is in a ring, in the free list or the cache of a half, or in exactly one
 //! [`Packet`](crate::Packet) or [`Packets`](crate::Packets). Both halves share the free list and the
 //! completion rings: a receiver without frames looks into these before it waits, and while it lacks
-//! some it waits for [`LOOK_FOR_FRAMES`] at most.
+//! some it waits for 10 ms at most.
 
 mod rx;
 mod tx;
@@ -20,8 +20,6 @@ pub use tx::{FluxTx, Sent};
 use crate::backend::Backend;
 use crate::error::Result;
 use crate::ids::PortIndex;
-#[cfg(doc)]
-use crate::poll::LOOK_FOR_FRAMES;
 use crate::port::Port;
 use crate::snapshot::SocketSnapshot;
 use crate::socket::{Halves, Number, Queue, RxHalf, SharedComp, TxHalf};

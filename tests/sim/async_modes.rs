@@ -73,8 +73,28 @@ fn a_full_ring_on_the_simulator_needs_no_timer() {
         for _ in 0..20 {
             let packet = tx.alloc(60).unwrap();
             tx.send_async(packet).await.unwrap();
+            assert_eq!(tx.pending(), 0, "the kernel was told");
         }
-        while !tx.flush().unwrap() {}
     });
     assert_eq!(network.sent("lo0").len(), 20);
+}
+
+#[tokio::test]
+async fn a_receiver_goes_on_when_its_packets_are_dropped_elsewhere() {
+    let network = Simulator::loopback(1);
+    let (mut rx, _tx) = lo0(&network).build_system().unwrap();
+    let mut held = Vec::new();
+    while held.len() < 64 {
+        network.inject("lo0", None, &[1; 60]).unwrap();
+        held.extend(rx.recv(Some(std::time::Duration::ZERO)).unwrap());
+    }
+    let ms = std::time::Duration::from_millis;
+    for at in 1..=200 {
+        let wire = network.clone();
+        network.schedule(ms(at), move || wire.inject("lo0", None, &[7; 60]).unwrap());
+    }
+    network.schedule(ms(100), move || drop(held));
+    let start = network.now();
+    assert_eq!(rx.recv_async().await.unwrap().data(), [7; 60]);
+    assert!(network.now() <= start + 111_000_000);
 }

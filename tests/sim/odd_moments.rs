@@ -247,10 +247,9 @@ fn a_descriptor_written_by_hand_is_counted_until_it_is_completed() {
     let network = network(1);
     let builder = FluxBuilder::new(PORTS[0]).simulator(&network).frames(16);
     let mut raw = builder.build_raw().unwrap();
-    let buffer = raw.umem().alloc_buffer(256, 60).unwrap().unwrap();
-    let addr = u64::from(buffer.frame.index()) * u64::from(raw.umem().frame_size()) + 256;
-    std::mem::forget(buffer);
-    // SAFETY: the token of that frame is forgotten, so nobody touches its bytes.
+    let index = raw.umem().alloc().unwrap().index(); // its token is gone
+    let addr = u64::from(index) * u64::from(raw.umem().frame_size()) + 256;
+    // SAFETY: there is no token of that frame, so nobody touches its bytes.
     assert!(unsafe { raw.tx.reserve(1).push_desc(fluxnet::Desc { addr, len: 60, options: 0 }) });
     let in_transmission =
         |raw: &fluxnet::FluxRaw| raw.debug_rings().sockets[0].account.unwrap().in_transmission;
