@@ -16,7 +16,7 @@ struct Case {
     sent: u64,
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 9] = [
     Case {
         line: "ping -c 5 --queue 0 10.0.0.2 --sim=wrong-queue",
         exit: 1,
@@ -69,6 +69,21 @@ const CASES: [Case; 7] = [
         received: 16,
         sent: 20,
     },
+    Case {
+        line: "ping -c 9 -i 0.1 10.0.0.2 --sim=removed",
+        exit: 2,
+        told: "error: cannot use sim0: the interface is gone: it was removed, or moved to another \
+               network namespace\n",
+        received: 4,
+        sent: 5,
+    },
+    Case {
+        line: "ping -c 9 -i 0.1 10.0.0.2 --sim=detached",
+        exit: 2,
+        told: "error: cannot receive on sim0: somebody detached its XDP program\n",
+        received: 4,
+        sent: 5,
+    },
 ];
 
 #[test]
@@ -83,6 +98,51 @@ fn ping_comes_to_an_end_in_each_trouble_and_says_why() {
     }
     for trouble in Trouble::ALL {
         assert!(CASES.iter().any(|case| case.line.ends_with(trouble.name())), "{trouble:?}");
+    }
+}
+
+#[test]
+fn a_lost_link_is_told_as_it_happens_and_ends_the_run_after_the_link_timeout_alone() {
+    let flapping = "ping -q -c 20 -i 0.05 10.0.0.2 --sim=link-flap";
+    let text = stderr(&run(flapping));
+    assert!(text.contains("note: sim0 has no carrier: waiting for its link\n"), "{text}");
+    assert!(text.contains("note: the link of sim0 is back after 0.2 s\n"), "{text}");
+    let told = events(&format!("{flapping} --json"), 0);
+    let links: Vec<_> = of(&told, "interface")
+        .iter()
+        .map(|change| (change["link"].as_str().unwrap(), change["link_losses"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(links, [("no_carrier", 1), ("up", 1), ("no_carrier", 2)][..links.len()]);
+    let changes = &of(&told, "interface")[0];
+    assert_eq!((&changes["interface"], &changes["mtu"]), (&json!("sim0"), &json!(1500)));
+
+    let line = "ping -c 20 -i 0.05 --link-timeout 100ms 10.0.0.2 --sim=link-flap";
+    let output = run(line);
+    assert_exit(line, &output, 2);
+    let text = stderr(&output);
+    let want = "error: cannot wait for the link of sim0: it has been without carrier for 100ms\n";
+    assert!(text.contains(want), "{text}");
+    let hint =
+        "hint: look at cable, switch port or peer; or use a longer --link-timeout, or none\n";
+    assert!(text.ends_with(hint), "{text}");
+    for bad in ["0", "never", "-1s"] {
+        let line = format!("ping -c 1 --link-timeout={bad} --sim 10.0.0.2");
+        let output = run(&line);
+        assert_exit(&line, &output, 2);
+        assert!(stderr(&output).contains("--link-timeout"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn trace_waits_for_a_lost_link_and_ends_with_a_reason_when_it_cannot_go_on() {
+    let told = events("trace -j -c 8 -i 0.1 203.0.113.7 --sim=link-flap", 0);
+    assert!(of(&told, "interface").len() >= 2, "{told:#?}");
+    for (trouble, want) in [("removed", "the interface is gone"), ("detached", "somebody detached")]
+    {
+        let line = format!("trace -c 20 -i 0.1 203.0.113.7 --sim={trouble}");
+        let output = run(&line);
+        assert_exit(&line, &output, 2);
+        assert!(stderr(&output).contains(want), "{}", stderr(&output));
     }
 }
 

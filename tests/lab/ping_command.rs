@@ -223,3 +223,45 @@ fn an_interface_that_goes_away_ends_the_run_with_a_reason() {
     assert_eq!(ended.status, Some(2), "{ended:?}");
     assert!(ended.first("error").to_string().contains(OURS), "{ended:?}");
 }
+
+#[test]
+fn a_link_that_goes_and_comes_is_told_and_the_run_goes_on() {
+    let Some(lab) = Lab::veth(1).map(Lab::with_neighbours) else { return };
+    let mut flux = running(&format!("-i 0.01 {PEER_IP}"));
+    let is = |link: &'static str| {
+        move |event: &serde_json::Value| event["event"] == "interface" && event["link"] == link
+    };
+    for (ours, lost) in [(false, "no_carrier"), (true, "down")] {
+        let set = |what: &str| match ours {
+            true => lab.run(&format!("ip link set {OURS} {what}")),
+            false => lab.run_in_peer(&format!("ip link set flux1 {what}")),
+        };
+        set("down");
+        flux.until("the loss", is(lost));
+        set("up");
+        flux.until("the link", is("up"));
+        flux.until_event("reply");
+    }
+    lab.run(&format!("ip link set {OURS} mtu 1400"));
+    flux.until("the MTU", |event| event["event"] == "interface" && event["mtu"] == 1400);
+    flux.until_event("reply");
+    let ended = flux.interrupt();
+    assert_eq!(ended.status, Some(0), "{ended:?}");
+    assert!(ended.stderr.is_empty(), "{ended:?}");
+}
+
+#[test]
+fn a_program_that_somebody_detaches_and_a_link_that_stays_away_end_the_run_with_the_reason() {
+    let Some(lab) = Lab::veth(1).map(Lab::with_neighbours) else { return };
+    let flux = running(&format!("-i 0.01 {PEER_IP}"));
+    lab::detach::detach_xdp(OURS);
+    let ended = flux.end();
+    assert_eq!(ended.status, Some(2), "{ended:?}");
+    let error = ended.first("error").to_string();
+    assert!(error.contains("somebody detached its XDP program"), "{error}");
+    assert!(ended.events.iter().any(|event| event["event"] == "summary"), "the numbers first");
+    let flux = running(&format!("-i 0.01 --link-timeout 0.3 {PEER_IP}"));
+    lab.run(&format!("ip link set {OURS} down"));
+    let error = flux.end().first("error").to_string();
+    assert!(error.contains("it has been down for 300ms"), "{error}");
+}

@@ -259,7 +259,8 @@ fn one_socket_under_two_descriptors_is_listed_once() {
     let seen: Vec<_> = looked.sockets.iter().filter(|s| s.inode == Some(inode)).collect();
     let [seen] = seen[..] else { panic!("{seen:?}") };
     let fds: BTreeSet<_> = seen.owners.iter().map(|owner| owner.fd).collect();
-    assert_eq!(fds, [socket.raw_fd(), second.as_raw_fd()].into());
+    // A look of another test may have a copy at this moment.
+    assert!(fds.is_superset(&[socket.raw_fd(), second.as_raw_fd()].into()), "{fds:?}");
     // It has neither memory nor rings.
     assert_eq!((seen.rx, seen.fill, seen.state), (None, None, SocketState::Ready));
 }
