@@ -2,7 +2,7 @@
 //! one does. The far end of a veth pair injects and captures.
 
 use crate::lab::{self, Lab, PATIENCE, Wire};
-use crate::scenarios::{ETHER_TYPE, World, scenarios};
+use crate::scenarios::{Blow, ETHER_TYPE, World, scenarios};
 use fluxnet::{BindMode, FluxBuilder};
 
 struct Veth {
@@ -48,6 +48,17 @@ impl World for Veth {
 
     fn passed(&mut self, n: usize) -> Vec<Vec<u8>> {
         (0..n).map_while(|_| self.kernel.recv_type(ETHER_TYPE, PATIENCE)).collect()
+    }
+
+    fn strike(&mut self, blow: Blow) {
+        let set = |what: &str| drop(lab::run(&format!("ip link set {} {what}", lab::OURS)));
+        match blow {
+            Blow::Down => set("down"),
+            Blow::Up => set("up"),
+            Blow::Mtu(bytes) => set(&format!("mtu {bytes}")),
+            Blow::Remove => drop(lab::run(&format!("ip link del {}", lab::OURS))),
+            Blow::Detach => lab::detach::detach_xdp(lab::OURS),
+        }
     }
 
     fn wait_until(&self, what: &str, is_so: &mut dyn FnMut() -> bool) {

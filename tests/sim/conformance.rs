@@ -1,7 +1,7 @@
 //! The simulated kernel treats rings, counters and flags as it is written down, and so as the real
 //! one does.
 
-use crate::scenarios::{World, scenarios};
+use crate::scenarios::{Blow, World, scenarios};
 use fluxnet::FluxBuilder;
 use fluxnet::simulator::Simulator;
 
@@ -39,6 +39,18 @@ impl World for Sim {
 
     fn passed(&mut self, _: usize) -> Vec<Vec<u8>> {
         self.0.passed("a0")
+    }
+
+    fn strike(&mut self, blow: Blow) {
+        let Sim(net) = self;
+        match blow {
+            Blow::Down => net.set_link_up("a0", false),
+            Blow::Up => net.set_link_up("a0", true),
+            Blow::Mtu(bytes) => net.set_mtu("a0", bytes),
+            Blow::Remove => net.remove_port("a0"),
+            Blow::Detach => net.detach("a0"),
+        }
+        .unwrap();
     }
 
     fn wait_until(&self, what: &str, is_so: &mut dyn FnMut() -> bool) {

@@ -562,20 +562,22 @@ fn groups_are_answered_by_their_members() {
 }
 
 #[test]
-fn an_interface_that_goes_down_ends_the_run_with_summary_and_error() {
+fn an_interface_that_is_removed_ends_the_run_with_summary_and_error() {
     let world = simulator("");
     let (control, mut events) = (Control::default(), Vec::new());
     let mut env = Env::simulated(world.clone());
     let mut sink = |event: Event| {
         if matches!(&event, Event::Reply(reply) if reply.seq == 2) {
-            world.set_link_up("sim0", false).unwrap();
+            world.remove_port("sim0").unwrap();
         }
         events.push(event);
     };
     let error = run(&plan(&["10.0.0.2"]), &mut env, &control, &mut sink).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Device);
     assert!(matches!(events.last(), Some(Event::Summary(s)) if s.received == 2));
-    let error = ping_with(&plan(&["10.0.0.2"]), &world).err().unwrap();
+    let down = simulator("");
+    down.set_link_up("sim0", false).unwrap();
+    let error = ping_with(&plan(&["10.0.0.2"]), &down).err().unwrap();
     assert_eq!(error.to_string(), "cannot use interface sim0: the interface is down");
 }
 

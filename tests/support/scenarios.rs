@@ -5,7 +5,8 @@
 use fluxnet::engine::Worker;
 use fluxnet::umem::{Buffer, Frame};
 use fluxnet::{
-    Desc, Fail, Filter, FluxBuilder, FluxRaw, Kick, Match, Port, Route, SendError, XdpStatistics,
+    Desc, ErrorKind, Fail, Filter, FluxBuilder, FluxRaw, Kick, Link, Match, Port, Route, SendError,
+    XdpStatistics,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
@@ -13,6 +14,18 @@ use std::time::Duration;
 /// EtherType of the scenarios' frames (local experimental): no kernel answers them.
 pub const ETHER_TYPE: u16 = 0x88b5;
 const RING: u32 = 8;
+
+/// What somebody else may do to the interface while it is open.
+#[derive(Clone, Copy, Debug)]
+pub enum Blow {
+    Down,
+    Up,
+    /// In bytes.
+    Mtu(u32),
+    Remove,
+    /// The XDP program.
+    Detach,
+}
 
 /// A kernel, and the wire in front of a socket.
 pub trait World {
@@ -26,6 +39,8 @@ pub trait World {
     fn sent(&mut self, n: usize) -> Vec<Vec<u8>>;
     /// What went on to the kernel's stack since the last call, in order; waits for `n`.
     fn passed(&mut self, n: usize) -> Vec<Vec<u8>>;
+    /// Does to the interface what somebody else may do.
+    fn strike(&mut self, blow: Blow);
     /// Waits for what the kernel does sooner or later, and fails when it does not.
     fn wait_until(&self, what: &str, is_so: &mut dyn FnMut() -> bool);
     /// Says what this kernel does not have, so that the scenario ends.
@@ -52,6 +67,10 @@ macro_rules! scenarios {
             a_socket_closed_with_frames_in_flight_leaves_the_queue_free
             a_queue_that_only_receives_sends_nothing_and_says_so
             packets_of_length_0_and_too_long_ones_are_given_back
+            a_removed_interface_ends_every_wait
+            a_link_that_is_down_keeps_what_is_to_be_sent_and_is_counted
+            a_detached_program_ends_reception_and_not_transmission
+            a_new_mtu_is_the_limit_of_the_next_packets
             packets_of_a_dropped_receiver_go_on_to_the_kernel
             packets_of_a_dropped_receiver_are_dropped_and_counted_where_it_fails_closed
             packets_of_a_worker_that_panicked_go_on_to_the_kernel_until_it_runs_again
@@ -601,4 +620,86 @@ pub fn packets_of_a_worker_that_panicked_go_on_to_the_kernel_until_it_runs_again
     assert_eq!(ways(&port), (2, 1, 0));
     let rings = engine.debug_rings();
     assert_eq!(rings.held(), Some(0), "{rings:#?}");
+}
+
+pub fn a_removed_interface_ends_every_wait(world: &mut dyn World) {
+    let mut raw = open(world);
+    post(&mut raw, 4);
+    transmit(&mut raw, &[packet(1, 60)]);
+    assert!(raw.flush().unwrap());
+    world.strike(Blow::Remove);
+    let wait = |raw: &FluxRaw| loop {
+        if let Err(error) = raw.wait(None) {
+            return error;
+        }
+    };
+    let errors = [wait(&raw), raw.wait_tx(SECOND).unwrap_err(), raw.kick_tx().unwrap_err()];
+    for error in errors {
+        assert_eq!((error.kind(), error.port()), (ErrorKind::Device, Some(raw.port().index())));
+        let text = error.to_string();
+        assert!(text.contains("the interface is gone: it was removed, or moved"), "{text}");
+    }
+    assert_eq!(raw.port().state().link, Link::Gone);
+}
+
+pub fn a_link_that_is_down_keeps_what_is_to_be_sent_and_is_counted(world: &mut dyn World) {
+    let mut raw = open(world);
+    post(&mut raw, 4);
+    let port = raw.port().clone();
+    assert_eq!((port.state().link, port.state().link_losses), (Link::Up, 0));
+    world.strike(Blow::Down);
+    world.wait_until("no link", &mut || port.state().link == Link::Down);
+    transmit(&mut raw, &[packet(1, 60), packet(2, 60)]);
+    assert_eq!((raw.kick_tx().unwrap(), raw.flush().unwrap()), (Kick::Again, false));
+    assert!(!raw.wait(Some(Duration::from_millis(1))).unwrap(), "no error");
+    assert_eq!(raw.tx.pending(), 2);
+    world.strike(Blow::Up);
+    world.wait_until("the link", &mut || port.state().link == Link::Up);
+    assert_eq!(port.state().link_losses, 1);
+    world.wait_until("an empty ring", &mut || raw.flush().unwrap());
+    assert_eq!(world.sent(2), [packet(1, 60), packet(2, 60)]);
+    reap(world, &mut raw, 2);
+    world.inject(&packet(3, 60));
+    let got = receive(world, &mut raw, 1);
+    free(&raw, got);
+    balanced(&raw);
+}
+
+pub fn a_detached_program_ends_reception_and_not_transmission(world: &mut dyn World) {
+    let mut raw = open(world);
+    post(&mut raw, 4);
+    world.strike(Blow::Detach);
+    world.inject(&packet(1, 60));
+    assert_eq!(world.passed(1), [packet(1, 60)]);
+    let error = loop {
+        if let Err(error) = raw.wait(None) {
+            break error;
+        }
+    };
+    assert_eq!((error.kind(), error.port()), (ErrorKind::Detached, Some(raw.port().index())));
+    let state = raw.port().state();
+    assert!(state.detached && state.link == Link::Up);
+    transmit(&mut raw, &[packet(2, 60)]);
+    assert!(raw.wait_tx(SECOND).unwrap() && raw.flush().unwrap());
+    assert_eq!(world.sent(1), [packet(2, 60)]);
+}
+
+pub fn a_new_mtu_is_the_limit_of_the_next_packets(world: &mut dyn World) {
+    let mut raw = open(world);
+    let port = raw.port().clone();
+    world.strike(Blow::Mtu(1400));
+    world.wait_until("the MTU", &mut || port.state().mtu == 1400);
+    assert_eq!((raw.tx.longest(), port.granted().mtu), (1418, 1500));
+    let umem = std::sync::Arc::clone(raw.umem());
+    for (len, fits) in [(1418, true), (1419, false)] {
+        let buffer = umem.alloc_buffer(256, len).unwrap().unwrap();
+        let pushed = raw.tx.reserve(1).push(buffer);
+        assert_eq!(pushed.is_ok(), fits, "{len}");
+        if let Err(buffer) = pushed {
+            umem.free(buffer.frame);
+        }
+    }
+    assert!(raw.flush().unwrap());
+    reap(world, &mut raw, 1);
+    balanced(&raw);
 }

@@ -44,7 +44,8 @@ impl Mode for Halves {
             }
             1 if tx.len() > 1 => {
                 let tx = tx.remove(two);
-                world.gone += out_of_reach(&tx.debug_rings().sockets);
+                // A receiver that is short may take them out of the completion ring.
+                world.adrift += out_of_reach(&tx.debug_rings().sockets);
                 drop(tx);
                 "drop sender"
             }
@@ -59,7 +60,7 @@ impl Mode for Halves {
                     let rings = tx[two].debug_rings();
                     let ours = || rings.sockets.iter().filter(is_of(port));
                     let reaped = |s: &SocketSnapshot| u64::from(s.comp.unwrap().used().unwrap());
-                    world.gone += out_of_reach(ours()) - ours().map(reaped).sum::<u64>();
+                    world.adrift += out_of_reach(ours()) - ours().map(reaped).sum::<u64>();
                     tx[two].remove_port(index);
                 }
                 "remove"
