@@ -3,9 +3,10 @@
 use super::super::xdp::{self, Attachment, FilterTables, XskMap};
 use crate::backend::{Filter, Place, PortPlan};
 use crate::config::{Attached, BindMode, Config};
-use crate::error::{Advice, FluxError, Op, Result};
+use crate::error::{Advice, ErrorKind, FluxError, Op, Result};
 use crate::sys::promisc::Promiscuous;
 use crate::sys::{ethtool, netns};
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -85,6 +86,15 @@ impl KernelPort {
             FluxError::config(format!("frame size {size}"), why)
                 .with_advice("", Advice::LargerFrames)
         })
+    }
+
+    /// The error of a queue that is there and does not bind in zero-copy mode. virtio_net answers EINVAL
+    /// when its device does without the DMA API (`iommu_platform`).
+    pub(super) fn refuses_zero_copy(&self, queue: u32, error: &io::Error) -> FluxError {
+        let what = format!("cannot bind to {} queue {queue} in zero-copy mode", self.interface());
+        let why = crate::error::errno_text(error);
+        FluxError::new(ErrorKind::Unsupported, what, format!("the driver refuses it: {why}"))
+            .with_advice("", Advice::CopyMode)
     }
 
     /// What to tell of copy mode: the kernel falls back to it in silence.
