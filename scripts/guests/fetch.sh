@@ -96,7 +96,7 @@ kernel() {
     mkdir -p "$work"
     (cd "$work" && apt-get -qq download "${packages[@]}" >&2)
     for file in "$work"/*.deb; do
-        dpkg-deb --fsys-tarfile "$file" | tar -x -C "$work" --wildcards '*/vmlinuz*' '*/config-*' '*.ko*' 2>/dev/null || true
+        dpkg-deb --fsys-tarfile "$file" | tar -x -C "$work" --wildcards '*/vmlinuz*' '*/config-*' '*/config' '*.ko*' 2>/dev/null || true
     done
     dpkg-deb -f "$(find "$work" -name "${packages[0]}_*.deb")" Version >"$dir/version"
     mkdir "$dir/modules"
@@ -110,7 +110,7 @@ kernel() {
     done
     [ -e "$dir/modules/$((n - 1))-veth.ko" ] || fail "no veth in ${packages[*]}" "report this with the mirror's name"
     find "$work" -name 'vmlinuz*' -exec cp {} "$dir/vmlinuz" \;
-    find "$work" -name 'config-*' -exec cp {} "$dir/config" \;
+    find "$work" \( -name 'config-*' -o -name config \) -type f -exec cp {} "$dir/config" \;
     # Unpacking the kernel takes an emulated CPU long; so that is done here, where it can be.
     # Offsets: the Linux/x86 boot protocol.
     number() { od -An -t "u$2" -j "$1" -N "$2" "$dir/vmlinuz" | tr -d ' '; }

@@ -43,11 +43,11 @@ trap 'exit 130' INT TERM
 
 # 1. What the guest finds: an archive of files in memory.
 root=$work/root
-mkdir -p "$root"/{bin,boot,modules,etc,usr/sbin}
+mkdir -p "$root"/{bin,"lib/modules/$release",modules,etc,usr/sbin}
 cp "$cache/tools/bin/busybox" "$root/bin/"
 cp "$here/init" "$root/init"
 cp "$kernel"/modules/*.ko "$root/modules/"
-cp "$kernel/config" "$root/boot/config-$release"
+cp "$kernel/config" "$root/lib/modules/$release/" # where newer Debian has it
 echo "root:x:0:0:root:/root:/bin/sh" >"$root/etc/passwd"
 place() { # place FILE PATH: with the libraries that it needs, and without what debuggers want
     local library

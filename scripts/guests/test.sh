@@ -50,7 +50,7 @@ for guest in "${guests[@]}"; do
     echo "== $release, $nic"
     start=$SECONDS
     # A test that hangs is ended by the time limit of its guest.
-    scripts/guests/run.sh -k "$release" -n "$nic" -t 400 -f "$flux" \
+    scripts/guests/run.sh -k "$release" -n "$nic" -t 600 -f "$flux" \
         -e FLUX_GUEST_NIC="$driver" -e FLUX_GUEST_MONITOR=/dev/ttyS2 \
         "$tests" "$which" --test-threads=1 --show-output 2>&1 | tee "$log" |
         grep --line-buffered -E '^(test |SKIP|error|the kernel complained|thread )|^  *(left|right):'

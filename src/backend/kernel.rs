@@ -231,20 +231,16 @@ impl Backend for KernelBackend {
         };
         let mut stack = [poll::entry(-1, 0); 64];
         let mut heap;
-        // Besides the queues: frames that are freed, and what happens to the ports.
-        let all = queues.len() + 1 + self.ports.len();
-        let fds = if all <= stack.len() {
-            &mut stack[..all]
+        // One more than queues: frames that are freed.
+        let fds = if queues.len() < stack.len() {
+            &mut stack[..=queues.len()]
         } else {
-            heap = vec![poll::entry(-1, 0); all];
+            heap = vec![poll::entry(-1, 0); queues.len() + 1];
             &mut heap[..]
         };
         fds[queues.len()] = self.freed.entry(interest);
         for (fd, &queue) in fds.iter_mut().zip(queues) {
             *fd = poll::entry(self.socket(queue)?.raw_fd(), events);
-        }
-        for (fd, port) in fds[queues.len() + 1..].iter_mut().zip(&self.ports) {
-            *fd = poll::entry(port.watch.fd(), libc::POLLIN);
         }
         let first = queues.first().copied().unwrap_or_default();
         let until = timeout.map(|t| clock::monotonic_ns().saturating_add(nanos(t)));
@@ -257,21 +253,15 @@ impl Backend for KernelBackend {
             let woken = poll::poll(fds, Some(left))
                 .map_err(|error| self.queue_error(Op::Wait, first, error))?;
             let broken = libc::POLLERR | libc::POLLNVAL | libc::POLLHUP;
-            let (sockets, others) = fds.split_at(queues.len());
-            let (freed, watches) = (others[0], &others[1..]);
-            if woken == Woken::Timeout || sockets.iter().any(|fd| fd.revents & broken != 0) {
+            if woken == Woken::Timeout || fds.iter().any(|fd| fd.revents & broken != 0) {
                 self.pulse(queues)?;
             }
-            if watches.iter().any(|fd| fd.revents != 0) {
-                self.look_soon();
-            }
             match woken {
-                Woken::Ready if sockets.iter().chain([&freed]).any(|fd| fd.revents != 0) => {
-                    self.freed.seen(freed);
+                Woken::Ready => {
+                    self.freed.seen(fds[queues.len()]);
                     self.counted(first, Counters::wakeup);
                     return Ok(true);
                 }
-                Woken::Ready => {}
                 Woken::Signal => return Ok(false),
                 Woken::Timeout if until.is_some_and(|at| clock::monotonic_ns() >= at) => {
                     return Ok(false);

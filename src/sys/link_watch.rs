@@ -6,7 +6,7 @@
 
 use super::check;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// What one message said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,12 +107,6 @@ impl LinkWatch {
                 parse(&self.buffer[..got], self.ifindex, &mut each);
             }
         }
-    }
-}
-
-impl AsFd for LinkWatch {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
     }
 }
 

@@ -32,7 +32,7 @@ fn by_default_packets_are_copied_and_a_note_says_so() {
         let (mode, word) = if is_native() {
             (Attached::Native, "copy mode: ")
         } else {
-            (Attached::Skb, "skb mode: ")
+            (Attached::Skb, "attached in skb mode: ")
         };
         assert_eq!(granted.attach, mode);
         assert!(granted.notes.iter().any(|note| note.starts_with(word)), "{:?}", granted.notes);

@@ -107,6 +107,8 @@ impl KernelBackend {
                     let available = queue_counts(port.interface(), &port.place)?.rx;
                     return Err(if number >= available {
                         open::no_such_queue(port.interface(), number, available)
+                    } else if flags & XDP_ZEROCOPY != 0 {
+                        port.refuses_zero_copy(number, &error)
                     } else {
                         self.queue_error(Op::Bind, queue, error)
                     });

@@ -4,12 +4,13 @@ use super::super::xdp::{self, Attachment, FilterTables, XskMap};
 use super::watch::Watch;
 use crate::backend::{Filter, Place, PortPlan};
 use crate::config::{Attached, BindMode, Config, Granted, limits};
-use crate::error::{Advice, FluxError, Op, Result};
+use crate::error::{Advice, ErrorKind, FluxError, Op, Result};
 use crate::stats::XdpStatistics;
 use crate::sys::if_xdp::Statistics;
 use crate::sys::promisc::Promiscuous;
 use crate::sys::{ethtool, netns};
 use crate::umem::Umem;
+use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
 use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -136,6 +137,15 @@ impl KernelPort {
             FluxError::config(format!("frame size {size}"), why)
                 .with_advice("", Advice::LargerFrames)
         })
+    }
+
+    /// The error of a queue that is there and does not bind in zero-copy mode. virtio_net answers EINVAL
+    /// when its device does without the DMA API (`iommu_platform`).
+    pub(super) fn refuses_zero_copy(&self, queue: u32, error: &io::Error) -> FluxError {
+        let what = format!("cannot bind to {} queue {queue} in zero-copy mode", self.interface());
+        let why = crate::error::errno_text(error);
+        FluxError::new(ErrorKind::Unsupported, what, format!("the driver refuses it: {why}"))
+            .with_advice("", Advice::CopyMode)
     }
 
     /// What to tell of copy mode: the kernel falls back to it in silence.

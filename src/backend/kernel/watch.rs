@@ -7,15 +7,12 @@ use crate::error::Result;
 use crate::life::{Life, Link, PortState, Seen};
 use crate::sys::link_watch::{LinkEvent, LinkWatch};
 use crate::sys::{clock, netdev};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// One port's watch. Any thread that waits looks; the lock is held for the look alone.
 pub(super) struct Watch {
     inner: Mutex<Inner>,
-    /// Of the netlink socket, for `poll(2)`; −1 without one.
-    fd: AtomicI32,
 }
 
 struct Inner {
@@ -34,18 +31,12 @@ impl Watch {
         if !matches!(first, Some(Ok(()))) {
             events = None;
         }
-        let fd = events.as_ref().map_or(-1, |events| events.as_fd().as_raw_fd());
         let life = Life::new(config, clock::monotonic_ns(), seen);
-        Self { inner: Mutex::new(Inner { events, life, seen }), fd: AtomicI32::new(fd) }
+        Self { inner: Mutex::new(Inner { events, life, seen }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Readable when something happened.
-    pub(super) fn fd(&self) -> RawFd {
-        self.fd.load(Ordering::Relaxed)
     }
 
     pub(super) fn state(&self) -> PortState {
@@ -69,9 +60,7 @@ impl Watch {
             })
         });
         if let Some(Err(_)) = read {
-            // Nothing more is heard; what the sockets say remains.
-            self.fd.store(-1, Ordering::Relaxed);
-            *events = None;
+            *events = None; // nothing more is heard; what the sockets say remains
         }
         if heard && seen.link != Link::Gone {
             let name = port.interface();

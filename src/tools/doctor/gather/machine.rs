@@ -61,10 +61,16 @@ fn release() -> String {
 
 fn kernel_config(release: &str) -> Known<BTreeMap<String, String>> {
     let packed = File::open("/proc/config.gz").and_then(|file| text(GzDecoder::new(file)));
-    let plain = || File::open(format!("/boot/config-{release}")).and_then(text);
-    match packed.or_else(|_| plain()) {
-        Ok(text) => Ok(options(&text)),
-        Err(_) => Err("neither /proc/config.gz nor /boot/config-RELEASE can be read".into()),
+    // The second place is Debian's since its 7.3.
+    let plain = [format!("/boot/config-{release}"), format!("/lib/modules/{release}/config")];
+    let plain = || plain.iter().find_map(|path| File::open(path).and_then(text).ok());
+    match packed.ok().or_else(plain) {
+        Some(text) => Ok(options(&text)),
+        None => Err(
+            "none of /proc/config.gz, /boot/config-RELEASE, and config in /lib/modules/RELEASE \
+             can be read"
+                .into(),
+        ),
     }
 }
 
