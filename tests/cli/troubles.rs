@@ -65,7 +65,7 @@ const CASES: [Case; 9] = [
     Case {
         line: "ping -c 20 -i 0.05 10.0.0.2 --sim=link-flap",
         exit: 0,
-        told: "note: the carrier of sim0 changed 3 times: what was on its way without it is lost\n",
+        told: "note: the carrier of sim0 changed 2 times: what was on its way without it is lost\n",
         received: 16,
         sent: 20,
     },
@@ -162,7 +162,7 @@ fn ping_tells_programs_the_same_and_nothing_about_a_healthy_run() {
     let table = [
         ("ping -q -j -c 3 10.0.0.2 --sim=starved", 1, &[("starved", 3)][..]),
         ("ping -q -j -c 3 10.0.0.2 --sim=kick-lost", 1, &[("stuck_tx", 3)]),
-        ("ping -q -j -c 20 -i 0.05 10.0.0.2 --sim=link-flap", 0, &[("link_flap", 3)]),
+        ("ping -q -j -c 20 -i 0.05 10.0.0.2 --sim=link-flap", 0, &[("link_flap", 2)]),
         ("ping -q -j -c 3 10.0.0.2 --sim=ring-511", 0, &[]),
         ("ping -q -j -c 3 10.0.0.2 --sim=no-zc", 0, &[]),
         ("ping -q -j -c 3 10.0.0.2 --sim=wrong-queue", 0, &[]),
@@ -225,7 +225,9 @@ fn bench_comes_to_an_end_in_each_trouble_and_says_why() {
         ("starved", "note: the kernel drops all packets: it finds the fill ring empty (starved)"),
         ("kick-lost", "note: packets wait in the TX ring and none is sent, however often"),
         ("ring-511", "note: a0's own rings have 511 entries, no power of two: the AF_XDP rings"),
-        ("link-flap", "simulated time hardly passes while we work"),
+        ("link-flap", "simulated time hardly passes while we work: the link of a0 stayed"),
+        ("removed", "simulated time hardly passes while we work: the interface of a0 stayed"),
+        ("detached", "simulated time hardly passes while we work: the XDP program of a0 stayed"),
     ];
     for name in Trouble::ALL.map(Trouble::name) {
         let (_, told) = table.into_iter().find(|row| row.0 == name).unwrap();
@@ -255,7 +257,9 @@ fn the_same_seed_gives_the_same_bytes_in_trouble_too() {
         let line =
             format!("ping -j -c 40 -i 30ms 10.0.0.2 203.0.113.7 --sim={spec},loss=5%,seed=9");
         let (first, second) = (run(&line), run(&line));
-        assert!(first.status.code() <= Some(1), "flux {line}\n{}", stderr(&first));
+        let ends = ["removed", "detached"].iter().any(|end| spec.contains(end));
+        let worst = if ends { 2 } else { 1 };
+        assert!(first.status.code() <= Some(worst), "flux {line}\n{}", stderr(&first));
         assert!(first.stdout == second.stdout, "flux {line}");
         assert!(first.stderr == second.stderr, "flux {line}");
     }

@@ -87,8 +87,15 @@ fn trouble(network: &Simulator, sends: &str, sample: &Sample) -> Option<String> 
     let elsewhere = received.find(|&(queue, &count)| count > 0 && !has_socket(queue));
     let waiting = sockets.iter().any(|socket| socket.tx.and_then(|tx| tx.used()) > Some(0));
     let XdpStatistics { rx_dropped, rx_fill_ring_empty_descs: empty, .. } = sample.stats;
-    if port.carrier_changes == 0 && port.troubles.has(Trouble::LinkFlap) {
-        Some(format!("simulated time hardly passes while we work: the link of {PORT} stayed"))
+    // What happens at a time of its own.
+    let later = [
+        (Trouble::LinkFlap, "link"),
+        (Trouble::Removed, "interface"),
+        (Trouble::Detached, "XDP program"),
+    ];
+    let later = later.into_iter().find(|(trouble, _)| port.troubles.has(*trouble));
+    if let Some((_, what)) = later.filter(|_| port.carrier_changes == 0) {
+        Some(format!("simulated time hardly passes while we work: the {what} of {PORT} stayed"))
     } else if port.carrier_changes > 0 {
         Some(format!("the carrier of {PORT} comes and goes: what is on its way without it is lost"))
     } else if let Some((queue, _)) = elsewhere {

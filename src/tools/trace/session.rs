@@ -220,8 +220,9 @@ impl Session {
         self.patience.learn(&self.tally.hops);
         let timeout = self.flight.in_flight().map(|sent| self.deadline(sent)).min();
         let round = match &self.work {
-            Work::Sweep(sweep) => sweep.next_round_ns(),
-            Work::Explore { .. } => None,
+            // With a probe to send it is looked after again once that is sent.
+            Work::Sweep(sweep) if self.pending.is_none() => sweep.next_round_ns(),
+            Work::Sweep(_) | Work::Explore { .. } => None,
         };
         [timeout, round].into_iter().flatten().min()
     }
