@@ -86,7 +86,7 @@ fn link(lab: &Lab, ours: bool, up: bool) {
 }
 
 fn kernel_answers(lab: &Lab, round: &str) {
-    let ping = || lab::try_run(&format!("ping -q -c 20 -i 0.05 -w 20 {OUR_IP}"));
+    let ping = || lab::try_run(&format!("ping -q -c 1 -W 1 {OUR_IP}"));
     lab::wait_until(&format!("an answer of the kernel, {round}"), || lab.in_peer(ping).is_ok());
 }
 
