@@ -53,7 +53,7 @@ place() { # place FILE PATH: with the libraries that it needs, and without what 
     local library
     mkdir -p "$root$(dirname "$2")"
     strip -g -o "$root$2" "$1" 2>/dev/null || cp -L "$1" "$root$2"
-    ldd "$1" 2>/dev/null | { grep -oE '/[^ ]+' || true; } | while read -r library; do
+    { ldd "$1" 2>/dev/null || true; } | { grep -oE '/[^ ]+' || true; } | while read -r library; do
         [ -e "$root$library" ] || { mkdir -p "$root$(dirname "$library")"; cp -L "$library" "$root$library"; }
     done
 }

@@ -3,6 +3,7 @@
 
 use crate::ends::{End, assert_accounted, exchange};
 use crate::guest::{PAIR, driver, open, set_up, settle};
+use crate::lab;
 use fluxnet::{AttachMode, Attached, BindMode, ErrorKind, error::Advice};
 
 /// Whether the driver has native XDP, too.
@@ -44,6 +45,9 @@ fn by_default_packets_are_copied_and_a_note_says_so() {
 
 #[test]
 fn after_the_link_was_down_traffic_goes_on() {
+    if driver() == "vmxnet3" {
+        return lab::skip("vmxnet3 (7.3) no longer runs its XDP program then");
+    }
     let [one, other] = PAIR;
     let copied = |name| open(name, BindMode::Copy).attach(AttachMode::Auto);
     let mut ends = [End::open(copied(one), one, other), End::open(copied(other), other, one)];

@@ -2,7 +2,7 @@
 
 use crate::command::{self, events, of, stdout};
 use crate::forward_two_ports as cable;
-use crate::guest::{beside, kernel_has};
+use crate::guest::beside;
 use crate::lab::bump::{Bump, FAR, LEFT, LEFT_MAC, RIGHT, RIGHT_IP, RIGHT_MAC};
 use crate::lab::{
     self, ETH_LAB, Lab, OURS, PATIENCE, PEER_IP, PEER_IP6, Wire, lab_frame, xdp_attached,
@@ -158,6 +158,4 @@ fn a_burst_longer_than_a_kick_takes_leaves_by_one_flush() {
         let frame = lab_frame(lab::OUR_MAC, lab::PEER_MAC, &(number as u32).to_be_bytes());
         assert_eq!(wire.recv_type(ETH_LAB, PATIENCE), Some(frame), "packet {number}");
     }
-    let kicks = tx.granted().queues.len();
-    println!("one flush of {BURST} packets on {kicks} queue, new kernel: {}", kernel_has(6, 18));
 }
