@@ -223,11 +223,11 @@ impl Backend for SimBackend {
         loop {
             // Frames were freed: there is something to do, if nothing to receive.
             let freed = interest == Interest::Rx && self.umem.take_wake();
+            self.attend(&world, queues, interest)?;
             if freed || self.ready(&mut world, queues, interest)? {
                 self.counted(first, Counters::wakeup);
                 return Ok(true);
             }
-            self.attend(&world, queues, interest)?;
             if deadline.is_some_and(|at| at <= world.now()) {
                 return Ok(false);
             }
