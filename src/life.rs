@@ -17,6 +17,7 @@ use std::time::Duration;
 
 /// Whether packets can pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Link {
     /// They can.
     Up,
@@ -41,6 +42,7 @@ impl fmt::Display for Link {
 
 /// How a port is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PortState {
     /// Its link.
     pub link: Link,

@@ -68,7 +68,7 @@ impl Watch {
             let queues = port.inside(|| Ok(queues_of(name, port.ifindex).rx));
             seen.rx_queues = queues.unwrap_or(seen.rx_queues);
         }
-        if port.program().attachment.is_detached() {
+        if !seen.detached && port.program().attachment.is_detached() {
             // Programs end with their interface, whose removal may not have been told yet.
             match port.inside(|| Ok(netdev::exists(port.ifindex))) {
                 Ok(false) => seen.link = Link::Gone,
