@@ -60,7 +60,7 @@ copy\t''
 zerocopy\t''"
 complete -c flux -n "__fish_flux_using_subcommand ping" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -l frame-size -d 'Bytes per frame, 2048 or 4096 [default: 2048]' -r
-complete -c flux -n "__fish_flux_using_subcommand ping" -l link-timeout -d 'How long to wait for a link that is lost, or none for ever [default: 10s, none if endless]' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -l link-timeout -d 'How long to wait for a link lost during the run; none: for ever [default: 10s, or none]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -l hugepages -d 'Put the UMEM in huge pages [default: auto]' -r -f -a "auto\t''
 on\t''
 1g\t''
@@ -108,7 +108,7 @@ copy\t''
 zerocopy\t''"
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l frame-size -d 'Bytes per frame, 2048 or 4096 [default: 2048]' -r
-complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l link-timeout -d 'How long to wait for a link that is lost, or none for ever [default: 10s, none if endless]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l link-timeout -d 'How long to wait for a link lost during the run; none: for ever [default: 10s, or none]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l hugepages -d 'Put the UMEM in huge pages [default: auto]' -r -f -a "auto\t''
 on\t''
 1g\t''
@@ -167,7 +167,7 @@ copy\t''
 zerocopy\t''"
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096]' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l frame-size -d 'Bytes per frame, 2048 or 4096 [default: 2048]' -r
-complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l link-timeout -d 'How long to wait for a link that is lost, or none for ever [default: 10s, none if endless]' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l link-timeout -d 'How long to wait for a link lost during the run; none: for ever [default: 10s, or none]' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l plot -d 'Draw a chart into this file as well' -r -F
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l save -d 'Keep the run under this name, for flux bench diff' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l lab -d 'Measure on a veth pair between two network namespaces of its own; as root'

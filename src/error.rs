@@ -23,6 +23,8 @@ pub enum ErrorKind {
     Device,
     /// Somebody else detached the XDP program of an open interface.
     Detached,
+    /// The link of an open interface has been away for longer than the link timeout. It may come back.
+    NoLink,
     /// Names, addresses, routes, neighbours.
     Host,
     /// Any other failed system call.
@@ -398,6 +400,9 @@ fn diagnose(op: Op, source: &io::Error) -> (ErrorKind, Next) {
             (K::Device, Next::Hint(hint))
         }
         (_, Some(libc::EPERM | libc::EACCES)) => (K::Permission, NEEDS_BPF),
+        (_, Some(libc::EMFILE)) => {
+            (K::System, Next::Hint("raise the limit of open files: `ulimit -n`"))
+        }
         _ => (K::System, Next::Unknown),
     }
 }

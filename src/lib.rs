@@ -118,7 +118,8 @@
 //!
 //! Calls that wait end with an error that names the port ([`FluxError::port`]) when the interface is
 //! gone ([`ErrorKind::Device`]), and for receivers when somebody detached the XDP program
-//! ([`ErrorKind::Detached`]). What becomes of the other ports is your choice. Either drop
+//! ([`ErrorKind::Detached`]). After the link timeout, where one is set, they end with
+//! [`ErrorKind::NoLink`], and may be tried again. What becomes of the other ports is your choice. Either drop
 //! everything; or call `remove_port` ([`FluxEngine::remove_port`], [`Workers::remove_port`],
 //! [`FluxRx::remove_port`], [`FluxTx::remove_port`]) and go on without it. In mode C nothing is to
 //! be removed: use the other queues. Frames that the kernel held for the lost interface stay lost
@@ -128,7 +129,7 @@
 //! panics) gives its queues back to the kernel's stack at once, whatever else lives on. So does a
 //! worker whose closure panics in [`Workers::run`], until it runs again. For a firewall or a forwarder
 //! that is the wrong way out: [`FluxBuilder::fail`] with [`Fail::Closed`] drops those packets and counts
-//! them.
+//! them, as long as the process lives.
 //!
 //! On veth pairs a forwarder also completes checksums
 //! ([`proto::complete_checksum`]): without, ping works through it, and TCP and UDP do not.

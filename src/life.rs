@@ -46,7 +46,8 @@ impl fmt::Display for Link {
 pub struct PortState {
     /// Its link.
     pub link: Link,
-    /// Since when the link is like that, in ns of `now()`: as it was noticed, up to 0.2 s late.
+    /// Since when the link is like that, in ns of `now()`, as it was noticed: 0.1 s late at most, and
+    /// longer where the kernel itself tells of a lost carrier late (up to a second).
     pub since_ns: u64,
     /// How often the link was lost since the port was opened.
     pub link_losses: u64,
@@ -111,10 +112,16 @@ impl Life {
         state.link_losses = state.link_losses.saturating_add(counted.max(lost.into()));
         // One that the counter tells of later is not counted again.
         self.losses = self.losses.max(seen.losses).saturating_add(u64::from(lost && counted == 0));
-        if state.link != seen.link {
+        // One that is lost was back in between, if it was lost once more.
+        let anew = counted > 0 && seen.link != Link::Up;
+        if state.link != seen.link || anew {
             (state.link, state.since_ns) = (seen.link, now);
         }
-        self.lost_ns = if seen.link == Link::Up { None } else { self.lost_ns.or(Some(now)) };
+        self.lost_ns = match seen.link {
+            Link::Up => None,
+            _ if anew => Some(now),
+            _ => self.lost_ns.or(Some(now)),
+        };
         (state.mtu, state.rx_queues) = (seen.mtu, seen.rx_queues);
         state.detached |= seen.detached;
     }
@@ -129,18 +136,21 @@ impl Life {
         if self.state.link == Link::Gone {
             return Err(gone(name));
         }
-        if receives && self.state.detached {
-            let what = format!("cannot receive on {name}");
-            let why = "somebody detached its XDP program";
-            return Err(FluxError::new(ErrorKind::Detached, what, why).with_hint(
-                "find out who does that (`bpftool link` lists what is attached), and open the \
-                 interface anew",
-            ));
+        if receives {
+            self.check_program()?;
         }
         match self.gives_up_ns() {
             Some(at) if at <= now => Err(self.no_link()),
             _ => Ok(()),
         }
+    }
+
+    /// Whether our program is still where it was attached.
+    ///
+    /// # Errors
+    /// When somebody detached it.
+    pub(crate) fn check_program(&self) -> Result<(), FluxError> {
+        if self.state.detached { Err(detached(&self.interface)) } else { Ok(()) }
     }
 
     /// When the link timeout is over, if the link does not come back before.
@@ -150,22 +160,34 @@ impl Life {
     }
 
     fn no_link(&self) -> FluxError {
-        let (name, time) = (&self.interface, self.timeout.unwrap_or_default());
-        let (how, next) = match self.state.link {
-            Link::Down => ("down", format!("`ip link set {name} up` raises it")),
-            _ => ("without carrier", "look at cable, switch port or peer".to_owned()),
-        };
-        let why = format!("it has been {how} for {time:?}");
-        FluxError::new(ErrorKind::Device, format!("cannot wait for the link of {name}"), why)
-            .with_advice(format!("{next}; or "), crate::error::Advice::LongerLinkTimeout)
+        no_link(&self.interface, self.state.link, self.timeout.unwrap_or_default())
     }
+}
+
+/// The error of a link that stays away for longer than `time`.
+pub(crate) fn no_link(name: &str, link: Link, time: Duration) -> FluxError {
+    let (how, next) = match link {
+        Link::Down => ("down", format!("`ip link set {name} up` raises it")),
+        _ => ("without carrier", "look at cable, switch port or peer".to_owned()),
+    };
+    let why = format!("it has been {how} for {time:?}");
+    FluxError::new(ErrorKind::NoLink, format!("cannot wait for the link of {name}"), why)
+        .with_advice(format!("{next}; or "), crate::error::Advice::LongerLinkTimeout)
+}
+
+/// The error of a port whose XDP program somebody detached.
+pub(crate) fn detached(interface: &str) -> FluxError {
+    let what = format!("cannot receive on {interface}");
+    FluxError::new(ErrorKind::Detached, what, "somebody detached its XDP program").with_hint(
+        "find out who does that (`bpftool link` lists what is attached), and start again",
+    )
 }
 
 /// The error of an interface that was removed.
 pub(crate) fn gone(interface: &str) -> FluxError {
     let why = "the interface is gone: it was removed, or moved to another network namespace";
     FluxError::new(ErrorKind::Device, format!("cannot use {interface}"), why)
-        .with_hint(format!("`ip link` lists what there is; open {interface} anew once it is back"))
+        .with_hint(format!("`ip link` lists what there is; start again once {interface} is back"))
 }
 
 #[cfg(test)]
@@ -211,11 +233,22 @@ mod tests {
         assert_eq!(life.gives_up_ns(), Some(1100 * MS));
         assert!(life.verdict(1099 * MS, true).is_ok());
         let error = life.verdict(1100 * MS, false).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Device);
+        assert_eq!(error.kind(), ErrorKind::NoLink);
         assert_eq!(error.to_string(), "cannot wait for the link of eth0: it has been down for 1s");
         assert!(error.hint().unwrap().starts_with("`ip link set eth0 up` raises it; or "));
         life.see(1200 * MS, seen(Link::Up, 8));
         assert!(life.verdict(9000 * MS, true).is_ok() && life.gives_up_ns().is_none());
+    }
+
+    #[test]
+    fn a_link_that_was_back_in_between_is_waited_for_anew() {
+        let mut life = life(Some(Duration::from_secs(2)));
+        life.see(100 * MS, seen(Link::Down, 8));
+        // It came and went while nobody looked: the count of losses tells.
+        life.see(5000 * MS, seen(Link::Down, 9));
+        assert_eq!((life.state().since_ns, life.state().link_losses), (5000 * MS, 2));
+        assert!(life.verdict(6999 * MS, true).is_ok());
+        assert!(life.verdict(7000 * MS, true).is_err());
     }
 
     #[test]

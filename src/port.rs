@@ -66,7 +66,8 @@ impl Port {
     }
 
     /// How it is now: its link, its MTU, its queues, its XDP program. As it was noticed, 0.1 s late at
-    /// most; asking costs next to nothing.
+    /// most; of a lost carrier the kernel itself may tell up to a second late. Asking costs next to
+    /// nothing.
     #[must_use]
     pub fn state(&self) -> PortState {
         self.backend.state(self.index)

@@ -51,7 +51,11 @@ impl Readiness {
             return self.step(longest).await;
         }
         match tokio::time::timeout(longest, self.ready()).await {
-            Ok(ready) => ready,
+            // Also when one port keeps us awake, another may be in trouble.
+            Ok(ready) => ready.and_then(|()| match self.interest {
+                Interest::Rx => self.backend.look(&self.queues),
+                Interest::Tx => Ok(()),
+            }),
             // Asks whether the interface lives, and in copy mode makes the kernel send.
             Err(_) => {
                 self.backend.wait(&self.queues, self.interest, Some(Duration::ZERO)).map(drop)
@@ -152,7 +156,8 @@ impl AsyncFluxRaw {
     /// Returns when the RX ring has entries.
     ///
     /// # Errors
-    /// When the interface goes away; 0.2 s later at most.
+    /// When the interface goes away, somebody detached its XDP program, or its link has been away for
+    /// longer than the link timeout.
     ///
     /// # Panics
     /// On the real kernel, outside a tokio runtime with I/O and time.

@@ -158,7 +158,12 @@ impl KernelBackend {
                 self.places.get(queue.get()).is_some_and(|place| place.0 == at)
             };
             if queues.iter().any(|queue| concerns(&queue)) {
-                let verdict = port.watch.verdict(now, interest == Interest::Rx);
+                let verdict = || port.watch.verdict(now, interest == Interest::Rx);
+                // Nothing is given up by an old look.
+                let verdict = verdict().or_else(|_| {
+                    port.watch.look(port, now);
+                    verdict()
+                });
                 verdict.map_err(|error| error.of_port(PortIndex::at(at)))?;
             }
         }
@@ -343,6 +348,8 @@ impl Backend for KernelBackend {
     }
 
     fn set_filter(&self, port: PortIndex, filter: &Filter) -> Result<()> {
+        self.watch();
+        self.port(port)?.watch.check_program()?;
         if self.port(port)?.set_filter(filter)? {
             self.add_sockets(port.get())?;
         }

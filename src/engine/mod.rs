@@ -37,7 +37,7 @@ use std::time::Duration;
 /// A blocked engine looks at its stop flag this often.
 const STOP_CHECK: Duration = Duration::from_millis(20);
 /// One that is never idle looks after its ports this often, in turns.
-const LOOK_TURNS: u32 = 1024;
+const LOOK_TURNS: u32 = 8;
 
 /// Receives packets in batches on one or more queues, and sends them on: out of the port that they
 /// came from, or of another one on the same UMEM.

@@ -20,11 +20,13 @@ pub(crate) fn index(name: &str) -> io::Result<u32> {
     }
 }
 
-/// Whether there is still an interface of this index.
-pub(crate) fn exists(index: u32) -> bool {
+/// The name that the interface of this index has now; `None` when there is none any more.
+pub(crate) fn name(index: u32) -> Option<String> {
     let mut name = [0 as libc::c_char; libc::IF_NAMESIZE];
     // SAFETY: writes a name of at most IF_NAMESIZE bytes into the array.
-    !unsafe { libc::if_indextoname(index, name.as_mut_ptr()) }.is_null()
+    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr()) };
+    let bytes: Vec<u8> = name.iter().map(|&c| c as u8).take_while(|&byte| byte != 0).collect();
+    (!found.is_null()).then(|| String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn request(name: &str, number: libc::Ioctl) -> io::Result<libc::ifreq> {

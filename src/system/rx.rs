@@ -15,7 +15,7 @@ use crate::umem::FrameCache;
 use std::time::Duration;
 
 /// The ports are looked at this often, in looks for packets.
-const LOOK_AT_PORTS: u32 = 1024;
+const LOOK_AT_PORTS: u32 = 8;
 
 /// Receives owned packets from one or more queues.
 pub struct FluxRx {

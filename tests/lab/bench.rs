@@ -304,3 +304,24 @@ fn two_interfaces_of_the_users_forward_what_comes_in_as_it_came() {
         assert!(!lab::xdp_attached(interface), "{interface}");
     }
 }
+
+#[test]
+fn a_link_that_is_lost_between_samples_or_in_one_is_waited_for_and_no_longer_than_asked() {
+    let Some(lab) = lab::Lab::veth(1) else { return };
+    let name = lab::OURS;
+    let line = format!(
+        "bench -I {name} --workload txonly --batch 16 --poll syscall --duration 50ms --repeat 10000 \
+         --link-timeout 1s"
+    );
+    let wire = lab.wire();
+    let child = start(&line);
+    assert!(wire.recv(PATIENCE).is_some(), "a packet");
+    lab.run(&format!("ip link set {name} down"));
+    let down = child.wait_with_output().unwrap();
+    assert_exit(&line, &down, 2);
+    let text = stderr(&down);
+    assert!(
+        text.contains(&format!("cannot wait for the link of {name}: it has been down")),
+        "{text}"
+    );
+}

@@ -161,3 +161,29 @@ fn sending_in_a_runtime_ends_with_an_error_when_the_interface_is_deleted() {
         }
     });
 }
+
+#[test]
+fn awaiting_two_ports_notices_one_that_is_deleted_while_the_other_has_packets() {
+    let Some(lab) = Lab::veth(1) else { return };
+    lab.run("ip link add idle0 type veth peer name idle1");
+    lab.run("ip link set idle1 up");
+    lab.run("ip link set idle0 up");
+    lab::wait_until("the carrier of idle0", || lab.run("ip link show idle0").contains("LOWER_UP"));
+    let error = traffic(&lab, || {
+        in_runtime(async {
+            let builder = ours(Poller::Syscall).port("idle0").filter(Filter::Everything);
+            let (mut rx, _tx) = builder.build_system().unwrap();
+            drop(rx.recv_async().await.unwrap());
+            lab::run("ip link del idle0");
+            // A packet a millisecond wakes us: without a look of its own it would take forever.
+            for _ in 0..PATIENCE.as_millis() / 10 {
+                match rx.recv_async().await {
+                    Ok(packet) => drop(packet),
+                    Err(error) => return error,
+                }
+            }
+            panic!("not noticed");
+        })
+    });
+    assert_eq!(error.port().map(|port| port.get()), Some(1), "{error}");
+}

@@ -174,7 +174,8 @@ fn look(plan: &PortPlan, umem: &Umem) -> Result<KernelPort> {
         notes.extend(limits::mtu_note(interface, mtu, room, size));
     }
     let seen = Seen { link: Link::Up, losses: 0, mtu, rx_queues: available, detached: false };
-    let watch = Watch::begin(&plan.config, ifindex, seen);
+    let (watch, deaf) = Watch::begin(&plan.config, ifindex, seen);
+    notes.extend(deaf);
     Ok(KernelPort::new(plan, ifindex, available, watch, notes))
 }
 

@@ -23,16 +23,21 @@ struct Inner {
 }
 
 impl Watch {
-    /// Of a port that is up, in the network namespace of the calling thread.
-    pub(super) fn begin(config: &Config, ifindex: u32, mut seen: Seen) -> Self {
-        let mut events = LinkWatch::open(ifindex).ok();
+    /// Of a port that is up, in the network namespace of the calling thread; with a note when nothing
+    /// will be heard of it.
+    pub(super) fn begin(config: &Config, ifindex: u32, mut seen: Seen) -> (Self, Option<String>) {
         // The answer to what it is like now is there already.
-        let first = events.as_mut().map(|events| events.read(|event| take(&mut seen, event)));
-        if !matches!(first, Some(Ok(()))) {
-            events = None;
-        }
+        let opened = LinkWatch::open(ifindex).and_then(|mut events| {
+            events.read(|event| take(&mut seen, event))?;
+            Ok(events)
+        });
+        let note = opened.as_ref().err().map(|error| {
+            let (name, why) = (&config.interface, crate::error::errno_text(error));
+            format!("changes of the link of {name} are not heard (netlink: {why})")
+        });
+        let events = opened.ok();
         let life = Life::new(config, clock::monotonic_ns(), seen);
-        Self { inner: Mutex::new(Inner { events, life, seen }) }
+        (Self { inner: Mutex::new(Inner { events, life, seen }) }, note)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -48,6 +53,11 @@ impl Watch {
         self.lock().life.verdict(now, receives)
     }
 
+    /// See [`Life::check_program`].
+    pub(super) fn check_program(&self) -> Result<()> {
+        self.lock().life.check_program()
+    }
+
     /// Looks, and says whether all is well.
     pub(super) fn look(&self, port: &KernelPort, now: u64) -> bool {
         let mut inner = self.lock();
@@ -57,21 +67,24 @@ impl Watch {
             events.read(|event| {
                 heard = true;
                 take(seen, event);
+                // Each by itself: a link that went and came was there in between.
+                life.see(now, *seen);
             })
         });
         if let Some(Err(_)) = read {
             *events = None; // nothing more is heard; what the sockets say remains
         }
         if heard && seen.link != Link::Gone {
-            let name = port.interface();
-            // Drivers take the link away while the number of queues changes.
-            let queues = port.inside(|| Ok(queues_of(name, port.ifindex).rx));
-            seen.rx_queues = queues.unwrap_or(seen.rx_queues);
+            // Drivers take the link away while the number of queues changes. It may have another name
+            // by now.
+            let queues = |name: String| queues_of(&name, port.ifindex).rx;
+            let queues = port.inside(|| Ok(netdev::name(port.ifindex).map(queues)));
+            seen.rx_queues = queues.ok().flatten().unwrap_or(seen.rx_queues);
         }
         if !seen.detached && port.program().attachment.is_detached() {
             // Programs end with their interface, whose removal may not have been told yet.
-            match port.inside(|| Ok(netdev::exists(port.ifindex))) {
-                Ok(false) => seen.link = Link::Gone,
+            match port.inside(|| Ok(netdev::name(port.ifindex))) {
+                Ok(None) => seen.link = Link::Gone,
                 _ => seen.detached = true,
             }
         }

@@ -333,8 +333,11 @@ impl Backend for SimBackend {
 
     fn set_filter(&self, port: PortIndex, filter: &Filter) -> Result<()> {
         filter.check()?;
-        let node = self.port(port)?.node;
-        if let Some(port) = self.shared.enter().port(node) {
+        let ours = self.port(port)?;
+        let mut world = self.shared.enter();
+        self.see(&world, ours);
+        ours.life().check_program()?;
+        if let Some(port) = world.port(ours.node) {
             port.filter = filter.clone();
         }
         Ok(())

@@ -22,7 +22,10 @@ pub struct LinkTimeout(Option<Duration>);
 fn link_timeout(text: &str) -> Result<LinkTimeout, String> {
     match text {
         "none" => Ok(LinkTimeout(None)),
-        _ => units::positive_time(text).map(|time| LinkTimeout(Some(time))),
+        _ => match units::positive_time(text) {
+            Ok(time) => Ok(LinkTimeout(Some(time))),
+            Err(rule) => Err(format!("{rule}, or none")),
+        },
     }
 }
 
@@ -109,10 +112,11 @@ impl SocketOptions {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = HEADING)]
 pub struct LinkOptions {
-    /// How long to wait for a link that is lost, or none for ever [default: 10s, none if endless]
+    /// How long to wait for a link lost during the run; none: for ever [default: 10s, or none]
     ///
     /// While the interface is down or has no carrier, nothing is sent; the run goes on when the link
-    /// is back. After TIME it ends with an error. A run that ends by itself waits for 10 s.
+    /// is back. After TIME it ends with an error. The default is 10 s for a run that ends by itself,
+    /// and none for one that does not.
     #[arg(long, value_name = "TIME|none", value_parser = link_timeout)]
     pub link_timeout: Option<LinkTimeout>,
 }

@@ -11,10 +11,11 @@ use crate::backend::meter::Meter;
 use crate::backend::{Filter, Match};
 use crate::config::{Config, Granted, HugePages, Queues};
 use crate::error::{FluxError, Result};
+use crate::life::{self, Link};
 use crate::proto::MacAddr;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::{affinity, perf, poll, usage};
-use crate::tools::net::{Host, KernelHost};
+use crate::tools::net::{Host, KernelHost, carrier};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Duration;
@@ -25,10 +26,8 @@ const LATENCY_PPS: u32 = 10_000;
 const WARM_UP: (u32, Duration, Duration) =
     (4, Duration::from_millis(10), Duration::from_millis(250));
 
-/// How long a link may take to come back after the XDP program was attached, and how often one
-/// looks.
-const CARRIER_NS: u64 = 20_000_000_000;
-const CARRIER_LOOK: Duration = Duration::from_millis(20);
+/// How often one looks whether the link is back.
+const LINK_LOOK: Duration = Duration::from_millis(20);
 
 /// How much longer a sample takes for its first packet, where one is on its way.
 const FIRST_PACKET_NS: u64 = 10_000_000_000;
@@ -38,7 +37,7 @@ pub(super) enum Site {
     /// The lab, with the sources that its cells needed so far.
     Lab { lab: Lab, cpus: Vec<usize>, sources: HashMap<(usize, u32), Source> },
     /// The user's interface, and the one that workload forward sends by.
-    Interface { name: String, out: Option<String>, mac: MacAddr, cpus: Vec<usize> },
+    Interface { name: String, out: Option<String>, mac: MacAddr, cpus: Vec<usize>, begun: bool },
 }
 
 impl Site {
@@ -66,7 +65,7 @@ impl Site {
         })?;
         let cpus = affinity::allowed().map_err(no_cpus)?;
         let (name, out) = (name.to_owned(), out.map(str::to_owned));
-        Ok(Site::Interface { name, out, mac: MacAddr(mac), cpus })
+        Ok(Site::Interface { name, out, mac: MacAddr(mac), cpus, begun: false })
     }
 
     /// One sample of a cell.
@@ -107,20 +106,34 @@ impl Site {
             // What comes in there is none of ours.
             builder = builder.port(self.out().unwrap_or_default()).filter(Filter::Nothing);
         }
+        let patience = plan.config.link_timeout;
+        // Before the first sample the error of an interface that is down is better.
+        if matches!(self, Site::Interface { begun: true, .. }) {
+            self.await_link(cell, patience, stop)?;
+        }
         let (loops, granted) = self.inside(|| work::start(builder, cell, &packet))?;
+        if let Site::Interface { begun, .. } = self {
+            *begun = true;
+        }
         if cell.hugepages && !granted.pages.are_huge() {
             return Err(FluxError::config("huge pages", "the kernel has none for us").with_hint(
                 "reserve some with `sysctl -w vm.nr_hugepages=64`, or use --hugepages off",
             ));
         }
-        self.await_carrier(cell, stop)?;
+        self.await_link(cell, patience, stop)?;
         self.make_sources(cell, &granted.queues, len)?;
         let sending = self.send(cell, &granted.queues, len)?;
-        let before = self.far_end(cell)?;
-        let fed = self.feeds(&granted.queues);
-        let sample = self.run(loops, &meter, plan.duration, fed, stop);
+        let (before, changes) = (self.far_end(cell)?, self.link_changes(cell)?);
+        let sample = self.run(loops, &meter, plan.duration, &granted.queues, stop);
         drop(sending);
         let mut sample = sample?;
+        if self.link_changes(cell)? != changes {
+            let name = self.name();
+            sample.trouble = Some(format!(
+                "the link of {name} was lost during a sample, whose figures tell nothing: what was \
+                 sent meanwhile is counted and lost"
+            ));
+        }
         if let (Some(before), Some(after)) = (before, self.far_end(cell)?) {
             sample.lost = after.saturating_sub(before);
         }
@@ -170,17 +183,45 @@ impl Site {
         })
     }
 
-    /// Some drivers take the link down when a program is attached, for seconds.
-    fn await_carrier(&self, cell: &Cell, stop: &dyn Fn() -> bool) -> Result<()> {
-        let Site::Interface { name, out, .. } = self else { return Ok(()) };
-        let out = out.iter().filter(|_| cell.workload == Workload::Forward);
-        let (host, patience) = (KernelHost::open()?, monotonic_ns() + CARRIER_NS);
-        for name in std::iter::once(name).chain(out) {
-            while !host.interface(name)?.carrier && monotonic_ns() < patience && !stop() {
-                poll::pause(CARRIER_LOOK);
+    /// The interfaces of the user's that a cell needs.
+    fn names(&self, cell: &Cell) -> impl Iterator<Item = &str> {
+        let (name, out) = match self {
+            Site::Lab { .. } => (None, None),
+            Site::Interface { name, out, .. } => (Some(name.as_str()), out.as_deref()),
+        };
+        name.into_iter().chain(out.filter(|_| cell.workload == Workload::Forward))
+    }
+
+    /// Waits for the link: some drivers take it down when a program is attached, for seconds, and
+    /// between two samples it may be lost like at any other time.
+    fn await_link(
+        &self,
+        cell: &Cell,
+        patience: Option<Duration>,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<()> {
+        for name in self.names(cell) {
+            let (host, start) = (KernelHost::open()?, monotonic_ns());
+            loop {
+                let interface = host.interface(name)?;
+                if interface.up && interface.carrier || stop() {
+                    break;
+                }
+                let link = if interface.up { Link::NoCarrier } else { Link::Down };
+                let waited = Duration::from_nanos(monotonic_ns().saturating_sub(start));
+                if let Some(patience) = patience.filter(|patience| waited >= *patience) {
+                    return Err(life::no_link(name, link, patience));
+                }
+                poll::pause(LINK_LOOK);
             }
         }
         Ok(())
+    }
+
+    /// How often the links that a cell needs went or came.
+    fn link_changes(&self, cell: &Cell) -> Result<u32> {
+        let host = KernelHost::open()?;
+        Ok(self.names(cell).map(|name| carrier::changes(&host, name)).sum())
     }
 
     /// Makes the sources that a cell needs, if it is the first to need them. They do not send yet.
@@ -230,12 +271,12 @@ impl Site {
         loops: Vec<Box<dyn Work>>,
         meter: &Meter,
         length: Duration,
-        fed: bool,
+        queues: &[u32],
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<Sample> {
         let (share, least, most) = WARM_UP;
         let from_ns = monotonic_ns() + (length / share).clamp(least, most).as_nanos() as u64;
-        let window = Window { from_ns, length, fed };
+        let window = Window { from_ns, length, queues, fed: self.feeds(queues) };
         // Sources begin at the first CPU, so loops begin at the last.
         let cpus = self.cpus().iter().rev().cycle();
         std::thread::scope(|scope| {
@@ -293,11 +334,13 @@ const LOOKS: u32 = 16;
 
 /// When a sample's parts begin, so that all threads do so together, and how long they take.
 #[derive(Clone, Copy)]
-struct Window {
+struct Window<'q> {
     /// Nothing counts before; ns of the monotonic clock.
     from_ns: u64,
     /// How long it counts.
     length: Duration,
+    /// Queues that have a socket, by the NIC's numbers.
+    queues: &'q [u32],
     /// Packets are sure to come.
     fed: bool,
 }
@@ -306,7 +349,7 @@ struct Window {
 fn measure(
     work: &mut dyn Work,
     meter: &Meter,
-    window: Window,
+    window: Window<'_>,
     stop: &dyn Fn() -> bool,
 ) -> Result<Sample> {
     let queues = work.queues();
@@ -362,7 +405,11 @@ fn measure(
         calls: work.calls().since(&calls),
         stats: work.stats()?.since(&stats),
         lost: 0,
-        elsewhere: work.counters()?.iter().map(|queue| queue.no_socket).sum(),
+        // Where a socket is, packets came before it was there.
+        elsewhere: (work.counters()?.iter())
+            .filter(|count| !window.queues.contains(&count.queue))
+            .map(|count| count.no_socket)
+            .sum(),
         trouble: None,
         latencies: work.latencies(),
     })
@@ -407,7 +454,7 @@ mod tests {
     }
 
     fn sample(from_ns: u64, fed: bool) -> Sample {
-        let window = Window { from_ns: 0, length: Duration::from_millis(1), fed };
+        let window = Window { from_ns: 0, length: Duration::from_millis(1), queues: &[], fed };
         measure(&mut Late { from_ns }, &Meter::new(1, ticks), window, &|| false).unwrap()
     }
 

@@ -46,7 +46,9 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
                 break 'rounds;
             }
             let why = match &plan.place {
-                Place::Interface { name, .. } => silence(name, &cells[at], &sample),
+                Place::Interface { name, .. } => {
+                    sample.trouble.clone().or_else(|| silence(name, &cells[at], &sample))
+                }
                 _ => sample.trouble.clone(),
             };
             if let Some(why) = why

@@ -17,6 +17,8 @@ pub(in crate::tools) struct Seen<'a> {
     pub(in crate::tools) roomless: u64,
     /// Probes that are longer than the interface sends now.
     pub(in crate::tools) too_long: u64,
+    /// Probes that were due while there was no link.
+    pub(in crate::tools) unsent: u64,
     /// The interface.
     pub(in crate::tools) device: &'a str,
 }
@@ -25,7 +27,9 @@ pub(in crate::tools) struct Seen<'a> {
 /// and its run ended with that error.
 pub(in crate::tools) fn elsewhere(rx: &FluxRx) -> Vec<Elsewhere> {
     let counts = rx.queue_counters().unwrap_or_default().into_iter();
-    let there = counts.filter(|count| count.no_socket > 0);
+    // Where a socket is, packets came before it was there.
+    let queues = &rx.granted().queues;
+    let there = counts.filter(|count| count.no_socket > 0 && !queues.contains(&count.queue));
     there.map(|count| Elsewhere { queue: count.queue, packets: count.no_socket }).collect()
 }
 
@@ -73,15 +77,19 @@ pub(in crate::tools) fn notes(
     if link_changes > 0 {
         let name = seen.device;
         let times = if link_changes == 1 { "once" } else { &format!("{link_changes} times") };
-        let text = format!(
-            "the carrier of {name} changed {times}: what was on its way without it is lost"
-        );
+        let unsent = match seen.unsent {
+            0 => String::new(),
+            1 => ", and 1 probe was not sent".to_owned(),
+            n => format!(", and {n} probes were not sent"),
+        };
+        let text =
+            format!("the carrier of {name} changed {times}: what was on its way is lost{unsent}");
         note(NoteKind::LinkFlap, u64::from(link_changes), text);
     }
     if let too_long @ 1.. = seen.too_long {
         let are = if too_long == 1 { "packet was" } else { "packets were" };
         let text = format!(
-            "{too_long} {are} never sent: the MTU of {} was lowered, and they are longer",
+            "{too_long} {are} never sent: too long since the MTU of {} was lowered",
             seen.device
         );
         note(NoteKind::TooLong, too_long, text);

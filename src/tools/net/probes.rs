@@ -231,18 +231,21 @@ impl ProbeTable {
     /// `None`.
     pub fn expire(&mut self, now_ns: u64) -> Option<Probe> {
         let now_ns = self.forward(now_ns);
-        let deadline = self.next_deadline_ns();
-        if let Some(deadline) = deadline
-            && deadline <= now_ns
-            && let Some(slot) = slot_at_mut(&mut self.slots, self.first, self.expiring)
-        {
-            slot.state = State::Lost;
-            self.in_flight -= 1;
-            self.expiring += 1;
-            return Some(slot.probe);
+        if self.next_deadline_ns().is_some_and(|deadline| deadline <= now_ns) {
+            return self.lose();
         }
         self.forget(now_ns);
         None
+    }
+
+    /// Declares the next probe in flight lost, whatever its time. Call until `None`.
+    pub fn lose(&mut self) -> Option<Probe> {
+        self.next_deadline_ns()?;
+        let slot = slot_at_mut(&mut self.slots, self.first, self.expiring)?;
+        slot.state = State::Lost;
+        self.in_flight -= 1;
+        self.expiring += 1;
+        Some(slot.probe)
     }
 
     /// When the oldest probe in flight times out.

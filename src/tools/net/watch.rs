@@ -1,6 +1,7 @@
 //! What happens to the interface while a run goes on, told as it happens.
 
-use crate::life::{Link, PortState};
+use crate::error::Result;
+use crate::life::{self, Link, PortState};
 use crate::port::Port;
 use serde::Serialize;
 
@@ -38,18 +39,28 @@ impl Watch {
         self.last.link == Link::Up
     }
 
-    /// Tells what changed since the last look. An interface that is gone and a program that was
-    /// detached end the run with an error, which tells them.
-    pub(in crate::tools) fn look(&mut self, now: u64, mut tell: impl FnMut(InterfaceChange)) {
+    /// Tells what changed since the last look. True when the link was lost meanwhile: what was under
+    /// way then is lost, too.
+    ///
+    /// # Errors
+    /// When the interface is gone, or somebody detached its XDP program.
+    pub(in crate::tools) fn look(
+        &mut self,
+        now: u64,
+        mut tell: impl FnMut(InterfaceChange),
+    ) -> Result<bool> {
         let state = self.port.state();
         if state == self.last {
-            return;
-        }
-        let before = std::mem::replace(&mut self.last, state);
-        if state.link == Link::Gone {
-            return;
+            return Ok(false);
         }
         let name = &self.port.granted().interface;
+        let before = std::mem::replace(&mut self.last, state);
+        if state.link == Link::Gone {
+            return Err(life::gone(name));
+        }
+        if state.detached {
+            return Err(life::detached(name));
+        }
         for text in changes(name, &before, &state, now).into_iter().flatten() {
             tell(InterfaceChange {
                 interface: name.clone(),
@@ -60,6 +71,7 @@ impl Watch {
                 text,
             });
         }
+        Ok(state.link_losses > before.link_losses)
     }
 }
 
@@ -104,7 +116,7 @@ mod tests {
         let mut watch = Watch::new(&rx.ports()[0]);
         let told = |watch: &mut Watch| {
             let mut told = Vec::new();
-            watch.look(rx.now(), |change| told.push(change));
+            watch.look(rx.now(), |change| told.push(change)).unwrap();
             told
         };
         assert!(told(&mut watch).is_empty() && watch.has_link());
@@ -132,6 +144,6 @@ mod tests {
         net.set_link_up("a0", true).unwrap();
         assert_eq!(told(&mut watch)[0].text, "the link of a0 went and came back");
         net.remove_port("a0").unwrap();
-        assert!(told(&mut watch).is_empty() && !watch.has_link());
+        assert!(watch.look(rx.now(), |_| panic!("told")).is_err() && !watch.has_link());
     }
 }

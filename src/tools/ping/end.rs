@@ -34,6 +34,7 @@ impl Run<'_> {
             lost,
             link_changes,
             roomless: self.sender.roomless,
+            unsent: self.unsent,
             too_long: self.sender.too_long,
             device: &self.journey.link.device,
         };

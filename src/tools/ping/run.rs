@@ -71,6 +71,8 @@ pub(super) struct Run<'a> {
     /// Whether the time of day is the run's own, too.
     pub(super) is_virtual: bool,
     watch: Watch,
+    /// Probes that were due while there was no link.
+    pub(super) unsent: u64,
 }
 
 impl<'a> Run<'a> {
@@ -112,6 +114,7 @@ impl<'a> Run<'a> {
             deadline_ns: None,
             is_virtual: false,
             watch: Watch::new(&rx.ports()[0]),
+            unsent: 0,
             plan,
             control,
             sink,
@@ -135,7 +138,9 @@ impl<'a> Run<'a> {
             if deadline.is_some_and(|at| at <= now) {
                 break;
             }
-            self.watch.look(now, |change| (self.sink)(Event::Interface(change)));
+            if self.watch.look(now, |change| (self.sink)(Event::Interface(change)))? {
+                self.lose_all();
+            }
             self.look_for_hops(host, now);
             self.send_due(now)?;
             self.give_up_until(now)?;
@@ -222,6 +227,14 @@ impl<'a> Run<'a> {
         self.sender.finish(now, |count, at| table.leave(count, at))
     }
 
+    /// Gives up what is under way when the link is lost. What still waits in the TX ring leaves when
+    /// it is back: an answer to that is late, and its time is that of the outage.
+    fn lose_all(&mut self) {
+        while let Some(probe) = self.table.lose() {
+            self.give_up(probe);
+        }
+    }
+
     /// Gives up the probes that are due while there is no link: what is sent later than it was due
     /// would measure the wait for the link.
     fn lose_due(&mut self, now: u64) {
@@ -232,6 +245,7 @@ impl<'a> Run<'a> {
             let Some(at) = self.whose_turn(now) else { break };
             if let Some(probe) = self.number(at, now) {
                 self.table.cancel(probe);
+                self.unsent += 1;
                 self.give_up(probe);
                 self.settle(at);
             }

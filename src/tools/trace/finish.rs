@@ -90,6 +90,7 @@ impl Run<'_> {
             lost: self.lost,
             link_changes,
             roomless: self.sender.roomless,
+            unsent: 0,
             too_long: self.sender.too_long,
             device: &self.journey.link.device,
         };

@@ -191,7 +191,9 @@ impl<'a> Run<'a> {
         while !self.control.stop.load(Ordering::Relaxed) {
             self.interim();
             let now = self.sender.tx.now();
-            self.watch.look(now, |change| (self.sink)(Event::Interface(change)));
+            if self.watch.look(now, |change| (self.sink)(Event::Interface(change)))? {
+                self.lose_all(now);
+            }
             // What is sent without a link would be taken for the silence of a hop.
             if self.watch.has_link() {
                 self.send_due(now)?;
@@ -348,18 +350,30 @@ impl<'a> Run<'a> {
                 continue; // put to sleep again meanwhile
             }
             member.wakes_ns = u64::MAX;
-            while let Some(sent) = member.session.as_mut().and_then(|s| s.expire(now)) {
-                self.lost = true;
-                if self.plan.each {
-                    (self.sink)(Event::Timeout(timeout(
-                        &self.journey.paths[at as usize].name,
-                        &sent,
-                    )));
-                }
-            }
+            self.give_up(at, now);
             self.look_after(at, now);
         }
         Ok(())
+    }
+
+    /// Gives up what is under way when the link is lost, as `flux ping` does.
+    fn lose_all(&mut self, now: u64) {
+        for at in 0..self.members.len() {
+            self.give_up(at as u32, u64::MAX);
+            self.look_after(at as u32, now);
+        }
+    }
+
+    /// Gives up the probes of a target whose time has passed.
+    fn give_up(&mut self, at: u32, now: u64) {
+        let member = &mut self.members[at as usize];
+        while let Some(sent) = member.session.as_mut().and_then(|s| s.expire(now)) {
+            self.lost = true;
+            if self.plan.each {
+                let target = &self.journey.paths[at as usize].name;
+                (self.sink)(Event::Timeout(timeout(target, &sent)));
+            }
+        }
     }
 
     fn look_after_heard(&mut self) {

@@ -52,7 +52,7 @@ their median (IQR).
 Exit status:
   0  done, also when it was ended early by Ctrl-C
   1  diff: at least one setting is slower
-  2  could not run (usage, permission, system)";
+  2  could not run, or not to its end (usage, permission, system, interface gone)";
 
 /// Measure every combination of settings, and say which is best for what
 ///

@@ -72,7 +72,7 @@ impl<'a> Case<'a> {
 
     /// Whether its interface was without an XDP program at the first of the looks and is now.
     pub(super) fn without_program(&self) -> bool {
-        self.interface.is_some_and(|(before, now)| before.xdp.is_none() && now.xdp.is_none())
+        self.interface.is_some_and(|(_, now)| now.xdp.is_none())
     }
 
     /// Whether it is to receive: it has an RX ring and offered frames for it.
