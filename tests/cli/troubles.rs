@@ -65,7 +65,8 @@ const CASES: [Case; 9] = [
     Case {
         line: "ping -c 20 -i 0.05 10.0.0.2 --sim=link-flap",
         exit: 0,
-        told: "note: the carrier of sim0 changed 2 times: what was on its way without it is lost\n",
+        told: "note: the carrier of sim0 changed 2 times: what was on its way is lost, and 4 probes \
+               were not sent\n",
         received: 16,
         sent: 20,
     },

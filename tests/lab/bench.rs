@@ -310,7 +310,7 @@ fn a_link_that_is_lost_between_samples_or_in_one_is_waited_for_and_no_longer_tha
     let Some(lab) = lab::Lab::veth(1) else { return };
     let name = lab::OURS;
     let line = format!(
-        "bench -I {name} --workload txonly --batch 16 --poll syscall --duration 50ms --repeat 10000 \
+        "bench -I {name} --workload txonly --batch 16 --poll syscall --duration 50ms --repeat 1000 \
          --link-timeout 1s"
     );
     let wire = lab.wire();
