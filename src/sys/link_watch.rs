@@ -1,7 +1,7 @@
-//! What rtnetlink tells of an interface as it happens: link, MTU, removal (`linux/rtnetlink.h`,
-//! `linux/if_link.h`).
+//! What rtnetlink tells of an interface as it happens: link, MTU, queues, removal
+//! (`linux/rtnetlink.h`, `linux/if_link.h`).
 //!
-//! Read by hand, as four numbers are all that is wanted: a parser that must know every attribute
+//! Read by hand, as a few numbers are all that is wanted: a parser that must know every attribute
 //! would miss the events of a newer kernel. Values are in native byte order.
 
 use super::check;
@@ -28,6 +28,8 @@ pub(crate) struct LinkNow {
     pub(crate) mtu: Option<u32>,
     /// How often the carrier was lost since the interface was made; Linux 4.15.
     pub(crate) carrier_losses: Option<u32>,
+    /// RX and TX queues that are allocated; those in use may be fewer.
+    pub(crate) queues: Option<(u32, u32)>,
 }
 
 /// A socket that hears of all interfaces of a namespace.
@@ -44,6 +46,8 @@ const BUFFER: usize = 32 * 1024;
 /// `RTMGRP_LINK`
 const GROUP_LINK: u32 = 1;
 const IFLA_MTU: u16 = 4;
+const IFLA_NUM_TX_QUEUES: u16 = 31;
+const IFLA_NUM_RX_QUEUES: u16 = 32;
 const IFLA_CARRIER_DOWN_COUNT: u16 = 48;
 const HEADER: usize = 16;
 const IFINFO: usize = 16;
@@ -121,6 +125,20 @@ impl LinkWatch {
     }
 }
 
+/// RX and TX queues that are allocated for an interface of the calling thread's network namespace,
+/// which sysfs need not show. `None` where the kernel does not tell.
+pub(crate) fn allocated_queues(ifindex: u32) -> Option<(u32, u32)> {
+    let mut queues = None;
+    // The answer is there at once: the kernel gives it while it takes the question.
+    let heard = LinkWatch::open(ifindex).and_then(|mut watch| {
+        watch.read(|event| match event {
+            LinkEvent::Now(now) => queues = now.queues,
+            LinkEvent::Gone => queues = None,
+        })
+    });
+    heard.ok().and(queues)
+}
+
 fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
@@ -164,21 +182,28 @@ fn event(message: &[u8], ifindex: u32) -> Option<LinkEvent> {
         libc::RTM_DELLINK => Some(LinkEvent::Gone),
         libc::RTM_NEWLINK => {
             let flags = u32_at(body, 8)?;
-            let (mut mtu, mut carrier_losses) = (None, None);
+            let (mut mtu, mut carrier_losses, mut rx, mut tx) = (None, None, None, None);
             let mut rest = body.get(IFINFO..)?;
             while let Some(len) = u16_at(rest, 0)
                 && let Some((attribute, more)) = split(rest, usize::from(len), 4)
             {
                 match u16_at(attribute, 2)? {
                     IFLA_MTU => mtu = u32_at(attribute, 4),
+                    IFLA_NUM_RX_QUEUES => rx = u32_at(attribute, 4),
+                    IFLA_NUM_TX_QUEUES => tx = u32_at(attribute, 4),
                     IFLA_CARRIER_DOWN_COUNT => carrier_losses = u32_at(attribute, 4),
                     _ => {}
                 }
                 rest = more;
             }
             let has = |flag: libc::c_int| flags & flag.cast_unsigned() != 0;
-            let carrier = has(libc::IFF_LOWER_UP);
-            Some(LinkEvent::Now(LinkNow { up: has(libc::IFF_UP), carrier, mtu, carrier_losses }))
+            Some(LinkEvent::Now(LinkNow {
+                up: has(libc::IFF_UP),
+                carrier: has(libc::IFF_LOWER_UP),
+                mtu,
+                carrier_losses,
+                queues: rx.zip(tx),
+            }))
         }
         _ => None,
     }
@@ -259,6 +284,14 @@ mod tests {
         drop(lab);
     }
 
+    #[test]
+    fn the_queues_of_an_interface_are_told_and_none_of_one_that_is_gone() {
+        let Some(_lab) = Lab::veth(3) else { return };
+        let index = netdev::index(OURS).unwrap();
+        assert_eq!(allocated_queues(index), Some((3, 3)));
+        assert_eq!(allocated_queues(index + 1000), None);
+    }
+
     fn message(kind: u16, family: u8, ifindex: u32, attributes: &[(u16, &[u8])]) -> Vec<u8> {
         let mut body = vec![0; IFINFO];
         body[0] = family;
@@ -286,12 +319,24 @@ mod tests {
     #[test]
     fn others_interfaces_and_families_say_nothing_of_ours() {
         let mtu = 1400u32.to_ne_bytes();
-        let attributes: &[(u16, &[u8])] = &[(3, b"eth0\0"), (IFLA_MTU, &mtu)];
+        let (rx, tx) = (4u32.to_ne_bytes(), 2u32.to_ne_bytes());
+        let attributes: &[(u16, &[u8])] = &[
+            (3, b"eth0\0"),
+            (IFLA_MTU, &mtu),
+            (IFLA_NUM_TX_QUEUES, &tx),
+            (IFLA_NUM_RX_QUEUES, &rx),
+        ];
         let mut all = message(libc::RTM_NEWLINK, 0, 8, attributes);
         all.extend(message(libc::RTM_DELLINK, libc::AF_BRIDGE as u8, 7, &[]));
         all.extend(message(libc::RTM_NEWLINK, 0, 7, attributes));
         all.extend(message(libc::RTM_NEWADDR, 0, 7, &[]));
-        let now = LinkNow { up: true, carrier: false, mtu: Some(1400), carrier_losses: None };
+        let now = LinkNow {
+            up: true,
+            carrier: false,
+            mtu: Some(1400),
+            carrier_losses: None,
+            queues: Some((4, 2)),
+        };
         assert_eq!(events(&all), [LinkEvent::Now(now)]);
     }
 

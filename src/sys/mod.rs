@@ -10,7 +10,6 @@
 //!   caps       what a thread may do                  resolver          names of addresses
 //!   promisc    what a NIC lets through               link_watch        what happens to an interface
 //!   event      waking who polls
-//!   rtnetlink  an interface's queues, elsewhere
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
@@ -55,8 +54,6 @@ pub(crate) mod promisc;
 pub(crate) mod resolver;
 #[cfg(all(feature = "bpf", feature = "tools"))]
 pub(crate) mod rings_iter;
-#[cfg(feature = "bpf")]
-pub(crate) mod rtnetlink;
 #[cfg(feature = "bpf")]
 pub(crate) mod skel;
 #[cfg(all(feature = "bpf", feature = "tools"))]

@@ -1,6 +1,6 @@
 //! What an interface is, by ioctl: sysfs would look in the namespace it was mounted in.
 
-use super::{check, rtnetlink};
+use super::{check, link_watch};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::AsRawFd;
@@ -69,14 +69,14 @@ pub(crate) fn mtu(name: &str) -> io::Result<u32> {
 
 /// RX and TX queues of an interface whose driver does not answer `ethtool -l` (veth before Linux
 /// 5.13), from its address in sysfs. That shows the namespace it was mounted in, so the index is
-/// compared first; in another one the allocated queues are counted, by rtnetlink. `None` where
+/// compared first; in another one rtnetlink tells the allocated queues. `None` where
 /// neither tells.
 pub(crate) fn sysfs_queues(name: &str, index: u32) -> Option<(u32, u32)> {
     let dir = format!("/sys/class/net/{name}");
     let same = std::fs::read_to_string(format!("{dir}/ifindex"))
         .is_ok_and(|text| text.trim().parse() == Ok(index));
     if !same {
-        return rtnetlink::allocated_queues(index).ok();
+        return link_watch::allocated_queues(index);
     }
     let entries = std::fs::read_dir(format!("{dir}/queues")).ok()?;
     let names: Vec<_> = entries.filter_map(Result::ok).map(|entry| entry.file_name()).collect();

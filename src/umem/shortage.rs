@@ -20,7 +20,7 @@ const ANNOUNCED: u8 = 1;
 /// Frames came for it, and it has not seen that yet.
 const WOKEN: u8 = 2;
 
-/// Wakes whoever waits on the backend. Called on any thread, and out of a `Drop`.
+/// Wakes the threads that wait on the backend. Any thread may call it, also one that drops a frame.
 pub(super) type Waker = Box<dyn Fn() + Send + Sync>;
 
 /// Whether a receiver waits for frames, and how it is woken.

@@ -1,4 +1,4 @@
-//! A receiver whose frames are all elsewhere receives again once some come back, whoever brings them.
+//! A receiver whose frames are all in use elsewhere receives again once some are given back.
 
 use fluxnet::simulator::Simulator;
 use fluxnet::{Faults, Filter, FluxBuilder, FluxRx, FluxTx, Packet, Poller, Queues};

@@ -27,7 +27,7 @@ use std::time::Duration;
 const QUEUES: u32 = 2;
 /// Steps of one life.
 const LIFE: u64 = 2500;
-/// The counters are looked at after so many steps, the frames after each.
+/// Steps from one check of the counters to the next; the frames are checked after each step.
 const LOOK: u64 = 8;
 
 /// What a life of a mode can do.
@@ -114,7 +114,7 @@ impl World {
         builder.bind(bind).rx_timestamps(dice.once_in(2)).faults(faults)
     }
 
-    /// What happens around the sockets, whoever has them.
+    /// What happens around the sockets, in each mode.
     fn around(&mut self) {
         let Self { network, dice, ports, .. } = self;
         let port = dice.below(PORTS.len());
