@@ -314,8 +314,19 @@ fn a_link_that_is_lost_between_samples_or_in_one_is_waited_for_and_no_longer_tha
          --link-timeout 1s"
     );
     let wire = lab.wire();
-    let child = start(&line);
-    assert!(wire.recv(PATIENCE).is_some(), "a packet");
+    let mut child = start(&line);
+    // What the kernels say to each other, IPv6 for instance, is no sample that has begun.
+    let sample = || wire.recv_type(0x0800, PATIENCE).is_some();
+    assert!(sample(), "no packet of a sample");
+    // At all moments: while a sample runs, between two, and while the next one opens its sockets.
+    for round in 0..20 {
+        std::thread::sleep(Duration::from_millis(round * 3));
+        lab.run(&format!("ip link set {name} down"));
+        std::thread::sleep(Duration::from_millis(20));
+        lab.run(&format!("ip link set {name} up"));
+        let (more, ended) = (sample(), child.try_wait().unwrap());
+        assert!(more && ended.is_none(), "round {round}: {:?}", child.wait_with_output());
+    }
     lab.run(&format!("ip link set {name} down"));
     let down = child.wait_with_output().unwrap();
     assert_exit(&line, &down, 2);

@@ -10,7 +10,7 @@ use crate::FluxBuilder;
 use crate::backend::meter::Meter;
 use crate::backend::{Filter, Match};
 use crate::config::{Config, Granted, HugePages, Queues};
-use crate::error::{FluxError, Result};
+use crate::error::{ErrorKind, FluxError, Result};
 use crate::life::{self, Link};
 use crate::proto::MacAddr;
 use crate::sys::clock::monotonic_ns;
@@ -28,6 +28,9 @@ const WARM_UP: (u32, Duration, Duration) =
 
 /// How often one looks whether the link is back.
 const LINK_LOOK: Duration = Duration::from_millis(20);
+
+/// How often a sample's sockets are opened where the link goes each time in between.
+const OPENS: u32 = 10;
 
 /// How much longer a sample takes for its first packet, where one is on its way.
 const FIRST_PACKET_NS: u64 = 10_000_000_000;
@@ -101,17 +104,30 @@ impl Site {
             Site::Interface { mac, .. } => frame::between(*mac, *mac, len)?,
         };
         let meter = Meter::new(MOST_QUEUES, ticks);
-        let mut builder = FluxBuilder::from_config(config).filter(filter).metered(&meter);
-        if cell.workload == Workload::Forward {
+        let builder = || {
+            let first = FluxBuilder::from_config(config.clone());
+            let first = first.filter(filter.clone()).metered(&meter);
+            if cell.workload != Workload::Forward {
+                return first;
+            }
             // What comes in there is none of ours.
-            builder = builder.port(self.out().unwrap_or_default()).filter(Filter::Nothing);
-        }
+            first.port(self.out().unwrap_or_default()).filter(Filter::Nothing)
+        };
         let patience = plan.config.link_timeout;
-        // Before the first sample the error of an interface that is down is better.
-        if matches!(self, Site::Interface { begun: true, .. }) {
-            self.await_link(cell, patience, stop)?;
-        }
-        let (loops, granted) = self.inside(|| work::start(builder, cell, &packet))?;
+        let begun = matches!(self, Site::Interface { begun: true, .. });
+        let mut tries = 0;
+        let (loops, granted) = loop {
+            // Before the first sample the error of an interface that is down is better.
+            if begun {
+                self.await_link(cell, patience, stop)?;
+            }
+            tries += 1;
+            match self.inside(|| work::start(builder(), cell, &packet)) {
+                // The link went after the look at it, and may be back by now.
+                Err(error) if begun && error.kind() == ErrorKind::Device && tries < OPENS => {}
+                opened => break opened?,
+            }
+        };
         if let Site::Interface { begun, .. } = self {
             *begun = true;
         }
