@@ -1,21 +1,25 @@
 //! Binding the sockets of all ports to their queues, in one mode: they share a UMEM.
 
 use super::port::KernelPort;
-use super::{KernelBackend, nanos, open, port, queue_counts};
+use super::{KernelBackend, open, port, queue_counts};
 use crate::config::{Attached, BindMode, Poller};
 use crate::error::{Advice, ErrorKind, FluxError, Op, Result};
 use crate::ids::QueueIndex;
 use crate::sys::if_xdp::{XDP_COPY, XDP_SHARED_UMEM, XDP_USE_NEED_WAKEUP, XDP_ZEROCOPY};
 use crate::sys::xsk::Xsk;
-use crate::sys::{clock, poll, xsk};
+use crate::sys::{poll, xsk};
 use std::time::Duration;
 
 /// A queue that its last owner just closed stays taken until the kernel gets round to it: some
 /// milliseconds, but seconds where many interfaces are being removed (it needs the rtnl lock). While
 /// other AF_XDP sockets are open, the queue may as well be one of theirs.
-const BIND_PATIENCE: Duration = Duration::from_secs(1);
+///
+/// Counted in tries: bind(2) takes the rtnl lock as well, and while somebody holds that, no queue
+/// becomes free.
+const BIND_TRIES: u32 = 200;
 /// The same where nobody else has a socket, so that the queue must become free.
-const BIND_PATIENCE_ALONE: Duration = Duration::from_secs(20);
+const BIND_TRIES_ALONE: u32 = 4000;
+/// The pause between two tries: 1 s and 20 s in all.
 const BIND_RETRY: Duration = Duration::from_millis(5);
 /// Longest time that the kernel polls the device in one system call of ours.
 pub(super) const BUSY_POLL_US: u32 = 20;
@@ -90,18 +94,15 @@ impl KernelBackend {
     fn bind(&self, queue: QueueIndex, flags: u16, shared: Option<&Xsk>) -> Result<()> {
         let (port, number) = self.places[queue.get()];
         let (port, socket) = (&self.ports[port], self.socket(queue)?);
-        let start = clock::monotonic_ns();
+        let mut tries = 0;
         loop {
+            tries += 1;
             let error = match socket.bind(port.ifindex, number, flags, shared) {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
             };
             match error.raw_os_error() {
-                Some(libc::EBUSY)
-                    if clock::monotonic_ns() - start < nanos(self.bind_patience(port)?) =>
-                {
-                    poll::pause(BIND_RETRY);
-                }
+                Some(libc::EBUSY) if tries < self.bind_tries(port)? => poll::pause(BIND_RETRY),
                 // The number of queues may have shrunk since open().
                 Some(libc::EINVAL) => {
                     let available = queue_counts(port.interface(), &port.place)?.rx;
@@ -118,13 +119,13 @@ impl KernelBackend {
         }
     }
 
-    fn bind_patience(&self, port: &KernelPort) -> Result<Duration> {
+    fn bind_tries(&self, port: &KernelPort) -> Result<u32> {
         // What is counted are those of the port's namespace, so that is what ours are, too.
         let here = |(at, _): &&(usize, u32)| self.ports[*at].place.is_beside(&port.place);
         let ours = self.places.iter().filter(here).count();
         let others = port.inside(|| Ok(xsk::open_here()))?;
         let others = others.map(|all| all.saturating_sub(ours));
-        Ok(if others == Some(0) { BIND_PATIENCE_ALONE } else { BIND_PATIENCE })
+        Ok(if others == Some(0) { BIND_TRIES_ALONE } else { BIND_TRIES })
     }
 
     /// Kernel busy polling where it does something: not on veth, whose NAPI has nothing to poll
