@@ -315,7 +315,7 @@ fn a_link_that_is_lost_between_samples_or_in_one_is_waited_for_and_no_longer_tha
     );
     let wire = lab.wire();
     let mut child = start(&line);
-    // What the kernels say to each other, IPv6 for instance, is no sample that has begun.
+    // The kernels send packets too (IPv6): only one of ours shows that a sample has begun.
     let sample = || wire.recv_type(0x0800, PATIENCE).is_some();
     assert!(sample(), "no packet of a sample");
     // At all moments: while a sample runs, between two, and while the next one opens its sockets.
