@@ -243,7 +243,7 @@ fn a_ping_allocates_nothing_per_probe() {
         let plan = ping::Plan {
             // Side by side, so that a kick is for many packets.
             targets: vec!["10.0.0.2".into(); 64],
-            family: fluxnet::tools::net::Family::Any,
+            family: fluxnet::tools::host::Family::Any,
             count: Some(probes / 64),
             interval: std::time::Duration::ZERO,
             rate: None,

@@ -23,8 +23,8 @@ mod sys;
 
 use clap::Parser;
 use fluxnet::proto::{EthernetMut, EthernetView};
-use fluxnet::tools::bench::lab::{Lab, Source, pin};
 use fluxnet::tools::bench::{Library, Poll, Workload};
+use fluxnet::tools::traffic::{Lab, Source, pin};
 use report::{Row, Table};
 use roster::{PEERS, Terms};
 use serde_json::{Value, json};

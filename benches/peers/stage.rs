@@ -4,7 +4,7 @@ use crate::child::{Program, Running};
 use crate::roster::{Contestant, find};
 use crate::sys::{self, DriverCounters};
 use fluxnet::tools::bench::Workload;
-use fluxnet::tools::bench::lab::{Lab, Source};
+use fluxnet::tools::traffic::{Lab, Source};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -3,14 +3,19 @@
 //! `bin/flux` turns arguments into a plan, calls in here, and prints what comes back.
 
 pub mod bench;
+mod config_file;
 mod control;
 pub mod doctor;
-mod env;
-pub mod net;
+pub mod host;
+pub mod measure;
 pub mod ping;
+pub mod probe;
 pub mod rings;
+pub mod session;
 pub mod topology;
 pub mod trace;
+#[cfg_attr(not(all(target_os = "linux", feature = "bpf")), allow(dead_code))] // the lab uses all
+pub mod traffic;
 
 pub use control::Control;
-pub use env::Env;
+pub use session::Env;

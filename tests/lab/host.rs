@@ -2,7 +2,7 @@
 
 use crate::lab::etc::with_hosts;
 use crate::lab::{self, Lab, OUR_MAC, OURS, PATIENCE, PEER, PEER_MAC};
-use fluxnet::tools::net::{
+use fluxnet::tools::host::{
     AddressScope, Cause, Family, Host, HostError, Interface, KernelHost, Queues, Route, RouteKind,
 };
 use std::net::IpAddr;

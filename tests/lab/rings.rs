@@ -10,7 +10,7 @@ use fluxnet::error::Result;
 use fluxnet::snapshot::{SocketSnapshot, Source};
 use fluxnet::tools::Control;
 use fluxnet::tools::rings::{
-    Event, InterfaceKey, InterfaceSnapshot, KernelObserver, Kind, Look, Observer, Plan, Sample,
+    Event, InterfaceKey, InterfaceSnapshot, KernelObserver, Kind, Observer, Plan, Sample, Scan,
     Selection, SocketSample, run,
 };
 use std::time::Duration;
@@ -47,7 +47,7 @@ impl Observer for Beside<'_> {
         self.kernel.find(name)
     }
 
-    fn sockets(&mut self) -> Result<Look> {
+    fn sockets(&mut self) -> Result<Scan> {
         let before = self.owner.stats();
         let look = self.kernel.sockets()?;
         let (sockets, after) = (look.sockets.clone(), self.owner.stats());

@@ -1,9 +1,10 @@
 //! `flux ping` without its terminal, over the simulated network.
 
 use fluxnet::simulator::{SimSpec, Simulator};
-use fluxnet::tools::net::opened::NoteKind;
-use fluxnet::tools::net::{Family, VlanTag};
+use fluxnet::tools::host::Family;
 use fluxnet::tools::ping::{Event, Outcome, PathMtu, Plan, Summary, run};
+use fluxnet::tools::probe::VlanTag;
+use fluxnet::tools::session::opened::NoteKind;
 use fluxnet::tools::topology;
 use fluxnet::tools::{Control, Env};
 use fluxnet::{ErrorKind, FluxError, Queues};

@@ -14,7 +14,7 @@ pub(super) struct Dice {
 impl Dice {
     /// Those of the node with this number.
     pub(super) fn new(seed: u64, node: usize) -> Self {
-        // Another stream than the lanes', whose seeds are made alike.
+        // Another stream than the directions', whose seeds are made alike.
         let start = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ !(node as u64);
         let mut rng = Xoshiro256StarStar::seed_from_u64(start);
         Self { salt: rng.next_u64(), rng }
@@ -41,8 +41,8 @@ impl Dice {
                 return *turn;
             }
             Balance::Packet => self.rng.next_u64(),
-            Balance::Flow => wire::stir(ip.flow(packet) ^ self.salt),
-            Balance::Destination => wire::stir(ip.parties(packet) ^ self.salt),
+            Balance::Flow => wire::mix64(ip.flow(packet) ^ self.salt),
+            Balance::Destination => wire::mix64(ip.parties(packet) ^ self.salt),
         };
         share(hash, n as u64) as usize
     }

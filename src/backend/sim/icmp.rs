@@ -141,7 +141,7 @@ fn seal(error: &mut [u8], ip: &Ip, wrongly: bool) -> Option<()> {
     let (mut sum, proto) = (checksum::Sum::new(), ip.proto);
     if ip.src.is_ipv4() {
         error[ip.l3 + 2..ip.l3 + 4].copy_from_slice(&u16::try_from(len).ok()?.to_be_bytes());
-        super::cut::seal_header(&mut error[ip.l3..ip.l4]);
+        super::fragment::seal_header(&mut error[ip.l3..ip.l4]);
     } else {
         let payload = u16::try_from(error.len() - ip.l4).ok()?;
         error[ip.l3 + 4..ip.l3 + 6].copy_from_slice(&payload.to_be_bytes());

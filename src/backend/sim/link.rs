@@ -63,7 +63,7 @@ impl Profile {
 }
 
 /// One direction of a link.
-pub(super) struct Lane {
+pub(super) struct LinkDirection {
     /// Receiving node and its interface.
     pub(super) to: (usize, usize),
     profile: Profile,
@@ -84,7 +84,7 @@ pub(super) struct Passage {
     pub(super) again: Option<u64>,
 }
 
-impl Lane {
+impl LinkDirection {
     pub(super) fn new(to: (usize, usize), profile: Profile, seed: u64) -> Self {
         Self {
             to,
@@ -161,24 +161,27 @@ fn bytes_in(ns: u64, rate: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn lane(profile: Profile) -> Lane {
-        Lane::new((0, 0), profile, 7)
+    fn direction(profile: Profile) -> LinkDirection {
+        LinkDirection::new((0, 0), profile, 7)
     }
 
     #[test]
     fn a_plain_link_only_takes_time() {
-        let mut lane = lane(Profile::delay(Duration::from_micros(50)));
+        let mut direction = direction(Profile::delay(Duration::from_micros(50)));
         let mut packet = [1, 2, 3];
-        let passage = lane.send(&mut packet, 1000);
+        let passage = direction.send(&mut packet, 1000);
         assert_eq!(passage, Passage { arrival: Some(51_000), again: None });
         assert_eq!(packet, [1, 2, 3]);
     }
 
     #[test]
     fn a_rate_spaces_packets_out_and_a_full_queue_loses_them() {
-        let mut lane =
-            lane(Profile { rate: Some(1_000_000_000), queue_bytes: 3000, ..Profile::default() });
-        let arrivals: Vec<_> = (0..6).map(|_| lane.send(&mut [0; 1250], 0).arrival).collect();
+        let mut direction = direction(Profile {
+            rate: Some(1_000_000_000),
+            queue_bytes: 3000,
+            ..Profile::default()
+        });
+        let arrivals: Vec<_> = (0..6).map(|_| direction.send(&mut [0; 1250], 0).arrival).collect();
         // 1250 bytes take 10 µs at 1 Gbit/s; 3000 bytes may wait besides the one that arrives.
         let at = |n: u64| Some(n * 10_000);
         assert_eq!(arrivals, [at(1), at(2), at(3), None, None, None]);
@@ -192,10 +195,10 @@ mod tests {
             jitter: Duration::from_micros(10),
             ..Profile::default()
         };
-        let mut lane = lane(profile);
+        let mut direction = direction(profile);
         let (mut lost, mut twice, mut last) = (0, 0, 0);
         for now in 0..10_000 {
-            let passage = lane.send(&mut [0; 60], now);
+            let passage = direction.send(&mut [0; 60], now);
             lost += u32::from(passage.arrival.is_none());
             twice += u32::from(passage.again.is_some());
             if let Some(at) = passage.arrival {
@@ -209,10 +212,10 @@ mod tests {
 
     #[test]
     fn corruption_flips_one_bit_behind_the_ethernet_header() {
-        let mut lane = lane(Profile { corrupt: 1.0, ..Profile::default() });
+        let mut direction = direction(Profile { corrupt: 1.0, ..Profile::default() });
         for _ in 0..200 {
             let mut packet = [0u8; 60];
-            lane.send(&mut packet, 0);
+            direction.send(&mut packet, 0);
             assert_eq!(packet.iter().map(|b| b.count_ones()).sum::<u32>(), 1);
             assert_eq!(packet[..14], [0; 14]);
         }
@@ -220,8 +223,9 @@ mod tests {
 
     #[test]
     fn a_reordered_packet_is_overtaken() {
-        let mut lane = lane(Profile { reorder: 0.5, ..Profile::default() });
-        let arrivals: Vec<_> = (0..50).filter_map(|t| lane.send(&mut [0; 60], t).arrival).collect();
+        let mut direction = direction(Profile { reorder: 0.5, ..Profile::default() });
+        let arrivals: Vec<_> =
+            (0..50).filter_map(|t| direction.send(&mut [0; 60], t).arrival).collect();
         assert!(arrivals.windows(2).any(|w| w[0] > w[1]));
     }
 }

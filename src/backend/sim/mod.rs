@@ -1,10 +1,10 @@
 //! The simulated kernel and, behind it, a small network in virtual time.
 //!
 //! ```text
-//!   rings ◀─▶ KernelQueue ◀─▶ Port ── lane ─▶ Switch ── lane ─▶ Host, Router ─▶ …
+//!   rings ◀─▶ KernelQueue ◀─▶ Port ── direction ─▶ Switch ── direction ─▶ Host, Router ─▶ …
 //!             kernel's half    XDP filter, RSS,       delay, loss, rate …
 //!             of AF_XDP        host stack
-//!                      World: nodes, lanes, an agenda of what is to come (time, sequence)
+//!                      World: nodes, directions, an events of what is to come (time, sequence)
 //! ```
 //!
 //! Invariants: the rings are `ring`'s own, the simulated kernel only holds the other
@@ -21,16 +21,16 @@
 //! Callers: the builder opens ports; tests and users build networks, inject, capture and step.
 #![deny(unsafe_code)]
 
-mod agenda;
 mod answer;
 mod backend;
 mod balance;
 mod between;
 mod change;
 mod clock;
-mod cut;
 mod default_network;
+mod event_queue;
 mod fib;
+mod fragment;
 mod host;
 mod icmp;
 mod link;
@@ -38,6 +38,7 @@ mod nat;
 mod network;
 mod options;
 mod outbox;
+pub(crate) mod parse_units;
 mod port;
 mod queue;
 mod router;
@@ -52,7 +53,6 @@ mod time;
 mod trouble;
 mod view;
 pub(crate) mod wire;
-pub(crate) mod words;
 mod world;
 
 pub use link::Profile;

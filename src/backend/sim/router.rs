@@ -2,8 +2,8 @@
 
 use super::answer::{self, Services};
 use super::balance::Dice;
-use super::cut::cut;
 use super::fib::{Fib, Known, QuickMap};
+use super::fragment::fragment;
 use super::icmp::{Errors, Sender};
 use super::nat::Nat;
 use super::outbox::Outbox;
@@ -205,7 +205,7 @@ impl Router {
         }
         answer::set_addresses(packet, mac, interface.mac);
         if too_long {
-            cut(packet, ip, mtu as usize, to, out);
+            fragment(packet, ip, mtu as usize, to, out);
         } else {
             out.send(to, std::mem::take(packet));
         }

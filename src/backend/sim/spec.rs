@@ -1,6 +1,6 @@
 //! `--sim key=value,…` as data.
 
-use super::words::{rate, share, time, yes_no};
+use super::parse_units::{rate, share, time, yes_no};
 use super::{Trouble, Troubles};
 use crate::error::{Advice, FluxError, Result};
 use std::path::PathBuf;

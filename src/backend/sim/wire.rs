@@ -158,7 +158,7 @@ fn feed(mut hash: u64, bytes: &[u8]) -> u64 {
 
 /// Mixes a hash until each bit depends on all (the finalizer of SplitMix64), before anybody takes
 /// a part of it.
-pub(crate) fn stir(mut hash: u64) -> u64 {
+pub(crate) fn mix64(mut hash: u64) -> u64 {
     hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ hash >> 31
@@ -170,5 +170,5 @@ pub(crate) fn flow_hash(packet: &[u8]) -> u32 {
         Some(ip) => ip.flow(packet),
         None => feed(0, packet.get(12..ETH).unwrap_or(&[])),
     };
-    (stir(hash) >> 32) as u32
+    (mix64(hash) >> 32) as u32
 }

@@ -1,10 +1,10 @@
-//! The simulated world: nodes, the lanes between them, and one queue of things to come.
+//! The simulated world: nodes, the directions between them, and one queue of things to come.
 
 use super::Trouble;
-use super::agenda::{Agenda, Call, Coming};
 use super::clock::Clock;
+use super::event_queue::{Call, Event, EventQueue};
 use super::host::Host;
-use super::link::{Lane, Profile};
+use super::link::{LinkDirection, Profile};
 use super::outbox::Outbox;
 use super::port::Port;
 use super::router::Router;
@@ -26,23 +26,23 @@ pub(super) enum Node {
     Switch(Switch),
 }
 
-/// A node and, for each of its interfaces, the lane that leads away from it.
+/// A node and, for each of its interfaces, the direction that leads away from it.
 struct Place {
     node: Node,
-    lanes: Vec<Option<usize>>,
+    directions: Vec<Option<usize>>,
 }
 
 /// See the module's picture.
 pub(super) struct World {
     pub(super) clock: Clock,
     now: u64,
-    agenda: Agenda,
-    /// Arrivals without delay; they come after what the agenda has for the same time.
+    events: EventQueue,
+    /// Arrivals without delay; they come after what the events has for the same time.
     at_once: VecDeque<((usize, usize), Vec<u8>)>,
     places: Vec<Place>,
     /// Which of them are ports.
     ports: Vec<usize>,
-    lanes: Vec<Lane>,
+    directions: Vec<LinkDirection>,
     outbox: Outbox,
     pub(super) seed: u64,
     /// Names of addresses.
@@ -58,11 +58,11 @@ impl World {
         Self {
             clock,
             now: super::clock::START_NS,
-            agenda: Agenda::default(),
+            events: EventQueue::default(),
             at_once: VecDeque::new(),
             places: Vec::new(),
             ports: Vec::new(),
-            lanes: Vec::new(),
+            directions: Vec::new(),
             outbox: Outbox::default(),
             seed,
             names: HashMap::new(),
@@ -75,7 +75,7 @@ impl World {
         if let Node::Port(_) = node {
             self.ports.push(self.places.len());
         }
-        self.places.push(Place { node, lanes: Vec::new() });
+        self.places.push(Place { node, directions: Vec::new() });
         self.places.len() - 1
     }
 
@@ -102,14 +102,14 @@ impl World {
         back: Profile,
     ) {
         for (from, to, profile) in [(a, b, there), (b, a, back)] {
-            // Each lane has dice of its own, so that a knob on one does not change another.
-            let seed = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.lanes.len() as u64;
-            let lanes = &mut self.places[from.0].lanes;
-            if lanes.len() <= from.1 {
-                lanes.resize(from.1 + 1, None);
+            // Each direction has dice of its own, so that a knob on one does not change another.
+            let seed = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.directions.len() as u64;
+            let directions = &mut self.places[from.0].directions;
+            if directions.len() <= from.1 {
+                directions.resize(from.1 + 1, None);
             }
-            lanes[from.1] = Some(self.lanes.len());
-            self.lanes.push(Lane::new(to, profile, seed));
+            directions[from.1] = Some(self.directions.len());
+            self.directions.push(LinkDirection::new(to, profile, seed));
         }
     }
 
@@ -151,7 +151,7 @@ impl World {
 
     /// When the next thing happens.
     pub(super) fn next_event(&self) -> Option<u64> {
-        if self.at_once.is_empty() { self.agenda.next() } else { Some(self.now) }
+        if self.at_once.is_empty() { self.events.next() } else { Some(self.now) }
     }
 
     /// A port, for looking at it.
@@ -179,16 +179,18 @@ impl World {
     /// Lets everything happen up to and at `to`, each at its time.
     pub(super) fn advance_to(&mut self, to: u64) {
         loop {
-            // The agenda first: what it has for this moment was on its way before.
-            let due = self.agenda.next().is_some_and(|time| {
+            // The events first: what it has for this moment was on its way before.
+            let due = self.events.next().is_some_and(|time| {
                 time <= to.max(self.now) && (self.at_once.is_empty() || time <= self.now)
             });
-            if due && let Some((time, coming)) = self.agenda.pop() {
+            if due && let Some((time, event)) = self.events.pop() {
                 self.now = self.now.max(time);
-                match coming {
-                    Coming::Arrival { lane, packet } => self.arrive(self.lanes[lane].to, packet),
-                    Coming::Leaving { from, packet } => self.put_on_link(from, packet),
-                    Coming::Call(call) => self.calls.push(call),
+                match event {
+                    Event::Arrival { direction, packet } => {
+                        self.arrive(self.directions[direction].to, packet)
+                    }
+                    Event::Leaving { from, packet } => self.put_on_link(from, packet),
+                    Event::Call(call) => self.calls.push(call),
                 }
             } else if let Some((to, packet)) = self.at_once.pop_front() {
                 self.arrive(to, packet);
@@ -225,18 +227,18 @@ impl World {
                 self.put_on_link((node, interface), packet);
             } else {
                 let time = self.now.saturating_add(hold);
-                self.agenda.put(time, Coming::Leaving { from: (node, interface), packet });
+                self.events.put(time, Event::Leaving { from: (node, interface), packet });
             }
         }
         self.outbox.sends = sends; // its capacity is used again
     }
 
     fn put_on_link(&mut self, (node, interface): (usize, usize), mut packet: Vec<u8>) {
-        let Some(at) = self.places[node].lanes.get(interface).copied().flatten() else {
+        let Some(at) = self.places[node].directions.get(interface).copied().flatten() else {
             self.outbox.recycle(packet);
             return;
         };
-        let passage = self.lanes[at].send(&mut packet, self.now);
+        let passage = self.directions[at].send(&mut packet, self.now);
         if let Some(time) = passage.again {
             let copy = self.outbox.copy(&packet);
             self.schedule(time, at, copy);
@@ -247,9 +249,9 @@ impl World {
         }
     }
 
-    /// Puts a call on the agenda.
+    /// Puts a call on the events.
     pub(super) fn call_at(&mut self, time: u64, call: Call) {
-        self.agenda.put(time, Coming::Call(call));
+        self.events.put(time, Event::Call(call));
     }
 
     /// Sends a packet from a node with one interface.
@@ -260,11 +262,11 @@ impl World {
     }
 
     #[inline(always)] // of each packet
-    fn schedule(&mut self, time: u64, lane: usize, packet: Vec<u8>) {
+    fn schedule(&mut self, time: u64, direction: usize, packet: Vec<u8>) {
         if time <= self.now {
-            self.at_once.push_back((self.lanes[lane].to, packet));
+            self.at_once.push_back((self.directions[direction].to, packet));
         } else {
-            self.agenda.arrival(time, lane, packet);
+            self.events.arrival(time, direction, packet);
         }
     }
 
@@ -301,8 +303,8 @@ impl World {
 
     /// The node at the other end of a port's link.
     pub(super) fn peer(&self, port: usize) -> Option<usize> {
-        let lane = self.places.get(port)?.lanes.first().copied().flatten()?;
-        self.lanes.get(lane).map(|lane| lane.to.0)
+        let direction = self.places.get(port)?.directions.first().copied().flatten()?;
+        self.directions.get(direction).map(|direction| direction.to.0)
     }
 
     /// What drivers do by themselves: zero-copy ones that are awake look at their TX rings, and one

@@ -13,7 +13,6 @@
 mod argv;
 mod bench;
 mod cli;
-mod common;
 mod completions;
 mod doctor;
 mod failure;
@@ -24,6 +23,7 @@ mod output;
 mod ping;
 mod rings;
 mod signals;
+mod socket_options;
 mod trace;
 mod units;
 

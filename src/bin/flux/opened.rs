@@ -1,7 +1,7 @@
 //! The lines on standard error about a run's sockets: what was granted, neighbours, lost packets.
 
-use fluxnet::tools::net::opened::{Elsewhere, NeighbourFound, Note, Opened, TargetRoute};
-use fluxnet::tools::net::watch::InterfaceChange;
+use fluxnet::tools::session::link_watch::InterfaceChange;
+use fluxnet::tools::session::opened::{Elsewhere, NeighbourFound, Note, Opened, TargetRoute};
 use std::fmt::Write;
 
 /// What was really granted, and with `verbose` how each target is reached.

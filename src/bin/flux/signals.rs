@@ -1,7 +1,7 @@
 //! Signals: the first Ctrl-C or SIGTERM stops the run, the second ends the process; Ctrl-\ asks
 //! for the numbers so far.
 
-use crate::output::give_back;
+use crate::output::restore;
 use fluxnet::tools::Control;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -24,7 +24,7 @@ pub fn control_and(wake: impl Fn() + Send + 'static) -> Arc<Control> {
     // Relaxed: the flags carry no data besides themselves.
     let _ = ctrlc::set_handler(move || {
         if stop.stop.swap(true, Relaxed) {
-            give_back();
+            restore();
             std::process::exit(INTERRUPTED);
         }
         wake();

@@ -8,7 +8,7 @@
 use super::metric::{Figure, digits};
 use super::names::Names;
 use super::plan::Workload;
-use super::report::{Best, CellReport, Settings};
+use super::report::{Best, SettingReport, Settings};
 use std::fmt::Write;
 
 /// Difference between two figures that nobody would tune for, in percent.
@@ -21,7 +21,7 @@ const TAIL: f64 = 1.1;
 const CPU_POINTS: f64 = 5.0;
 
 /// One recommendation per workload that had packets, in the order of the results.
-pub(super) fn best(results: &[CellReport]) -> Vec<Best> {
+pub(super) fn best(results: &[SettingReport]) -> Vec<Best> {
     let mut workloads: Vec<Workload> = Vec::new();
     for cell in results {
         if !workloads.contains(&cell.workload) {
@@ -31,7 +31,7 @@ pub(super) fn best(results: &[CellReport]) -> Vec<Best> {
     workloads.into_iter().filter_map(|workload| advise(results, workload)).collect()
 }
 
-fn advise(results: &[CellReport], workload: Workload) -> Option<Best> {
+fn advise(results: &[SettingReport], workload: Workload) -> Option<Best> {
     let mut frames: Vec<u32> =
         results.iter().filter(|cell| cell.workload == workload).map(|cell| cell.frame).collect();
     frames.sort_unstable();
@@ -66,12 +66,12 @@ fn advise(results: &[CellReport], workload: Workload) -> Option<Best> {
 /// A cell with the figure it is judged by.
 #[derive(Clone, Copy)]
 struct Entry<'a> {
-    cell: &'a CellReport,
+    cell: &'a SettingReport,
     figure: Figure<'a>,
 }
 
 impl<'a> Entry<'a> {
-    fn of(cell: &'a CellReport) -> Option<Self> {
+    fn of(cell: &'a SettingReport) -> Option<Self> {
         Figure::of(cell).map(|figure| Self { cell, figure })
     }
 

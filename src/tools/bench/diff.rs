@@ -7,7 +7,7 @@
 //! tolerance of 5 %, once in some 100,000 cells of five samples.
 
 use super::metric::{Figure, Metric};
-use super::report::{CellReport, Report, Settings};
+use super::report::{Report, SettingReport, Settings};
 use super::stats::{below, tells};
 use crate::error::{FluxError, Result};
 use serde::{Deserialize, Serialize};
@@ -117,13 +117,13 @@ fn unlike(why: String) -> FluxError {
 }
 
 /// A cell of A and the same of B.
-type Pair<'a> = (&'a CellReport, &'a CellReport);
+type Pair<'a> = (&'a SettingReport, &'a SettingReport);
 
 /// Cells with the same settings, and how many of A and of B are left over. Where a run has
 /// several with the same settings (queue 0 and queue 1 are both one queue), the first goes with
 /// the first.
-fn pairs<'a>(a: &'a [CellReport], b: &'a [CellReport]) -> (Vec<Pair<'a>>, [usize; 2]) {
-    let mut rest: Vec<&CellReport> = b.iter().collect();
+fn pairs<'a>(a: &'a [SettingReport], b: &'a [SettingReport]) -> (Vec<Pair<'a>>, [usize; 2]) {
+    let mut rest: Vec<&SettingReport> = b.iter().collect();
     let pairs: Vec<Pair<'_>> = a
         .iter()
         .filter_map(|cell| {
@@ -135,7 +135,7 @@ fn pairs<'a>(a: &'a [CellReport], b: &'a [CellReport]) -> (Vec<Pair<'a>>, [usize
     (pairs, left)
 }
 
-fn change(a: &CellReport, b: &CellReport, tolerance_pct: f64) -> Change {
+fn change(a: &SettingReport, b: &SettingReport, tolerance_pct: f64) -> Change {
     let (old, new) = (Figure::of(a), Figure::of(b));
     let metric = Metric::of(a.workload);
     let verdict = match (&old, &new) {

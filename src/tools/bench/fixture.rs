@@ -1,15 +1,15 @@
 //! Reports for the tests of this module.
 
 use super::plan::{Library, Poll, Workload};
-use super::report::{CellReport, Latency, Machine, Opened, Report};
+use super::report::{Latency, Machine, Opened, Report, SettingReport};
 use super::stats::Spread;
 
 /// A cell with these samples: of Mpps, or of the median latency for that workload.
-pub fn cell(workload: Workload, poll: Poll, batch: u32, samples: &[f64]) -> CellReport {
+pub fn cell(workload: Workload, poll: Poll, batch: u32, samples: &[f64]) -> SettingReport {
     let spread = Spread::of(samples.to_vec()).unwrap();
     let latency = workload == Workload::Latency;
     let noisy = spread.noisy();
-    CellReport {
+    SettingReport {
         workload,
         mode: Library::Raw,
         batch,
@@ -47,7 +47,7 @@ pub fn cell(workload: Workload, poll: Poll, batch: u32, samples: &[f64]) -> Cell
 }
 
 /// A report of these cells.
-pub fn report(results: Vec<CellReport>) -> Report {
+pub fn report(results: Vec<SettingReport>) -> Report {
     Report {
         backend: "xdp".to_owned(),
         place: "lab".to_owned(),

@@ -1,8 +1,6 @@
 //! Measuring on the real kernel: in the lab, or on an interface of the user's.
 
-use super::frame;
-use super::lab::{Lab, PacedSource, Source};
-use super::plan::{Cell, FCS, Plan, Workload};
+use super::plan::{FCS, Plan, Setting, Workload};
 use super::sample::{CpuTime, Sample, ticks};
 use super::ways;
 use super::work::{self, Work};
@@ -15,7 +13,10 @@ use crate::life::{self, Link};
 use crate::proto::MacAddr;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::{affinity, perf, poll, usage};
-use crate::tools::net::{Host, KernelHost, carrier};
+use crate::tools::host::{Host, KernelHost};
+use crate::tools::session::carrier;
+use crate::tools::traffic::frame;
+use crate::tools::traffic::{Lab, PacedSource, Source};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Duration;
@@ -75,7 +76,7 @@ impl Site {
     pub(super) fn measure(
         &mut self,
         plan: &Plan,
-        cell: &Cell,
+        cell: &Setting,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<(Sample, Granted)> {
         let len = (cell.frame - FCS) as usize;
@@ -178,7 +179,7 @@ impl Site {
     }
 
     /// Packets of a workload that the far end refused so far.
-    fn far_end(&self, cell: &Cell) -> Result<Option<u64>> {
+    fn far_end(&self, cell: &Setting) -> Result<Option<u64>> {
         match (self, cell.workload) {
             (Site::Lab { lab, .. }, Workload::Txonly) => Ok(Some(lab.our_stats()?.tx_dropped)),
             (Site::Lab { lab, .. }, Workload::Forward) => Ok(Some(lab.out_stats()?.tx_dropped)),
@@ -200,7 +201,7 @@ impl Site {
     }
 
     /// The interfaces of the user's that a cell needs.
-    fn names(&self, cell: &Cell) -> impl Iterator<Item = &str> {
+    fn names(&self, cell: &Setting) -> impl Iterator<Item = &str> {
         let (name, out) = match self {
             Site::Lab { .. } => (None, None),
             Site::Interface { name, out, .. } => (Some(name.as_str()), out.as_deref()),
@@ -212,7 +213,7 @@ impl Site {
     /// between two samples it may be lost like at any other time.
     fn await_link(
         &self,
-        cell: &Cell,
+        cell: &Setting,
         patience: Option<Duration>,
         stop: &dyn Fn() -> bool,
     ) -> Result<()> {
@@ -235,13 +236,13 @@ impl Site {
     }
 
     /// How often the links that a cell needs went or came.
-    fn link_changes(&self, cell: &Cell) -> Result<u32> {
+    fn link_changes(&self, cell: &Setting) -> Result<u32> {
         let host = KernelHost::open()?;
         Ok(self.names(cell).map(|name| carrier::changes(&host, name)).sum())
     }
 
     /// Makes the sources that a cell needs, if it is the first to need them. They do not send yet.
-    fn make_sources(&mut self, cell: &Cell, queues: &[u32], len: usize) -> Result<()> {
+    fn make_sources(&mut self, cell: &Setting, queues: &[u32], len: usize) -> Result<()> {
         let Site::Lab { lab, cpus, sources } = self else { return Ok(()) };
         if matches!(cell.workload, Workload::Txonly | Workload::Latency) {
             return Ok(());
@@ -265,7 +266,7 @@ impl Site {
     }
 
     /// Has the lab send what a cell needs, until the result is dropped.
-    fn send(&self, cell: &Cell, queues: &[u32], len: usize) -> Result<Sending<'_>> {
+    fn send(&self, cell: &Setting, queues: &[u32], len: usize) -> Result<Sending<'_>> {
         let Site::Lab { lab, cpus, sources } = self else { return Ok(Sending::Nothing) };
         let mut from = source_cpus(cpus, lab, queues).into_iter();
         match cell.workload {
@@ -436,7 +437,7 @@ mod tests {
     use super::*;
     use crate::ids::QueueIndex;
     use crate::stats::{Calls, QueueCounters, XdpStatistics};
-    use crate::tools::net::histogram::RttStats;
+    use crate::tools::measure::duration_stats::DurationStats;
 
     /// A loop whose packets begin to come at `from_ns`.
     struct Late {
@@ -464,8 +465,8 @@ mod tests {
             Ok(Vec::new())
         }
 
-        fn latencies(&mut self) -> RttStats {
-            RttStats::new()
+        fn latencies(&mut self) -> DurationStats {
+            DurationStats::new()
         }
     }
 

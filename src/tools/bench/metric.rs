@@ -1,7 +1,7 @@
 //! The one figure of a cell that it is judged by.
 
 use super::plan::Workload;
-use super::report::CellReport;
+use super::report::SettingReport;
 use super::stats::Spread;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -46,7 +46,7 @@ pub(super) struct Figure<'a> {
 
 impl<'a> Figure<'a> {
     /// Of `cell`; `None` where no packet came, so that there is nothing to judge by.
-    pub fn of(cell: &'a CellReport) -> Option<Self> {
+    pub fn of(cell: &'a SettingReport) -> Option<Self> {
         let metric = Metric::of(cell.workload);
         let (value, spread) = match metric {
             Metric::Mpps => (cell.mpps.median, Some(&cell.mpps)),

@@ -13,17 +13,12 @@
 //! argument parsing in here.
 
 mod advise;
-mod cell;
 mod diff;
 mod event;
 #[cfg(test)]
 mod fixture;
-#[cfg_attr(not(all(target_os = "linux", feature = "bpf")), allow(dead_code))] // kernel.rs uses all
-mod frame;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 mod kernel;
-#[cfg(all(target_os = "linux", feature = "bpf"))]
-pub mod lab;
 mod metric;
 mod names;
 mod plan;
@@ -31,6 +26,7 @@ mod report;
 mod run;
 #[cfg_attr(not(all(target_os = "linux", feature = "bpf")), allow(dead_code))] // kernel.rs uses all
 mod sample;
+mod setting;
 mod sim;
 mod stats;
 mod store;
@@ -42,8 +38,8 @@ pub use diff::{Change, Diff, Verdict, diff};
 pub use event::Event;
 pub use metric::Metric;
 pub use names::Names;
-pub use plan::{Cell, Library, Place, Plan, Poll, Workload};
-pub use report::{Best, CellReport, Latency, Machine, Opened, Report, Settings};
+pub use plan::{Library, Place, Plan, Poll, Setting, Workload};
+pub use report::{Best, Latency, Machine, Opened, Report, SettingReport, Settings};
 pub use run::run;
 pub use stats::Spread;
 pub use store::{file_of, load, save};

@@ -1,6 +1,6 @@
 //! How a setting is named: by what was varied, as the rest goes without saying.
 
-use super::report::{CellReport, Settings};
+use super::report::{SettingReport, Settings};
 
 /// Which axes were varied.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub struct Names {
 impl Names {
     /// For these cells.
     #[must_use]
-    pub fn of(results: &[CellReport]) -> Self {
-        let varies = |differs: fn(&CellReport, &CellReport) -> bool| {
+    pub fn of(results: &[SettingReport]) -> Self {
+        let varies = |differs: fn(&SettingReport, &SettingReport) -> bool| {
             results.first().is_some_and(|first| results.iter().any(|cell| differs(first, cell)))
         };
         Self {
@@ -75,7 +75,7 @@ mod tests {
         let names = Names::of(std::slice::from_ref(&one));
         assert_eq!(names.setting(&settings), "busy, batch 64");
         assert_eq!(names.besides(&settings), "");
-        let other = CellReport { frame: 512, queues: 2, prefetch: false, ..one.clone() };
+        let other = SettingReport { frame: 512, queues: 2, prefetch: false, ..one.clone() };
         let names = Names::of(&[one, other.clone()]);
         assert_eq!(names.setting(&settings), "busy, batch 64, 1 queue, with prefetch");
         assert_eq!(names.besides(&other.settings()), "512 bytes, 2 queues, without prefetch");

@@ -85,7 +85,7 @@ pub enum Place {
 
 /// One combination.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cell {
+pub struct Setting {
     /// What is done.
     pub workload: Workload,
     /// By which mode of the library.
@@ -152,7 +152,7 @@ impl Plan {
     /// The cells, workload by workload, in the order of the axes. Combinations that do not exist
     /// (the engine has no txonly) are left out.
     #[must_use]
-    pub fn cells(&self) -> Vec<Cell> {
+    pub fn cells(&self) -> Vec<Setting> {
         let mut cells = Vec::new();
         for &workload in &self.workloads {
             for &mode in &self.modes {
@@ -165,7 +165,7 @@ impl Plan {
                             for &prefetch in &self.prefetch {
                                 for &poll in &self.polls {
                                     for &batch in &self.batches {
-                                        cells.push(Cell {
+                                        cells.push(Setting {
                                             workload,
                                             mode,
                                             batch,

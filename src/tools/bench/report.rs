@@ -27,7 +27,7 @@ pub struct Report {
     /// False when the run was ended early; cells may then have fewer samples.
     pub complete: bool,
     /// The cells that have at least one sample, in the order of the plan.
-    pub results: Vec<CellReport>,
+    pub results: Vec<SettingReport>,
     /// One per workload that had packets.
     pub best: Vec<Best>,
 }
@@ -74,7 +74,7 @@ pub struct Opened {
 /// One cell. Numbers other than `mpps` are medians over the samples, and `null` where the machine
 /// or the place has no such number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CellReport {
+pub struct SettingReport {
     /// What was done.
     pub workload: Workload,
     /// By which mode of the library.
@@ -132,7 +132,7 @@ pub struct CellReport {
     pub noisy: bool,
 }
 
-impl CellReport {
+impl SettingReport {
     /// What tells this cell from the others.
     #[must_use]
     pub fn settings(&self) -> Settings {

@@ -2,17 +2,17 @@
 
 use super::advise::best;
 use super::event::Event;
-use super::frame::PORT;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 use super::kernel::Site;
-use super::plan::{Cell, Place, Plan, Workload};
+use super::plan::{Place, Plan, Setting, Workload};
 use super::report::{Machine, Opened, Report};
 use super::sample::Sample;
-use super::{cell, sim};
+use super::{setting, sim};
 use crate::config::Granted;
 use crate::error::Result;
 use crate::tools::Control;
-use crate::tools::net::opened::in_options;
+use crate::tools::session::opened::in_options;
+use crate::tools::traffic::frame::PORT;
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -64,7 +64,7 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
     }
     let measured = cells.iter().zip(&samples);
     let results: Vec<_> = measured
-        .filter_map(|(cell, (samples, queues))| cell::report(cell, *queues, samples))
+        .filter_map(|(cell, (samples, queues))| setting::report(cell, *queues, samples))
         .collect();
     let (backend, place, note) = match &plan.place {
         Place::Lab => ("xdp", "lab", None),
@@ -87,7 +87,7 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
 }
 
 /// Why a cell that waits for packets may have seen none, in words.
-fn silence(interface: &str, cell: &Cell, sample: &Sample) -> Option<String> {
+fn silence(interface: &str, cell: &Setting, sample: &Sample) -> Option<String> {
     if cell.workload == Workload::Txonly {
         return None;
     }
@@ -156,7 +156,7 @@ impl Measuring {
     fn measure(
         &mut self,
         plan: &Plan,
-        cell: &Cell,
+        cell: &Setting,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<(Sample, Granted)> {
         match self {
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_silent_interface_is_explained() {
         use super::super::plan::{Library, Poll};
-        let cell = |workload| Cell {
+        let cell = |workload| Setting {
             workload,
             mode: Library::Raw,
             batch: 64,

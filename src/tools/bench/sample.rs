@@ -1,7 +1,7 @@
 //! What one sample of a cell came to.
 
 use crate::stats::{Calls, XdpStatistics};
-use crate::tools::net::histogram::RttStats;
+use crate::tools::measure::duration_stats::DurationStats;
 
 /// The clock inside the loop, the cheapest there is; in units of its own.
 #[cfg(all(target_os = "linux", feature = "bpf"))]
@@ -42,7 +42,7 @@ pub(super) struct Sample {
     /// Why there was less to measure than there should be, where the simulated kernel tells.
     pub(super) trouble: Option<String>,
     /// Times from XDP stamp to user space.
-    pub(super) latencies: RttStats,
+    pub(super) latencies: DurationStats,
 }
 
 /// CPU time of a thread.

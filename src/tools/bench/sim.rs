@@ -3,7 +3,7 @@
 //! Packets are put into the simulated kernel while nothing is measured; what is measured is the
 //! time that the loop then spends on its own side of the rings.
 
-use super::plan::{Cell, FCS, Plan, Workload};
+use super::plan::{FCS, Plan, Setting, Workload};
 use super::sample::{self, Sample};
 use super::ways;
 use super::work::{self, Work};
@@ -27,7 +27,7 @@ const BURST: u32 = 512;
 pub(super) fn measure(
     plan: &Plan,
     spec: &SimSpec,
-    cell: &Cell,
+    cell: &Setting,
     stop: &dyn Fn() -> bool,
 ) -> Result<(Sample, Granted)> {
     let network = Simulator::crossed_pairs(2, spec.queues.max(1));
@@ -53,7 +53,7 @@ pub(super) fn measure(
         builder = builder.port(OUT).filter(Filter::Nothing);
         sends = OUT;
     }
-    let packet = super::frame::to_us((cell.frame - FCS) as usize)?;
+    let packet = crate::tools::traffic::frame::to_us((cell.frame - FCS) as usize)?;
     let (mut loops, granted) = work::start(builder, cell, &packet)?;
     let feed = |queue: QueueIndex| -> Result<()> {
         if cell.workload != Workload::Txonly
@@ -189,7 +189,7 @@ pub(super) fn check(plan: &Plan, spec: &SimSpec) -> Result<()> {
         Queues::Only(list) => list.len() > 1,
     };
     let tx = spec.tx_queues.unwrap_or(spec.queues);
-    ways::check_plan(plan, PORT, crate::tools::net::Queues { rx: spec.queues, tx })?;
+    ways::check_plan(plan, PORT, crate::tools::host::Queues { rx: spec.queues, tx })?;
     if plan.queues.iter().any(several) {
         return Err(FluxError::config(
             "several queues with --sim",

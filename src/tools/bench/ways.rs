@@ -1,12 +1,12 @@
 //! Whether what a workload sends can leave, looked at before anything is measured.
 
-use super::plan::{Cell, FCS, Plan, Workload};
+use super::plan::{FCS, Plan, Setting, Workload};
 use crate::config::limits::longest;
 use crate::config::{Granted, Queues as Chosen};
 use crate::error::{FluxError, Result};
 use crate::port::{Port, receive_only};
-use crate::tools::net::Queues;
-use crate::tools::net::opened::USE_QUEUE_0;
+use crate::tools::host::Queues;
+use crate::tools::session::opened::USE_QUEUE_0;
 
 impl Workload {
     /// Whether it sends packets.
@@ -43,7 +43,7 @@ pub(super) fn check_plan(plan: &Plan, interface: &str, there: Queues) -> Result<
 
 /// The same for a cell whose ports are open. A TX ring has one owner, so each loop needs one; mode A
 /// says the same of its workers.
-pub(super) fn check(cell: &Cell, ports: &[Port]) -> Result<()> {
+pub(super) fn check(cell: &Setting, ports: &[Port]) -> Result<()> {
     let (Some(first), Some(out)) = (ports.first(), ports.last()) else { return Ok(()) };
     if !cell.workload.sends() {
         return Ok(());
@@ -72,7 +72,7 @@ pub(super) fn check(cell: &Cell, ports: &[Port]) -> Result<()> {
 }
 
 /// Whether the packets are not too long for the interface that they leave by.
-fn fits(cell: &Cell, out: &Granted) -> Result<()> {
+fn fits(cell: &Setting, out: &Granted) -> Result<()> {
     let (len, most) = (cell.frame.saturating_sub(FCS), longest(out.mtu));
     if len <= most {
         return Ok(());

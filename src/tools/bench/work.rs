@@ -10,7 +10,7 @@ mod engine;
 mod raw;
 mod system;
 
-use super::plan::{Cell, Library, Workload};
+use super::plan::{Library, Setting, Workload};
 use super::ways;
 use crate::FluxBuilder;
 use crate::config::Granted;
@@ -20,7 +20,7 @@ use crate::port::Port;
 use crate::proto::{EthernetMut, Headers};
 use crate::raw::FluxRaw;
 use crate::stats::{Calls, QueueCounters, XdpStatistics};
-use crate::tools::net::histogram::RttStats;
+use crate::tools::measure::duration_stats::DurationStats;
 use std::time::Duration;
 
 /// Longest time that a turn may block: whoever measures wants to look at the clock.
@@ -47,7 +47,7 @@ pub(super) trait Work: Send {
     fn counters(&self) -> Result<Vec<QueueCounters>>;
 
     /// Takes the times that were recorded since the last call.
-    fn latencies(&mut self) -> RttStats;
+    fn latencies(&mut self) -> DurationStats;
 }
 
 /// What a loop needs to know.
@@ -62,7 +62,7 @@ pub(super) struct Job {
 /// Opens the sockets of a cell and makes one loop for each thread.
 pub(super) fn start(
     builder: FluxBuilder,
-    cell: &Cell,
+    cell: &Setting,
     packet: &[u8],
 ) -> Result<(Vec<Box<dyn Work>>, Granted)> {
     let job = Job { workload: cell.workload, batch: cell.batch, packet: packet.to_vec() };

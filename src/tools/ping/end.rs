@@ -4,7 +4,7 @@ use super::event::Event;
 use super::plan::Outcome;
 use super::run::Run;
 use super::tally::{How, Moment};
-use crate::tools::net::losses::{self, Seen};
+use crate::tools::session::losses::{self, Seen};
 use std::sync::atomic::Ordering;
 
 impl Run<'_> {

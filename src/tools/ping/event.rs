@@ -1,7 +1,8 @@
 //! What a run reports while it goes and at its end. The command prints these as text or JSON.
 
-use crate::tools::net::opened::{Elsewhere, NeighbourFound, Note, Opened, TargetRoute};
-use crate::tools::net::watch::InterfaceChange;
+use crate::tools::measure::duration_stats::{HistogramRow, Statistics};
+use crate::tools::session::link_watch::InterfaceChange;
+use crate::tools::session::opened::{Elsewhere, NeighbourFound, Note, Opened, TargetRoute};
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -141,40 +142,10 @@ pub struct Summary {
     /// ICMP errors.
     pub errors: u64,
     /// Round-trip times; `None` without a reply.
-    pub rtt_us: Option<RttSummary>,
+    pub rtt_us: Option<Statistics>,
     /// From the first probe to the end.
     pub elapsed_ms: f64,
     /// The histogram's rows, when asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub histogram: Vec<HistogramRow>,
-}
-
-/// Round-trip times in µs.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct RttSummary {
-    /// Smallest.
-    pub min: f64,
-    /// Arithmetic mean.
-    pub mean: f64,
-    /// Median.
-    pub p50: f64,
-    /// 90th percentile.
-    pub p90: f64,
-    /// 99th percentile.
-    pub p99: f64,
-    /// Largest.
-    pub max: f64,
-    /// Standard deviation of the population.
-    pub stddev: f64,
-}
-
-/// One bar of the histogram.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct HistogramRow {
-    /// From here, µs,
-    pub from_us: f64,
-    /// up to and without this.
-    pub to_us: f64,
-    /// Replies in between.
-    pub count: u64,
 }

@@ -1,7 +1,7 @@
 //! What `flux ping` does: ICMP echo to many targets, each reply matched to its probe.
 //!
 //! ```text
-//!   Plan ──▶ Journey ──▶ Hops ──▶ Run: schedule ─▶ template ─▶ FluxTx ─▶ wire
+//!   Plan ──▶ ProbeTargets ──▶ NextHops ──▶ Run: schedule ─▶ template ─▶ FluxTx ─▶ wire
 //!            resolve,    MAC           table ◀── answer ◀──── FluxRx ◀── wire
 //!            route       addresses     tally ──▶ Event … Event, Summary per target
 //! ```

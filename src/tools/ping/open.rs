@@ -8,11 +8,12 @@ use crate::backend::{Filter, Match};
 use crate::config::{Granted, Poller};
 use crate::error::Result;
 use crate::proto::ICMP_LEN;
-use crate::tools::net::hops::Hops;
-use crate::tools::net::journey::{Journey, Wish, ip_len};
-use crate::tools::net::opened::{Opened, TargetRoute, check_sends};
-use crate::tools::net::pace::ns;
-use crate::tools::net::{Host, carrier};
+use crate::tools::host::Host;
+use crate::tools::measure::pacer::ns;
+use crate::tools::probe::next_hops::NextHops;
+use crate::tools::probe::targets::{ProbeTargets, TargetRequest, ip_len};
+use crate::tools::session::carrier;
+use crate::tools::session::opened::{Opened, TargetRoute, check_sends};
 use crate::tools::{Control, Env};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
@@ -47,14 +48,14 @@ pub fn run(
     sink: &mut dyn FnMut(Event),
 ) -> Result<Outcome> {
     plan.check()?;
-    let wish = Wish {
+    let wish = TargetRequest {
         targets: &plan.targets,
         family: plan.family,
         interface: plan.interface.as_deref(),
         source: None,
         vlan: plan.vlan,
     };
-    let journey = Journey::find(&wish, &*env.host)?;
+    let journey = ProbeTargets::find(&wish, &*env.host)?;
     let headers = |address| ip_len(address) + ICMP_LEN;
     journey.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
     let ids = identifiers(journey.slots, env.simulator.is_some());
@@ -73,7 +74,7 @@ pub fn run(
     let link_before = carrier::changes(&*env.host, &device);
     sink(Event::Start(start(plan, &journey, rx.granted(), &*env.host)));
     let deadline_ns = plan.deadline.map(|time| rx.now().saturating_add(ns(time)));
-    let mut hops = Hops::new(journey.link.interface.index, journey.hops.clone());
+    let mut hops = NextHops::new(journey.link.interface.index, journey.hops.clone());
     let stopped = || control.stop.load(Ordering::Relaxed);
     let tell = |found| sink(Event::Neighbour(found));
     hops.find_all(&mut *env.host, plan.timeout, plan.deadline, stopped, tell);
@@ -97,7 +98,7 @@ fn identifiers(slots: u16, simulated: bool) -> RangeInclusive<u16> {
 }
 
 /// Answers to our probes and errors about them; everything else goes on to the kernel.
-fn filter(journey: &Journey, ids: &RangeInclusive<u16>) -> Filter {
+fn filter(journey: &ProbeTargets, ids: &RangeInclusive<u16>) -> Filter {
     let mut sources: Vec<IpAddr> = Vec::new();
     let mut prefix_len = u8::MAX;
     for path in &journey.paths {
@@ -130,7 +131,7 @@ fn filter(journey: &Journey, ids: &RangeInclusive<u16>) -> Filter {
     Filter::Any(rows.collect())
 }
 
-fn start(plan: &Plan, journey: &Journey, granted: &Granted, host: &dyn Host) -> Start {
+fn start(plan: &Plan, journey: &ProbeTargets, granted: &Granted, host: &dyn Host) -> Start {
     Start {
         opened: Opened::new(&plan.config, journey, granted, host),
         targets: journey.paths.iter().map(TargetRoute::new).collect(),

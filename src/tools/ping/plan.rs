@@ -2,8 +2,9 @@
 
 use crate::config::Config;
 use crate::error::{FluxError, Result};
-use crate::tools::net::pace::Rate;
-use crate::tools::net::{Family, VlanTag};
+use crate::tools::host::Family;
+use crate::tools::measure::pacer::Rate;
+use crate::tools::probe::VlanTag;
 use std::time::Duration;
 
 /// What to do about the path MTU, as `ping -M`.

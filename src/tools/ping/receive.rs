@@ -5,7 +5,7 @@ use super::event::{Event, IcmpError, Reply};
 use super::open::IDS_PER_SLOT;
 use super::run::Run;
 use crate::proto::ICMP_LEN;
-use crate::tools::net::probes::{Answer, Probe};
+use crate::tools::probe::table::{Answer, Probe};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

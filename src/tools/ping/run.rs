@@ -10,13 +10,13 @@ use crate::error::Result;
 use crate::packet::Packets;
 use crate::system::{FluxRx, FluxTx};
 use crate::tools::Control;
-use crate::tools::net::Host;
-use crate::tools::net::hops::Hops;
-use crate::tools::net::journey::Journey;
-use crate::tools::net::pace::ns;
-use crate::tools::net::probes::{Probe, ProbeTable, SendRefused};
-use crate::tools::net::sender::Sender;
-use crate::tools::net::watch::Watch;
+use crate::tools::host::Host;
+use crate::tools::measure::pacer::ns;
+use crate::tools::probe::next_hops::NextHops;
+use crate::tools::probe::sender::Sender;
+use crate::tools::probe::table::{Probe, ProbeTable, SendRefused};
+use crate::tools::probe::targets::ProbeTargets;
+use crate::tools::session::link_watch::Watch;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
@@ -46,8 +46,8 @@ pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
     pub(super) control: &'a Control,
     pub(super) sink: &'a mut dyn FnMut(Event),
-    pub(super) journey: Journey,
-    hops: Hops,
+    pub(super) journey: ProbeTargets,
+    hops: NextHops,
     pub(super) rx: FluxRx,
     pub(super) sender: Sender,
     pub(super) payload: Vec<u8>,
@@ -81,8 +81,8 @@ impl<'a> Run<'a> {
         plan: &'a Plan,
         control: &'a Control,
         sink: &'a mut dyn FnMut(Event),
-        journey: Journey,
-        hops: Hops,
+        journey: ProbeTargets,
+        hops: NextHops,
         (rx, tx): (FluxRx, FluxTx),
         base_id: u16,
         payload: Vec<u8>,

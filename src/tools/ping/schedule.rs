@@ -1,7 +1,7 @@
 //! Which target is probed next, and when.
 
 use super::plan::Plan;
-use crate::tools::net::pace::{Pacer, Rate, ns};
+use crate::tools::measure::pacer::{Pacer, Rate, ns};
 use std::collections::VecDeque;
 
 /// A flood sends at least this often to each target, as `ping -f`.

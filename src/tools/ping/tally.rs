@@ -1,7 +1,8 @@
 //! The numbers of one target.
 
-use super::event::{HistogramRow, RttSummary, Summary};
-use crate::tools::net::times::Times;
+use super::event::Summary;
+use crate::tools::measure::duration_stats::DurationStats;
+use crate::tools::measure::times::Times;
 use std::net::IpAddr;
 
 /// Rows of a histogram.
@@ -44,24 +45,9 @@ impl Tally {
             Moment::Between => self.given_up,
         };
         let loss_pct = if self.sent == 0 { 0.0 } else { lost as f64 * 100.0 / self.sent as f64 };
-        let (rtt_us, histogram) = self.times.with(|stats| {
-            let rtt = stats.summary().map(|s| RttSummary {
-                min: s.min_us,
-                mean: s.mean_us,
-                p50: s.p50_us,
-                p90: s.p90_us,
-                p99: s.p99_us,
-                max: s.max_us,
-                stddev: s.stddev_us,
-            });
-            let rows = if how.histogram { stats.buckets(ROWS) } else { Vec::new() };
-            let row = |b: &crate::tools::net::histogram::Bucket| HistogramRow {
-                from_us: b.from_us,
-                to_us: b.to_us,
-                count: b.count,
-            };
-            (rtt, rows.iter().map(row).collect())
-        });
+        let rows =
+            |stats: &DurationStats| if how.histogram { stats.buckets(ROWS) } else { Vec::new() };
+        let (rtt_us, histogram) = self.times.with(|stats| (stats.summary(), rows(stats)));
         let elapsed_ns = self.started_ns.map_or(0, |start| now_ns.saturating_sub(start));
         Summary {
             target: target.to_owned(),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   kernel: iter │ pidfd │ diag ──┐
-//!                interfaces ──────┤ dyn Observer ─▶ Look ─▶ History ─▶ diagnose ─┐
+//!                interfaces ──────┤ dyn Observer ─▶ Scan ─▶ History ─▶ diagnose ─┐
 //!   sim: a simulated run ─────────┘                            └────▶ sample ◀──┘ ─▶ Event
 //! ```
 //!
@@ -20,7 +20,7 @@ mod sim;
 pub use diagnose::{Diagnosis, Kind};
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub use kernel::KernelObserver;
-pub use observe::{InterfaceKey, InterfaceSnapshot, Look, Observer};
+pub use observe::{InterfaceKey, InterfaceSnapshot, Observer, Scan};
 pub use run::{Event, Outcome, Plan, Selection, run};
 pub use sample::{
     InterfaceSample, OwnerSample, RingSample, RingsSample, Sample, SocketSample, StatsSample,

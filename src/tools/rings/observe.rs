@@ -60,7 +60,7 @@ pub struct InterfaceSnapshot {
 
 /// What one look at the sockets of a machine brought.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Look {
+pub struct Scan {
     /// When: ns of the clock of [`SocketSnapshot::time_ns`].
     pub time_ns: u64,
     /// Each socket once.
@@ -87,7 +87,7 @@ pub trait Observer {
     ///
     /// # Errors
     /// When the kernel refuses.
-    fn sockets(&mut self) -> Result<Look>;
+    fn sockets(&mut self) -> Result<Scan>;
 
     /// One interface; `None` when it is gone, or in a namespace that we may not enter.
     fn interface(&mut self, key: InterfaceKey) -> Option<InterfaceSnapshot>;

@@ -1,6 +1,6 @@
 //! The loop: look, pause, look again; a sample out of what changed.
 
-use super::observe::{InterfaceKey, InterfaceSnapshot, Look, Observer};
+use super::observe::{InterfaceKey, InterfaceSnapshot, Observer, Scan};
 use super::sample::{self, Sample};
 use crate::error::Result;
 use crate::snapshot::{RingsSnapshot, SocketSnapshot, SocketState};
@@ -61,7 +61,7 @@ pub struct Outcome {
 
 /// What was seen at one moment.
 #[derive(Clone, Debug)]
-pub(super) struct Moment {
+pub(super) struct Observation {
     pub(super) time_ns: u64,
     pub(super) snapshot: RingsSnapshot,
     pub(super) missing: Vec<String>,
@@ -69,7 +69,7 @@ pub(super) struct Moment {
     pub(super) took: Duration,
 }
 
-impl Moment {
+impl Observation {
     /// The same socket in this moment.
     pub(super) fn socket(&self, like: &SocketSnapshot) -> Option<(usize, &SocketSnapshot)> {
         self.snapshot.sockets.iter().enumerate().find(|(_, socket)| same(socket, like))
@@ -91,11 +91,11 @@ fn same(a: &SocketSnapshot, b: &SocketSnapshot) -> bool {
 /// What was seen so far, oldest first.
 #[derive(Default)]
 pub(super) struct History {
-    pub(super) moments: VecDeque<Moment>,
+    pub(super) moments: VecDeque<Observation>,
 }
 
 impl History {
-    fn push(&mut self, moment: Moment) {
+    fn push(&mut self, moment: Observation) {
         if self.moments.len() == REMEMBERED {
             self.moments.pop_front();
         }
@@ -186,9 +186,9 @@ pub fn run(
     }
 }
 
-fn look(observer: &mut dyn Observer, chosen: &Chosen) -> Result<Moment> {
+fn look(observer: &mut dyn Observer, chosen: &Chosen) -> Result<Observation> {
     let start = Instant::now();
-    let Look { time_ns, sockets, mut missing } = observer.sockets()?;
+    let Scan { time_ns, sockets, mut missing } = observer.sockets()?;
     let took = start.elapsed();
     missing.extend(chosen.left_out(&sockets));
     let shown = sockets.iter().filter(|socket| chosen.has(socket));
@@ -197,11 +197,16 @@ fn look(observer: &mut dyn Observer, chosen: &Chosen) -> Result<Moment> {
     keys.dedup();
     let interfaces = keys.into_iter().filter_map(|key| observer.interface(key)).collect();
     let snapshot = RingsSnapshot { source: observer.source(), sockets };
-    Ok(Moment { time_ns, snapshot, missing, interfaces, took })
+    Ok(Observation { time_ns, snapshot, missing, interfaces, took })
 }
 
 /// Says which owners went between two looks.
-fn tell_of_the_gone(history: &History, now: &Moment, chosen: &Chosen, tell: &mut dyn FnMut(Event)) {
+fn tell_of_the_gone(
+    history: &History,
+    now: &Observation,
+    chosen: &Chosen,
+    tell: &mut dyn FnMut(Event),
+) {
     let Some(before) = history.moments.back() else { return };
     for socket in before.snapshot.sockets.iter().filter(|socket| chosen.has(socket)) {
         if now.socket(socket).is_some() {
@@ -250,7 +255,7 @@ mod tests {
             (name == "eth0").then_some(HERE).ok_or_else(none)
         }
 
-        fn sockets(&mut self) -> Result<Look> {
+        fn sockets(&mut self) -> Result<Scan> {
             let count = (self.now_ns / 1_000_000) as u32;
             let one = |inode, pid, netns, queue| SocketSnapshot {
                 inode: Some(inode),
@@ -272,7 +277,7 @@ mod tests {
             if self.now_ns < 1_200_000_000 {
                 sockets.push(one(2, 11, 1, 1));
             }
-            Ok(Look { time_ns: self.now_ns, sockets, missing: Vec::new() })
+            Ok(Scan { time_ns: self.now_ns, sockets, missing: Vec::new() })
         }
 
         fn interface(&mut self, _key: InterfaceKey) -> Option<InterfaceSnapshot> {

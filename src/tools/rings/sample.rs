@@ -2,7 +2,7 @@
 
 use super::diagnose::{self, Diagnosis};
 use super::observe::{InterfaceKey, InterfaceSnapshot};
-use super::run::{History, Moment};
+use super::run::{History, Observation};
 use crate::ring::RingSnapshot;
 use crate::snapshot::{SocketOptions, SocketSnapshot, SocketState, UmemSnapshot};
 use crate::stats::XdpStatistics;
@@ -236,7 +236,7 @@ pub(super) fn of(
 }
 
 /// The moment that rates are taken against.
-fn rate_base(history: &History, first: usize) -> Option<&Moment> {
+fn rate_base(history: &History, first: usize) -> Option<&Observation> {
     let last = history.moments.len() - 1;
     // A first sample is made of looks close together: take the oldest. Later: the one before.
     history.moments.get(if last < super::run::FIRST_LOOKS { first } else { last - 1 })
@@ -270,8 +270,8 @@ fn ring(
 }
 
 fn socket(
-    now: &Moment,
-    before: Option<&Moment>,
+    now: &Observation,
+    before: Option<&Observation>,
     at: usize,
     diagnosis: Vec<Diagnosis>,
 ) -> SocketSample {

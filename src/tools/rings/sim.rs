@@ -5,7 +5,7 @@
 //!   sockets, interface ◀──────────────── what the simulated kernel sees of it ◀────┘
 //! ```
 
-use super::observe::{InterfaceKey, InterfaceSnapshot, Look, Observer};
+use super::observe::{InterfaceKey, InterfaceSnapshot, Observer, Scan};
 use crate::FluxBuilder;
 use crate::backend::{Filter, Kick};
 use crate::config::{BindMode, Config, Queues};
@@ -15,7 +15,7 @@ use crate::proto::{ETHERNET_LEN, ICMP_LEN, IPV4_LEN, IpPair};
 use crate::raw::FluxRaw;
 use crate::simulator::{PortInfo, Simulator, Trouble};
 use crate::snapshot::Source;
-use crate::tools::net::opened::in_options;
+use crate::tools::session::opened::in_options;
 use crate::umem::{Frame, RX_HEADROOM, Umem};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -130,9 +130,9 @@ impl Observer for SimObserver {
         })
     }
 
-    fn sockets(&mut self) -> Result<Look> {
+    fn sockets(&mut self) -> Result<Scan> {
         let (time_ns, sockets) = (self.simulator.now(), self.simulator.sockets());
-        Ok(Look { time_ns, sockets, missing: Vec::new() })
+        Ok(Scan { time_ns, sockets, missing: Vec::new() })
     }
 
     fn interface(&mut self, wanted: InterfaceKey) -> Option<InterfaceSnapshot> {

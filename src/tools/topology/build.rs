@@ -1,10 +1,10 @@
 //! From nodes, addresses and routes to a [`NetworkBuilder`].
 
-use super::fault::{Fault, Read};
-use super::model::{Destination, Does, Kind, Model, Prefix, Route, US_NAME};
-use super::number::{Family, Numbered};
+use super::addressing::{Family, Numbered};
+use super::model::{Destination, Kind, Model, Prefix, Route, RouteAction, US_NAME};
 use super::paths::Ways;
 use crate::simulator::{End, NetworkBuilder, NodeId, SimSpec};
+use crate::tools::config_file::{Read, SyntaxError};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -104,10 +104,10 @@ fn explicit(
     for prefix in prefixes {
         let family = Family::of(prefix.0);
         match &route.does {
-            Does::Unreachable => net.unreachable(router, &text(prefix)),
-            Does::Prohibited => net.prohibit(router, &text(prefix)),
-            Does::BlackHole => net.blackhole(router, &text(prefix)),
-            Does::Via { nodes, balance, at } => {
+            RouteAction::Unreachable => net.unreachable(router, &text(prefix)),
+            RouteAction::Prohibited => net.prohibit(router, &text(prefix)),
+            RouteAction::BlackHole => net.blackhole(router, &text(prefix)),
+            RouteAction::Via { nodes, balance, at } => {
                 let mut hops = Vec::new();
                 for &node in nodes {
                     let found = neighbours(model, numbered, route.router, node, family);
@@ -117,7 +117,7 @@ fn explicit(
                             model.nodes[node].name, model.nodes[route.router].name
                         );
                         let hint = "via names nodes that a [[link]] joins to the router";
-                        return Err(Fault::at(*at, what, hint));
+                        return Err(SyntaxError::at(*at, what, hint));
                     }
                     hops.extend(found);
                 }
@@ -125,7 +125,7 @@ fn explicit(
                     if asked {
                         let what = "no neighbour in via has an address of that family";
                         let hint = "give [us] an address of it as well";
-                        return Err(Fault::at(*at, what, hint));
+                        return Err(SyntaxError::at(*at, what, hint));
                     }
                     continue;
                 }

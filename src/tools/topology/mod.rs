@@ -13,20 +13,18 @@
 //! The format is documented in `flux help sim`. The core knows nothing of files: it is all built
 //! with [`NetworkBuilder`](crate::simulator::NetworkBuilder), by what anybody could call.
 
+mod addressing;
 mod build;
-mod fault;
 mod model;
-mod number;
 mod parts;
 mod paths;
-mod read;
 #[cfg(test)]
 mod tests;
 mod values;
 
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::simulator::{SimSpec, Simulator};
-use fault::Fault;
+use crate::tools::config_file::SyntaxError;
 use std::path::Path;
 
 /// Longest topology file, in bytes.
@@ -115,9 +113,9 @@ pub fn parse(text: &str, spec: &SimSpec) -> Result<Simulator> {
 }
 
 fn parse_named(text: &str, spec: &SimSpec, name: &str) -> Result<Simulator> {
-    let built = || -> std::result::Result<_, Fault> {
+    let built = || -> std::result::Result<_, SyntaxError> {
         let model = model::read(text)?;
-        let laid = number::number(&model)?;
+        let laid = addressing::number(&model)?;
         let ways = paths::ways(&model, &laid);
         build::network(&model, &laid, &ways, spec)
     };

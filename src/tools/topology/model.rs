@@ -1,9 +1,9 @@
 //! What a file says: nodes, links, routes, with names resolved to numbers.
 
-use super::fault::{Fault, Read};
 use super::parts;
-use super::read::{Fields, Word};
 use crate::simulator::{Balance, HostOptions, NatQuotes, Profile, RouterOptions};
+use crate::tools::config_file::{Fields, Word};
+use crate::tools::config_file::{Read, SyntaxError};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use toml::de::DeTable;
@@ -62,7 +62,7 @@ pub(super) struct Link {
 }
 
 /// What an explicit route does.
-pub(super) enum Does {
+pub(super) enum RouteAction {
     /// To these neighbours.
     Via {
         nodes: Vec<usize>,
@@ -84,7 +84,7 @@ pub(super) enum Destination {
 pub(super) struct Route {
     pub(super) router: usize,
     pub(super) to: Destination,
-    pub(super) does: Does,
+    pub(super) does: RouteAction,
 }
 
 /// A file.
@@ -113,16 +113,16 @@ impl<'t> Names<'t> {
         let sound = |c: char| c.is_alphanumeric() || "._-".contains(c);
         if name.is_empty() || name.len() > 253 || !name.chars().all(sound) {
             let what = format!("'{name}' is no name of a node");
-            return Err(Fault::at(word.at, what, "use letters, digits, '.', '-' and '_'"));
+            return Err(SyntaxError::at(word.at, what, "use letters, digits, '.', '-' and '_'"));
         }
         let number = self.0.len();
         if self.0.insert(name, number).is_some() {
             let what = format!("there are two nodes of the name '{name}'");
-            return Err(Fault::at(word.at, what, "give each node a name of its own"));
+            return Err(SyntaxError::at(word.at, what, "give each node a name of its own"));
         }
         if number >= MOST_NODES {
             let what = format!("there are more than {MOST_NODES} nodes");
-            return Err(Fault::at(word.at, what, "a host with a prefix stands for many"));
+            return Err(SyntaxError::at(word.at, what, "a host with a prefix stands for many"));
         }
         Ok(number)
     }
@@ -139,7 +139,7 @@ impl<'t> Names<'t> {
                 "known nodes: {}{more}; add it with [[router]] or [[host]]",
                 names.join(", ")
             );
-            Fault::at(word.at, what, hint)
+            SyntaxError::at(word.at, what, hint)
         })
     }
 }
@@ -149,7 +149,7 @@ pub(super) fn read(text: &str) -> Read<Model> {
     let table = DeTable::parse(text).map_err(|error| {
         let at = error.span().map_or(text.len(), |span| span.start);
         let what = format!("no TOML: {}", error.message());
-        Fault::at(at, what, "`flux help sim` has an example; https://toml.io describes TOML")
+        SyntaxError::at(at, what, "`flux help sim` has an example; https://toml.io describes TOML")
     })?;
     let keys = ["seed", "us", "router", "host", "link", "route"];
     let top = Fields::new("the file", 0, table.get_ref(), &keys)?;
@@ -158,7 +158,7 @@ pub(super) fn read(text: &str) -> Read<Model> {
     let mut nodes = Vec::new();
     let (at, us) = top.table("us", "{ addresses = [\"10.0.0.1/24\"] }")?.ok_or_else(|| {
         let hint = "add [us] with addresses = [\"10.0.0.1/24\"], and a [[link]] from \"us\"";
-        Fault::missing("there is no [us], our own machine", hint)
+        SyntaxError::missing("there is no [us], our own machine", hint)
     })?;
     names.add(&Word { at, value: US_NAME })?;
     nodes.push(parts::us(at, us)?);
@@ -190,9 +190,9 @@ pub(super) fn read(text: &str) -> Read<Model> {
     Ok(model)
 }
 
-pub(super) fn too_many_links(at: usize) -> Fault {
+pub(super) fn too_many_links(at: usize) -> SyntaxError {
     let what = format!("there are more than {MOST_LINKS} links");
-    Fault::at(at, what, "a host with a prefix stands for many")
+    SyntaxError::at(at, what, "a host with a prefix stands for many")
 }
 
 /// Whether each node is linked to us, and those with one interface have one link.
@@ -216,7 +216,7 @@ fn connected(model: &Model) -> Read<()> {
                 }
             };
             if count[end] > most {
-                return Err(Fault::at(link.at, what, hint));
+                return Err(SyntaxError::at(link.at, what, hint));
             }
         }
     }
@@ -232,11 +232,11 @@ fn connected(model: &Model) -> Read<()> {
         Some(node) => {
             let what = format!("'{}' cannot be reached: no [[link]] leads there", node.name);
             let hint = format!("add [[link]] with between = [\"us\", …, \"{}\"]", node.name);
-            Err(Fault::at(node.at, what, hint))
+            Err(SyntaxError::at(node.at, what, hint))
         }
         None if count[US] == 0 => {
             let hint = "add [[link]] with between = [\"us\", …]";
-            Err(Fault::at(model.nodes[US].at, "'us' has no link", hint))
+            Err(SyntaxError::at(model.nodes[US].at, "'us' has no link", hint))
         }
         None => Ok(()),
     }

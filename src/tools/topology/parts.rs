@@ -1,13 +1,13 @@
 //! The tables of a file, one by one: `[us]`, `[[router]]`, `[[host]]`, `[[link]]`, `[[route]]`.
 
-use super::fault::{Fault, Read};
-use super::model::{Destination, Does, Kind, Link, MOST_LINKS, Names, Node, Prefix, Route};
-use super::read::{Fields, Placed, Word, words};
+use super::model::{Destination, Kind, Link, MOST_LINKS, Names, Node, Prefix, Route, RouteAction};
 use super::values::{self, WAY_KEYS};
-use crate::simulator::words::time;
+use crate::simulator::parse_units::time;
 use crate::simulator::{
     Balance, Flaw, HostOptions, NatQuotes, Profile, Quoting, RouterOptions, UdpPorts,
 };
+use crate::tools::config_file::{Fields, Placed, Word, words};
+use crate::tools::config_file::{Read, SyntaxError};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use toml::de::DeTable;
 
@@ -102,7 +102,7 @@ pub(super) fn hosts<'t>(at: usize, table: &'t DeTable<'t>) -> Read<Vec<(Word<'t>
     let prefixes = prefixes.iter().map(values::prefix).collect::<Read<Vec<_>>>()?;
     if names.len() > 1 && !(addresses.is_empty() && prefixes.is_empty()) {
         let hint = "give each a [[host]] of its own, or leave the addresses out";
-        return Err(Fault::at(at, "several hosts with the same addresses", hint));
+        return Err(SyntaxError::at(at, "several hosts with the same addresses", hint));
     }
     let udp =
         [("closed", UdpPorts::Closed), ("open", UdpPorts::Open), ("silent", UdpPorts::Silent)];
@@ -151,7 +151,7 @@ pub(super) fn links<'t>(
             return Ok(());
         }
         let what = format!("{key} for more than one link at once");
-        Err(Fault::at(fields.place(key), what, "give that one a [[link]] of its own"))
+        Err(SyntaxError::at(fields.place(key), what, "give that one a [[link]] of its own"))
     };
     let quotes = [("restored", NatQuotes::Restored), ("checksum-kept", NatQuotes::ChecksumKept)];
     let quotes = fields.choice("nat_quotes", &quotes)?.unwrap_or_default();
@@ -162,7 +162,7 @@ pub(super) fn links<'t>(
         let end = pairs[0].1.iter().position(|&end| end == node);
         let end = end.filter(|_| nodes[node].is_router()).ok_or_else(|| {
             let what = format!("nat = \"{}\" is no router at this link", word.value);
-            Fault::at(word.at, what, "name the router whose end is the outer side of the NAT")
+            SyntaxError::at(word.at, what, "name the router whose end is the outer side of the NAT")
         })?;
         outer = Some((end, quotes));
     }
@@ -174,7 +174,7 @@ pub(super) fn links<'t>(
             let node = names.find(&name)?;
             let end = pairs[0].1.iter().position(|&end| end == node).ok_or_else(|| {
                 let what = format!("'{}' is not at this link", name.value);
-                Fault::at(name.at, what, "name one of the two nodes that it is between")
+                SyntaxError::at(name.at, what, "name one of the two nodes that it is between")
             })?;
             for word in words(name.value, value, "\"172.16.1.1/30\"")? {
                 given[end].push((word.at, values::address(&word)?));
@@ -205,7 +205,7 @@ fn one<'t>(fields: &Fields<'t>, key: &str, example: &str) -> Read<Option<Word<'t
         [word] => Ok(Some(word)),
         _ => {
             let what = format!("{key} is no single word");
-            Err(Fault::at(fields.place(key), what, format!("write {key} = {example}")))
+            Err(SyntaxError::at(fields.place(key), what, format!("write {key} = {example}")))
         }
     }
 }
@@ -215,7 +215,7 @@ fn pairs(fields: &Fields<'_>, names: &Names<'_>) -> Read<Vec<(usize, [usize; 2])
     let place = fields.place("between");
     let short = || {
         let what = "between is no list of two nodes or more";
-        Fault::at(place, what, format!("write between = {BETWEEN}"))
+        SyntaxError::at(place, what, format!("write between = {BETWEEN}"))
     };
     let value = fields.required("between", fields.get("between"), BETWEEN)?;
     let list = value.get_ref().as_array().filter(|list| list.len() > 1).ok_or_else(short)?;
@@ -234,7 +234,7 @@ fn pairs(fields: &Fields<'_>, names: &Names<'_>) -> Read<Vec<(usize, [usize; 2])
             for b in &two[1] {
                 if a.value == b.value {
                     let what = "a link from a node to itself";
-                    return Err(Fault::at(b.at, what, "name two nodes"));
+                    return Err(SyntaxError::at(b.at, what, "name two nodes"));
                 }
                 if pairs.len() == MOST_LINKS {
                     return Err(super::model::too_many_links(b.at));
@@ -258,7 +258,7 @@ pub(super) fn route<'t>(
     let router = names.find(&place)?;
     if !nodes[router].is_router() {
         let what = format!("'{}' is no router", place.value);
-        return Err(Fault::at(place.at, what, "only routers have routes"));
+        return Err(SyntaxError::at(place.at, what, "only routers have routes"));
     }
     let to = fields.required("to", one(&fields, "to", "\"10.0.0.0/24\"")?, "\"10.0.0.0/24\"")?;
     let to = destination(&to, names)?;
@@ -268,19 +268,19 @@ pub(super) fn route<'t>(
     let does = match (fields.words("via", "[\"r2\"]")?, action) {
         (Some(via), None) if !via.is_empty() => {
             let nodes = via.iter().map(|word| names.find(word)).collect::<Read<_>>()?;
-            Does::Via { nodes, balance, at: fields.place("via") }
+            RouteAction::Via { nodes, balance, at: fields.place("via") }
         }
         (None, Some(_)) if balance.is_some() => {
             let hint = "balance chooses among the neighbours of via: leave it out";
-            return Err(Fault::at(fields.place("balance"), "balance without via", hint));
+            return Err(SyntaxError::at(fields.place("balance"), "balance without via", hint));
         }
-        (None, Some(0)) => Does::Unreachable,
-        (None, Some(1)) => Does::Prohibited,
-        (None, Some(_)) => Does::BlackHole,
+        (None, Some(0)) => RouteAction::Unreachable,
+        (None, Some(1)) => RouteAction::Prohibited,
+        (None, Some(_)) => RouteAction::BlackHole,
         _ => {
             let hint = "write via = [\"r2\"], or action = \"unreachable\", \"prohibited\" or \
                         \"blackhole\"";
-            return Err(Fault::at(at, "[[route]] needs one of via and action", hint));
+            return Err(SyntaxError::at(at, "[[route]] needs one of via and action", hint));
         }
     };
     Ok(Route { router, to, does })

@@ -1,8 +1,8 @@
 //! The shortest ways from every router to every network, and all that are equally short. Our
 //! machine has one by each of its links; none leads through it, as it does not route by itself.
 
+use super::addressing::{Family, Numbered, base};
 use super::model::{Kind, Model, Prefix};
-use super::number::{Family, Numbered, base};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::net::IpAddr;

@@ -1,10 +1,10 @@
 //! Values of topology files that are more than a word or a number.
 
-use super::fault::{Fault, Read};
-use super::read::{Fields, Word, whole};
 use crate::proto::extensions::MplsEntry;
 use crate::simulator::Profile;
-use crate::simulator::words::{rate, share, time};
+use crate::simulator::parse_units::{rate, share, time};
+use crate::tools::config_file::{Fields, Word, whole};
+use crate::tools::config_file::{Read, SyntaxError};
 use std::net::IpAddr;
 use toml::Spanned;
 use toml::de::DeValue;
@@ -57,7 +57,7 @@ pub(super) fn address(word: &Word<'_>) -> Read<(IpAddr, u8)> {
     };
     if nobody || address.is_loopback() || len == 0 {
         let what = format!("'{}' cannot be the address of a node", word.value);
-        return Err(Fault::at(word.at, what, "give a unicast address, such as 10.0.0.1/24"));
+        return Err(SyntaxError::at(word.at, what, "give a unicast address, such as 10.0.0.1/24"));
     }
     Ok(prefix)
 }
@@ -66,7 +66,11 @@ pub(super) fn address(word: &Word<'_>) -> Read<(IpAddr, u8)> {
 pub(super) fn prefix(word: &Word<'_>) -> Read<(IpAddr, u8)> {
     let bad = |what: &str| {
         let what = format!("'{}' {what}", word.value);
-        Fault::at(word.at, what, "write ADDRESS/LENGTH, such as 10.0.0.1/24 or 2001:db8::1/64")
+        SyntaxError::at(
+            word.at,
+            what,
+            "write ADDRESS/LENGTH, such as 10.0.0.1/24 or 2001:db8::1/64",
+        )
     };
     let (address, len) = word.value.split_once('/').ok_or_else(|| bad("has no prefix length"))?;
     let address: IpAddr = address.parse().map_err(|_| bad("has no IP address"))?;
@@ -80,8 +84,9 @@ pub(super) fn prefix(word: &Word<'_>) -> Read<(IpAddr, u8)> {
 pub(super) fn labels(value: &Spanned<DeValue<'_>>) -> Read<Vec<MplsEntry>> {
     const EXAMPLE: &str = "write mpls = [24001, { label = 16, tc = 5, ttl = 1 }]";
     const MOST: usize = 32;
-    let bad =
-        |value: &Spanned<DeValue<'_>>, what: &str| Fault::at(value.span().start, what, EXAMPLE);
+    let bad = |value: &Spanned<DeValue<'_>>, what: &str| {
+        SyntaxError::at(value.span().start, what, EXAMPLE)
+    };
     let list = value.get_ref().as_array().ok_or_else(|| bad(value, "mpls is no list"))?;
     if list.is_empty() || list.len() > MOST {
         return Err(bad(value, "mpls has no labels, or more than 32"));
@@ -109,7 +114,7 @@ pub(super) fn labels(value: &Spanned<DeValue<'_>>) -> Read<Vec<MplsEntry>> {
 pub(super) fn ports(value: &Spanned<DeValue<'_>>) -> Read<Vec<u16>> {
     let bad = |value: &Spanned<DeValue<'_>>| {
         let what = "tcp is no list of ports from 1 to 65535";
-        Fault::at(value.span().start, what, "write tcp = [80, 443], or [] for none")
+        SyntaxError::at(value.span().start, what, "write tcp = [80, 443], or [] for none")
     };
     let list = value.get_ref().as_array().ok_or_else(|| bad(value))?;
     let port = |value: &Spanned<DeValue<'_>>| {

@@ -1,8 +1,8 @@
 //! What a trace reports while it goes and at its end. The command prints these as text or JSON.
 
 use super::plan::{Protocol, Strategy};
-use crate::tools::net::opened::{Elsewhere, NeighbourFound, Note, Opened, TargetRoute};
-use crate::tools::net::watch::InterfaceChange;
+use crate::tools::session::link_watch::InterfaceChange;
+use crate::tools::session::opened::{Elsewhere, NeighbourFound, Note, Opened, TargetRoute};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 

@@ -1,7 +1,7 @@
 //! What `flux trace` does: probes for every hop at once, each answer matched by what it quotes.
 //!
 //! ```text
-//!   Plan ─▶ Journey ─▶ Hops ─▶ Run ── Session per target: which probe next, what is known
+//!   Plan ─▶ ProbeTargets ─▶ NextHops ─▶ Run ── Session per target: which probe next, what is known
 //!                               │        ├─ Sweep:    every TTL, round by round, or
 //!                               │        ├─ Explorer: flows, until all paths are known
 //!                               │        └─ PathMtu:  sizes, until the largest is known
@@ -18,20 +18,20 @@ mod event;
 mod explore;
 mod finish;
 mod flight;
+mod icmp_names;
 mod identity;
-mod names;
 mod open;
 mod path_mtu;
-mod patience;
 mod plan;
 mod probe;
 mod receive;
+mod reply_timeout;
+mod reverse_dns;
 mod run;
 mod session;
 mod summary;
 mod sweep;
 mod tally;
-mod words;
 
 pub use diff::{Change, Diff, Saved, TargetDiff, diff, read};
 pub use event::*;
@@ -54,8 +54,8 @@ pub fn read_answer(frame: &[u8]) {
         let identity = identity::Identity::new(protocol, strategy, port, 4096, true);
         if let answer::Seen::Answer(seen) = answer::read(frame, &identity) {
             assert!(seen.number != Some(0) && seen.flow.is_some_and(|flow| flow < 4096));
-            assert!(!words::text(seen.kind).is_empty());
-            assert!(words::mark(seen.kind).is_none_or(|mark| mark.starts_with('!')));
+            assert!(!icmp_names::text(seen.kind).is_empty());
+            assert!(icmp_names::mark(seen.kind).is_none_or(|mark| mark.starts_with('!')));
         }
     }
 }

@@ -2,17 +2,18 @@
 
 use super::event::{Event, Start};
 use super::identity::Identity;
-use super::names::{HostResolver, Names};
 use super::plan::{Outcome, Plan, Protocol, Strategy};
 use super::probe;
+use super::reverse_dns::{HostResolver, Names};
 use super::run::Run;
 use crate::backend::Filter;
 use crate::config::{Granted, Poller};
 use crate::error::{FluxError, Result};
-use crate::tools::net::hops::Hops;
-use crate::tools::net::journey::{Journey, Wish};
-use crate::tools::net::opened::{Opened, TargetRoute, check_sends};
-use crate::tools::net::{Host, carrier};
+use crate::tools::host::Host;
+use crate::tools::probe::next_hops::NextHops;
+use crate::tools::probe::targets::{ProbeTargets, TargetRequest};
+use crate::tools::session::carrier;
+use crate::tools::session::opened::{Opened, TargetRoute, check_sends};
 use crate::tools::{Control, Env};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -43,14 +44,14 @@ pub fn run(
     sink: &mut dyn FnMut(Event),
 ) -> Result<Outcome> {
     plan.check()?;
-    let wish = Wish {
+    let wish = TargetRequest {
         targets: &plan.targets,
         family: plan.family,
         interface: plan.interface.as_deref(),
         source: plan.source,
         vlan: None,
     };
-    let journey = Journey::find(&wish, &*env.host)?;
+    let journey = ProbeTargets::find(&wish, &*env.host)?;
     single_hosts(&journey)?;
     if let Some(size) = plan.size {
         journey.check_size(size.into(), "--size", |_| 0, plan.config.frame_size)?;
@@ -70,7 +71,7 @@ pub fn run(
     let device = journey.link.device.clone();
     carrier::wait(&*env.host, &device, &mut rx, control)?;
     let link_before = carrier::changes(&*env.host, &device);
-    let mut hops = Hops::new(journey.link.interface.index, journey.hops.clone());
+    let mut hops = NextHops::new(journey.link.interface.index, journey.hops.clone());
     let mut run = Run::new(plan, control, sink, &journey, identity, (rx, tx), plan.pace()?);
     run.names = plan.names.then(|| names(env));
     let started = start(plan, &run, &journey, &*env.host);
@@ -86,7 +87,7 @@ pub fn run(
 }
 
 /// What cannot be traced, or not twice at a time.
-fn single_hosts(journey: &Journey) -> Result<()> {
+fn single_hosts(journey: &ProbeTargets) -> Result<()> {
     let mut names: HashMap<IpAddr, &str> = HashMap::new();
     for path in &journey.paths {
         if path.multicast {
@@ -119,7 +120,7 @@ fn identity(plan: &Plan, simulated: bool) -> Identity {
     Identity::new(plan.protocol, plan.strategy, plan.port, span, simulated)
 }
 
-fn start(plan: &Plan, run: &Run<'_>, journey: &Journey, host: &dyn Host) -> Start {
+fn start(plan: &Plan, run: &Run<'_>, journey: &ProbeTargets, host: &dyn Host) -> Start {
     let granted: &Granted = run.rx.granted();
     Start {
         opened: Opened::new(&plan.config, journey, granted, host),

@@ -2,8 +2,8 @@
 
 use crate::config::Config;
 use crate::error::{FluxError, Result};
-use crate::tools::net::Family;
-use crate::tools::net::pace::Rate;
+use crate::tools::host::Family;
+use crate::tools::measure::pacer::Rate;
 use serde::Serialize;
 use std::net::IpAddr;
 use std::time::Duration;

@@ -25,7 +25,7 @@ use crate::proto::{
     ETHERNET_LEN, EtherType, ICMP_LEN, IPV4_LEN, IPV6_LEN, Icmpv4Kind, Icmpv6Kind, IpPair, IpProto,
     Ipv4Repr, Ipv6Repr, MacAddr, TCP_LEN, TcpFlags, UDP_LEN,
 };
-use crate::tools::net::journey::Link;
+use crate::tools::probe::targets::Link;
 use std::net::IpAddr;
 
 /// Longest headers that are copied: Ethernet, two tags, IPv6.
@@ -128,7 +128,7 @@ impl Template {
         if id.protocol == Protocol::Tcp {
             return self.tcp(body, source, self.syn_seq(&numbers), TcpFlags::SYN);
         }
-        let words = if id.protocol == Protocol::Udp {
+        let icmp_names = if id.protocol == Protocol::Udp {
             [source, id.port_of(number), len]
         } else {
             let kind =
@@ -137,7 +137,7 @@ impl Template {
         };
         // The pseudo-header's length; ICMP for IPv4 has none.
         let length = if self.v4 && id.protocol == Protocol::Icmp { 0 } else { len };
-        let sum = words.iter().fold(self.pseudo.u16(length), |sum, word| sum.u16(*word));
+        let sum = icmp_names.iter().fold(self.pseudo.u16(length), |sum, word| sum.u16(*word));
         let sum = sum.u16(number).u16(flow);
         let wanted = match (id.strategy, id.protocol) {
             (Strategy::Classic, _) => None,
@@ -153,12 +153,12 @@ impl Template {
                 checksum => (checksum, 0),
             },
         };
-        let [a, b, c] = words;
-        let words = match id.protocol {
+        let [a, b, c] = icmp_names;
+        let icmp_names = match id.protocol {
             Protocol::Icmp => [a, checksum, b, c],
             _ => [a, b, c, checksum],
         };
-        for (at, word) in words.into_iter().chain([compensation, number, flow]).enumerate() {
+        for (at, word) in icmp_names.into_iter().chain([compensation, number, flow]).enumerate() {
             put(body, 2 * at, word);
         }
     }
@@ -223,8 +223,8 @@ impl Template {
         let port = self.identity.port;
         let sum = self.pseudo.u16(body.len() as u16).u16(source).u16(port).u32(seq);
         let sum = sum.u16(control).u16(WINDOW).finish();
-        let words = [source, port, (seq >> 16) as u16, seq as u16, 0, 0, control, WINDOW, sum];
-        for (at, word) in words.into_iter().enumerate() {
+        let icmp_names = [source, port, (seq >> 16) as u16, seq as u16, 0, 0, control, WINDOW, sum];
+        for (at, word) in icmp_names.into_iter().enumerate() {
             put(body, 2 * at, word);
         }
     }

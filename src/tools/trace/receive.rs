@@ -3,9 +3,9 @@
 use super::answer::{self, Answer, Kind, Seen};
 use super::event::{Event, Reply};
 use super::flight::{Role, Sent};
+use super::icmp_names;
 use super::run::Run;
 use super::session::Told;
-use super::words;
 
 impl Run<'_> {
     /// Reads what was received.
@@ -70,8 +70,8 @@ fn reply(target: &str, answer: &Answer, sent: &Sent, at: u64, reached: bool) -> 
         round: sent.round,
         from: answer.from,
         rtt_us: at.checked_sub(sent.sent_ns).map(|ns| ns as f64 / 1e3),
-        icmp: words::text(answer.kind).into_owned(),
-        mark: words::mark(answer.kind),
+        icmp: icmp_names::text(answer.kind).into_owned(),
+        mark: icmp_names::mark(answer.kind),
         reached,
         reply_ttl: answer.reply_ttl,
         quoted_ttl: answer.quoted_ttl,

@@ -3,9 +3,9 @@
 use super::answer::Answer;
 use super::event::{Event, SendError, Summary, Timeout};
 use super::flight::{Role, Sent};
-use super::names::Names;
 use super::plan::{Plan, Protocol};
 use super::probe::{Identity, Template, min_size};
+use super::reverse_dns::Names;
 use super::session::{Goal, Session};
 use crate::error::Result;
 use crate::packet::Packets;
@@ -13,11 +13,11 @@ use crate::proto::ETHERNET_LEN;
 use crate::proto::vlan::TAG_LEN;
 use crate::system::{FluxRx, FluxTx};
 use crate::tools::Control;
-use crate::tools::net::hops::Hops;
-use crate::tools::net::journey::Journey;
-use crate::tools::net::pace::{Pacer, Rate};
-use crate::tools::net::sender::Sender;
-use crate::tools::net::watch::Watch;
+use crate::tools::measure::pacer::{Pacer, Rate};
+use crate::tools::probe::next_hops::NextHops;
+use crate::tools::probe::sender::Sender;
+use crate::tools::probe::targets::ProbeTargets;
+use crate::tools::session::link_watch::Watch;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::IpAddr;
@@ -59,7 +59,7 @@ pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
     pub(super) control: &'a Control,
     pub(super) sink: &'a mut dyn FnMut(Event),
-    pub(super) journey: &'a Journey,
+    pub(super) journey: &'a ProbeTargets,
     pub(super) identity: Identity,
     pub(super) rx: FluxRx,
     pub(super) sender: Sender,
@@ -94,7 +94,7 @@ impl<'a> Run<'a> {
         plan: &'a Plan,
         control: &'a Control,
         sink: &'a mut dyn FnMut(Event),
-        journey: &'a Journey,
+        journey: &'a ProbeTargets,
         identity: Identity,
         (rx, tx): (FluxRx, FluxTx),
         rate: Rate,
@@ -164,7 +164,7 @@ impl<'a> Run<'a> {
     }
 
     /// Makes the templates; says which targets have none.
-    pub(super) fn prepare(&mut self, hops: &Hops) {
+    pub(super) fn prepare(&mut self, hops: &NextHops) {
         let longest = self.longest();
         for at in 0..self.members.len() {
             let path = &self.journey.paths[at];

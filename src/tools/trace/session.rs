@@ -5,14 +5,14 @@
 use super::answer::{Answer, Kind};
 use super::explore::{Explorer, Found};
 use super::flight::{Flight, Match, Role, Sent};
+use super::icmp_names;
 use super::path_mtu::{Fate, PathMtu};
-use super::patience::Patience;
 use super::plan::{Plan, Protocol, Rounds};
 use super::probe::Numbers;
+use super::reply_timeout::ReplyTimeout;
 use super::sweep::Sweep;
 use super::tally::Tally;
-use super::words;
-use crate::tools::net::pace::ns;
+use crate::tools::measure::pacer::ns;
 use std::collections::VecDeque;
 use std::net::IpAddr;
 
@@ -77,7 +77,7 @@ pub(super) struct Session {
     /// TTL at which a router said that there is no way on.
     end: Option<u8>,
     pending: Option<Wanted>,
-    patience: Patience,
+    reply_timeout: ReplyTimeout,
     pub(super) started_ns: Option<u64>,
     pub(super) last_event_ns: u64,
 }
@@ -111,7 +111,10 @@ impl Session {
             end: None,
             pending: None,
             // Statistics are to count what comes late for one round, too.
-            patience: Patience::new(ns(plan.wait), plan.patient || plan.rounds != Rounds::Once),
+            reply_timeout: ReplyTimeout::new(
+                ns(plan.wait),
+                plan.patient || plan.rounds != Rounds::Once,
+            ),
             started_ns: None,
             last_event_ns: 0,
         }
@@ -217,7 +220,7 @@ impl Session {
 
     /// The next time at which something is to be done although nothing comes.
     pub(super) fn wake_ns(&mut self) -> Option<u64> {
-        self.patience.learn(&self.tally.hops);
+        self.reply_timeout.learn(&self.tally.hops);
         let timeout = self.flight.in_flight().map(|sent| self.deadline(sent)).min();
         let round = match &self.work {
             // With a probe to send it is looked after again once that is sent.
@@ -231,11 +234,11 @@ impl Session {
     fn deadline(&self, sent: &Sent) -> u64 {
         let wait = match sent.role {
             Role::Hop => {
-                self.patience.for_hop(usize::from(sent.numbers.ttl.saturating_sub(self.first)))
+                self.reply_timeout.for_hop(usize::from(sent.numbers.ttl.saturating_sub(self.first)))
             }
             Role::Size => {
                 let silence = self.mtu.as_ref().is_some_and(PathMtu::expects_silence);
-                self.patience.for_size(silence)
+                self.reply_timeout.for_size(silence)
             }
         };
         sent.sent_ns.saturating_add(wait)
@@ -244,7 +247,7 @@ impl Session {
     /// Gives up the next probe whose time has passed. Call until `None`. Probes behind the end of
     /// the path are forgotten without a word.
     pub(super) fn expire(&mut self, now: u64) -> Option<Sent> {
-        self.patience.learn(&self.tally.hops);
+        self.reply_timeout.learn(&self.tally.hops);
         loop {
             let mut flight = std::mem::take(&mut self.flight);
             let late = flight.expire(now, |sent| self.deadline(sent));
@@ -330,7 +333,7 @@ impl Session {
 
     /// Whether the target itself speaks, or a port of it.
     pub(super) fn is_reached(&self, answer: &Answer) -> bool {
-        words::reaches(answer.kind, answer.from == self.goal.target)
+        icmp_names::reaches(answer.kind, answer.from == self.goal.target)
     }
 
     fn took(&mut self, sent: &Sent, answer: &Answer, rtt_ns: Option<u64>, reached: bool) {
@@ -400,7 +403,7 @@ impl Session {
 
     /// Forgets what no answer is expected to any more.
     pub(super) fn forget(&mut self, now: u64) {
-        let kept = RETAIN_NS.saturating_add(self.patience.most_ns());
+        let kept = RETAIN_NS.saturating_add(self.reply_timeout.most_ns());
         self.flight.forget(now.saturating_sub(kept));
     }
 }

@@ -5,7 +5,7 @@ use super::explore::Way;
 use super::plan::Multipath;
 use super::session::Session;
 use super::tally::{Cell, Tally, loss_pct, rtt};
-use crate::tools::net::times::Times;
+use crate::tools::measure::times::Times;
 use std::net::IpAddr;
 
 impl Session {

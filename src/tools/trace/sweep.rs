@@ -1,7 +1,7 @@
 //! Probes to every TTL, round by round.
 
 use super::plan::{Plan, Rounds};
-use crate::tools::net::pace::ns;
+use crate::tools::measure::pacer::ns;
 
 /// Probes to every TTL, round by round.
 pub(super) struct Sweep {

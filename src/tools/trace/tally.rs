@@ -2,8 +2,8 @@
 
 use super::answer::{Answer, Kind};
 use super::event::{Balancing, Hop, Nat, Router, Rtt};
-use super::words;
-use crate::tools::net::times::Times;
+use super::icmp_names;
+use crate::tools::measure::times::Times;
 use std::net::IpAddr;
 
 /// TTLs that hosts and routers start with; an answer's TTL is below the one it started with.
@@ -227,8 +227,8 @@ impl RouterTally {
             rtt_us: rtt(&self.times, self.last_ns, jitter),
             mpls: self.last.mpls.clone(),
             extensions: self.last.extensions.clone(),
-            icmp: words::text(self.last.kind).into_owned(),
-            mark: words::mark(self.last.kind),
+            icmp: icmp_names::text(self.last.kind).into_owned(),
+            mark: icmp_names::mark(self.last.kind),
             reply_ttl: self.last.reply_ttl,
             back_hops: back_hops(self.last.reply_ttl, ttl),
             mtu: self.last.mtu,
@@ -241,12 +241,12 @@ pub(super) fn rtt(times: &Times, last_ns: Option<u64>, jitter: f64) -> Option<Rt
     let summary = times.with(|stats| stats.summary())?;
     Some(Rtt {
         last: last_ns? as f64 / 1e3,
-        min: summary.min_us,
-        mean: summary.mean_us,
-        p50: summary.p50_us,
-        p90: summary.p90_us,
-        max: summary.max_us,
-        stddev: summary.stddev_us,
+        min: summary.min,
+        mean: summary.mean,
+        p50: summary.p50,
+        p90: summary.p90,
+        max: summary.max,
+        stddev: summary.stddev,
         jitter,
     })
 }

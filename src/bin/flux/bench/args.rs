@@ -1,6 +1,6 @@
 //! What `flux bench` is asked, and the plan that makes.
 
-use crate::common::{LinkOptions, OutputOptions, SocketOptions, keyword, on_off, queues};
+use crate::socket_options::{LinkOptions, OutputOptions, SocketOptions, keyword, on_off, queues};
 use crate::units;
 use clap::{Args as ClapArgs, Subcommand};
 use fluxnet::tools::bench::{Library, Place, Plan, Poll, Workload};
@@ -250,7 +250,7 @@ fn svg(text: &str) -> Result<PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::common::parsed;
+    use crate::socket_options::parsed;
 
     fn args(line: &str) -> Result<Args, String> {
         parsed(std::iter::once("bench").chain(line.split_whitespace()))

@@ -1,7 +1,7 @@
 //! A report for the tests of this command.
 
 use fluxnet::tools::bench::{
-    Best, CellReport, Latency, Library, Machine, Opened, Poll, Report, Spread, Workload,
+    Best, Latency, Library, Machine, Opened, Poll, Report, SettingReport, Spread, Workload,
 };
 
 /// All workloads and poll modes in three batch sizes, as a run on a veth pair could come out.
@@ -65,7 +65,7 @@ pub fn report() -> Report {
 }
 
 /// A cell whose figure is about `value`, noisy when it polls by system calls in batches of 16.
-fn cell(workload: Workload, poll: Poll, batch: u32, value: f64, cpu: f64) -> CellReport {
+fn cell(workload: Workload, poll: Poll, batch: u32, value: f64, cpu: f64) -> SettingReport {
     let noisy = poll == Poll::Syscall && batch == 16;
     let width = if noisy { 0.06 } else { 0.01 };
     let around = |value: f64| {
@@ -75,7 +75,7 @@ fn cell(workload: Workload, poll: Poll, batch: u32, value: f64, cpu: f64) -> Cel
     let timed = workload == Workload::Latency;
     // A latency falls where a rate rises.
     let p50 = 81.0 / value;
-    CellReport {
+    SettingReport {
         workload,
         mode: Library::Raw,
         batch,

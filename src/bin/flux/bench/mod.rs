@@ -15,7 +15,7 @@ use crate::output::{Progress, Screen, Stdout, Style, tell_hidden};
 use crate::signals;
 pub use args::Args;
 use args::Command;
-use fluxnet::tools::bench::{Cell, Event, Plan, Report, file_of, run, save};
+use fluxnet::tools::bench::{Event, Plan, Report, Setting, file_of, run, save};
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
@@ -97,7 +97,7 @@ fn print(args: &Args, report: &Report, screen: &Screen, out: &mut Stdout) -> Res
 struct Teller {
     progress: Progress,
     /// What is measured, where each sample is told.
-    cells: Vec<Cell>,
+    cells: Vec<Setting>,
 }
 
 impl Teller {
@@ -120,7 +120,7 @@ impl Teller {
             Event::Sample { cell, round, done, total } => {
                 self.progress.step();
                 let Some(cell) = self.cells.get(cell) else { return };
-                let Cell { workload, mode, batch, poll, frame, queues, .. } = cell;
+                let Setting { workload, mode, batch, poll, frame, queues, .. } = cell;
                 format!(
                     "{done}/{total}: {workload}, {poll}, batch {batch}, mode {mode}, {frame} \
                      bytes, queue {queues}: sample {}\n",

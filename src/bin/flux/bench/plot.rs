@@ -1,7 +1,7 @@
 //! The chart: one panel per workload, bars by batch size and poll mode.
 
 use super::text;
-use fluxnet::tools::bench::{CellReport, Names, Poll, Report, Settings, Workload};
+use fluxnet::tools::bench::{Names, Poll, Report, SettingReport, Settings, Workload};
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -116,7 +116,7 @@ fn title<'a>(root: &Area<'a>, lines: &[String], polls: &[Poll]) -> Drawn<'a> {
     root.draw(&Text::new(key, (x, y), font(15, PALE_INK, HPos::Left)))
 }
 
-fn polls<'a>(cells: impl Iterator<Item = &'a CellReport>) -> Vec<Poll> {
+fn polls<'a>(cells: impl Iterator<Item = &'a SettingReport>) -> Vec<Poll> {
     let mut polls: Vec<Poll> = cells.map(|cell| cell.poll).collect();
     polls.sort_unstable();
     polls.dedup();
@@ -127,7 +127,7 @@ fn polls<'a>(cells: impl Iterator<Item = &'a CellReport>) -> Vec<Poll> {
 struct Panel<'a> {
     name: String,
     workload: Workload,
-    cells: Vec<&'a CellReport>,
+    cells: Vec<&'a SettingReport>,
 }
 
 /// One bar.
@@ -137,7 +137,7 @@ struct Bar {
 }
 
 impl Bar {
-    fn of(cell: &CellReport) -> Option<Self> {
+    fn of(cell: &SettingReport) -> Option<Self> {
         if cell.workload != Workload::Latency {
             let mpps = &cell.mpps;
             return Some(Self { value: mpps.median, whisker: (mpps.min, mpps.max) });
@@ -149,10 +149,11 @@ impl Bar {
     }
 }
 
-fn panels(results: &[CellReport]) -> Vec<Panel<'_>> {
+fn panels(results: &[SettingReport]) -> Vec<Panel<'_>> {
     let names = Names::of(results);
-    let same = |a: &CellReport, b: &CellReport| {
-        let rest = |cell: &CellReport| Settings { batch: 0, poll: Poll::Busy, ..cell.settings() };
+    let same = |a: &SettingReport, b: &SettingReport| {
+        let rest =
+            |cell: &SettingReport| Settings { batch: 0, poll: Poll::Busy, ..cell.settings() };
         rest(a) == rest(b)
     };
     let mut panels: Vec<Panel<'_>> = Vec::new();

@@ -1,20 +1,20 @@
 //! Results as tables: one block per workload, one row per cell.
 
 use crate::output::{Column, Report, Show, When, column};
-use fluxnet::tools::bench::{CellReport, Change, Workload};
+use fluxnet::tools::bench::{Change, SettingReport, Workload};
 
 /// The cells of one workload that is about packets a second.
-pub struct Rates<'a>(pub Vec<&'a CellReport>);
+pub struct Rates<'a>(pub Vec<&'a SettingReport>);
 
 /// The cells of workload latency.
-pub struct Latencies<'a>(pub Vec<&'a CellReport>);
+pub struct Latencies<'a>(pub Vec<&'a SettingReport>);
 
 /// What a diff comes to.
 pub struct Changes<'a>(pub &'a [Change]);
 
 /// The cells of each workload, in the order of the results.
-pub fn blocks(results: &[CellReport]) -> Vec<(Workload, Vec<&CellReport>)> {
-    let mut blocks: Vec<(Workload, Vec<&CellReport>)> = Vec::new();
+pub fn blocks(results: &[SettingReport]) -> Vec<(Workload, Vec<&SettingReport>)> {
+    let mut blocks: Vec<(Workload, Vec<&SettingReport>)> = Vec::new();
     for cell in results {
         match blocks.iter_mut().find(|(workload, _)| *workload == cell.workload) {
             Some((_, cells)) => cells.push(cell),
@@ -47,7 +47,7 @@ const FILL_EMPTY: Column = column("/fill_empty", "fill empty", Short, Any, 9);
 const DROPPED: Column = column("/dropped", "dropped", Short, Any, 6);
 
 impl<'a> Report for Rates<'a> {
-    type Row = &'a CellReport;
+    type Row = &'a SettingReport;
 
     const COLUMNS: &'static [Column] = &[
         BATCH,
@@ -73,13 +73,13 @@ impl<'a> Report for Rates<'a> {
         DROPPED,
     ];
 
-    fn rows(&self) -> &[&'a CellReport] {
+    fn rows(&self) -> &[&'a SettingReport] {
         &self.0
     }
 }
 
 impl<'a> Report for Latencies<'a> {
-    type Row = &'a CellReport;
+    type Row = &'a SettingReport;
 
     const COLUMNS: &'static [Column] = &[
         BATCH,
@@ -107,7 +107,7 @@ impl<'a> Report for Latencies<'a> {
         DROPPED,
     ];
 
-    fn rows(&self) -> &[&'a CellReport] {
+    fn rows(&self) -> &[&'a SettingReport] {
         &self.0
     }
 }

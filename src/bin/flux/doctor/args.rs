@@ -54,7 +54,7 @@ impl Args {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::common::parsed;
+    use crate::socket_options::parsed;
 
     fn plan(line: &str) -> Result<Plan, String> {
         let args: Args = parsed(std::iter::once("doctor").chain(line.split_whitespace()))?;

@@ -1,7 +1,7 @@
 //! A histogram as horizontal bars.
 
 use super::Screen;
-use fluxnet::tools::ping::HistogramRow;
+use fluxnet::tools::measure::HistogramRow;
 use std::fmt::Write;
 
 /// Width where nothing tells it.

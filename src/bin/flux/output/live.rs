@@ -3,7 +3,7 @@
 //! A command brings a [`View`]; [`Live`] has the terminal as long as it lives, and [`Scroll`] lays
 //! a page out and moves it.
 
-use super::Taken;
+use super::RawTerminal;
 use crate::failure::Failure;
 use crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use fluxnet::FluxError;
@@ -145,14 +145,14 @@ pub struct Live<V> {
     /// What to do where it cannot be drawn.
     hint: &'static str,
     /// Last of all: what is dropped before it may still draw.
-    _taken: Taken,
+    _taken: RawTerminal,
 }
 
 impl<V: View> Live<V> {
     /// Takes the terminal.
     pub fn start(view: V, control: Arc<Control>, hint: &'static str) -> Result<Self, Failure> {
         let failed = |error| Failure::io("cannot draw on this terminal", &error).with_hint(hint);
-        let taken = Taken::new().map_err(failed)?;
+        let taken = RawTerminal::new().map_err(failed)?;
         let terminal = Terminal::new(CrosstermBackend::new(std::io::stdout())).map_err(failed)?;
         let mut live = Self { view, terminal, control, hint, _taken: taken };
         live.redraw().map_err(|error| failed(std::io::Error::other(error.to_string())))?;

@@ -26,6 +26,6 @@ pub use report::{
 };
 
 pub use screen::{Screen, Style, clean};
-pub use stdout::{Pace, Stdout};
-pub use terminal::{Taken, give_back};
+pub use stdout::{FlushPolicy, Stdout};
+pub use terminal::{RawTerminal, restore};
 pub use wrap::wrap;

@@ -10,7 +10,7 @@ const AT_MOST: Duration = Duration::from_millis(100);
 
 /// When buffered output is handed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
+pub enum FlushPolicy {
     /// After every event.
     Event,
     /// At the first event after 100 ms: for runs with so many events that a write each would
@@ -21,7 +21,7 @@ pub enum Pace {
 /// Standard output.
 pub struct Stdout {
     inner: BufWriter<std::io::Stdout>,
-    pace: Pace,
+    policy: FlushPolicy,
     flushed: Instant,
 }
 
@@ -29,12 +29,12 @@ impl Stdout {
     /// Standard output, flushed after every event.
     pub fn new() -> Self {
         let inner = BufWriter::with_capacity(1 << 16, std::io::stdout());
-        Self { inner, pace: Pace::Event, flushed: Instant::now() }
+        Self { inner, policy: FlushPolicy::Event, flushed: Instant::now() }
     }
 
     /// Chooses when to flush.
-    pub fn set_pace(&mut self, pace: Pace) {
-        self.pace = pace;
+    pub fn set_flush_policy(&mut self, policy: FlushPolicy) {
+        self.policy = policy;
     }
 
     /// Writes text as it is.
@@ -53,9 +53,9 @@ impl Stdout {
         self.bytes(b"\n")
     }
 
-    /// An event is complete: flushes if the pace says so.
+    /// An event is complete: flushes if the policy says so.
     pub fn event_done(&mut self) -> Result<(), Failure> {
-        if self.pace == Pace::Event || self.flushed.elapsed() >= AT_MOST {
+        if self.policy == FlushPolicy::Event || self.flushed.elapsed() >= AT_MOST {
             self.flush()?;
         }
         Ok(())

@@ -9,34 +9,34 @@ use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 
-/// Whether the terminal is ours. Not data: any ordering does, and this is no place to be clever.
-static TAKEN: AtomicBool = AtomicBool::new(false);
+/// Whether the terminal is ours. No data goes with it: any ordering does.
+static RAW: AtomicBool = AtomicBool::new(false);
 
 /// The terminal is ours as long as this lives: keys come at once, and nothing scrolls away.
 #[derive(Debug)]
-pub struct Taken(());
+pub struct RawTerminal(());
 
-impl Taken {
+impl RawTerminal {
     /// Takes it.
     pub fn new() -> io::Result<Self> {
         enable_raw_mode()?;
-        TAKEN.store(true, SeqCst);
+        RAW.store(true, SeqCst);
         let taken = Self(());
         execute!(io::stdout(), EnterAlternateScreen, Hide)?;
         Ok(taken)
     }
 }
 
-impl Drop for Taken {
+impl Drop for RawTerminal {
     fn drop(&mut self) {
-        give_back();
+        restore();
     }
 }
 
 /// Makes the terminal what it was, if it is ours. Also for those who end the process from where
 /// nothing is dropped. A terminal that is gone needs nothing back: errors say no more than that.
-pub fn give_back() {
-    if TAKEN.swap(false, SeqCst) {
+pub fn restore() {
+    if RAW.swap(false, SeqCst) {
         let _ = disable_raw_mode();
         let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
     }

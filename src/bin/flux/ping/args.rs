@@ -1,10 +1,11 @@
 //! What `flux ping` is asked, and the plan that makes.
 
-use crate::common::Common;
+use crate::socket_options::Common;
 use crate::units::{self, Pattern};
 use fluxnet::FluxError;
-use fluxnet::tools::net::{Family, VlanTag};
+use fluxnet::tools::host::Family;
 use fluxnet::tools::ping::{PathMtu, Plan};
+use fluxnet::tools::probe::VlanTag;
 use std::time::Duration;
 
 /// ICMP payload without `-s`, as ping has it.

@@ -5,12 +5,12 @@ mod report;
 mod text;
 
 use crate::cli::Answer;
-use crate::common::World;
 use crate::failure::Failure;
 use crate::output::{
-    Lines, Pace, Progress, Screen, Stdout, chart, json, percent, table, tell_hidden,
+    FlushPolicy, Lines, Progress, Screen, Stdout, chart, json, percent, table, tell_hidden,
 };
 use crate::signals;
+use crate::socket_options::World;
 pub use args::Args;
 use fluxnet::tools::Control;
 use fluxnet::tools::ping::{Event, Outcome, Plan, run};
@@ -34,7 +34,11 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
         plan.count = Some(args::VIRTUAL_COUNT);
     }
     let fast = plan.flood || probes_per_second(&plan) >= FAST;
-    out.set_pace(if fast || virtual_time { Pace::Timed } else { Pace::Event });
+    out.set_flush_policy(if fast || virtual_time {
+        FlushPolicy::Timed
+    } else {
+        FlushPolicy::Event
+    });
 
     let progress = progress(args, &plan, &screen, virtual_time);
     plan.each = !args.quiet;

@@ -58,16 +58,17 @@ impl Report for Summaries {
 pub mod tests {
     use super::*;
     use crate::output::{Screen, table};
-    use fluxnet::tools::ping::RttSummary;
+    use fluxnet::tools::measure::Statistics;
 
     /// A summary with `received` of 10.
     pub fn summary(target: &str, received: u64) -> Summary {
-        let rtt = RttSummary {
+        let rtt = Statistics {
             min: 190.0,
             mean: 201.5,
             p50: 200.0,
             p90: 210.0,
             p99: 219.9,
+            p999: 219.9,
             max: 220.0,
             stddev: 5.25,
         };

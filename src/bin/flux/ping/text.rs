@@ -3,8 +3,8 @@
 use super::Args;
 use crate::opened::{self, millis};
 use crate::output::{Lines, Screen, percent};
-use fluxnet::tools::net::opened::TargetRoute;
 use fluxnet::tools::ping::{Event, Plan, Reply, Start, Summary};
+use fluxnet::tools::session::opened::TargetRoute;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::IpAddr;

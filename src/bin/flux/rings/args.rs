@@ -1,6 +1,6 @@
 //! What `flux rings` is asked, and the plan that makes.
 
-use crate::common::{SocketOptions, queues};
+use crate::socket_options::{SocketOptions, queues};
 use crate::units;
 use clap::Args as ClapArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -80,7 +80,7 @@ pub struct Args {
     /// Serve Prometheus metrics at http://ADDR/metrics until Ctrl-C
     #[arg(long, value_name = "ADDR", value_parser = address, conflicts_with_all = ["watch", "count", "over", "json"])]
     pub metrics: Option<SocketAddr>,
-    /// Look at simulated sockets; needs no privilege
+    /// Scan at simulated sockets; needs no privilege
     ///
     /// SPEC is a list such as starved,seed=7; `flux help sim` tells its keys. Time is virtual
     /// unless SPEC says realtime, or the view is live.
@@ -202,7 +202,7 @@ fn opens_watch(arg: &OsStr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::common::parsed;
+    use crate::socket_options::parsed;
 
     fn args(line: &str) -> Result<Args, String> {
         let words = ["flux", "rings"].into_iter().chain(line.split_whitespace());

@@ -4,8 +4,8 @@ use fluxnet::RingSnapshot;
 use fluxnet::error::{ErrorKind, FluxError, Result};
 use fluxnet::snapshot::{Owner, SocketSnapshot, SocketState, Source, UmemSnapshot};
 use fluxnet::tools::rings::{
-    Diagnosis, InterfaceKey, InterfaceSample, InterfaceSnapshot, Kind, Look, Observer, OwnerSample,
-    RingSample, RingsSample, Sample, SocketSample, StatsSample, UmemSample, XskMapSample,
+    Diagnosis, InterfaceKey, InterfaceSample, InterfaceSnapshot, Kind, Observer, OwnerSample,
+    RingSample, RingsSample, Sample, Scan, SocketSample, StatsSample, UmemSample, XskMapSample,
 };
 use std::time::Duration;
 
@@ -259,13 +259,13 @@ impl Observer for Fake {
         }
     }
 
-    fn sockets(&mut self) -> Result<Look> {
+    fn sockets(&mut self) -> Result<Scan> {
         self.looks += 1;
         if self.fails_at == Some(self.looks) {
             return Err(FluxError::new(ErrorKind::System, "cannot look", "this look was to fail"));
         }
         if self.none {
-            return Ok(Look::default());
+            return Ok(Scan::default());
         }
         let ring = |producer: u32, used: u32| {
             Some(RingSnapshot {
@@ -295,7 +295,7 @@ impl Observer for Fake {
         });
         self.received = self.received.wrapping_add(1000);
         let missing = vec!["pid 1: made up as well".into()];
-        Ok(Look { time_ns: socket.time_ns, sockets: vec![socket], missing })
+        Ok(Scan { time_ns: socket.time_ns, sockets: vec![socket], missing })
     }
 
     fn interface(&mut self, key: InterfaceKey) -> Option<InterfaceSnapshot> {

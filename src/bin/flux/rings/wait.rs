@@ -4,7 +4,7 @@ pub use crate::output::SLICE;
 use fluxnet::error::Result;
 use fluxnet::snapshot::Source;
 use fluxnet::tools::Control;
-use fluxnet::tools::rings::{InterfaceKey, InterfaceSnapshot, Look, Observer};
+use fluxnet::tools::rings::{InterfaceKey, InterfaceSnapshot, Observer, Scan};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ impl Observer for Waiting<'_> {
         self.observer.find(name)
     }
 
-    fn sockets(&mut self) -> Result<Look> {
+    fn sockets(&mut self) -> Result<Scan> {
         self.observer.sockets()
     }
 

@@ -1,11 +1,11 @@
 //! What `flux trace` is asked, and the plan that makes.
 
 use super::diff::DiffArgs;
-use crate::common::Common;
+use crate::socket_options::Common;
 use crate::units;
 use clap::Subcommand;
 use fluxnet::FluxError;
-use fluxnet::tools::net::Family;
+use fluxnet::tools::host::Family;
 use fluxnet::tools::trace::{MAX_FLOWS, Multipath, Plan, Protocol, RATE, Rounds, SIZES, Strategy};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -307,7 +307,7 @@ fn strategy() -> impl clap::builder::TypedValueParser<Value = Strategy> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::common::parsed;
+    use crate::socket_options::parsed;
 
     fn args(line: &str) -> Result<Args, String> {
         parsed(std::iter::once("trace").chain(line.split_whitespace()))

@@ -1,6 +1,6 @@
 //! Hand-made events and summaries: the default simulated network, and odd ones.
 
-use fluxnet::tools::net::opened::{Clocks, Opened, TargetRoute};
+use fluxnet::tools::session::opened::{Clocks, Opened, TargetRoute};
 use fluxnet::tools::trace::{
     Balancing, Certainty, Hop, Label, Link, PathStats, Protocol, Reply, Router, Rtt, Start,
     Strategy, Summary, Timeout,

@@ -18,10 +18,10 @@ mod report;
 mod text;
 
 use crate::cli::Answer;
-use crate::common::World;
 use crate::failure::Failure;
-use crate::output::{Lines, Pace, Screen, Stdout, tell_hidden, wrap};
+use crate::output::{FlushPolicy, Lines, Screen, Stdout, tell_hidden, wrap};
 use crate::signals;
+use crate::socket_options::World;
 pub use args::Args;
 use args::{Command, View};
 use fluxnet::tools::Control;
@@ -50,7 +50,11 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     }
     // Answers to a whole path come within milliseconds: a write for each would hold them up.
     let many = plan.targets.len() > 1;
-    out.set_pace(if virtual_time || many { Pace::Timed } else { Pace::Event });
+    out.set_flush_policy(if virtual_time || many {
+        FlushPolicy::Timed
+    } else {
+        FlushPolicy::Event
+    });
     let control = signals::control();
     let mut printer = Printer::new(args, &plan, screen, &control, out);
     let result = if args.live {

@@ -4,7 +4,7 @@ use super::args::{Args, View};
 use super::hop::{self, Layout, Probe};
 use crate::opened;
 use crate::output::{Lines, Screen, clean, short_millis, wrap};
-use fluxnet::tools::net::opened::TargetRoute;
+use fluxnet::tools::session::opened::TargetRoute;
 use fluxnet::tools::trace::{Event, Hop, Plan, Protocol, Reply, Router, Start, Summary};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -268,8 +268,8 @@ fn interim(summary: &Summary) -> String {
 mod tests {
     use super::super::fixture::{TARGET, diamond, plain, reply, start, summary, timeout, troubled};
     use super::*;
-    use crate::common::parsed;
-    use fluxnet::tools::net::opened::{NeighbourFound, Note, NoteKind};
+    use crate::socket_options::parsed;
+    use fluxnet::tools::session::opened::{NeighbourFound, Note, NoteKind};
     use fluxnet::tools::trace::SendError;
 
     fn text(line: &str) -> Text {

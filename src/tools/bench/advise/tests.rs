@@ -9,12 +9,12 @@ fn near(value: f64) -> [f64; 5] {
     [value, value * 0.99, value * 1.01, value * 0.995, value * 1.005]
 }
 
-fn with_cpu(cell: CellReport, cpu: f64) -> CellReport {
-    CellReport { cpu_pct: Some(cpu), ..cell }
+fn with_cpu(cell: SettingReport, cpu: f64) -> SettingReport {
+    SettingReport { cpu_pct: Some(cpu), ..cell }
 }
 
 /// Poll mode, batch and reason of the one recommendation.
-fn only(results: &[CellReport]) -> (Poll, u32, String) {
+fn only(results: &[SettingReport]) -> (Poll, u32, String) {
     let list = best(results);
     let [Best { poll, batch, why, .. }] = &list[..] else { panic!("{list:?}") };
     (*poll, *batch, why.clone())
@@ -23,7 +23,7 @@ fn only(results: &[CellReport]) -> (Poll, u32, String) {
 #[test]
 fn the_fastest_is_taken_and_tells_its_lead() {
     let slow =
-        CellReport { syscalls_per_packet: Some(0.25), ..cell(Rxdrop, Syscall, 64, &near(4.0)) };
+        SettingReport { syscalls_per_packet: Some(0.25), ..cell(Rxdrop, Syscall, 64, &near(4.0)) };
     let (poll, batch, why) =
         only(&[cell(Rxdrop, Busy, 64, &near(5.0)), slow, cell(Rxdrop, Busy, 16, &near(4.5))]);
     assert_eq!((poll, batch), (Busy, 64));
@@ -142,7 +142,7 @@ fn each_workload_has_its_own() {
 
 #[test]
 fn without_packets_there_is_no_advice() {
-    let silent = CellReport { latency_us: None, ..cell(Latency, Busy, 64, &near(1.0)) };
+    let silent = SettingReport { latency_us: None, ..cell(Latency, Busy, 64, &near(1.0)) };
     assert!(best(&[cell(Rxdrop, Busy, 64, &[0.0; 5]), silent]).is_empty());
     assert!(best(&[]).is_empty());
     let (_, _, why) = only(&[cell(Rxdrop, Busy, 64, &near(5.0))]);
@@ -151,7 +151,7 @@ fn without_packets_there_is_no_advice() {
 
 #[test]
 fn a_longer_packet_that_wants_another_setting_is_told() {
-    let long = |cell: CellReport| CellReport { frame: 1518, ..cell };
+    let long = |cell: SettingReport| SettingReport { frame: 1518, ..cell };
     let (poll, _, why) = only(&[
         long(cell(Rxdrop, Busy, 64, &near(0.5))),
         long(cell(Rxdrop, Syscall, 64, &near(0.8))),
@@ -165,7 +165,7 @@ fn a_longer_packet_that_wants_another_setting_is_told() {
 
 #[test]
 fn a_setting_is_named_by_what_was_varied() {
-    let engine = CellReport {
+    let engine = SettingReport {
         mode: Library::Engine,
         queues: 2,
         hugepages: true,

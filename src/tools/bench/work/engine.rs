@@ -6,18 +6,18 @@ use crate::error::Result;
 use crate::ids::QueueIndex;
 use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::tools::bench::plan::Workload;
-use crate::tools::net::histogram::RttStats;
+use crate::tools::measure::duration_stats::DurationStats;
 
 /// An engine of one queue, and one of the port out where there is one.
 pub(super) struct Engine {
     engine: FluxEngine,
     workload: Workload,
-    latencies: RttStats,
+    latencies: DurationStats,
 }
 
 impl Engine {
     pub(super) fn new(engine: FluxEngine, job: &Job) -> Self {
-        Self { engine, workload: job.workload, latencies: RttStats::new() }
+        Self { engine, workload: job.workload, latencies: DurationStats::new() }
     }
 }
 
@@ -69,7 +69,7 @@ impl Work for Engine {
         self.engine.queue_counters()
     }
 
-    fn latencies(&mut self) -> RttStats {
+    fn latencies(&mut self) -> DurationStats {
         std::mem::take(&mut self.latencies)
     }
 }

@@ -9,7 +9,7 @@ use crate::raw::FluxRaw;
 use crate::socket::{PacketView, Route};
 use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::tools::bench::plan::Workload;
-use crate::tools::net::histogram::RttStats;
+use crate::tools::measure::duration_stats::DurationStats;
 use crate::umem::{Buffer, Frame, RX_HEADROOM};
 
 /// One queue's rings, and those of one queue of the port out where there is one.
@@ -20,7 +20,7 @@ pub(super) struct Raw {
     poll: PollState,
     received: Vec<Buffer>,
     frames: Vec<Frame>,
-    latencies: RttStats,
+    latencies: DurationStats,
 }
 
 impl Raw {
@@ -33,7 +33,7 @@ impl Raw {
             poll: PollState::new(poller),
             received: Vec::with_capacity(batch),
             frames: Vec::with_capacity(batch),
-            latencies: RttStats::new(),
+            latencies: DurationStats::new(),
         }
     }
 
@@ -174,7 +174,7 @@ impl Work for Raw {
         self.raw.queue_counters()
     }
 
-    fn latencies(&mut self) -> RttStats {
+    fn latencies(&mut self) -> DurationStats {
         std::mem::take(&mut self.latencies)
     }
 }

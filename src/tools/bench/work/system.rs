@@ -7,7 +7,7 @@ use crate::packet::Packets;
 use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::system::{FluxRx, FluxTx};
 use crate::tools::bench::plan::Workload;
-use crate::tools::net::histogram::RttStats;
+use crate::tools::measure::duration_stats::DurationStats;
 
 /// Both halves.
 pub(super) struct System {
@@ -15,13 +15,13 @@ pub(super) struct System {
     tx: FluxTx,
     job: Job,
     packets: Packets,
-    latencies: RttStats,
+    latencies: DurationStats,
 }
 
 impl System {
     pub(super) fn new(rx: FluxRx, tx: FluxTx, job: Job) -> Self {
         let packets = Packets::with_capacity(job.batch as usize * tx.positions().len());
-        Self { rx, tx, job, packets, latencies: RttStats::new() }
+        Self { rx, tx, job, packets, latencies: DurationStats::new() }
     }
 
     fn receive(&mut self) -> Result<u32> {
@@ -91,7 +91,7 @@ impl Work for System {
         self.rx.queue_counters()
     }
 
-    fn latencies(&mut self) -> RttStats {
+    fn latencies(&mut self) -> DurationStats {
         std::mem::take(&mut self.latencies)
     }
 }

@@ -11,7 +11,7 @@ mod nic;
 use super::Plan;
 use super::facts::{Brief, Facts, Subject, Tried};
 use crate::error::{FluxError, Op, Result, errno_text};
-use crate::tools::net::{Link, Nics};
+use crate::tools::host::{Link, Nics};
 use std::io;
 
 /// Examines this machine, in the network namespace of the calling thread.

@@ -8,7 +8,7 @@ use super::machine;
 use crate::backend::xdp::{Attachment, Loaded};
 use crate::config::AttachMode;
 use crate::sys::bpf;
-use crate::tools::net::{Link, Nics, XdpFeatures, genl};
+use crate::tools::host::{Link, Nics, XdpFeatures, genl};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::AsFd;

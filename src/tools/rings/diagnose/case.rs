@@ -4,7 +4,7 @@ use crate::ring::RingSnapshot;
 use crate::snapshot::SocketSnapshot;
 use crate::stats::XdpStatistics;
 use crate::tools::rings::observe::{InterfaceKey, InterfaceSnapshot};
-use crate::tools::rings::run::{History, Moment};
+use crate::tools::rings::run::{History, Observation};
 
 /// One socket over the last few looks.
 pub(super) struct Case<'a> {
@@ -20,7 +20,7 @@ pub(super) struct Case<'a> {
     pub(super) interface: Option<(&'a InterfaceSnapshot, &'a InterfaceSnapshot)>,
     /// Its interface in the oldest look that is remembered.
     pub(super) oldest: Option<&'a InterfaceSnapshot>,
-    pub(super) moment: &'a Moment,
+    pub(super) moment: &'a Observation,
 }
 
 /// Picks one of the four rings.
@@ -47,7 +47,7 @@ impl<'a> Case<'a> {
             moment.snapshot.unaccounted(at)
         });
         let key = InterfaceKey::of(now);
-        let of = |moment: &'a Moment| moment.interface(key?);
+        let of = |moment: &'a Observation| moment.interface(key?);
         Some(Self {
             first,
             now,

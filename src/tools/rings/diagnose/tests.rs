@@ -7,7 +7,7 @@ use crate::snapshot::{
 };
 use crate::stats::XdpStatistics;
 use crate::tools::rings::observe::{InterfaceKey, InterfaceSnapshot};
-use crate::tools::rings::run::{FIRST_LOOKS, Moment};
+use crate::tools::rings::run::{FIRST_LOOKS, Observation};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -86,7 +86,7 @@ fn history(looks: u32, change: Change<'_>) -> History {
     for i in 0..looks {
         let (mut socket, mut interface) = (healthy(i), interface(i));
         change(i, &mut socket, &mut interface);
-        history.moments.push_back(Moment {
+        history.moments.push_back(Observation {
             time_ns: socket.time_ns,
             snapshot: RingsSnapshot { source: Source::Iter, sockets: vec![socket] },
             missing: Vec::new(),

@@ -4,7 +4,7 @@
 
 use super::place::{self, Namespace};
 use super::walk;
-use super::{Look, Sockets};
+use super::{Scan, Sockets};
 use crate::error::{ErrorKind, FluxError, Result, errno_text};
 use crate::ring::RingSnapshot;
 use crate::snapshot::{SocketSnapshot, SocketState, UmemSnapshot};
@@ -12,7 +12,7 @@ use crate::stats::XdpStatistics;
 use crate::sys::clock::monotonic_ns;
 use crate::sys::if_xdp::AF_XDP;
 use crate::sys::netns::NetNs;
-use crate::tools::net::genl;
+use crate::tools::host::genl;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -149,7 +149,7 @@ fn statistics(value: &[u8]) -> Option<XdpStatistics> {
 }
 
 impl Sockets for DiagSockets {
-    fn look(&mut self) -> Result<Look> {
+    fn look(&mut self) -> Result<Scan> {
         let mut walk = walk::walk().map_err(walk::no_proc)?;
         let mut missing = walk.missing();
         let mut sockets = Vec::new();
@@ -170,7 +170,7 @@ impl Sockets for DiagSockets {
                 "the socket of {comm} (pid {pid}, fd {fd}) is in a network namespace out of sight"
             ));
         }
-        Ok(Look { sockets, missing, ..Look::default() })
+        Ok(Scan { sockets, missing, ..Scan::default() })
     }
 }
 

@@ -5,13 +5,13 @@ use crate::sys::ethtool::RxCounters;
 use crate::sys::foreign::Process;
 use crate::sys::netns::NetNs;
 use crate::sys::{bpf, clock};
-use crate::tools::net::{Link, Nics, XdpFeatures};
+use crate::tools::host::{Link, Nics, XdpFeatures};
 use crate::tools::rings::{InterfaceKey, InterfaceSnapshot};
 use std::collections::{HashMap, HashSet};
 use std::{fs, io};
 
 /// A socket in a namespace, by which that is found.
-pub(super) struct Inhabitant {
+pub(super) struct NamespaceHandle {
     pub(super) pid: u32,
     pub(super) fd: i32,
     /// Inode number of the socket.
@@ -97,7 +97,7 @@ impl Interfaces {
     pub(super) fn snapshot(
         &mut self,
         key: InterfaceKey,
-        via: Option<&Inhabitant>,
+        via: Option<&NamespaceHandle>,
     ) -> Option<InterfaceSnapshot> {
         let inode = key.netns.or(self.own).unwrap_or(0);
         if !self.namespaces.contains_key(&inode) {
@@ -124,7 +124,7 @@ impl Interfaces {
         name.or_insert_with(|| bpf::program_name(id).unwrap_or_else(|_| "no name".into())).clone()
     }
 
-    fn enter(&mut self, inode: u32, via: Option<&Inhabitant>) -> Option<Nics> {
+    fn enter(&mut self, inode: u32, via: Option<&NamespaceHandle>) -> Option<Nics> {
         if self.refused.contains(&inode) {
             return None;
         }
@@ -138,9 +138,9 @@ impl Interfaces {
 
 /// The namespace with that inode number: that of the socket, which may be one that no process but
 /// only a thread or nobody at all is in; or else that of any process.
-fn namespace(inode: u32, via: Option<&Inhabitant>) -> Option<NetNs> {
+fn namespace(inode: u32, via: Option<&NamespaceHandle>) -> Option<NetNs> {
     let right = |namespace: &NetNs| namespace.inode().is_ok_and(|other| other == inode);
-    let of_socket = |it: &Inhabitant| Process::open(it.pid)?.socket(it.fd, it.socket)?.netns();
+    let of_socket = |it: &NamespaceHandle| Process::open(it.pid)?.socket(it.fd, it.socket)?.netns();
     let of = |pid| NetNs::of_process(pid).ok().filter(right);
     via.and_then(|it| of_socket(it).ok().filter(right).or_else(|| of(it.pid))).or_else(|| {
         let processes = fs::read_dir("/proc").ok()?;

@@ -9,7 +9,7 @@ use crate::snapshot::{
 use crate::stats::XdpStatistics;
 use crate::sys::libbpf::Refused;
 use crate::sys::rings_iter::{Record, Ring, RingsIter, known};
-use crate::tools::rings::observe::Look;
+use crate::tools::rings::observe::Scan;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -52,7 +52,7 @@ impl IterSockets {
 }
 
 impl Sockets for IterSockets {
-    fn look(&mut self) -> Result<Look> {
+    fn look(&mut self) -> Result<Scan> {
         let records = self.iter.records().map_err(|error| {
             FluxError::new(
                 ErrorKind::System,
@@ -62,7 +62,7 @@ impl Sockets for IterSockets {
             .with_source(error)
         })?;
         let missing = self.missing.clone();
-        Ok(Look { sockets: sockets(&records), missing, ..Look::default() })
+        Ok(Scan { sockets: sockets(&records), missing, ..Scan::default() })
     }
 }
 

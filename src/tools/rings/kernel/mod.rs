@@ -17,11 +17,11 @@ mod pidfd;
 mod place;
 mod walk;
 
-use super::observe::{InterfaceKey, InterfaceSnapshot, Look, Observer};
+use super::observe::{InterfaceKey, InterfaceSnapshot, Observer, Scan};
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::snapshot::{SocketSnapshot, Source};
 use diag::DiagSockets;
-use interfaces::{Inhabitant, Interfaces};
+use interfaces::{Interfaces, NamespaceHandle};
 use iter::IterSockets;
 use pidfd::PidfdSockets;
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ use std::time::Duration;
 
 /// One way to look at all sockets of the machine.
 trait Sockets {
-    fn look(&mut self) -> Result<Look>;
+    fn look(&mut self) -> Result<Scan>;
 }
 
 type Open = fn() -> Result<Box<dyn Sockets>>;
@@ -48,7 +48,7 @@ pub struct KernelObserver {
     interfaces: Interfaces,
     notes: Vec<String>,
     /// A socket in each of the namespaces of the last look.
-    inhabitants: HashMap<u32, Inhabitant>,
+    handles: HashMap<u32, NamespaceHandle>,
 }
 
 impl KernelObserver {
@@ -67,8 +67,8 @@ impl KernelObserver {
             }
             match open() {
                 Ok(sockets) => {
-                    let inhabitants = HashMap::new();
-                    return Ok(Self { source, sockets, interfaces, notes, inhabitants });
+                    let handles = HashMap::new();
+                    return Ok(Self { source, sockets, interfaces, notes, handles });
                 }
                 Err(error) => {
                     notes.push(format!("not by {}: {error}", source.name()));
@@ -96,16 +96,16 @@ impl Observer for KernelObserver {
         self.interfaces.find(name)
     }
 
-    fn sockets(&mut self) -> Result<Look> {
+    fn sockets(&mut self) -> Result<Scan> {
         self.interfaces.forget_unused();
         let mut look = self.sockets.look()?;
         look.time_ns = crate::sys::clock::monotonic_ns();
-        self.inhabitants = look.sockets.iter().filter_map(inhabitant).collect();
+        self.handles = look.sockets.iter().filter_map(handle).collect();
         Ok(look)
     }
 
     fn interface(&mut self, key: InterfaceKey) -> Option<InterfaceSnapshot> {
-        let via = key.netns.and_then(|netns| self.inhabitants.get(&netns));
+        let via = key.netns.and_then(|netns| self.handles.get(&netns));
         self.interfaces.snapshot(key, via)
     }
 
@@ -115,8 +115,8 @@ impl Observer for KernelObserver {
     }
 }
 
-fn inhabitant(socket: &SocketSnapshot) -> Option<(u32, Inhabitant)> {
+fn handle(socket: &SocketSnapshot) -> Option<(u32, NamespaceHandle)> {
     let owner = socket.owners.first()?;
-    let inhabitant = Inhabitant { pid: owner.pid, fd: owner.fd, socket: socket.inode? };
-    Some((socket.netns?, inhabitant))
+    let handle = NamespaceHandle { pid: owner.pid, fd: owner.fd, socket: socket.inode? };
+    Some((socket.netns?, handle))
 }

@@ -11,7 +11,7 @@
 
 use super::place::{self, Namespace, Placed, Queues};
 use super::walk;
-use super::{Look, Sockets};
+use super::{Scan, Sockets};
 use crate::error::{ErrorKind, FluxError, Result, errno_text};
 use crate::ring::RingSnapshot;
 use crate::snapshot::{Owner, SocketOptions, SocketSnapshot, SocketState};
@@ -20,7 +20,7 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::foreign::{ForeignSocket, Process};
 use crate::sys::if_xdp::Ring;
 use crate::sys::netns::NetNs;
-use crate::tools::net::genl;
+use crate::tools::host::genl;
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 
@@ -172,7 +172,7 @@ struct Seen {
 }
 
 impl Sockets for PidfdSockets {
-    fn look(&mut self) -> Result<Look> {
+    fn look(&mut self) -> Result<Scan> {
         let walk = walk::walk().map_err(walk::no_proc)?;
         let mut missing = walk.missing();
         let mut complete = walk.is_complete();
@@ -212,7 +212,7 @@ impl Sockets for PidfdSockets {
         }
         let sockets: Vec<_> = seen.into_iter().map(|one| one.snapshot).collect();
         self.sizes.retain(|inode, _| sockets.iter().any(|socket| socket.inode == Some(*inode)));
-        Ok(Look { sockets, missing, ..Look::default() })
+        Ok(Scan { sockets, missing, ..Scan::default() })
     }
 }
 

@@ -11,7 +11,7 @@
 
 use crate::snapshot::{SocketSnapshot, SocketState};
 use crate::sys::netns::NetNs;
-use crate::tools::net::genl;
+use crate::tools::host::genl;
 use std::collections::BTreeMap;
 use std::io;
 

@@ -8,14 +8,14 @@ use std::net::IpAddr;
 
 /// A way that flows took.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::tools::trace) struct Way {
+pub(crate) struct Way {
     /// One router per hop from the first TTL on; `None` where nobody answered. Without an end it
     /// goes to the last that answered.
-    pub(in crate::tools::trace) hops: Vec<Option<IpAddr>>,
+    pub(crate) hops: Vec<Option<IpAddr>>,
     /// The flows that took it, in order.
-    pub(in crate::tools::trace) flows: Vec<u16>,
+    pub(crate) flows: Vec<u16>,
     /// Whether the last is the end.
-    pub(in crate::tools::trace) ended: bool,
+    pub(crate) ended: bool,
 }
 
 pub(super) fn links(explorer: &Explorer) -> Vec<Link> {

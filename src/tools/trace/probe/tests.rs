@@ -3,12 +3,12 @@ use crate::backend::Filter;
 use crate::proto::build::{self, Net};
 use crate::proto::respond::{self, IcmpError};
 use crate::proto::{Headers, Ipv4View, Ipv6View, Tag, TcpOptions, TcpView, Transport, UdpRepr};
-use crate::tools::net::Interface;
+use crate::tools::host::Interface;
 use proptest::prelude::{prop_assert, prop_assert_eq, prop_assert_ne, proptest};
 use proptest::sample::{Select, select};
 use proptest::strategy::Strategy as _;
 
-pub(in crate::tools::trace) const CASES: [(Protocol, Strategy); 7] = [
+pub(crate) const CASES: [(Protocol, Strategy); 7] = [
     (Protocol::Udp, Strategy::Paris),
     (Protocol::Udp, Strategy::Dublin),
     (Protocol::Udp, Strategy::Classic),
@@ -18,17 +18,17 @@ pub(in crate::tools::trace) const CASES: [(Protocol, Strategy); 7] = [
     (Protocol::Icmp, Strategy::Classic),
 ];
 /// Source, target, a router.
-pub(in crate::tools::trace) const PLACES: [[&str; 3]; 2] = [
+pub(crate) const PLACES: [[&str; 3]; 2] = [
     ["10.0.0.1", "203.0.113.7", "198.51.100.1"],
     ["2001:db8::1", "2001:db8:7::7", "2001:db8:5::1"],
 ];
-pub(in crate::tools::trace) const NEXT: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
+pub(crate) const NEXT: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);
 
-pub(in crate::tools::trace) fn address(text: &str) -> IpAddr {
+pub(crate) fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-pub(in crate::tools::trace) fn identity((protocol, strategy): (Protocol, Strategy)) -> Identity {
+pub(crate) fn identity((protocol, strategy): (Protocol, Strategy)) -> Identity {
     let port = protocol.default_port();
     Identity { protocol, strategy, base: 61_200, span: 300, port, key: 0x0123_4567_89ab_cdef }
 }
@@ -52,17 +52,17 @@ fn link(tags: Vec<Tag>) -> Link {
     Link { interface, device: "eth0".into(), mac: MacAddr([2, 0, 0, 0, 0, 1]), tags }
 }
 
-pub(in crate::tools::trace) fn template(case: (Protocol, Strategy), v6: bool) -> Template {
+pub(crate) fn template(case: (Protocol, Strategy), v6: bool) -> Template {
     let [source, target, _] = PLACES[usize::from(v6)];
     let (source, target) = (address(source), address(target));
     Template::new(&link(vec![]), NEXT, source, target, 0x20, identity(case)).unwrap()
 }
 
-pub(in crate::tools::trace) fn numbers(flow: u16, number: u16) -> Numbers {
+pub(crate) fn numbers(flow: u16, number: u16) -> Numbers {
     Numbers { ttl: 5, flow, number, size: 0 }
 }
 
-pub(in crate::tools::trace) fn written(template: &Template, numbers: Numbers) -> Vec<u8> {
+pub(crate) fn written(template: &Template, numbers: Numbers) -> Vec<u8> {
     // What an earlier frame left behind is overwritten.
     let mut frame = vec![0xa5; template.frame_len(numbers.size)];
     template.write(numbers, &mut frame);

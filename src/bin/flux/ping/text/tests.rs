@@ -4,8 +4,8 @@ use super::super::report::tests::summary;
 use super::*;
 use crate::cli::Cli;
 use clap::Parser;
-use fluxnet::tools::net::opened::{Clocks, NeighbourFound, Note, NoteKind, Opened};
 use fluxnet::tools::ping::{IcmpError, SendError, Timeout};
+use fluxnet::tools::session::opened::{Clocks, NeighbourFound, Note, NoteKind, Opened};
 
 #[derive(Parser)]
 struct Command {

@@ -88,20 +88,20 @@ fn an_interface_of_another_namespace_is_found_by_any_process_in_it() {
     let mut here = Interfaces::open().unwrap();
     let key = lab.in_peer(|| Interfaces::open().unwrap().find(PEER).unwrap());
     // It ends with its input.
-    let mut inhabitant = lab.in_peer(|| {
+    let mut handle = lab.in_peer(|| {
         let mut cat = Command::new("cat");
         cat.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
     });
     for _ in 0..2 {
         assert_eq!(here.snapshot(key, None).unwrap().name, PEER);
-        // Asked about since the last call: kept. Then not: closed, and found again.
+        // SourceChoice about since the last call: kept. Then not: closed, and found again.
         here.forget_unused();
         assert!(here.namespaces.contains_key(&key.netns.unwrap()));
         here.forget_unused();
         assert!(!here.namespaces.contains_key(&key.netns.unwrap()));
     }
-    drop(inhabitant.stdin.take());
-    inhabitant.wait().unwrap();
+    drop(handle.stdin.take());
+    handle.wait().unwrap();
     assert_eq!(here.snapshot(key, None), None, "nobody is in it any more");
 }
 
@@ -115,7 +115,7 @@ fn an_interface_that_no_process_is_beside_is_found_by_a_socket_on_it() {
     let fd = raw.fd().unwrap();
     let socket = fd.try_clone_to_owned().unwrap();
     let socket = File::from(socket).metadata().unwrap().ino();
-    let via = Inhabitant { pid: std::process::id(), fd: fd.as_raw_fd(), socket };
+    let via = NamespaceHandle { pid: std::process::id(), fd: fd.as_raw_fd(), socket };
     let found = Interfaces::open().unwrap().snapshot(key, Some(&via)).unwrap();
     assert_eq!((found.name.as_str(), found.xdp.is_some()), (PEER, true));
 }

@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, AsRawFd};
 /// Sizes that tell the rings apart, each of more than one page.
 const SIZES: [&str; 4] = ["rx=512", "tx=1024", "fill=2048", "comp=4096"];
 
-fn found(looked: &Look, pid: u32) -> Option<&SocketSnapshot> {
+fn found(looked: &Scan, pid: u32) -> Option<&SocketSnapshot> {
     let mut of_it = looked.sockets.iter().filter(|s| s.owners.iter().any(|o| o.pid == pid));
     let first = of_it.next();
     assert!(of_it.next().is_none(), "more than one socket of {pid}: {:?}", looked.sockets);

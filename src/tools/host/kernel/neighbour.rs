@@ -1,0 +1,248 @@
+//! Neighbour resolution: the kernel asks by ARP or neighbour discovery, we watch its table.
+//!
+//! ```text
+//!   subscribe ─► look up ──usable──────────────────────────────► known
+//!                   └────► "use" ─► look up ─► notification ─► look up ─► answered / gave up
+//! ```
+//!
+//! Subscribed before asking, so no answer is missed. A notification may be older than our
+//! question, so a failure counts only once a lookup confirms it.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_route::neighbour::{
+    NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+};
+use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
+
+use super::netlink::{Netlink, Notified};
+use crate::tools::host::error::Cause;
+use crate::tools::host::model::Neighbour;
+
+const RTNLGRP_NEIGH: u32 = 3;
+
+/// Questions open at a time: well below gc_thresh3 (1024 by default), where the kernel refuses
+/// new entries, and few enough for their notifications to fit into a socket buffer.
+const WINDOW: usize = 256;
+
+/// Longer timeouts than a year might leave the range of the clock.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// An address on the link of an interface, given by index.
+pub(super) type Key = (u32, IpAddr);
+
+/// Why an address has no neighbour. `Copy`, because an address may be wanted more than once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Failure {
+    GaveUp(Duration),
+    Timeout(Duration),
+    NotEthernet,
+    Os(i32),
+}
+
+impl Failure {
+    fn from_io(error: &io::Error) -> Self {
+        Failure::Os(error.raw_os_error().unwrap_or(libc::EIO))
+    }
+
+    pub(super) fn cause(self) -> Cause {
+        match self {
+            Failure::GaveUp(waited) => Cause::NeighbourFailed { waited },
+            Failure::Timeout(waited) => Cause::NeighbourTimeout { waited },
+            Failure::NotEthernet => Cause::NotEthernet,
+            Failure::Os(code) => Cause::Os(io::Error::from_raw_os_error(code)),
+        }
+    }
+}
+
+pub(super) type Answers = HashMap<Key, Result<Neighbour, Failure>>;
+
+/// What the kernel's table says about one address.
+enum Entry {
+    Usable([u8; 6]),
+    /// Resolved, but not to an Ethernet address.
+    NotEthernet,
+    Incomplete,
+    /// Failed, or not there.
+    Failed,
+}
+
+struct Resolver<'a> {
+    requests: &'a Netlink,
+    /// When the question about each address was sent.
+    pending: HashMap<Key, Instant>,
+    answers: Answers,
+}
+
+/// Resolves `keys`, each within `timeout` of its question.
+pub(super) fn resolve(
+    requests: &Netlink,
+    keys: impl IntoIterator<Item = Key>,
+    timeout: Duration,
+) -> io::Result<Answers> {
+    let notifications = Netlink::subscribe(RTNLGRP_NEIGH)?;
+    let mut resolver = Resolver { requests, pending: HashMap::new(), answers: HashMap::new() };
+    let mut queue: VecDeque<Key> = keys.into_iter().collect();
+    // In order of asking, which is the order of deadlines. Answered ones stay until they come up.
+    let mut asked: VecDeque<(Instant, Key)> = VecDeque::new();
+    loop {
+        while resolver.pending.len() < WINDOW
+            && let Some(key) = queue.pop_front()
+        {
+            if resolver.answers.contains_key(&key) || resolver.pending.contains_key(&key) {
+                continue;
+            }
+            match resolver.begin(key) {
+                Ok(Some(start)) => asked.push_back((start, key)),
+                Ok(None) => {}
+                // The table is full of our own questions: wait for some to end.
+                Err(error)
+                    if error.raw_os_error() == Some(libc::ENOBUFS)
+                        && !resolver.pending.is_empty() =>
+                {
+                    queue.push_front(key);
+                    break;
+                }
+                Err(error) => resolver.end(key, Err(Failure::from_io(&error))),
+            }
+        }
+        while let Some(&(_, key)) = asked.front()
+            && !resolver.pending.contains_key(&key)
+        {
+            asked.pop_front();
+        }
+        let Some(&(start, key)) = asked.front() else {
+            if queue.is_empty() {
+                return Ok(resolver.answers);
+            }
+            continue;
+        };
+        match notifications.notifications(start + timeout.min(LONGEST))? {
+            Notified::Messages(messages) => messages.iter().for_each(|one| resolver.notice(one)),
+            Notified::Overrun => {
+                let keys: Vec<Key> = resolver.pending.keys().copied().collect();
+                keys.into_iter().for_each(|key| resolver.check(key));
+            }
+            Notified::Deadline => {
+                resolver.check(key); // the answer may be there, its notification behind others
+                if resolver.pending.contains_key(&key) {
+                    resolver.end(key, Err(Failure::Timeout(start.elapsed())));
+                }
+            }
+        }
+    }
+}
+
+impl Resolver<'_> {
+    /// Takes a known address, or asks; returns when it asked.
+    fn begin(&mut self, key: Key) -> io::Result<Option<Instant>> {
+        match self.look_up(key)? {
+            Entry::Usable(mac) => self.end(key, Ok(Neighbour::known(mac))),
+            Entry::NotEthernet => self.end(key, Err(Failure::NotEthernet)),
+            Entry::Incomplete | Entry::Failed => {
+                let start = Instant::now();
+                self.ask(key)?;
+                self.pending.insert(key, start);
+                // Entries that need no question (NOARP) are complete now, without notification.
+                self.check(key);
+                return Ok(Some(start));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Handles a notification, which may be about any neighbour of this host.
+    fn notice(&mut self, message: &RouteNetlinkMessage) {
+        let (RouteNetlinkMessage::NewNeighbour(entry) | RouteNetlinkMessage::DelNeighbour(entry)) =
+            message
+        else {
+            return;
+        };
+        let Some(addr) = destination(entry) else { return };
+        let key = (entry.header.ifindex, addr);
+        let Some(start) = self.pending.get(&key) else { return };
+        if let (RouteNetlinkMessage::NewNeighbour(_), Entry::Usable(mac)) = (message, read(entry)) {
+            let took = start.elapsed();
+            self.end(key, Ok(Neighbour { mac, took, cached: false }));
+        } else {
+            self.check(key);
+        }
+    }
+
+    /// Ends a pending question if the table has its outcome.
+    fn check(&mut self, key: Key) {
+        let Some(start) = self.pending.get(&key).copied() else { return };
+        let entry = self.look_up(key);
+        let took = start.elapsed();
+        let outcome = match entry {
+            Ok(Entry::Incomplete) => return,
+            Ok(Entry::Usable(mac)) => Ok(Neighbour { mac, took, cached: false }),
+            Ok(Entry::NotEthernet) => Err(Failure::NotEthernet),
+            Ok(Entry::Failed) => Err(Failure::GaveUp(took)),
+            Err(error) => Err(Failure::from_io(&error)),
+        };
+        self.end(key, outcome);
+    }
+
+    fn end(&mut self, key: Key, outcome: Result<Neighbour, Failure>) {
+        self.pending.remove(&key);
+        self.answers.insert(key, outcome);
+    }
+
+    fn look_up(&self, key: Key) -> io::Result<Entry> {
+        let question = RouteNetlinkMessage::GetNeighbour(message(key, NeighbourFlags::empty()));
+        match self.requests.request(question, 0) {
+            Ok(answers) => Ok(answers
+                .iter()
+                .find_map(|answer| match answer {
+                    RouteNetlinkMessage::NewNeighbour(entry) => Some(read(entry)),
+                    _ => None,
+                })
+                .unwrap_or(Entry::Failed)),
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Entry::Failed),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the kernel resolve the address as if it had a packet for it.
+    fn ask(&self, key: Key) -> io::Result<()> {
+        let entry = RouteNetlinkMessage::NewNeighbour(message(key, NeighbourFlags::Use));
+        self.requests.request(entry, NLM_F_CREATE | NLM_F_REPLACE).map(|_| ())
+    }
+}
+
+fn message((ifindex, addr): Key, flags: NeighbourFlags) -> NeighbourMessage {
+    let mut message = NeighbourMessage::default();
+    message.header.family = if addr.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    message.header.ifindex = ifindex;
+    message.header.flags = flags;
+    message.attributes.push(NeighbourAttribute::Destination(addr.into()));
+    message
+}
+
+fn destination(entry: &NeighbourMessage) -> Option<IpAddr> {
+    entry.attributes.iter().find_map(|attribute| match attribute {
+        NeighbourAttribute::Destination(NeighbourAddress::Inet(addr)) => Some((*addr).into()),
+        NeighbourAttribute::Destination(NeighbourAddress::Inet6(addr)) => Some((*addr).into()),
+        _ => None,
+    })
+}
+
+fn read(entry: &NeighbourMessage) -> Entry {
+    match entry.header.state {
+        NeighbourState::Incomplete => Entry::Incomplete,
+        NeighbourState::Failed | NeighbourState::None => Entry::Failed,
+        _ => entry
+            .attributes
+            .iter()
+            .find_map(|attribute| match attribute {
+                NeighbourAttribute::LinkLayerAddress(bytes) => bytes.as_slice().try_into().ok(),
+                _ => None,
+            })
+            .map_or(Entry::NotEthernet, Entry::Usable),
+    }
+}

@@ -1,0 +1,248 @@
+//! [`SimHost`]: the host that a simulated machine is.
+
+use super::error::{Cause, HostError};
+use super::model::{
+    Address, AddressScope, Family, Host, Interface, Neighbour, Queues, Route, RouteKind, Target,
+    group_mac,
+};
+use crate::simulator::{PortInfo, Simulator};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// The host of a [`Simulator`]: its ports are the interfaces, its network the neighbours. There
+/// are no names but addresses.
+pub struct SimHost {
+    simulator: Simulator,
+}
+
+impl SimHost {
+    /// The host of this simulated machine.
+    #[must_use]
+    pub fn new(simulator: Simulator) -> Self {
+        Self { simulator }
+    }
+
+    fn port(&self, name: &str) -> Result<PortInfo, HostError> {
+        self.simulator.port(name).ok_or_else(|| {
+            let names: Vec<_> = self.simulator.ports().into_iter().map(|p| p.name).collect();
+            HostError::new("find interface", name, Cause::NoSuchInterface)
+                .with_hint(format!("the simulated machine has {}", names.join(", ")))
+        })
+    }
+
+    fn port_at(&self, index: u32) -> Result<PortInfo, HostError> {
+        self.simulator.ports().into_iter().find(|port| port.ifindex == index).ok_or_else(|| {
+            let object = format!("with index {index}");
+            HostError::new("find interface", object, Cause::NoSuchInterface)
+        })
+    }
+
+    /// Answers without letting time pass; `None` if nobody has the address.
+    fn known(&self, index: u32, addr: IpAddr) -> Result<Option<Neighbour>, HostError> {
+        let port = self.port_at(index)?;
+        if !port.up {
+            return Err(HostError::new("send to", port.name, Cause::InterfaceDown));
+        }
+        let group =
+            if interface(&port).is_broadcast(addr) { Some([0xff; 6]) } else { group_mac(addr) };
+        Ok(group
+            .or_else(|| self.simulator.neighbour(&port.name, addr).map(|mac| mac.octets()))
+            .map(Neighbour::known))
+    }
+}
+
+fn interface(port: &PortInfo) -> Interface {
+    let address = |&(addr, prefix_len): &(IpAddr, u8)| Address {
+        addr,
+        prefix_len,
+        scope: match addr {
+            IpAddr::V6(v6) if v6.is_unicast_link_local() => AddressScope::Link,
+            _ => AddressScope::Global,
+        },
+        tentative: false,
+        deprecated: false,
+        duplicate: false,
+    };
+    Interface {
+        index: port.ifindex,
+        name: port.name.clone(),
+        mac: Some(port.mac.octets()),
+        mtu: port.mtu,
+        up: port.up,
+        carrier: port.carrier,
+        carrier_changes: u32::try_from(port.carrier_changes).ok(),
+        num_rx_queues: port.queues,
+        num_tx_queues: port.tx_queues,
+        addresses: port.addresses.iter().map(address).collect(),
+        ..Interface::default()
+    }
+}
+
+impl Host for SimHost {
+    fn resolve(&self, name: &str, family: Family) -> Result<Target, HostError> {
+        let index_of = |name: &str| self.port(name).map(|port| port.ifindex);
+        Target::from_literal(name, family, index_of).unwrap_or_else(|| {
+            let cause = Cause::UnknownName("the simulated network has no names".into());
+            Err(HostError::new("resolve", name, cause)
+                .with_hint("give an address, such as 10.0.0.2; `flux help sim` lists them"))
+        })
+    }
+
+    fn interface(&self, name: &str) -> Result<Interface, HostError> {
+        self.port(name).map(|port| interface(&port))
+    }
+
+    fn interfaces(&self) -> Result<Vec<Interface>, HostError> {
+        Ok(self.simulator.ports().iter().map(interface).collect())
+    }
+
+    fn route(
+        &self,
+        dst: IpAddr,
+        oif: Option<u32>,
+        src: Option<IpAddr>,
+    ) -> Result<Route, HostError> {
+        let ports: Vec<_> = self.simulator.ports().iter().map(interface).collect();
+        let foreign = src.filter(|&src| !ports.iter().any(|port| port.has_address(src)));
+        if let Some(source) = foreign {
+            return Err(HostError::new("find a route to", dst, Cause::ForeignSource(source)));
+        }
+        let own = |port: &Interface| {
+            let same = |a: &&Address| a.addr.is_ipv4() == dst.is_ipv4();
+            port.addresses.iter().find(same).map(|address| address.addr)
+        };
+        let on_link = |port: &Interface, kind| Route {
+            kind,
+            ifindex: port.index,
+            gateway: None,
+            source: src.or_else(|| own(port)),
+            mtu: None,
+            encapsulated: false,
+        };
+        if let Some(port) = ports.iter().find(|port| port.has_address(dst)) {
+            return Ok(on_link(port, RouteKind::Local));
+        }
+        let asked = oif.map(|index| self.port_at(index)).transpose()?.map(|p| interface(&p));
+        let chosen = asked.as_ref();
+        if dst.is_multicast()
+            && let Some(port) = chosen.or(ports.first())
+        {
+            return Ok(on_link(port, RouteKind::Multicast));
+        }
+        let wide = |port: &&Interface| chosen.is_none_or(|c| c.index == port.index);
+        if let Some(port) = ports.iter().filter(wide).find(|port| port.is_broadcast(dst)) {
+            return Ok(on_link(port, RouteKind::Broadcast));
+        }
+        let found = match chosen {
+            Some(port) => self.simulator.route_by(&port.name, dst),
+            None => self.simulator.route(dst),
+        };
+        let found = found.and_then(|route| {
+            let port = ports.iter().find(|port| port.name == route.port)?;
+            let source = src.or(Some(route.source));
+            Some(Route { gateway: route.gateway, source, ..on_link(port, RouteKind::Unicast) })
+        });
+        match (found, chosen) {
+            (Some(route), _) => Ok(route),
+            (None, Some(port)) if dst.is_ipv4() => Ok(on_link(port, RouteKind::Unicast)),
+            _ => Err(HostError::new("find a route to", dst, Cause::NoRoute)
+                .with_hint("`flux help sim` shows the simulated network")),
+        }
+    }
+
+    /// A neighbour that nobody is costs the whole `timeout`, in virtual time.
+    fn neighbours(
+        &mut self,
+        wanted: &[(u32, IpAddr)],
+        timeout: Duration,
+    ) -> Vec<Result<Neighbour, HostError>> {
+        let known: Vec<_> = wanted.iter().map(|&(index, addr)| self.known(index, addr)).collect();
+        if known.iter().any(|answer| matches!(answer, Ok(None))) {
+            self.simulator.step(timeout);
+        }
+        let waited = |addr| {
+            let cause = Cause::NeighbourTimeout { waited: timeout };
+            HostError::new("find the link layer address of", addr, cause)
+        };
+        let answers = known.into_iter().zip(wanted);
+        answers.map(|(answer, &(_, addr))| answer?.ok_or_else(|| waited(addr))).collect()
+    }
+
+    fn driver(&self, ifname: &str) -> Option<String> {
+        self.simulator.port(ifname).map(|_| "sim".into())
+    }
+
+    fn queues(&self, ifname: &str) -> Result<Queues, HostError> {
+        self.port(ifname).map(|port| Queues { rx: port.queues, tx: port.tx_queues })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulator::SimSpec;
+
+    fn host() -> SimHost {
+        SimHost::new(Simulator::new(SimSpec::default()))
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn routes_lead_on_the_link_or_to_the_gateway() {
+        let host = host();
+        let route = host.route(ip("10.0.0.2"), None, None).unwrap();
+        assert_eq!((route.gateway, route.source), (None, Some(ip("10.0.0.1"))));
+        let route = host.route(ip("2001:db8:7::7"), None, None).unwrap();
+        assert_eq!(route.gateway, Some(ip("2001:db8::fe")));
+        assert_eq!(route.source, Some(ip("2001:db8::1")));
+        let kind = |text: &str| host.route(ip(text), None, None).unwrap().kind;
+        assert_eq!(kind("10.0.0.1"), RouteKind::Local);
+        assert_eq!(kind("10.0.0.255"), RouteKind::Broadcast);
+        assert_eq!(kind("ff02::1"), RouteKind::Multicast);
+    }
+
+    #[test]
+    fn of_two_interfaces_the_one_that_was_asked_for_or_the_right_one_is_taken() {
+        let host = SimHost::new(Simulator::between(SimSpec::default()));
+        let index = |name: &str| host.interface(name).unwrap().index;
+        let leaves = |dst: &str, oif: Option<&str>| {
+            let route = host.route(ip(dst), oif.map(index), None);
+            route.map(|route| (route.ifindex, route.source.unwrap()))
+        };
+        assert_eq!(leaves("10.0.0.2", None).unwrap(), (index("sim0"), ip("10.0.0.1")));
+        assert_eq!(leaves("10.0.1.2", None).unwrap(), (index("sim1"), ip("10.0.1.1")));
+        assert_eq!(leaves("2001:db8:1::2", None).unwrap().0, index("sim1"));
+        // As on Linux: with an interface named, the address is taken to be on its link.
+        assert_eq!(leaves("10.0.0.2", Some("sim1")).unwrap(), (index("sim1"), ip("10.0.1.1")));
+        assert!(leaves("2001:db8::2", Some("sim1")).is_err() && leaves("8.8.8.8", None).is_err());
+    }
+
+    #[test]
+    fn names_and_foreign_sources_are_refused_with_a_next_step() {
+        let host = host();
+        let error = host.resolve("example.org", Family::Any).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot resolve example.org: the simulated network has no names"
+        );
+        assert!(error.hint().unwrap().contains("flux help sim"));
+        let error = host.route(ip("10.0.0.2"), None, Some(ip("10.0.0.3"))).unwrap_err();
+        assert!(matches!(error.cause(), Cause::ForeignSource(_)));
+        let error = host.interface("eth7").unwrap_err();
+        assert_eq!(error.hint().unwrap(), "the simulated machine has sim0");
+    }
+
+    #[test]
+    fn a_neighbour_that_nobody_is_takes_the_whole_timeout() {
+        let mut host = host();
+        let before = host.simulator.now();
+        let (second, index) = (Duration::from_secs(1), host.interface("sim0").unwrap().index);
+        let answers = host.neighbours(&[(index, ip("10.0.0.2")), (index, ip("10.0.0.77"))], second);
+        assert!(answers[0].as_ref().is_ok_and(|n| n.cached));
+        assert!(matches!(answers[1].as_ref().unwrap_err().cause(), Cause::NeighbourTimeout { .. }));
+        assert_eq!(host.simulator.now() - before, 1_000_000_000);
+    }
+}

@@ -1,0 +1,159 @@
+//! Packets on their way into the TX ring, and what to do while there is no room.
+
+use crate::error::Result;
+use crate::packet::Packet;
+use crate::system::FluxTx;
+use crate::tools::measure::pacer::ns;
+use std::time::Duration;
+
+/// When the kernel takes no more, it is asked again after this long, and as long as it takes
+/// nothing twice as long each time, up to the second.
+const RETRY_NS: (u64, u64) = (20_000, 1_000_000);
+
+/// The sending side of a run.
+pub(crate) struct Sender {
+    pub(crate) tx: FluxTx,
+    /// Written, but not taken by a full ring.
+    held: Option<Packet>,
+    /// A frame not needed last time.
+    spare: Option<Packet>,
+    longest: usize,
+    /// Packets in the ring that the kernel was not told about.
+    queued: usize,
+    unflushed: bool,
+    retry_ns: Option<u64>,
+    /// Time to the next retry.
+    patience_ns: u64,
+    /// Since when there has been no room for a packet.
+    full_since_ns: Option<u64>,
+    stuck_ns: u64,
+    /// Packets that there was no room for until it was too late for them.
+    pub(crate) roomless: u64,
+    /// Packets that are longer than the interface sends now.
+    pub(crate) too_long: u64,
+}
+
+impl Sender {
+    /// What finds no room for `stuck` is given up.
+    pub(crate) fn new(tx: FluxTx, stuck: Duration) -> Self {
+        Self {
+            tx,
+            held: None,
+            spare: None,
+            longest: 0,
+            queued: 0,
+            unflushed: false,
+            retry_ns: None,
+            patience_ns: RETRY_NS.0,
+            full_since_ns: None,
+            stuck_ns: ns(stuck),
+            roomless: 0,
+            too_long: 0,
+        }
+    }
+
+    /// Begins a batch: what a full ring did not take last time goes first.
+    pub(crate) fn begin(&mut self, now: u64) {
+        if let Some(packet) = self.held.take() {
+            self.put(packet, now);
+        }
+        self.retry_ns = None;
+    }
+
+    /// Whether a packet waits for the ring: others would only wait behind it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.held.is_some()
+    }
+
+    /// When to try again although nothing else is due.
+    pub(crate) fn retry_ns(&self) -> Option<u64> {
+        self.retry_ns
+    }
+
+    /// Whether nothing waits to be sent or to be told to the kernel.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.held.is_none() && self.queued == 0
+    }
+
+    /// Packets may be as long as `len` bytes.
+    pub(crate) fn expect(&mut self, len: usize) {
+        self.longest = self.longest.max(len);
+    }
+
+    /// Whether a packet that is due may be asked for. True as well when there has been no frame for
+    /// so long that it is not waited for any more: then [`Self::take`] has none, and the packet is
+    /// as good as lost.
+    pub(crate) fn has_room(&mut self, now: u64) -> bool {
+        if self.spare.is_some() || self.longest == 0 {
+            return true;
+        }
+        self.spare = self.tx.alloc(self.longest);
+        let since = *self.full_since_ns.get_or_insert(now);
+        if self.spare.is_some() {
+            self.full_since_ns = None;
+        } else if !self.is_stuck(since, now) {
+            self.retry_ns = Some(now.saturating_add(self.patience_ns));
+            return false;
+        }
+        true
+    }
+
+    /// The frame that [`Self::has_room`] found.
+    pub(crate) fn take(&mut self) -> Option<Packet> {
+        let frame = self.spare.take();
+        self.roomless += u64::from(frame.is_none());
+        frame
+    }
+
+    /// Puts a packet into the ring. One that finds no room waits for some, but not for ever: then
+    /// it is as good as lost, and so is one that is longer than the interface sends: the MTU was lowered.
+    pub(crate) fn put(&mut self, packet: Packet, now: u64) {
+        match self.tx.send(packet) {
+            Ok(()) => {
+                self.queued += 1;
+                self.full_since_ns = None;
+            }
+            Err(refused) if !refused.is_full() => {
+                // Its queue sends and its frame is ours: it is too long.
+                self.too_long += 1;
+                self.spare = Some(refused.into_packet());
+            }
+            Err(refused) => {
+                let packet = refused.into_packet();
+                let since = *self.full_since_ns.get_or_insert(now);
+                if self.is_stuck(since, now) {
+                    self.roomless += 1;
+                    self.spare = Some(packet);
+                } else {
+                    self.held = Some(packet);
+                }
+            }
+        }
+    }
+
+    fn is_stuck(&self, full_since_ns: u64, now: u64) -> bool {
+        now.saturating_sub(full_since_ns) >= self.stuck_ns
+    }
+
+    /// Ends a batch: tells the kernel. `leave` is told how many packets are about to go, and when,
+    /// if they have not gone yet: in zero-copy mode the device may take packets before it is told.
+    pub(crate) fn finish(&mut self, now: u64, leave: impl FnOnce(usize, u64)) -> Result<()> {
+        let waiting = self.tx.pending();
+        if self.queued > 0 {
+            if !self.tx.granted().zero_copy {
+                leave(self.queued, self.tx.now());
+            }
+            self.queued = 0;
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            self.unflushed = !self.tx.flush()?;
+        }
+        if self.unflushed || self.held.is_some() {
+            self.retry_ns = Some(now.saturating_add(self.patience_ns));
+        }
+        let moves = self.retry_ns.is_none() || self.tx.pending() < waiting;
+        self.patience_ns = if moves { RETRY_NS.0 } else { RETRY_NS.1.min(2 * self.patience_ns) };
+        Ok(())
+    }
+}

@@ -1,0 +1,52 @@
+//! [`Env`]: the world a command runs in, real or simulated.
+
+use super::super::host::{Host, SimHost};
+use crate::builder::FluxBuilder;
+use crate::config::Config;
+use crate::error::Result;
+use crate::simulator::Simulator;
+
+/// The world a command runs in: who answers for the machine, and which kernel opens sockets.
+pub struct Env {
+    /// Routes, neighbours, interfaces.
+    pub host: Box<dyn Host>,
+    /// The simulated kernel; `None` is the real one.
+    pub simulator: Option<Simulator>,
+}
+
+impl Env {
+    /// The real machine, in the network namespace of the calling thread.
+    ///
+    /// # Errors
+    /// When the kernel has no netlink for us, and on every system but Linux.
+    pub fn kernel() -> Result<Self> {
+        #[cfg(target_os = "linux")]
+        return Ok(Self {
+            host: Box::new(super::super::host::KernelHost::open()?),
+            simulator: None,
+        });
+        #[cfg(not(target_os = "linux"))]
+        Err(crate::error::FluxError::new(
+            crate::error::ErrorKind::Unsupported,
+            "cannot use AF_XDP",
+            "this system is not Linux",
+        )
+        .with_hint("use --sim: the simulated network runs everywhere"))
+    }
+
+    /// A simulated machine and its network.
+    #[must_use]
+    pub fn simulated(simulator: Simulator) -> Self {
+        Self { host: Box::new(SimHost::new(simulator.clone())), simulator: Some(simulator) }
+    }
+
+    /// A builder of sockets in this world.
+    #[must_use]
+    pub fn builder(&self, config: Config) -> FluxBuilder {
+        let builder = FluxBuilder::from_config(config);
+        match &self.simulator {
+            Some(simulator) => builder.simulator(simulator),
+            None => builder,
+        }
+    }
+}
