@@ -8,6 +8,7 @@ pub mod control;
 pub mod doctor;
 pub mod host;
 pub mod measure;
+pub mod nearest;
 pub mod ping;
 pub mod probe;
 pub mod rings;
