@@ -17,14 +17,16 @@ mod error;
 mod kernel;
 mod model;
 mod simulated;
+mod watch;
 
 pub use error::{Cause, HostError};
 #[cfg(target_os = "linux")]
 pub use kernel::KernelHost;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
-pub(crate) use kernel::{Link, Nics, XdpFeatures, genl, veth};
+pub(crate) use kernel::{Nics, XdpFeatures, genl, veth};
 pub use model::{
-    Address, AddressScope, Family, Host, Interface, Neighbour, Queues, Route, RouteKind, Target,
-    Vlan, group_mac,
+    Address, AddressScope, Device, Family, Host, Interface, Neighbour, Queues, Route, RouteKind,
+    Target, Vlan, XdpHook, XdpProgram, group_mac,
 };
 pub use simulated::SimHost;
+pub use watch::{Change, RouteChange, Watch};

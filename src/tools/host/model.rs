@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::error::{Cause, HostError};
+use super::watch::Watch;
 
 /// What a command may ask of the machine it runs on.
 ///
@@ -61,6 +62,12 @@ pub trait Host {
     /// How many queues of an interface are in use: the ones an AF_XDP socket can bind.
     /// [`Interface::num_rx_queues`] counts the ones allocated, which may be more.
     fn queues(&self, ifname: &str) -> Result<Queues, HostError>;
+
+    /// Hears of what changes from now on. A host that never changes need not have one.
+    fn watch(&self) -> Result<Box<dyn Watch>, HostError> {
+        let cause = Cause::Protocol("this host has no changes".into());
+        Err(HostError::new("watch", "the host", cause))
+    }
 }
 
 /// Which address family a name may resolve to.
@@ -150,11 +157,75 @@ pub struct Interface {
     pub num_rx_queues: u32,
     /// Transmit queues allocated.
     pub num_tx_queues: u32,
+    /// The other end of a veth pair, or the interface below, where that is in the same namespace.
+    pub lower: Option<u32>,
+    /// The device behind it.
+    pub device: Option<Device>,
+    /// The XDP program that is attached.
+    pub xdp: Option<XdpProgram>,
+    /// Packets received and sent.
+    pub packets: Option<(u64, u64)>,
     /// The addresses, in the kernel's order.
     pub addresses: Vec<Address>,
 }
 
+/// The device behind an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its name on the bus, such as `0000:3b:00.0`.
+    pub name: String,
+    /// The bus, such as `pci`.
+    pub bus: String,
+}
+
+/// An XDP program that is attached to an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct XdpProgram {
+    /// The kernel's number of it.
+    pub id: u32,
+    /// Where it hooks in.
+    pub hook: XdpHook,
+}
+
+/// Where an XDP program hooks in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum XdpHook {
+    /// In the driver.
+    Native,
+    /// In the stack, before all else.
+    Skb,
+    /// In the device.
+    Hardware,
+    /// In more than one place.
+    Several,
+}
+
+impl XdpHook {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            XdpHook::Native => "native",
+            XdpHook::Skb => "skb",
+            XdpHook::Hardware => "hardware",
+            XdpHook::Several => "several",
+        }
+    }
+}
+
 impl Interface {
+    /// Whether it is the loopback interface.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.kind == "loopback"
+    }
+
+    /// Whether frames on it are Ethernet frames that leave the machine's stack.
+    #[must_use]
+    pub fn is_ethernet(&self) -> bool {
+        self.mac.is_some() && !self.is_loopback()
+    }
+
     /// Whether `addr` is one of this interface's addresses.
     pub fn has_address(&self, addr: IpAddr) -> bool {
         self.addresses.iter().any(|own| own.addr == addr)
