@@ -6,6 +6,7 @@
 #[path = "../support/lab/mod.rs"]
 mod lab;
 
+mod circles;
 #[cfg(all(target_os = "linux", feature = "tools"))]
 mod control;
 mod forward_pnet;

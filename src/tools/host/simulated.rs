@@ -1,8 +1,9 @@
 //! [`SimHost`]: the host that a simulated machine is.
 
+use super::Host;
 use super::error::{Cause, HostError};
 use super::model::{
-    Address, AddressScope, Family, Host, Interface, Neighbour, Queues, Route, RouteKind, Target,
+    Address, AddressScope, Family, Interface, Neighbour, Queues, Route, RouteKind, Target,
     group_mac,
 };
 use super::watch::{Change, Known, Watch};

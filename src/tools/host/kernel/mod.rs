@@ -30,9 +30,10 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
+use super::Host;
 use super::error::{Cause, HostError};
 use super::model::{
-    Address, AddressScope, Family, Host, Interface, Neighbour, Queues, Route, Target, group_mac,
+    Address, AddressScope, Family, Interface, Neighbour, Queues, Route, Target, group_mac,
 };
 use super::watch::Watch;
 use link::Which;
