@@ -79,7 +79,7 @@ fn sample(
     let (mut samples, mut notes) = (Vec::new(), Vec::new());
     let mut tell = |event| match event {
         Event::Sample(sample) => samples.push(*sample),
-        Event::Note(note) => notes.push(note),
+        Event::Note { text } => notes.push(text),
     };
     run(&plan, &mut observer, &Control::default(), &mut tell).expect("a sample");
     assert_eq!(samples.len(), 1);
