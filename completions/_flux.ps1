@@ -204,7 +204,7 @@ Register-ArgumentCompleter -Native -CommandName 'flux' -ScriptBlock {
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Stop after N samples; without --watch one a second')
             [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'Stop after N samples; without --watch one a second')
             [CompletionResult]::new('--metrics', '--metrics', [CompletionResultType]::ParameterName, 'Serve Prometheus metrics at http://ADDR/metrics until Ctrl-C')
-            [CompletionResult]::new('--sim', '--sim', [CompletionResultType]::ParameterName, 'Scan at simulated sockets; needs no privilege')
+            [CompletionResult]::new('--sim', '--sim', [CompletionResultType]::ParameterName, 'Look at simulated sockets; needs no privilege')
             [CompletionResult]::new('--attach', '--attach', [CompletionResultType]::ParameterName, 'Where the XDP program hooks in [default: auto]')
             [CompletionResult]::new('--bind', '--bind', [CompletionResultType]::ParameterName, 'Copy packets or share memory with the NIC [default: auto]')
             [CompletionResult]::new('--frames', '--frames', [CompletionResultType]::ParameterName, 'UMEM frames over all queues, 16 to 1m [default: 4096]')

@@ -195,7 +195,7 @@ set edit:completion:arg-completer[flux] = {|@words|
             cand -c 'Stop after N samples; without --watch one a second'
             cand --count 'Stop after N samples; without --watch one a second'
             cand --metrics 'Serve Prometheus metrics at http://ADDR/metrics until Ctrl-C'
-            cand --sim 'Scan at simulated sockets; needs no privilege'
+            cand --sim 'Look at simulated sockets; needs no privilege'
             cand --attach 'Where the XDP program hooks in [default: auto]'
             cand --bind 'Copy packets or share memory with the NIC [default: auto]'
             cand --frames 'UMEM frames over all queues, 16 to 1m [default: 4096]'

@@ -80,7 +80,7 @@ pub struct Args {
     /// Serve Prometheus metrics at http://ADDR/metrics until Ctrl-C
     #[arg(long, value_name = "ADDR", value_parser = address, conflicts_with_all = ["watch", "count", "over", "json"])]
     pub metrics: Option<SocketAddr>,
-    /// Scan at simulated sockets; needs no privilege
+    /// Look at simulated sockets; needs no privilege
     ///
     /// SPEC is a list such as starved,seed=7; `flux help sim` tells its keys. Time is virtual
     /// unless SPEC says realtime, or the view is live.
