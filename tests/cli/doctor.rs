@@ -44,7 +44,7 @@ fn the_spec_of_the_simulated_machine_is_seen() {
     assert_eq!(mtu["status"], "warning");
     assert!(mtu["fix"].as_str().unwrap().contains("--frame-size 4096"), "{mtu:#}");
     assert_eq!(report["warnings"], 1);
-    let ring = &events("doctor sim0 --json --sim ring-511", 0)[0];
+    let ring = &events("doctor sim0 --json --sim short_ring", 0)[0];
     assert_eq!(check(ring, "nic_ring")["status"], "warning", "{ring:#}");
 }
 

@@ -42,11 +42,9 @@ fn report(line: &str) -> Value {
     assert_eq!((&report["backend"], &report["place"]), (&json!("xdp"), &json!("lab")));
     let opened = &report["opened"];
     assert_eq!((&opened["interface"], &opened["driver"]), (&json!("flux0"), &json!("veth")));
-    let told = stderr(&output);
-    assert!(told.starts_with("flux0: driver veth, "), "{told}");
+    assert_eq!(stderr(&output), "", "what was granted is in the report");
     let forwards = cells(&report).iter().any(|cell| cell["workload"] == "forward");
     assert_eq!(opened["out"], if forwards { json!("flux2") } else { Value::Null });
-    assert_eq!(told.contains("\nflux2: workload forward sends by it"), forwards, "{told}");
     report
 }
 

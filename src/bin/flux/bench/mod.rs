@@ -122,9 +122,12 @@ impl EventText for Text {
         })
     }
 
-    /// The report has what was opened, and the samples.
     fn json(&self, event: &Event) -> Json {
-        if matches!(event, Event::Note { .. }) { Json::Now } else { Json::Never }
+        match event {
+            Event::Note { .. } => Json::Now,
+            Event::Opened(_) => Json::Never,
+            Event::Sample { .. } => Json::Aside,
+        }
     }
 
     fn is_step(&self, event: &Event) -> bool {

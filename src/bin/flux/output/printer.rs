@@ -13,7 +13,6 @@ use super::{Lines, Progress, Stdout, say};
 use crate::failure::Failure;
 use fluxnet::tools::Control;
 use serde::Serialize;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Where an event stands in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +21,9 @@ pub enum Json {
     Now,
     /// At the end of the stream, in order.
     Last,
-    /// Nowhere: it is for people, who read it on standard error all the same.
+    /// Nowhere: its text goes to standard error all the same.
+    Aside,
+    /// Nowhere, nor as text: the report at the end has it.
     Never,
 }
 
@@ -81,8 +82,7 @@ impl<'a, T: EventText> EventPrinter<'a, T> {
             return;
         }
         if let Err(failure) = self.print(event) {
-            // Relaxed: the flag carries no data besides itself.
-            self.control.stop.store(true, Relaxed);
+            self.control.stop();
             self.trouble = Some(failure);
         }
     }
@@ -100,7 +100,8 @@ impl<'a, T: EventText> EventPrinter<'a, T> {
                 self.last.push(event);
                 Ok(())
             }
-            (true, Json::Never) => {
+            (true, Json::Never) => Ok(()),
+            (true, Json::Aside) => {
                 let err = self.text.lines(&event).err;
                 self.write(Lines::err(err))
             }

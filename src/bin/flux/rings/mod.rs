@@ -30,7 +30,6 @@ use live::{HINT, View};
 use page::{Layout, Line, Tone, clean, page, paint};
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use wait::Waiting;
 
@@ -106,7 +105,7 @@ fn watched(
         }
         // Simulated time passes beside ours, in steps short enough for a key.
         let mut left = time;
-        while !left.is_zero() && !control.stop.load(Relaxed) {
+        while !left.is_zero() && !control.is_stopped() {
             let (start, step) = (Instant::now(), left.min(wait::SLICE));
             observer.pause(step)?;
             live.borrow_mut().wait(step.saturating_sub(start.elapsed()))?;
@@ -119,7 +118,7 @@ fn watched(
         let mut live = live.borrow_mut();
         live.view().take(event);
         if let Err(error) = live.redraw() {
-            control.stop.store(true, Relaxed);
+            control.stop();
             trouble = Some(error);
         }
     })?;
@@ -138,7 +137,8 @@ fn scraped(
 ) -> Result<Answer, Failure> {
     let address = listener.local_addr().map_err(|error| serve::lost(&error))?;
     let wake = serve::waker(&listener).map_err(|error| serve::lost(&error))?;
-    let control = signals::control_and(wake);
+    let control = signals::control();
+    control.on_request(wake);
     say(&format!("metrics are at http://{address}/metrics, until Ctrl-C\n"));
     let server = serve::Server::new(listener, control);
     let mut exporter = metrics::Exporter::new(own_netns());
