@@ -17,7 +17,7 @@ mod page;
 mod serve;
 mod wait;
 
-use crate::cli::Answer;
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::{
     EventPrinter, EventText, Lines, Live, Screen, Stdout, Style, hidden, note, say, tell,
