@@ -41,7 +41,7 @@ pub fn socket(sample: &Sample, at: usize, layout: &Layout, page: &mut Page) {
 
 /// Where it is bound.
 fn place(socket: &SocketSample) -> String {
-    match (&socket.ifname, socket.queue, socket.state) {
+    match (&socket.interface, socket.queue, socket.state) {
         (Some(name), queue, "bound") => format!("{} queue {}", clean(name), or(queue, "?")),
         (_, _, "unbound") => "interface gone".into(),
         (_, _, "ready") => "not bound yet".into(),
@@ -116,7 +116,7 @@ fn umem(sample: &Sample, at: usize) -> String {
         .filter(|(other, socket)| {
             *other != at && socket.umem_id.is_some() && socket.umem_id == sample.sockets[at].umem_id
         })
-        .map(|(_, other)| match other.ifname == socket.ifname {
+        .map(|(_, other)| match other.interface == socket.interface {
             true => format!("queue {}", or(other.queue, "?")),
             false => place(other),
         })

@@ -13,7 +13,7 @@ const NAMED: usize = 8;
 #[derive(Serialize)]
 struct Row {
     netns: Option<u32>,
-    ifname: Option<String>,
+    interface: Option<String>,
     queue: Option<u32>,
     owner: String,
     mode: Option<&'static str>,
@@ -38,7 +38,7 @@ impl Report for Rows {
 
     const COLUMNS: &'static [Column] = &[
         column("/netns", "netns", Count, Varied, 1),
-        column("/ifname", "iface", Count, Varied, 1),
+        column("/interface", "iface", Count, Varied, 1),
         column("/queue", "queue", Count, Always, 0),
         column("/owner", "owner", Name, Always, 0),
         column("/mode", "mode", Count, Varied, 8),
@@ -68,8 +68,8 @@ fn row(socket: &SocketSample, diagnosed: bool) -> Row {
     let kinds: Vec<&str> = socket.diagnosis.iter().map(|d| d.kind.name()).collect();
     Row {
         netns: socket.netns,
-        ifname: match socket.state {
-            "bound" => socket.ifname.as_deref().map(clean),
+        interface: match socket.state {
+            "bound" => socket.interface.as_deref().map(clean),
             state => Some(state.to_owned()),
         },
         queue: socket.queue,
@@ -92,7 +92,7 @@ pub fn table(sample: &Sample, layout: &Layout, page: &mut Page) {
         return;
     }
     let rows =
-        Rows(sample.sockets.iter().map(|socket| row(socket, sample.over_s.is_some())).collect());
+        Rows(sample.sockets.iter().map(|socket| row(socket, sample.elapsed_s.is_some())).collect());
     let Screen { width, unicode, .. } = layout.screen;
     let drawn = draw(&rows, &Screen { width, unicode, ..Screen::default() });
     page.hidden.extend(drawn.hidden);
@@ -122,10 +122,10 @@ fn troubles(sample: &Sample, layout: &Layout, page: &mut Page) {
             }
         }
     }
-    let several = sample.sockets.iter().any(|s| s.ifname != sample.sockets[0].ifname);
+    let several = sample.sockets.iter().any(|s| s.interface != sample.sockets[0].interface);
     let place = |socket: &SocketSample| {
         let name = socket
-            .ifname
+            .interface
             .as_deref()
             .filter(|_| several)
             .map_or(String::new(), |name| format!("{} ", clean(name)));
@@ -205,7 +205,7 @@ mod tests {
             ["0", "owner", "unknown", "-", "0", "-/2048", "-", "-", "-", "-/4096", "-/1024"],
             "{text}"
         );
-        sample.over_s = None;
+        sample.elapsed_s = None;
         let (text, _) = super::tests::text(&sample, 200);
         assert!(text.lines().nth(3).unwrap().ends_with("-"), "not diagnosed: {text}");
     }

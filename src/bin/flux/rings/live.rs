@@ -30,17 +30,6 @@ impl View {
         Self { what, every, layout, sample: None, note: None, scroll: Scroll::default() }
     }
 
-    /// Takes what a run tells.
-    pub fn take(&mut self, event: Event) {
-        match event {
-            Event::Note(note) => self.note = Some((note, Instant::now())),
-            Event::Sample(sample) => {
-                self.layout.since_s.get_or_insert(sample.time_s);
-                self.sample = Some(sample);
-            }
-        }
-    }
-
     fn footer(&self, width: usize) -> Footer {
         if let Some((note, since)) = &self.note
             && since.elapsed() < NOTE
@@ -78,6 +67,19 @@ impl View {
 }
 
 impl Shown for View {
+    type Event = Event;
+
+    fn take(&mut self, event: Event) -> Option<Event> {
+        match event {
+            Event::Note { text } => self.note = Some((text, Instant::now())),
+            Event::Sample(sample) => {
+                self.layout.since_s.get_or_insert(sample.time_s);
+                self.sample = Some(sample);
+            }
+        }
+        None
+    }
+
     fn key(&mut self, key: KeyEvent) -> Action {
         if let Some(action) = self.scroll.key(key) {
             return action;
@@ -231,7 +233,7 @@ mod tests {
         let mut sample = fixture::sample(Vec::new());
         sample.missing = vec!["pid 7: no right to look".into()];
         view.take(Event::Sample(Box::new(sample)));
-        view.take(Event::Note("the socket of \x1b[2Jx is gone".into()));
+        view.take(Event::Note { text: "the socket of \x1b[2Jx is gone".into() });
         let lines = drawn(&mut view, 80, 24);
         assert!(lines.contains(&"no AF_XDP socket (yet)".to_owned()), "{lines:#?}");
         assert!(lines.contains(&"warning: there may be more: pid 7: no right to look".to_owned()));

@@ -143,7 +143,7 @@ fn head(sample: &Sample, layout: &Layout) -> Vec<Line> {
         facts.push(format!("at {:.1} s", sample.time_s - since));
     }
     facts.push(format!("looked in {}", time_us(sample.took_us)));
-    facts.push(match sample.over_s {
+    facts.push(match sample.elapsed_s {
         Some(over) => format!("rates over {}", time_us(over * 1e6)),
         None => "one look, so no rates".to_owned(),
     });
@@ -151,7 +151,7 @@ fn head(sample: &Sample, layout: &Layout) -> Vec<Line> {
     let first = sample.interfaces.first().map(|interface| interface.netns);
     let several = sample.interfaces.iter().any(|other| Some(other.netns) != first);
     for interface in &sample.interfaces {
-        let name = format!("{}:", clean(&interface.ifname));
+        let name = format!("{}:", clean(&interface.interface));
         let facts = format!(" {}", interface_facts(interface, sample, several).join(", "));
         lines.extend(sentence((Tone::Title, &name), &facts, 0, layout));
     }
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_never_shown_as_nothing() {
         let mut sample = fixture::sample(vec![fixture::barely_known()]);
-        sample.over_s = None;
+        sample.elapsed_s = None;
         let interface = &mut sample.interfaces[0];
         (interface.driver, interface.queues, interface.xdp_id) = (None, None, None);
         (interface.xdp_name, interface.rx_pps, interface.queue_rx_pps) = (None, None, None);
@@ -293,8 +293,8 @@ mod tests {
     fn a_name_cannot_speak_to_the_terminal() {
         let mut sample = fixture::sample(vec![fixture::inherited()]);
         sample.sockets[0].comm = Some("\x1b]0;evil\x07".into());
-        sample.interfaces[0].ifname = "e\x1b[2J".into();
-        sample.sockets[0].ifname = Some("e\x1b[2J".into());
+        sample.interfaces[0].interface = "e\x1b[2J".into();
+        sample.sockets[0].interface = Some("e\x1b[2J".into());
         for rows in [true, false] {
             let layout = Layout { rows: Some(rows), verbose: true, ..layout(80, true) };
             let text = text(&sample, &layout);

@@ -7,7 +7,7 @@ use crate::snapshot::{
 };
 use crate::stats::XdpStatistics;
 use crate::tools::rings::observe::{InterfaceKey, InterfaceSnapshot};
-use crate::tools::rings::run::{FIRST_LOOKS, Observation};
+use crate::tools::rings::history::{FIRST_LOOKS, History, Observation};
 use proptest::prelude::*;
 use std::time::Duration;
 
