@@ -8,6 +8,7 @@ pub mod control;
 pub mod doctor;
 pub mod host;
 pub mod http;
+pub mod json_line;
 pub mod measure;
 pub mod ping;
 pub mod probe;

@@ -81,12 +81,12 @@ fn commands_cope_with_two_interfaces() {
     assert_eq!(report["interface"], "sim1");
     let line = format!("doctor --sim=file={TWO} sim2");
     let output = run(&line);
-    assert_exit(&line, &output, 1);
-    assert!(stdout(&output).contains("there are: sim0, sim1"), "{}", stdout(&output));
+    assert_exit(&line, &output, 2);
+    assert!(stderr(&output).contains("there are: sim0, sim1"), "{}", stderr(&output));
 
     // The application is where 10.0.0.2 is; the other interface has no socket, which is said.
     let sample = &events(&format!("rings --sim=file={TWO} --json -c 1"), 0)[0];
-    assert_eq!(sample["sockets"][0]["ifname"], "sim0");
+    assert_eq!(sample["sockets"][0]["interface"], "sim0");
     let line = format!("rings --sim=file={TWO} sim1 --over 0");
     let output = run(&line);
     assert_exit(&line, &output, 1);

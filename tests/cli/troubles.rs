@@ -1,7 +1,7 @@
 //! The named troubles of the simulator, as `flux ping` and `flux bench` meet them: each run comes
 //! to an end, and says why.
 
-use crate::command::{assert_exit, events, of, run, stderr, stdout};
+use crate::command::{assert_exit, events, json_lines, of, only, run, stderr, stdout};
 use fluxnet::simulator::Trouble;
 use serde_json::{Value, json};
 
@@ -221,14 +221,11 @@ fn zero_copy_by_name_is_refused_with_the_next_step() {
 #[test]
 fn bench_comes_to_an_end_in_each_trouble_and_says_why() {
     let table = [
-        ("wrong_queue", "note: packets come to queue 1 of a0, which has no socket: use --queue 1"),
-        (
-            "no_zero_copy",
-            "note: copy mode: the driver of a0 says that it has zero-copy, and refuses it",
-        ),
-        ("starved", "note: the kernel drops all packets: it finds the fill ring empty (starved)"),
-        ("stuck_tx", "note: packets wait in the TX ring and none is sent, however often"),
-        ("short_ring", "note: a0's own rings have 511 entries, no power of two: the AF_XDP rings"),
+        ("wrong_queue", "packets come to queue 1 of a0, which has no socket: use --queue 1"),
+        ("no_zero_copy", "copy mode: the driver of a0 says that it has zero-copy, and refuses it"),
+        ("starved", "the kernel drops all packets: it finds the fill ring empty (starved)"),
+        ("stuck_tx", "packets wait in the TX ring and none is sent, however often"),
+        ("short_ring", "a0's own rings have 511 entries, no power of two: the AF_XDP rings"),
         ("link_flap", "simulated time hardly passes while we work: the link of a0 stayed"),
         ("gone", "simulated time hardly passes while we work: the interface of a0 stayed"),
         ("no_program", "simulated time hardly passes while we work: the XDP program of a0 stayed"),
@@ -241,16 +238,19 @@ fn bench_comes_to_an_end_in_each_trouble_and_says_why() {
         );
         let output = run(&line);
         assert_exit(&line, &output, 0);
-        let text = stderr(&output);
-        assert_eq!(text.matches(told).count(), 1, "flux {line}\n{text}");
-        let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        let (events, report) = (json_lines(&output), only(&output, "report"));
+        let notes = of(&events, "note").into_iter().map(|note| &note["text"]);
+        let notes: Vec<_> = notes.chain(report["opened"]["notes"].as_array().unwrap()).collect();
+        let told = |note: &&&Value| note.as_str().is_some_and(|note| note.contains(told));
+        assert_eq!(notes.iter().filter(told).count(), 1, "flux {line}\n{notes:#?}");
+        assert_eq!(stderr(&output), "", "notes are events");
         assert_eq!((&report["event"], &report["complete"]), (&"report".into(), &true.into()));
     }
     let healthy = "bench --sim --workload rxdrop,txonly,l2fwd,forward,parse --mode raw,engine,system \
                    --batch 64 --poll busy,adaptive,syscall --duration 1ms --repeat 1 --json";
     let output = run(healthy);
     assert_exit(healthy, &output, 0);
-    assert!(!stderr(&output).contains("note: "), "{}", stderr(&output));
+    assert_eq!(of(&json_lines(&output), "note").len(), 0, "{}", stdout(&output));
 }
 
 #[test]
@@ -356,7 +356,7 @@ fn rings_and_doctor_name_queues_that_only_receive() {
     let line = format!("rings --json {RECEIVE_ONLY}");
     let out = run(&line);
     assert_exit(&line, &out, 0);
-    let sample: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let sample = only(&out, "sample");
     let kinds = |queue: usize| {
         let told = sample["sockets"][queue]["diagnosis"].as_array().unwrap();
         told.iter().map(|d| d["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()

@@ -96,15 +96,14 @@ fn pass(time: Duration, plan: &Plan, sampler: &mut Sampler<'_>, control: &Contro
         return sampler.advance(time);
     }
     let longest = if clock == Clock::Machine { time } else { STEP };
-    let start = Instant::now();
-    while !control.is_stopped() {
-        let left = time.saturating_sub(start.elapsed());
-        if left.is_zero() {
-            break;
-        }
-        let (begin, step, seen) = (Instant::now(), left.min(longest), control.asked());
+    let mut left = time;
+    while !left.is_zero() && !control.is_stopped() {
+        let (start, step, seen) = (Instant::now(), left.min(longest), control.asked());
         sampler.advance(step)?;
-        control.wait(seen, step.saturating_sub(begin.elapsed()));
+        control.wait(seen, step.saturating_sub(start.elapsed()));
+        // A simulated machine has made the whole step; we may have been woken before its end.
+        let passed = if clock == Clock::Machine { start.elapsed() } else { step };
+        left = left.saturating_sub(passed);
     }
     Ok(())
 }

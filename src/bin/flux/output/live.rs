@@ -10,7 +10,7 @@
 //! clocks are its own. [`watch`] has the terminal as long as that takes; [`Scroll`] lays a page out
 //! and moves it.
 
-use super::RawTerminal;
+use super::{RawTerminal, Screen};
 use crate::failure::Failure;
 use crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use fluxnet::FluxError;
@@ -146,6 +146,15 @@ fn spread(left: &str, right: &str, width: usize) -> String {
 fn bar(text: &str, width: usize) -> Line<'static> {
     let reverse = Style::default().add_modifier(Modifier::REVERSED);
     Line::styled(format!("{text:<width$}"), reverse)
+}
+
+/// Refuses `--live` where nothing can be redrawn; `hint` is what to do instead.
+pub fn needs_terminal(screen: &Screen, hint: &str) -> Result<(), Failure> {
+    if screen.addressable {
+        return Ok(());
+    }
+    let error = "cannot draw for --live: standard output is no terminal that can be redrawn";
+    Err(Failure::Error { error: error.into(), hint: Some(hint.into()) })
 }
 
 /// Shows what `run` tells until it has ended: what it returned, and the events that the view kept.

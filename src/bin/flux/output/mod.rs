@@ -7,6 +7,8 @@
 mod chart;
 mod lines;
 mod live;
+mod notes;
+mod printer;
 mod progress;
 mod report;
 mod screen;
@@ -16,15 +18,13 @@ mod wrap;
 
 pub use chart::{bar, chart};
 pub use lines::Lines;
-pub use live::{Action, Footer, Page, Scroll, View, watch};
+pub use live::{Action, Footer, Page, Scroll, View, needs_terminal, watch};
 #[cfg(test)]
 pub use live::{drawn, press};
+pub use notes::{hidden, note, say, tell};
+pub use printer::{EventPrinter, EventText, Json};
 pub use progress::Progress;
-pub use report::{
-    Column, Report, Show, Table, When, column, json, percent, short, short_millis, table,
-    tell_hidden,
-};
-
+pub use report::{Column, Report, Show, Table, When, column, percent, short, short_millis, table};
 pub use screen::{Screen, Style, clean};
 pub use stdout::{FlushPolicy, Stdout};
 pub use terminal::{RawTerminal, restore};

@@ -1,6 +1,6 @@
 //! One socket in full: whose it is, its UMEM, its four rings, its counters, what is wrong.
 
-use super::page::{Layout, Line, Page, Tone, clean, or, sentence, tone, words};
+use super::lines::{Layout, Line, Page, Tone, clean, or, owner, sentence, tone, words};
 use crate::output::{bar, short};
 use fluxnet::tools::rings::{RingSample, Sample, SocketSample, StatsSample};
 
@@ -50,16 +50,6 @@ fn place(socket: &SocketSample) -> String {
         }
         (Some(name), queue, state) => {
             format!("{} queue {} {state}", clean(name), or(queue, "?"))
-        }
-    }
-}
-
-/// `xdpsock[1234]`.
-pub fn owner(socket: &SocketSample) -> String {
-    match (&socket.comm, socket.pid) {
-        (None, None) => "owner unknown".into(),
-        (comm, pid) => {
-            format!("{}[{}]", comm.as_deref().map_or("?".into(), clean), or(pid, "?"))
         }
     }
 }
@@ -323,7 +313,8 @@ fn details(socket: &SocketSample) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
-    use super::super::page::{page, paint};
+    use super::super::lines::paint;
+    use super::super::page::page;
     use super::*;
     use crate::output::Screen;
 

@@ -1,7 +1,6 @@
 //! Many sockets: one row each, and what is wrong in words under them.
 
-use super::block::owner;
-use super::page::{Layout, Line, Page, Tone, clean, or, sentence, tone, words};
+use super::lines::{Layout, Line, Page, Tone, clean, or, owner, sentence, tone, words};
 use crate::output::{Column, Report, Screen, Show, When, column, table as draw};
 use fluxnet::tools::rings::{Diagnosis, RingSample, Sample, SocketSample};
 use serde::Serialize;
@@ -150,7 +149,8 @@ fn troubles(sample: &Sample, layout: &Layout, page: &mut Page) {
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
-    use super::super::page::{page, paint};
+    use super::super::lines::paint;
+    use super::super::page::page;
     use super::*;
 
     fn text(sample: &Sample, width: usize) -> (String, Vec<&'static str>) {

@@ -4,8 +4,8 @@ use fluxnet::RingSnapshot;
 use fluxnet::error::{ErrorKind, FluxError, Result};
 use fluxnet::snapshot::{Owner, SocketSnapshot, SocketState, Source, UmemSnapshot};
 use fluxnet::tools::rings::{
-    Clock, Diagnosis, InterfaceKey, InterfaceSample, InterfaceSnapshot, Observer, OwnerSample, RingSample,
-    RingsSample, Sample, Scan, SocketSample, StatsSample, UmemSample, XskMapSample,
+    Clock, Diagnosis, InterfaceKey, InterfaceSample, InterfaceSnapshot, Observer, OwnerSample,
+    RingSample, RingsSample, Sample, Scan, SocketSample, StatsSample, UmemSample, XskMapSample,
 };
 use fluxnet::tools::session::Trouble;
 use std::time::Duration;

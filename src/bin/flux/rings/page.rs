@@ -6,71 +6,11 @@
 //!                   or row per socket ──┘       └─▶ live view
 //! ```
 
+use super::lines::{Layout, Line, Page, Tone, clean, or, sentence};
 use super::{block, compact};
-pub use crate::output::clean;
-use crate::output::{Screen, short, wrap};
+use crate::output::short;
 use fluxnet::tools::rings::{InterfaceSample, Sample};
 use fluxnet::tools::session::Trouble;
-
-/// From this many sockets on, one row each unless all is asked for.
-const MANY: usize = 5;
-
-/// What a piece of a line is, for colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
-    Plain,
-    Title,
-    Bar,
-    Odd,
-    Bad,
-}
-
-/// One line, in pieces.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Line(pub Vec<(Tone, String)>);
-
-impl Line {
-    /// Of one tone.
-    pub fn of(tone: Tone, text: impl Into<String>) -> Self {
-        Self(vec![(tone, text.into())])
-    }
-
-    /// Its letters.
-    pub fn text(&self) -> String {
-        self.0.iter().map(|(_, text)| text.as_str()).collect()
-    }
-}
-
-/// Lines, and what they had no room for.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// What goes for all sockets.
-    pub head: Vec<Line>,
-    /// The sockets.
-    pub body: Vec<Line>,
-    /// Headings of columns left out for want of room.
-    pub hidden: Vec<&'static str>,
-}
-
-/// How a page is laid out.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Layout {
-    /// What it is printed on.
-    pub screen: Screen,
-    /// All of each socket.
-    pub verbose: bool,
-    /// One row per socket, or a block; `None`: rows where they are many.
-    pub rows: Option<bool>,
-    /// Since when samples are taken, in s of their clock; `None`: there is one.
-    pub since_s: Option<f64>,
-}
-
-impl Layout {
-    /// Whether sockets get one row each.
-    pub fn rows(&self, sample: &Sample) -> bool {
-        self.rows.unwrap_or(!self.verbose && sample.sockets.len() >= MANY)
-    }
-}
 
 /// `sample` as lines.
 pub fn page(sample: &Sample, layout: &Layout) -> Page {
@@ -84,57 +24,6 @@ pub fn page(sample: &Sample, layout: &Layout) -> Page {
         }
     }
     page
-}
-
-/// The lines as text.
-pub fn paint<'a>(lines: impl IntoIterator<Item = &'a Line>, screen: &Screen) -> String {
-    let mut text = String::new();
-    for line in lines {
-        for (tone, piece) in &line.0 {
-            let piece = screen.fit(piece);
-            text.push_str(&match tone {
-                Tone::Plain | Tone::Bar => piece,
-                Tone::Title => screen.style.strong(&piece),
-                Tone::Odd => screen.style.odd(&piece),
-                Tone::Bad => screen.style.bad(&piece),
-            });
-        }
-        text.push('\n');
-    }
-    text
-}
-
-/// What is wrong, as it is told to people.
-pub fn words(kind: Trouble) -> String {
-    kind.name().replace('_', " ")
-}
-
-/// How bad it is.
-pub fn tone(kind: Trouble) -> Tone {
-    if kind == Trouble::Idle { Tone::Odd } else { Tone::Bad }
-}
-
-/// A number, or `unknown` where the source cannot know it.
-pub fn or<T: ToString>(value: Option<T>, unknown: &str) -> String {
-    value.map_or_else(|| unknown.to_owned(), |value| value.to_string())
-}
-
-/// A sentence in lines that keep to the screen, with its first word of a tone of its own.
-pub fn sentence(first: (Tone, &str), rest: &str, indent: usize, layout: &Layout) -> Vec<Line> {
-    let width = layout.screen.width.map(|width| width.saturating_sub(indent).max(20));
-    let whole = format!("{}{rest}", first.1);
-    let wrapped = wrap(&whole, width, 2);
-    let pad = " ".repeat(indent);
-    let mut lines: Vec<Line> =
-        wrapped.lines().map(|line| Line::of(Tone::Plain, format!("{pad}{line}"))).collect();
-    if let Some(line) = lines.first_mut() {
-        let text = line.text();
-        if let Some(tail) = text.trim_start().strip_prefix(first.1) {
-            let first = (first.0, format!("{pad}{}", first.1));
-            *line = Line(vec![first, (Tone::Plain, tail.to_owned())]);
-        }
-    }
-    lines
 }
 
 fn head(sample: &Sample, layout: &Layout) -> Vec<Line> {
@@ -212,7 +101,9 @@ fn time_us(us: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
+    use super::super::lines::paint;
     use super::*;
+    use crate::output::Screen;
 
     pub fn layout(width: usize, unicode: bool) -> Layout {
         let screen = Screen { width: Some(width), unicode, ..Screen::default() };

@@ -8,7 +8,7 @@ use super::metrics::Exporter;
 use fluxnet::FluxError;
 use fluxnet::tools::rings::{Clock, Event, Sampler};
 use fluxnet::tools::{Control, http};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -26,7 +26,8 @@ enum Ask {
     Wake,
 }
 
-/// Serves on `listener` until `control` says stop. `told` gets notes and samples, for people.
+/// Serves on `listener` until `control` says stop. `serving` gets the address once it does; `told`
+/// gets notes and samples, for people.
 ///
 /// # Errors
 /// When the first look fails, which is taken at once; later ones are answered with the error.
@@ -35,6 +36,7 @@ pub fn serve(
     exporter: &mut Exporter,
     listener: TcpListener,
     control: &Arc<Control>,
+    serving: &mut dyn FnMut(SocketAddr),
     told: &mut dyn FnMut(Event),
 ) -> Result<(), FluxError> {
     text(sampler, exporter, told)?;
@@ -42,12 +44,13 @@ pub fn serve(
     let wake = ask.clone();
     control.on_request(move || drop(wake.send(Ask::Wake)));
     // Dropped before `asked`: who waits for an answer then has lost it.
-    let _server = http::serve(listener, move || {
+    let server = http::serve(listener, move || {
         let gone = |_| "the server has ended".to_owned();
         let (answer, answered) = channel();
         ask.send(Ask::Look(answer)).map_err(|_| gone(()))?;
         answered.recv().map_err(|_| gone(()))?
     })?;
+    serving(server.address());
     let mut before = Instant::now();
     while !control.is_stopped() {
         let Some(answer) = next(sampler, &asked)? else { continue };
@@ -66,7 +69,10 @@ pub fn serve(
 }
 
 /// The next request, if one came.
-fn next(sampler: &mut Sampler<'_>, asked: &Receiver<Ask>) -> Result<Option<Sender<Text>>, FluxError> {
+fn next(
+    sampler: &mut Sampler<'_>,
+    asked: &Receiver<Ask>,
+) -> Result<Option<Sender<Text>>, FluxError> {
     let ask = if sampler.clock() == Clock::Realtime {
         // Its application runs in here alone.
         sampler.advance(STEP)?;
@@ -101,7 +107,7 @@ mod tests {
     use super::*;
     use fluxnet::tools::rings::Selection;
     use std::io::{Read, Write};
-    use std::net::{SocketAddr, TcpStream};
+    use std::net::TcpStream;
 
     /// How long to wait for an answer that must come.
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -140,7 +146,8 @@ mod tests {
                 };
                 let mut exporter = Exporter::new(Some(NETNS));
                 let mut sampler = Sampler::new(&mut fake, &Selection::default()).unwrap();
-                let result = serve(&mut sampler, &mut exporter, listener, &control, &mut told);
+                let result =
+                    serve(&mut sampler, &mut exporter, listener, &control, &mut |_| (), &mut told);
                 (result, notes)
             });
             client(address);

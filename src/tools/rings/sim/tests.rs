@@ -80,7 +80,7 @@ fn a_healthy_run_moves_all_four_rings_steadily_and_nothing_is_said_about_it() {
         assert_eq!(lost + risen.rx_invalid_descs + risen.tx_invalid_descs, 0.0);
         assert_eq!((socket.zero_copy, socket.pid), (Some(true), Some(std::process::id())));
         assert_eq!(
-            (socket.ifname.as_deref(), socket.comm.as_deref()),
+            (socket.interface.as_deref(), socket.comm.as_deref()),
             (Some("sim0"), Some("sim-app"))
         );
         let interface = &sample.interfaces[0];

@@ -162,12 +162,12 @@ fn a_flood_leaves_a_dot_for_each_loss_on_a_terminal_alone() {
     let terminal = Screen { terminal: true, ..Screen::default() };
     let mut flood = text("-f x", terminal);
     assert_eq!(out(&mut flood, Event::Reply(reply("x", "10.0.0.2"))), "");
-    assert_eq!(flood.end_of_stream(), "");
+    assert_eq!(flood.end().out, "");
     assert_eq!(out(&mut flood, lost()), ".");
-    assert_eq!(flood.end_of_stream(), "\n");
+    assert_eq!(flood.end().out, "\n");
     let mut piped = text("-f x", Screen::default());
     assert_eq!(out(&mut piped, lost()), "");
-    assert_eq!(piped.end_of_stream(), "");
+    assert_eq!(piped.end().out, "");
 }
 
 #[test]
