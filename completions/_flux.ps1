@@ -209,7 +209,7 @@ Register-ArgumentCompleter -Native -CommandName 'flux' -ScriptBlock {
             [CompletionResult]::new('--bind', '--bind', [CompletionResultType]::ParameterName, 'Copy packets or share memory with the NIC [default: auto]')
             [CompletionResult]::new('--frames', '--frames', [CompletionResultType]::ParameterName, 'UMEM frames over all queues, 16 to 1m [default: 4096]')
             [CompletionResult]::new('--frame-size', '--frame-size', [CompletionResultType]::ParameterName, 'Bytes per frame, 2048 or 4096 [default: 2048]')
-            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'Sockets on all interfaces in all network namespaces; so it is without IFACE')
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'Sockets on all interfaces in all network namespaces: the default without IFACE')
             [CompletionResult]::new('--live', '--live', [CompletionResultType]::ParameterName, 'Redraw the view in place; needs a terminal')
             [CompletionResult]::new('-j', '-j', [CompletionResultType]::ParameterName, 'One JSON object per sample on standard output, also for errors')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object per sample on standard output, also for errors')

@@ -200,7 +200,7 @@ set edit:completion:arg-completer[flux] = {|@words|
             cand --bind 'Copy packets or share memory with the NIC [default: auto]'
             cand --frames 'UMEM frames over all queues, 16 to 1m [default: 4096]'
             cand --frame-size 'Bytes per frame, 2048 or 4096 [default: 2048]'
-            cand --all 'Sockets on all interfaces in all network namespaces; so it is without IFACE'
+            cand --all 'Sockets on all interfaces in all network namespaces: the default without IFACE'
             cand --live 'Redraw the view in place; needs a terminal'
             cand -j 'One JSON object per sample on standard output, also for errors'
             cand --json 'One JSON object per sample on standard output, also for errors'

@@ -201,7 +201,7 @@ copy\t''
 zerocopy\t''"
 complete -c flux -n "__fish_flux_using_subcommand rings" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096]' -r
 complete -c flux -n "__fish_flux_using_subcommand rings" -l frame-size -d 'Bytes per frame, 2048 or 4096 [default: 2048]' -r
-complete -c flux -n "__fish_flux_using_subcommand rings" -l all -d 'Sockets on all interfaces in all network namespaces; so it is without IFACE'
+complete -c flux -n "__fish_flux_using_subcommand rings" -l all -d 'Sockets on all interfaces in all network namespaces: the default without IFACE'
 complete -c flux -n "__fish_flux_using_subcommand rings" -l live -d 'Redraw the view in place; needs a terminal'
 complete -c flux -n "__fish_flux_using_subcommand rings" -s j -l json -d 'One JSON object per sample on standard output, also for errors'
 complete -c flux -n "__fish_flux_using_subcommand rings" -s v -l verbose -d 'All of each socket: options, cached indices, XSKMAPs, every counter'

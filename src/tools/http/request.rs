@@ -81,7 +81,7 @@ fn parse(head: &[u8]) -> Option<Request> {
         Ok(httparse::Status::Complete(_)) => {}
         Err(httparse::Error::TooManyHeaders) => return Some(Request::Refused(TOO_LONG)),
         Err(_) => {
-            let refusal = Refusal::new("400 Bad Request", "this is no HTTP request\n");
+            let refusal = Refusal::new("400 Bad Request", "this is not an HTTP request\n");
             return Some(Request::Refused(refusal));
         }
     }
@@ -176,4 +176,31 @@ fn drain(stream: &mut TcpStream) -> io::Result<()> {
 fn left(deadline: Instant) -> io::Result<Duration> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever comes, it is more to come, a request, or refused; a refusal stays one.
+        #[test]
+        fn any_bytes_are_a_request_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            for bytes in [bytes.clone(), [b"GET /metrics HTTP/1.1\r\n", &bytes[..]].concat()] {
+                if matches!(parse(&bytes), Some(Request::Refused(_))) {
+                    let more = [&bytes[..], b"x\r\n\r\n"].concat();
+                    prop_assert!(matches!(parse(&more), Some(Request::Refused(_))));
+                }
+            }
+        }
+
+        /// A request that comes in two pieces is the same request.
+        #[test]
+        fn a_request_may_come_in_pieces(at in 0usize..37) {
+            let whole: &[u8] = b"GET /metrics HTTP/1.1\r\nHost: x:9100\r\n\r\n";
+            prop_assert_eq!(parse(&whole[..at]), None);
+            prop_assert_eq!(parse(whole), Some(Request::Metrics));
+        }
+    }
 }

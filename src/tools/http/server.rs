@@ -180,7 +180,7 @@ impl Place {
     fn render(&self) -> Option<std::result::Result<String, String>> {
         let mut render = self.shared.render.lock().unwrap_or_else(PoisonError::into_inner);
         let open = self.shared.connections().open.iter().any(|(number, _)| *number == self.number);
-        open.then(|| render())
+        if open { Some(render()) } else { None }
     }
 }
 

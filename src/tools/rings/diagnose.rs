@@ -1,7 +1,7 @@
 //! What is wrong with a socket, in words, with the numbers that led to it and the next step.
 //!
 //! Each rule looks at the last few looks ([`Case`]) and speaks only when all of them agree, so
-//! that a ring which is full or empty for a moment is no trouble. What is not known rules nothing
+//! that a ring which is full or empty for a moment is not called a trouble. What is not known rules nothing
 //! out and nothing in.
 
 mod case;

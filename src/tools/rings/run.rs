@@ -29,7 +29,7 @@ pub struct Plan {
     pub watched: bool,
 }
 
-/// What a run tells.
+/// What a run reports.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -42,7 +42,7 @@ pub enum Event {
     Sample(Box<Sample>),
 }
 
-/// What a run came to.
+/// How a run ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Samples told.

@@ -31,7 +31,7 @@ const SLICE: Duration = Duration::from_millis(100);
 /// Shortest wait for a key: without any crossterm does not look.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// What a key comes to.
+/// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Leave,
@@ -41,9 +41,9 @@ pub enum Action {
 
 /// What a command shows.
 pub trait View: Send {
-    /// What its run tells.
+    /// What its run reports.
     type Event: Send;
-    /// Takes what the run tells; returns what is worth keeping for when the terminal scrolls again.
+    /// Takes what the run reports; returns what is worth keeping for when the terminal scrolls again.
     fn take(&mut self, event: Self::Event) -> Option<Self::Event>;
     /// Does what `key` says.
     fn key(&mut self, key: KeyEvent) -> Action;
@@ -157,7 +157,7 @@ pub fn needs_terminal(screen: &Screen, hint: &str) -> Result<(), Failure> {
     Err(Failure::Error { error: error.into(), hint: Some(hint.into()) })
 }
 
-/// Shows what `run` tells until it has ended: what it returned, and the events that the view kept.
+/// Shows what `run` reports until it has ended: what it returned, and the events that the view kept.
 ///
 /// `hint` is what to do where nothing can be drawn.
 pub fn watch<V: View, T>(
@@ -180,7 +180,7 @@ pub fn watch<V: View, T>(
     })
 }
 
-/// Draws what is told, until nothing more comes.
+/// Draws what the run reports, until it ends.
 fn show<V: View>(
     mut live: Live<V>,
     told: &Receiver<V::Event>,
@@ -271,7 +271,7 @@ impl<V: View> Live<V> {
         Ok(())
     }
 
-    /// Draws what there is now.
+    /// Draws the view as it is now.
     fn redraw(&mut self) -> Result<(), FluxError> {
         let Self { view, terminal, hint, .. } = self;
         terminal.draw(|frame| view.draw(frame)).map_err(|error| cannot("draw", &error, hint))?;

@@ -22,7 +22,7 @@ const VIRTUAL_COUNT: u64 = 5;
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo flux rings                      every AF_XDP socket of the machine, whoever owns it
+  sudo flux rings                      every AF_XDP socket of the machine
   sudo flux rings eth0 --live          the sockets on eth0, redrawn every second
   sudo flux rings eth0 -p 1234 -v      all there is to know about one process's sockets
   sudo flux rings -j -c 60 -w=10s      a JSON object every 10 s for 10 minutes
@@ -50,7 +50,7 @@ pub struct Args {
     /// Sockets on this interface
     #[arg(value_name = "IFACE")]
     pub interface: Option<String>,
-    /// Sockets on all interfaces in all network namespaces; so it is without IFACE
+    /// Sockets on all interfaces in all network namespaces: the default without IFACE
     #[arg(long, conflicts_with = "interface")]
     pub all: bool,
     /// Sockets that this process has open
@@ -90,7 +90,7 @@ pub struct Args {
     pub metrics: Option<SocketAddr>,
     /// Look at simulated sockets; needs no privilege
     ///
-    /// SPEC is a list such as starved,seed=7; `flux help sim` tells its keys. Time is virtual
+    /// SPEC is a list such as starved,seed=7; `flux help sim` lists its keys. Time is virtual
     /// unless SPEC says realtime, or the view is live.
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "", conflicts_with = "source")]
     pub sim: Option<String>,

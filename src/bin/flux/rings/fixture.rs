@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The network namespace of all these.
 pub const NETNS: u32 = 4_026_531_840;
 
-/// A ring of 2048 with so many entries in it, its indices about to wrap.
+/// A ring of 2048 with this many entries in it, its indices about to wrap.
 pub fn ring(used: u32, per_s: f64) -> Option<RingSample> {
     let consumer = u32::MAX - 99;
     Some(RingSample {

@@ -1,4 +1,4 @@
-//! What a run tells, for people: samples as pages, notes and warnings beside them.
+//! What a run reports, for people: samples as pages, notes and warnings beside them.
 
 use super::lines::{Layout, Line, Tone, clean, paint};
 use super::page::page;

@@ -319,7 +319,7 @@ pub(super) fn short_ring(case: &Case<'_>) -> Option<String> {
             _ => String::new(),
         };
         format!(
-            "the RX ring has {size} entries, as if taken from the {nic} of the NIC, which is no \
+            "the RX ring has {size} entries, as if taken from the {nic} of the NIC, which is not a \
              power of two{budget}: AF_XDP rings need not follow the NIC's, ask for 2048"
         )
     })
