@@ -37,7 +37,7 @@ fn files_and_knobs_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn an_error_in_a_file_is_told_with_its_line() {
+fn an_error_in_a_file_is_told_with_its_line_and_column() {
     let dir = command::temp_dir("cli-topology");
     std::fs::create_dir_all(&dir).unwrap();
     let file = dir.join("net.toml");
@@ -46,8 +46,16 @@ fn an_error_in_a_file_is_told_with_its_line() {
     let output = run(&line);
     assert_exit(&line, &output, 2);
     let text = stderr(&output);
-    assert!(text.contains("net.toml line 4: unknown key 'ruter' in the file\n"), "{text}");
-    assert!(text.contains("hint: known keys: seed, us, router, host, link, route\n"), "{text}");
+    assert!(
+        text.contains("net.toml line 4, column 3: unknown key 'ruter' in the file\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains(
+            "hint: did you mean 'router'? known keys: seed, us, router, host, link, route\n"
+        ),
+        "{text}"
+    );
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
