@@ -36,7 +36,7 @@ use std::time::Duration;
 
 /// What a command may ask of the machine it runs on.
 ///
-/// The kernel answers by netlink ([`KernelHost`](KernelHost)); a simulated network answers
+/// The kernel answers by netlink ([`KernelHost`]); a simulated network answers
 /// for its simulated host. `neighbour` takes `&mut self` because it sends packets and lets time
 /// pass, virtual time on a simulated host.
 pub trait Host {
