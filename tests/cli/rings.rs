@@ -242,7 +242,7 @@ mod live {
         assert_eq!(terminal.end(), "0");
         let Some(terminal) = Terminal::start("rings none0 --sim --watch") else { return };
         let seen = terminal.rest();
-        assert!(seen.contains("status 1") && !seen.contains(TAKEN), "{seen}");
+        assert!(seen.contains("status 2") && !seen.contains(TAKEN), "{seen}");
     }
 
     #[test]
@@ -264,13 +264,13 @@ mod live {
 }
 
 #[test]
-fn an_interface_that_is_not_there_is_an_answer_of_no() {
+fn an_interface_that_is_not_there_is_an_error() {
     for line in ["rings sim7 --sim", "rings --sim sim7", "rings sim7 --sim --json -c 3"] {
         let output = run(line);
-        assert_exit(line, &output, 1);
+        assert_exit(line, &output, 2);
         assert!(stderr(&output).contains("error: cannot find interface sim7"), "{output:?}");
         assert!(stderr(&output).contains("sim0"), "the one that there is: {output:?}");
     }
-    let told = events("rings sim7 --sim --json", 1);
+    let told = events("rings sim7 --sim --json", 2);
     assert_eq!((told.len(), &told[0]["event"]), (1, &"error".into()));
 }

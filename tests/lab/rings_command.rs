@@ -283,7 +283,7 @@ fn an_interface_without_sockets_or_that_is_not_there_is_said_so() {
     command::assert_exit(&line, &none, 1);
     assert!(command::stderr(&none).contains(&format!("{OURS} has no AF_XDP socket")), "{none:?}");
     let missing = command::run("rings no-such0");
-    command::assert_exit("rings no-such0", &missing, 1);
+    command::assert_exit("rings no-such0", &missing, 2);
     assert!(command::stderr(&missing).contains("cannot find interface no-such0"), "{missing:?}");
 }
 

@@ -5,21 +5,14 @@
 //! `=` in it and is never one of the bare keywords.
 
 use clap::Command;
+use fluxnet::simulator::Trouble;
 use std::ffi::{OsStr, OsString};
 
-/// Words that are a whole specification without an `=`. `--sim= realtime` pings a host of that name.
-const KEYWORDS: [&str; 10] = [
-    "realtime",
-    "zerocopy",
-    "wrong-queue",
-    "no-zc",
-    "starved",
-    "kick-lost",
-    "ring-511",
-    "link-flap",
-    "removed",
-    "detached",
-];
+/// Whether a word is a part of a specification without an `=`. `--sim= realtime` pings a host of that
+/// name.
+fn is_keyword(word: &str) -> bool {
+    ["realtime", "zerocopy"].contains(&word) || Trouble::named(word).is_some()
+}
 
 /// Joins `--sim SPEC` into `--sim=SPEC`.
 pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
@@ -44,8 +37,7 @@ pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
 
 fn looks_like_spec(arg: &OsStr) -> bool {
     let Some(text) = arg.to_str() else { return false };
-    !text.starts_with('-')
-        && text.split(',').all(|part| part.contains('=') || KEYWORDS.contains(&part))
+    !text.starts_with('-') && text.split(',').all(|part| part.contains('=') || is_keyword(part))
 }
 
 /// Whether JSON was asked for. Needed where clap could not tell: after a usage error.
@@ -106,8 +98,7 @@ mod tests {
 
     #[test]
     fn every_trouble_is_a_specification_by_itself() {
-        for trouble in fluxnet::simulator::Trouble::ALL {
-            assert!(KEYWORDS.contains(&trouble.name()), "{}", trouble.name());
+        for trouble in Trouble::ALL {
             let (given, want) = ("flux ping --sim NAME x", "flux ping --sim=NAME x");
             let named = |line: &str| words(&line.replace("NAME", trouble.name()));
             assert_eq!(normalise(named(given)), named(want));

@@ -17,6 +17,7 @@ mod error;
 mod kernel;
 mod model;
 mod simulated;
+mod target;
 
 pub use error::{Cause, HostError};
 #[cfg(target_os = "linux")]

@@ -1,15 +1,15 @@
 //! What `flux rings` is asked, and the plan that makes.
 
 use crate::socket_options::{SocketOptions, queues};
-use crate::units;
 use clap::Args as ClapArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use fluxnet::simulator::SimSpec;
 use fluxnet::snapshot::Source;
+use fluxnet::text::numbers as units;
 use fluxnet::tools::rings::{Plan, Selection};
 use fluxnet::{Config, FluxError, Queues};
 use std::ffi::{OsStr, OsString};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// Time from one sample to the next where a count alone was given.
@@ -36,8 +36,8 @@ A - or ? is what the source cannot know. Nothing is written to any ring, and no 
 
 Exit status:
   0  sockets were shown, whatever their diagnosis
-  1  there is none, or no such interface
-  2  could not run (usage, permission, system)";
+  1  there is none
+  2  could not run (usage, permission, no such interface, system)";
 
 /// Show every AF_XDP socket's rings, and why it does not go
 ///
@@ -46,14 +46,14 @@ Exit status:
 #[derive(ClapArgs, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Sockets on this interface
+    /// Sockets on this interface; an alternative name will do
     #[arg(value_name = "IFACE")]
     pub interface: Option<String>,
     /// Sockets on all interfaces in all network namespaces; so it is without IFACE
     #[arg(long, conflicts_with = "interface")]
     pub all: bool,
     /// Sockets that this process has open
-    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
     pub pid: Option<u32>,
     /// Sockets on these queues [default: all]
     #[arg(long, value_name = "N|N-M|N,M|all", value_parser = queues)]
@@ -77,8 +77,11 @@ pub struct Args {
     /// Stop after N samples; without --watch one a second
     #[arg(short, long, value_name = "N", value_parser = units::count, allow_negative_numbers = true)]
     pub count: Option<u64>,
-    /// Serve Prometheus metrics at http://ADDR/metrics until Ctrl-C
-    #[arg(long, value_name = "ADDR", value_parser = address, conflicts_with_all = ["watch", "count", "over", "json"])]
+    /// Serve Prometheus metrics at http://ADDRESS/metrics until Ctrl-C
+    ///
+    /// localhost:9100 and :9100 are 127.0.0.1:9100; 0.0.0.0:9100 and [::]:9100 are for other
+    /// machines, too.
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = address, conflicts_with_all = ["watch", "count", "over", "json"])]
     pub metrics: Option<SocketAddr>,
     /// Scan at simulated sockets; needs no privilege
     ///
@@ -87,7 +90,7 @@ pub struct Args {
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "", conflicts_with = "source")]
     pub sim: Option<String>,
     /// How simulated sockets are opened.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Socket options, only with --sim")]
     pub socket: SocketOptions,
     /// One JSON object per sample on standard output, also for errors
     #[arg(short, long, help_heading = "Output")]
@@ -108,10 +111,19 @@ fn source() -> impl TypedValueParser<Value = SourceChoice> {
     })
 }
 
+/// Without a host, or with the name that all machines have, it is this machine alone.
 fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        "must be an address and a port, such as 127.0.0.1:9100 or [::1]:9100".to_owned()
+    let here = text.strip_prefix("localhost").unwrap_or(text).strip_prefix(':');
+    let here = here.and_then(|port| port.parse::<u16>().ok());
+    let here = here.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    here.map_or_else(|| text.parse(), Ok).map_err(|_: std::net::AddrParseError| {
+        "must be an address and a port, such as 127.0.0.1:9100, [::1]:9100 or :9100".to_owned()
     })
+}
+
+fn pid(text: &str) -> Result<u32, String> {
+    let pid = text.parse().ok().filter(|&pid| pid > 0);
+    pid.ok_or_else(|| "must be the number of a process, such as 1234".to_owned())
 }
 
 impl Args {
@@ -119,11 +131,10 @@ impl Args {
     ///
     /// `live`: whether somebody watches and can leave, so that it may go on without end.
     pub fn plan(&self, live: bool) -> Result<Plan, FluxError> {
-        let SocketOptions { attach, bind, frames, frame_size } = &self.socket;
-        let opens = attach.is_some() || bind.is_some() || frames.is_some() || frame_size.is_some();
-        if opens && self.sim.is_none() {
+        if self.socket.given() && self.sim.is_none() {
             return Err(FluxError::config(
-                "--attach, --bind, --frames and --frame-size tell how simulated sockets are opened",
+                "--backend, --tx, --attach, --bind, --frames and --frame-size say how simulated \
+                 sockets are opened",
                 "there is no --sim",
             )
             .with_hint("flux rings opens no socket of its own: leave them out, or add --sim"));
@@ -281,10 +292,26 @@ mod tests {
     }
 
     #[test]
+    fn metrics_without_a_host_are_for_this_machine() {
+        let metrics = |text: &str| args(&format!("--metrics {text}")).unwrap().metrics.unwrap();
+        for text in [":9100", "localhost:9100", "127.0.0.1:9100"] {
+            assert_eq!(metrics(text).to_string(), "127.0.0.1:9100");
+        }
+        assert_eq!(metrics("[::]:9100").to_string(), "[::]:9100");
+    }
+
+    #[test]
+    fn the_last_value_wins_and_flags_may_repeat() {
+        let args = args("-p 1 --pid 2 -j -j --queue 0 --queue 3 -v -v").unwrap();
+        assert_eq!((args.pid, args.json, args.verbose), (Some(2), true, true));
+        assert_eq!(args.queue, Some(Queues::Only(vec![3])));
+    }
+
+    #[test]
     fn socket_options_are_those_of_simulated_sockets() {
         let args = args("--sim=seed=7 --frames 8k --bind copy").unwrap();
         let (spec, config) = args.simulated().unwrap().unwrap();
-        assert_eq!((spec.seed, config.frames), (Some(7), Some(8192)));
+        assert_eq!((spec.seed, config.frames), (Some(7), Some(8000)));
         assert!(plan("--frames 8k").unwrap_err().contains("no --sim"));
     }
 
@@ -307,6 +334,7 @@ mod tests {
             ("-c 0", "'0'"),
             ("-c -1", "'-1'"),
             ("--metrics 9100", "'9100'"),
+            ("--metrics :99999", "':99999'"),
             ("--metrics localhost:http", "'localhost:http'"),
             ("--metrics 127.0.0.1:9100 --watch", "--watch"),
             ("--metrics 127.0.0.1:9100 -c 1", "--count"),
@@ -318,8 +346,7 @@ mod tests {
             let error = plan(line).unwrap_err();
             assert!(error.contains(value), "rings {line}: {error}");
         }
-        for line in ["--sim=los=3%", "--sim --frame-size 3000"] {
-            assert!(args(line).unwrap().simulated().is_err(), "rings {line}");
-        }
+        assert!(args("--sim=los=3%").unwrap().simulated().is_err());
+        assert!(args("--sim --frame-size 3000").is_err());
     }
 }

@@ -22,7 +22,6 @@ use crate::failure::Failure;
 use crate::output::{Live, Screen, Stdout, Style, tell_hidden};
 use crate::signals;
 pub use args::{Args, join_watch};
-use fluxnet::error::ErrorKind;
 use fluxnet::tools::rings::{Event, Observer, Outcome, Plan, Sample, SimObserver, run};
 use fluxnet::tools::{Control, topology};
 use live::{HINT, View};
@@ -41,14 +40,7 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let plan = args.plan(live)?;
     let listener = args.metrics.map(serve::bind).transpose()?;
     let mut observer = observer(args)?;
-    // An interface that is not there is an answer, as one without sockets is.
-    if let Some(Err(error)) = args.interface.as_deref().map(|name| observer.find(name)) {
-        if error.kind() != ErrorKind::Device {
-            return Err(error.into());
-        }
-        Failure::from(error).report(out, args.json);
-        return Ok(Answer::No);
-    }
+    args.interface.as_deref().map(|name| observer.find(name)).transpose()?;
     let simulated = args.sim.is_some();
     if let Some(listener) = listener {
         return scraped(&plan, &mut *observer, simulated, listener);
@@ -89,7 +81,7 @@ fn observer(args: &Args) -> Result<Box<dyn Observer>, Failure> {
         };
         let by = args.source().map_or(String::new(), |source| format!(" by {}", source.name()));
         let what = format!("cannot look at AF_XDP sockets{by}");
-        let error = fluxnet::FluxError::new(ErrorKind::Unsupported, what, why);
+        let error = fluxnet::FluxError::new(fluxnet::error::ErrorKind::Unsupported, what, why);
         Err(error.with_hint("use --sim: the simulated kernel runs everywhere").into())
     }
 }

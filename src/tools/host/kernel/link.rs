@@ -19,6 +19,11 @@ use crate::tools::host::model::{Address, AddressScope, Interface, Vlan};
 const IFLA_ALT_IFNAME: u16 = 53;
 
 pub(super) fn by_name(netlink: &Netlink, name: &str) -> io::Result<Interface> {
+    one(netlink, named(name))
+}
+
+/// Asks for the interface that has this name, be it an alternative one of any length.
+pub(super) fn named(name: &str) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.attributes.push(if name.len() < libc::IFNAMSIZ {
         LinkAttribute::IfName(name.into())
@@ -27,7 +32,7 @@ pub(super) fn by_name(netlink: &Netlink, name: &str) -> io::Result<Interface> {
         text.push(0);
         LinkAttribute::Other(DefaultNla::new(IFLA_ALT_IFNAME, text))
     });
-    one(netlink, message)
+    message
 }
 
 pub(super) fn by_index(netlink: &Netlink, index: u32) -> io::Result<Interface> {

@@ -95,9 +95,7 @@ impl Nics {
 
     /// The interface of that name.
     pub(crate) fn link_named(&self, name: &str) -> io::Result<Link> {
-        let mut message = LinkMessage::default();
-        message.attributes.push(LinkAttribute::IfName(name.into()));
-        self.one(message)
+        self.one(super::link::named(name))
     }
 
     fn one(&self, message: LinkMessage) -> io::Result<Link> {
