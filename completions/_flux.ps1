@@ -231,7 +231,7 @@ Register-ArgumentCompleter -Native -CommandName 'flux' -ScriptBlock {
             [CompletionResult]::new('-c', '-c', [CompletionResultType]::ParameterName, 'Stop after N samples; without --watch one a second')
             [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'Stop after N samples; without --watch one a second')
             [CompletionResult]::new('--metrics', '--metrics', [CompletionResultType]::ParameterName, 'Serve Prometheus metrics at http://ADDRESS/metrics until Ctrl-C')
-            [CompletionResult]::new('--sim', '--sim', [CompletionResultType]::ParameterName, 'Scan at simulated sockets; needs no privilege')
+            [CompletionResult]::new('--sim', '--sim', [CompletionResultType]::ParameterName, 'Look at simulated sockets; needs no privilege')
             [CompletionResult]::new('--backend', '--backend', [CompletionResultType]::ParameterName, 'What packets are received and sent with [default: auto]')
             [CompletionResult]::new('--tx', '--tx', [CompletionResultType]::ParameterName, 'How packets are sent [default: auto]')
             [CompletionResult]::new('--attach', '--attach', [CompletionResultType]::ParameterName, 'Where the XDP program hooks in [default: auto]')

@@ -222,7 +222,7 @@ set edit:completion:arg-completer[flux] = {|@words|
             cand -c 'Stop after N samples; without --watch one a second'
             cand --count 'Stop after N samples; without --watch one a second'
             cand --metrics 'Serve Prometheus metrics at http://ADDRESS/metrics until Ctrl-C'
-            cand --sim 'Scan at simulated sockets; needs no privilege'
+            cand --sim 'Look at simulated sockets; needs no privilege'
             cand --backend 'What packets are received and sent with [default: auto]'
             cand --tx 'How packets are sent [default: auto]'
             cand --attach 'Where the XDP program hooks in [default: auto]'

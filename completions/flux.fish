@@ -209,7 +209,7 @@ complete -c flux -n "__fish_flux_using_subcommand rings" -l over -d 'Time over w
 complete -c flux -n "__fish_flux_using_subcommand rings" -s w -l watch -d 'Go on, with a sample every so often [default TIME: 1s]' -r
 complete -c flux -n "__fish_flux_using_subcommand rings" -s c -l count -d 'Stop after N samples; without --watch one a second' -r
 complete -c flux -n "__fish_flux_using_subcommand rings" -l metrics -d 'Serve Prometheus metrics at http://ADDRESS/metrics until Ctrl-C' -r
-complete -c flux -n "__fish_flux_using_subcommand rings" -l sim -d 'Scan at simulated sockets; needs no privilege' -r
+complete -c flux -n "__fish_flux_using_subcommand rings" -l sim -d 'Look at simulated sockets; needs no privilege' -r
 complete -c flux -n "__fish_flux_using_subcommand rings" -l backend -d 'What packets are received and sent with [default: auto]' -r -f -a "auto\t''
 xdp\t''"
 complete -c flux -n "__fish_flux_using_subcommand rings" -l tx -d 'How packets are sent [default: auto]' -r -f -a "auto\t''

@@ -4,9 +4,10 @@
 
 pub mod bench;
 mod config_file;
-mod control;
+pub mod control;
 pub mod doctor;
 pub mod host;
+pub mod json_line;
 pub mod measure;
 pub mod ping;
 pub mod probe;

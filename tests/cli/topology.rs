@@ -11,7 +11,7 @@ const SILENT: &str = "tests/topologies/silent.toml";
 #[test]
 fn a_file_is_the_network_also_as_the_next_word_and_with_knobs_of_our_machine() {
     for sim in
-        [format!("--sim=file={SILENT}"), format!("--sim file={SILENT},seed=9,queues=2,link-flap")]
+        [format!("--sim=file={SILENT}"), format!("--sim file={SILENT},seed=9,queues=2,link_flap")]
     {
         for target in ["203.0.113.7", "2001:db8:7::7"] {
             let events = events(&format!("ping {sim} -c 2 {target} --json"), 0);

@@ -129,11 +129,10 @@ fn the_other_end_in_our_namespace_is_asked_about_checksums() {
 fn an_interface_that_is_not_there_is_an_error_that_names_the_others() {
     let Some(lab) = Lab::veth(1) else { return };
     for name in ["eth77", "a-name-that-is-too-long-for-the-kernel"] {
-        let events = events(&format!("doctor --json {name}"), 2);
-        let error = format!("cannot find interface {name}: no such interface");
-        assert_eq!(events[0]["error"], error.as_str());
-        let hint = events[0]["hint"].as_str().unwrap();
-        assert!(hint.contains("lo") && hint.contains(OURS), "{hint}");
+        let missing = report(name, 2);
+        assert_eq!(missing["error"], format!("cannot find interface {name}: no such interface"));
+        let hint = missing["hint"].as_str().unwrap();
+        assert!(hint.contains("lo, ") && hint.contains(OURS), "{hint}");
     }
     let alternative = "an-alternative-name-that-has-more-than-fifteen-letters";
     lab.run(&format!("ip link property add dev {OURS} altname {alternative}"));

@@ -4,11 +4,10 @@ use fluxnet::simulator::{SimSpec, Simulator};
 use fluxnet::tools::host::Family;
 use fluxnet::tools::ping::{Event, Outcome, PathMtu, Plan, Summary, run};
 use fluxnet::tools::probe::VlanTag;
-use fluxnet::tools::session::opened::NoteKind;
+use fluxnet::tools::session::Trouble;
 use fluxnet::tools::topology;
 use fluxnet::tools::{Control, Env};
 use fluxnet::{ErrorKind, FluxError, Queues};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 fn plan(targets: &[&str]) -> Plan {
@@ -343,9 +342,9 @@ fn a_stop_ends_with_the_summary_and_a_question_gets_interim_numbers() {
     let mut sink = |event: Event| {
         match &event {
             Event::Reply(reply) if reply.seq == 2 => {
-                control.interim.fetch_add(1, Ordering::Relaxed);
+                control.ask_interim();
             }
-            Event::Interim(_) => control.stop.store(true, Ordering::Relaxed),
+            Event::Interim(_) => control.stop(),
             _ => {}
         }
         events.push(event);
@@ -644,6 +643,6 @@ fn probes_that_a_lowered_mtu_does_not_let_out_are_told_with_the_reason() {
             |e| if let Event::Note(note) = e { Some((note.kind, note.count)) } else { None },
         )
         .collect();
-    assert_eq!(notes, [(NoteKind::TooLong, 3)]);
+    assert_eq!(notes, [(Trouble::TooLong, 3)]);
     assert!(matches!(events.last(), Some(Event::Summary(s)) if (s.received, s.lost) == (2, 3)));
 }

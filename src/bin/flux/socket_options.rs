@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use fluxnet::simulator::SimSpec;
+use fluxnet::simulator::{SimSpec, Trouble};
 use fluxnet::text::numbers as units;
 use fluxnet::tools::{Env, topology};
 use fluxnet::{AttachMode, BindMode, Config, FluxError, HugePages, Poller, Queues};
@@ -226,7 +226,11 @@ pub fn on_off() -> impl TypedValueParser<Value = bool> {
 /// The specification after `--sim`, of which `command` honours these keys and troubles only.
 pub fn sim_spec(command: &str, text: &str, honoured: &[&str]) -> Result<SimSpec, FluxError> {
     let spec = text.parse()?;
-    match SimSpec::parts(text).find(|(_, key)| !honoured.contains(key)) {
+    let used = |key: &str| {
+        let trouble = Trouble::named(key).map(Trouble::name);
+        trouble.map_or(honoured.contains(&key), |trouble| honoured.contains(&trouble))
+    };
+    match SimSpec::parts(text).find(|(_, key)| !used(key)) {
         None => Ok(spec),
         Some((part, _)) => {
             let why = format!("flux {command} has no use for it");

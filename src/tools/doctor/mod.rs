@@ -38,8 +38,8 @@ pub struct Plan {
 /// Examines the machine, and the interface that was asked for.
 ///
 /// # Errors
-/// When there is no such interface; when there is no kernel to ask: on other systems than Linux, or without the feature `bpf`; and
-/// when the topology file of a simulated machine cannot be used.
+/// When there is no kernel to ask: on other systems than Linux, or without the feature `bpf`; when
+/// there is no such interface; and when the topology file of a simulated machine cannot be used.
 pub fn run(plan: &Plan) -> Result<Report> {
     let facts = match &plan.sim {
         Some(spec) => sim::facts(spec, plan.interface.as_deref())?,

@@ -20,14 +20,14 @@ const BATCHES: [u32; 3] = [16, 32, 64];
 const SIM_KEYS: [&str; 10] = [
     "queues",
     "tx-queues",
-    "wrong-queue",
-    "no-zc",
+    "wrong_queue",
+    "no_zero_copy",
     "starved",
-    "kick-lost",
-    "ring-511",
-    "link-flap",
-    "removed",
-    "detached",
+    "stuck_tx",
+    "short_ring",
+    "link_flap",
+    "gone",
+    "no_program",
 ];
 /// Bytes of the frame check sequence, which `--frame` counts and `--packet-size` does not.
 const FCS: u32 = 4;

@@ -5,7 +5,8 @@ use fluxnet::FluxError;
 use fluxnet::tools::doctor::Plan;
 
 /// What the simulated machine is examined for. No time passes, and no packet crosses its link.
-const SIM_KEYS: [&str; 7] = ["queues", "tx-queues", "zerocopy", "mtu", "file", "no-zc", "ring-511"];
+const SIM_KEYS: [&str; 7] =
+    ["queues", "tx-queues", "zerocopy", "mtu", "file", "no_zero_copy", "short_ring"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,7 +39,8 @@ pub struct Args {
     /// Examine the simulated machine instead; needs no privilege
     ///
     /// SPEC is a list such as queues=4,zerocopy=no. It takes the keys that a NIC and
-    /// its driver show: queues, tx-queues, zerocopy, mtu, file, no-zc and ring-511.
+    /// its driver show: queues, tx-queues, zerocopy, mtu, file, no_zero_copy and
+    /// short_ring.
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     sim: Option<String>,
     /// One JSON object on standard output, also for errors
