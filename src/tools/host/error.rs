@@ -130,7 +130,8 @@ impl HostError {
                 format!("`getent ahosts {}` asks the same question", self.object)
             }
             Cause::NoAddressInFamily => "leave out -4 or -6, or give an address".into(),
-            Cause::OtherFamily { .. } => "leave the option out, or give an address of it".into(),
+            Cause::OtherFamily { v4: true } => "leave out -6, or give an IPv6 address".into(),
+            Cause::OtherFamily { v4: false } => "leave out -4, or give an IPv4 address".into(),
             Cause::NoSuchInterface => "`ip -br link` lists the interfaces".into(),
             Cause::InterfaceDown => format!("`ip link set {} up`", self.object),
             Cause::NoCarrier => "is the other end of the link up?".into(),

@@ -47,11 +47,10 @@ fn no_host(name: &str) -> Option<HostError> {
         return error("it is a URL".into(), format!("give the host alone: {host}"));
     }
     if let Some((network, len)) = name.split_once('/') {
-        let digits = !len.is_empty() && len.bytes().all(|b| b.is_ascii_digit());
-        let is = if digits { "it is a network" } else { "it has a path" };
-        let next =
-            if digits { "give its hosts one by one, such as" } else { "give the host alone:" };
-        return error(is.into(), format!("{next} {}", host_of(network)));
+        if !len.is_empty() && len.bytes().all(|b| b.is_ascii_digit()) {
+            return error("it is a network".into(), "give its hosts one by one".into());
+        }
+        return error("it has a path".into(), format!("give the host alone: {}", host_of(network)));
     }
     let host = host_of(name);
     if host != name && !host.is_empty() {
@@ -133,8 +132,8 @@ mod tests {
             ("10.0.0.2:80", "it has a port", "10.0.0.2"),
             ("example.org:80", "it has a port", "example.org"),
             ("[2001:db8::1]:80", "it has a port", "2001:db8::1"),
-            ("10.0.0.0/24", "it is a network", "10.0.0.0"),
-            ("2001:db8::/32", "it is a network", "2001:db8::"),
+            ("10.0.0.0/24", "it is a network", "one by one"),
+            ("2001:db8::/32", "it is a network", "one by one"),
             ("example.org/index", "it has a path", "example.org"),
             ("10.0.0.256", "256 cannot be a part of an IPv4 address", "0 to 255"),
             ("10.0.0.1 10.0.0.2", "it has a space in it", "words of their own"),
