@@ -135,7 +135,7 @@ fn the_last_value_wins_and_flags_may_repeat() {
     assert_eq!(stdout(&run("rings --sim -c 9 --count 2 -j --json")).lines().count(), 2);
     let bench = line("bench", "--batch 64 --batch 32 --poll syscall --poll busy -j -v -v");
     let report: serde_json::Value = serde_json::from_str(&stdout(&run(&bench))).unwrap();
-    assert_eq!(report["cells"].as_array().map(Vec::len), Some(1), "the last list is the list");
+    assert_eq!(report["results"].as_array().map(Vec::len), Some(1), "the last list is the list");
 }
 
 #[test]
