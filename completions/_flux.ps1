@@ -83,6 +83,7 @@ Register-ArgumentCompleter -Native -CommandName 'flux' -ScriptBlock {
             [CompletionResult]::new('--numeric', '--numeric', [CompletionResultType]::ParameterName, 'Print addresses only, not the names that were given')
             [CompletionResult]::new('-D', '-D ', [CompletionResultType]::ParameterName, 'Print the time of day before each line, in seconds since 1970')
             [CompletionResult]::new('--timestamp', '--timestamp', [CompletionResultType]::ParameterName, 'Print the time of day before each line, in seconds since 1970')
+            [CompletionResult]::new('--live', '--live', [CompletionResultType]::ParameterName, 'A table of all targets redrawn in place until q, or until the run ends')
             [CompletionResult]::new('--histogram', '--histogram', [CompletionResultType]::ParameterName, 'Draw the round-trip times as bars at the end')
             [CompletionResult]::new('-j', '-j', [CompletionResultType]::ParameterName, 'One JSON object per line on standard output, also for errors')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'One JSON object per line on standard output, also for errors')

@@ -79,6 +79,7 @@ set edit:completion:arg-completer[flux] = {|@words|
             cand --numeric 'Print addresses only, not the names that were given'
             cand -D 'Print the time of day before each line, in seconds since 1970'
             cand --timestamp 'Print the time of day before each line, in seconds since 1970'
+            cand --live 'A table of all targets redrawn in place until q, or until the run ends'
             cand --histogram 'Draw the round-trip times as bars at the end'
             cand -j 'One JSON object per line on standard output, also for errors'
             cand --json 'One JSON object per line on standard output, also for errors'

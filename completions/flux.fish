@@ -79,6 +79,7 @@ complete -c flux -n "__fish_flux_using_subcommand ping" -s f -l flood -d 'Flood:
 complete -c flux -n "__fish_flux_using_subcommand ping" -s q -l quiet -d 'Print the summary only'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s n -l numeric -d 'Print addresses only, not the names that were given'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s D -l timestamp -d 'Print the time of day before each line, in seconds since 1970'
+complete -c flux -n "__fish_flux_using_subcommand ping" -l live -d 'A table of all targets redrawn in place until q, or until the run ends'
 complete -c flux -n "__fish_flux_using_subcommand ping" -l histogram -d 'Draw the round-trip times as bars at the end'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s j -l json -d 'One JSON object per line on standard output, also for errors'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s v -l verbose -d 'Say more on standard error'

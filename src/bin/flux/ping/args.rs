@@ -22,6 +22,7 @@ Examples:
   flux ping -c 5 10.0.0.2 --sim                 on the simulated network, no privilege needed
   flux ping -c 1000 -i 2ms --histogram 192.0.2.1
   flux ping --rate 10kpps -w 10 -q 192.0.2.1 192.0.2.2 2001:db8::1
+  flux ping --live 192.0.2.1 192.0.2.2          a table, redrawn in place until q
   flux ping --json -c 5 192.0.2.1 | jq .rtt_us
 
 An RTT is the stamp of the XDP program less the stamp taken just before the packet is handed to
@@ -108,6 +109,11 @@ pub struct Args {
     /// Print the time of day before each line, in seconds since 1970
     #[arg(short = 'D', long = "timestamp", help_heading = "Output")]
     pub wall_clock: bool,
+    /// A table of all targets redrawn in place until q, or until the run ends
+    ///
+    /// Arrows scroll, p holds the picture. The numbers stay when it ends.
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
+    pub live: bool,
     /// Draw the round-trip times as bars at the end
     #[arg(long, help_heading = "Output")]
     pub histogram: bool,
@@ -285,6 +291,7 @@ mod tests {
     fn what_cannot_be_is_refused_with_the_value_in_the_message() {
         let table = [
             ("", "TARGET"),
+            ("--live --json x", "--json"),
             ("-4 -6 x", "--ipv6"),
             ("--rate 5 -i 1 x", "--rate"),
             ("-s 65508 x", "65508"),
