@@ -64,7 +64,7 @@ fn no_host(name: &str) -> Option<HostError> {
     }
     let parts: Vec<&str> = name.split('.').collect();
     let digits = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    if parts.len() == 4 && parts.iter().all(|part| digits(&part)) {
+    if parts.len() == 4 && parts.iter().all(digits) {
         let part = parts.iter().find(|part| part.parse::<u8>().is_err())?;
         let why = format!("{part} cannot be a part of an IPv4 address");
         return error(why, "each of the four is 0 to 255".into());
