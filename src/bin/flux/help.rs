@@ -1,9 +1,8 @@
 //! `flux help [COMMAND|sim]`.
 
-use crate::cli::{Answer, Cli};
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::Stdout;
-use clap::CommandFactory;
 use fluxnet::text::near::did_you_mean;
 
 /// The simulated network and its knobs; also the manual page flux-sim(7).
@@ -17,13 +16,12 @@ pub struct Args {
     topic: Vec<String>,
 }
 
-/// Runs the command.
-pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
+/// Runs the command; `root` has them all.
+pub fn main(args: &Args, mut root: clap::Command, out: &mut Stdout) -> Result<Answer, Failure> {
     if args.topic == ["sim"] {
         out.text(SIM)?;
         return Ok(Answer::Yes);
     }
-    let mut root = Cli::command();
     root.build();
     out.text(&help_on(&mut root, &args.topic, &args.topic.join(" "))?)?;
     Ok(Answer::Yes)

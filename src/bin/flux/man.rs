@@ -1,10 +1,9 @@
 //! `flux man DIR`.
 
-use crate::cli::{Answer, Cli};
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::help;
 use crate::output::Stdout;
-use clap::CommandFactory;
 use clap_mangen::roff::{Roff, roman};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,12 +23,14 @@ pub struct Args {
 }
 
 /// Every page by file name.
-fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
-    let mut root = Cli::command().disable_help_subcommand(true);
+fn pages(root: clap::Command) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut root = root.disable_help_subcommand(true);
     root.build();
     let mut pages = Vec::new();
     tree(&root, &mut pages)?;
     pages.push((SIM_PAGE.into(), sim_page()));
+    let names: Vec<String> = pages.iter().map(|(name, _)| name.clone()).collect();
+    pages.iter_mut().for_each(|(name, text)| text.extend(see_also(name, &names)));
     Ok(pages)
 }
 
@@ -57,7 +58,6 @@ fn page(command: &clap::Command) -> io::Result<(String, Vec<u8>)> {
     for (title, text) in sections(&extra) {
         verbatim(&mut end, &title, &text);
     }
-    see_also(&mut end, &name);
     text.extend(end.to_roff().into_bytes());
     Ok((name, text))
 }
@@ -93,16 +93,15 @@ fn sections(text: &str) -> Vec<(String, String)> {
     sections
 }
 
-/// The other pages.
-fn see_also(page: &mut Roff, own: &str) {
-    let root = Cli::command();
-    let commands = root.get_subcommands().map(|command| format!("flux-{}", command.get_name()));
-    let pages = std::iter::once("flux".to_owned()).chain(commands);
-    let others = pages.map(|name| (format!("{name}.1"), format!("{name}(1)")));
-    let others: Vec<String> = others.filter(|(file, _)| file != own).map(|other| other.1).collect();
+/// The section that names the other pages.
+fn see_also(own: &str, pages: &[String]) -> Vec<u8> {
+    let others = pages.iter().filter(|page| *page != own);
+    let others = others.filter_map(|page| page.rsplit_once('.'));
+    let others: Vec<String> = others.map(|(name, of)| format!("{name}({of})")).collect();
+    let mut page = Roff::new();
     page.control("SH", ["SEE ALSO"]);
-    let sim = if own == SIM_PAGE { "" } else { ", flux-sim(7)" };
-    page.text([roman(format!("{}{sim}", others.join(", ")))]);
+    page.text([roman(others.join(", "))]);
+    page.to_roff().into_bytes()
 }
 
 /// The usage lines; clap_mangen's own lists every option without its value.
@@ -137,19 +136,18 @@ fn sim_page() -> Vec<u8> {
     page.control("SH", ["NAME"]);
     page.text([roman("flux-sim - the simulated network of --sim")]);
     verbatim(&mut page, "DESCRIPTION", help::SIM);
-    see_also(&mut page, SIM_PAGE);
     page.render().into_bytes()
 }
 
-/// Runs the command.
-pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
+/// Runs the command; `root` has them all.
+pub fn main(args: &Args, root: clap::Command, out: &mut Stdout) -> Result<Answer, Failure> {
     const HINT: &str = "name a directory that can be made or written to, such as ./man";
     let dir = &args.dir;
     let failed = |verb: &str, path: &Path, error: &io::Error| {
         Failure::io(format_args!("cannot {verb} {}", path.display()), error).with_hint(HINT)
     };
     std::fs::create_dir_all(dir).map_err(|e| failed("make directory", dir, &e))?;
-    let pages = pages().map_err(|e| Failure::io("cannot render the manual pages", &e))?;
+    let pages = pages(root).map_err(|e| Failure::io("cannot render the manual pages", &e))?;
     for (name, text) in pages {
         let path = dir.join(name);
         std::fs::write(&path, text).map_err(|e| failed("write", &path, &e))?;
@@ -161,6 +159,8 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Cli;
+    use clap::CommandFactory;
 
     #[test]
     fn the_text_below_the_options_is_sorted_into_the_sections_of_a_page() {
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn the_manual_pages_that_are_checked_in_are_current() {
         let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
-        let pages = pages().unwrap();
+        let pages = pages(Cli::command()).unwrap();
         for (name, text) in &pages {
             let stored = std::fs::read(dir.join(name)).unwrap_or_default();
             assert!(&stored == text, "man/{name} is stale: run `make gen`");

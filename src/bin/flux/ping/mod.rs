@@ -5,7 +5,7 @@ mod live;
 mod report;
 mod text;
 
-use crate::cli::Answer;
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::{
     EventPrinter, FlushPolicy, Progress, Screen, Stdout, needs_terminal, say, watch,
