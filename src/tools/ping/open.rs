@@ -6,7 +6,7 @@ use super::plan::{Outcome, Plan};
 use super::run::Run;
 use crate::backend::{Filter, Match};
 use crate::config::{Granted, Poller};
-use crate::error::Result;
+use crate::error::{FluxError, Result};
 use crate::proto::ICMP_LEN;
 use crate::tools::host::Host;
 use crate::tools::measure::pacer::ns;
@@ -51,11 +51,12 @@ pub fn run(
         targets: &plan.targets,
         family: plan.family,
         interface: plan.interface.as_deref(),
-        source: None,
+        source: plan.source,
         vlan: plan.vlan,
     };
     let journey = ProbeTargets::find(&wish, &*env.host)?;
     let headers = |address| ip_len(address) + ICMP_LEN;
+    let plan = &sized(plan, &journey)?;
     journey.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
     let ids = identifiers(journey.slots, env.simulator.is_some());
     let mut config = plan.config.clone();
@@ -84,6 +85,28 @@ pub fn run(
     let ended = run.go(&mut *env.host);
     let outcome = run.finish(carrier::changes(&*env.host, &device).saturating_sub(link_before));
     ended.map(|()| outcome)
+}
+
+/// The plan with the payload that packets of the asked size have.
+fn sized(plan: &Plan, journey: &ProbeTargets) -> Result<Plan> {
+    let Some(asked) = plan.packet_size else { return Ok(plan.clone()) };
+    let bad = |why: String| FluxError::config(format!("packet size {asked}"), why);
+    let ip = journey.ip_length(asked);
+    let mut sizes = journey.paths.iter().map(|path| {
+        let headers = ip_len(path.address) + ICMP_LEN;
+        ip.checked_sub(headers).ok_or_else(|| {
+            let least = headers + (asked - ip);
+            bad(format!("must be at least {least}, as long as the headers to {}", path.name))
+        })
+    });
+    let size = sizes.next().transpose()?.unwrap_or(plan.size);
+    for other in sizes {
+        if other? != size {
+            let error = bad("would be different payloads over IPv4 and IPv6".into());
+            return Err(error.with_hint("use -s, or targets of one family"));
+        }
+    }
+    Ok(Plan { size, ..plan.clone() })
 }
 
 /// The identifiers of a run: not those of another run at the same time, as far as chance can tell.

@@ -161,6 +161,11 @@ impl ProbeTargets {
         Ok(Self { link, paths, hops, slots: groups + most })
     }
 
+    /// Length of the IP packet in a frame of `frame` bytes without its check sequence.
+    pub(crate) fn ip_length(&self, frame: usize) -> usize {
+        frame.saturating_sub(ETHERNET_LEN + self.link.tags.len() * TAG_LEN)
+    }
+
     /// Refuses packets that no frame or link holds. `size` is what `option` asked for; on top of
     /// it come as many bytes of IP and transport headers as `headers` says.
     pub(crate) fn check_size(
@@ -246,7 +251,8 @@ impl SourceChoice {
     ) -> Result<ResolvedTarget> {
         let Target { addr, scope } = host.resolve(name, wish.family)?;
         if addr.is_unspecified() {
-            return Err(FluxError::config(format!("target {name}"), "is the unspecified address"));
+            return Err(FluxError::config(format!("target {name}"), "is the unspecified address")
+                .with_hint("give the address of a host"));
         }
         let wanted = self.interface.as_ref();
         if let (Some(scope), Some(wanted)) = (scope, wanted)

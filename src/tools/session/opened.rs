@@ -15,6 +15,8 @@ use std::net::IpAddr;
 pub struct Opened {
     /// `sim` or `xdp`.
     pub backend: &'static str,
+    /// What packets are sent by: `ring`, the TX ring of an AF_XDP socket.
+    pub tx: &'static str,
     /// Interface name.
     pub interface: String,
     /// Driver name, where it is known.
@@ -111,6 +113,7 @@ impl Opened {
     ) -> Self {
         Self {
             backend: granted.backend,
+            tx: "ring",
             interface: journey.link.interface.name.clone(),
             driver: granted.driver.clone().or_else(|| host.driver(&journey.link.device)),
             attach: granted.attach.to_string(),

@@ -52,6 +52,7 @@ pub fn run(
     };
     let journey = ProbeTargets::find(&wish, &*env.host)?;
     single_hosts(&journey)?;
+    let plan = &sized(plan, &journey);
     if let Some(size) = plan.size {
         journey.check_size(size.into(), "--size", |_| 0, plan.config.frame_size)?;
     }
@@ -83,6 +84,13 @@ pub fn run(
     let changes = carrier::changes(&*env.host, &device).saturating_sub(link_before);
     let outcome = run.finish(changes);
     ended.map(|()| outcome)
+}
+
+/// The plan with the IP packets that frames of the asked size hold.
+fn sized(plan: &Plan, journey: &ProbeTargets) -> Plan {
+    let frame = plan.packet_size.map(usize::from);
+    let ip = frame.and_then(|frame| u16::try_from(journey.ip_length(frame)).ok());
+    Plan { size: ip.or(plan.size), ..plan.clone() }
 }
 
 /// What cannot be traced, or not twice at a time.
