@@ -70,7 +70,8 @@ pub fn run(
     let (mut rx, tx) = env.builder(config).filter(filter).build_system()?;
     check_sends(&tx)?;
     let device = journey.link.device.clone();
-    carrier::wait(&*env.host, &device, &mut rx, control)?;
+    let stop = || control.stop.load(Ordering::Relaxed);
+    carrier::wait(&*env.host, &device, Some(carrier::AFTER_ATTACH), &stop, &mut rx)?;
     let link_before = carrier::changes(&*env.host, &device);
     sink(Event::Start(start(plan, &journey, rx.granted(), &*env.host)));
     let deadline_ns = plan.deadline.map(|time| rx.now().saturating_add(ns(time)));

@@ -69,7 +69,8 @@ pub fn run(
     let (mut rx, tx) = env.builder(config).filter(filter).build_system()?;
     check_sends(&tx)?;
     let device = journey.link.device.clone();
-    carrier::wait(&*env.host, &device, &mut rx, control)?;
+    let stop = || control.stop.load(Ordering::Relaxed);
+    carrier::wait(&*env.host, &device, Some(carrier::AFTER_ATTACH), &stop, &mut rx)?;
     let link_before = carrier::changes(&*env.host, &device);
     let mut hops = NextHops::new(journey.link.interface.index, journey.hops.clone());
     let mut run = Run::new(plan, control, sink, &journey, identity, (rx, tx), plan.pace()?);
