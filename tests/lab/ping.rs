@@ -54,7 +54,7 @@ fn the_kernel_answers_a_thousand_probes_of_each_family() {
         assert_eq!((summary.corrupt, summary.errors, summary.duplicates), (0, 0, 0));
         let rtt = summary.rtt_us.unwrap();
         assert!(rtt.min > 0.0 && rtt.min <= rtt.p50 && rtt.p50 <= rtt.max, "{rtt:?}");
-        assert!(rtt.max < summary.elapsed_ms * 1e3, "{summary:?}");
+        assert!(rtt.max < summary.elapsed_s * 1e6, "{summary:?}");
     }
     assert_eq!((done.outcome.answered, done.outcome.malformed), (2, 0));
     assert_eq!(checksum_errors(&lab), 0, "the peer found our checksums wrong");

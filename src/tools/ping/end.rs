@@ -26,14 +26,14 @@ impl Run<'_> {
     /// `link_changes` times meanwhile.
     pub(super) fn finish(&mut self, link_changes: u32) -> Outcome {
         let now = self.sender.tx.now();
-        for there in losses::elsewhere(&self.rx) {
-            (self.sink)(Event::Elsewhere(there));
+        for there in losses::wrong_queue(&self.rx) {
+            (self.sink)(Event::WrongQueue(there));
         }
         let lost = self.members.iter().any(|member| member.tally.given_up > 0);
         let seen = Seen {
             lost,
             link_changes,
-            roomless: self.sender.roomless,
+            no_tx_frame: self.sender.no_tx_frame,
             unsent: self.unsent,
             too_long: self.sender.too_long,
             device: &self.journey.link.device,

@@ -2,7 +2,7 @@
 
 use crate::tools::measure::duration_stats::{HistogramRow, Statistics};
 use crate::tools::session::link_watch::InterfaceChange;
-use crate::tools::session::opened::{Elsewhere, NeighbourFound, Note, Opened, TargetRoute};
+use crate::tools::session::opened::{NeighbourFound, Note, Opened, TargetRoute, WrongQueue};
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -31,7 +31,7 @@ pub enum Event {
     /// The interface changed: its link, its MTU, its queues.
     Interface(InterfaceChange),
     /// Answers came on a queue that no socket of ours is bound to; they were not seen.
-    Elsewhere(Elsewhere),
+    WrongQueue(WrongQueue),
     /// Why packets were lost, at the end, where the kernel knows.
     Note(Note),
     /// The numbers of one target, at the end or in between.
@@ -143,8 +143,8 @@ pub struct Summary {
     pub errors: u64,
     /// Round-trip times; `None` without a reply.
     pub rtt_us: Option<Statistics>,
-    /// From the first probe to the end.
-    pub elapsed_ms: f64,
+    /// From the first probe to the end, in seconds.
+    pub elapsed_s: f64,
     /// The histogram's rows, when asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub histogram: Vec<HistogramRow>,

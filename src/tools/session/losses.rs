@@ -1,6 +1,6 @@
 //! Why packets of a probing run were lost, as far as counters and rings tell.
 
-use super::opened::{Elsewhere, Note, NoteKind};
+use super::opened::{Note, NoteKind, WrongQueue};
 use crate::packet::Packets;
 use crate::system::{FluxRx, FluxTx};
 
@@ -14,7 +14,7 @@ pub(crate) struct Seen<'a> {
     /// How often the link went or came.
     pub(crate) link_changes: u32,
     /// Probes that there was no room for until it was too late for them.
-    pub(crate) roomless: u64,
+    pub(crate) no_tx_frame: u64,
     /// Probes that are longer than the interface sends now.
     pub(crate) too_long: u64,
     /// Probes that were due while there was no link.
@@ -25,12 +25,12 @@ pub(crate) struct Seen<'a> {
 
 /// Answers that the NIC put on queues without a socket. An interface that is gone has no counters,
 /// and its run ended with that error.
-pub(crate) fn elsewhere(rx: &FluxRx) -> Vec<Elsewhere> {
+pub(crate) fn wrong_queue(rx: &FluxRx) -> Vec<WrongQueue> {
     let counts = rx.queue_counters().unwrap_or_default().into_iter();
     // Where a socket is, packets came before it was there.
     let queues = &rx.granted().queues;
     let there = counts.filter(|count| count.no_socket > 0 && !queues.contains(&count.queue));
-    there.map(|count| Elsewhere { queue: count.queue, packets: count.no_socket }).collect()
+    there.map(|count| WrongQueue { queue: count.queue, packets: count.no_socket }).collect()
 }
 
 /// What our own sockets' counters and rings say about packets that were lost.
@@ -94,10 +94,10 @@ pub(crate) fn notes(
         );
         note(NoteKind::TooLong, too_long, text);
     }
-    let (stuck, roomless) = (stuck(rx, tx, inbox), seen.roomless);
-    if stuck + roomless > 0 {
-        let more = if roomless > 0 {
-            format!(", and {roomless} more found no room")
+    let (stuck, no_tx_frame) = (stuck(rx, tx, inbox), seen.no_tx_frame);
+    if stuck + no_tx_frame > 0 {
+        let more = if no_tx_frame > 0 {
+            format!(", and {no_tx_frame} more found no room")
         } else {
             String::new()
         };
@@ -106,7 +106,7 @@ pub(crate) fn notes(
             "{stuck} {are} never sent: the kernel leaves them in the TX ring, however often it \
              is told{more} (stuck TX)"
         );
-        notes.push(Note { kind: NoteKind::StuckTx, count: stuck + roomless, text });
+        notes.push(Note { kind: NoteKind::StuckTx, count: stuck + no_tx_frame, text });
     }
     notes
 }

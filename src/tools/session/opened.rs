@@ -34,8 +34,8 @@ pub struct Opened {
     pub frames: u32,
     /// Bytes per frame.
     pub frame_size: u32,
-    /// Whether the UMEM is in huge pages.
-    pub hugepages: bool,
+    /// What the UMEM lies in: `4k`, `thp` (transparent huge pages), `2m` or `1g`.
+    pub pages: String,
     /// Poll mode.
     pub poll: String,
     /// Clocks of the two stamps an RTT is the difference of.
@@ -81,7 +81,7 @@ pub struct NeighbourFound {
 
 /// Answers that the NIC put on a queue without a socket.
 #[derive(Clone, Debug, Serialize)]
-pub struct Elsewhere {
+pub struct WrongQueue {
     /// Queue number.
     pub queue: u32,
     /// Answers to our probes that arrived there.
@@ -137,7 +137,7 @@ impl Opened {
             ring_size: granted.ring_size,
             frames: granted.frames,
             frame_size: granted.frame_size,
-            hugepages: granted.pages.are_huge(),
+            pages: granted.pages.to_string(),
             poll: config.poller.to_string(),
             clocks: Clocks {
                 tx: format!("{} (user space, before the kick)", granted.tx_clock),

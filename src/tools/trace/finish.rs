@@ -56,7 +56,7 @@ impl Run<'_> {
     fn name(&mut self, summary: &mut Summary) {
         let Some(names) = &mut self.names else { return };
         for router in summary.hops.iter_mut().flat_map(|hop| &mut hop.routers) {
-            router.name = names.get(router.addr).map(str::to_owned);
+            router.name = names.get(router.address).map(str::to_owned);
         }
     }
 
@@ -83,13 +83,13 @@ impl Run<'_> {
     /// Why packets were lost, the summaries that were not told, and what it all came to. The link
     /// went or came `link_changes` times meanwhile.
     pub(super) fn finish(&mut self, link_changes: u32) -> Outcome {
-        for there in losses::elsewhere(&self.rx) {
-            (self.sink)(Event::Elsewhere(there));
+        for there in losses::wrong_queue(&self.rx) {
+            (self.sink)(Event::WrongQueue(there));
         }
         let seen = Seen {
             lost: self.lost,
             link_changes,
-            roomless: self.sender.roomless,
+            no_tx_frame: self.sender.no_tx_frame,
             unsent: 0,
             too_long: self.sender.too_long,
             device: &self.journey.link.device,

@@ -378,7 +378,7 @@ impl Session {
         let by_ttl = answer.quoted_ttl.and_then(|left| (ttl + 1).checked_sub(left));
         let Some(at) = by_ttl.filter(|&at| at >= self.first && at <= self.max_hops) else { return };
         let hop = self.tally.hop(at);
-        match hop.routers.iter_mut().find(|router| router.addr == answer.from) {
+        match hop.routers.iter_mut().find(|router| router.address == answer.from) {
             Some(router) => router.last.mtu = Some(mtu),
             None => hop.told_mtu = Some((answer.from, mtu)),
         }

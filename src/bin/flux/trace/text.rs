@@ -78,7 +78,7 @@ impl Text {
         match event {
             Event::Start(start) => self.start(start),
             Event::Neighbour(found) => Lines::err(opened::neighbour(found, self.verbose)),
-            Event::Elsewhere(there) => Lines::err(opened::elsewhere(there)),
+            Event::WrongQueue(there) => Lines::err(opened::wrong_queue(there)),
             Event::Note(note) => Lines::err(opened::note(note)),
             Event::Interface(change) => Lines::err(opened::change(change)),
             Event::SendError(failed) => {
@@ -206,7 +206,7 @@ pub fn conclusion(summary: &Summary, mtu: bool) -> String {
         parts.push(format!("larger packets vanish behind hop {ttl}"));
     }
     for nat in &summary.nat {
-        parts.push(format!("NAT at hop {} ({})", nat.ttl, nat.addr));
+        parts.push(format!("NAT at hop {} ({})", nat.ttl, nat.address));
     }
     for (count, what) in [(summary.duplicates, "duplicate"), (summary.late, "late")] {
         if count > 0 {
@@ -225,11 +225,11 @@ fn obstacle(summary: &Summary) -> String {
     };
     let stops = |router: &&Router| router.mark.is_some();
     match last.routers.iter().find(stops).or(last.routers.first()) {
-        Some(Router { addr, icmp, mark: Some(_), .. }) => {
-            format!("; hop {} ({addr}) says {}", last.ttl, clean(icmp))
+        Some(Router { address, icmp, mark: Some(_), .. }) => {
+            format!("; hop {} ({address}) says {}", last.ttl, clean(icmp))
         }
-        Some(Router { addr, .. }) => {
-            format!("; the last to answer is hop {} ({addr})", last.ttl)
+        Some(Router { address, .. }) => {
+            format!("; the last to answer is hop {} ({address})", last.ttl)
         }
         None => String::new(),
     }
@@ -248,8 +248,8 @@ pub fn named(summary: &Summary) -> String {
 /// Round-trip time to the target.
 fn target_rtt(summary: &Summary) -> Option<f64> {
     let mut routers = summary.hops.iter().rev().flat_map(|hop| &hop.routers);
-    let target = routers.find(|router| router.addr == summary.address)?;
-    target.rtt_us.map(|rtt| rtt.p50)
+    let target = routers.find(|router| router.address == summary.address)?;
+    target.rtt_us.map(|rtt| rtt.times.p50)
 }
 
 /// The numbers so far, on one line.
@@ -289,9 +289,9 @@ mod tests {
         let mut printed = String::new();
         let mut number = 18;
         for hop in plain().hops.iter().rev() {
-            let at = hop.routers[0].addr.to_string();
+            let at = hop.routers[0].address.to_string();
             for _ in 0..3 {
-                let us = hop.routers[0].rtt_us.unwrap().mean;
+                let us = hop.routers[0].rtt_us.unwrap().times.mean;
                 printed += &out(text, Event::Reply(reply(TARGET, hop.ttl, number, &at, us)));
                 number -= 1;
             }

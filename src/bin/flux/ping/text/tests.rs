@@ -33,7 +33,7 @@ fn start(targets: &[(&str, &str)]) -> Start {
             ring_size: 2048,
             frames: 8192,
             frame_size: 2048,
-            hugepages: false,
+            pages: "4k".into(),
             poll: "adaptive".into(),
             clocks: Clocks { tx: "virtual".into(), rx: "virtual".into() },
             notes: vec!["no huge pages".into()],
