@@ -18,7 +18,6 @@ use crate::tools::{Control, Env};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Identifiers of a slot: with them a sequence number has 18 bits, so that an answer is not taken
@@ -70,13 +69,13 @@ pub fn run(
     let (mut rx, tx) = env.builder(config).filter(filter).build_system()?;
     check_sends(&tx)?;
     let device = journey.link.device.clone();
-    let stop = || control.stop.load(Ordering::Relaxed);
+    let stop = || control.is_stopped();
     carrier::wait(&*env.host, &device, Some(carrier::AFTER_ATTACH), &stop, &mut rx)?;
     let link_before = carrier::changes(&*env.host, &device);
     sink(Event::Start(start(plan, &journey, rx.granted(), &*env.host)));
     let deadline_ns = plan.deadline.map(|time| rx.now().saturating_add(ns(time)));
     let mut hops = NextHops::new(journey.link.interface.index, journey.hops.clone());
-    let stopped = || control.stop.load(Ordering::Relaxed);
+    let stopped = || control.is_stopped();
     let tell = |found| sink(Event::Neighbour(found));
     hops.find_all(&mut *env.host, plan.timeout, plan.deadline, stopped, tell);
     let is_virtual = env.simulator.is_some();

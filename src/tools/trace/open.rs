@@ -17,7 +17,6 @@ use crate::tools::session::opened::{Opened, TargetRoute, check_sends};
 use crate::tools::{Control, Env};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Frames over all queues: as much as the usual memlock limit of 8 MiB lets a user without
@@ -69,7 +68,7 @@ pub fn run(
     let (mut rx, tx) = env.builder(config).filter(filter).build_system()?;
     check_sends(&tx)?;
     let device = journey.link.device.clone();
-    let stop = || control.stop.load(Ordering::Relaxed);
+    let stop = || control.is_stopped();
     carrier::wait(&*env.host, &device, Some(carrier::AFTER_ATTACH), &stop, &mut rx)?;
     let link_before = carrier::changes(&*env.host, &device);
     let mut hops = NextHops::new(journey.link.interface.index, journey.hops.clone());
@@ -77,7 +76,7 @@ pub fn run(
     run.names = plan.names.then(|| names(env));
     let started = start(plan, &run, &journey, &*env.host);
     (run.sink)(Event::Start(started));
-    let stopped = || control.stop.load(Ordering::Relaxed);
+    let stopped = || control.is_stopped();
     let tell = |found| (run.sink)(Event::Neighbour(found));
     hops.find_all(&mut *env.host, PATIENCE, None, stopped, tell);
     run.prepare(&hops);
