@@ -4,7 +4,7 @@ use fluxnet::simulator::{SimSpec, Simulator};
 use fluxnet::tools::host::Family;
 use fluxnet::tools::ping::{Event, Outcome, PathMtu, Plan, Summary, run};
 use fluxnet::tools::probe::VlanTag;
-use fluxnet::tools::session::opened::NoteKind;
+use fluxnet::tools::session::{NoteKind, SessionEvent};
 use fluxnet::tools::topology;
 use fluxnet::tools::{Control, Env};
 use fluxnet::{ErrorKind, FluxError, Queues};
@@ -360,7 +360,7 @@ fn a_stop_ends_with_the_summary_and_a_question_gets_interim_numbers() {
 fn the_start_tells_what_was_granted() {
     let done = ping(&plan(&["203.0.113.7"]), "queues=4");
     let Some(Event::Start(start)) = done.events.first() else { panic!() };
-    assert_eq!((start.opened.backend, start.opened.interface.as_str()), ("sim", "sim0"));
+    assert_eq!((start.opened.backend.as_str(), start.opened.interface.as_str()), ("sim", "sim0"));
     assert_eq!(start.opened.queues, [0, 1, 2, 3]);
     assert_eq!(start.opened.driver.as_deref(), Some("sim"));
     assert!(
@@ -639,9 +639,13 @@ fn probes_that_a_lowered_mtu_does_not_let_out_are_told_with_the_reason() {
     run(&plan, &mut env, &control, &mut sink).unwrap();
     let notes: Vec<_> = events
         .iter()
-        .filter_map(
-            |e| if let Event::Note(note) = e { Some((note.kind, note.count)) } else { None },
-        )
+        .filter_map(|e| {
+            if let Event::Session(SessionEvent::Note(note)) = e {
+                Some((note.kind, note.count))
+            } else {
+                None
+            }
+        })
         .collect();
     assert_eq!(notes, [(NoteKind::TooLong, 3)]);
     assert!(matches!(events.last(), Some(Event::Summary(s)) if (s.received, s.lost) == (2, 3)));

@@ -1,7 +1,7 @@
 //! The lines on standard error about a run's sockets: what was granted, neighbours, lost packets.
 
-use fluxnet::tools::session::link_watch::InterfaceChange;
-use fluxnet::tools::session::opened::{NeighbourFound, Note, Opened, TargetRoute, WrongQueue};
+use fluxnet::tools::probe::{NeighbourFound, TargetRoute};
+use fluxnet::tools::session::{Opened, SessionEvent, WrongQueue};
 use std::fmt::Write;
 
 /// What was really granted, and with `verbose` how each target is reached.
@@ -57,20 +57,17 @@ pub fn neighbour(found: &NeighbourFound, verbose: bool) -> String {
     }
 }
 
-/// Answers that no socket of ours saw.
-pub fn wrong_queue(there: &WrongQueue) -> String {
-    let WrongQueue { queue, packets } = there;
-    format!("answers on queue {queue}, where no socket is bound: {packets}; use --queue all\n")
-}
-
-/// Why packets were lost.
-pub fn note(note: &Note) -> String {
-    format!("note: {}\n", note.text)
-}
-
-/// What happened to the interface.
-pub fn change(change: &InterfaceChange) -> String {
-    format!("note: {}\n", change.text)
+/// What happened to the sockets.
+pub fn session(event: &SessionEvent) -> String {
+    match event {
+        SessionEvent::Interface(change) => format!("note: {}\n", change.text),
+        SessionEvent::Note(note) => format!("note: {}\n", note.text),
+        SessionEvent::WrongQueue(WrongQueue { queue, packets }) => {
+            format!(
+                "answers on queue {queue}, where no socket is bound: {packets}; use --queue all\n"
+            )
+        }
+    }
 }
 
 /// Milliseconds, to the microsecond.

@@ -2,8 +2,8 @@
 
 use super::plan::{Protocol, Strategy};
 use crate::tools::measure::Statistics;
-use crate::tools::session::link_watch::InterfaceChange;
-use crate::tools::session::opened::{NeighbourFound, Note, Opened, TargetRoute, WrongQueue};
+use crate::tools::probe::{NeighbourFound, TargetRoute};
+use crate::tools::session::{Opened, SessionEvent};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -25,16 +25,13 @@ pub enum Event {
     Timeout(Timeout),
     /// Probes to a target cannot be sent.
     SendError(SendError),
-    /// The interface changed: its link, its MTU, its queues.
-    Interface(InterfaceChange),
-    /// Answers came on a queue that no socket of ours is bound to; they were not seen.
-    WrongQueue(WrongQueue),
-    /// Why packets were lost, at the end, where the kernel knows.
-    Note(Note),
     /// What is known of one target at the end.
     Summary(Summary),
     /// What is known of one target while the run goes on.
     Interim(Summary),
+    /// What happens to the sockets, and at the end why packets were lost.
+    #[serde(untagged)]
+    Session(SessionEvent),
 }
 
 /// What was really granted.

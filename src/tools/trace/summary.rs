@@ -1,14 +1,14 @@
-//! What a session knows, in the shape of its report.
+//! What is known of a target, in the shape of its report.
 
 use super::event::{Balancing, Certainty, Hop, PathStats, Summary};
 use super::explore::Way;
 use super::plan::Multipath;
-use super::session::Session;
 use super::tally::{Cell, Tally, loss_pct, rtt};
+use super::target::TargetTrace;
 use crate::tools::measure::times::Times;
 use std::net::IpAddr;
 
-impl Session {
+impl TargetTrace {
     /// What is known now.
     pub(super) fn summary(
         &self,

@@ -4,7 +4,7 @@ use super::Args;
 use crate::opened::{self, millis};
 use crate::output::{Lines, Screen, percent};
 use fluxnet::tools::ping::{Event, Plan, Reply, Start, Summary};
-use fluxnet::tools::session::opened::TargetRoute;
+use fluxnet::tools::probe::TargetRoute;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -53,9 +53,7 @@ impl Text {
             Event::SendError(failed) => {
                 Lines::err(format!("cannot send to {}: {}\n", failed.target, failed.error))
             }
-            Event::WrongQueue(there) => Lines::err(opened::wrong_queue(there)),
-            Event::Note(note) => Lines::err(opened::note(note)),
-            Event::Interface(change) => Lines::err(opened::change(change)),
+            Event::Session(event) => Lines::err(opened::session(event)),
             Event::Summary(_) => Lines::default(),
             _ if self.quiet => Lines::default(),
             _ if self.flood => Lines::out(self.dot(event)),

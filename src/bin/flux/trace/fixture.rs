@@ -1,7 +1,8 @@
 //! Hand-made events and summaries: the default simulated network, and odd ones.
 
 use fluxnet::tools::measure::Statistics;
-use fluxnet::tools::session::opened::{Clocks, Opened, TargetRoute};
+use fluxnet::tools::probe::TargetRoute;
+use fluxnet::tools::session::{Clocks, Opened};
 use fluxnet::tools::trace::{
     Balancing, Certainty, Hop, Label, Link, PathStats, Protocol, Reply, Router, Rtt, Start,
     Strategy, Summary, Timeout,
@@ -50,7 +51,7 @@ pub fn start(targets: &[(&str, &str)]) -> Start {
     };
     Start {
         opened: Opened {
-            backend: "sim",
+            backend: "sim".into(),
             interface: "sim0".into(),
             driver: Some("sim".into()),
             attach: "native".into(),
@@ -61,6 +62,7 @@ pub fn start(targets: &[(&str, &str)]) -> Start {
             frames: 4096,
             frame_size: 2048,
             pages: "4k".into(),
+            kernel_busy_poll: false,
             poll: "adaptive".into(),
             clocks: Clocks { tx: "virtual".into(), rx: "virtual".into() },
             notes: Vec::new(),

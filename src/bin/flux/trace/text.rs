@@ -4,7 +4,7 @@ use super::args::{Args, View};
 use super::hop::{self, Layout, Probe};
 use crate::opened;
 use crate::output::{Lines, Screen, clean, short_millis, wrap};
-use fluxnet::tools::session::opened::TargetRoute;
+use fluxnet::tools::probe::TargetRoute;
 use fluxnet::tools::trace::{Event, Hop, Plan, Protocol, Reply, Router, Start, Summary};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -78,9 +78,7 @@ impl Text {
         match event {
             Event::Start(start) => self.start(start),
             Event::Neighbour(found) => Lines::err(opened::neighbour(found, self.verbose)),
-            Event::WrongQueue(there) => Lines::err(opened::wrong_queue(there)),
-            Event::Note(note) => Lines::err(opened::note(note)),
-            Event::Interface(change) => Lines::err(opened::change(change)),
+            Event::Session(event) => Lines::err(opened::session(event)),
             Event::SendError(failed) => {
                 Lines::err(format!("cannot send to {}: {}\n", failed.target, failed.error))
             }
@@ -269,7 +267,8 @@ mod tests {
     use super::super::fixture::{TARGET, diamond, plain, reply, start, summary, timeout, troubled};
     use super::*;
     use crate::socket_options::parsed;
-    use fluxnet::tools::session::opened::{NeighbourFound, Note, NoteKind};
+    use fluxnet::tools::probe::NeighbourFound;
+    use fluxnet::tools::session::{Note, NoteKind, SessionEvent};
     use fluxnet::tools::trace::SendError;
 
     fn text(line: &str) -> Text {
@@ -429,7 +428,7 @@ mod tests {
         };
         let failed = SendError { target: "x".into(), error: "Network is down".into() };
         for (event, want) in [
-            (Event::Note(note), "note: 12 are lost\n"),
+            (Event::Session(SessionEvent::Note(note)), "note: 12 are lost\n"),
             (Event::SendError(failed), "cannot send to x: Network is down\n"),
             (Event::Neighbour(found), "found in 1.500 ms"),
             (Event::Interim(diamond()), "203.0.113.7: 6 of 6 hops answer; reached 203.0.113.7 in"),

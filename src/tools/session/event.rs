@@ -1,0 +1,55 @@
+//! What a command tells of its sockets while it runs and at its end.
+
+use super::link_watch::InterfaceChange;
+use serde::Serialize;
+
+/// What happens to the sockets of any command. Its own events hold these, as one of theirs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum SessionEvent {
+    /// The interface changed: its link, its MTU, its queues.
+    Interface(InterfaceChange),
+    /// Packets for us came on a queue that no socket of ours is bound to; they were not seen.
+    WrongQueue(WrongQueue),
+    /// Why packets were lost, at the end, where the kernel knows.
+    Note(Note),
+}
+
+/// Packets for us that the NIC put on a queue without a socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WrongQueue {
+    /// Queue number.
+    pub queue: u32,
+    /// Packets for us that arrived there.
+    pub packets: u64,
+}
+
+/// Something that the kernel's own counters and rings show about a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// What happened, for programs.
+    pub kind: NoteKind,
+    /// Packets; changes of a [`NoteKind::LinkFlap`]; looks into an empty fill ring where the
+    /// packets of a [`NoteKind::Starved`] were not counted.
+    pub count: u64,
+    /// The same in words.
+    pub text: String,
+}
+
+/// What happened to packets. The names are those of the diagnoses of `flux rings`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NoteKind {
+    /// The kernel found no free frame in the fill ring.
+    Starved,
+    /// The RX ring was full: we did not read fast enough.
+    SlowApplication,
+    /// The kernel dropped them for their length.
+    Dropped,
+    /// They were not sent, as they are longer than the MTU allows since it was lowered.
+    TooLong,
+    /// They are still in the TX ring: the kernel does not take them.
+    StuckTx,
+    /// The link went, or came and went.
+    LinkFlap,
+}
