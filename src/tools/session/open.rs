@@ -4,8 +4,8 @@ use super::carrier::{self, Idle};
 use super::env::Env;
 use super::event::SessionEvent;
 use super::link_watch::{InterfaceChange, Watch};
+use super::losses::{self, Losses, Observed};
 use super::opened::{Opened, check_sends};
-use super::troubles::{self, Losses, Observed};
 use crate::backend::Filter;
 use crate::config::{Config, Poller};
 use crate::error::Result;
@@ -106,7 +106,7 @@ impl Session {
     ) {
         let device = self.ports.first().map_or("", |port| &port.opened.interface);
         let observed = Observed { device, link_changes: self.link_changes(host), losses };
-        troubles::find(rx, tx, inbox, &observed).for_each(tell);
+        losses::find(rx, tx, inbox, &observed).for_each(tell);
     }
 
     /// How often links went or came since the start.

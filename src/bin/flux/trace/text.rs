@@ -268,7 +268,7 @@ mod tests {
     use super::*;
     use crate::socket_options::parsed;
     use fluxnet::tools::probe::NeighbourFound;
-    use fluxnet::tools::session::{Note, NoteKind, SessionEvent};
+    use fluxnet::tools::session::{Note, SessionEvent, Trouble};
     use fluxnet::tools::trace::SendError;
 
     fn text(line: &str) -> Text {
@@ -419,7 +419,7 @@ mod tests {
     #[test]
     fn what_is_not_data_goes_to_standard_error() {
         let mut text = text("203.0.113.7");
-        let note = Note { kind: NoteKind::Starved, count: 12, text: "12 are lost".into() };
+        let note = Note { kind: Trouble::Starved, count: 12, text: "12 are lost".into() };
         let found = NeighbourFound {
             address: "10.0.0.254".parse().unwrap(),
             mac: "02:00:00:00:00:02".into(),

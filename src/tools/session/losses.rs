@@ -1,6 +1,7 @@
 //! Why packets were lost, as far as counters and rings show it.
 
-use super::event::{Note, NoteKind, SessionEvent, WrongQueue};
+use super::event::{Note, SessionEvent, WrongQueue};
+use super::trouble::Trouble;
 use crate::packet::Packets;
 use crate::system::{FluxRx, FluxTx};
 
@@ -62,17 +63,17 @@ fn notes(rx: &mut FluxRx, tx: &mut FluxTx, inbox: &mut Packets, seen: &Observed<
         // Zero-copy drivers fetch frames ahead: that alone loses nothing.
         (0, _) if !seen.losses.lost => {}
         (0, _) => note(
-            NoteKind::Starved,
+            Trouble::Starved,
             empty,
             format!("packets were lost, and the driver found the fill ring empty {empty} times"),
         ),
         (_, 0) => note(
-            NoteKind::Dropped,
+            Trouble::Dropped,
             dropped,
             format!("the kernel dropped {dropped} of our packets: they do not fit a frame"),
         ),
         _ => note(
-            NoteKind::Starved,
+            Trouble::Starved,
             dropped,
             format!(
                 "the kernel dropped {dropped} of our packets: it found the fill ring empty \
@@ -84,7 +85,7 @@ fn notes(rx: &mut FluxRx, tx: &mut FluxTx, inbox: &mut Packets, seen: &Observed<
         let text = format!(
             "the kernel dropped {full} of our packets: the RX ring was full (we read too slowly)"
         );
-        note(NoteKind::SlowApplication, full, text);
+        note(Trouble::SlowApplication, full, text);
     }
     let link_changes = seen.link_changes;
     if link_changes > 0 {
@@ -97,7 +98,7 @@ fn notes(rx: &mut FluxRx, tx: &mut FluxTx, inbox: &mut Packets, seen: &Observed<
         };
         let text =
             format!("the carrier of {name} changed {times}: what was on its way is lost{unsent}");
-        note(NoteKind::LinkFlap, u64::from(link_changes), text);
+        note(Trouble::LinkFlap, u64::from(link_changes), text);
     }
     if let too_long @ 1.. = seen.losses.too_long {
         let are = if too_long == 1 { "packet was" } else { "packets were" };
@@ -105,7 +106,7 @@ fn notes(rx: &mut FluxRx, tx: &mut FluxTx, inbox: &mut Packets, seen: &Observed<
             "{too_long} {are} never sent: too long since the MTU of {} was lowered",
             seen.device
         );
-        note(NoteKind::TooLong, too_long, text);
+        note(Trouble::TooLong, too_long, text);
     }
     let (stuck, no_tx_frame) = (stuck(rx, tx, inbox), seen.losses.no_tx_frame);
     if stuck + no_tx_frame > 0 {
@@ -119,7 +120,7 @@ fn notes(rx: &mut FluxRx, tx: &mut FluxTx, inbox: &mut Packets, seen: &Observed<
             "{stuck} {are} never sent: the kernel leaves them in the TX ring, however often it \
              is told{more} (stuck TX)"
         );
-        notes.push(Note { kind: NoteKind::StuckTx, count: stuck + no_tx_frame, text });
+        notes.push(Note { kind: Trouble::StuckTx, count: stuck + no_tx_frame, text });
     }
     notes
 }
