@@ -26,7 +26,7 @@ use crate::signals;
 use crate::socket_options::World;
 pub use args::Args;
 use args::{Command, View};
-use fluxnet::tools::trace::{Event, Outcome, Plan, Rounds, Summary, run};
+use fluxnet::tools::trace::{Event, Outcome, Plan, Summary, run};
 use text::Text;
 
 /// Runs the command.
@@ -35,17 +35,14 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
         return diff::main(args, out);
     }
     let screen = Screen::of_stdout();
-    let mut plan = args.plan()?;
+    let World { mut env, virtual_time } = args.common.world()?;
+    let plan = args.plan(virtual_time)?;
     if args.live && !screen.addressable {
         return Err(Failure::Error {
             error: "cannot draw for --live: standard output is no terminal that can be redrawn"
                 .into(),
             hint: Some(live::HINT.into()),
         });
-    }
-    let World { mut env, virtual_time } = args.common.world()?;
-    if virtual_time && plan.rounds == Rounds::Endless {
-        plan.rounds = Rounds::Count(args::VIRTUAL_ROUNDS);
     }
     // Answers to a whole path come within milliseconds: a write for each would hold them up.
     let many = plan.targets.len() > 1;

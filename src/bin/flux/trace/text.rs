@@ -273,7 +273,7 @@ mod tests {
 
     fn text(line: &str) -> Text {
         let args: Args = parsed(std::iter::once("trace").chain(line.split_whitespace())).unwrap();
-        let plan = args.plan().unwrap();
+        let plan = args.plan(false).unwrap();
         Text::new(&args, &plan, Screen::default())
     }
 
