@@ -1,7 +1,7 @@
 //! The live view: the table of the report, redrawn in place after every round.
 //!
 //! The run goes on in the thread that began it, as sockets and clocks are its own; the terminal is
-//! another's, which hears of events through a channel and tells the run to stop.
+//! another's, which gets events through a channel and asks the run to stop.
 
 use super::report;
 use super::text::{conclusion, named};
@@ -64,7 +64,7 @@ impl View {
         }
     }
 
-    /// Takes what a run tells; returns what is worth keeping for the end.
+    /// Takes an event of a run; returns it if it is to be kept for the end.
     pub fn take(&mut self, event: Event) -> Option<Event> {
         match event {
             Event::Interim(summary) => {
@@ -185,7 +185,7 @@ impl Shown for View {
     }
 }
 
-/// Shows what `run` tells until it has ended. What it told besides the numbers so far comes back,
+/// Shows the events of `run` until it has ended. Those besides the numbers so far are returned,
 /// for when the terminal scrolls again.
 pub fn watch(
     view: View,
