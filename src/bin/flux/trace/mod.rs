@@ -18,7 +18,7 @@ mod report;
 mod text;
 mod views;
 
-use crate::cli::Answer;
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::{EventPrinter, FlushPolicy, Screen, Stdout, needs_terminal, say, watch};
 use crate::signals;
