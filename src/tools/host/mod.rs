@@ -17,6 +17,7 @@ mod error;
 mod kernel;
 mod model;
 mod simulated;
+mod target;
 mod watch;
 
 pub use error::{Cause, HostError};

@@ -12,6 +12,9 @@ pub struct Opened {
     /// `sim` or `xdp`.
     #[serde(default)]
     pub backend: String,
+    /// What packets are sent by: `ring`, the TX ring of an AF_XDP socket.
+    #[serde(default)]
+    pub tx: String,
     /// Interface name.
     pub interface: String,
     /// Driver name, where it is known.
@@ -61,6 +64,7 @@ impl Opened {
     pub(crate) fn new(granted: &Granted, poller: Poller, host: &dyn Host) -> Self {
         Self {
             backend: granted.backend.to_owned(),
+            tx: "ring".to_owned(),
             interface: granted.interface.clone(),
             driver: granted.driver.clone().or_else(|| host.driver(&granted.interface)),
             attach: granted.attach.to_string(),
