@@ -82,5 +82,5 @@ fn fits(cell: &Setting, out: &Granted) -> Result<()> {
         format!("packets of {} bytes", cell.frame),
         format!("{name} has MTU {mtu} and sends {} bytes at most", most + FCS),
     )
-    .with_hint(format!("choose shorter ones with --frame, or `ip link set {name} mtu 1500`")))
+    .with_hint(format!("choose shorter ones with --packet-size, or `ip link set {name} mtu 1500`")))
 }
