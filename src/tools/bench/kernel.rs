@@ -9,10 +9,10 @@ use crate::backend::meter::Meter;
 use crate::backend::{Filter, Match};
 use crate::config::{Config, Granted, HugePages, Queues};
 use crate::error::{ErrorKind, FluxError, Result};
-use crate::life::{self, Link};
+use crate::life;
 use crate::proto::MacAddr;
 use crate::sys::clock::monotonic_ns;
-use crate::sys::{affinity, perf, poll, usage};
+use crate::sys::{affinity, perf, usage};
 use crate::tools::host::{Host, KernelHost};
 use crate::tools::session::carrier;
 use crate::tools::traffic::frame;
@@ -26,9 +26,6 @@ const LATENCY_PPS: u32 = 10_000;
 /// The warm-up before a sample: a share of its length, within bounds.
 const WARM_UP: (u32, Duration, Duration) =
     (4, Duration::from_millis(10), Duration::from_millis(250));
-
-/// How often one looks whether the link is back.
-const LINK_LOOK: Duration = Duration::from_millis(20);
 
 /// How often a sample's sockets are opened where the link goes each time in between.
 const OPENS: u32 = 10;
@@ -220,18 +217,10 @@ impl Site {
         stop: &dyn Fn() -> bool,
     ) -> Result<()> {
         for name in self.names(cell) {
-            let (host, start) = (KernelHost::open()?, monotonic_ns());
-            loop {
-                let interface = host.interface(name)?;
-                if interface.up && interface.carrier || stop() {
-                    break;
-                }
-                let link = if interface.up { Link::NoCarrier } else { Link::Down };
-                let waited = Duration::from_nanos(monotonic_ns().saturating_sub(start));
-                if let Some(patience) = patience.filter(|patience| waited >= *patience) {
-                    return Err(life::no_link(name, link, patience));
-                }
-                poll::pause(LINK_LOOK);
+            let host = KernelHost::open()?;
+            let missing = carrier::wait(&host, name, patience, stop, &mut carrier::KernelClock)?;
+            if let Some(link) = missing {
+                return Err(life::no_link(name, link, patience.unwrap_or_default()));
             }
         }
         Ok(())

@@ -55,7 +55,7 @@ impl Schedule {
         Self::Beat(Beat { start_ns: now_ns, interval_ns, step_ns, targets, next: 0 })
     }
 
-    /// The target whose turn it is at `now_ns`. `sent` tells how many probes each had so far, and
+    /// The target whose turn it is at `now_ns`. `sent` says how many probes each had so far, and
     /// `None` of those that want no more.
     pub(super) fn next(
         &mut self,

@@ -15,7 +15,7 @@ const SIZE: usize = 56;
 const SHORTEST: usize = 14 + 20 + 8;
 /// Probes per target where time is virtual and no end was asked for: such a run would fill the
 /// terminal as fast as it can print.
-pub const VIRTUAL_COUNT: u64 = 5;
+const VIRTUAL_COUNT: u64 = 5;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -124,7 +124,7 @@ pub struct Args {
 
 impl Args {
     /// The run that is asked for. All checks that need no network are here.
-    pub fn plan(&self) -> Result<Plan, FluxError> {
+    pub fn plan(&self, virtual_time: bool) -> Result<Plan, FluxError> {
         if let Some(empty) = self.target.iter().find(|name| name.trim().is_empty()) {
             return Err(FluxError::config(format!("target '{empty}'"), "is empty"));
         }
@@ -134,14 +134,17 @@ impl Args {
             (true, None) => (Duration::ZERO, true),
             (false, _) => (Duration::from_secs(1), false),
         };
-        let plan = Plan {
+        let endless = self.count.is_none() && self.deadline.is_none();
+        // Nobody could end what takes no time.
+        let virtual_count = (virtual_time && endless).then_some(VIRTUAL_COUNT);
+        Ok(Plan {
             targets: self.target.clone(),
             family: match (self.ipv4, self.ipv6) {
                 (true, _) => Family::V4,
                 (_, true) => Family::V6,
                 _ => Family::Any,
             },
-            count: self.count,
+            count: self.count.or(virtual_count),
             interval: self.interval.unwrap_or(default_interval),
             rate: self.rate,
             flood,
@@ -159,10 +162,8 @@ impl Args {
             each: !self.quiet,
             interface: self.common.device(),
             source: self.common.source(),
-            config: self.common.config(self.count.is_none() && self.deadline.is_none())?,
-        };
-        plan.check()?;
-        Ok(plan)
+            config: self.common.config(endless)?,
+        })
     }
 }
 
@@ -212,7 +213,18 @@ mod tests {
     fn parse(line: &str) -> Result<Plan, String> {
         let words = std::iter::once("ping").chain(line.split_whitespace());
         let command = Command::try_parse_from(words).map_err(|e| e.to_string())?;
-        command.args.plan().map_err(|e| e.to_string())
+        let plan = command.args.plan(false).map_err(|e| e.to_string())?;
+        plan.check().map(|()| plan).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_run_that_nobody_could_end_in_virtual_time_ends_by_itself() {
+        let count = |line: &str| {
+            let words = ["ping"].into_iter().chain(line.split_whitespace());
+            Command::try_parse_from(words).unwrap().args.plan(true).unwrap().count
+        };
+        assert_eq!((count("a"), count("-c 9 a")), (Some(VIRTUAL_COUNT), Some(9)));
+        assert_eq!(count("-w 9 a"), None);
     }
 
     #[test]

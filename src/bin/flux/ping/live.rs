@@ -124,8 +124,11 @@ impl Shown for View {
                 let (target, error) = (clean(&failed.target), clean(&failed.error));
                 self.note = Some(format!("cannot send to {target}: {error}"));
             }
-            Event::Note(ref note) => self.note = Some(note.text.clone()),
-            Event::Interface(ref change) => self.note = Some(change.text.clone()),
+            Event::Session(ref event) => {
+                if let Some(text) = event.text() {
+                    self.note = Some(text.to_owned());
+                }
+            }
             _ => {}
         }
         Some(event)
