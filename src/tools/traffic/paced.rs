@@ -8,6 +8,7 @@ use crate::builder::FluxBuilder;
 use crate::error::{FluxError, Result};
 use crate::raw::FluxRaw;
 use crate::sys::clock;
+use crate::tools::measure::{Deadlines, Rate};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -19,8 +20,6 @@ const HIGHEST_RATE_PPS: u32 = 1_000_000;
 /// Frames in flight are one or two; the rest is there because UMEMs are not smaller.
 const FRAMES: u32 = 128;
 const RING: u32 = 64;
-
-const SECOND_NS: u64 = 1_000_000_000;
 
 /// A thread that sends one frame after the other, each at its time.
 pub struct PacedSource {
@@ -44,24 +43,26 @@ impl PacedSource {
     /// For lengths that no frame has, rates of 0 or above a million, CPUs that are not ours, and
     /// whatever opening a socket may meet.
     pub fn start(lab: &Lab, cpu: usize, len: usize, rate_pps: u32) -> Result<Self> {
-        if !(1..=HIGHEST_RATE_PPS).contains(&rate_pps) {
-            return Err(FluxError::config(
+        let rate = Rate::per_second(u64::from(rate_pps)).filter(|_| rate_pps <= HIGHEST_RATE_PPS);
+        let rate = rate.ok_or_else(|| {
+            FluxError::config(
                 format!("a rate of {rate_pps} packets a second"),
                 format!("must be 1 to {HIGHEST_RATE_PPS}"),
-            ));
-        }
+            )
+        })?;
         let frame = frame::to_us(len)?;
         let counts = Arc::new(Counts::default());
         let (bytes, shared, queue) = (frame.clone(), Arc::clone(&counts), lab.queue_of(cpu));
         let runner = Runner::start(lab, cpu, move || {
             let mut sender = Sender { raw: open(queue)?, frame: bytes, counts: shared };
-            let mut beat = Beat::starting(clock::monotonic_ns(), rate_pps);
+            let mut deadlines = Deadlines::new(rate, clock::monotonic_ns());
             Ok(move |fresh| {
                 if fresh {
-                    beat = Beat::starting(clock::monotonic_ns(), rate_pps);
+                    deadlines.restart(clock::monotonic_ns());
                 }
-                let now = wait_until(beat.deadline());
-                let missed = beat.advance(now);
+                let now = wait_until(deadlines.due_ns());
+                deadlines.meet(now);
+                let missed = deadlines.skip_missed(now);
                 sender.counts.missed.fetch_add(missed, Ordering::Relaxed);
                 sender.send()
             })
@@ -152,58 +153,5 @@ impl Sender {
         let taken = raw.tx.posted() - u64::from(raw.tx.pending());
         self.counts.sent.store(taken, Ordering::Relaxed);
         Ok(())
-    }
-}
-
-/// Times at equal distances from a start, each worked out from the start, so that nothing adds up.
-struct Beat {
-    start_ns: u64,
-    rate_pps: u32,
-    next: u64,
-}
-
-impl Beat {
-    fn starting(start_ns: u64, rate_pps: u32) -> Self {
-        Self { start_ns, rate_pps, next: 1 }
-    }
-
-    /// The next time.
-    fn deadline(&self) -> u64 {
-        let since = u128::from(self.next) * u128::from(SECOND_NS) / u128::from(self.rate_pps);
-        self.start_ns + since as u64
-    }
-
-    /// Goes on to the first time after `now`; how many were passed over.
-    fn advance(&mut self, now: u64) -> u64 {
-        let elapsed = u128::from(now.saturating_sub(self.start_ns));
-        let due = (elapsed * u128::from(self.rate_pps) / u128::from(SECOND_NS)) as u64;
-        let missed = due.saturating_sub(self.next);
-        self.next = due.max(self.next) + 1;
-        missed
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_do_not_drift_at_rates_that_do_not_divide_a_second() {
-        let mut beat = Beat::starting(1000, 7);
-        for _ in 0..7 * 3600 - 1 {
-            let deadline = beat.deadline();
-            assert_eq!(beat.advance(deadline + 1), 0);
-        }
-        assert_eq!(beat.deadline(), 1000 + 3600 * SECOND_NS);
-    }
-
-    #[test]
-    fn times_that_were_missed_are_counted_and_passed_over() {
-        let mut beat = Beat::starting(0, 1000);
-        assert_eq!(beat.deadline(), 1_000_000);
-        assert_eq!(beat.advance(5_500_000), 4, "the times 2 to 5 ms");
-        assert_eq!(beat.deadline(), 6_000_000);
-        assert_eq!(beat.advance(6_000_000), 0);
-        assert_eq!(beat.deadline(), 7_000_000);
     }
 }
