@@ -19,6 +19,14 @@ impl FluxEngine {
         self.stop.clone()
     }
 
+    /// The same engine, ended by a handle that was made before it. For all workers, give it to the
+    /// engine that [`into_workers`](Self::into_workers) divides.
+    #[must_use]
+    pub fn with_stop_handle(mut self, stop: StopHandle) -> Self {
+        self.stop = stop;
+        self
+    }
+
     /// What was done so far.
     #[must_use]
     pub fn stats(&self) -> EngineStats {

@@ -4,7 +4,7 @@
 
 pub mod bench;
 mod config_file;
-mod control;
+pub mod control;
 pub mod doctor;
 pub mod host;
 pub mod measure;

@@ -102,7 +102,7 @@ fn a_neighbour_that_comes_later_is_probed_from_then_on() {
         Event::Reply(reply) => {
             answered |= reply.target == "10.9.0.78";
             if answered || start.elapsed() > PATIENCE {
-                control.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+                control.stop();
             }
         }
         _ => {}

@@ -8,7 +8,6 @@ use fluxnet::tools::session::opened::NoteKind;
 use fluxnet::tools::topology;
 use fluxnet::tools::{Control, Env};
 use fluxnet::{ErrorKind, FluxError, Queues};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 fn plan(targets: &[&str]) -> Plan {
@@ -343,9 +342,9 @@ fn a_stop_ends_with_the_summary_and_a_question_gets_interim_numbers() {
     let mut sink = |event: Event| {
         match &event {
             Event::Reply(reply) if reply.seq == 2 => {
-                control.interim.fetch_add(1, Ordering::Relaxed);
+                control.ask_interim();
             }
-            Event::Interim(_) => control.stop.store(true, Ordering::Relaxed),
+            Event::Interim(_) => control.stop(),
             _ => {}
         }
         events.push(event);

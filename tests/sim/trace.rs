@@ -770,7 +770,7 @@ fn a_stop_tells_what_is_known() {
     let plan = Plan { rounds: Rounds::Endless, queries: 1, ..Plan::new(["203.0.113.7"]) };
     let outcome = run(&plan, &mut env, &control, &mut |event| {
         if matches!(&event, Event::Reply(reply) if reply.round == 4) {
-            control.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            control.stop();
         }
         events.push(event);
     })

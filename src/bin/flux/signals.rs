@@ -1,10 +1,9 @@
 //! Signals: the first Ctrl-C or SIGTERM stops the run, the second ends the process; Ctrl-\ asks
-//! for the numbers so far.
+//! for the numbers so far; SIGHUP reloads where a run can, and stops the others.
 
 use crate::output::restore;
 use fluxnet::tools::Control;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Exit status after the second Ctrl-C: 128 and the number of SIGINT.
 const INTERRUPTED: i32 = 130;
@@ -14,37 +13,39 @@ const INTERRUPTED: i32 = 130;
 /// A handler that cannot be installed leaves the signal's default action, which ends the process;
 /// the kernel then takes back the sockets and the XDP link. So errors are not worth a failure.
 pub fn control() -> Arc<Control> {
-    control_and(|| ())
-}
-
-/// The same; `wake` is called once the first signal has asked to stop.
-pub fn control_and(wake: impl Fn() + Send + 'static) -> Arc<Control> {
     let control = Arc::new(Control::default());
     let stop = Arc::clone(&control);
-    // Relaxed: the flags carry no data besides themselves.
-    let _ = ctrlc::set_handler(move || {
-        if stop.stop.swap(true, Relaxed) {
-            restore();
-            std::process::exit(INTERRUPTED);
-        }
-        wake();
-    });
+    let _ = ctrlc::set_handler(move || end(|| stop.stop(), &stop));
     #[cfg(unix)]
-    interim(&control);
+    others(&control);
     control
 }
 
+/// The first time as `ask` does it, the second time at once.
+fn end(ask: impl Fn(), control: &Control) {
+    if control.is_stopped() {
+        restore();
+        std::process::exit(INTERRUPTED);
+    }
+    ask();
+}
+
+/// The signals besides SIGINT.
 #[cfg(unix)]
-fn interim(control: &Arc<Control>) {
+fn others(control: &Arc<Control>) {
+    use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM};
     let control = Arc::clone(control);
-    let Ok(mut signals) = signal_hook::iterator::Signals::new([signal_hook::consts::SIGQUIT])
-    else {
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGHUP, SIGQUIT, SIGTERM]) else {
         return;
     };
     // Never joined: it sleeps in read(2) and ends with the process.
     let _ = std::thread::Builder::new().name("signals".into()).spawn(move || {
-        for _ in signals.forever() {
-            control.interim.fetch_add(1, Relaxed);
+        for signal in signals.forever() {
+            match signal {
+                SIGHUP => end(|| control.hang_up(), &control),
+                SIGTERM => end(|| control.stop(), &control),
+                _ => control.ask_interim(),
+            }
         }
     });
 }

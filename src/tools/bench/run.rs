@@ -14,7 +14,6 @@ use crate::tools::Control;
 use crate::tools::session::opened::in_options;
 use crate::tools::traffic::frame::PORT;
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Measures what `plan` asks for, and tells `sink` what happens meanwhile. Ends early, with what
 /// there is, when `control` says so.
@@ -28,7 +27,7 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
     let total = cells.len() * plan.repeat as usize;
     let mut samples: Vec<(Vec<Sample>, u32)> = cells.iter().map(|_| (Vec::new(), 0)).collect();
     let (mut opened, mut warned) = (None, BTreeSet::new());
-    let stop = || control.stop.load(Relaxed);
+    let stop = || control.is_stopped();
     let mut done = 0;
     'rounds: for round in 0..plan.repeat {
         for at in order(cells.len(), round) {

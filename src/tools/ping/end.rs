@@ -5,11 +5,10 @@ use super::plan::Outcome;
 use super::run::Run;
 use super::tally::{How, Moment};
 use crate::tools::session::losses::{self, Seen};
-use std::sync::atomic::Ordering;
 
 impl Run<'_> {
     pub(super) fn interim(&mut self) {
-        let asked = self.control.interim.load(Ordering::Relaxed);
+        let asked = self.control.interim();
         if asked == self.interim_seen {
             return;
         }

@@ -18,7 +18,6 @@ use crate::tools::{Control, Env};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Identifiers of a slot: with them a sequence number has 18 bits, so that an answer is not taken
@@ -75,7 +74,7 @@ pub fn run(
     sink(Event::Start(start(plan, &journey, rx.granted(), &*env.host)));
     let deadline_ns = plan.deadline.map(|time| rx.now().saturating_add(ns(time)));
     let mut hops = NextHops::new(journey.link.interface.index, journey.hops.clone());
-    let stopped = || control.stop.load(Ordering::Relaxed);
+    let stopped = || control.is_stopped();
     let tell = |found| sink(Event::Neighbour(found));
     hops.find_all(&mut *env.host, plan.timeout, plan.deadline, stopped, tell);
     let is_virtual = env.simulator.is_some();

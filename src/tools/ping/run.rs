@@ -19,7 +19,6 @@ use crate::tools::probe::targets::ProbeTargets;
 use crate::tools::session::link_watch::Watch;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// A stop or a question for interim numbers is noticed after this long.
@@ -101,7 +100,7 @@ impl<'a> Run<'a> {
             table: ProbeTable::new(count, 1, plan.timeout, retain),
             schedule: Schedule::new(plan, count, tx.now()),
             members: (0..count).map(|_| member()).collect(),
-            interim_seen: control.interim.load(Ordering::Relaxed),
+            interim_seen: control.interim(),
             inbox: Packets::with_capacity(256),
             wanting: count,
             by_address,
@@ -132,7 +131,7 @@ impl<'a> Run<'a> {
         self.prepare();
         self.hops.rest(self.sender.tx.now());
         let deadline = self.deadline_ns;
-        while !self.control.stop.load(Ordering::Relaxed) {
+        while !self.control.is_stopped() {
             self.interim();
             let now = self.sender.tx.now();
             if deadline.is_some_and(|at| at <= now) {

@@ -6,7 +6,6 @@ use crate::error::Result;
 use crate::snapshot::{RingsSnapshot, SocketSnapshot, SocketState};
 use crate::tools::Control;
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Looks that a first sample is made of: enough to see a trend in them.
@@ -164,7 +163,7 @@ pub fn run(
             if left > 0 {
                 observer.pause(pause)?;
             }
-            if control.stop.load(Relaxed) {
+            if control.is_stopped() {
                 break;
             }
         }
@@ -175,12 +174,12 @@ pub fn run(
             tell(Event::Sample(Box::new(sample)));
         }
         let done = plan.count.is_some_and(|count| outcome.samples >= count);
-        let Some(every) = plan.every.filter(|_| !done && !control.stop.load(Relaxed)) else {
+        let Some(every) = plan.every.filter(|_| !done && !control.is_stopped()) else {
             return Ok(outcome);
         };
         (pause, looks) = (every, 1);
         observer.pause(pause)?;
-        if control.stop.load(Relaxed) {
+        if control.is_stopped() {
             return Ok(outcome);
         }
     }

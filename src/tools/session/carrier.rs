@@ -5,7 +5,6 @@ use crate::packet::Packets;
 use crate::system::FluxRx;
 use crate::tools::Control;
 use crate::tools::host::Host;
-use std::sync::atomic::Ordering;
 
 /// How long a link may take to come back after the XDP program was attached: some drivers reset.
 const CARRIER_NS: u64 = 20_000_000_000;
@@ -25,10 +24,7 @@ pub(crate) fn wait(
     const LOOK_NS: u64 = 50_000_000;
     let end = rx.now().saturating_add(CARRIER_NS);
     let mut early = Packets::new();
-    while !host.interface(device)?.carrier
-        && rx.now() < end
-        && !control.stop.load(Ordering::Relaxed)
-    {
+    while !host.interface(device)?.carrier && rx.now() < end && !control.is_stopped() {
         // Waiting for packets is waiting for the link, too. None of them can be ours yet.
         let until = rx.now().saturating_add(LOOK_NS);
         rx.recv_batch(&mut early, Some(until))?;

@@ -5,7 +5,6 @@ use super::plan::Outcome;
 use super::run::Run;
 use super::session::{Goal, Session};
 use crate::tools::session::losses::{self, Seen};
-use std::sync::atomic::Ordering;
 
 impl Run<'_> {
     /// A session has come to its end.
@@ -62,7 +61,7 @@ impl Run<'_> {
 
     /// Tells the numbers so far to those who ask for them.
     pub(super) fn interim(&mut self) {
-        let asked = self.control.interim.load(Ordering::Relaxed);
+        let asked = self.control.interim();
         if asked == self.interim_seen {
             return;
         }

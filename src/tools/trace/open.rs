@@ -17,7 +17,6 @@ use crate::tools::session::opened::{Opened, TargetRoute, check_sends};
 use crate::tools::{Control, Env};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Frames over all queues: as much as the usual memlock limit of 8 MiB lets a user without
@@ -76,7 +75,7 @@ pub fn run(
     run.names = plan.names.then(|| names(env));
     let started = start(plan, &run, &journey, &*env.host);
     (run.sink)(Event::Start(started));
-    let stopped = || control.stop.load(Ordering::Relaxed);
+    let stopped = || control.is_stopped();
     let tell = |found| (run.sink)(Event::Neighbour(found));
     hops.find_all(&mut *env.host, PATIENCE, None, stopped, tell);
     run.prepare(&hops);

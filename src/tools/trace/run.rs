@@ -21,7 +21,6 @@ use crate::tools::session::link_watch::Watch;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::atomic::Ordering;
 
 /// A stop or a question for interim numbers is noticed after this long.
 const ATTENTION_NS: u64 = 100_000_000;
@@ -118,7 +117,7 @@ impl<'a> Run<'a> {
             pacer: Pacer::new(rate, burst.max(plan.config.batch), tx.now()).full(),
             sender: Sender::new(tx, plan.wait),
             inbox: Packets::with_capacity(256),
-            interim_seen: control.interim.load(Ordering::Relaxed),
+            interim_seen: control.interim(),
             next_member: 0,
             line: VecDeque::new(),
             alarms: BinaryHeap::new(),
@@ -188,7 +187,7 @@ impl<'a> Run<'a> {
 
     /// Until all is known, or somebody says stop.
     pub(super) fn go(&mut self) -> Result<()> {
-        while !self.control.stop.load(Ordering::Relaxed) {
+        while !self.control.is_stopped() {
             self.interim();
             let now = self.sender.tx.now();
             if self.watch.look(now, |change| (self.sink)(Event::Interface(change)))? {

@@ -16,7 +16,6 @@ use ratatui::text::Line;
 use ratatui::{Frame, Terminal};
 use std::io::{IsTerminal, Stdout};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Longest pause before a signal is looked for, which another thread may have taken.
@@ -169,7 +168,7 @@ impl<V: View> Live<V> {
         let hint = self.hint;
         let failed = |error| cannot("read keys", &error, hint);
         let start = Instant::now();
-        while !self.control.stop.load(Relaxed) {
+        while !self.control.is_stopped() {
             let left = time.saturating_sub(start.elapsed());
             let ready = event::poll(left.clamp(SHORTEST, SLICE)).map_err(failed)?;
             // A terminal that hung up is always ready, and never has a key.
@@ -188,7 +187,7 @@ impl<V: View> Live<V> {
                 _ => Action::Nothing,
             };
             match action {
-                Action::Leave => self.control.stop.store(true, Relaxed),
+                Action::Leave => self.control.stop(),
                 Action::Redraw => self.redraw()?,
                 Action::Nothing => {}
             }

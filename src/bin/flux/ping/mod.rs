@@ -16,7 +16,6 @@ use fluxnet::tools::Control;
 use fluxnet::tools::ping::{Event, Outcome, Plan, run};
 use report::Summaries;
 use std::io::{IsTerminal, Write};
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use text::Text;
 
@@ -105,7 +104,7 @@ impl Printer<'_> {
         }
         if let Err(failure) = self.print(event) {
             // Nobody can read the rest: end the run, and leave the interface clean.
-            self.control.stop.store(true, Relaxed);
+            self.control.stop();
             self.trouble = Some(failure);
         }
     }

@@ -30,7 +30,6 @@ use page::{Layout, Line, Tone, clean, page, paint};
 use std::cell::RefCell;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use wait::Waiting;
 
@@ -112,7 +111,7 @@ fn watched(
         }
         // Simulated time passes beside ours, in steps short enough for a key.
         let mut left = time;
-        while !left.is_zero() && !control.stop.load(Relaxed) {
+        while !left.is_zero() && !control.is_stopped() {
             let (start, step) = (Instant::now(), left.min(wait::SLICE));
             observer.pause(step)?;
             live.borrow_mut().wait(step.saturating_sub(start.elapsed()))?;
@@ -125,7 +124,7 @@ fn watched(
         let mut live = live.borrow_mut();
         live.view().take(event);
         if let Err(error) = live.redraw() {
-            control.stop.store(true, Relaxed);
+            control.stop();
             trouble = Some(error);
         }
     })?;
@@ -144,7 +143,8 @@ fn scraped(
 ) -> Result<Answer, Failure> {
     let address = listener.local_addr().map_err(|error| serve::lost(&error))?;
     let wake = serve::waker(&listener).map_err(|error| serve::lost(&error))?;
-    let control = signals::control_and(wake);
+    let control = signals::control();
+    control.on_request(wake);
     say(&format!("metrics are at http://{address}/metrics, until Ctrl-C"));
     let server = serve::Server::new(listener, control);
     let mut exporter = metrics::Exporter::new(own_netns());
@@ -281,7 +281,7 @@ impl<'a> Printer<'a> {
         };
         if let Err(failure) = printed {
             // Nobody can read the rest.
-            self.control.stop.store(true, Relaxed);
+            self.control.stop();
             self.trouble = Some(failure);
         }
     }

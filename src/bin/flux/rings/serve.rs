@@ -20,7 +20,6 @@ use std::cell::RefCell;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// Longest time from accepting a request to its last byte, and again for the answer.
@@ -64,9 +63,9 @@ impl Server {
 
     /// Answers requests until one asks for metrics; `None` when it is time to stop.
     pub fn wait(&self) -> Option<TcpStream> {
-        while !self.control.stop.load(Relaxed) {
+        while !self.control.is_stopped() {
             match self.listener.accept() {
-                Ok((stream, _)) if !self.control.stop.load(Relaxed) => {
+                Ok((stream, _)) if !self.control.is_stopped() => {
                     // A client that went away or sends rubbish is its own trouble.
                     if let Ok(Some(stream)) = take(stream) {
                         return Some(stream);
@@ -82,7 +81,7 @@ impl Server {
 }
 
 /// Connects to `listener`'s address, for one that waits in [`Server::wait`] to look up.
-pub fn waker(listener: &TcpListener) -> io::Result<impl Fn() + Send + 'static> {
+pub fn waker(listener: &TcpListener) -> io::Result<impl Fn() + Send + Sync + 'static> {
     let mut address = listener.local_addr()?;
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
@@ -319,7 +318,7 @@ mod tests {
             (result, notes)
         });
         client(address);
-        control.stop.store(true, Relaxed);
+        control.stop();
         wake();
         serving.join().unwrap()
     }

@@ -5,7 +5,6 @@ use fluxnet::error::Result;
 use fluxnet::snapshot::Source;
 use fluxnet::tools::Control;
 use fluxnet::tools::rings::{InterfaceKey, InterfaceSnapshot, Observer, Scan};
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 /// How a pause is spent.
@@ -55,7 +54,7 @@ pub fn plain(
             return observer.pause(time);
         }
         let start = Instant::now();
-        while !control.stop.load(Relaxed) {
+        while !control.is_stopped() {
             let left = time.saturating_sub(start.elapsed());
             if left.is_zero() {
                 break;
@@ -100,7 +99,9 @@ mod tests {
         let mut slice = |_: &mut dyn Observer, time: Duration| {
             assert!(time <= SLICE);
             slices += 1;
-            control.stop.store(slices == 3, Relaxed);
+            if slices == 3 {
+                control.stop();
+            }
             Ok(())
         };
         let mut inner = Waiting { observer: &mut fake, wait: &mut slice };

@@ -16,7 +16,6 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
@@ -226,7 +225,7 @@ fn show(
         if !more {
             break Ok(());
         }
-        if control.stop.load(Relaxed) {
+        if control.is_stopped() {
             // It ends as soon as it has told the rest: no key matters.
             kept.extend(told.iter().filter_map(|event| live.view().take(event)));
             break Ok(());
@@ -237,7 +236,7 @@ fn show(
         }
     };
     // The run must not go on with nobody to see it.
-    control.stop.store(true, Relaxed);
+    control.stop();
     result.map(|()| kept).map_err(Failure::from)
 }
 

@@ -27,7 +27,6 @@ use args::{Command, View};
 use fluxnet::tools::Control;
 use fluxnet::tools::trace::{Event, Outcome, Plan, Rounds, Summary, run};
 use std::io::Write;
-use std::sync::atomic::Ordering::Relaxed;
 use text::Text;
 
 /// Runs the command.
@@ -142,7 +141,7 @@ impl<'a> Printer<'a> {
         }
         if let Err(failure) = self.print(event) {
             // Nobody can read the rest: end the run, and leave the interface clean.
-            self.control.stop.store(true, Relaxed);
+            self.control.stop();
             self.trouble = Some(failure);
         }
     }
