@@ -16,6 +16,7 @@ pub mod topology;
 pub mod trace;
 #[cfg_attr(not(all(target_os = "linux", feature = "bpf")), allow(dead_code))] // the lab uses all
 pub mod traffic;
+pub mod worker;
 
 pub use control::Control;
 pub use session::Env;
