@@ -31,6 +31,8 @@ mod sim;
 mod stats;
 mod store;
 mod ways;
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+mod window;
 #[cfg_attr(not(all(target_os = "linux", feature = "bpf")), allow(dead_code))] // kernel.rs uses all
 mod work;
 

@@ -27,20 +27,19 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
     let total = cells.len() * plan.repeat as usize;
     let mut samples: Vec<(Vec<Sample>, u32)> = cells.iter().map(|_| (Vec::new(), 0)).collect();
     let (mut opened, mut warned) = (None, BTreeSet::new());
-    let stop = || control.is_stopped();
     let mut done = 0;
     'rounds: for round in 0..plan.repeat {
         for at in order(cells.len(), round) {
-            if stop() {
+            if control.is_stopped() {
                 break 'rounds;
             }
-            let (sample, granted) = place.measure(plan, &cells[at], &stop)?;
+            let (sample, granted) = place.measure(plan, &cells[at], control)?;
             if opened.is_none() {
                 let first = told(&granted, place.out(plan));
                 sink(Event::Opened(first.clone()));
                 opened = Some(first);
             }
-            if stop() {
+            if control.is_stopped() {
                 // Cut short: it is none of the samples that were asked for.
                 break 'rounds;
             }
@@ -156,12 +155,12 @@ impl Measuring {
         &mut self,
         plan: &Plan,
         cell: &Setting,
-        stop: &(dyn Fn() -> bool + Sync),
+        control: &Control,
     ) -> Result<(Sample, Granted)> {
         match self {
             #[cfg(all(target_os = "linux", feature = "bpf"))]
-            Measuring::Kernel(site) => site.measure(plan, cell, stop),
-            Measuring::Sim(spec) => sim::measure(plan, spec, cell, stop),
+            Measuring::Kernel(site) => site.measure(plan, cell, control),
+            Measuring::Sim(spec) => sim::measure(plan, spec, cell, control),
         }
     }
 }

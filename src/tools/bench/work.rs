@@ -1,7 +1,6 @@
 //! The loops that are measured: each workload, written as a user of each mode would.
 //!
-//! A loop is one turn long, so that whoever measures can look at the clock in between; a turn
-//! handles at most one batch, and makes at most one system call when it had packets.
+//! A turn handles at most one batch, and makes at most one system call when it had packets.
 //!
 //! Workload forward has two ports on one UMEM: packets come in on the first and leave by the
 //! second, whose completions refill the first.
@@ -23,16 +22,14 @@ use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::tools::measure::duration_stats::DurationStats;
 use std::time::Duration;
 
-/// Longest time that a turn may block: whoever measures wants to look at the clock.
-const LONGEST_WAIT: Duration = Duration::from_millis(10);
-
 /// The port that workload forward sends by.
 const OUT: PortIndex = PortIndex::new(1);
 
-/// One thread's share of a workload.
+/// One worker's share of a workload.
 pub(super) trait Work: Send {
-    /// One turn; returns how many packets were handled. With none it waits as its poll mode says.
-    fn turn(&mut self) -> Result<u32>;
+    /// One turn; returns how many packets were handled. With none it waits as its poll mode says, up
+    /// to `wait`.
+    fn turn(&mut self, wait: Duration) -> Result<u32>;
 
     /// Positions of the queues that it works, those that it only sends by last.
     fn queues(&self) -> Vec<QueueIndex>;
