@@ -17,8 +17,7 @@ use crate::sys::{affinity, poll};
 use crate::tools::Control;
 use crate::tools::host::{Host, KernelHost};
 use crate::tools::session::carrier;
-use crate::tools::traffic::frame;
-use crate::tools::traffic::{Lab, PacedSource, Source};
+use crate::tools::traffic::{Lab, LiveSource, PacedSource, rfc2544};
 use crate::tools::worker;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -39,7 +38,7 @@ const OPENS: u32 = 10;
 /// Where cells are measured, opened once a run.
 pub(super) enum Site {
     /// The lab, with the sources that its cells needed so far.
-    Lab { lab: Lab, cpus: Vec<usize>, sources: HashMap<(usize, u32), Source> },
+    Lab { lab: Lab, cpus: Vec<usize>, sources: HashMap<(usize, u32), LiveSource> },
     /// The user's interface, and the one that workload forward sends by.
     Interface { name: String, out: Option<String>, mac: MacAddr, cpus: Vec<usize>, begun: bool },
 }
@@ -95,14 +94,14 @@ impl Site {
             (_, Site::Lab { .. }) => Filter::Everything,
             (_, Site::Interface { .. }) => Filter::Any(vec![Match {
                 ip_proto: Some(crate::proto::IpProto::UDP.0),
-                dst_ports: Some(frame::PORT..=frame::PORT),
+                dst_ports: Some(rfc2544::PORT..=rfc2544::PORT),
                 ..Match::default()
             }]),
         };
         let packet = match self {
-            Site::Lab { .. } => frame::from_us(len)?,
+            Site::Lab { .. } => rfc2544::from_us(len)?,
             // To ourselves: a switch sends such a packet nowhere.
-            Site::Interface { mac, .. } => frame::between(*mac, *mac, len)?,
+            Site::Interface { mac, .. } => rfc2544::between(*mac, *mac, len)?,
         };
         let meter = Meter::new(MOST_QUEUES, ticks);
         let builder = || {
@@ -123,7 +122,7 @@ impl Site {
                 self.await_link(cell, patience, control)?;
             }
             tries += 1;
-            match self.inside(|| work::start(builder(), cell, &packet)) {
+            match self.inside(|| work::start(builder(), cell, packet.bytes())) {
                 // The link went after the look at it, and may be back by now.
                 Err(error) if begun && error.kind() == ErrorKind::Device && tries < OPENS => {}
                 opened => break opened?,
@@ -249,7 +248,7 @@ impl Site {
         }
         for cpu in source_cpus(cpus, lab, queues) {
             if let Entry::Vacant(place) = sources.entry((cpu, cell.frame)) {
-                let source = Source::start(lab, cpu, len)?;
+                let source = LiveSource::start(lab.egress(cpu)?, rfc2544::to_us(len)?)?;
                 source.pause();
                 place.insert(source);
             }
@@ -272,7 +271,9 @@ impl Site {
         match cell.workload {
             Workload::Txonly => Ok(Sending::Nothing),
             Workload::Latency => {
-                let paced = from.map(|cpu| PacedSource::start(lab, cpu, len, LATENCY_PPS));
+                let paced = from.map(|cpu| {
+                    PacedSource::start(lab.egress(cpu)?, rfc2544::to_us(len)?, LATENCY_PPS)
+                });
                 Ok(Sending::Paced { _sources: paced.collect::<Result<_>>()? })
             }
             _ => {
@@ -317,7 +318,7 @@ fn source_cpus(cpus: &[usize], lab: &Lab, queues: &[u32]) -> Vec<usize> {
 /// Traffic for as long as it lives.
 enum Sending<'s> {
     Nothing,
-    Flood(Vec<&'s Source>),
+    Flood(Vec<&'s LiveSource>),
     Paced { _sources: Vec<PacedSource> },
 }
 

@@ -12,7 +12,7 @@ use crate::config::Granted;
 use crate::error::Result;
 use crate::tools::Control;
 use crate::tools::session::opened::in_options;
-use crate::tools::traffic::frame::PORT;
+use crate::tools::traffic::rfc2544::PORT;
 use std::collections::BTreeSet;
 
 /// Measures what `plan` asks for, and tells `sink` what happens meanwhile. Ends early, with what

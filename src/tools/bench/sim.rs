@@ -55,10 +55,11 @@ pub(super) fn measure(
         builder = builder.port(OUT).filter(Filter::Nothing);
         sends = OUT;
     }
-    let packet = crate::tools::traffic::frame::to_us((cell.frame - FCS) as usize)?;
-    let (loops, granted) = work::start(builder, cell, &packet)?;
+    let packet = crate::tools::traffic::rfc2544::to_us((cell.frame - FCS) as usize)?;
+    let (loops, granted) = work::start(builder, cell, packet.bytes())?;
     let feeds = cell.workload != Workload::Txonly;
-    let feed = Feed { network: &network, granted: &granted, packet: feeds.then_some(&packet) };
+    let feed =
+        Feed { network: &network, granted: &granted, packet: feeds.then_some(packet.bytes()) };
     let mut loops: Vec<_> = loops.into_iter().map(|work| Fed::new(work, &feed, &meter)).collect();
     // Until caches and branch predictors know the way.
     run(&mut loops, plan.duration / 4, control)?;
@@ -117,7 +118,7 @@ struct Feed<'f> {
     network: &'f Simulator,
     granted: &'f Granted,
     /// `None`: the loop makes packets of its own.
-    packet: Option<&'f Vec<u8>>,
+    packet: Option<&'f [u8]>,
 }
 
 impl Feed<'_> {
