@@ -1,7 +1,8 @@
 //! `flux bench` from the outside: bad input, help, and saved runs compared.
 
 use crate::command::{
-    self, assert_exit, assert_refused, assert_refused_as_json, events, flux, run, stderr, stdout,
+    self, assert_exit, assert_refused, assert_refused_as_json, events, flux, only, run, stderr,
+    stdout,
 };
 use serde_json::{Value, json};
 use std::fs;
@@ -500,7 +501,8 @@ fn a_plot_is_a_chart_of_what_was_measured() {
     let line = format!("{SHORT} --json --plot {}", file.display());
     let output = home.run(&line);
     assert_exit(&line, &output, 0);
-    assert!(stderr(&output).contains("drawn into "), "{}", stderr(&output));
+    let note = only(&output, "note");
+    assert!(note["text"].as_str().unwrap().starts_with("drawn into "), "{note}");
     let svg = fs::read_to_string(&file).unwrap();
     assert!(svg.trim_start().starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
     assert!(elements(&svg) > 20, "{svg}");
@@ -527,8 +529,9 @@ fn a_saved_run_is_like_itself_and_a_planted_slowdown_is_found() {
     let line = format!("{SHORT} --save first --json");
     let output = home.run(&line);
     assert_exit(&line, &output, 0);
-    assert!(stderr(&output).contains("saved as "), "{}", stderr(&output));
-    let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let note = only(&output, "note");
+    assert!(note["text"].as_str().unwrap().starts_with("saved as "), "{note}");
+    let report = only(&output, "report");
     let saved = fs::read_to_string(home.0.join("flux/bench/first.json")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&saved).unwrap(), report, "what was printed is kept");
 
@@ -552,7 +555,7 @@ fn a_saved_run_is_like_itself_and_a_planted_slowdown_is_found() {
     assert!(row.contains("-20.0%"), "{text}");
     let output = home.run("bench diff steady slower --json");
     assert_exit("--json", &output, 1);
-    let diff: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let diff = only(&output, "diff");
     let found: Vec<&Value> =
         diff["changes"].as_array().unwrap().iter().filter(|c| slow(c)).collect();
     assert_eq!(found.len(), 1);
@@ -575,7 +578,7 @@ fn ctrl_c_ends_a_run_early_and_keeps_what_is_done() {
         io::copy(&mut told, &mut io::sink()).unwrap();
         let output = child.wait_with_output().unwrap();
         assert_exit(line, &output, 0);
-        let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        let report = only(&output, "report");
         assert_eq!((&report["event"], &report["complete"]), (&json!("report"), &json!(false)));
         assert_eq!(report["repeat"], 500);
         let cells = report["results"].as_array().unwrap();

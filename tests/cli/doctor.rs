@@ -44,7 +44,7 @@ fn the_spec_of_the_simulated_machine_is_seen() {
     assert_eq!(mtu["status"], "warning");
     assert!(mtu["fix"].as_str().unwrap().contains("--frame-size 4096"), "{mtu:#}");
     assert_eq!(report["warnings"], 1);
-    let ring = &events("doctor sim0 --json --sim ring-511", 0)[0];
+    let ring = &events("doctor sim0 --json --sim short_ring", 0)[0];
     assert_eq!(check(ring, "nic_ring")["status"], "warning", "{ring:#}");
 }
 
@@ -58,12 +58,11 @@ fn without_an_interface_there_is_a_line_for_each() {
 }
 
 #[test]
-fn an_interface_that_is_not_there_is_a_blocker_and_names_those_that_are() {
-    let report = &events("doctor eth7 --sim --json", 1)[0];
-    let missing = check(report, "interface");
-    assert_eq!(missing["status"], "blocker");
-    let finding = missing["finding"].as_str().unwrap();
-    assert!(finding.contains("eth7") && finding.contains("sim0"), "{finding}");
+fn an_interface_that_is_not_there_is_an_error_that_names_those_that_are() {
+    let error = &events("doctor eth7 --sim --json", 2)[0];
+    assert_eq!((&error["event"], &error["command"]), (&"error".into(), &"doctor".into()));
+    assert_eq!(error["error"], "cannot find interface eth7: no such interface");
+    assert_eq!(error["hint"], "there are: sim0");
 }
 
 #[test]

@@ -135,7 +135,9 @@ fn no_socket_is_the_answer_no_and_tells_what_was_looked_for() {
     let line = "rings --sim --pid 1 --over 0 --json";
     let samples = events(line, 1);
     assert_eq!(samples[0]["sockets"], Value::Array(Vec::new()));
-    assert!(stderr(&run(line)).contains("process 1 has no AF_XDP socket"));
+    let text = samples[1]["text"].as_str().unwrap();
+    assert!(text.starts_with("process 1 has no AF_XDP socket"), "{text}");
+    assert_eq!(stderr(&run(line)), "");
 }
 
 #[test]
@@ -242,7 +244,7 @@ mod live {
         assert_eq!(terminal.end(), "0");
         let Some(terminal) = Terminal::start("rings none0 --sim --watch") else { return };
         let seen = terminal.rest();
-        assert!(seen.contains("status 1") && !seen.contains(TAKEN), "{seen}");
+        assert!(seen.contains("status 2") && !seen.contains(TAKEN), "{seen}");
     }
 
     #[test]
@@ -264,13 +266,13 @@ mod live {
 }
 
 #[test]
-fn an_interface_that_is_not_there_is_an_answer_of_no() {
+fn an_interface_that_is_not_there_is_an_error() {
     for line in ["rings sim7 --sim", "rings --sim sim7", "rings sim7 --sim --json -c 3"] {
         let output = run(line);
-        assert_exit(line, &output, 1);
+        assert_exit(line, &output, 2);
         assert!(stderr(&output).contains("error: cannot find interface sim7"), "{output:?}");
         assert!(stderr(&output).contains("sim0"), "the one that there is: {output:?}");
     }
-    let told = events("rings sim7 --sim --json", 1);
+    let told = events("rings sim7 --sim --json", 2);
     assert_eq!((told.len(), &told[0]["event"]), (1, &"error".into()));
 }

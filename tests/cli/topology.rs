@@ -11,7 +11,7 @@ const SILENT: &str = "tests/topologies/silent.toml";
 #[test]
 fn a_file_is_the_network_also_as_the_next_word_and_with_knobs_of_our_machine() {
     for sim in
-        [format!("--sim=file={SILENT}"), format!("--sim file={SILENT},seed=9,queues=2,link-flap")]
+        [format!("--sim=file={SILENT}"), format!("--sim file={SILENT},seed=9,queues=2,link_flap")]
     {
         for target in ["203.0.113.7", "2001:db8:7::7"] {
             let events = events(&format!("ping {sim} -c 2 {target} --json"), 0);
@@ -81,8 +81,8 @@ fn commands_cope_with_two_interfaces() {
     assert_eq!(report["interface"], "sim1");
     let line = format!("doctor --sim=file={TWO} sim2");
     let output = run(&line);
-    assert_exit(&line, &output, 1);
-    assert!(stdout(&output).contains("there are: sim0, sim1"), "{}", stdout(&output));
+    assert_exit(&line, &output, 2);
+    assert!(stderr(&output).contains("there are: sim0, sim1"), "{}", stderr(&output));
 
     // The application is where 10.0.0.2 is; the other interface has no socket, which is said.
     let sample = &events(&format!("rings --sim=file={TWO} --json -c 1"), 0)[0];

@@ -1,7 +1,7 @@
 //! The named troubles of the simulator, as `flux ping` and `flux bench` meet them: each run comes
 //! to an end, and says why.
 
-use crate::command::{assert_exit, events, of, run, stderr, stdout};
+use crate::command::{assert_exit, events, json_lines, of, only, run, stderr, stdout};
 use fluxnet::simulator::Trouble;
 use serde_json::{Value, json};
 
@@ -18,21 +18,21 @@ struct Case {
 
 const CASES: [Case; 9] = [
     Case {
-        line: "ping -c 5 --queue 0 10.0.0.2 --sim=wrong-queue",
+        line: "ping -c 5 --queue 0 10.0.0.2 --sim=wrong_queue",
         exit: 1,
         told: "answers on queue 1, where no socket is bound: 5; use --queue all\n",
         received: 0,
         sent: 5,
     },
     Case {
-        line: "ping -c 5 10.0.0.2 --sim=wrong-queue",
+        line: "ping -c 5 10.0.0.2 --sim=wrong_queue",
         exit: 0,
         told: "queues 0,1,",
         received: 5,
         sent: 5,
     },
     Case {
-        line: "ping -c 5 10.0.0.2 --sim=no-zc",
+        line: "ping -c 5 10.0.0.2 --sim=no_zero_copy",
         exit: 0,
         told: "note: copy mode: the driver of sim0 says that it has zero-copy, and refuses it\n",
         received: 5,
@@ -47,7 +47,7 @@ const CASES: [Case; 9] = [
         sent: 5,
     },
     Case {
-        line: "ping -c 5 10.0.0.2 --sim=kick-lost",
+        line: "ping -c 5 10.0.0.2 --sim=stuck_tx",
         exit: 1,
         told: "note: 5 packets were never sent: the kernel leaves them in the TX ring, however \
                often it is told (stuck TX)\n",
@@ -55,7 +55,7 @@ const CASES: [Case; 9] = [
         sent: 5,
     },
     Case {
-        line: "ping -c 5 10.0.0.2 --sim=ring-511",
+        line: "ping -c 5 10.0.0.2 --sim=short_ring",
         exit: 0,
         told: "note: sim0's own rings have 511 entries, no power of two: the AF_XDP rings are \
                256\n",
@@ -63,7 +63,7 @@ const CASES: [Case; 9] = [
         sent: 5,
     },
     Case {
-        line: "ping -c 20 -i 0.05 10.0.0.2 --sim=link-flap",
+        line: "ping -c 20 -i 0.05 10.0.0.2 --sim=link_flap",
         exit: 0,
         told: "note: the carrier of sim0 changed 2 times: what was on its way is lost, and 4 probes \
                were not sent\n",
@@ -71,7 +71,7 @@ const CASES: [Case; 9] = [
         sent: 20,
     },
     Case {
-        line: "ping -c 9 -i 0.1 10.0.0.2 --sim=removed",
+        line: "ping -c 9 -i 0.1 10.0.0.2 --sim=gone",
         exit: 2,
         told: "error: cannot use sim0: the interface is gone: it was removed, or moved to another \
                network namespace\n",
@@ -79,7 +79,7 @@ const CASES: [Case; 9] = [
         sent: 4,
     },
     Case {
-        line: "ping -c 9 -i 0.1 10.0.0.2 --sim=detached",
+        line: "ping -c 9 -i 0.1 10.0.0.2 --sim=no_program",
         exit: 2,
         told: "error: cannot receive on sim0: somebody detached its XDP program\n",
         received: 4,
@@ -104,7 +104,7 @@ fn ping_comes_to_an_end_in_each_trouble_and_says_why() {
 
 #[test]
 fn a_lost_link_is_told_as_it_happens_and_ends_the_run_after_the_link_timeout_alone() {
-    let flapping = "ping -q -c 20 -i 0.05 10.0.0.2 --sim=link-flap";
+    let flapping = "ping -q -c 20 -i 0.05 10.0.0.2 --sim=link_flap";
     let text = stderr(&run(flapping));
     assert!(text.contains("note: sim0 has no carrier: waiting for its link\n"), "{text}");
     assert!(text.contains("note: the link of sim0 is back after 0.2 s\n"), "{text}");
@@ -117,7 +117,7 @@ fn a_lost_link_is_told_as_it_happens_and_ends_the_run_after_the_link_timeout_alo
     let changes = &of(&told, "interface")[0];
     assert_eq!((&changes["interface"], &changes["mtu"]), (&json!("sim0"), &json!(1500)));
 
-    let line = "ping -c 20 -i 0.05 --link-timeout 100ms 10.0.0.2 --sim=link-flap";
+    let line = "ping -c 20 -i 0.05 --link-timeout 100ms 10.0.0.2 --sim=link_flap";
     let output = run(line);
     assert_exit(line, &output, 2);
     let text = stderr(&output);
@@ -136,9 +136,9 @@ fn a_lost_link_is_told_as_it_happens_and_ends_the_run_after_the_link_timeout_alo
 
 #[test]
 fn trace_waits_for_a_lost_link_and_ends_with_a_reason_when_it_cannot_go_on() {
-    let told = events("trace -j -c 8 -i 0.1 203.0.113.7 --sim=link-flap", 0);
+    let told = events("trace -j -c 8 -i 0.1 203.0.113.7 --sim=link_flap", 0);
     assert!(of(&told, "interface").len() >= 2, "{told:#?}");
-    for (trouble, want) in [("removed", "the interface is gone"), ("detached", "somebody detached")]
+    for (trouble, want) in [("gone", "the interface is gone"), ("no_program", "somebody detached")]
     {
         let line = format!("trace -c 20 -i 0.1 203.0.113.7 --sim={trouble}");
         let output = run(&line);
@@ -162,11 +162,11 @@ fn notes(events: &[Value]) -> Vec<(&str, u64)> {
 fn ping_tells_programs_the_same_and_nothing_about_a_healthy_run() {
     let table = [
         ("ping -q -j -c 3 10.0.0.2 --sim=starved", 1, &[("starved", 3)][..]),
-        ("ping -q -j -c 3 10.0.0.2 --sim=kick-lost", 1, &[("stuck_tx", 3)]),
-        ("ping -q -j -c 20 -i 0.05 10.0.0.2 --sim=link-flap", 0, &[("link_flap", 2)]),
-        ("ping -q -j -c 3 10.0.0.2 --sim=ring-511", 0, &[]),
-        ("ping -q -j -c 3 10.0.0.2 --sim=no-zc", 0, &[]),
-        ("ping -q -j -c 3 10.0.0.2 --sim=wrong-queue", 0, &[]),
+        ("ping -q -j -c 3 10.0.0.2 --sim=stuck_tx", 1, &[("stuck_tx", 3)]),
+        ("ping -q -j -c 20 -i 0.05 10.0.0.2 --sim=link_flap", 0, &[("link_flap", 2)]),
+        ("ping -q -j -c 3 10.0.0.2 --sim=short_ring", 0, &[]),
+        ("ping -q -j -c 3 10.0.0.2 --sim=no_zero_copy", 0, &[]),
+        ("ping -q -j -c 3 10.0.0.2 --sim=wrong_queue", 0, &[]),
         ("ping -q -j -c 3 --bind zerocopy 10.0.0.2 --sim", 0, &[]),
         ("ping -q -j -c 50000 --rate 100kpps 10.0.0.2 --sim", 0, &[]),
         ("ping -q -j -c 100 -i 0.01 10.0.0.2 --sim=loss=30%", 0, &[]),
@@ -178,18 +178,18 @@ fn ping_tells_programs_the_same_and_nothing_about_a_healthy_run() {
         assert_eq!(events[events.len() - 1]["event"], "summary", "flux {line}");
     }
     let start = |line| of(&events(line, 0), "start")[0].clone();
-    assert_eq!(start("ping -q -j -c 1 10.0.0.2 --sim=ring-511")["ring_size"], 256);
-    let notes = start("ping -q -j -c 1 10.0.0.2 --sim=no-zc")["notes"].clone();
+    assert_eq!(start("ping -q -j -c 1 10.0.0.2 --sim=short_ring")["ring_size"], 256);
+    let notes = start("ping -q -j -c 1 10.0.0.2 --sim=no_zero_copy")["notes"].clone();
     assert!(notes[0].as_str().unwrap().starts_with("copy mode: "), "{notes}");
 }
 
 #[test]
 fn more_probes_than_a_stuck_ring_holds_are_lost_and_counted() {
     for (line, sent) in [
-        ("ping -q -j -c 3000 -i 0 10.0.0.2 --sim=kick-lost", 3000),
-        ("ping -q -j -c 10000 --rate 10kpps 10.0.0.2 --sim=kick-lost", 10_000),
-        ("ping -q -j -c 1000 -i 1ms -W 100ms --frames 64 10.0.0.2 --sim=kick-lost", 1000),
-        ("ping -q -j -c 500 -i 1ms 10.0.0.2 10.0.0.3 --frames 16 --sim=kick-lost,wrong-queue", 500),
+        ("ping -q -j -c 3000 -i 0 10.0.0.2 --sim=stuck_tx", 3000),
+        ("ping -q -j -c 10000 --rate 10kpps 10.0.0.2 --sim=stuck_tx", 10_000),
+        ("ping -q -j -c 1000 -i 1ms -W 100ms --frames 64 10.0.0.2 --sim=stuck_tx", 1000),
+        ("ping -q -j -c 500 -i 1ms 10.0.0.2 10.0.0.3 --frames 16 --sim=stuck_tx,wrong_queue", 500),
     ] {
         let events = events(line, 1);
         let summaries = of(&events, "summary");
@@ -201,7 +201,7 @@ fn more_probes_than_a_stuck_ring_holds_are_lost_and_counted() {
 
 #[test]
 fn a_deadline_ends_a_run_that_nothing_else_would() {
-    let line = "ping -q -j -w 2 -i 10ms 10.0.0.2 --sim=kick-lost";
+    let line = "ping -q -j -w 2 -i 10ms 10.0.0.2 --sim=stuck_tx";
     let events = events(line, 1);
     let elapsed = of(&events, "summary")[0]["elapsed_ms"].as_f64().unwrap();
     assert!((1999.0..2100.0).contains(&elapsed), "{elapsed}");
@@ -210,7 +210,7 @@ fn a_deadline_ends_a_run_that_nothing_else_would() {
 
 #[test]
 fn zero_copy_by_name_is_refused_with_the_next_step() {
-    let line = "ping -c 1 --bind zerocopy 10.0.0.2 --sim=no-zc";
+    let line = "ping -c 1 --bind zerocopy 10.0.0.2 --sim=no_zero_copy";
     let output = run(line);
     assert_exit(line, &output, 2);
     let text = stderr(&output);
@@ -221,14 +221,14 @@ fn zero_copy_by_name_is_refused_with_the_next_step() {
 #[test]
 fn bench_comes_to_an_end_in_each_trouble_and_says_why() {
     let table = [
-        ("wrong-queue", "note: packets come to queue 1 of a0, which has no socket: use --queue 1"),
-        ("no-zc", "note: copy mode: the driver of a0 says that it has zero-copy, and refuses it"),
-        ("starved", "note: the kernel drops all packets: it finds the fill ring empty (starved)"),
-        ("kick-lost", "note: packets wait in the TX ring and none is sent, however often"),
-        ("ring-511", "note: a0's own rings have 511 entries, no power of two: the AF_XDP rings"),
-        ("link-flap", "simulated time hardly passes while we work: the link of a0 stayed"),
-        ("removed", "simulated time hardly passes while we work: the interface of a0 stayed"),
-        ("detached", "simulated time hardly passes while we work: the XDP program of a0 stayed"),
+        ("wrong_queue", "packets come to queue 1 of a0, which has no socket: use --queue 1"),
+        ("no_zero_copy", "copy mode: the driver of a0 says that it has zero-copy, and refuses it"),
+        ("starved", "the kernel drops all packets: it finds the fill ring empty (starved)"),
+        ("stuck_tx", "packets wait in the TX ring and none is sent, however often"),
+        ("short_ring", "a0's own rings have 511 entries, no power of two: the AF_XDP rings"),
+        ("link_flap", "simulated time hardly passes while we work: the link of a0 stayed"),
+        ("gone", "simulated time hardly passes while we work: the interface of a0 stayed"),
+        ("no_program", "simulated time hardly passes while we work: the XDP program of a0 stayed"),
     ];
     for name in Trouble::ALL.map(Trouble::name) {
         let (_, told) = table.into_iter().find(|row| row.0 == name).unwrap();
@@ -238,16 +238,19 @@ fn bench_comes_to_an_end_in_each_trouble_and_says_why() {
         );
         let output = run(&line);
         assert_exit(&line, &output, 0);
-        let text = stderr(&output);
-        assert_eq!(text.matches(told).count(), 1, "flux {line}\n{text}");
-        let report: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        let (events, report) = (json_lines(&output), only(&output, "report"));
+        let notes = of(&events, "note").into_iter().map(|note| &note["text"]);
+        let notes: Vec<_> = notes.chain(report["opened"]["notes"].as_array().unwrap()).collect();
+        let told = |note: &&&Value| note.as_str().is_some_and(|note| note.contains(told));
+        assert_eq!(notes.iter().filter(told).count(), 1, "flux {line}\n{notes:#?}");
+        assert_eq!(stderr(&output), "", "notes are events");
         assert_eq!((&report["event"], &report["complete"]), (&"report".into(), &true.into()));
     }
     let healthy = "bench --sim --workload rxdrop,txonly,l2fwd,forward,parse --mode raw,engine,system \
                    --batch 64 --poll busy,adaptive,syscall --duration 1ms --repeat 1 --json";
     let output = run(healthy);
     assert_exit(healthy, &output, 0);
-    assert!(!stderr(&output).contains("note: "), "{}", stderr(&output));
+    assert_eq!(of(&json_lines(&output), "note").len(), 0, "{}", stdout(&output));
 }
 
 #[test]
@@ -258,7 +261,7 @@ fn the_same_seed_gives_the_same_bytes_in_trouble_too() {
         let line =
             format!("ping -j -c 40 -i 30ms 10.0.0.2 203.0.113.7 --sim={spec},loss=5%,seed=9");
         let (first, second) = (run(&line), run(&line));
-        let ends = ["removed", "detached"].iter().any(|end| spec.contains(end));
+        let ends = ["gone", "no_program"].iter().any(|end| spec.contains(end));
         let worst = if ends { 2 } else { 1 };
         assert!(first.status.code() <= Some(worst), "flux {line}\n{}", stderr(&first));
         assert!(first.stdout == second.stdout, "flux {line}");
@@ -269,8 +272,8 @@ fn the_same_seed_gives_the_same_bytes_in_trouble_too() {
 #[test]
 fn a_contradiction_is_named_with_what_there_is() {
     for (spec, why) in [
-        ("wrong-queue,queues=1", "there is only one"),
-        ("no-zc,zerocopy=no", "claims zero-copy"),
+        ("wrong_queue,queues=1", "there is only one"),
+        ("no_zero_copy,zerocopy=no", "claims zero-copy"),
         ("starved=no", "takes no value"),
         ("starving", "'starving' is unknown"),
     ] {
@@ -278,7 +281,7 @@ fn a_contradiction_is_named_with_what_there_is() {
         let output = run(&line);
         assert_exit(&line, &output, 2);
         let text = stderr(&output);
-        assert!(text.contains(why) && text.contains("link-flap"), "{text}");
+        assert!(text.contains(why) && text.contains("link_flap"), "{text}");
     }
 }
 
@@ -353,7 +356,7 @@ fn rings_and_doctor_name_queues_that_only_receive() {
     let line = format!("rings --json {RECEIVE_ONLY}");
     let out = run(&line);
     assert_exit(&line, &out, 0);
-    let sample: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let sample = only(&out, "sample");
     let kinds = |queue: usize| {
         let told = sample["sockets"][queue]["diagnosis"].as_array().unwrap();
         told.iter().map(|d| d["kind"].as_str().unwrap().to_owned()).collect::<Vec<_>>()

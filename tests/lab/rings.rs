@@ -10,9 +10,10 @@ use fluxnet::error::Result;
 use fluxnet::snapshot::{SocketSnapshot, Source};
 use fluxnet::tools::Control;
 use fluxnet::tools::rings::{
-    Event, InterfaceKey, InterfaceSnapshot, KernelObserver, Kind, Observer, Plan, Sample, Scan,
+    Event, InterfaceKey, InterfaceSnapshot, KernelObserver, Observer, Plan, Sample, Scan,
     Selection, SocketSample, run,
 };
+use fluxnet::tools::session::Trouble;
 use std::time::Duration;
 
 /// What happens between two looks.
@@ -79,7 +80,7 @@ fn sample(
     let (mut samples, mut notes) = (Vec::new(), Vec::new());
     let mut tell = |event| match event {
         Event::Sample(sample) => samples.push(*sample),
-        Event::Note(note) => notes.push(note),
+        Event::Note { text } => notes.push(text),
     };
     run(&plan, &mut observer, &Control::default(), &mut tell).expect("a sample");
     assert_eq!(samples.len(), 1);
@@ -174,7 +175,12 @@ fn send(owner: &mut Foreign, peer: &mut Foreign, frames: u64, (count, more): (&s
 }
 
 /// What is said about a program to which frames are sent between two looks.
-fn said(owner: &mut Foreign, peer: &mut Foreign, frames: u64, counted: (&str, u64)) -> Vec<Kind> {
+fn said(
+    owner: &mut Foreign,
+    peer: &mut Foreign,
+    frames: u64,
+    counted: (&str, u64),
+) -> Vec<Trouble> {
     let mut step = |owner: &mut Foreign| send(owner, peer, frames, counted);
     let (sample, ..) = sample(Source::Iter, STEPS, owner, &mut step);
     only_socket(&sample).diagnosis.iter().map(|diagnosis| diagnosis.kind).collect()
@@ -188,13 +194,13 @@ fn step_by_step_each_trouble_gets_its_name_and_a_healthy_run_none() {
     let mut owner = Foreign::start(OURS, &["mode=drop"]);
     assert_eq!(said(&mut owner, peer, 200, ("received", 200)), []);
     owner.tell("leak 2");
-    assert_eq!(said(&mut owner, peer, 200, ("lost", 100)), [Kind::Leak]);
+    assert_eq!(said(&mut owner, peer, 200, ("lost", 100)), [Trouble::Leak]);
     owner.kill();
 
     // The RX ring is the bottleneck until its owner comes back.
     let mut owner = Foreign::start(OURS, &["mode=noread", "rx=64"]);
     send(&mut owner, peer, 200, ("rx_ring_full", 100));
-    assert_eq!(said(&mut owner, peer, 100, ("rx_ring_full", 100)), [Kind::SlowApplication]);
+    assert_eq!(said(&mut owner, peer, 100, ("rx_ring_full", 100)), [Trouble::SlowApplication]);
     owner.tell("drop");
     owner.wait("all is read", |state| state.count("received") >= 64);
     assert_eq!(said(&mut owner, peer, 40, ("received", 40)), []);
@@ -204,14 +210,14 @@ fn step_by_step_each_trouble_gets_its_name_and_a_healthy_run_none() {
     let few = ["mode=noread", "frames=64", "rxframes=64", "fill=64", "rx=128"];
     let mut owner = Foreign::start(OURS, &few);
     send(&mut owner, peer, 200, ("rx_dropped", 100));
-    assert_eq!(said(&mut owner, peer, 100, ("rx_dropped", 100)), [Kind::SlowApplication]);
+    assert_eq!(said(&mut owner, peer, 100, ("rx_dropped", 100)), [Trouble::SlowApplication]);
     owner.kill();
 
     // It reads and keeps them all.
     let mut owner = Foreign::start(OURS, &["mode=norefill", "fill=64"]);
     send(&mut owner, peer, 200, ("rx_dropped", 100));
     owner.wait("all is read", |state| state.count("received") >= 64);
-    assert_eq!(said(&mut owner, peer, 100, ("rx_dropped", 100)), [Kind::Starved, Kind::Leak]);
+    assert_eq!(said(&mut owner, peer, 100, ("rx_dropped", 100)), [Trouble::Starved, Trouble::Leak]);
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn errors(trouble: Trouble, poller: Poller) -> Vec<(&'static str, fluxnet::FluxE
 #[test]
 fn every_wait_ends_when_the_interface_is_removed() {
     for poller in POLLERS {
-        for (what, error, ms) in errors(Trouble::Removed, poller) {
+        for (what, error, ms) in errors(Trouble::Gone, poller) {
             assert_eq!((error.kind(), error.port()), (ErrorKind::Device, Some(PortIndex::new(0))));
             let text = error.to_string();
             assert!(text.starts_with("cannot use lo0: the interface is gone"), "{what}: {text}");
@@ -82,7 +82,7 @@ fn every_wait_ends_when_the_interface_is_removed() {
 #[test]
 fn reception_ends_when_somebody_detaches_the_program_and_says_so() {
     for poller in POLLERS {
-        for (what, error, ms) in errors(Trouble::Detached, poller) {
+        for (what, error, ms) in errors(Trouble::NoProgram, poller) {
             assert_eq!(error.kind(), ErrorKind::Detached, "{what}");
             let text = error.to_string();
             assert_eq!(text, "cannot receive on lo0: somebody detached its XDP program", "{what}");

@@ -4,7 +4,7 @@ use fluxnet::simulator::{SimSpec, Simulator};
 use fluxnet::tools::host::Family;
 use fluxnet::tools::ping::{Event, Outcome, PathMtu, Plan, Summary, run};
 use fluxnet::tools::probe::VlanTag;
-use fluxnet::tools::session::opened::NoteKind;
+use fluxnet::tools::session::Trouble;
 use fluxnet::tools::topology;
 use fluxnet::tools::{Control, Env};
 use fluxnet::{ErrorKind, FluxError, Queues};
@@ -643,6 +643,6 @@ fn probes_that_a_lowered_mtu_does_not_let_out_are_told_with_the_reason() {
             |e| if let Event::Note(note) = e { Some((note.kind, note.count)) } else { None },
         )
         .collect();
-    assert_eq!(notes, [(NoteKind::TooLong, 3)]);
+    assert_eq!(notes, [(Trouble::TooLong, 3)]);
     assert!(matches!(events.last(), Some(Event::Summary(s)) if (s.received, s.lost) == (2, 3)));
 }

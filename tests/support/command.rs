@@ -112,13 +112,33 @@ pub fn assert_ends_with_its_reader(line: &str) {
 pub fn events(line: &str, status: i32) -> Vec<Value> {
     let output = run(line);
     assert_exit(line, &output, status);
-    let text = stdout(&output);
-    text.lines()
+    json_lines(&output)
+}
+
+/// Standard output as JSON lines, each of which begins with its name and command.
+#[track_caller]
+pub fn json_lines(output: &Output) -> Vec<Value> {
+    stdout(output)
+        .lines()
         .map(|line| {
             assert!(line.starts_with(r#"{"event":""#), "{line}");
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+            let value: Value =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            let event = value["event"].as_str().unwrap();
+            let begin = format!(r#"{{"event":"{event}","command":""#);
+            assert!(line.starts_with(&begin), "{line}");
+            value
         })
         .collect()
+}
+
+/// The only event of this name on standard output.
+#[track_caller]
+pub fn only(output: &Output, name: &str) -> Value {
+    let mut events = json_lines(output);
+    events.retain(|event| event["event"] == name);
+    assert_eq!(events.len(), 1, "{name}: {events:#?}");
+    events.remove(0)
 }
 
 /// The events of one name.

@@ -107,7 +107,7 @@ impl FromStr for SimSpec {
             0 => spec.queues = 1,
             1 if astray => {
                 let why = "there is no wrong queue where there is only one";
-                return Err(bad("wrong-queue,queues=1", why));
+                return Err(bad("wrong_queue,queues=1", why));
             }
             _ => {}
         }
@@ -119,8 +119,9 @@ impl FromStr for SimSpec {
         if spec.troubles.has(Trouble::NoZeroCopy)
             && let Some(part) = claim
         {
-            let why = "no-zc is a driver that claims zero-copy and does not have it: choose one";
-            return Err(bad(&format!("no-zc,{part}"), why));
+            let why =
+                "no_zero_copy is a driver that claims zero-copy and does not have it: choose one";
+            return Err(bad(&format!("no_zero_copy,{part}"), why));
         }
         Ok(spec)
     }
@@ -249,9 +250,9 @@ mod tests {
             "realtime=maybe",
             "colour=red",
             "starved=yes",
-            "wrong-queues",
-            "wrong-queue,queues=1",
-            "no-zc,zerocopy=no",
+            "wrong_queues",
+            "wrong_queue,queues=1",
+            "no_zero_copy,zerocopy=no",
             "file=",
             "file",
             "dup=1e-3",
@@ -282,9 +283,9 @@ mod tests {
     #[test]
     fn what_contradicts_a_trouble_is_refused_in_any_order() {
         for (text, why) in [
-            ("queues=1,wrong-queue", "there is only one"),
-            ("zerocopy=no,no-zc", "claims zero-copy"),
-            ("no-zc,zerocopy=yes", "claims zero-copy"),
+            ("queues=1,wrong_queue", "there is only one"),
+            ("zerocopy=no,no_zero_copy", "claims zero-copy"),
+            ("no_zero_copy,zerocopy=yes", "claims zero-copy"),
         ] {
             let error = text.parse::<SimSpec>().unwrap_err();
             assert!(error.to_string().contains(why), "{error}");

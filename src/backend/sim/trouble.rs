@@ -6,14 +6,14 @@ use std::time::Duration;
 
 /// Descriptors in each of the NIC's own rings: what many drivers come up with.
 const NIC_RING: u32 = 1024;
-/// The same for [`Trouble::Ring511`].
+/// The same for [`Trouble::ShortRing`].
 const ODD_NIC_RING: u32 = 511;
 
 /// Each second of simulated time the link of [`Trouble::LinkFlap`] goes at the first of these and
 /// comes back at the second. Early in the second, so that short runs see it, too.
 const FLAP: [Duration; 2] = [Duration::from_millis(300), Duration::from_millis(500)];
 const SECOND: u64 = 1_000_000_000;
-/// When [`Trouble::Removed`] and [`Trouble::Detached`] happen.
+/// When [`Trouble::Gone`] and [`Trouble::NoProgram`] happen.
 const END_NS: u64 = super::clock::START_NS + 400_000_000;
 
 /// A trouble of our port, its driver or its link.
@@ -26,15 +26,15 @@ pub enum Trouble {
     /// The driver takes every frame of the fill ring and puts a packet in none.
     Starved,
     /// Kicks for transmission end well and do nothing, those that `poll(2)` implies included.
-    KickLost,
+    StuckTx,
     /// The NIC's own rings have 511 descriptors, and larger AF_XDP rings become 256.
-    Ring511,
+    ShortRing,
     /// The link is gone from 300 ms to 500 ms of each second of simulated time.
     LinkFlap,
     /// The interface is removed after 400 ms of simulated time.
-    Removed,
+    Gone,
     /// Somebody detaches the XDP program after 400 ms of simulated time.
-    Detached,
+    NoProgram,
 }
 
 impl Trouble {
@@ -43,32 +43,38 @@ impl Trouble {
         Trouble::WrongQueue,
         Trouble::NoZeroCopy,
         Trouble::Starved,
-        Trouble::KickLost,
-        Trouble::Ring511,
+        Trouble::StuckTx,
+        Trouble::ShortRing,
         Trouble::LinkFlap,
-        Trouble::Removed,
-        Trouble::Detached,
+        Trouble::Gone,
+        Trouble::NoProgram,
     ];
 
-    /// As in `--sim`.
+    /// As in `--sim`. The tools use the same words for what they find.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Trouble::WrongQueue => "wrong-queue",
-            Trouble::NoZeroCopy => "no-zc",
-            Trouble::Starved => "starved",
-            Trouble::KickLost => "kick-lost",
-            Trouble::Ring511 => "ring-511",
-            Trouble::LinkFlap => "link-flap",
-            Trouble::Removed => "removed",
-            Trouble::Detached => "detached",
-        }
+        self.words()[0]
     }
 
-    /// The one of this name.
+    /// The one of this name, or of the name that it had before. `-` is taken for `_`.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|trouble| trouble.name() == name)
+        let name = name.replace('-', "_");
+        Self::ALL.into_iter().find(|trouble| trouble.words().contains(&name.as_str()))
+    }
+
+    /// The name, then earlier names that are still taken.
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Trouble::WrongQueue => &["wrong_queue"],
+            Trouble::NoZeroCopy => &["no_zero_copy", "no_zc"],
+            Trouble::Starved => &["starved"],
+            Trouble::StuckTx => &["stuck_tx", "kick_lost"],
+            Trouble::ShortRing => &["short_ring", "ring_511"],
+            Trouble::LinkFlap => &["link_flap"],
+            Trouble::Gone => &["gone", "removed"],
+            Trouble::NoProgram => &["no_program", "detached"],
+        }
     }
 }
 
@@ -94,7 +100,7 @@ impl Troubles {
 
     /// Descriptors in each of the NIC's own rings.
     pub(super) fn nic_ring(self) -> u32 {
-        if self.has(Trouble::Ring511) { ODD_NIC_RING } else { NIC_RING }
+        if self.has(Trouble::ShortRing) { ODD_NIC_RING } else { NIC_RING }
     }
 
     /// The size that AF_XDP rings of `asked` entries get, and why it is another.
@@ -118,17 +124,17 @@ impl Troubles {
 
     /// Whether the interface was removed by then.
     pub(super) fn removes(self, now: u64) -> bool {
-        self.has(Trouble::Removed) && now >= END_NS
+        self.has(Trouble::Gone) && now >= END_NS
     }
 
     /// Whether a program that was attached at `attached` is detached by then.
     pub(super) fn detaches(self, attached: u64, now: u64) -> bool {
-        self.has(Trouble::Detached) && attached < END_NS && now >= END_NS
+        self.has(Trouble::NoProgram) && attached < END_NS && now >= END_NS
     }
 
     /// When something happens that ends what waits.
     pub(super) fn next_end(self, now: u64) -> Option<u64> {
-        let ends = self.has(Trouble::Removed) || self.has(Trouble::Detached);
+        let ends = self.has(Trouble::Gone) || self.has(Trouble::NoProgram);
         (ends && now < END_NS).then_some(END_NS)
     }
 
@@ -179,6 +185,25 @@ mod tests {
     }
 
     #[test]
+    fn earlier_names_and_dashes_are_taken() {
+        for (word, trouble) in [
+            ("wrong-queue", Trouble::WrongQueue),
+            ("no-zero-copy", Trouble::NoZeroCopy),
+            ("no-zc", Trouble::NoZeroCopy),
+            ("kick-lost", Trouble::StuckTx),
+            ("stuck-tx", Trouble::StuckTx),
+            ("ring-511", Trouble::ShortRing),
+            ("link-flap", Trouble::LinkFlap),
+            ("removed", Trouble::Gone),
+            ("detached", Trouble::NoProgram),
+        ] {
+            assert_eq!(Trouble::named(word), Some(trouble), "{word}");
+        }
+        assert_eq!(Trouble::named(""), None);
+        assert_eq!(Trouble::named("starve"), None);
+    }
+
+    #[test]
     fn the_link_is_gone_for_200_ms_of_each_second() {
         let flap = Troubles::from(Trouble::LinkFlap);
         let at = |ms: u64| super::super::clock::START_NS + ms * 1_000_000;
@@ -196,7 +221,7 @@ mod tests {
 
     #[test]
     fn only_rings_larger_than_an_odd_one_are_rounded_down() {
-        let odd = Troubles::from(Trouble::Ring511);
+        let odd = Troubles::from(Trouble::ShortRing);
         for (asked, size) in [(8, 8), (256, 256), (512, 256), (2048, 256)] {
             let (granted, why) = odd.ring_size("sim0", asked);
             assert_eq!((granted, why.is_some()), (size, asked > 511));

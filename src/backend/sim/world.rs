@@ -274,7 +274,7 @@ impl World {
     pub(super) fn transmit(&mut self, port: usize, queue: u32) -> Kick {
         let carrier = self.carrier(port);
         let kick = match self.places.get_mut(port).map(|place| &mut place.node) {
-            Some(Node::Port(it)) if it.troubles.has(Trouble::KickLost) => return Kick::Done,
+            Some(Node::Port(it)) if it.troubles.has(Trouble::StuckTx) => return Kick::Done,
             Some(Node::Port(it)) if it.up && !it.is_gone(self.now) => {
                 it.transmit(queue, carrier, &mut self.outbox)
             }

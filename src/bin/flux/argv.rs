@@ -5,21 +5,12 @@
 //! `=` in it and is never one of the bare keywords.
 
 use clap::Command;
+use fluxnet::simulator::Trouble;
 use std::ffi::{OsStr, OsString};
 
-/// Words that are a whole specification without an `=`. `--sim= realtime` pings a host of that name.
-const KEYWORDS: [&str; 10] = [
-    "realtime",
-    "zerocopy",
-    "wrong-queue",
-    "no-zc",
-    "starved",
-    "kick-lost",
-    "ring-511",
-    "link-flap",
-    "removed",
-    "detached",
-];
+/// Words that are a whole specification without an `=`, besides troubles. `--sim= realtime` pings a
+/// host of that name.
+const KEYWORDS: [&str; 2] = ["realtime", "zerocopy"];
 
 /// Joins `--sim SPEC` into `--sim=SPEC`.
 pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
@@ -45,7 +36,15 @@ pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
 fn looks_like_spec(arg: &OsStr) -> bool {
     let Some(text) = arg.to_str() else { return false };
     !text.starts_with('-')
-        && text.split(',').all(|part| part.contains('=') || KEYWORDS.contains(&part))
+        && text.split(',').all(|part| {
+            part.contains('=') || KEYWORDS.contains(&part) || Trouble::named(part).is_some()
+        })
+}
+
+/// The command that was asked for: the first word that is none of the options before it.
+pub fn command<'a>(args: &[OsString], tree: &'a Command) -> Option<&'a Command> {
+    let word = args.iter().skip(1).find(|arg| !arg.to_string_lossy().starts_with('-'))?;
+    tree.find_subcommand(word)
 }
 
 /// Whether JSON was asked for. Needed where clap could not tell: after a usage error.
@@ -90,7 +89,7 @@ mod tests {
             ("flux ping --sim los=3%", "flux ping --sim=los=3%"),
             ("flux ping --sim realtime 10.0.0.2", "flux ping --sim=realtime 10.0.0.2"),
             ("flux ping --sim realtime,seed=7 x", "flux ping --sim=realtime,seed=7 x"),
-            ("flux ping --sim wrong-queue x", "flux ping --sim=wrong-queue x"),
+            ("flux ping --sim wrong_queue x", "flux ping --sim=wrong_queue x"),
             ("flux ping --sim=seed=7 a=b", "flux ping --sim=seed=7 a=b"),
             ("flux ping --sim --count=5 x", "flux ping --sim --count=5 x"),
             ("flux ping --sim example.org", "flux ping --sim example.org"),
@@ -106,11 +105,26 @@ mod tests {
 
     #[test]
     fn every_trouble_is_a_specification_by_itself() {
-        for trouble in fluxnet::simulator::Trouble::ALL {
-            assert!(KEYWORDS.contains(&trouble.name()), "{}", trouble.name());
+        for name in Trouble::ALL.map(Trouble::name).into_iter().chain(["kick-lost", "wrong-queue"])
+        {
             let (given, want) = ("flux ping --sim NAME x", "flux ping --sim=NAME x");
-            let named = |line: &str| words(&line.replace("NAME", trouble.name()));
+            let named = |line: &str| words(&line.replace("NAME", name));
             assert_eq!(normalise(named(given)), named(want));
+        }
+    }
+
+    #[test]
+    fn the_command_is_known_also_where_clap_gave_up() {
+        let tree = crate::cli::Cli::command();
+        for (line, want) in [
+            ("flux ping --bad x", Some("ping")),
+            ("flux bench diff a", Some("bench")),
+            ("flux --bad rings", Some("rings")),
+            ("flux frob ping", None),
+            ("flux", None),
+        ] {
+            let found = command(&words(line), &tree).map(Command::get_name);
+            assert_eq!(found, want, "{line}");
         }
     }
 

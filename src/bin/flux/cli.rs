@@ -50,6 +50,22 @@ enum Command {
     Help(help::Args),
 }
 
+impl Command {
+    /// As in the arguments, and in JSON.
+    fn name(&self) -> &'static str {
+        match self {
+            Command::Ping(_) => "ping",
+            Command::Trace(_) => "trace",
+            Command::Bench(_) => "bench",
+            Command::Rings(_) => "rings",
+            Command::Doctor(_) => "doctor",
+            Command::Completions(_) => "completions",
+            Command::Man(_) => "man",
+            Command::Help(_) => "help",
+        }
+    }
+}
+
 /// How a command that could run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
@@ -72,8 +88,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Answer::No) => ExitCode::from(1),
         Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure) => {
-            let json = argv::wants_json(&args, &Cli::command());
-            failure.report(&mut out, json);
+            let tree = Cli::command();
+            if let Some(command) = argv::command(&args, &tree) {
+                out.set_command(command.get_name());
+            }
+            failure.report(&mut out, argv::wants_json(&args, &tree));
             ExitCode::from(2)
         }
     }
@@ -91,6 +110,7 @@ fn run(args: &[OsString], out: &mut Stdout) -> Result<Answer, Failure> {
         }
         Err(error) => return Err(Failure::usage(&error)),
     };
+    out.set_command(cli.command.name());
     match cli.command {
         Command::Ping(args) => ping::main(&args, out),
         Command::Trace(args) => trace::main(&args, out),

@@ -1,12 +1,11 @@
 //! Why a command could not do its work, and how that is told: `error:` and `hint:`, or JSON.
 
-use crate::output::{Stdout, Style};
+use crate::output::{Stdout, Style, say};
 use clap::error::ErrorKind as ClapKind;
 use fluxnet::FluxError;
 use fluxnet::error::{Advice, ErrorKind};
 use serde::Serialize;
 use std::fmt;
-use std::io::Write;
 
 /// A command that ended before its answer.
 #[derive(Debug)]
@@ -83,22 +82,20 @@ impl Failure {
     /// Tells it, on standard error and with `json` as the last object of the stream as well.
     /// Nothing can be done any more about a failure in here.
     pub fn report(&self, out: &mut Stdout, json: bool) {
-        let mut stderr = std::io::stderr().lock();
         match self {
             Failure::Closed => {}
-            Failure::Help(text) => {
-                let _ = stderr.write_all(text.as_bytes());
-            }
+            Failure::Help(text) => say(text),
             Failure::Error { error, hint } => {
                 if json {
                     let event = ErrorEvent { error, hint: hint.as_deref() };
                     let _ = out.json(&event).and_then(|()| out.flush());
                 }
                 let style = Style::of_stderr();
-                let _ = writeln!(stderr, "{} {error}", style.bad("error:"));
+                let mut text = format!("{} {error}\n", style.bad("error:"));
                 if let Some(hint) = hint {
-                    let _ = writeln!(stderr, "{} {hint}", style.strong("hint:"));
+                    text += &format!("{} {hint}\n", style.strong("hint:"));
                 }
+                say(&text);
             }
         }
     }

@@ -1,9 +1,11 @@
 //! What a run reports while it goes.
 
 use super::report::Opened;
+use serde::Serialize;
 
 /// One thing that happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// Before the first sample: what the kernel granted.
     Opened(Opened),
@@ -18,6 +20,9 @@ pub enum Event {
         /// Samples in all.
         total: usize,
     },
-    /// Something the user should know, in words.
-    Note(String),
+    /// Something the user should know.
+    Note {
+        /// In words.
+        text: String,
+    },
 }

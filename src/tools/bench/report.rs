@@ -14,7 +14,8 @@ pub struct Report {
     pub place: String,
     /// What a reader must know before comparing: "simulated rings: not a NIC figure" and such.
     pub note: Option<String>,
-    /// Version of flux.
+    /// Version of flux. It stands at the head of every report: written with what all objects have.
+    #[serde(skip_serializing)]
     pub version: String,
     /// What it ran on.
     pub machine: Machine,

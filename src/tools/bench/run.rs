@@ -52,7 +52,7 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
             if let Some(why) = why
                 && warned.insert(why.clone())
             {
-                sink(Event::Note(why));
+                sink(Event::Note { text: why });
             }
             samples[at].0.push(sample);
             samples[at].1 = granted.queues.len() as u32;

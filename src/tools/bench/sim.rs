@@ -88,8 +88,8 @@ fn trouble(network: &Simulator, sends: &str, sample: &Sample) -> Option<String> 
     // What happens at a time of its own.
     let later = [
         (Trouble::LinkFlap, "link"),
-        (Trouble::Removed, "interface"),
-        (Trouble::Detached, "XDP program"),
+        (Trouble::Gone, "interface"),
+        (Trouble::NoProgram, "XDP program"),
     ];
     let later = later.into_iter().find(|(trouble, _)| port.troubles.has(*trouble));
     if let Some((_, what)) = later.filter(|_| port.carrier_changes == 0) {

@@ -2,6 +2,7 @@
 
 use super::report::Report;
 use crate::error::{ErrorKind, FluxError, Result, errno_text};
+use crate::tools::json_line::JsonLine;
 use serde_json::Value;
 use std::fs;
 use std::io::{self, Write};
@@ -28,12 +29,12 @@ pub fn save(name: &str, report: &Report) -> Result<PathBuf> {
     if let Some(parent) = parent {
         fs::create_dir_all(parent).map_err(failed)?;
     }
-    let mut text = serde_json::to_vec(report).map_err(|error| failed(error.into()))?;
-    text.push(b'\n');
+    let mut json = JsonLine::new("bench");
+    let line = json.of(report).map_err(|error| failed(error.into()))?;
     let mut scratch = path.clone().into_os_string();
     scratch.push(format!(".{}.tmp", std::process::id()));
     let scratch = PathBuf::from(scratch);
-    replace(&scratch, &path, &text).map_err(|error| {
+    replace(&scratch, &path, line).map_err(|error| {
         // The first error is the one to tell.
         let _ = fs::remove_file(&scratch);
         failed(error)
@@ -98,13 +99,16 @@ fn replace(scratch: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
     fs::rename(scratch, path)
 }
 
-/// The report in `bytes`, or why there is none.
+/// The report in `bytes`, or why there is none. Notes may stand around it.
 fn read(bytes: &[u8]) -> Result<Report, String> {
-    let value: Value =
-        serde_json::from_slice(bytes).map_err(|error| format!("it is no JSON: {error}"))?;
-    if value.get("event").and_then(Value::as_str) != Some("report") {
-        return Err("it is JSON, but no report of flux bench".to_owned());
+    let mut report = None;
+    for value in serde_json::Deserializer::from_slice(bytes).into_iter::<Value>() {
+        let value = value.map_err(|error| format!("it is no JSON: {error}"))?;
+        if value.get("event").and_then(Value::as_str) == Some("report") {
+            report = Some(value);
+        }
     }
+    let value = report.ok_or("it is JSON, but no report of flux bench")?;
     let version = value.get("version").and_then(Value::as_str).unwrap_or("unknown").to_owned();
     serde_json::from_value(value).map_err(|error| {
         let own = env!("CARGO_PKG_VERSION");
@@ -146,6 +150,7 @@ fn saved(path: &Path) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::event::Event;
     use super::super::fixture::{cell, report};
     use super::super::plan::{Poll, Workload};
     use super::*;
@@ -242,8 +247,12 @@ mod tests {
     #[test]
     fn what_is_printed_is_read_back() {
         let report = some_report();
-        let json = serde_json::to_vec(&report).unwrap();
-        assert_eq!(Report::from_json(&json).unwrap(), report);
+        let mut json = JsonLine::new("bench");
+        let line = json.of(&report).unwrap().to_vec();
+        assert_eq!(Report::from_json(&line).unwrap(), report);
+        let note = json.of(&Event::Note { text: "counting stopped".into() }).unwrap();
+        let stream = [note, &line, note].concat();
+        assert_eq!(Report::from_json(&stream).unwrap(), report, "notes may stand around it");
     }
 
     #[cfg(unix)]

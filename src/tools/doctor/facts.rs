@@ -15,8 +15,6 @@ pub(super) struct Facts {
 pub(super) enum Subject {
     /// All of them, a line each.
     All(Vec<Brief>),
-    /// One that there is not; the names of those that there are.
-    Missing(Vec<String>),
     One(Box<Nic>),
 }
 

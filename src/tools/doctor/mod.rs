@@ -21,7 +21,7 @@ mod sim;
 
 pub use report::{Check, Report, Status, Unchecked};
 
-use crate::error::Result;
+use crate::error::{ErrorKind, FluxError, Result};
 use crate::simulator::SimSpec;
 
 /// What is to be examined.
@@ -38,14 +38,21 @@ pub struct Plan {
 /// Examines the machine, and the interface that was asked for.
 ///
 /// # Errors
-/// When there is no kernel to ask: on other systems than Linux, or without the feature `bpf`; and
-/// when the topology file of a simulated machine cannot be used.
+/// When there is no kernel to ask: on other systems than Linux, or without the feature `bpf`; when
+/// there is no such interface; and when the topology file of a simulated machine cannot be used.
 pub fn run(plan: &Plan) -> Result<Report> {
     let facts = match &plan.sim {
         Some(spec) => sim::facts(spec, plan.interface.as_deref())?,
         None => kernel(plan)?,
     };
     Ok(checks::examine(&facts, plan.interface.as_deref()))
+}
+
+/// There are only these.
+fn no_such_interface(name: &str, names: &[String]) -> FluxError {
+    let what = format!("cannot find interface {name}");
+    FluxError::new(ErrorKind::Device, what, "no such interface")
+        .with_hint(format!("there are: {}", names.join(", ")))
 }
 
 #[cfg(all(target_os = "linux", feature = "bpf"))]
@@ -55,7 +62,6 @@ fn kernel(plan: &Plan) -> Result<facts::Facts> {
 
 #[cfg(not(all(target_os = "linux", feature = "bpf")))]
 fn kernel(_plan: &Plan) -> Result<facts::Facts> {
-    use crate::error::{ErrorKind, FluxError};
     let error = FluxError::new(
         ErrorKind::Unsupported,
         "cannot examine AF_XDP",

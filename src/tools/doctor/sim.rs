@@ -11,7 +11,10 @@ pub(super) fn facts(spec: &SimSpec, interface: Option<&str>) -> Result<Facts> {
         None => Subject::All(ports.iter().map(brief).collect()),
         Some(name) => match ports.iter().position(|port| port.name == name) {
             Some(at) => Subject::One(Box::new(nic(ports.swap_remove(at)))),
-            None => Subject::Missing(ports.into_iter().map(|port| port.name).collect()),
+            None => {
+                let names: Vec<_> = ports.into_iter().map(|port| port.name).collect();
+                return Err(super::no_such_interface(name, &names));
+            }
         },
     };
     Ok(Facts { machine: None, subject })

@@ -17,7 +17,7 @@ mod run;
 mod sample;
 mod sim;
 
-pub use diagnose::{Diagnosis, Kind};
+pub use diagnose::Diagnosis;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub use kernel::KernelObserver;
 pub use observe::{InterfaceKey, InterfaceSnapshot, Observer, Scan};

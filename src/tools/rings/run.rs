@@ -5,6 +5,7 @@ use super::sample::{self, Sample};
 use crate::error::Result;
 use crate::snapshot::{RingsSnapshot, SocketSnapshot, SocketState};
 use crate::tools::Control;
+use serde::Serialize;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
@@ -41,10 +42,14 @@ pub struct Plan {
 }
 
 /// What a run tells.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// Something the user should know once: why a better source is not used, an owner that went.
-    Note(String),
+    Note {
+        /// In words.
+        text: String,
+    },
     /// One sample.
     Sample(Box<Sample>),
 }
@@ -150,7 +155,7 @@ pub fn run(
 ) -> Result<Outcome> {
     let key = plan.select.interface.as_deref().map(|name| observer.find(name)).transpose()?;
     let chosen = Chosen { key, pid: plan.select.pid, queues: plan.select.queues.clone() };
-    observer.notes().into_iter().for_each(|note| tell(Event::Note(note)));
+    observer.notes().into_iter().for_each(|note| tell(Event::Note { text: note }));
     let mut history = History::default();
     let mut outcome = Outcome::default();
     let mut pause = plan.over / (FIRST_LOOKS as u32 - 1);
@@ -220,7 +225,7 @@ fn tell_of_the_gone(
             (Some(name), None) => format!(" on {name}"),
             _ => String::new(),
         };
-        tell(Event::Note(format!("{whose}{place} is gone")));
+        tell(Event::Note { text: format!("{whose}{place} is gone") });
     }
 }
 
@@ -304,7 +309,7 @@ mod tests {
         let (mut samples, mut notes) = (Vec::new(), Vec::new());
         let outcome = run(plan, &mut machine, &Control::default(), &mut |event| match event {
             Event::Sample(sample) => samples.push(*sample),
-            Event::Note(note) => notes.push(note),
+            Event::Note { text } => notes.push(text),
         });
         (outcome, samples, notes, machine.paused)
     }

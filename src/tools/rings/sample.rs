@@ -10,7 +10,6 @@ use serde::Serialize;
 
 /// One sample. `null` is what the source cannot know, or a rate that one look alone cannot tell.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "event", rename = "sample")]
 pub struct Sample {
     /// `iter`, `pidfd`, `diag` or `sim`.
     pub source: &'static str,

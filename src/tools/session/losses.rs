@@ -1,6 +1,7 @@
 //! Why packets of a probing run were lost, as far as counters and rings tell.
 
-use super::opened::{Elsewhere, Note, NoteKind};
+use super::opened::{Elsewhere, Note};
+use super::trouble::Trouble;
 use crate::packet::Packets;
 use crate::system::{FluxRx, FluxTx};
 
@@ -49,17 +50,17 @@ pub(crate) fn notes(
         // Zero-copy drivers fetch frames ahead: that alone loses nothing.
         (0, _) if !seen.lost => {}
         (0, _) => note(
-            NoteKind::Starved,
+            Trouble::Starved,
             empty,
             format!("packets were lost, and the driver found the fill ring empty {empty} times"),
         ),
         (_, 0) => note(
-            NoteKind::Dropped,
+            Trouble::Dropped,
             dropped,
             format!("the kernel dropped {dropped} of our packets: they do not fit a frame"),
         ),
         _ => note(
-            NoteKind::Starved,
+            Trouble::Starved,
             dropped,
             format!(
                 "the kernel dropped {dropped} of our packets: it found the fill ring empty \
@@ -71,7 +72,7 @@ pub(crate) fn notes(
         let text = format!(
             "the kernel dropped {full} of our packets: the RX ring was full (we read too slowly)"
         );
-        note(NoteKind::SlowApplication, full, text);
+        note(Trouble::SlowApplication, full, text);
     }
     let link_changes = seen.link_changes;
     if link_changes > 0 {
@@ -84,7 +85,7 @@ pub(crate) fn notes(
         };
         let text =
             format!("the carrier of {name} changed {times}: what was on its way is lost{unsent}");
-        note(NoteKind::LinkFlap, u64::from(link_changes), text);
+        note(Trouble::LinkFlap, u64::from(link_changes), text);
     }
     if let too_long @ 1.. = seen.too_long {
         let are = if too_long == 1 { "packet was" } else { "packets were" };
@@ -92,7 +93,7 @@ pub(crate) fn notes(
             "{too_long} {are} never sent: too long since the MTU of {} was lowered",
             seen.device
         );
-        note(NoteKind::TooLong, too_long, text);
+        note(Trouble::TooLong, too_long, text);
     }
     let (stuck, roomless) = (stuck(rx, tx, inbox), seen.roomless);
     if stuck + roomless > 0 {
@@ -106,7 +107,7 @@ pub(crate) fn notes(
             "{stuck} {are} never sent: the kernel leaves them in the TX ring, however often it \
              is told{more} (stuck TX)"
         );
-        notes.push(Note { kind: NoteKind::StuckTx, count: stuck + roomless, text });
+        notes.push(Note { kind: Trouble::StuckTx, count: stuck + roomless, text });
     }
     notes
 }

@@ -5,5 +5,7 @@ mod env;
 pub mod link_watch;
 pub(crate) mod losses;
 pub mod opened;
+mod trouble;
 
 pub use env::Env;
+pub use trouble::Trouble;

@@ -1,6 +1,7 @@
 //! What a probing run tells of its sockets: what was granted, who the neighbours are, and why
 //! packets were lost.
 
+use super::trouble::Trouble;
 use crate::config::{Config, Granted};
 use crate::error::{Advice, Result};
 use crate::system::FluxTx;
@@ -92,30 +93,12 @@ pub struct Elsewhere {
 #[derive(Clone, Debug, Serialize)]
 pub struct Note {
     /// What happened, for programs.
-    pub kind: NoteKind,
-    /// Packets; changes of a [`NoteKind::LinkFlap`]; looks into an empty fill ring where the
-    /// packets of a [`NoteKind::Starved`] were not counted.
+    pub kind: Trouble,
+    /// Packets; changes of a [`Trouble::LinkFlap`]; looks into an empty fill ring where the
+    /// packets of a [`Trouble::Starved`] were not counted.
     pub count: u64,
     /// The same in words.
     pub text: String,
-}
-
-/// What happened to packets. The names are those of the diagnoses of `flux rings`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NoteKind {
-    /// The kernel found no free frame in the fill ring.
-    Starved,
-    /// The RX ring was full: we did not read fast enough.
-    SlowApplication,
-    /// The kernel dropped them for their length.
-    Dropped,
-    /// They were not sent, as they are longer than the MTU allows since it was lowered.
-    TooLong,
-    /// They are still in the TX ring: the kernel does not take them.
-    StuckTx,
-    /// The link went, or came and went.
-    LinkFlap,
 }
 
 impl Opened {

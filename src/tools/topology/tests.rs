@@ -538,7 +538,7 @@ fn a_command_between_two_interfaces_needs_a_file_with_two() {
 #[test]
 fn what_the_machine_is_like_comes_from_the_spec() {
     let text = std::fs::read_to_string(topology("silent")).unwrap();
-    let spec = "queues=4,zerocopy=no,link-flap".parse().unwrap();
+    let spec = "queues=4,zerocopy=no,link_flap".parse().unwrap();
     let two = std::fs::read_to_string(topology("two-interfaces")).unwrap();
     for (text, name) in [(&text, "sim0"), (&two, "sim0"), (&two, "sim1")] {
         let port = parse(text, &spec).unwrap().port(name).unwrap();

@@ -167,7 +167,7 @@ proptest! {
             prop_assert!(!(up && troubles.contains(&Trouble::Starved)) || fill == Some(0));
         }
         prop_assert_eq!(bench.socket.rx.rx.invalid(), 0);
-        if troubles.contains(&Trouble::KickLost) {
+        if troubles.contains(&Trouble::StuckTx) {
             prop_assert_eq!(bench.socket.tx.comp.completed(), 0);
         }
         let weak = Arc::downgrade(&bench.umem);

@@ -102,7 +102,7 @@ fn a_starved_queue_looks_empty_drops_all_and_loses_no_frame() {
 #[test]
 fn a_lost_kick_ends_well_and_leaves_everything_where_it_was() {
     for bind in [BindMode::Copy, BindMode::ZeroCopy] {
-        let sim = troubled(1, Trouble::KickLost);
+        let sim = troubled(1, Trouble::StuckTx);
         let config = Config { bind, ..Config::new("lo0") };
         let mut rig = Rig::with(&sim, &config, &[0], 8, Filter::Everything, 4).unwrap();
         rig.refill();
@@ -125,7 +125,7 @@ fn a_lost_kick_ends_well_and_leaves_everything_where_it_was() {
 
 #[test]
 fn odd_nic_rings_make_smaller_rings_and_say_so() {
-    let sim = troubled(1, Trouble::Ring511);
+    let sim = troubled(1, Trouble::ShortRing);
     let umem = Arc::new(Umem::new(Region::allocate(64 * 2048).unwrap(), 2048));
     let open = |ring| {
         let plan = PortPlan::of(&Config::new("lo0"), &[0], ring, Filter::Nothing);

@@ -4,7 +4,7 @@ use super::args::DiffArgs;
 use super::{csv, text};
 use crate::cli::Answer;
 use crate::failure::Failure;
-use crate::output::{Screen, Stdout, tell_hidden};
+use crate::output::{Screen, Stdout, hidden, say};
 use fluxnet::tools::bench::{diff, load};
 
 /// Runs the command.
@@ -18,7 +18,7 @@ pub fn main(args: &DiffArgs, out: &mut Stdout) -> Result<Answer, Failure> {
         let text = text::diff(&diff, &args.a, &args.b, &Screen::of_stdout());
         out.text(&text.text)?;
         out.flush()?;
-        tell_hidden(&text.hidden);
+        say(&hidden(&text.hidden));
     }
     Ok(if diff.regressions > 0 { Answer::No } else { Answer::Yes })
 }

@@ -11,12 +11,14 @@ mod text;
 
 use crate::cli::Answer;
 use crate::failure::Failure;
-use crate::output::{Progress, Screen, Stdout, Style, tell_hidden};
+use crate::output::{
+    EventPrinter, EventText, Json, Lines, Progress, Screen, Stdout, hidden, note, say, tell,
+};
 use crate::signals;
 pub use args::Args;
 use args::Command;
 use fluxnet::tools::bench::{Event, Plan, Report, Setting, file_of, run, save};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
 
 /// Runs the command.
@@ -27,11 +29,16 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let plan = args.plan()?;
     can_be_kept(args)?;
     let screen = Screen::of_stdout();
-    let mut teller = Teller::new(args, &plan, &screen);
-    let result = run(&plan, &signals::control(), &mut |event| teller.take(event));
-    teller.progress.finish();
+    let (control, cells) = (signals::control(), plan.cells());
+    let progress = progress(&plan, &cells, &screen);
+    let text = Text { cells: if args.output.verbose > 0 { cells } else { Vec::new() } };
+    let mut printer =
+        EventPrinter::new(args.output.json, text, &control, out).with_progress(progress);
+    let result = run(&plan, &control, &mut |event| printer.take(event));
+    let printed = printer.finish();
     let report = result?;
-    keep(args, &report)?;
+    keep(args, &report, out)?;
+    printed?;
     print(args, &report, &screen, out)?;
     Ok(Answer::Yes)
 }
@@ -52,20 +59,18 @@ fn can_be_kept(args: &Args) -> Result<(), Failure> {
 }
 
 /// Saves and draws: first of all, as standard output may be gone.
-fn keep(args: &Args, report: &Report) -> Result<(), Failure> {
-    let mut stderr = std::io::stderr();
+fn keep(args: &Args, report: &Report, out: &mut Stdout) -> Result<(), Failure> {
+    let json = args.output.json;
     let nothing = report.results.is_empty();
     if nothing && (args.save.is_some() || args.plot.is_some()) {
-        // Standard error is for people: when it is gone, nobody misses the line.
-        let _ = writeln!(stderr, "nothing was measured: nothing is saved or drawn");
+        tell("nothing was measured: nothing is saved or drawn", json, out)?;
     }
     if nothing {
         return Ok(());
     }
     if let Some(name) = &args.save {
         let path = save(name, report)?;
-        // Standard error is for people: when it is gone, nobody misses the line.
-        let _ = writeln!(stderr, "saved as {}", path.display());
+        tell(&format!("saved as {}", path.display()), json, out)?;
     }
     if let Some(path) = &args.plot {
         let failed = |error| Failure::io(format_args!("cannot write {}", path.display()), &error);
@@ -74,7 +79,7 @@ fn keep(args: &Args, report: &Report) -> Result<(), Failure> {
             hint: None,
         })?;
         std::fs::write(path, chart).map_err(failed)?;
-        let _ = writeln!(stderr, "drawn into {}", path.display());
+        tell(&format!("drawn into {}", path.display()), json, out)?;
     }
     Ok(())
 }
@@ -89,46 +94,51 @@ fn print(args: &Args, report: &Report, screen: &Screen, out: &mut Stdout) -> Res
     let text = text::report(report, screen);
     out.text(&text.text)?;
     out.flush()?;
-    tell_hidden(&text.hidden);
+    say(&hidden(&text.hidden));
     Ok(())
 }
 
 /// Tells on standard error how the run goes.
-struct Teller {
-    progress: Progress,
+struct Text {
     /// What is measured, where each sample is told.
     cells: Vec<Setting>,
 }
 
-impl Teller {
-    fn new(args: &Args, plan: &Plan, screen: &Screen) -> Self {
-        let cells = plan.cells();
-        let total = cells.len() as u64 * u64::from(plan.repeat);
-        let watched = std::io::stderr().is_terminal();
-        let progress = if watched {
-            Progress::new(total, "samples", screen.unicode)
-        } else {
-            Progress::none()
-        };
-        Self { progress, cells: if args.output.verbose > 0 { cells } else { Vec::new() } }
-    }
+impl EventText for Text {
+    type Event = Event;
 
-    fn take(&mut self, event: Event) {
-        let text = match event {
-            Event::Opened(opened) => text::granted(&opened),
-            Event::Note(note) => format!("{} {note}\n", Style::of_stderr().strong("note:")),
-            Event::Sample { cell, round, done, total } => {
-                self.progress.step();
-                let Some(cell) = self.cells.get(cell) else { return };
-                let Setting { workload, mode, batch, poll, frame, queues, .. } = cell;
-                format!(
+    fn lines(&mut self, event: &Event) -> Lines {
+        Lines::err(match event {
+            Event::Opened(opened) => text::granted(opened),
+            Event::Note { text } => note(text),
+            &Event::Sample { cell, round, done, total } => match self.cells.get(cell) {
+                None => String::new(),
+                Some(Setting { workload, mode, batch, poll, frame, queues, .. }) => format!(
                     "{done}/{total}: {workload}, {poll}, batch {batch}, mode {mode}, {frame} \
                      bytes, queue {queues}: sample {}\n",
                     round + 1
-                )
-            }
-        };
-        // Standard error is for people: when it is gone, nobody misses the line.
-        let _ = self.progress.aside(|| std::io::stderr().write_all(text.as_bytes()));
+                ),
+            },
+        })
     }
+
+    fn json(&self, event: &Event) -> Json {
+        match event {
+            Event::Note { .. } => Json::Now,
+            Event::Opened(_) => Json::Never,
+            Event::Sample { .. } => Json::Aside,
+        }
+    }
+
+    fn is_step(&self, event: &Event) -> bool {
+        matches!(event, Event::Sample { .. })
+    }
+}
+
+/// A bar where somebody watches.
+fn progress(plan: &Plan, cells: &[Setting], screen: &Screen) -> Progress {
+    if !std::io::stderr().is_terminal() {
+        return Progress::none();
+    }
+    Progress::new(cells.len() as u64 * u64::from(plan.repeat), "samples", screen.unicode)
 }

@@ -14,7 +14,7 @@ Examples:
 Exit status:
   0  AF_XDP works
   1  something stands in its way
-  2  could not run (usage, system)";
+  2  could not run (usage, no such interface, system)";
 
 /// Tell whether AF_XDP can run here, how well, and what to do about it
 ///

@@ -7,6 +7,8 @@
 mod chart;
 mod lines;
 mod live;
+mod notes;
+mod printer;
 mod progress;
 mod report;
 mod screen;
@@ -19,12 +21,10 @@ pub use lines::Lines;
 pub use live::{Action, Footer, Live, Page, SLICE, Scroll, View};
 #[cfg(test)]
 pub use live::{drawn, press};
+pub use notes::{hidden, note, say, tell};
+pub use printer::{EventPrinter, EventText, Json};
 pub use progress::Progress;
-pub use report::{
-    Column, Report, Show, Table, When, column, json, percent, short, short_millis, table,
-    tell_hidden,
-};
-
+pub use report::{Column, Report, Show, Table, When, column, percent, short, short_millis, table};
 pub use screen::{Screen, Style, clean};
 pub use stdout::{FlushPolicy, Stdout};
 pub use terminal::{RawTerminal, restore};

@@ -1,14 +1,10 @@
-//! A report is a list of rows; JSON and the table are two renderers of that one list.
-//!
-//! The table takes its cells out of the row's JSON by key, so a column cannot say something else
-//! than the key does.
+//! A table out of a list of rows, which takes its cells out of the row's JSON by key: a column
+//! cannot say something else than the key does.
 
-use super::{Screen, Stdout, Style, bar};
-use crate::failure::Failure;
+use super::{Screen, bar};
 use comfy_table::{Cell, CellAlignment, ContentArrangement};
 use serde::Serialize;
 use serde_json::Value;
-use std::io::Write;
 
 /// Shortest bar in a table.
 const SHORT_BAR: usize = 10;
@@ -89,11 +85,6 @@ pub trait Report {
     fn rows(&self) -> &[Self::Row];
 }
 
-/// Writes one JSON object per row.
-pub fn json<R: Report>(report: &R, out: &mut Stdout) -> Result<(), Failure> {
-    report.rows().iter().try_for_each(|row| out.json(row))
-}
-
 /// A table and what it had no room for.
 #[derive(Debug)]
 pub struct Table {
@@ -101,19 +92,6 @@ pub struct Table {
     pub text: String,
     /// Headings of the columns left out for want of room.
     pub hidden: Vec<&'static str>,
-}
-
-/// Says on standard error what tables had no room for.
-pub fn tell_hidden(hidden: &[&str]) {
-    if !hidden.is_empty() {
-        let (style, hidden) = (Style::of_stderr(), hidden.join(", "));
-        // Standard error is for people: when it is gone, nobody misses the line.
-        let _ = writeln!(
-            std::io::stderr(),
-            "{} no room for {hidden}: use a wider terminal, or --json",
-            style.strong("note:")
-        );
-    }
 }
 
 impl When {

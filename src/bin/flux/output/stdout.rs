@@ -1,6 +1,7 @@
 //! Standard output: buffered, flushed when somebody may be waiting for it.
 
 use crate::failure::Failure;
+use fluxnet::tools::json_line::JsonLine;
 use serde::Serialize;
 use std::io::{BufWriter, ErrorKind, Write};
 use std::time::{Duration, Instant};
@@ -23,13 +24,21 @@ pub struct Stdout {
     inner: BufWriter<std::io::Stdout>,
     policy: FlushPolicy,
     flushed: Instant,
+    json: JsonLine,
 }
 
 impl Stdout {
-    /// Standard output, flushed after every event.
+    /// Standard output, flushed after every event. As long as no command is known, JSON names
+    /// `flux`.
     pub fn new() -> Self {
         let inner = BufWriter::with_capacity(1 << 16, std::io::stdout());
-        Self { inner, policy: FlushPolicy::Event, flushed: Instant::now() }
+        let json = JsonLine::new("flux");
+        Self { inner, policy: FlushPolicy::Event, flushed: Instant::now(), json }
+    }
+
+    /// Names the command in every line of JSON.
+    pub fn set_command(&mut self, command: &str) {
+        self.json = JsonLine::new(command);
     }
 
     /// Chooses when to flush.
@@ -47,10 +56,10 @@ impl Stdout {
         self.inner.write_all(bytes).map_err(|error| failure(&error))
     }
 
-    /// Writes `value` as one line of JSON.
-    pub fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
-        serde_json::to_writer(&mut self.inner, value).map_err(|error| failure(&error.into()))?;
-        self.bytes(b"\n")
+    /// Writes `event` as one line of JSON, with what every object has.
+    pub fn json(&mut self, event: &impl Serialize) -> Result<(), Failure> {
+        let line = self.json.of(event).map_err(|error| failure(&error.into()))?;
+        self.inner.write_all(line).map_err(|error| failure(&error))
     }
 
     /// An event is complete: flushes if the policy says so.

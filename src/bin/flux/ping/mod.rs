@@ -6,16 +6,12 @@ mod text;
 
 use crate::cli::Answer;
 use crate::failure::Failure;
-use crate::output::{
-    FlushPolicy, Lines, Progress, Screen, Stdout, chart, json, percent, table, tell_hidden,
-};
+use crate::output::{EventPrinter, FlushPolicy, Progress, Screen, Stdout, say};
 use crate::signals;
 use crate::socket_options::World;
 pub use args::Args;
-use fluxnet::tools::Control;
-use fluxnet::tools::ping::{Event, Outcome, Plan, run};
-use report::Summaries;
-use std::io::{IsTerminal, Write};
+use fluxnet::tools::ping::{Outcome, Plan, run};
+use std::io::IsTerminal;
 use std::time::Duration;
 use text::Text;
 
@@ -46,22 +42,15 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
         plan.each = dots || !(args.quiet || args.flood) || progress.is_some();
     }
     let control = signals::control();
-    let mut printer = Printer {
-        json: args.common.output.json,
-        text: Text::new(args, &plan, screen),
-        progress: progress.unwrap_or_else(Progress::none),
-        summaries: Summaries::default(),
-        control: &control,
-        trouble: None,
-        out,
-    };
+    let text = Text::new(args, &plan, screen);
+    let mut printer = EventPrinter::new(args.common.output.json, text, &control, out)
+        .with_progress(progress.unwrap_or_else(Progress::none));
     let result = run(&plan, &mut env, &control, &mut |event| printer.take(event));
-    printer.finish(&screen, args.target.len())?;
+    printer.finish()?;
     let outcome = result?;
     if args.common.output.verbose > 0 && !args.common.output.json {
         let Outcome { foreign, malformed, .. } = outcome;
-        let text = format!("{foreign} packets were not for us, {malformed} made no sense\n");
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        say(&format!("{foreign} packets were not for us, {malformed} made no sense\n"));
     }
     Ok(answer(outcome))
 }
@@ -83,87 +72,4 @@ fn progress(args: &Args, plan: &Plan, screen: &Screen, virtual_time: bool) -> Op
     let watched = screen.terminal && std::io::stderr().is_terminal();
     let wanted = args.quiet && !args.common.output.json && !virtual_time;
     (wanted && watched && long).then(|| Progress::new(total, "probes", screen.unicode))
-}
-
-/// Takes the events of a run to where they belong.
-struct Printer<'a> {
-    json: bool,
-    text: Text,
-    progress: Progress,
-    summaries: Summaries,
-    control: &'a Control,
-    /// Why nothing is printed any more.
-    trouble: Option<Failure>,
-    out: &'a mut Stdout,
-}
-
-impl Printer<'_> {
-    fn take(&mut self, event: Event) {
-        if self.trouble.is_some() {
-            return;
-        }
-        if let Err(failure) = self.print(event) {
-            // Nobody can read the rest: end the run, and leave the interface clean.
-            self.control.stop();
-            self.trouble = Some(failure);
-        }
-    }
-
-    fn print(&mut self, event: Event) -> Result<(), Failure> {
-        if text::ends_a_probe(&event) {
-            self.progress.step();
-        }
-        if matches!(event, Event::Summary(_)) {
-            self.summaries.push(event);
-            return Ok(());
-        }
-        if self.json {
-            self.out.json(&event)?;
-            return self.out.event_done();
-        }
-        let Lines { out, err } = self.text.event(&event);
-        if !err.is_empty() {
-            self.out.flush()?;
-            // Standard error is for people: when it is gone, nobody misses the line.
-            let _ = self.progress.aside(|| std::io::stderr().write_all(err.as_bytes()));
-        }
-        if out.is_empty() {
-            return Ok(());
-        }
-        self.progress.aside(|| {
-            self.out.text(&out)?;
-            self.out.event_done()
-        })
-    }
-
-    /// Prints the summaries.
-    fn finish(mut self, screen: &Screen, targets: usize) -> Result<(), Failure> {
-        self.progress.finish();
-        if let Some(failure) = self.trouble.take() {
-            return Err(failure);
-        }
-        if self.json {
-            return json(&self.summaries, self.out);
-        }
-        self.out.text(&self.text.end_of_stream())?;
-        if targets == 1 {
-            for summary in self.summaries.each() {
-                self.out.text(&text::block(summary))?;
-            }
-        } else if !self.summaries.is_empty() {
-            let table = table(&self.summaries, screen);
-            self.out.text("\n")?;
-            self.out.text(&table.text)?;
-            self.out.flush()?;
-            tell_hidden(&table.hidden);
-        }
-        for summary in self.summaries.each().filter(|s| !s.histogram.is_empty()) {
-            let replies: u64 = summary.histogram.iter().map(|row| row.count).sum();
-            let lost = percent(summary.loss_pct);
-            let title = format!("\n{}: {replies} round-trip times, {lost}% lost\n", summary.target);
-            self.out.text(&title)?;
-            self.out.text(&chart(&summary.histogram, screen))?;
-        }
-        Ok(())
-    }
 }

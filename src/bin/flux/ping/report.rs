@@ -3,7 +3,7 @@
 use crate::output::{Column, Report, Show, When, column};
 use fluxnet::tools::ping::{Event, Summary};
 
-/// The summaries of a run, each as the event it came in, so that JSON has its `event` key.
+/// The summaries of a run, each as the event it came in.
 #[derive(Default)]
 pub struct Summaries(Vec<Event>);
 

@@ -1,8 +1,9 @@
 //! Events as the lines ping prints.
 
 use super::Args;
+use super::report::Summaries;
 use crate::opened::{self, millis};
-use crate::output::{Lines, Screen, percent};
+use crate::output::{EventText, Json, Lines, Screen, chart, hidden, percent, table};
 use fluxnet::tools::ping::{Event, Plan, Reply, Start, Summary};
 use fluxnet::tools::session::opened::TargetRoute;
 use std::collections::HashMap;
@@ -24,6 +25,8 @@ pub struct Text {
     named: HashMap<String, IpAddr>,
     header_done: bool,
     dots: bool,
+    /// What the end tells.
+    summaries: Summaries,
 }
 
 impl Text {
@@ -41,11 +44,11 @@ impl Text {
             named: HashMap::new(),
             header_done: false,
             dots: false,
+            summaries: Summaries::default(),
         }
     }
 
-    /// The lines for `event`, each with its newline.
-    pub fn event(&mut self, event: &Event) -> Lines {
+    fn event(&mut self, event: &Event) -> Lines {
         match event {
             Event::Start(start) => self.start(start),
             Event::Neighbour(found) => Lines::err(opened::neighbour(found, self.verbose)),
@@ -56,7 +59,10 @@ impl Text {
             Event::Elsewhere(there) => Lines::err(opened::elsewhere(there)),
             Event::Note(note) => Lines::err(opened::note(note)),
             Event::Interface(change) => Lines::err(opened::change(change)),
-            Event::Summary(_) => Lines::default(),
+            Event::Summary(_) => {
+                self.summaries.push(event.clone());
+                Lines::default()
+            }
             _ if self.quiet => Lines::default(),
             _ if self.flood => Lines::out(self.dot(event)),
             Event::Reply(reply) => self.reply(reply, ""),
@@ -74,11 +80,6 @@ impl Text {
                 Lines::out(format!("{target}icmp_seq={} {text}\n", timeout.seq))
             }
         }
-    }
-
-    /// What stands between the last event and the summaries.
-    pub fn end_of_stream(&self) -> String {
-        if self.dots { "\n".into() } else { String::new() }
     }
 
     fn start(&mut self, start: &Start) -> Lines {
@@ -165,14 +166,45 @@ impl Text {
     }
 }
 
-/// Whether `event` is the last word on a probe. A corrupt answer is not: the probe goes on
-/// waiting for a good one.
-pub fn ends_a_probe(event: &Event) -> bool {
-    matches!(event, Event::Reply(_) | Event::Icmp(_) | Event::Timeout(_))
+impl EventText for Text {
+    type Event = Event;
+
+    fn lines(&mut self, event: &Event) -> Lines {
+        self.event(event)
+    }
+
+    /// The summaries: a block for one target, a table for several; and the histograms.
+    fn end(&mut self) -> Lines {
+        let mut lines = Lines::out(if self.dots { "\n".into() } else { String::new() });
+        if !self.several {
+            lines.out.extend(self.summaries.each().map(block));
+        } else if !self.summaries.is_empty() {
+            let table = table(&self.summaries, &self.screen);
+            lines.out += &format!("\n{}", table.text);
+            lines.err = hidden(&table.hidden);
+        }
+        for summary in self.summaries.each().filter(|s| !s.histogram.is_empty()) {
+            let replies: u64 = summary.histogram.iter().map(|row| row.count).sum();
+            let lost = percent(summary.loss_pct);
+            let title = format!("\n{}: {replies} round-trip times, {lost}% lost\n", summary.target);
+            lines.out += &title;
+            lines.out += &chart(&summary.histogram, &self.screen);
+        }
+        lines
+    }
+
+    fn json(&self, event: &Event) -> Json {
+        if matches!(event, Event::Summary(_)) { Json::Last } else { Json::Now }
+    }
+
+    /// A corrupt answer is not the last word on a probe, which goes on waiting for a good one.
+    fn is_step(&self, event: &Event) -> bool {
+        matches!(event, Event::Reply(_) | Event::Icmp(_) | Event::Timeout(_))
+    }
 }
 
 /// The numbers of one target at the end, as ping's block.
-pub fn block(summary: &Summary) -> String {
+fn block(summary: &Summary) -> String {
     let mut text = format!("\n--- {} ping statistics ---\n", summary.target);
     // A String takes every write.
     let _ = write!(text, "{} packets transmitted, {} received", summary.sent, summary.received);

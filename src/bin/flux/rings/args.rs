@@ -36,8 +36,8 @@ A - or ? is what the source cannot know. Nothing is written to any ring, and no 
 
 Exit status:
   0  sockets were shown, whatever their diagnosis
-  1  there is none, or no such interface
-  2  could not run (usage, permission, system)";
+  1  there is none
+  2  could not run (usage, no such interface, permission, system)";
 
 /// Show every AF_XDP socket's rings, and why it does not go
 ///
@@ -80,7 +80,7 @@ pub struct Args {
     /// Serve Prometheus metrics at http://ADDR/metrics until Ctrl-C
     #[arg(long, value_name = "ADDR", value_parser = address, conflicts_with_all = ["watch", "count", "over", "json"])]
     pub metrics: Option<SocketAddr>,
-    /// Scan at simulated sockets; needs no privilege
+    /// Look at simulated sockets; needs no privilege
     ///
     /// SPEC is a list such as starved,seed=7; `flux help sim` tells its keys. Time is virtual
     /// unless SPEC says realtime, or the view is live.

@@ -4,9 +4,10 @@ use fluxnet::RingSnapshot;
 use fluxnet::error::{ErrorKind, FluxError, Result};
 use fluxnet::snapshot::{Owner, SocketSnapshot, SocketState, Source, UmemSnapshot};
 use fluxnet::tools::rings::{
-    Diagnosis, InterfaceKey, InterfaceSample, InterfaceSnapshot, Kind, Observer, OwnerSample,
-    RingSample, RingsSample, Sample, Scan, SocketSample, StatsSample, UmemSample, XskMapSample,
+    Diagnosis, InterfaceKey, InterfaceSample, InterfaceSnapshot, Observer, OwnerSample, RingSample,
+    RingsSample, Sample, Scan, SocketSample, StatsSample, UmemSample, XskMapSample,
 };
+use fluxnet::tools::session::Trouble;
 use std::time::Duration;
 
 /// The network namespace of all these.
@@ -105,7 +106,7 @@ pub fn starved(queue: u32) -> SocketSample {
     let text = "the fill ring is empty and the kernel found no free frame 20.4k times a second; \
                 the application holds 4084 of 4096 frames: give frames back to the fill ring, or \
                 use more frames";
-    socket.diagnosis = vec![Diagnosis { kind: Kind::Starved, text: text.into() }];
+    socket.diagnosis = vec![Diagnosis { kind: Trouble::Starved, text: text.into() }];
     socket
 }
 

@@ -33,7 +33,7 @@ impl View {
     /// Takes what a run tells.
     pub fn take(&mut self, event: Event) {
         match event {
-            Event::Note(note) => self.note = Some((note, Instant::now())),
+            Event::Note { text } => self.note = Some((text, Instant::now())),
             Event::Sample(sample) => {
                 self.layout.since_s.get_or_insert(sample.time_s);
                 self.sample = Some(sample);
@@ -231,7 +231,7 @@ mod tests {
         let mut sample = fixture::sample(Vec::new());
         sample.missing = vec!["pid 7: no right to look".into()];
         view.take(Event::Sample(Box::new(sample)));
-        view.take(Event::Note("the socket of \x1b[2Jx is gone".into()));
+        view.take(Event::Note { text: "the socket of \x1b[2Jx is gone".into() });
         let lines = drawn(&mut view, 80, 24);
         assert!(lines.contains(&"no AF_XDP socket (yet)".to_owned()), "{lines:#?}");
         assert!(lines.contains(&"warning: there may be more: pid 7: no right to look".to_owned()));

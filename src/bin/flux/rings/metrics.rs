@@ -4,27 +4,13 @@
 //! wrap; what is added between two samples goes into 64 bits here, so one scrape at least every
 //! 2^32 entries keeps the totals right.
 
-use fluxnet::tools::rings::{InterfaceKey, Kind, RingSample, Sample, SocketSample, StatsSample};
+use fluxnet::tools::rings::{
+    Diagnosis, InterfaceKey, RingSample, Sample, SocketSample, StatsSample,
+};
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// Every kind of diagnosis: those that do not hold are 0.
-const KINDS: [Kind; 13] = [
-    Kind::Starved,
-    Kind::SlowApplication,
-    Kind::NoTxQueue,
-    Kind::StuckTx,
-    Kind::Leak,
-    Kind::WrongQueue,
-    Kind::NoZeroCopy,
-    Kind::NoProgram,
-    Kind::NotInMap,
-    Kind::ShortRing,
-    Kind::LinkFlap,
-    Kind::Idle,
-    Kind::Gone,
-];
 /// Names of the rings, in the order of [`Counts`].
 const RINGS: [&str; 4] = ["rx", "tx", "fill", "comp"];
 /// Names and meanings of the counters, in the order of [`Counts`].
@@ -297,7 +283,7 @@ fn flags(socket: &SocketSample, labels: &Labels, families: &mut Families) {
     let info = with(&with(labels, "comm", comm), "mode", mode);
     families.add(INFO, "A socket: its command, and how frames travel.", info.clone(), 0.0);
     let mut set = vec![(INFO, info)];
-    for each in KINDS {
+    for each in Diagnosis::kinds() {
         let labels = with(labels, "kind", each.name());
         let help = "Whether this is wrong with a socket, by the latest scrapes.";
         families.add(DIAGNOSIS, help, labels.clone(), 0.0);
@@ -464,28 +450,10 @@ pub mod tests {
         ] {
             assert_eq!(series.get(&name), Some(&want), "{name}: {series:#?}");
         }
-        assert_eq!(series.keys().filter(|name| name.contains("diagnosis")).count(), KINDS.len());
-    }
-
-    #[test]
-    fn every_kind_of_diagnosis_is_exported() {
-        // A new kind does not compile until it stands here, and fails until it stands in KINDS.
-        let place = |kind| match kind {
-            Kind::Starved => 0,
-            Kind::SlowApplication => 1,
-            Kind::NoTxQueue => 2,
-            Kind::StuckTx => 3,
-            Kind::Leak => 4,
-            Kind::WrongQueue => 5,
-            Kind::NoZeroCopy => 6,
-            Kind::NoProgram => 7,
-            Kind::NotInMap => 8,
-            Kind::ShortRing => 9,
-            Kind::LinkFlap => 10,
-            Kind::Idle => 11,
-            Kind::Gone => 12,
-        };
-        assert!(KINDS.into_iter().enumerate().all(|(at, kind)| place(kind) == at));
+        assert_eq!(
+            series.keys().filter(|name| name.contains("diagnosis")).count(),
+            Diagnosis::kinds().count()
+        );
     }
 
     #[test]

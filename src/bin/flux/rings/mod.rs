@@ -19,16 +19,16 @@ mod wait;
 
 use crate::cli::Answer;
 use crate::failure::Failure;
-use crate::output::{Live, Screen, Stdout, Style, tell_hidden};
+use crate::output::{
+    EventPrinter, EventText, Lines, Live, Screen, Stdout, Style, hidden, note, say, tell,
+};
 use crate::signals;
 pub use args::{Args, join_watch};
-use fluxnet::error::ErrorKind;
 use fluxnet::tools::rings::{Event, Observer, Outcome, Plan, Sample, SimObserver, run};
 use fluxnet::tools::{Control, topology};
 use live::{HINT, View};
 use page::{Layout, Line, Tone, clean, page, paint};
 use std::cell::RefCell;
-use std::io::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wait::Waiting;
@@ -40,14 +40,7 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let plan = args.plan(live)?;
     let listener = args.metrics.map(serve::bind).transpose()?;
     let mut observer = observer(args)?;
-    // An interface that is not there is an answer, as one without sockets is.
-    if let Some(Err(error)) = args.interface.as_deref().map(|name| observer.find(name)) {
-        if error.kind() != ErrorKind::Device {
-            return Err(error.into());
-        }
-        Failure::from(error).report(out, args.json);
-        return Ok(Answer::No);
-    }
+    args.interface.as_deref().map(|name| observer.find(name)).transpose()?;
     let simulated = args.sim.is_some();
     if let Some(listener) = listener {
         return scraped(&plan, &mut *observer, simulated, listener);
@@ -60,13 +53,14 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     } else {
         let mut wait = wait::plain(simulated, &control);
         let mut waiting = Waiting { observer: &mut *observer, wait: &mut wait };
-        let mut printer = Printer::new(args.json, &plan, layout, &control, out);
+        let text = Text::new(&plan, layout);
+        let mut printer = EventPrinter::new(args.json, text, &control, out);
         let result = run(&plan, &mut waiting, &control, &mut |event| printer.take(event));
         printer.finish()?;
         result?
     };
     if outcome.sockets == 0 {
-        say(&none(&plan));
+        tell(&none(&plan), args.json, out)?;
         return Ok(Answer::No);
     }
     Ok(Answer::Yes)
@@ -88,7 +82,7 @@ fn observer(args: &Args) -> Result<Box<dyn Observer>, Failure> {
         };
         let by = args.source().map_or(String::new(), |source| format!(" by {}", source.name()));
         let what = format!("cannot look at AF_XDP sockets{by}");
-        let error = fluxnet::FluxError::new(ErrorKind::Unsupported, what, why);
+        let error = fluxnet::FluxError::new(fluxnet::error::ErrorKind::Unsupported, what, why);
         Err(error.with_hint("use --sim: the simulated kernel runs everywhere").into())
     }
 }
@@ -145,13 +139,13 @@ fn scraped(
     let wake = serve::waker(&listener).map_err(|error| serve::lost(&error))?;
     let control = signals::control();
     control.on_request(wake);
-    say(&format!("metrics are at http://{address}/metrics, until Ctrl-C"));
+    say(&format!("metrics are at http://{address}/metrics, until Ctrl-C\n"));
     let server = serve::Server::new(listener, control);
     let mut exporter = metrics::Exporter::new(own_netns());
     let mut warned = Warned::default();
     let mut told = |event: &Event| match event {
-        Event::Note(note) => tell_note(note),
-        Event::Sample(sample) => warned.warn(sample),
+        Event::Note { text } => say(&note(&clean(text))),
+        Event::Sample(sample) => say(&warned.warnings(sample)),
     };
     serve::serve(plan, observer, simulated, &server, &mut exporter, &mut told)?;
     Ok(Answer::Yes)
@@ -168,30 +162,19 @@ fn own_netns() -> Option<u32> {
     None
 }
 
-/// A line for people. When standard error is gone, nobody misses it.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
-}
-
-fn tell_note(note: &str) {
-    say(&format!("{} {}", Style::of_stderr().strong("note:"), clean(note)));
-}
-
 /// Says once what may be missing from samples.
 #[derive(Default)]
 struct Warned(Vec<String>);
 
 impl Warned {
-    fn warn(&mut self, sample: &Sample) {
+    fn warnings(&mut self, sample: &Sample) -> String {
         if self.0 == sample.missing {
-            return;
+            return String::new();
         }
         self.0.clone_from(&sample.missing);
-        let style = Style::of_stderr();
-        for missing in &self.0 {
-            let warning = style.odd("warning:");
-            say(&format!("{warning} there may be more sockets: {}", clean(missing)));
-        }
+        let warning = Style::of_stderr().odd("warning:");
+        let line = |missing| format!("{warning} there may be more sockets: {}\n", clean(missing));
+        self.0.iter().map(|missing| line(missing)).collect()
     }
 }
 
@@ -240,85 +223,56 @@ fn none(plan: &Plan) -> String {
     }
 }
 
-/// Takes the events of a run to where they belong.
-struct Printer<'a> {
-    json: bool,
+/// Prints samples as pages of text.
+struct Text {
     /// Whether samples follow one another.
     goes_on: bool,
     printed: bool,
     layout: Layout,
     hidden: Vec<&'static str>,
     warned: Warned,
-    control: &'a Control,
-    /// Why nothing is printed any more.
-    trouble: Option<Failure>,
-    out: &'a mut Stdout,
 }
 
-impl<'a> Printer<'a> {
-    fn new(
-        json: bool,
-        plan: &Plan,
-        layout: Layout,
-        control: &'a Control,
-        out: &'a mut Stdout,
-    ) -> Self {
+impl Text {
+    fn new(plan: &Plan, layout: Layout) -> Self {
         let goes_on = plan.every.is_some();
-        let (hidden, warned, trouble) = (Vec::new(), Warned::default(), None);
-        Self { json, goes_on, printed: false, layout, hidden, warned, control, trouble, out }
+        Self { goes_on, printed: false, layout, hidden: Vec::new(), warned: Warned::default() }
     }
 
-    fn take(&mut self, event: Event) {
-        if self.trouble.is_some() {
-            return;
+    fn sample(&mut self, sample: &Sample) -> String {
+        if sample.sockets.is_empty() && !self.goes_on {
+            return String::new();
         }
-        let printed = match event {
-            Event::Note(note) => {
-                tell_note(&note);
-                Ok(())
+        if self.goes_on {
+            self.layout.since_s.get_or_insert(sample.time_s);
+        }
+        let mut page = page(sample, &self.layout);
+        if self.printed {
+            page.head.insert(0, Line::default());
+        }
+        if sample.sockets.is_empty() {
+            page.body.push(Line::of(Tone::Odd, "no AF_XDP socket (yet)"));
+        }
+        self.printed = true;
+        self.hidden = page.hidden;
+        paint(page.head.iter().chain(&page.body), &self.layout.screen)
+    }
+}
+
+impl EventText for Text {
+    type Event = Event;
+
+    fn lines(&mut self, event: &Event) -> Lines {
+        match event {
+            Event::Note { text } => Lines::err(note(&clean(text))),
+            Event::Sample(sample) => {
+                Lines { out: self.sample(sample), err: self.warned.warnings(sample) }
             }
-            Event::Sample(sample) => self.print(&sample),
-        };
-        if let Err(failure) = printed {
-            // Nobody can read the rest.
-            self.control.stop();
-            self.trouble = Some(failure);
         }
     }
 
-    fn print(&mut self, sample: &Sample) -> Result<(), Failure> {
-        if self.json {
-            self.out.json(sample)?;
-        } else if !sample.sockets.is_empty() || self.goes_on {
-            if self.goes_on {
-                self.layout.since_s.get_or_insert(sample.time_s);
-            }
-            let mut page = page(sample, &self.layout);
-            if self.printed {
-                page.head.insert(0, Line::default());
-            }
-            if sample.sockets.is_empty() {
-                page.body.push(Line::of(Tone::Odd, "no AF_XDP socket (yet)"));
-            }
-            let lines = page.head.iter().chain(&page.body);
-            self.out.text(&paint(lines, &self.layout.screen))?;
-            self.printed = true;
-            self.hidden = page.hidden;
-        }
-        self.out.event_done()?;
-        self.warned.warn(sample);
-        Ok(())
-    }
-
-    fn finish(self) -> Result<(), Failure> {
-        if let Some(failure) = self.trouble {
-            return Err(failure);
-        }
-        self.out.flush()?;
-        if !self.json {
-            tell_hidden(&self.hidden);
-        }
-        Ok(())
+    fn end(&mut self) -> Lines {
+        Lines::err(hidden(&self.hidden))
     }
 }
 

@@ -9,7 +9,8 @@
 use super::{block, compact};
 pub use crate::output::clean;
 use crate::output::{Screen, short, wrap};
-use fluxnet::tools::rings::{InterfaceSample, Kind, Sample};
+use fluxnet::tools::rings::{InterfaceSample, Sample};
+use fluxnet::tools::session::Trouble;
 
 /// From this many sockets on, one row each unless all is asked for.
 const MANY: usize = 5;
@@ -104,13 +105,13 @@ pub fn paint<'a>(lines: impl IntoIterator<Item = &'a Line>, screen: &Screen) -> 
 }
 
 /// What is wrong, as it is told to people.
-pub fn words(kind: Kind) -> String {
+pub fn words(kind: Trouble) -> String {
     kind.name().replace('_', " ")
 }
 
 /// How bad it is.
-pub fn tone(kind: Kind) -> Tone {
-    if kind == Kind::Idle { Tone::Odd } else { Tone::Bad }
+pub fn tone(kind: Trouble) -> Tone {
+    if kind == Trouble::Idle { Tone::Odd } else { Tone::Bad }
 }
 
 /// A number, or `unknown` where the source cannot know it.
@@ -179,7 +180,7 @@ fn interface_facts(interface: &InterfaceSample, sample: &Sample, namespaces: boo
     });
     let rate = |rate: Option<f64>| rate.map_or("-".to_owned(), short);
     facts.push(format!("rx {}/s, tx {}/s", rate(interface.rx_pps), rate(interface.tx_pps)));
-    let strays = |kind: Kind| kind == Kind::WrongQueue;
+    let strays = |kind: Trouble| kind == Trouble::WrongQueue;
     let troubled = sample.sockets.iter().any(|socket| {
         (socket.netns, socket.ifindex) == (interface.netns, Some(interface.ifindex))
             && socket.diagnosis.iter().any(|diagnosis| strays(diagnosis.kind))
@@ -306,7 +307,7 @@ mod tests {
         let mut sample = fixture::sample(vec![fixture::socket(1)]);
         assert!(!text(&sample, &layout(200, true)).contains("of which"));
         sample.sockets[0].diagnosis = vec![fluxnet::tools::rings::Diagnosis {
-            kind: Kind::WrongQueue,
+            kind: Trouble::WrongQueue,
             text: "the packets come in on queue 0".into(),
         }];
         let text = text(&sample, &layout(200, true));

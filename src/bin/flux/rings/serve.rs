@@ -233,7 +233,7 @@ pub fn serve(
             Err(error) if !started => return Err(error),
             Err(error) => {
                 answer(&pending, Err(error.to_string()));
-                told(&Event::Note(error.to_string()));
+                told(&Event::Note { text: error.to_string() });
             }
         }
         // The look after this one is the next client's.
@@ -309,7 +309,7 @@ mod tests {
             let mut fake = fake;
             let mut notes = Vec::new();
             let mut told = |event: &Event| {
-                if let Event::Note(note) = event {
+                if let Event::Note { text: note } = event {
                     notes.push(note.clone());
                 }
             };

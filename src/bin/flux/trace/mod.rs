@@ -19,14 +19,14 @@ mod text;
 
 use crate::cli::Answer;
 use crate::failure::Failure;
-use crate::output::{FlushPolicy, Lines, Screen, Stdout, tell_hidden, wrap};
+use crate::output::{
+    EventPrinter, EventText, FlushPolicy, Json, Lines, Screen, Stdout, hidden, say, wrap,
+};
 use crate::signals;
 use crate::socket_options::World;
 pub use args::Args;
 use args::{Command, View};
-use fluxnet::tools::Control;
 use fluxnet::tools::trace::{Event, Outcome, Plan, Rounds, Summary, run};
-use std::io::Write;
 use text::Text;
 
 /// Runs the command.
@@ -55,7 +55,8 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
         FlushPolicy::Event
     });
     let control = signals::control();
-    let mut printer = Printer::new(args, &plan, screen, &control, out);
+    let views = Views::new(args, &plan, screen);
+    let mut printer = EventPrinter::new(args.common.output.json, views, &control, out);
     let result = if args.live {
         let run = |tell: &mut dyn FnMut(Event)| run(&plan, &mut env, &control, tell);
         let (result, kept) = live::watch(live::View::new(&plan, screen), &control, run)?;
@@ -86,88 +87,50 @@ fn counts(outcome: Outcome) -> String {
     text
 }
 
-/// Text for people. When standard error is gone, nobody misses it.
-fn say(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
-}
-
-/// Takes the events of a run to where they belong.
-struct Printer<'a> {
-    json: bool,
+/// Prints events as text: hops as they come, and what the chosen view makes of a target's end.
+struct Views {
     view: View,
     names: bool,
     screen: Screen,
     text: Text,
-    /// Kept to the end: what JSON ends with.
-    summaries: Vec<Event>,
     /// Targets of the graph for Graphviz so far.
     drawn: usize,
     several: bool,
     /// What tables had no room for.
     hidden: Vec<&'static str>,
-    control: &'a Control,
-    /// Why nothing is printed any more.
-    trouble: Option<Failure>,
-    out: &'a mut Stdout,
 }
 
-impl<'a> Printer<'a> {
-    fn new(
-        args: &Args,
-        plan: &Plan,
-        screen: Screen,
-        control: &'a Control,
-        out: &'a mut Stdout,
-    ) -> Self {
+impl EventText for Views {
+    type Event = Event;
+
+    fn lines(&mut self, event: &Event) -> Lines {
+        match event {
+            Event::Summary(summary) => Lines::out(self.block(summary)),
+            _ => self.text.event(event),
+        }
+    }
+
+    fn end(&mut self) -> Lines {
+        let out = if self.drawn > 0 { dot::END.to_owned() } else { String::new() };
+        Lines { out, err: hidden(&self.hidden) }
+    }
+
+    fn json(&self, event: &Event) -> Json {
+        if matches!(event, Event::Summary(_)) { Json::Last } else { Json::Now }
+    }
+}
+
+impl Views {
+    fn new(args: &Args, plan: &Plan, screen: Screen) -> Self {
         Self {
-            json: args.common.output.json,
             view: args.view(),
             names: plan.names,
             screen,
             text: Text::new(args, plan, screen),
-            summaries: Vec::new(),
             drawn: 0,
             several: plan.targets.len() > 1,
             hidden: Vec::new(),
-            control,
-            trouble: None,
-            out,
         }
-    }
-
-    fn take(&mut self, event: Event) {
-        if self.trouble.is_some() {
-            return;
-        }
-        if let Err(failure) = self.print(event) {
-            // Nobody can read the rest: end the run, and leave the interface clean.
-            self.control.stop();
-            self.trouble = Some(failure);
-        }
-    }
-
-    fn print(&mut self, event: Event) -> Result<(), Failure> {
-        if self.json {
-            if matches!(event, Event::Summary(_)) {
-                self.summaries.push(event);
-                return Ok(());
-            }
-            self.out.json(&event)?;
-            return self.out.event_done();
-        }
-        let Lines { out, err } = match &event {
-            Event::Summary(summary) => Lines::out(self.block(summary)),
-            _ => self.text.event(&event),
-        };
-        if !err.is_empty() {
-            self.out.flush()?;
-            say(&err);
-        }
-        if out.is_empty() {
-            return Ok(());
-        }
-        self.out.text(&out)?;
-        self.out.event_done()
     }
 
     /// What is printed of one target at its end.
@@ -203,22 +166,6 @@ impl<'a> Printer<'a> {
                 self.hidden.push(heading);
             }
         }
-    }
-
-    /// Prints what comes last.
-    fn finish(mut self) -> Result<(), Failure> {
-        if let Some(failure) = self.trouble.take() {
-            return Err(failure);
-        }
-        for summary in &self.summaries {
-            self.out.json(summary)?;
-        }
-        if self.drawn > 0 {
-            self.out.text(dot::END)?;
-        }
-        self.out.flush()?;
-        tell_hidden(&self.hidden);
-        Ok(())
     }
 }
 

@@ -269,7 +269,8 @@ mod tests {
     use super::super::fixture::{TARGET, diamond, plain, reply, start, summary, timeout, troubled};
     use super::*;
     use crate::socket_options::parsed;
-    use fluxnet::tools::session::opened::{NeighbourFound, Note, NoteKind};
+    use fluxnet::tools::session::Trouble;
+    use fluxnet::tools::session::opened::{NeighbourFound, Note};
     use fluxnet::tools::trace::SendError;
 
     fn text(line: &str) -> Text {
@@ -420,7 +421,7 @@ mod tests {
     #[test]
     fn what_is_not_data_goes_to_standard_error() {
         let mut text = text("203.0.113.7");
-        let note = Note { kind: NoteKind::Starved, count: 12, text: "12 are lost".into() };
+        let note = Note { kind: Trouble::Starved, count: 12, text: "12 are lost".into() };
         let found = NeighbourFound {
             address: "10.0.0.254".parse().unwrap(),
             mac: "02:00:00:00:00:02".into(),

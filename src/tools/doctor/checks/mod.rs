@@ -88,9 +88,6 @@ pub(super) fn examine(facts: &Facts, interface: Option<&str>) -> Report {
                 found.add("interface", &interface.name, brief(interface));
             }
         }
-        Subject::Missing(others) => {
-            found.add("interface", "interface", missing(interface.unwrap_or_default(), others));
-        }
         Subject::One(nic) => {
             for entries in [device::CHECKS, xdp::CHECKS, packets::CHECKS] {
                 found.run(entries, nic.as_ref());
@@ -107,13 +104,6 @@ pub(super) fn examine(facts: &Facts, interface: Option<&str>) -> Report {
         blockers,
         machine_checks,
     }
-}
-
-fn missing(name: &str, others: &[String]) -> Verdict {
-    blocker(
-        format!("no interface {name} here; there are: {}", list(others)),
-        "name one of these; `ip -brief link` lists them",
-    )
 }
 
 fn brief(interface: &Brief) -> Verdict {
@@ -137,7 +127,7 @@ fn summary(warnings: usize, blockers: usize, subject: &Subject) -> String {
     let numbers = format!("{}, {}", count(warnings, "warning"), count(blockers, "blocker"));
     let place = match subject {
         _ if blockers > 0 => "AF_XDP does not work here".to_owned(),
-        Subject::All(_) | Subject::Missing(_) => {
+        Subject::All(_) => {
             "AF_XDP works on this machine; name an interface to examine it".to_owned()
         }
         Subject::One(nic) => works(nic),

@@ -270,16 +270,6 @@ fn huge_pages_that_are_not_enough_are_a_warning() {
 }
 
 #[test]
-fn a_missing_interface_is_a_blocker_that_names_those_that_there_are() {
-    let others = vec!["lo".to_owned(), "eth0".to_owned()];
-    let facts = Facts { machine: Some(machine()), subject: Subject::Missing(others) };
-    let report = examine(&facts, Some("eht0"));
-    assert_found(&report, "interface", Status::Blocker, &["eht0", "lo, eth0"]);
-    assert_eq!((report.blockers, report.interface.as_deref()), (1, Some("eht0")));
-    assert!(report.summary.contains("1 blocker: AF_XDP does not work here"), "{}", report.summary);
-}
-
-#[test]
 fn all_interfaces_are_a_line_each() {
     let brief = |name: &str, native, zero_copy| Brief {
         name: name.into(),

@@ -33,9 +33,8 @@ pub(super) fn facts(plan: &Plan) -> Result<Facts> {
         }
         Err(error) if absent(&error) => {
             let links = nics.links().map_err(failed)?;
-            let names = links.into_iter().map(|link| link.name).collect();
-            let (machine, _) = machine::facts(1);
-            Ok(Facts { machine: Some(machine), subject: Subject::Missing(names) })
+            let names: Vec<_> = links.into_iter().map(|link| link.name).collect();
+            Err(super::no_such_interface(name, &names))
         }
         Err(error) => Err(FluxError::os(Op::Netdev, name, error)),
     }

@@ -102,7 +102,7 @@ fn told(change: Change<'_>) -> Vec<Diagnosis> {
 }
 
 /// The one trouble that there is.
-fn only(kind: Kind, change: Change<'_>) -> String {
+fn only(kind: Trouble, change: Change<'_>) -> String {
     let told = told(change);
     assert_eq!(told.iter().map(|d| d.kind).collect::<Vec<_>>(), [kind], "{told:#?}");
     told[0].text.clone()
@@ -162,7 +162,7 @@ fn an_empty_fill_ring_with_misses_is_starved() {
         socket.tx.as_mut().unwrap().consumer = Some(i);
         socket.tx.as_mut().unwrap().producer = Some(i + 1500);
     };
-    let text = only(Kind::Starved, &starving);
+    let text = only(Trouble::Starved, &starving);
     assert_eq!(
         text,
         "the fill ring holds 0 of 2048 frames and was empty in 6 of 6 looks; the kernel \
@@ -180,7 +180,7 @@ fn frames_that_all_left_the_rings_are_a_leak_too() {
         socket.comp = Some(ring(2048, 0, 0, 0));
         count(socket, |stats| stats.rx_fill_ring_empty_descs = u64::from(i) * 1000);
     });
-    assert_eq!(told.iter().map(|d| d.kind).collect::<Vec<_>>(), [Kind::Starved, Kind::Leak]);
+    assert_eq!(told.iter().map(|d| d.kind).collect::<Vec<_>>(), [Trouble::Starved, Trouble::Leak]);
     assert!(told[1].text.starts_with("all 4096 frames have been in none of the rings for 0.5 s"));
 }
 
@@ -191,7 +191,7 @@ fn a_full_rx_ring_is_a_slow_application() {
         socket.rx = Some(ring(2048, 5000, 2048, 0));
         count(socket, |stats| stats.rx_ring_full = u64::from(i) * 1000);
     };
-    let text = only(Kind::SlowApplication, &full);
+    let text = only(Trouble::SlowApplication, &full);
     assert!(text.contains("2048 of 2048 entries wait in the RX ring"), "{text}");
     assert!(text.contains("10.0k packets/s were dropped"), "{text}");
     assert!(text.contains("read nothing in 0.5 s"), "{text}");
@@ -205,12 +205,12 @@ fn a_full_rx_ring_is_a_slow_application() {
             stats.rx_dropped = u64::from(i) * 1000;
         });
     };
-    only(Kind::SlowApplication, &hoarding);
+    only(Trouble::SlowApplication, &hoarding);
 }
 
 #[test]
 fn entries_for_a_tx_queue_that_is_not_there_are_told_with_the_number_that_is() {
-    let text = only(Kind::NoTxQueue, &|i, socket, interface| {
+    let text = only(Trouble::NoTxQueue, &|i, socket, interface| {
         still(socket);
         socket.queue = Some(1);
         socket.tx = Some(ring(2048, 12, 12, NEED_WAKEUP));
@@ -232,7 +232,7 @@ fn entries_for_a_tx_queue_that_is_not_there_are_told_with_the_number_that_is() {
 #[test]
 fn entries_that_nobody_takes_are_a_stuck_tx_with_the_reason() {
     let stuck = |flags: u32, uses: bool, completed: u32| {
-        only(Kind::StuckTx, &move |_, socket, _| {
+        only(Trouble::StuckTx, &move |_, socket, _| {
             still(socket);
             socket.tx = Some(ring(2048, 900, 100, flags));
             socket.comp = Some(ring(2048, 800, completed, 0));
@@ -252,7 +252,7 @@ fn frames_that_go_and_do_not_come_back_are_a_leak() {
         fill.producer = Some(fill.producer.unwrap().wrapping_sub(i * 100));
         fill.consumer = Some(fill.producer.unwrap().wrapping_sub(2000 - i * 100));
     };
-    let text = only(Kind::Leak, &leaking);
+    let text = only(Trouble::Leak, &leaking);
     assert!(text.contains("more than 5 looks ago, and none came back"), "{text}");
     // The same loss in between, but they came back.
     assert_eq!(
@@ -267,7 +267,7 @@ fn packets_on_queues_without_a_socket_are_the_wrong_queue() {
         still(socket);
         interface.queue_rx_packets = Some(vec![0, u64::from(i * STEP), u64::from(i), 3]);
     };
-    let text = only(Kind::WrongQueue, &astray);
+    let text = only(Trouble::WrongQueue, &astray);
     assert!(
         text.contains(
             "nothing arrives on queue 0, while eth0 receives on queue 1 (100k/s), queue 2 (10/s)"
@@ -275,7 +275,7 @@ fn packets_on_queues_without_a_socket_are_the_wrong_queue() {
         "{text}"
     );
     // Chatter on another queue is no reason: the socket is idle.
-    let text = only(Kind::Idle, &|i, socket, interface| {
+    let text = only(Trouble::Idle, &|i, socket, interface| {
         astray(i, socket, interface);
         interface.queue_rx_packets = Some(vec![0, u64::from(i), 0, 0]);
     });
@@ -290,7 +290,7 @@ fn a_socket_that_nothing_can_reach_is_told_whatever_else_moves() {
         socket.rx = Some(ring(2048, 10, 0, 0));
         socket.tx = Some(ring(2048, i * STEP, 0, NEED_WAKEUP));
     };
-    let text = only(Kind::NotInMap, &|i, socket, _| {
+    let text = only(Trouble::NotInMap, &|i, socket, _| {
         sends_alone(i, socket);
         socket.xskmaps = Some(Vec::new());
     });
@@ -300,7 +300,7 @@ fn a_socket_that_nothing_can_reach_is_told_whatever_else_moves() {
          stack, or is dropped, as XDP program 9 (redirect) has it; the receiver was closed, or it \
          was never put there: add the socket under key 0, or close it"
     );
-    let text = only(Kind::NoProgram, &|i, socket, interface| {
+    let text = only(Trouble::NoProgram, &|i, socket, interface| {
         sends_alone(i, socket);
         interface.xdp = None;
         // The map outlives the program. Packets on other queues are no reason.
@@ -308,7 +308,7 @@ fn a_socket_that_nothing_can_reach_is_told_whatever_else_moves() {
     });
     assert!(text.starts_with("no XDP program is attached to eth0: nothing reaches"), "{text}");
     // Also while packets came until it was detached.
-    only(Kind::NoProgram, &|i, _, interface| {
+    only(Trouble::NoProgram, &|i, _, interface| {
         if i > 0 {
             interface.xdp = None;
         }
@@ -335,22 +335,22 @@ fn a_socket_that_nothing_can_reach_is_told_whatever_else_moves() {
 
 #[test]
 fn a_link_that_goes_is_named_before_what_follows_from_it() {
-    let text = only(Kind::LinkFlap, &|i, socket, interface| {
+    let text = only(Trouble::LinkFlap, &|i, socket, interface| {
         still(socket);
         interface.carrier_changes = Some(u64::from(i));
     });
     assert!(text.starts_with("the link of eth0 changed 5 times in 0.5 s"), "{text}");
-    let text = only(Kind::LinkFlap, &|_, socket, interface| {
+    let text = only(Trouble::LinkFlap, &|_, socket, interface| {
         still(socket);
         interface.carrier = false;
     });
     assert!(text.starts_with("eth0 has no carrier"), "{text}");
-    let text = only(Kind::LinkFlap, &|_, socket, interface| {
+    let text = only(Trouble::LinkFlap, &|_, socket, interface| {
         still(socket);
         interface.up = false;
     });
     assert_eq!(text, "eth0 is down: ip link set eth0 up");
-    let text = only(Kind::Gone, &|_, socket, _| {
+    let text = only(Trouble::Gone, &|_, socket, _| {
         still(socket);
         socket.state = SocketState::Unbound;
     });
@@ -359,7 +359,7 @@ fn a_link_that_goes_is_named_before_what_follows_from_it() {
 
 #[test]
 fn copy_mode_is_told_only_where_the_driver_offers_more() {
-    let text = only(Kind::NoZeroCopy, &|_, _, interface| interface.zero_copy = Some(true));
+    let text = only(Trouble::NoZeroCopy, &|_, _, interface| interface.zero_copy = Some(true));
     assert!(text.contains("though veth offers zero-copy"), "{text}");
     assert_eq!(
         told(&|_, socket, interface| {
@@ -372,7 +372,7 @@ fn copy_mode_is_told_only_where_the_driver_offers_more() {
 
 #[test]
 fn rings_rounded_down_from_an_odd_one_are_told() {
-    let text = only(Kind::ShortRing, &|i, socket, interface| {
+    let text = only(Trouble::ShortRing, &|i, socket, interface| {
         interface.nic_ring = Some(511);
         socket.rx = Some(ring(256, i * STEP, 10, 0));
     });
@@ -384,7 +384,7 @@ fn rings_rounded_down_from_an_odd_one_are_told() {
 #[test]
 fn what_stands_still_for_no_known_reason_is_idle_with_what_is_known() {
     let idle = |change: fn(&mut SocketSnapshot, &mut InterfaceSnapshot)| {
-        only(Kind::Idle, &move |_, socket, interface| {
+        only(Trouble::Idle, &move |_, socket, interface| {
             still(socket);
             interface.rx_packets = Some(0);
             interface.queue_rx_packets = None;
@@ -413,11 +413,11 @@ fn counters_alone_are_enough_to_tell_loss() {
         socket.umem = None;
     };
     assert_eq!(told(&|_, socket, _| blind(socket)), []);
-    only(Kind::SlowApplication, &|i, socket, _| {
+    only(Trouble::SlowApplication, &|i, socket, _| {
         blind(socket);
         count(socket, |stats| stats.rx_ring_full = u64::from(i));
     });
-    only(Kind::Starved, &|i, socket, _| {
+    only(Trouble::Starved, &|i, socket, _| {
         blind(socket);
         count(socket, |stats| stats.rx_fill_ring_empty_descs = u64::from(i));
     });

@@ -3,7 +3,8 @@
 use super::*;
 use crate::simulator::{End, NetworkBuilder, Profile, SimSpec};
 use crate::tools::Control;
-use crate::tools::rings::{Event, Kind, Outcome, Plan, Sample, Selection, SocketSample, run};
+use crate::tools::rings::{Event, Outcome, Plan, Sample, Selection, SocketSample, run};
+use crate::tools::session::Trouble;
 
 fn simulator(spec: &str) -> Simulator {
     Simulator::new(spec.parse::<SimSpec>().unwrap())
@@ -51,12 +52,12 @@ fn sample(spec: &str, config: &Config, behaviour: Behaviour) -> Sample {
     samples(&mut observer, SHORT, 1).remove(0)
 }
 
-fn kinds(socket: &SocketSample) -> Vec<Kind> {
+fn kinds(socket: &SocketSample) -> Vec<Trouble> {
     socket.diagnosis.iter().map(|diagnosis| diagnosis.kind).collect()
 }
 
 /// What is said about each socket.
-fn said(sample: &Sample) -> Vec<Vec<Kind>> {
+fn said(sample: &Sample) -> Vec<Vec<Trouble>> {
     sample.sockets.iter().map(kinds).collect()
 }
 
@@ -117,27 +118,27 @@ fn healthy_runs_of_any_shape_have_nothing_said_about_them() {
 #[test]
 fn each_trouble_is_named() {
     let table = [
-        ("wrong-queue", Kind::WrongQueue),
-        ("no-zc", Kind::NoZeroCopy),
-        ("starved", Kind::Starved),
-        ("kick-lost", Kind::StuckTx),
-        ("ring-511", Kind::ShortRing),
-        ("link-flap", Kind::LinkFlap),
-        ("removed", Kind::Gone),
-        ("detached", Kind::NoProgram),
+        ("wrong_queue", Trouble::WrongQueue),
+        ("no_zero_copy", Trouble::NoZeroCopy),
+        ("starved", Trouble::Starved),
+        ("stuck_tx", Trouble::StuckTx),
+        ("short_ring", Trouble::ShortRing),
+        ("link_flap", Trouble::LinkFlap),
+        ("gone", Trouble::Gone),
+        ("no_program", Trouble::NoProgram),
     ];
     for (spec, kind) in table {
         let mut observer = SimObserver::new(&simulator(spec), &config()).unwrap();
-        let later = [Kind::LinkFlap, Kind::Gone, Kind::NoProgram].contains(&kind);
+        let later = [Trouble::LinkFlap, Trouble::Gone, Trouble::NoProgram].contains(&kind);
         let over = if later { LONG } else { SHORT };
         // A socket whose interface is gone is on none.
-        let interface = Some("sim0").filter(|_| kind != Kind::Gone);
+        let interface = Some("sim0").filter(|_| kind != Trouble::Gone);
         for sample in samples_on(interface, &mut observer, over, 2) {
             assert_eq!(said(&sample), [[kind]], "--sim={spec}: {:?}", sample.sockets);
         }
     }
     // The same in copy mode.
-    let later = ["no-zc", "link-flap", "removed", "detached"];
+    let later = ["no_zero_copy", "link_flap", "gone", "no_program"];
     for (spec, kind) in table.into_iter().filter(|(spec, _)| !later.contains(spec)) {
         let sample = sample(&format!("{spec},zerocopy=no"), &config(), Behaviour::Healthy);
         assert_eq!(said(&sample), [[kind]], "--sim={spec},zerocopy=no: {:?}", sample.sockets);
@@ -158,10 +159,10 @@ fn counters_are_told_per_second() {
 #[test]
 fn what_an_application_does_wrong_is_named() {
     let table = [
-        (Behaviour::StopsReading, Kind::SlowApplication),
-        (Behaviour::StopsRefilling, Kind::Starved),
-        (Behaviour::Leaks(3000), Kind::Leak),
-        (Behaviour::Idle, Kind::Idle),
+        (Behaviour::StopsReading, Trouble::SlowApplication),
+        (Behaviour::StopsRefilling, Trouble::Starved),
+        (Behaviour::Leaks(3000), Trouble::Leak),
+        (Behaviour::Idle, Trouble::Idle),
     ];
     for (behaviour, kind) in table {
         for spec in ["", "zerocopy=no"] {
@@ -177,11 +178,11 @@ fn with_the_wrong_queue_the_application_has_queue_0_unless_it_is_told_otherwise(
         let sample = sample(spec, &Config { queues, ..config() }, Behaviour::Healthy);
         sample.sockets.iter().map(|s| s.queue.unwrap()).collect::<Vec<_>>()
     };
-    assert_eq!(queues("wrong-queue", Queues::All), [0]);
-    assert_eq!(queues("wrong-queue,queues=4", Queues::Only(vec![1, 2])), [1, 2]);
+    assert_eq!(queues("wrong_queue", Queues::All), [0]);
+    assert_eq!(queues("wrong_queue,queues=4", Queues::Only(vec![1, 2])), [1, 2]);
     assert_eq!(queues("queues=3", Queues::All), [0, 1, 2]);
     let last = Config { queues: Queues::Only(vec![1]), ..config() };
-    assert_eq!(said(&sample("wrong-queue", &last, Behaviour::Healthy)), [[]; 1]);
+    assert_eq!(said(&sample("wrong_queue", &last, Behaviour::Healthy)), [[]; 1]);
 }
 
 #[test]
@@ -189,16 +190,16 @@ fn why_it_is_another_mode_or_ring_size_is_told_once() {
     let notes =
         |spec: &str, config: &Config| SimObserver::new(&simulator(spec), config).unwrap().notes();
     assert!(notes("", &config()).is_empty());
-    assert!(notes("no-zc", &config())[0].starts_with("copy mode: "));
-    assert!(notes("ring-511", &config())[0].contains("511 entries"));
+    assert!(notes("no_zero_copy", &config())[0].starts_with("copy mode: "));
+    assert!(notes("short_ring", &config())[0].contains("511 entries"));
     let by_name = Config { bind: BindMode::ZeroCopy, ..config() };
-    let error = SimObserver::new(&simulator("no-zc"), &by_name).err().unwrap();
+    let error = SimObserver::new(&simulator("no_zero_copy"), &by_name).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Unsupported);
 }
 
 #[test]
 fn the_same_seed_gives_the_same_samples() {
-    for spec in ["seed=3,loss=10%,jitter=1ms", "link-flap,ring-511", "starved,kick-lost"] {
+    for spec in ["seed=3,loss=10%,jitter=1ms", "link_flap,short_ring", "starved,stuck_tx"] {
         let take = || {
             let mut sample = sample(spec, &config(), Behaviour::Healthy);
             sample.took_us = 0.0;

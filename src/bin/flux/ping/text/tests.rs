@@ -5,7 +5,8 @@ use super::*;
 use crate::cli::Cli;
 use clap::Parser;
 use fluxnet::tools::ping::{IcmpError, SendError, Timeout};
-use fluxnet::tools::session::opened::{Clocks, NeighbourFound, Note, NoteKind, Opened};
+use fluxnet::tools::session::Trouble;
+use fluxnet::tools::session::opened::{Clocks, NeighbourFound, Note, Opened};
 
 #[derive(Parser)]
 struct Command {
@@ -100,7 +101,7 @@ fn one_target_reads_as_ping_does() {
 #[test]
 fn a_note_goes_to_standard_error_also_when_quiet() {
     for line in ["10.0.0.2", "-q 10.0.0.2", "-f 10.0.0.2"] {
-        let note = Note { kind: NoteKind::Starved, count: 12, text: "12 are lost".into() };
+        let note = Note { kind: Trouble::Starved, count: 12, text: "12 are lost".into() };
         let lines = text(line, Screen::default()).event(&Event::Note(note));
         assert_eq!((lines.out.as_str(), lines.err.as_str()), ("", "note: 12 are lost\n"));
     }
@@ -161,12 +162,12 @@ fn a_flood_leaves_a_dot_for_each_loss_on_a_terminal_alone() {
     let terminal = Screen { terminal: true, ..Screen::default() };
     let mut flood = text("-f x", terminal);
     assert_eq!(out(&mut flood, Event::Reply(reply("x", "10.0.0.2"))), "");
-    assert_eq!(flood.end_of_stream(), "");
+    assert_eq!(flood.end().out, "");
     assert_eq!(out(&mut flood, lost()), ".");
-    assert_eq!(flood.end_of_stream(), "\n");
+    assert_eq!(flood.end().out, "\n");
     let mut piped = text("-f x", Screen::default());
     assert_eq!(out(&mut piped, lost()), "");
-    assert_eq!(piped.end_of_stream(), "");
+    assert_eq!(piped.end().out, "");
 }
 
 #[test]
