@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod host;
 pub mod json_line;
 pub mod measure;
+pub mod output_file;
 pub mod ping;
 pub mod probe;
 pub mod rings;

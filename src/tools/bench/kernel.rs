@@ -1,6 +1,6 @@
 //! Measuring on the real kernel: in the lab, or on an interface of the user's.
 
-use super::plan::{FCS, Plan, Setting, Workload};
+use super::plan::{Plan, Setting, Workload};
 use super::sample::{Sample, ticks};
 use super::ways;
 use super::window::{Measured, Window};
@@ -35,9 +35,9 @@ const LINK_LOOK: Duration = Duration::from_millis(20);
 /// How often a sample's sockets are opened where the link goes each time in between.
 const OPENS: u32 = 10;
 
-/// Where cells are measured, opened once a run.
+/// Where settings are measured, opened once a run.
 pub(super) enum Site {
-    /// The lab, with the sources that its cells needed so far.
+    /// The lab, with the sources that its settings needed so far.
     Lab { lab: Lab, cpus: Vec<usize>, sources: HashMap<(usize, u32), LiveSource> },
     /// The user's interface, and the one that workload forward sends by.
     Interface { name: String, out: Option<String>, mac: MacAddr, cpus: Vec<usize>, begun: bool },
@@ -71,25 +71,25 @@ impl Site {
         Ok(Site::Interface { name, out, mac: MacAddr(mac), cpus, begun: false })
     }
 
-    /// One sample of a cell.
+    /// One sample of a setting.
     pub(super) fn measure(
         &mut self,
         plan: &Plan,
-        cell: &Setting,
+        setting: &Setting,
         control: &Control,
     ) -> Result<(Sample, Granted)> {
-        let len = (cell.frame - FCS) as usize;
+        let len = setting.packet_size as usize;
         let config = Config {
             interface: self.name().to_owned(),
-            queues: cell.queues.clone(),
-            poller: cell.poll.poller(),
-            batch: cell.batch,
-            huge_pages: if cell.hugepages { HugePages::Auto } else { HugePages::Off },
-            prefetch: cell.prefetch,
-            rx_timestamps: cell.workload == Workload::Latency,
+            queues: setting.queues.clone(),
+            poller: setting.poll.poller(),
+            batch: setting.batch,
+            huge_pages: if setting.hugepages { HugePages::Auto } else { HugePages::Off },
+            prefetch: setting.prefetch,
+            rx_timestamps: setting.workload == Workload::Latency,
             ..plan.config.clone()
         };
-        let filter = match (cell.workload, &*self) {
+        let filter = match (setting.workload, &*self) {
             (Workload::Txonly, _) => Filter::Nothing,
             (_, Site::Lab { .. }) => Filter::Everything,
             (_, Site::Interface { .. }) => Filter::Any(vec![Match {
@@ -107,7 +107,7 @@ impl Site {
         let builder = || {
             let first = FluxBuilder::from_config(config.clone());
             let first = first.filter(filter.clone()).metered(&meter);
-            if cell.workload != Workload::Forward {
+            if setting.workload != Workload::Forward {
                 return first;
             }
             // What comes in there is none of ours.
@@ -119,10 +119,10 @@ impl Site {
         let (loops, granted) = loop {
             // Before the first sample the error of an interface that is down is better.
             if begun {
-                self.await_link(cell, patience, control)?;
+                self.await_link(setting, patience, control)?;
             }
             tries += 1;
-            match self.inside(|| work::start(builder(), cell, packet.bytes())) {
+            match self.inside(|| work::start(builder(), setting, packet.bytes())) {
                 // The link went after the look at it, and may be back by now.
                 Err(error) if begun && error.kind() == ErrorKind::Device && tries < OPENS => {}
                 opened => break opened?,
@@ -131,26 +131,26 @@ impl Site {
         if let Site::Interface { begun, .. } = self {
             *begun = true;
         }
-        if cell.hugepages && !granted.pages.are_huge() {
+        if setting.hugepages && !granted.pages.are_huge() {
             return Err(FluxError::config("huge pages", "the kernel has none for us").with_hint(
                 "reserve some with `sysctl -w vm.nr_hugepages=64`, or use --hugepages off",
             ));
         }
-        self.await_link(cell, patience, control)?;
-        self.make_sources(cell, &granted.queues, len)?;
-        let sending = self.send(cell, &granted.queues, len)?;
-        let (before, changes) = (self.far_end(cell)?, self.link_changes(cell)?);
+        self.await_link(setting, patience, control)?;
+        self.make_sources(setting, &granted.queues, len)?;
+        let sending = self.send(setting, &granted.queues, len)?;
+        let (before, changes) = (self.far_end(setting)?, self.link_changes(setting)?);
         let sample = self.run(loops, &meter, plan.duration, &granted.queues, control);
         drop(sending);
         let mut sample = sample?;
-        if self.link_changes(cell)? != changes {
+        if self.link_changes(setting)? != changes {
             let name = self.name();
             sample.trouble = Some(format!(
                 "the link of {name} was lost during a sample, whose figures tell nothing: what was \
                  sent meanwhile is counted and lost"
             ));
         }
-        if let (Some(before), Some(after)) = (before, self.far_end(cell)?) {
+        if let (Some(before), Some(after)) = (before, self.far_end(setting)?) {
             sample.lost = after.saturating_sub(before);
         }
         Ok((sample, granted))
@@ -178,8 +178,8 @@ impl Site {
     }
 
     /// Packets of a workload that the far end refused so far.
-    fn far_end(&self, cell: &Setting) -> Result<Option<u64>> {
-        match (self, cell.workload) {
+    fn far_end(&self, setting: &Setting) -> Result<Option<u64>> {
+        match (self, setting.workload) {
             (Site::Lab { lab, .. }, Workload::Txonly) => Ok(Some(lab.our_stats()?.tx_dropped)),
             (Site::Lab { lab, .. }, Workload::Forward) => Ok(Some(lab.out_stats()?.tx_dropped)),
             _ => Ok(None),
@@ -199,24 +199,24 @@ impl Site {
         })
     }
 
-    /// The interfaces of the user's that a cell needs.
-    fn names(&self, cell: &Setting) -> impl Iterator<Item = &str> {
+    /// The interfaces of the user's that a setting needs.
+    fn names(&self, setting: &Setting) -> impl Iterator<Item = &str> {
         let (name, out) = match self {
             Site::Lab { .. } => (None, None),
             Site::Interface { name, out, .. } => (Some(name.as_str()), out.as_deref()),
         };
-        name.into_iter().chain(out.filter(|_| cell.workload == Workload::Forward))
+        name.into_iter().chain(out.filter(|_| setting.workload == Workload::Forward))
     }
 
     /// Waits for the link: some drivers take it down when a program is attached, for seconds, and
     /// between two samples it may be lost like at any other time.
     fn await_link(
         &self,
-        cell: &Setting,
+        setting: &Setting,
         patience: Option<Duration>,
         control: &Control,
     ) -> Result<()> {
-        for name in self.names(cell) {
+        for name in self.names(setting) {
             let (host, start) = (KernelHost::open()?, monotonic_ns());
             loop {
                 let interface = host.interface(name)?;
@@ -234,20 +234,20 @@ impl Site {
         Ok(())
     }
 
-    /// How often the links that a cell needs went or came.
-    fn link_changes(&self, cell: &Setting) -> Result<u32> {
+    /// How often the links that a setting needs went or came.
+    fn link_changes(&self, setting: &Setting) -> Result<u32> {
         let host = KernelHost::open()?;
-        Ok(self.names(cell).map(|name| carrier::changes(&host, name)).sum())
+        Ok(self.names(setting).map(|name| carrier::changes(&host, name)).sum())
     }
 
-    /// Makes the sources that a cell needs, if it is the first to need them. They do not send yet.
-    fn make_sources(&mut self, cell: &Setting, queues: &[u32], len: usize) -> Result<()> {
+    /// Makes the sources that a setting needs, if it is the first to need them. They do not send yet.
+    fn make_sources(&mut self, setting: &Setting, queues: &[u32], len: usize) -> Result<()> {
         let Site::Lab { lab, cpus, sources } = self else { return Ok(()) };
-        if matches!(cell.workload, Workload::Txonly | Workload::Latency) {
+        if matches!(setting.workload, Workload::Txonly | Workload::Latency) {
             return Ok(());
         }
         for cpu in source_cpus(cpus, lab, queues) {
-            if let Entry::Vacant(place) = sources.entry((cpu, cell.frame)) {
+            if let Entry::Vacant(place) = sources.entry((cpu, setting.packet_size)) {
                 let source = LiveSource::start(lab.egress(cpu)?, rfc2544::to_us(len)?)?;
                 source.pause();
                 place.insert(source);
@@ -264,11 +264,11 @@ impl Site {
         }
     }
 
-    /// Has the lab send what a cell needs, until the result is dropped.
-    fn send(&self, cell: &Setting, queues: &[u32], len: usize) -> Result<Sending<'_>> {
+    /// Has the lab send what a setting needs, until the result is dropped.
+    fn send(&self, setting: &Setting, queues: &[u32], len: usize) -> Result<Sending<'_>> {
         let Site::Lab { lab, cpus, sources } = self else { return Ok(Sending::Nothing) };
         let mut from = source_cpus(cpus, lab, queues).into_iter();
-        match cell.workload {
+        match setting.workload {
             Workload::Txonly => Ok(Sending::Nothing),
             Workload::Latency => {
                 let paced = from.map(|cpu| {
@@ -277,7 +277,8 @@ impl Site {
                 Ok(Sending::Paced { _sources: paced.collect::<Result<_>>()? })
             }
             _ => {
-                let flood = from.by_ref().filter_map(|cpu| sources.get(&(cpu, cell.frame)));
+                let flood =
+                    from.by_ref().filter_map(|cpu| sources.get(&(cpu, setting.packet_size)));
                 Ok(Sending::Flood(flood.inspect(|source| source.resume()).collect()))
             }
         }

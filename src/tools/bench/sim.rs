@@ -3,7 +3,7 @@
 //! Packets are put into the simulated kernel while nothing is measured; what is measured is the
 //! time that the loop then spends on its own side of the rings.
 
-use super::plan::{FCS, Plan, Setting, Workload};
+use super::plan::{Plan, Setting, Workload};
 use super::sample::{self, Sample};
 use super::ways;
 use super::work::{self, Work};
@@ -25,11 +25,11 @@ pub(super) const OUT: &str = "a1";
 /// Packets put in at a time: several batches, and less than the fill ring holds.
 const BURST: u32 = 512;
 
-/// One sample of a cell.
+/// One sample of a setting.
 pub(super) fn measure(
     plan: &Plan,
     spec: &SimSpec,
-    cell: &Setting,
+    setting: &Setting,
     control: &Control,
 ) -> Result<(Sample, Granted)> {
     let network = Simulator::crossed_pairs(2, spec.queues.max(1));
@@ -40,24 +40,24 @@ pub(super) fn measure(
     }
     let config = Config {
         interface: PORT.to_owned(),
-        queues: cell.queues.clone(),
-        poller: cell.poll.poller(),
-        batch: cell.batch,
+        queues: setting.queues.clone(),
+        poller: setting.poll.poller(),
+        batch: setting.batch,
         huge_pages: HugePages::Off,
-        prefetch: cell.prefetch,
+        prefetch: setting.prefetch,
         ..plan.config.clone()
     };
     let meter = Meter::new(2 * spec.queues.max(1) as usize, sample::ticks);
     let builder = FluxBuilder::from_config(config).simulator(&network);
     let mut builder = builder.filter(Filter::Everything).metered(&meter);
     let mut sends = PORT;
-    if cell.workload == Workload::Forward {
+    if setting.workload == Workload::Forward {
         builder = builder.port(OUT).filter(Filter::Nothing);
         sends = OUT;
     }
-    let packet = crate::tools::traffic::rfc2544::to_us((cell.frame - FCS) as usize)?;
-    let (loops, granted) = work::start(builder, cell, packet.bytes())?;
-    let feeds = cell.workload != Workload::Txonly;
+    let packet = crate::tools::traffic::rfc2544::to_us(setting.packet_size as usize)?;
+    let (loops, granted) = work::start(builder, setting, packet.bytes())?;
+    let feeds = setting.workload != Workload::Txonly;
     let feed =
         Feed { network: &network, granted: &granted, packet: feeds.then_some(packet.bytes()) };
     let mut loops: Vec<_> = loops.into_iter().map(|work| Fed::new(work, &feed, &meter)).collect();
@@ -76,7 +76,7 @@ pub(super) fn measure(
     Ok((sum, granted))
 }
 
-/// What kept packets from being measured, in words that are the same for each cell.
+/// What kept packets from being measured, in words that are the same for each setting.
 fn trouble(network: &Simulator, sends: &str, sample: &Sample) -> Option<String> {
     let (port, out) = (network.port(PORT)?, network.port(sends)?);
     let sockets = network.sockets();

@@ -56,23 +56,23 @@ pub(super) struct Job {
     pub(super) packet: Vec<u8>,
 }
 
-/// Opens the sockets of a cell and makes one loop for each thread.
+/// Opens the sockets of a setting and makes one loop for each thread.
 pub(super) fn start(
     builder: FluxBuilder,
-    cell: &Setting,
+    setting: &Setting,
     packet: &[u8],
 ) -> Result<(Vec<Box<dyn Work>>, Granted)> {
-    let job = Job { workload: cell.workload, batch: cell.batch, packet: packet.to_vec() };
-    match cell.mode {
+    let job = Job { workload: setting.workload, batch: setting.batch, packet: packet.to_vec() };
+    match setting.mode {
         Library::Raw => {
             let mut queues = builder.build_raw_queues()?;
             let ports = ports_of(&queues);
             let granted = granted(&ports)?;
-            ways::check(cell, &ports)?;
+            ways::check(setting, &ports)?;
             let mut outs = queues.split_off(granted.queues.len());
             outs.retain(FluxRaw::sends);
             let mut outs = outs.into_iter();
-            let poller = cell.poll.poller();
+            let poller = setting.poll.poller();
             let work = queues.into_iter().map(|raw| {
                 let raw = raw::Raw::new(raw, outs.next(), job.clone(), poller);
                 Box::new(raw) as Box<dyn Work>
@@ -82,8 +82,8 @@ pub(super) fn start(
         Library::Engine => {
             let engine = builder.build_engine()?;
             let granted = granted(engine.ports())?;
-            ways::check(cell, engine.ports())?;
-            let engines = if cell.workload.sends() {
+            ways::check(setting, engine.ports())?;
+            let engines = if setting.workload.sends() {
                 let workers = engine.into_workers(granted.queues.len(), |_| ())?.into_vec();
                 workers.into_iter().map(|worker| worker.engine).collect()
             } else {
@@ -96,7 +96,7 @@ pub(super) fn start(
         Library::System => {
             let (rx, tx) = builder.build_system()?;
             let granted = granted(rx.ports())?;
-            ways::check(cell, rx.ports())?;
+            ways::check(setting, rx.ports())?;
             let work = Box::new(system::System::new(rx, tx, job));
             Ok((vec![work], granted))
         }

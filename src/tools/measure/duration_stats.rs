@@ -1,7 +1,7 @@
 //! [`DurationStats`]: a histogram of durations; [`Statistics`]: its numbers as reports show them.
 
 use hdrhistogram::Histogram;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::time::Duration;
 
 /// Exact sums of times: 72 bytes, enough for one of very many targets.
@@ -76,7 +76,8 @@ impl Moments {
 pub struct Statistics {
     /// The shortest, exact.
     pub min: f64,
-    /// The mean, exact.
+    /// The mean, exact; not a number where a file of an earlier version has none.
+    #[serde(default = "unknown", deserialize_with = "number_or_null")]
     pub mean: f64,
     /// The median, to three digits.
     pub p50: f64,
@@ -88,8 +89,18 @@ pub struct Statistics {
     pub p999: f64,
     /// The longest, exact.
     pub max: f64,
-    /// The population standard deviation, exact.
+    /// The population standard deviation, exact; not a number as above.
+    #[serde(default = "unknown", deserialize_with = "number_or_null")]
     pub stddev: f64,
+}
+
+fn unknown() -> f64 {
+    f64::NAN
+}
+
+/// JSON has no number for what is not known.
+fn number_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_else(unknown))
 }
 
 /// One row of a chart: how many times lie in `from_us..to_us`; the last row includes its end.
