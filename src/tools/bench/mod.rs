@@ -3,10 +3,10 @@
 //!
 //! ```text
 //!   Plan ─▶ settings ─▶ run: (setting, round) ─▶ Sample ─▶ stats ─▶ advise ─▶ Report ─▶ store, diff
-//!                     │ one setting after the other, all of them once a round
-//!                     ├── kernel   the lab (namespaces, veth pair, traffic source; root),
-//!                     │            or an interface of the user's
-//!                     └── sim      simulated rings
+//!                        │ one setting after the other, all of them once a round
+//!                        ├── kernel   the lab (namespaces, veth pair, traffic source; root),
+//!                        │            or an interface of the user's
+//!                        └── sim      simulated rings
 //! ```
 //!
 //! Invariant: a number in a report was measured in this run, or is `null`. No terminal and no
