@@ -151,10 +151,11 @@ fn saved(path: &Path) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::event::Event;
+    use super::super::event::{Event, Note};
     use super::super::fixture::{report, setting};
     use super::super::plan::{Poll, Workload};
     use super::*;
+    use crate::tools::session::Trouble;
 
     /// A directory that is gone with its owner.
     struct Dir(PathBuf);
@@ -255,7 +256,7 @@ mod tests {
         let mut json = JsonLine::new("bench");
         let line = json.of(&report).unwrap().to_vec();
         assert_eq!(Report::from_json(&line).unwrap(), report);
-        let note = json.of(&Event::Note { text: "counting stopped".into() }).unwrap();
+        let note = json.of(&Event::Note(Note::new(Trouble::Idle, "nothing came"))).unwrap();
         let stream = [note, &line, note].concat();
         assert_eq!(Report::from_json(&stream).unwrap(), report, "notes may stand around it");
     }
