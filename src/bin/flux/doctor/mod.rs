@@ -3,7 +3,7 @@
 mod args;
 mod text;
 
-use crate::cli::Answer;
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::{Screen, Stdout};
 pub use args::Args;
