@@ -28,7 +28,7 @@ pub(crate) struct Sender {
     full_since_ns: Option<u64>,
     stuck_ns: u64,
     /// Packets that there was no room for until it was too late for them.
-    pub(crate) roomless: u64,
+    pub(crate) no_tx_frame: u64,
     /// Packets that are longer than the interface sends now.
     pub(crate) too_long: u64,
 }
@@ -47,7 +47,7 @@ impl Sender {
             patience_ns: RETRY_NS.0,
             full_since_ns: None,
             stuck_ns: ns(stuck),
-            roomless: 0,
+            no_tx_frame: 0,
             too_long: 0,
         }
     }
@@ -81,8 +81,8 @@ impl Sender {
     }
 
     /// Whether a packet that is due may be asked for. True as well when there has been no frame for
-    /// so long that it is not waited for any more: then [`Self::take`] has none, and the packet is
-    /// as good as lost.
+    /// so long that it is not waited for any more: then [`Self::take`] has none, and the packet
+    /// counts as lost.
     pub(crate) fn has_room(&mut self, now: u64) -> bool {
         if self.spare.is_some() || self.longest == 0 {
             return true;
@@ -101,12 +101,12 @@ impl Sender {
     /// The frame that [`Self::has_room`] found.
     pub(crate) fn take(&mut self) -> Option<Packet> {
         let frame = self.spare.take();
-        self.roomless += u64::from(frame.is_none());
+        self.no_tx_frame += u64::from(frame.is_none());
         frame
     }
 
     /// Puts a packet into the ring. One that finds no room waits for some, but not for ever: then
-    /// it is as good as lost, and so is one that is longer than the interface sends: the MTU was lowered.
+    /// it counts as lost, and so does one that is longer than the interface sends: the MTU was lowered.
     pub(crate) fn put(&mut self, packet: Packet, now: u64) {
         match self.tx.send(packet) {
             Ok(()) => {
@@ -122,7 +122,7 @@ impl Sender {
                 let packet = refused.into_packet();
                 let since = *self.full_since_ns.get_or_insert(now);
                 if self.is_stuck(since, now) {
-                    self.roomless += 1;
+                    self.no_tx_frame += 1;
                     self.spare = Some(packet);
                 } else {
                     self.held = Some(packet);

@@ -4,6 +4,7 @@ use super::report;
 use super::text::{conclusion, named};
 use crate::output::{Action, Footer, Page, Screen, Scroll, View as Shown, clean};
 use crossterm::event::{KeyCode, KeyEvent};
+use fluxnet::tools::session::{InterfaceChange, Note, SessionEvent};
 use fluxnet::tools::trace::{Event, Plan, Rounds, Summary};
 use ratatui::Frame;
 use ratatui::style::{Color, Modifier, Style};
@@ -140,8 +141,10 @@ impl Shown for View {
                 let (target, error) = (clean(&failed.target), clean(&failed.error));
                 self.note = Some(format!("cannot send to {target}: {error}"));
             }
-            Event::Note(ref note) => self.note = Some(note.text.clone()),
-            Event::Interface(ref change) => self.note = Some(change.text.clone()),
+            Event::Session(SessionEvent::Note(Note { ref text, .. }))
+            | Event::Session(SessionEvent::Interface(InterfaceChange { ref text, .. })) => {
+                self.note = Some(text.clone());
+            }
             _ => {}
         }
         Some(event)
