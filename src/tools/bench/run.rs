@@ -37,7 +37,7 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
             if start.is_none() {
                 let opened = Opened::of(&granted, settings[at].poll.poller());
                 let first = Start { opened, out: place.out(plan).map(str::to_owned) };
-                sink(Event::Start(first.clone()));
+                sink(Event::Start(Box::new(first.clone())));
                 start = Some(first);
             }
             if control.is_stopped() {
