@@ -14,6 +14,7 @@ mod terminal;
 
 mod bench;
 mod doctor;
+mod options;
 mod ping;
 mod rings;
 mod shell;

@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("error", &["ids"]),
     ("proto", &[]),
+    ("text", &[]),
     ("stats", &[]),
     ("config", &["error"]),
     ("poll", &["config"]),
@@ -21,7 +22,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("snapshot", &["ring", "stats"]),
     (
         "backend",
-        &["config", "error", "ids", "life", "proto", "ring", "snapshot", "stats", "sys", "umem"],
+        &[
+            "config", "error", "ids", "life", "proto", "ring", "snapshot", "stats", "sys", "text",
+            "umem",
+        ],
     ),
     ("port", &["backend", "config", "error", "ids", "life", "stats"]),
     ("socket", &["backend", "config", "error", "ids", "port", "proto", "ring", "snapshot", "umem"]),

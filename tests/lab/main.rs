@@ -18,6 +18,7 @@ mod running;
 #[path = "../support/scenarios.rs"]
 mod scenarios;
 
+mod alternative_names;
 mod bench;
 mod conformance;
 mod doctor;

@@ -60,13 +60,15 @@ impl Site {
     pub(super) fn interface(plan: &Plan, name: &str, out: Option<&str>) -> Result<Self> {
         let host = KernelHost::open()?;
         let interface = host.interface(name)?;
+        // From here on by the name that the kernel goes by: what was asked for may be another.
+        let name = interface.name.as_str();
         ways::check_plan(plan, name, host.queues(name)?)?;
-        out.map(|out| host.interface(out)).transpose()?;
+        let out = out.map(|out| host.interface(out)).transpose()?.map(|out| out.name);
         let mac = interface.mac.ok_or_else(|| {
             FluxError::config(format!("interface {name}"), "is not an Ethernet interface")
         })?;
         let cpus = affinity::allowed().map_err(no_cpus)?;
-        let (name, out) = (name.to_owned(), out.map(str::to_owned));
+        let name = name.to_owned();
         Ok(Site::Interface { name, out, mac: MacAddr(mac), cpus, begun: false })
     }
 

@@ -12,6 +12,9 @@ pub struct Opened {
     /// `sim` or `xdp`.
     #[serde(default)]
     pub backend: String,
+    /// What packets are sent by: `ring`, the TX ring of an AF_XDP socket.
+    #[serde(default)]
+    pub tx: String,
     /// Interface name.
     pub interface: String,
     /// Driver name, where it is known.
@@ -68,6 +71,7 @@ impl Opened {
     pub(crate) fn of(granted: &Granted, poller: Poller) -> Self {
         Self {
             backend: granted.backend.to_owned(),
+            tx: "ring".to_owned(),
             interface: granted.interface.clone(),
             driver: granted.driver.clone(),
             attach: granted.attach.to_string(),
