@@ -11,6 +11,7 @@ pub mod http;
 pub mod json_line;
 pub mod measure;
 pub mod nearest;
+pub mod output_file;
 pub mod ping;
 pub mod probe;
 pub mod rings;
@@ -19,6 +20,7 @@ pub mod topology;
 pub mod trace;
 #[cfg_attr(not(all(target_os = "linux", feature = "bpf")), allow(dead_code))] // the lab uses all
 pub mod traffic;
+pub mod worker;
 
 pub use control::Control;
 pub use session::Env;

@@ -1,18 +1,18 @@
-//! The run: every cell once a round.
+//! The run: every setting once a round.
 
 use super::advise::best;
-use super::event::Event;
+use super::event::{Event, Note};
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 use super::kernel::Site;
 use super::plan::{Place, Plan, Setting, Workload};
-use super::report::{Machine, Opened, Report};
+use super::report::{Machine, Report, Start};
 use super::sample::Sample;
 use super::{setting, sim};
 use crate::config::Granted;
 use crate::error::Result;
 use crate::tools::Control;
-use crate::tools::session::opened::in_options;
-use crate::tools::traffic::frame::PORT;
+use crate::tools::session::{Opened, Trouble};
+use crate::tools::traffic::rfc2544::PORT;
 use std::collections::BTreeSet;
 
 /// Measures what `plan` asks for, and tells `sink` what happens meanwhile. Ends early, with what
@@ -23,48 +23,48 @@ use std::collections::BTreeSet;
 pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Result<Report> {
     plan.check()?;
     let mut place = Measuring::open(plan)?;
-    let cells = plan.cells();
-    let total = cells.len() * plan.repeat as usize;
-    let mut samples: Vec<(Vec<Sample>, u32)> = cells.iter().map(|_| (Vec::new(), 0)).collect();
-    let (mut opened, mut warned) = (None, BTreeSet::new());
-    let stop = || control.is_stopped();
+    let settings = plan.settings();
+    let total = settings.len() * plan.repeat as usize;
+    let mut measured: Vec<_> = settings.iter().map(|_| setting::Measured::default()).collect();
+    let (mut start, mut warned) = (None, BTreeSet::new());
     let mut done = 0;
     'rounds: for round in 0..plan.repeat {
-        for at in order(cells.len(), round) {
-            if stop() {
+        for at in order(settings.len(), round) {
+            if control.is_stopped() {
                 break 'rounds;
             }
-            let (sample, granted) = place.measure(plan, &cells[at], &stop)?;
-            if opened.is_none() {
-                let first = told(&granted, place.out(plan));
-                sink(Event::Opened(first.clone()));
-                opened = Some(first);
+            let (sample, granted) = place.measure(plan, &settings[at], control)?;
+            if start.is_none() {
+                let opened = Opened::of(&granted, settings[at].poll.poller());
+                let first = Start { opened, out: place.out(plan).map(str::to_owned) };
+                sink(Event::Start(Box::new(first.clone())));
+                start = Some(first);
             }
-            if stop() {
+            if control.is_stopped() {
                 // Cut short: it is none of the samples that were asked for.
                 break 'rounds;
             }
             let why = match &plan.place {
                 Place::Interface { name, .. } => {
-                    sample.trouble.clone().or_else(|| silence(name, &cells[at], &sample))
+                    sample.trouble.clone().or_else(|| silence(name, &settings[at], &sample))
                 }
                 _ => sample.trouble.clone(),
             };
             if let Some(why) = why
-                && warned.insert(why.clone())
+                && warned.insert(why.text.clone())
             {
-                sink(Event::Note { text: why });
+                sink(Event::Note(why));
             }
-            samples[at].0.push(sample);
-            samples[at].1 = granted.queues.len() as u32;
+            measured[at].samples.push(sample);
+            measured[at].queues = granted.queues.len() as u32;
+            measured[at].pages = granted.pages;
             done += 1;
-            sink(Event::Sample { cell: at, round, done, total });
+            sink(Event::Sample { setting: at, round, done, total });
         }
     }
-    let measured = cells.iter().zip(&samples);
-    let results: Vec<_> = measured
-        .filter_map(|(cell, (samples, queues))| setting::report(cell, *queues, samples))
-        .collect();
+    let measured = settings.iter().zip(&measured);
+    let results: Vec<_> =
+        measured.filter_map(|(setting, measured)| setting::report(setting, measured)).collect();
     let (backend, place, note) = match &plan.place {
         Place::Lab => ("xdp", "lab", None),
         Place::Interface { .. } => ("xdp", "interface", None),
@@ -76,8 +76,8 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
         note: note.map(str::to_owned),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         machine: machine(),
-        opened,
-        duration_ms: plan.duration.as_secs_f64() * 1e3,
+        opened: start,
+        sample_s: plan.duration.as_secs_f64(),
         repeat: plan.repeat,
         complete: done == total,
         best: best(&results),
@@ -85,29 +85,31 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
     })
 }
 
-/// Why a cell that waits for packets may have seen none, in words.
-fn silence(interface: &str, cell: &Setting, sample: &Sample) -> Option<String> {
-    if cell.workload == Workload::Txonly {
+/// Why a setting that waits for packets may have seen none.
+fn silence(interface: &str, setting: &Setting, sample: &Sample) -> Option<Note> {
+    if setting.workload == Workload::Txonly {
         return None;
     }
-    if sample.elsewhere > 0 {
-        let queues = &cell.queues;
-        return Some(format!(
+    if sample.wrong_queue > 0 {
+        let queues = &setting.queues;
+        let text = format!(
             "packets for us came to queues of {interface} other than {queues}: use --queue all, or \
              steer them"
-        ));
+        );
+        return Some(Note::new(Trouble::WrongQueue, text));
     }
     (sample.packets == 0).then(|| {
-        format!(
-            "nothing came to {interface}: packets to UDP port {PORT} are ours, from whoever is at \
+        let text = format!(
+            "nothing came to {interface}: packets to UDP port {PORT} are ours, from the machine at \
              its other end"
-        )
+        );
+        Note::new(Trouble::Idle, text)
     })
 }
 
-/// The cells of a round: there and back in turn, so that what drifts meets both ends alike.
-fn order(cells: usize, round: u32) -> Box<dyn Iterator<Item = usize>> {
-    if round.is_multiple_of(2) { Box::new(0..cells) } else { Box::new((0..cells).rev()) }
+/// The settings of a round: there and back in turn, so that what drifts meets both ends alike.
+fn order(settings: usize, round: u32) -> Box<dyn Iterator<Item = usize>> {
+    if round.is_multiple_of(2) { Box::new(0..settings) } else { Box::new((0..settings).rev()) }
 }
 
 /// The opened place.
@@ -155,30 +157,14 @@ impl Measuring {
     fn measure(
         &mut self,
         plan: &Plan,
-        cell: &Setting,
-        stop: &(dyn Fn() -> bool + Sync),
+        setting: &Setting,
+        control: &Control,
     ) -> Result<(Sample, Granted)> {
         match self {
             #[cfg(all(target_os = "linux", feature = "bpf"))]
-            Measuring::Kernel(site) => site.measure(plan, cell, stop),
-            Measuring::Sim(spec) => sim::measure(plan, spec, cell, stop),
+            Measuring::Kernel(site) => site.measure(plan, setting, control),
+            Measuring::Sim(spec) => sim::measure(plan, spec, setting, control),
         }
-    }
-}
-
-fn told(granted: &Granted, out: Option<&str>) -> Opened {
-    Opened {
-        interface: granted.interface.clone(),
-        out: out.map(str::to_owned),
-        driver: granted.driver.clone(),
-        attach: granted.attach.to_string(),
-        zero_copy: granted.zero_copy,
-        ring_size: granted.ring_size,
-        frames: granted.frames,
-        frame_size: granted.frame_size,
-        pages: granted.pages.to_string(),
-        kernel_busy_poll: granted.kernel_busy_poll,
-        notes: in_options(&granted.notes),
     }
 }
 
@@ -203,19 +189,19 @@ mod tests {
     #[test]
     fn a_silent_interface_is_explained() {
         use super::super::plan::{Library, Poll};
-        let cell = |workload| Setting {
+        let setting = |workload| Setting {
             workload,
             mode: Library::Raw,
             batch: 64,
             poll: Poll::Busy,
-            frame: 64,
+            packet_size: 60,
             queues: crate::Queues::Only(vec![0]),
             hugepages: false,
             prefetch: true,
         };
-        let why = |workload, packets, elsewhere| {
-            let sample = Sample { packets, elsewhere, ..Sample::default() };
-            silence("eth0", &cell(workload), &sample)
+        let why = |workload, packets, wrong_queue| {
+            let sample = Sample { packets, wrong_queue, ..Sample::default() };
+            silence("eth0", &setting(workload), &sample).map(|note| note.text)
         };
         assert_eq!(why(Workload::Rxdrop, 1, 0), None);
         assert_eq!(why(Workload::Txonly, 0, 0), None);
@@ -224,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn rounds_go_there_and_back_and_meet_every_cell_once() {
+    fn rounds_go_there_and_back_and_meet_every_setting_once() {
         assert!(
             order(3, 0).eq([0, 1, 2]) && order(3, 1).eq([2, 1, 0]) && order(3, 2).eq([0, 1, 2])
         );

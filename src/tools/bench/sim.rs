@@ -3,7 +3,8 @@
 //! Packets are put into the simulated kernel while nothing is measured; what is measured is the
 //! time that the loop then spends on its own side of the rings.
 
-use super::plan::{FCS, Plan, Setting, Workload};
+use super::event::Note;
+use super::plan::{Plan, Setting, Workload};
 use super::sample::{self, Sample};
 use super::ways;
 use super::work::{self, Work};
@@ -12,8 +13,11 @@ use crate::backend::meter::Meter;
 use crate::config::{Config, Granted, Queues};
 use crate::error::Result;
 use crate::ids::QueueIndex;
-use crate::simulator::{SimSpec, Simulator, Trouble};
-use crate::stats::XdpStatistics;
+use crate::simulator::{self, SimSpec, Simulator};
+use crate::stats::{Calls, XdpStatistics};
+use crate::tools::Control;
+use crate::tools::session::Trouble;
+use crate::tools::worker::{self, Progress, Turn, WAIT};
 use crate::{FluxBuilder, HugePages};
 use std::time::{Duration, Instant};
 
@@ -23,12 +27,12 @@ pub(super) const OUT: &str = "a1";
 /// Packets put in at a time: several batches, and less than the fill ring holds.
 const BURST: u32 = 512;
 
-/// One sample of a cell.
+/// One sample of a setting.
 pub(super) fn measure(
     plan: &Plan,
     spec: &SimSpec,
-    cell: &Setting,
-    stop: &dyn Fn() -> bool,
+    setting: &Setting,
+    control: &Control,
 ) -> Result<(Sample, Granted)> {
     let network = Simulator::crossed_pairs(2, spec.queues.max(1));
     network.set_troubles(PORT, spec.troubles)?;
@@ -38,126 +42,170 @@ pub(super) fn measure(
     }
     let config = Config {
         interface: PORT.to_owned(),
-        queues: cell.queues.clone(),
-        poller: cell.poll.poller(),
-        batch: cell.batch,
+        queues: setting.queues.clone(),
+        poller: setting.poll.poller(),
+        batch: setting.batch,
         huge_pages: HugePages::Off,
-        prefetch: cell.prefetch,
+        prefetch: setting.prefetch,
         ..plan.config.clone()
     };
     let meter = Meter::new(2 * spec.queues.max(1) as usize, sample::ticks);
     let builder = FluxBuilder::from_config(config).simulator(&network);
     let mut builder = builder.filter(Filter::Everything).metered(&meter);
     let mut sends = PORT;
-    if cell.workload == Workload::Forward {
+    if setting.workload == Workload::Forward {
         builder = builder.port(OUT).filter(Filter::Nothing);
         sends = OUT;
     }
-    let packet = crate::tools::traffic::frame::to_us((cell.frame - FCS) as usize)?;
-    let (mut loops, granted) = work::start(builder, cell, &packet)?;
-    let feed = |queue: QueueIndex| -> Result<()> {
-        if cell.workload != Workload::Txonly
-            && let Some(&number) = granted.queues.get(queue.get())
-        {
-            (0..BURST.min(granted.ring_size))
-                .try_for_each(|_| network.inject(PORT, Some(number), &packet))?;
-        }
-        Ok(())
-    };
+    let packet = crate::tools::traffic::rfc2544::to_us(setting.packet_size as usize)?;
+    let (loops, granted) = work::start(builder, setting, packet.bytes())?;
+    let feeds = setting.workload != Workload::Txonly;
+    let feed =
+        Feed { network: &network, granted: &granted, packet: feeds.then_some(packet.bytes()) };
+    let mut loops: Vec<_> = loops.into_iter().map(|work| Fed::new(work, &feed, &meter)).collect();
     // Until caches and branch predictors know the way.
-    let warm = Instant::now() + plan.duration / 4;
-    run(&mut loops, &meter, warm, &feed, stop)?;
-    let calls = loops.iter().map(|work| work.calls()).fold(Default::default(), |a, b| a + b);
-    let mut sum = run(&mut loops, &meter, Instant::now() + plan.duration, &feed, stop)?;
-    let now = loops.iter().map(|work| work.calls()).fold(Default::default(), |a, b| a + b);
-    sum.calls = crate::Calls::since(&now, &calls);
-    for work in &loops {
-        sum.stats = sum.stats + work.stats()?;
+    run(&mut loops, plan.duration / 4, control)?;
+    let calls = |loops: &[Fed<'_>]| {
+        loops.iter().map(|fed| fed.work.calls()).fold(Calls::default(), |a, b| a + b)
+    };
+    let before = calls(&loops);
+    let mut sum = run(&mut loops, plan.duration, control)?;
+    sum.calls = calls(&loops).since(&before);
+    for fed in &loops {
+        sum.stats = sum.stats + fed.work.stats()?;
     }
     sum.trouble = trouble(&network, sends, &sum);
     Ok((sum, granted))
 }
 
-/// What kept packets from being measured, in words that are the same for each cell.
-fn trouble(network: &Simulator, sends: &str, sample: &Sample) -> Option<String> {
+/// What kept packets from being measured, in words that are the same for each setting.
+fn trouble(network: &Simulator, sends: &str, sample: &Sample) -> Option<Note> {
     let (port, out) = (network.port(PORT)?, network.port(sends)?);
     let sockets = network.sockets();
     let has_socket = |queue| sockets.iter().any(|socket| socket.queue == Some(queue));
     let mut received = (0u32..).zip(&port.queue_rx_packets);
-    let elsewhere = received.find(|&(queue, &count)| count > 0 && !has_socket(queue));
+    let wrong_queue = received.find(|&(queue, &count)| count > 0 && !has_socket(queue));
     let waiting = sockets.iter().any(|socket| socket.tx.and_then(|tx| tx.used()) > Some(0));
     let XdpStatistics { rx_dropped, rx_fill_ring_empty_descs: empty, .. } = sample.stats;
     // What happens at a time of its own.
     let later = [
-        (Trouble::LinkFlap, "link"),
-        (Trouble::Gone, "interface"),
-        (Trouble::NoProgram, "XDP program"),
+        (simulator::Trouble::LinkFlap, "link"),
+        (simulator::Trouble::Gone, "interface"),
+        (simulator::Trouble::NoProgram, "XDP program"),
     ];
     let later = later.into_iter().find(|(trouble, _)| port.troubles.has(*trouble));
-    if let Some((_, what)) = later.filter(|_| port.carrier_changes == 0) {
-        Some(format!("simulated time hardly passes while we work: the {what} of {PORT} stayed"))
-    } else if port.carrier_changes > 0 {
-        Some(format!("the carrier of {PORT} comes and goes: what is on its way without it is lost"))
-    } else if let Some((queue, _)) = elsewhere {
-        Some(format!(
+    if let Some((scenario, what)) = later.filter(|_| port.carrier_changes == 0) {
+        let text =
+            format!("simulated time hardly passes while we work: the {what} of {PORT} stayed");
+        return Some(Note::new(scenario.into(), text));
+    }
+    let (kind, text) = if port.carrier_changes > 0 {
+        let text =
+            format!("the carrier of {PORT} comes and goes: what is on its way without it is lost");
+        (Trouble::LinkFlap, text)
+    } else if let Some((queue, _)) = wrong_queue {
+        let text = format!(
             "packets come to queue {queue} of {PORT}, which has no socket: use --queue {queue}"
-        ))
+        );
+        (Trouble::WrongQueue, text)
     } else if sample.packets == 0 && rx_dropped > 0 && empty > 0 {
-        Some("the kernel drops all packets: it finds the fill ring empty (starved)".to_owned())
+        let text = "the kernel drops all packets: it finds the fill ring empty (starved)";
+        (Trouble::Starved, text.to_owned())
     } else if out.tx_packets == 0 && waiting {
-        Some(
-            "packets wait in the TX ring and none is sent, however often the kernel is told \
-             (stuck TX)"
-                .to_owned(),
-        )
+        let text = "packets wait in the TX ring and none is sent, however often the kernel is told \
+                    (stuck TX)";
+        (Trouble::StuckTx, text.to_owned())
     } else {
-        None
+        return None;
+    };
+    Some(Note::new(kind, text))
+}
+
+/// What is put into the simulated kernel before each burst.
+struct Feed<'f> {
+    network: &'f Simulator,
+    granted: &'f Granted,
+    /// `None`: the loop makes packets of its own.
+    packet: Option<&'f [u8]>,
+}
+
+impl Feed<'_> {
+    /// A burst for the queue at `position`, if packets come in there.
+    fn queue(&self, position: QueueIndex) -> Result<()> {
+        let Some(packet) = self.packet else { return Ok(()) };
+        let Some(&number) = self.granted.queues.get(position.get()) else { return Ok(()) };
+        (0..BURST.min(self.granted.ring_size))
+            .try_for_each(|_| self.network.inject(PORT, Some(number), packet))
     }
 }
 
-fn run(
-    loops: &mut [Box<dyn Work>],
-    meter: &Meter,
+/// A loop that is given a burst at a time, and what it did since the last [`run`] began.
+struct Fed<'f> {
+    work: Box<dyn Work>,
+    queues: Vec<QueueIndex>,
+    feed: &'f Feed<'f>,
+    meter: &'f Meter,
     until: Instant,
-    feed: &dyn Fn(QueueIndex) -> Result<()>,
-    stop: &dyn Fn() -> bool,
-) -> Result<Sample> {
-    let mut sum = Sample::default();
-    let (begin, first) = (Instant::now(), sample::ticks());
-    let mut inside = 0;
-    // At least once, however late it is: a sample without a packet tells nothing.
-    loop {
-        for work in &mut *loops {
-            let queues = work.queues();
-            queues.iter().try_for_each(|&queue| feed(queue))?;
-            let mut at = sample::ticks();
-            // As many packets as were put in; txonly sends as many of its own.
-            let mut left = u64::from(BURST);
-            while left > 0 {
-                let kicked = meter.kicked(&queues);
-                let n = u64::from(work.turn()?);
-                let now = sample::ticks();
-                if n == 0 {
-                    break;
-                }
-                inside += meter.inside(&queues, at, kicked, now);
-                sum.packets += n;
-                sum.batches += 1;
-                left = left.saturating_sub(n);
-                at = sample::ticks();
-            }
-        }
-        if Instant::now() >= until || stop() {
-            break;
-        }
+    packets: u64,
+    batches: u64,
+    /// Ticks inside turns that had packets.
+    inside: u64,
+}
+
+impl<'f> Fed<'f> {
+    fn new(work: Box<dyn Work>, feed: &'f Feed<'f>, meter: &'f Meter) -> Self {
+        let (queues, until) = (work.queues(), Instant::now());
+        Self { work, queues, feed, meter, until, packets: 0, batches: 0, inside: 0 }
     }
-    let elapsed = begin.elapsed().max(Duration::from_nanos(1)).as_nanos() as f64;
-    let ns_per_tick = elapsed / (sample::ticks() - first).max(1) as f64;
+}
+
+impl Turn for Fed<'_> {
+    /// One burst. What is measured is our side of the rings, so real time counts, and the loop is
+    /// alone: it may wait in virtual time.
+    fn turn(&mut self, _: Duration) -> Result<Progress> {
+        self.queues.iter().try_for_each(|&queue| self.feed.queue(queue))?;
+        let mut at = sample::ticks();
+        // As many packets as were put in; txonly sends as many of its own.
+        let mut left = u64::from(BURST);
+        while left > 0 {
+            let kicked = self.meter.kicked(&self.queues);
+            let n = u64::from(self.work.turn(WAIT)?);
+            let now = sample::ticks();
+            if n == 0 {
+                break;
+            }
+            self.inside += self.meter.inside(&self.queues, at, kicked, now);
+            self.packets += n;
+            self.batches += 1;
+            left = left.saturating_sub(n);
+            at = sample::ticks();
+        }
+        Ok(if Instant::now() < self.until { Progress::Worked } else { Progress::Done })
+    }
+}
+
+/// Has the loops take turns for `length`, and one at least: a sample without a packet says nothing.
+fn run(loops: &mut [Fed<'_>], length: Duration, control: &Control) -> Result<Sample> {
+    let (begin, first) = (Instant::now(), sample::ticks());
+    for fed in &mut *loops {
+        (fed.until, fed.packets, fed.batches, fed.inside) = (begin + length, 0, 0, 0);
+    }
+    if let Some(network) = loops.first().map(|fed| fed.feed.network) {
+        worker::run(loops, control, &worker::Place::InTurn(network))?;
+    }
+    let elapsed_ns = begin.elapsed().max(Duration::from_nanos(1)).as_nanos() as f64;
+    let ns_per_tick = elapsed_ns / (sample::ticks() - first).max(1) as f64;
+    let total = |of: fn(&Fed<'_>) -> u64| loops.iter().map(of).sum::<u64>();
+    let (packets, inside) = (total(|fed| fed.packets), total(|fed| fed.inside));
     let inside_ns = inside as f64 * ns_per_tick;
-    sum.elapsed_ns = elapsed;
-    sum.batch = Some((inside_ns, inside as f64));
-    sum.rate = if inside == 0 { 0.0 } else { sum.packets as f64 * 1e9 / inside_ns };
-    Ok(sum)
+    Ok(Sample {
+        packets,
+        batches: total(|fed| fed.batches),
+        rate: if inside == 0 { 0.0 } else { packets as f64 * 1e9 / inside_ns },
+        elapsed_ns,
+        batch: Some((inside_ns, inside as f64)),
+        ..Sample::default()
+    })
 }
 
 /// Whether the simulator can tell anything about a plan's workloads and queues.

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::error::{FluxError, Result};
 use crate::tools::host::Family;
-use crate::tools::measure::pacer::Rate;
+use crate::tools::measure::Rate;
 use crate::tools::probe::VlanTag;
 use std::net::IpAddr;
 use std::time::Duration;

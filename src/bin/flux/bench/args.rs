@@ -111,8 +111,8 @@ pub struct Args {
     pub poll: Vec<Poll>,
     /// Bytes of a packet from the Ethernet header on, 60 to 1514 [default: 60]
     ///
-    /// The checksum at the end of a frame, 4 bytes, is not counted here; tables, and the older
-    /// --frame LIST with 64 to 1518 bytes, count it.
+    /// The checksum at the end of a frame, 4 bytes, is not counted; the older --frame LIST, with 64 to
+    /// 1518 bytes, counts it.
     #[arg(long, value_name = "LIST", value_delimiter = ',', action = ArgAction::Set, num_args = 1, value_parser = packet_size, allow_negative_numbers = true)]
     pub packet_size: Vec<u32>,
     /// The same with the frame check sequence.
@@ -218,7 +218,7 @@ impl Args {
             modes: axis(&self.mode, &[Library::Raw]),
             batches: axis(&self.batch, &BATCHES),
             polls: axis(&self.poll, &[Poll::Busy, Poll::Adaptive, Poll::Syscall]),
-            frames: self.frame_lengths(),
+            packet_sizes: self.packet_sizes(),
             queues: axis(&self.queue, &[Queues::Only(vec![0])]),
             hugepages: axis(&self.hugepages, &[false]),
             prefetch: axis(&self.prefetch, &[true]),
@@ -230,10 +230,10 @@ impl Args {
         Ok(plan)
     }
 
-    /// With the frame check sequence.
-    fn frame_lengths(&self) -> Vec<u32> {
-        let sizes: Vec<u32> = self.packet_size.iter().map(|size| size + FCS).collect();
-        axis(if sizes.is_empty() { &self.frame } else { &sizes }, &[64])
+    /// Without the frame check sequence, which `--frame` counts.
+    fn packet_sizes(&self) -> Vec<u32> {
+        let frames: Vec<u32> = self.frame.iter().map(|frame| frame.saturating_sub(FCS)).collect();
+        axis(if frames.is_empty() { &self.packet_size } else { &frames }, &[60])
     }
 
     fn place(&self) -> Result<Place, FluxError> {
@@ -312,10 +312,10 @@ mod tests {
     #[test]
     fn defaults_are_six_workloads_in_nine_settings() {
         let plan = plan("--lab").unwrap();
-        assert_eq!(plan.cells().len(), 54);
+        assert_eq!(plan.settings().len(), 54);
         assert_eq!((plan.duration, plan.repeat), (Duration::from_millis(400), 5));
-        let cell = &plan.cells()[0];
-        assert_eq!((cell.frame, cell.mode), (64, Library::Raw));
+        let cell = &plan.settings()[0];
+        assert_eq!((cell.packet_size, cell.mode), (60, Library::Raw));
         assert_eq!(cell.queues, Queues::Only(vec![0]));
         assert!(!cell.hugepages && cell.prefetch);
         assert!(matches!(plan.place, Place::Lab));
@@ -331,7 +331,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(plan.workloads, [Workload::Rxdrop, Workload::Parse]);
-        assert_eq!((plan.batches, plan.frames), (vec![16, 1000], vec![64, 512]));
+        assert_eq!((plan.batches, plan.packet_sizes), (vec![16, 1000], vec![60, 508]));
         assert_eq!(plan.polls, [Poll::Busy, Poll::Syscall]);
         let queues = [Queues::Only(vec![0]), Queues::Only(vec![0, 2]), Queues::All];
         assert_eq!(plan.queues, queues);
@@ -352,10 +352,10 @@ mod tests {
 
     #[test]
     fn packet_sizes_leave_out_the_frame_check_sequence_that_frame_counts() {
-        let frames = |line: &str| plan(line).unwrap().frames;
-        assert_eq!(frames("--lab --packet-size 60,1514"), [64, 1518]);
-        assert_eq!(frames("--lab --frame 64,1518"), [64, 1518]);
-        assert_eq!(frames("--lab"), [64]);
+        let sizes = |line: &str| plan(line).unwrap().packet_sizes;
+        assert_eq!(sizes("--lab --packet-size 60,1514"), [60, 1514]);
+        assert_eq!(sizes("--lab --frame 64,1518"), [60, 1514]);
+        assert_eq!(sizes("--lab"), [60]);
     }
 
     #[test]

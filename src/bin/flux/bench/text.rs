@@ -2,7 +2,7 @@
 
 use super::table::{Changes, Latencies, Rates, blocks};
 use crate::output::{Screen, percent, table, wrap};
-use fluxnet::tools::bench::{Best, Diff, Names, Opened, Report, Settings, Workload};
+use fluxnet::tools::bench::{Best, Diff, Names, Report, SettingKey, Start, Workload};
 use std::fmt::Write;
 
 /// Text, and the headings of columns that it has no room for.
@@ -15,7 +15,7 @@ pub struct Text {
 }
 
 /// The one line on what was really granted to the first setting.
-pub fn granted(opened: &Opened) -> String {
+pub fn granted(Start { opened, out }: &Start) -> String {
     let mut text = format!(
         "{}: driver {}, {} attach, {}, rings of {}, {} frames of {} bytes in {} pages{}\n",
         opened.interface,
@@ -28,7 +28,7 @@ pub fn granted(opened: &Opened) -> String {
         pages(&opened.pages),
         if opened.kernel_busy_poll { ", kernel busy polling" } else { "" },
     );
-    if let Some(out) = &opened.out {
+    if let Some(out) = out {
         // A String takes every write.
         let _ = writeln!(text, "{out}: workload forward sends by it, on the same UMEM");
     }
@@ -54,11 +54,11 @@ fn pages(word: &str) -> &str {
 pub fn report(report: &Report, screen: &Screen) -> Text {
     let mut all = Text { text: header(report, screen), hidden: Vec::new() };
     let names = Names::of(&report.results);
-    for (workload, cells) in blocks(&report.results) {
+    for (workload, settings) in blocks(&report.results) {
         let name = screen.style.strong(&workload.to_string());
         let block = match workload {
-            Workload::Latency => table(&Latencies(cells), screen),
-            _ => table(&Rates(cells), screen),
+            Workload::Latency => table(&Latencies(settings), screen),
+            _ => table(&Rates(settings), screen),
         };
         for heading in block.hidden {
             if !all.hidden.contains(&heading) {
@@ -68,7 +68,7 @@ pub fn report(report: &Report, screen: &Screen) -> Text {
         // A String takes every write.
         let _ = write!(all.text, "\n{name}\n{}", block.text);
         for best in report.best.iter().filter(|best| best.workload == workload) {
-            let line = format!("best: {}: {}", names.setting(&settings(best)), best.why);
+            let line = format!("best: {}: {}", names.setting(&key(best)), best.why);
             all.text.push_str(&wrap(&screen.fit(&line), screen.width, 2));
         }
     }
@@ -106,9 +106,9 @@ pub fn machine(report: &Report) -> String {
 /// Where it was measured, and how often.
 pub fn place(report: &Report) -> String {
     let on = match &report.opened {
-        Some(opened) if report.place != "sim" => {
+        Some(Start { opened, out }) if report.place != "sim" => {
             let copy = if opened.zero_copy { "zero-copy" } else { "copy" };
-            let out = opened.out.as_ref().map(|out| format!(", forward by {out}"));
+            let out = out.as_ref().map(|out| format!(", forward by {out}"));
             let out = out.unwrap_or_default();
             format!(" on {} ({}, {copy}{out})", opened.interface, opened.attach)
         }
@@ -117,7 +117,9 @@ pub fn place(report: &Report) -> String {
     let samples = if report.repeat == 1 { "sample" } else { "samples" };
     format!(
         "{}{on}, {} {samples} of {} ms a setting",
-        report.place, report.repeat, report.duration_ms
+        report.place,
+        report.repeat,
+        report.sample_s * 1e3
     )
 }
 
@@ -135,12 +137,12 @@ fn header(report: &Report, screen: &Screen) -> String {
 
 fn footer(report: &Report, hidden: &[&str], screen: &Screen) -> String {
     let mut lines = Vec::new();
-    if report.results.iter().any(|cell| cell.noisy) {
+    if report.results.iter().any(|setting| setting.noisy) {
         lines.push(
             "~ noisy: the middle half of the samples spreads over more than 5 % of the median",
         );
     }
-    let tsc = report.results.iter().any(|cell| cell.cycle_source.as_deref() == Some("tsc"));
+    let tsc = report.results.iter().any(|setting| setting.cycle_source.as_deref() == Some("tsc"));
     if tsc && !hidden.contains(&"cyc/pkt") {
         lines.push("cyc/pkt: cycles of the time stamp counter, as this machine counts no others");
     }
@@ -158,15 +160,16 @@ fn footer(report: &Report, hidden: &[&str], screen: &Screen) -> String {
     text
 }
 
-fn settings(best: &Best) -> Settings {
-    let &Best { workload, mode, batch, poll, frame, queues, hugepages, prefetch, .. } = best;
-    Settings { workload, mode, batch, poll, frame, queues, hugepages, prefetch }
+fn key(best: &Best) -> SettingKey {
+    let &Best { workload, mode, batch, poll, packet_size, queues, pages, prefetch, .. } = best;
+    SettingKey { workload, mode, batch, poll, packet_size, queues, pages, prefetch }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
     use super::*;
+    use fluxnet::tools::session::Opened;
 
     fn screen(width: usize) -> Screen {
         Screen { width: Some(width), ..Screen::default() }
@@ -219,13 +222,14 @@ mod tests {
 
     #[test]
     fn what_was_granted_is_one_line_and_its_notes() {
-        let opened = fixture::report().opened.unwrap();
+        let Start { opened, out } = fixture::report().opened.unwrap();
+        let opened = Opened { notes: vec!["no zero-copy".into()], ..opened };
         assert_eq!(
-            granted(&Opened { notes: vec!["no zero-copy".into()], ..opened }),
+            granted(&Start { opened, out }),
             "veth0: driver veth, native attach, copy, rings of 2048, 4096 frames of 2048 bytes in \
              ordinary pages\nnote: no zero-copy\n"
         );
-        let two = Opened { out: Some("veth1".into()), ..fixture::report().opened.unwrap() };
+        let two = Start { out: Some("veth1".into()), ..fixture::report().opened.unwrap() };
         assert!(
             granted(&two).ends_with("\nveth1: workload forward sends by it, on the same UMEM\n")
         );
