@@ -24,7 +24,7 @@ fn sample(place: Place, workload: Workload, mode: Library, duration: Duration) -
         modes: vec![mode],
         batches: vec![32],
         polls: vec![Poll::Busy],
-        frames: vec![64],
+        packet_sizes: vec![60],
         queues: vec![Queues::Only(vec![0])],
         hugepages: vec![false],
         prefetch: vec![true],
@@ -72,19 +72,19 @@ fn the_benchs_loops_allocate_nothing_per_packet() {
     let sim = Place::Sim(SimSpec::default());
     let workloads =
         [Workload::Rxdrop, Workload::Txonly, Workload::L2fwd, Workload::Forward, Workload::Parse];
-    let cells = || {
+    let settings = || {
         let modes = [Library::Raw, Library::Engine, Library::System];
-        let cells = workloads.iter().flat_map(move |&w| modes.map(|mode| (w, mode)));
-        cells.filter(|cell| *cell != (Workload::Txonly, Library::Engine))
+        let settings = workloads.iter().flat_map(move |&w| modes.map(|mode| (w, mode)));
+        settings.filter(|setting| *setting != (Workload::Txonly, Library::Engine))
     };
-    for (workload, mode) in cells() {
+    for (workload, mode) in settings() {
         compare(&sim, workload, mode, SIMULATED_KERNEL);
     }
 
     #[cfg(all(target_os = "linux", feature = "bpf"))]
     {
         let Some(_turn) = lab::alone() else { return };
-        for (workload, mode) in cells() {
+        for (workload, mode) in settings() {
             compare(&Place::Lab, workload, mode, 0.0);
         }
         for mode in [Library::Raw, Library::Engine, Library::System] {

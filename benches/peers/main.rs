@@ -24,7 +24,7 @@ mod sys;
 use clap::Parser;
 use fluxnet::proto::{EthernetMut, EthernetView};
 use fluxnet::tools::bench::{Library, Poll, Workload};
-use fluxnet::tools::traffic::{Lab, Source, pin};
+use fluxnet::tools::traffic::{Lab, LiveSource, pin, rfc2544};
 use report::{Row, Table};
 use roster::{PEERS, Terms};
 use serde_json::{Value, json};
@@ -179,9 +179,9 @@ fn compare(args: &Args) -> Result<(), Box<dyn Error>> {
     };
     let scratch = Scratch::make()?;
     let lab = Lab::open_two(1)?;
-    let source = Source::start(&lab, first_cpu, LEN)?;
+    let source = LiveSource::start(lab.egress(first_cpu)?, rfc2544::to_us(LEN)?)?;
     source.pause();
-    let mut packet = source.frame().to_vec();
+    let mut packet = source.packet().bytes().to_vec();
     EthernetMut::parse(&mut packet)?.swap();
     let view = EthernetView::parse(&packet)?;
     let terms = Terms {

@@ -4,7 +4,7 @@ use crate::child::{Program, Running};
 use crate::roster::{Contestant, find};
 use crate::sys::{self, DriverCounters};
 use fluxnet::tools::bench::Workload;
-use fluxnet::tools::traffic::{Lab, Source};
+use fluxnet::tools::traffic::{Lab, LiveSource};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,7 +38,7 @@ pub struct Sample {
 /// The lab, seen from the namespace of our end. For threads that have entered that.
 pub struct Stage<'l> {
     lab: &'l Lab,
-    source: &'l Source,
+    source: &'l LiveSource,
     counters: DriverCounters,
     ip: PathBuf,
     dir: &'l Path,
@@ -46,7 +46,7 @@ pub struct Stage<'l> {
 }
 
 /// Has the source send, until it is dropped.
-struct Flow<'s>(&'s Source);
+struct Flow<'s>(&'s LiveSource);
 
 impl Drop for Flow<'_> {
     fn drop(&mut self) {
@@ -99,7 +99,7 @@ struct Reading {
 impl<'l> Stage<'l> {
     pub fn new(
         lab: &'l Lab,
-        source: &'l Source,
+        source: &'l LiveSource,
         dir: &'l Path,
         stop: &'l (dyn Fn() -> bool + Sync),
     ) -> Result<Self, String> {

@@ -17,8 +17,8 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let Ok(report) = Report::from_json(&planted) else { return };
     let names = Names::of(&report.results);
-    report.results.iter().for_each(|cell| {
-        let _ = (names.setting(&cell.settings()), names.besides(&cell.settings()));
+    report.results.iter().for_each(|setting| {
+        let _ = (names.setting(&setting.key()), names.besides(&setting.key()));
     });
     let Ok(same) = diff(&report, &report, 5.0) else { return };
     assert_eq!((same.regressions, same.improvements), (0, 0), "{same:?}");

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod host;
 pub mod json_line;
 pub mod measure;
+pub mod output_file;
 pub mod ping;
 pub mod probe;
 pub mod rings;
@@ -17,6 +18,7 @@ pub mod topology;
 pub mod trace;
 #[cfg_attr(not(all(target_os = "linux", feature = "bpf")), allow(dead_code))] // the lab uses all
 pub mod traffic;
+pub mod worker;
 
 pub use control::Control;
 pub use session::Env;

@@ -44,15 +44,15 @@ fn spread(value: f64) -> Value {
     })
 }
 
-fn cell(workload: &str, poll: &str, batch: u32, value: f64) -> Value {
+fn setting(workload: &str, poll: &str, batch: u32, value: f64) -> Value {
     let timed = workload == "latency";
     let latency = json!({
-        "min": value / 2.0, "p50": value, "p90": value * 1.5, "p99": value * 2.0,
-        "p999": value * 3.0, "max": value * 9.0,
+        "min": value / 2.0, "mean": value * 1.1, "p50": value, "p90": value * 1.5, "p99": value * 2.0,
+        "p999": value * 3.0, "max": value * 9.0, "stddev": value * 0.3,
     });
     json!({
-        "workload": workload, "mode": "raw", "batch": batch, "poll": poll, "frame": 64,
-        "queues": 1, "hugepages": false, "prefetch": true,
+        "workload": workload, "mode": "raw", "batch": batch, "poll": poll, "packet_size": 60,
+        "queues": 1, "pages": "4k", "prefetch": true,
         "mpps": spread(if timed { 0.01 } else { value }),
         "user_ns_per_packet": 100.0, "system_ns_per_packet": null, "batch_ns_per_packet": null,
         "cycles_per_packet": null, "cycle_source": null, "instructions_per_packet": null,
@@ -69,11 +69,11 @@ fn report(rxdrop: f64, p50: f64) -> Value {
     json!({
         "event": "report", "backend": "xdp", "place": "lab", "note": null, "version": "0.1.0",
         "machine": {"cpu": "Example CPU", "cpus": 2, "kernel": "6.18.0"},
-        "opened": null, "duration_ms": 400.0, "repeat": 5, "complete": true,
+        "opened": null, "sample_s": 0.4, "repeat": 5, "complete": true,
         "results": [
-            cell("rxdrop", "busy", 64, rxdrop),
-            cell("rxdrop", "syscall", 64, 3.0),
-            cell("latency", "busy", 64, p50),
+            setting("rxdrop", "busy", 64, rxdrop),
+            setting("rxdrop", "syscall", 64, 3.0),
+            setting("latency", "busy", 64, p50),
         ],
         "best": [],
     })
@@ -92,9 +92,9 @@ fn bad_input_exits_2_names_the_value_and_tells_the_next_step() {
         ("bench --sim --batch 9999", "batch 9999"),
         ("bench --sim --batch 16,9999", "batch 9999"),
         ("bench --sim --batch 16,", "''"),
-        ("bench --sim --frame 63", "frame 63"),
-        ("bench --sim --frame 1519", "frame 1519"),
-        ("bench --sim --frame 64,9000", "frame 9000"),
+        ("bench --sim --frame 63", "packet size 59"),
+        ("bench --sim --frame 1519", "packet size 1515"),
+        ("bench --sim --frame 64,9000", "packet size 8996"),
         ("bench --sim --workload latency", "workload latency with --sim"),
         ("bench --sim --workload rxdrop,latency", "workload latency with --sim"),
         ("bench --sim --hugepages on", "huge pages with --sim"),
@@ -202,8 +202,8 @@ fn a_diff_is_one_object_in_json_and_lines_in_csv() {
     let text = stdout(&output);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines.len(), 4, "{text}");
-    assert!(lines[0].starts_with("workload,mode,batch,poll,frame,"), "{text}");
-    assert!(lines[1].starts_with("rxdrop,raw,64,busy,64,1,false,true,mpps,5.0,4.0,"), "{text}");
+    assert!(lines[0].starts_with("workload,mode,batch,poll,packet_size,"), "{text}");
+    assert!(lines[1].starts_with("rxdrop,raw,64,busy,60,1,4k,true,mpps,5.0,4.0,"), "{text}");
     assert!(lines[1].ends_with(",slower"), "{text}");
 }
 
@@ -218,8 +218,8 @@ fn unlike_runs_are_refused_and_unlike_machines_are_noted() {
     device["place"] = json!("interface");
     home.save("device", &device);
     let mut other = report(5.0, 10.0);
-    for cell in other["results"].as_array_mut().unwrap() {
-        cell["batch"] = json!(128);
+    for setting in other["results"].as_array_mut().unwrap() {
+        setting["batch"] = json!(128);
     }
     home.save("other", &other);
     for (name, want) in [("sim", "backend"), ("device", "place"), ("other", "no setting in common")]
@@ -234,7 +234,7 @@ fn unlike_runs_are_refused_and_unlike_machines_are_noted() {
 
     let mut newer = report(5.0, 10.0);
     newer["machine"]["kernel"] = json!("6.19.0");
-    newer["duration_ms"] = json!(2000.0);
+    newer["sample_s"] = json!(2.0);
     home.save("newer", &newer);
     let output = home.run("bench diff before newer");
     assert_exit("bench diff before newer", &output, 0);
@@ -311,13 +311,13 @@ fn an_interface_that_is_not_there_is_named() {
     }
 }
 
-const CELL_KEYS: [&str; 13] = [
+const SETTING_KEYS: [&str; 13] = [
     "workload",
     "batch",
     "poll",
-    "frame",
+    "packet_size",
     "queues",
-    "hugepages",
+    "pages",
     "prefetch",
     "mpps",
     "user_ns_per_packet",
@@ -327,11 +327,14 @@ const CELL_KEYS: [&str; 13] = [
     "noisy",
 ];
 
-/// A run on simulated rings; the one event that it prints.
+/// The report of a run on simulated rings, which tells nothing else but its start.
 fn measured(line: &str) -> Value {
     let mut events = events(line, 0);
-    assert_eq!(events.len(), 1, "flux {line}");
-    events.remove(0)
+    assert_eq!(events.len(), 2, "flux {line}");
+    let (report, start) = (events.remove(1), events.remove(0));
+    assert_eq!((&start["event"], &start["schema"]), (&json!("start"), &json!(1)));
+    assert_eq!(start["interface"], report["opened"]["interface"]);
+    report
 }
 
 #[test]
@@ -343,59 +346,69 @@ fn a_run_measures_every_combination_and_recommends_one_setting_a_workload() {
     assert_eq!((&report["event"], &report["backend"]), (&json!("report"), &json!("sim")));
     assert_eq!(report["note"], "simulated rings: not a NIC figure");
     assert_eq!((&report["complete"], &report["repeat"]), (&json!(true), &json!(3)));
-    let cells = report["results"].as_array().unwrap();
-    assert_eq!(cells.len(), 45);
+    let settings = report["results"].as_array().unwrap();
+    assert_eq!(settings.len(), 45);
     assert_eq!(
         (&report["opened"]["interface"], &report["opened"]["out"]),
         (&json!("a0"), &json!("a1"))
     );
-    let mut settings = std::collections::BTreeSet::new();
-    for cell in cells {
-        let object = cell.as_object().unwrap();
-        for key in CELL_KEYS {
-            assert!(object.contains_key(key), "no {key} in {cell}");
+    let mut seen = std::collections::BTreeSet::new();
+    for setting in settings {
+        let object = setting.as_object().unwrap();
+        for key in SETTING_KEYS {
+            assert!(object.contains_key(key), "no {key} in {setting}");
         }
-        let setting = (&cell["workload"], &cell["batch"], &cell["poll"]);
-        assert!(settings.insert(format!("{setting:?}")), "twice: {cell}");
-        let mpps = |key: &str| cell["mpps"][key].as_f64().unwrap();
-        assert!(0.0 < mpps("min") && mpps("min") <= mpps("median"), "{cell}");
-        assert!(mpps("median") <= mpps("max"), "{cell}");
-        assert_eq!(cell["mpps"]["samples"].as_array().unwrap().len(), 3, "{cell}");
-        assert_eq!(cell["noisy"], mpps("iqr_pct") > 5.0, "{cell}");
-        assert_eq!((&cell["frame"], &cell["queues"]), (&json!(64), &json!(1)), "{cell}");
-        assert_eq!((&cell["dropped"], &cell["ring_full"]), (&json!(0), &json!(0)), "{cell}");
+        let key = (&setting["workload"], &setting["batch"], &setting["poll"]);
+        assert!(seen.insert(format!("{key:?}")), "twice: {setting}");
+        let mpps = |key: &str| setting["mpps"][key].as_f64().unwrap();
+        assert!(0.0 < mpps("min") && mpps("min") <= mpps("median"), "{setting}");
+        assert!(mpps("median") <= mpps("max"), "{setting}");
+        assert_eq!(setting["mpps"]["samples"].as_array().unwrap().len(), 3, "{setting}");
+        assert_eq!(setting["noisy"], mpps("iqr_pct") > 5.0, "{setting}");
+        assert_eq!(
+            (&setting["packet_size"], &setting["queues"]),
+            (&json!(60), &json!(1)),
+            "{setting}"
+        );
+        assert_eq!(
+            (&setting["dropped"], &setting["ring_full"]),
+            (&json!(0), &json!(0)),
+            "{setting}"
+        );
         // Nobody waits in a run where packets are always there: a call is a kick.
-        let calls = cell["syscalls_per_packet"].as_f64().unwrap();
-        let batch = cell["batch"].as_f64().unwrap();
-        assert_eq!(cell["packets_per_batch"], batch, "{cell}");
-        match cell["workload"].as_str().unwrap() {
-            "rxdrop" | "parse" => assert_eq!(calls, 0.0, "{cell}"),
-            _ => assert!((calls * batch - 1.0).abs() < 1e-9, "{cell}"),
+        let calls = setting["syscalls_per_packet"].as_f64().unwrap();
+        let batch = setting["batch"].as_f64().unwrap();
+        assert_eq!(setting["packets_per_batch"], batch, "{setting}");
+        match setting["workload"].as_str().unwrap() {
+            "rxdrop" | "parse" => assert_eq!(calls, 0.0, "{setting}"),
+            _ => assert!((calls * batch - 1.0).abs() < 1e-9, "{setting}"),
         }
     }
     let best = report["best"].as_array().unwrap();
     let workloads: Vec<_> = best.iter().map(|best| best["workload"].as_str().unwrap()).collect();
     assert_eq!(workloads, ["rxdrop", "txonly", "l2fwd", "forward", "parse"]);
     for best in best {
-        let chosen = |cell: &&Value| {
-            ["workload", "batch", "poll"].iter().all(|key| cell[*key] == best[*key])
+        let chosen = |setting: &&Value| {
+            ["workload", "batch", "poll"].iter().all(|key| setting[*key] == best[*key])
         };
-        let cell = cells.iter().find(chosen).unwrap_or_else(|| panic!("never measured: {best}"));
+        let setting =
+            settings.iter().find(chosen).unwrap_or_else(|| panic!("never measured: {best}"));
         let why = best["why"].as_str().unwrap();
         assert!(why.contains("Mpps"), "{why}");
         // Whatever it is better than, it is no slower than by its own spread.
         let same = |other: &&Value| other["workload"] == best["workload"];
-        let least = cells.iter().filter(same).filter_map(|c| c["mpps"]["median"].as_f64());
+        let least = settings.iter().filter(same).filter_map(|c| c["mpps"]["median"].as_f64());
         let least = least.fold(f64::INFINITY, f64::min);
-        assert!(cell["mpps"]["median"].as_f64().unwrap() >= least, "{best}");
+        assert!(setting["mpps"]["median"].as_f64().unwrap() >= least, "{best}");
     }
 }
 
 #[test]
 fn without_a_workload_all_are_measured_that_can_be_simulated() {
     let report = measured("bench --sim --batch 32 --poll busy --duration 2ms --repeat 1 --json");
-    let cells = report["results"].as_array().unwrap();
-    let workloads: Vec<_> = cells.iter().map(|cell| cell["workload"].as_str().unwrap()).collect();
+    let settings = report["results"].as_array().unwrap();
+    let workloads: Vec<_> =
+        settings.iter().map(|setting| setting["workload"].as_str().unwrap()).collect();
     assert_eq!(workloads, ["rxdrop", "txonly", "l2fwd", "forward", "parse"]);
 }
 
@@ -407,11 +420,11 @@ fn all_modes_lengths_and_prefetch_settings_can_be_measured_at_once() {
     );
     // The engine has no txonly.
     assert_eq!(report["results"].as_array().unwrap().len(), (2 + 3 + 3) * 2 * 2);
-    for cell in report["results"].as_array().unwrap() {
-        assert!(cell["packets"].as_u64() > Some(0), "{cell}");
-        let calls = cell["syscalls_per_packet"].as_f64().unwrap();
-        let per_batch = calls * cell["packets_per_batch"].as_f64().unwrap();
-        assert!(per_batch <= 1.0 + 1e-9, "{per_batch} calls a batch: {cell}");
+    for setting in report["results"].as_array().unwrap() {
+        assert!(setting["packets"].as_u64() > Some(0), "{setting}");
+        let calls = setting["syscalls_per_packet"].as_f64().unwrap();
+        let per_batch = calls * setting["packets_per_batch"].as_f64().unwrap();
+        assert!(per_batch <= 1.0 + 1e-9, "{per_batch} calls a batch: {setting}");
     }
     assert_eq!(report["best"].as_array().unwrap().len(), 3);
 }
@@ -515,10 +528,10 @@ fn a_plot_is_a_chart_of_what_was_measured() {
 /// The numbers of a report without what other load did to them: samples close to the median.
 fn steadied(report: &Value, factor: impl Fn(&Value) -> f64) -> Value {
     let mut report = report.clone();
-    for cell in report["results"].as_array_mut().unwrap() {
-        let median = cell["mpps"]["median"].as_f64().unwrap() * factor(cell);
-        cell["mpps"] = spread(median);
-        cell["noisy"] = json!(false);
+    for setting in report["results"].as_array_mut().unwrap() {
+        let median = setting["mpps"]["median"].as_f64().unwrap() * factor(setting);
+        setting["mpps"] = spread(median);
+        setting["noisy"] = json!(false);
     }
     report
 }
@@ -539,11 +552,11 @@ fn a_saved_run_is_like_itself_and_a_planted_slowdown_is_found() {
     assert_exit("bench diff first first", &output, 0);
     assert!(stdout(&output).contains("0 of 8 settings slower, 0 faster"), "{}", stdout(&output));
 
-    let slow = |cell: &Value| {
-        cell["workload"] == "l2fwd" && cell["poll"] == "syscall" && cell["batch"] == 64
+    let slow = |setting: &Value| {
+        setting["workload"] == "l2fwd" && setting["poll"] == "syscall" && setting["batch"] == 64
     };
     home.save("steady", &steadied(&report, |_| 1.0));
-    home.save("slower", &steadied(&report, |cell| if slow(cell) { 0.8 } else { 1.0 }));
+    home.save("slower", &steadied(&report, |setting| if slow(setting) { 0.8 } else { 1.0 }));
     let output = home.run("bench diff steady slower");
     assert_exit("bench diff steady slower", &output, 1);
     let text = stdout(&output);
@@ -560,6 +573,69 @@ fn a_saved_run_is_like_itself_and_a_planted_slowdown_is_found() {
         diff["changes"].as_array().unwrap().iter().filter(|c| slow(c)).collect();
     assert_eq!(found.len(), 1);
     assert_eq!(found[0]["verdict"], "slower");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_refused_before_anything_is_measured() {
+    let home = Home::new("unwritable");
+    let dir = home.0.display();
+    for option in [
+        "--save /dev/null/x.json".to_owned(),
+        "--plot /dev/null/x.svg".to_owned(),
+        "--plot /no/such/dir/x.svg".to_owned(),
+        format!("--save {dir}/flux"),
+    ] {
+        let line = format!("bench --sim --duration 1h {option}");
+        let output = home.run(&line);
+        assert_exit(&line, &output, 2);
+        let text = stderr(&output);
+        assert!(text.starts_with("error: cannot write ") && text.contains("\nhint: "), "{text}");
+    }
+}
+
+#[test]
+fn a_run_that_fails_leaves_the_files_that_were_there() {
+    let home = Home::new("kept");
+    home.save("before", &report(5.0, 10.0));
+    let chart = home.0.join("old.svg");
+    fs::write(&chart, "old").unwrap();
+    let files = || fs::read_dir(home.0.join("flux/bench")).unwrap().count();
+    let saved = fs::read(home.0.join("flux/bench/before.json")).unwrap();
+    let line =
+        format!("bench --sim --workload rxdrop --queue 7 --save before --plot {}", chart.display());
+    let output = home.run(&line);
+    assert_exit(&line, &output, 2);
+    assert_eq!(fs::read(home.0.join("flux/bench/before.json")).unwrap(), saved);
+    assert_eq!((fs::read_to_string(&chart).unwrap(), files()), ("old".to_owned(), 1));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_cannot_be_printed_is_saved() {
+    let home = Home::new("printed");
+    let line = "bench --sim --workload rxdrop --batch 32 --poll busy --duration 2ms --repeat 1";
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = flux(&format!("{line} --save kept"))
+        .env("XDG_DATA_HOME", &home.0)
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_exit(line, &output, 2);
+    assert!(stderr(&output).contains("standard output"), "{}", stderr(&output));
+    assert_exit("diff", &home.run("bench diff kept kept"), 0);
+}
+
+#[test]
+fn a_run_of_an_earlier_version_is_compared_with_one_of_today() {
+    let home = Home::new("earlier");
+    let old = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/saved/bench-before-schema-1.json");
+    let line = format!("bench diff {old} {old} --json");
+    let output = home.run(&line);
+    assert_exit(&line, &output, 0);
+    let diff = only(&output, "diff");
+    assert_eq!(diff["changes"].as_array().unwrap().len(), 4);
+    let change = &diff["changes"][0];
+    assert_eq!((&change["packet_size"], &change["pages"]), (&json!(60), &json!("4k")));
 }
 
 #[cfg(unix)]
@@ -581,11 +657,11 @@ fn ctrl_c_ends_a_run_early_and_keeps_what_is_done() {
         let report = only(&output, "report");
         assert_eq!((&report["event"], &report["complete"]), (&json!("report"), &json!(false)));
         assert_eq!(report["repeat"], 500);
-        let cells = report["results"].as_array().unwrap();
-        assert!(cells.len() >= 3, "{report}");
-        for cell in cells {
-            let samples = cell["mpps"]["samples"].as_array().unwrap().len();
-            assert!((1..500).contains(&samples), "{cell}");
+        let settings = report["results"].as_array().unwrap();
+        assert!(settings.len() >= 3, "{report}");
+        for setting in settings {
+            let samples = setting["mpps"]["samples"].as_array().unwrap().len();
+            assert!((1..500).contains(&samples), "{setting}");
         }
         assert!(!report["best"].as_array().unwrap().is_empty(), "{report}");
     }

@@ -43,12 +43,12 @@ fn report(line: &str) -> Value {
     let opened = &report["opened"];
     assert_eq!((&opened["interface"], &opened["driver"]), (&json!("flux0"), &json!("veth")));
     assert_eq!(stderr(&output), "", "what was granted is in the report");
-    let forwards = cells(&report).iter().any(|cell| cell["workload"] == "forward");
+    let forwards = settings(&report).iter().any(|setting| setting["workload"] == "forward");
     assert_eq!(opened["out"], if forwards { json!("flux2") } else { Value::Null });
     report
 }
 
-fn cells(report: &Value) -> &[Value] {
+fn settings(report: &Value) -> &[Value] {
     report["results"].as_array().unwrap()
 }
 
@@ -58,35 +58,35 @@ const SPINS_NS: f64 = 65536.0;
 /// The longest that a loop sleeps, in ns; then it asks whether the interface lives.
 const SLEEP_NS: f64 = 10e6;
 
-/// Asserts of the one sample of a cell that its numbers are those of a loop that worked `batch`
+/// Asserts of the one sample of a setting that its numbers are those of a loop that worked `batch`
 /// packets at a time, and called the kernel no more often than that takes.
-fn check_costs(cell: &Value) {
-    let number = |key: &str| cell[key].as_f64().unwrap_or_else(|| panic!("{key}: {cell}"));
+fn check_costs(setting: &Value) {
+    let number = |key: &str| setting[key].as_f64().unwrap_or_else(|| panic!("{key}: {setting}"));
     let packets = number("packets");
-    assert!(packets > 0.0, "{cell}");
-    let elapsed_ns = packets * 1e3 / cell["mpps"]["median"].as_f64().unwrap();
-    assert!(elapsed_ns > 0.999 * DURATION_NS, "{elapsed_ns} ns: {cell}");
+    assert!(packets > 0.0, "{setting}");
+    let elapsed_ns = packets * 1e3 / setting["mpps"]["median"].as_f64().unwrap();
+    assert!(elapsed_ns > 0.999 * DURATION_NS, "{elapsed_ns} ns: {setting}");
     let per_batch = number("packets_per_batch");
-    assert!((1.0..=number("batch")).contains(&per_batch), "{cell}");
+    assert!((1.0..=number("batch")).contains(&per_batch), "{setting}");
     let inside_ns = number("batch_ns_per_packet") * packets;
-    assert!(0.0 < inside_ns && inside_ns < 1.001 * elapsed_ns, "{inside_ns} ns: {cell}");
+    assert!(0.0 < inside_ns && inside_ns < 1.001 * elapsed_ns, "{inside_ns} ns: {setting}");
     // One thread. The kernel tells its time in steps, and the clocks are not read at once.
     let user_ns = number("user_ns_per_packet") * packets;
-    assert!((0.0..1.1 * elapsed_ns + 10e6).contains(&user_ns), "{user_ns} ns: {cell}");
+    assert!((0.0..1.1 * elapsed_ns + 10e6).contains(&user_ns), "{user_ns} ns: {setting}");
 
     let calls = number("syscalls_per_packet") * packets;
     let batches = packets / per_batch;
-    let sends = ["txonly", "l2fwd", "forward"].map(Value::from).contains(&cell["workload"]);
+    let sends = ["txonly", "l2fwd", "forward"].map(Value::from).contains(&setting["workload"]);
     let kicks = if sends { batches } else { 0.0 };
     // Who does not spin may sleep before each batch, and when none comes.
-    let waits = if cell["poll"] == "busy" {
-        assert_eq!(cell["packets_per_wakeup"], Value::Null, "{cell}");
+    let waits = if setting["poll"] == "busy" {
+        assert_eq!(setting["packets_per_wakeup"], Value::Null, "{setting}");
         0.0
     } else {
         batches + 2.0 * (elapsed_ns / SLEEP_NS + 1.0)
     };
     let most = kicks + waits + elapsed_ns / SPINS_NS;
-    assert!((kicks - 0.5..most + 0.5).contains(&calls), "{calls} calls, not {most}: {cell}");
+    assert!((kicks - 0.5..most + 0.5).contains(&calls), "{calls} calls, not {most}: {setting}");
 }
 
 /// Time of a sample in the two tests of all settings.
@@ -99,17 +99,21 @@ fn every_workload_moves_packets_in_every_setting() {
             "bench --lab --batch 16,32,64 --poll busy,adaptive,syscall --duration 30ms \
              --repeat 1 --json",
         );
-        assert_eq!(cells(&report).len(), 6 * 9);
-        for cell in cells(&report) {
-            check_costs(cell);
-            assert_eq!((&cell["mode"], &cell["queues"]), (&json!("raw"), &json!(1)), "{cell}");
-            let times = &cell["latency_us"];
-            if cell["workload"] == "latency" {
-                let time = |key: &str| times[key].as_f64().unwrap_or_else(|| panic!("{cell}"));
+        assert_eq!(settings(&report).len(), 6 * 9);
+        for setting in settings(&report) {
+            check_costs(setting);
+            assert_eq!(
+                (&setting["mode"], &setting["queues"]),
+                (&json!("raw"), &json!(1)),
+                "{setting}"
+            );
+            let times = &setting["latency_us"];
+            if setting["workload"] == "latency" {
+                let time = |key: &str| times[key].as_f64().unwrap_or_else(|| panic!("{setting}"));
                 let times = ["min", "p50", "p90", "p99", "p999", "max"].map(time);
-                assert!(times[0] > 0.0 && times.is_sorted(), "{cell}");
+                assert!(times[0] > 0.0 && times.is_sorted(), "{setting}");
             } else {
-                assert_eq!(times, &Value::Null, "{cell}");
+                assert_eq!(times, &Value::Null, "{setting}");
             }
         }
         let best = report["best"].as_array().unwrap();
@@ -126,11 +130,11 @@ fn every_mode_of_the_library_works_all_queues() {
             "bench --lab --mode raw,engine,system --workload rxdrop,l2fwd,forward --batch 64 --poll busy \
              --queue all --duration 30ms --repeat 2 --json",
         );
-        assert_eq!(cells(&report).len(), 9);
+        assert_eq!(settings(&report).len(), 9);
         let cpus = lab::cpus().len();
-        for cell in cells(&report) {
-            assert!(cell["packets"].as_u64() > Some(0), "{cell}");
-            assert_eq!(cell["queues"], cpus, "{cell}");
+        for setting in settings(&report) {
+            assert!(setting["packets"].as_u64() > Some(0), "{setting}");
+            assert_eq!(setting["queues"], cpus, "{setting}");
         }
     });
 }
@@ -177,7 +181,7 @@ fn ctrl_c_ends_a_run_with_what_is_done_and_leaves_nothing() {
         assert_exit("bench --lab", &output, 0);
         let report = only(&output, "report");
         assert_eq!(report["complete"], false);
-        assert!(cells(&report).len() >= 3, "{report}");
+        assert!(settings(&report).len() >= 3, "{report}");
         assert_eq!(watch.left_after(PATIENCE), 0);
     });
 }
@@ -292,9 +296,9 @@ fn two_interfaces_of_the_users_forward_what_comes_in_as_it_came() {
     assert_eq!(report["place"], "interface");
     let opened = &report["opened"];
     assert_eq!((&opened["interface"], &opened["out"]), (&json!("flux0"), &json!("out0")));
-    assert_eq!(cells(&report).len(), 3);
-    for cell in cells(&report) {
-        assert!(cell["packets"].as_u64() > Some(0), "{cell}");
+    assert_eq!(settings(&report).len(), 3);
+    for setting in settings(&report) {
+        assert!(setting["packets"].as_u64() > Some(0), "{setting}");
     }
     let arrived = far.recv_type(0x0800, PATIENCE).expect("a packet at the far end");
     assert_eq!(arrived, packet);

@@ -27,6 +27,25 @@ impl Simulator {
         world.advance_to(to);
     }
 
+    /// Lets virtual time pass to what happens next, with all that happens then; to `until` where
+    /// nothing does before.
+    #[cfg(feature = "tools")]
+    pub(crate) fn step_to_event(&self, until: u64) {
+        let mut world = self.shared.enter();
+        if world.clock.is_realtime() {
+            return;
+        }
+        let to = world.next_event().unwrap_or(until).min(until).max(world.now());
+        world.advance_to(to);
+        drop(self.shared.call(world));
+    }
+
+    /// Whether its time follows the real clock.
+    #[cfg(feature = "tools")]
+    pub(crate) fn is_realtime(&self) -> bool {
+        self.shared.lock().clock.is_realtime()
+    }
+
     /// Makes `call` once this much time has passed: somebody drops packets, sets a link down, injects
     /// a packet. As everything here it happens within a call for the simulator, such as a wait, and
     /// it may use the simulator itself.

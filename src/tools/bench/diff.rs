@@ -1,19 +1,19 @@
 //! Whether one run is slower than another, beyond a tolerance and beyond noise.
 //!
-//! A cell is slower when its figure is worse by more than the tolerance, and when the samples say
+//! A setting is slower when its figure is worse by more than the tolerance, and when the samples say
 //! the same: those of B must lie below those of A *less the tolerance* by the Mann-Whitney test at
-//! 5 % (above, for a latency). So a cell that did not change is called slower far more rarely than
+//! 5 % (above, for a latency). So a setting that did not change is called slower far more rarely than
 //! 5 % of the time, as the tolerance has to be overcome by chance as well; at 3 % of noise and a
-//! tolerance of 5 %, once in some 100,000 cells of five samples.
+//! tolerance of 5 %, once in some 100,000 settings of five samples.
 
 use super::metric::{Figure, Metric};
-use super::report::{Report, SettingReport, Settings};
+use super::report::{Report, SettingKey, SettingReport};
 use super::stats::{below, tells};
 use crate::error::{FluxError, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How a cell of B compares with the same of A.
+/// How a setting of B compares with the same of A.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -35,12 +35,12 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// One cell that both runs have.
+/// One setting that both runs have.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// Which cell.
+    /// Which setting.
     #[serde(flatten)]
-    pub settings: Settings,
+    pub key: SettingKey,
     /// What it is judged by.
     pub metric: Metric,
     /// That figure in A; `None` where no packet came.
@@ -67,18 +67,18 @@ pub struct Diff {
     pub tolerance_pct: f64,
     /// What a reader must know before believing it.
     pub notes: Vec<String>,
-    /// Cells that got slower.
+    /// Settings that got slower.
     pub regressions: u32,
-    /// Cells that got faster.
+    /// Settings that got faster.
     pub improvements: u32,
-    /// Every cell that both have, in the order of A.
+    /// Every setting that both have, in the order of A.
     pub changes: Vec<Change>,
 }
 
-/// Compares run `b` with run `a`, cell by cell.
+/// Compares run `b` with run `a`, setting by setting.
 ///
 /// # Errors
-/// `ErrorKind::Config` when they cannot be compared: another backend or place, no cell in common,
+/// `ErrorKind::Config` when they cannot be compared: another backend or place, no setting in common,
 /// or a tolerance that is none.
 pub fn diff(a: &Report, b: &Report, tolerance_pct: f64) -> Result<Diff> {
     if !(0.0..100.0).contains(&tolerance_pct) {
@@ -95,8 +95,9 @@ pub fn diff(a: &Report, b: &Report, tolerance_pct: f64) -> Result<Diff> {
     }
     let (pairs, left) = pairs(&a.results, &b.results);
     if pairs.is_empty() {
-        return Err(unlike("they have no setting in common".to_owned())
-            .with_hint("run both with the same --workload, --batch, --poll, --frame and --queue"));
+        return Err(unlike("they have no setting in common".to_owned()).with_hint(
+            "run both with the same --workload, --batch, --poll, --packet-size and --queue",
+        ));
     }
     let changes: Vec<_> = pairs.iter().map(|(a, b)| change(a, b, tolerance_pct)).collect();
     let count = |verdict| changes.iter().filter(|c| c.verdict == verdict).count();
@@ -116,19 +117,19 @@ fn unlike(why: String) -> FluxError {
     FluxError::config("cannot compare the two runs", why)
 }
 
-/// A cell of A and the same of B.
+/// A setting of A and the same of B.
 type Pair<'a> = (&'a SettingReport, &'a SettingReport);
 
-/// Cells with the same settings, and how many of A and of B are left over. Where a run has
+/// Settings with the same settings, and how many of A and of B are left over. Where a run has
 /// several with the same settings (queue 0 and queue 1 are both one queue), the first goes with
 /// the first.
 fn pairs<'a>(a: &'a [SettingReport], b: &'a [SettingReport]) -> (Vec<Pair<'a>>, [usize; 2]) {
     let mut rest: Vec<&SettingReport> = b.iter().collect();
     let pairs: Vec<Pair<'_>> = a
         .iter()
-        .filter_map(|cell| {
-            let at = rest.iter().position(|other| other.settings() == cell.settings())?;
-            Some((cell, rest.remove(at)))
+        .filter_map(|setting| {
+            let at = rest.iter().position(|other| other.key().is_same(&setting.key()))?;
+            Some((setting, rest.remove(at)))
         })
         .collect();
     let left = [a.len() - pairs.len(), rest.len()];
@@ -150,7 +151,7 @@ fn change(a: &SettingReport, b: &SettingReport, tolerance_pct: f64) -> Change {
     let value = |figure: &Option<Figure<'_>>| figure.as_ref().map(|figure| figure.value);
     let (old, new) = (value(&old), value(&new));
     Change {
-        settings: a.settings(),
+        key: a.key(),
         metric,
         a: old,
         b: new,
@@ -182,13 +183,14 @@ fn notes(a: &Report, b: &Report, pairs: &[Pair<'_>], left: [usize; 2]) -> Vec<St
             format!("driver {driver}, {} attach, {copy}", opened.attach)
         })
     };
+    let ms = |s: f64| format!("{} ms", s * 1e3);
     let differing = [
         ("processor", text(&a.machine.cpu), text(&b.machine.cpu)),
         ("number of processors", a.machine.cpus.to_string(), b.machine.cpus.to_string()),
         ("kernel", text(&a.machine.kernel), text(&b.machine.kernel)),
         ("version of flux", a.version.clone(), b.version.clone()),
         ("socket", text(&granted(a)), text(&granted(b))),
-        ("time per sample", format!("{} ms", a.duration_ms), format!("{} ms", b.duration_ms)),
+        ("time per sample", ms(a.sample_s), ms(b.sample_s)),
     ];
     for (what, a, b) in differing {
         if a != b {

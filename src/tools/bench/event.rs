@@ -7,13 +7,13 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// Before the first sample: what the kernel granted.
-    Opened(Opened),
+    /// When the first sample is there: what the kernel granted.
+    Start(Opened),
     /// A sample was taken.
     Sample {
-        /// Which cell, as [`super::Plan::cells`] orders them.
-        cell: usize,
-        /// Which sample of that cell, from 0.
+        /// Which setting, as [`super::Plan::settings`] orders them.
+        setting: usize,
+        /// Which sample of that setting, from 0.
         round: u32,
         /// Samples that are done, this one included.
         done: usize,

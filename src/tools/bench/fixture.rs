@@ -1,11 +1,13 @@
 //! Reports for the tests of this module.
 
 use super::plan::{Library, Poll, Workload};
-use super::report::{Latency, Machine, Opened, Report, SettingReport};
+use super::report::{Machine, Opened, Report, SettingReport};
 use super::stats::Spread;
+use crate::config::Pages;
+use crate::tools::measure::Statistics;
 
-/// A cell with these samples: of Mpps, or of the median latency for that workload.
-pub fn cell(workload: Workload, poll: Poll, batch: u32, samples: &[f64]) -> SettingReport {
+/// A setting with these samples: of Mpps, or of the median latency for that workload.
+pub fn setting(workload: Workload, poll: Poll, batch: u32, samples: &[f64]) -> SettingReport {
     let spread = Spread::of(samples.to_vec()).unwrap();
     let latency = workload == Workload::Latency;
     let noisy = spread.noisy();
@@ -14,9 +16,9 @@ pub fn cell(workload: Workload, poll: Poll, batch: u32, samples: &[f64]) -> Sett
         mode: Library::Raw,
         batch,
         poll,
-        frame: 64,
+        packet_size: 60,
         queues: 1,
-        hugepages: false,
+        pages: Pages::Ordinary,
         prefetch: true,
         mpps: if latency { Spread::of(vec![0.1; samples.len()]).unwrap() } else { spread.clone() },
         user_ns_per_packet: Some(40.5),
@@ -33,20 +35,22 @@ pub fn cell(workload: Workload, poll: Poll, batch: u32, samples: &[f64]) -> Sett
         fill_empty: 0,
         dropped: 0,
         packets: 1_000_000,
-        latency_us: latency.then(|| Latency {
+        latency_us: latency.then(|| Statistics {
             min: spread.min / 2.0,
+            mean: spread.median * 1.1,
             p50: spread.median,
             p90: spread.median * 1.5,
             p99: spread.median * 2.0,
             p999: spread.median * 4.0,
             max: spread.median * 8.0,
+            stddev: spread.median * 0.3,
         }),
         latency_p50_us: latency.then_some(spread),
         noisy,
     }
 }
 
-/// A report of these cells.
+/// A report of these settings.
 pub fn report(results: Vec<SettingReport>) -> Report {
     Report {
         backend: "xdp".to_owned(),
@@ -71,7 +75,7 @@ pub fn report(results: Vec<SettingReport>) -> Report {
             kernel_busy_poll: false,
             notes: Vec::new(),
         }),
-        duration_ms: 400.0,
+        sample_s: 0.4,
         repeat: 5,
         complete: true,
         best: super::advise::best(&results),

@@ -1,8 +1,9 @@
 //! Measuring on the real kernel: in the lab, or on an interface of the user's.
 
-use super::plan::{FCS, Plan, Setting, Workload};
-use super::sample::{CpuTime, Sample, ticks};
+use super::plan::{Plan, Setting, Workload};
+use super::sample::{Sample, ticks};
 use super::ways;
+use super::window::{Measured, Window};
 use super::work::{self, Work};
 use crate::FluxBuilder;
 use crate::backend::meter::Meter;
@@ -12,11 +13,12 @@ use crate::error::{ErrorKind, FluxError, Result};
 use crate::life::{self, Link};
 use crate::proto::MacAddr;
 use crate::sys::clock::monotonic_ns;
-use crate::sys::{affinity, perf, poll, usage};
+use crate::sys::{affinity, poll};
+use crate::tools::Control;
 use crate::tools::host::{Host, KernelHost};
 use crate::tools::session::carrier;
-use crate::tools::traffic::frame;
-use crate::tools::traffic::{Lab, PacedSource, Source};
+use crate::tools::traffic::{Lab, LiveSource, PacedSource, rfc2544};
+use crate::tools::worker;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Duration;
@@ -33,13 +35,10 @@ const LINK_LOOK: Duration = Duration::from_millis(20);
 /// How often a sample's sockets are opened where the link goes each time in between.
 const OPENS: u32 = 10;
 
-/// How much longer a sample takes for its first packet, where one is on its way.
-const FIRST_PACKET_NS: u64 = 10_000_000_000;
-
-/// Where cells are measured, opened once a run.
+/// Where settings are measured, opened once a run.
 pub(super) enum Site {
-    /// The lab, with the sources that its cells needed so far.
-    Lab { lab: Lab, cpus: Vec<usize>, sources: HashMap<(usize, u32), Source> },
+    /// The lab, with the sources that its settings needed so far.
+    Lab { lab: Lab, cpus: Vec<usize>, sources: HashMap<(usize, u32), LiveSource> },
     /// The user's interface, and the one that workload forward sends by.
     Interface { name: String, out: Option<String>, mac: MacAddr, cpus: Vec<usize>, begun: bool },
 }
@@ -72,43 +71,43 @@ impl Site {
         Ok(Site::Interface { name, out, mac: MacAddr(mac), cpus, begun: false })
     }
 
-    /// One sample of a cell.
+    /// One sample of a setting.
     pub(super) fn measure(
         &mut self,
         plan: &Plan,
-        cell: &Setting,
-        stop: &(dyn Fn() -> bool + Sync),
+        setting: &Setting,
+        control: &Control,
     ) -> Result<(Sample, Granted)> {
-        let len = (cell.frame - FCS) as usize;
+        let len = setting.packet_size as usize;
         let config = Config {
             interface: self.name().to_owned(),
-            queues: cell.queues.clone(),
-            poller: cell.poll.poller(),
-            batch: cell.batch,
-            huge_pages: if cell.hugepages { HugePages::Auto } else { HugePages::Off },
-            prefetch: cell.prefetch,
-            rx_timestamps: cell.workload == Workload::Latency,
+            queues: setting.queues.clone(),
+            poller: setting.poll.poller(),
+            batch: setting.batch,
+            huge_pages: if setting.hugepages { HugePages::Auto } else { HugePages::Off },
+            prefetch: setting.prefetch,
+            rx_timestamps: setting.workload == Workload::Latency,
             ..plan.config.clone()
         };
-        let filter = match (cell.workload, &*self) {
+        let filter = match (setting.workload, &*self) {
             (Workload::Txonly, _) => Filter::Nothing,
             (_, Site::Lab { .. }) => Filter::Everything,
             (_, Site::Interface { .. }) => Filter::Any(vec![Match {
                 ip_proto: Some(crate::proto::IpProto::UDP.0),
-                dst_ports: Some(frame::PORT..=frame::PORT),
+                dst_ports: Some(rfc2544::PORT..=rfc2544::PORT),
                 ..Match::default()
             }]),
         };
         let packet = match self {
-            Site::Lab { .. } => frame::from_us(len)?,
+            Site::Lab { .. } => rfc2544::from_us(len)?,
             // To ourselves: a switch sends such a packet nowhere.
-            Site::Interface { mac, .. } => frame::between(*mac, *mac, len)?,
+            Site::Interface { mac, .. } => rfc2544::between(*mac, *mac, len)?,
         };
         let meter = Meter::new(MOST_QUEUES, ticks);
         let builder = || {
             let first = FluxBuilder::from_config(config.clone());
             let first = first.filter(filter.clone()).metered(&meter);
-            if cell.workload != Workload::Forward {
+            if setting.workload != Workload::Forward {
                 return first;
             }
             // What comes in there is none of ours.
@@ -120,10 +119,10 @@ impl Site {
         let (loops, granted) = loop {
             // Before the first sample the error of an interface that is down is better.
             if begun {
-                self.await_link(cell, patience, stop)?;
+                self.await_link(setting, patience, control)?;
             }
             tries += 1;
-            match self.inside(|| work::start(builder(), cell, &packet)) {
+            match self.inside(|| work::start(builder(), setting, packet.bytes())) {
                 // The link went after the look at it, and may be back by now.
                 Err(error) if begun && error.kind() == ErrorKind::Device && tries < OPENS => {}
                 opened => break opened?,
@@ -132,26 +131,26 @@ impl Site {
         if let Site::Interface { begun, .. } = self {
             *begun = true;
         }
-        if cell.hugepages && !granted.pages.are_huge() {
+        if setting.hugepages && !granted.pages.are_huge() {
             return Err(FluxError::config("huge pages", "the kernel has none for us").with_hint(
                 "reserve some with `sysctl -w vm.nr_hugepages=64`, or use --hugepages off",
             ));
         }
-        self.await_link(cell, patience, stop)?;
-        self.make_sources(cell, &granted.queues, len)?;
-        let sending = self.send(cell, &granted.queues, len)?;
-        let (before, changes) = (self.far_end(cell)?, self.link_changes(cell)?);
-        let sample = self.run(loops, &meter, plan.duration, &granted.queues, stop);
+        self.await_link(setting, patience, control)?;
+        self.make_sources(setting, &granted.queues, len)?;
+        let sending = self.send(setting, &granted.queues, len)?;
+        let (before, changes) = (self.far_end(setting)?, self.link_changes(setting)?);
+        let sample = self.run(loops, &meter, plan.duration, &granted.queues, control);
         drop(sending);
         let mut sample = sample?;
-        if self.link_changes(cell)? != changes {
+        if self.link_changes(setting)? != changes {
             let name = self.name();
             sample.trouble = Some(format!(
                 "the link of {name} was lost during a sample, whose figures tell nothing: what was \
                  sent meanwhile is counted and lost"
             ));
         }
-        if let (Some(before), Some(after)) = (before, self.far_end(cell)?) {
+        if let (Some(before), Some(after)) = (before, self.far_end(setting)?) {
             sample.lost = after.saturating_sub(before);
         }
         Ok((sample, granted))
@@ -179,8 +178,8 @@ impl Site {
     }
 
     /// Packets of a workload that the far end refused so far.
-    fn far_end(&self, cell: &Setting) -> Result<Option<u64>> {
-        match (self, cell.workload) {
+    fn far_end(&self, setting: &Setting) -> Result<Option<u64>> {
+        match (self, setting.workload) {
             (Site::Lab { lab, .. }, Workload::Txonly) => Ok(Some(lab.our_stats()?.tx_dropped)),
             (Site::Lab { lab, .. }, Workload::Forward) => Ok(Some(lab.out_stats()?.tx_dropped)),
             _ => Ok(None),
@@ -200,28 +199,28 @@ impl Site {
         })
     }
 
-    /// The interfaces of the user's that a cell needs.
-    fn names(&self, cell: &Setting) -> impl Iterator<Item = &str> {
+    /// The interfaces of the user's that a setting needs.
+    fn names(&self, setting: &Setting) -> impl Iterator<Item = &str> {
         let (name, out) = match self {
             Site::Lab { .. } => (None, None),
             Site::Interface { name, out, .. } => (Some(name.as_str()), out.as_deref()),
         };
-        name.into_iter().chain(out.filter(|_| cell.workload == Workload::Forward))
+        name.into_iter().chain(out.filter(|_| setting.workload == Workload::Forward))
     }
 
     /// Waits for the link: some drivers take it down when a program is attached, for seconds, and
     /// between two samples it may be lost like at any other time.
     fn await_link(
         &self,
-        cell: &Setting,
+        setting: &Setting,
         patience: Option<Duration>,
-        stop: &dyn Fn() -> bool,
+        control: &Control,
     ) -> Result<()> {
-        for name in self.names(cell) {
+        for name in self.names(setting) {
             let (host, start) = (KernelHost::open()?, monotonic_ns());
             loop {
                 let interface = host.interface(name)?;
-                if interface.up && interface.carrier || stop() {
+                if interface.up && interface.carrier || control.is_stopped() {
                     break;
                 }
                 let link = if interface.up { Link::NoCarrier } else { Link::Down };
@@ -235,21 +234,21 @@ impl Site {
         Ok(())
     }
 
-    /// How often the links that a cell needs went or came.
-    fn link_changes(&self, cell: &Setting) -> Result<u32> {
+    /// How often the links that a setting needs went or came.
+    fn link_changes(&self, setting: &Setting) -> Result<u32> {
         let host = KernelHost::open()?;
-        Ok(self.names(cell).map(|name| carrier::changes(&host, name)).sum())
+        Ok(self.names(setting).map(|name| carrier::changes(&host, name)).sum())
     }
 
-    /// Makes the sources that a cell needs, if it is the first to need them. They do not send yet.
-    fn make_sources(&mut self, cell: &Setting, queues: &[u32], len: usize) -> Result<()> {
+    /// Makes the sources that a setting needs, if it is the first to need them. They do not send yet.
+    fn make_sources(&mut self, setting: &Setting, queues: &[u32], len: usize) -> Result<()> {
         let Site::Lab { lab, cpus, sources } = self else { return Ok(()) };
-        if matches!(cell.workload, Workload::Txonly | Workload::Latency) {
+        if matches!(setting.workload, Workload::Txonly | Workload::Latency) {
             return Ok(());
         }
         for cpu in source_cpus(cpus, lab, queues) {
-            if let Entry::Vacant(place) = sources.entry((cpu, cell.frame)) {
-                let source = Source::start(lab, cpu, len)?;
+            if let Entry::Vacant(place) = sources.entry((cpu, setting.packet_size)) {
+                let source = LiveSource::start(lab.egress(cpu)?, rfc2544::to_us(len)?)?;
                 source.pause();
                 place.insert(source);
             }
@@ -265,18 +264,21 @@ impl Site {
         }
     }
 
-    /// Has the lab send what a cell needs, until the result is dropped.
-    fn send(&self, cell: &Setting, queues: &[u32], len: usize) -> Result<Sending<'_>> {
+    /// Has the lab send what a setting needs, until the result is dropped.
+    fn send(&self, setting: &Setting, queues: &[u32], len: usize) -> Result<Sending<'_>> {
         let Site::Lab { lab, cpus, sources } = self else { return Ok(Sending::Nothing) };
         let mut from = source_cpus(cpus, lab, queues).into_iter();
-        match cell.workload {
+        match setting.workload {
             Workload::Txonly => Ok(Sending::Nothing),
             Workload::Latency => {
-                let paced = from.map(|cpu| PacedSource::start(lab, cpu, len, LATENCY_PPS));
+                let paced = from.map(|cpu| {
+                    PacedSource::start(lab.egress(cpu)?, rfc2544::to_us(len)?, LATENCY_PPS)
+                });
                 Ok(Sending::Paced { _sources: paced.collect::<Result<_>>()? })
             }
             _ => {
-                let flood = from.by_ref().filter_map(|cpu| sources.get(&(cpu, cell.frame)));
+                let flood =
+                    from.by_ref().filter_map(|cpu| sources.get(&(cpu, setting.packet_size)));
                 Ok(Sending::Flood(flood.inspect(|source| source.resume()).collect()))
             }
         }
@@ -289,31 +291,18 @@ impl Site {
         meter: &Meter,
         length: Duration,
         queues: &[u32],
-        stop: &(dyn Fn() -> bool + Sync),
+        control: &Control,
     ) -> Result<Sample> {
         let (share, least, most) = WARM_UP;
         let from_ns = monotonic_ns() + (length / share).clamp(least, most).as_nanos() as u64;
         let window = Window { from_ns, length, queues, fed: self.feeds(queues) };
+        let mut measured: Vec<_> =
+            loops.into_iter().map(|work| Measured::new(work, meter, window)).collect();
         // Sources begin at the first CPU, so loops begin at the last.
-        let cpus = self.cpus().iter().rev().cycle();
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = loops
-                .into_iter()
-                .zip(cpus)
-                .map(|(mut work, &cpu)| {
-                    scope.spawn(move || {
-                        // A CPU that went away meanwhile: then the scheduler finds another.
-                        let _ = affinity::pin(cpu);
-                        measure(&mut *work, meter, window, stop)
-                    })
-                })
-                .collect();
-            let parts = threads.into_iter().map(|thread| {
-                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            });
-            let parts = parts.collect::<Result<Vec<_>>>()?;
-            Ok(Sample::together(parts).unwrap_or_default())
-        })
+        let cpus: Vec<usize> = self.cpus().iter().rev().copied().collect();
+        worker::run(&mut measured, control, &worker::Place::Threads { cpus: &cpus })?;
+        let samples = measured.into_iter().filter_map(Measured::sample);
+        Ok(Sample::together(samples).unwrap_or_default())
     }
 }
 
@@ -330,7 +319,7 @@ fn source_cpus(cpus: &[usize], lab: &Lab, queues: &[u32]) -> Vec<usize> {
 /// Traffic for as long as it lives.
 enum Sending<'s> {
     Nothing,
-    Flood(Vec<&'s Source>),
+    Flood(Vec<&'s LiveSource>),
     Paced { _sources: Vec<PacedSource> },
 }
 
@@ -344,143 +333,4 @@ impl Drop for Sending<'_> {
 
 fn no_cpus(error: std::io::Error) -> FluxError {
     FluxError::os(crate::error::Op::Query, "the CPUs of this process", error)
-}
-
-/// Turns between two looks at the wall clock, as long as packets come.
-const LOOKS: u32 = 16;
-
-/// When a sample's parts begin, so that all threads do so together, and how long they take.
-#[derive(Clone, Copy)]
-struct Window<'q> {
-    /// Nothing counts before; ns of the monotonic clock.
-    from_ns: u64,
-    /// How long it counts.
-    length: Duration,
-    /// Queues that have a socket, by the NIC's numbers.
-    queues: &'q [u32],
-    /// Packets are sure to come.
-    fed: bool,
-}
-
-/// Runs one loop: warms up, then measures. `stop` is asked now and then.
-fn measure(
-    work: &mut dyn Work,
-    meter: &Meter,
-    window: Window<'_>,
-    stop: &dyn Fn() -> bool,
-) -> Result<Sample> {
-    let queues = work.queues();
-    while monotonic_ns() < window.from_ns && !stop() {
-        work.turn()?;
-    }
-    work.latencies();
-    let counters = perf::Counters::open();
-    let read = || counters.as_ref().and_then(perf::Counters::read);
-    let (calls, stats) = (work.calls(), work.stats()?);
-    let (usage_before, perf_before) = (usage::thread().ok(), read());
-    let (start_ns, start) = (monotonic_ns(), ticks());
-    // From here and not from when it was due: on a busy machine this thread may be late, and what
-    // is left of the window then tells nothing.
-    let until_ns = start_ns + window.length.as_nanos() as u64;
-    let (mut packets, mut batches, mut inside) = (0u64, 0u64, 0u64);
-    // A sample without a packet tells nothing. On a busy machine the source may not get its CPU in
-    // all that time: then it goes on until the first packet is there.
-    let late_ns = until_ns + if window.fed { FIRST_PACKET_NS } else { 0 };
-    // The monotonic clock costs more than a small batch: it is looked at after some turns only.
-    while monotonic_ns() < if packets > 0 { until_ns } else { late_ns } && !stop() {
-        for _ in 0..LOOKS {
-            // After what is done between two turns, which is none of the loop's work.
-            let (kicked, at) = (meter.kicked(&queues), ticks());
-            let n = work.turn()?;
-            if n == 0 {
-                break;
-            }
-            let now = ticks();
-            packets += u64::from(n);
-            batches += 1;
-            inside += meter.inside(&queues, at, kicked, now);
-        }
-    }
-    let (end_ns, end) = (monotonic_ns(), ticks());
-    let (usage_after, perf_after) = (usage::thread().ok(), read());
-    let elapsed_ns = (end_ns - start_ns).max(1) as f64;
-    let ns_per_tick = elapsed_ns / (end - start).max(1) as f64;
-    Ok(Sample {
-        packets,
-        batches,
-        rate: packets as f64 * 1e9 / elapsed_ns,
-        elapsed_ns,
-        cpu: usage_before.zip(usage_after).map(|(before, after)| CpuTime {
-            user_ns: after.user_ns - before.user_ns,
-            system_ns: after.system_ns - before.system_ns,
-            total_ns: after.total_ns - before.total_ns,
-        }),
-        batch: Some((inside as f64 * ns_per_tick, inside as f64)),
-        perf: perf_before.zip(perf_after).map(|(before, after)| {
-            (after.cycles - before.cycles, after.instructions - before.instructions)
-        }),
-        calls: work.calls().since(&calls),
-        stats: work.stats()?.since(&stats),
-        lost: 0,
-        // Where a socket is, packets came before it was there.
-        elsewhere: (work.counters()?.iter())
-            .filter(|count| !window.queues.contains(&count.queue))
-            .map(|count| count.no_socket)
-            .sum(),
-        trouble: None,
-        latencies: work.latencies(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::QueueIndex;
-    use crate::stats::{Calls, QueueCounters, XdpStatistics};
-    use crate::tools::measure::duration_stats::DurationStats;
-
-    /// A loop whose packets begin to come at `from_ns`.
-    struct Late {
-        from_ns: u64,
-    }
-
-    impl Work for Late {
-        fn turn(&mut self) -> Result<u32> {
-            Ok(u32::from(monotonic_ns() >= self.from_ns))
-        }
-
-        fn queues(&self) -> Vec<QueueIndex> {
-            vec![QueueIndex::new(0)]
-        }
-
-        fn calls(&self) -> Calls {
-            Calls::default()
-        }
-
-        fn stats(&self) -> Result<XdpStatistics> {
-            Ok(XdpStatistics::default())
-        }
-
-        fn counters(&self) -> Result<Vec<QueueCounters>> {
-            Ok(Vec::new())
-        }
-
-        fn latencies(&mut self) -> DurationStats {
-            DurationStats::new()
-        }
-    }
-
-    fn sample(from_ns: u64, fed: bool) -> Sample {
-        let window = Window { from_ns: 0, length: Duration::from_millis(1), queues: &[], fed };
-        measure(&mut Late { from_ns }, &Meter::new(1, ticks), window, &|| false).unwrap()
-    }
-
-    #[test]
-    fn a_sample_goes_on_to_its_first_packet_where_one_is_sure_to_come() {
-        let late = sample(monotonic_ns() + 30_000_000, true);
-        assert!(late.packets > 0 && late.rate > 0.0, "{late:?}");
-        let silent = sample(u64::MAX, false);
-        assert_eq!(silent.packets, 0, "nobody may send there");
-        assert!(silent.elapsed_ns >= 1e6, "{silent:?}");
-    }
 }

@@ -1,4 +1,4 @@
-//! The one figure of a cell that it is judged by.
+//! The one figure of a setting that it is judged by.
 
 use super::plan::Workload;
 use super::report::SettingReport;
@@ -6,7 +6,7 @@ use super::stats::Spread;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Which figure of a cell it is judged by.
+/// Which figure of a setting it is judged by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Metric {
     /// Million packets a second: the more, the better.
@@ -18,7 +18,7 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// What cells of `workload` are judged by.
+    /// What settings of `workload` are judged by.
     pub(super) fn of(workload: Workload) -> Self {
         if workload == Workload::Latency { Metric::P50Us } else { Metric::Mpps }
     }
@@ -33,7 +33,7 @@ impl fmt::Display for Metric {
     }
 }
 
-/// That figure of one cell.
+/// That figure of one setting.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Figure<'a> {
     /// Which it is.
@@ -45,12 +45,12 @@ pub(super) struct Figure<'a> {
 }
 
 impl<'a> Figure<'a> {
-    /// Of `cell`; `None` where no packet came, so that there is nothing to judge by.
-    pub fn of(cell: &'a SettingReport) -> Option<Self> {
-        let metric = Metric::of(cell.workload);
+    /// Of `setting`; `None` where no packet came, so that there is nothing to judge by.
+    pub fn of(setting: &'a SettingReport) -> Option<Self> {
+        let metric = Metric::of(setting.workload);
         let (value, spread) = match metric {
-            Metric::Mpps => (cell.mpps.median, Some(&cell.mpps)),
-            Metric::P50Us => (cell.latency_us?.p50, cell.latency_p50_us.as_ref()),
+            Metric::Mpps => (setting.mpps.median, Some(&setting.mpps)),
+            Metric::P50Us => (setting.latency_us?.p50, setting.latency_p50_us.as_ref()),
         };
         let figure = Figure { metric, value, spread };
         (figure.value > 0.0).then_some(figure)

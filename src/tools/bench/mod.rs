@@ -2,11 +2,11 @@
 //! reason for it.
 //!
 //! ```text
-//!   Plan ─▶ cells ─▶ run: (cell, round) ─▶ Sample ─▶ stats ─▶ advise ─▶ Report ─▶ store, diff
-//!                     │ one cell after the other, all of them once a round
-//!                     ├── kernel   the lab (namespaces, veth pair, traffic source; root),
-//!                     │            or an interface of the user's
-//!                     └── sim      simulated rings
+//!   Plan ─▶ settings ─▶ run: (setting, round) ─▶ Sample ─▶ stats ─▶ advise ─▶ Report ─▶ store, diff
+//!                        │ one setting after the other, all of them once a round
+//!                        ├── kernel   the lab (namespaces, veth pair, traffic source; root),
+//!                        │            or an interface of the user's
+//!                        └── sim      simulated rings
 //! ```
 //!
 //! Invariant: a number in a report was measured in this run, or is `null`. No terminal and no
@@ -14,6 +14,7 @@
 
 mod advise;
 mod diff;
+mod earlier;
 mod event;
 #[cfg(test)]
 mod fixture;
@@ -31,6 +32,8 @@ mod sim;
 mod stats;
 mod store;
 mod ways;
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+mod window;
 #[cfg_attr(not(all(target_os = "linux", feature = "bpf")), allow(dead_code))] // kernel.rs uses all
 mod work;
 
@@ -39,7 +42,7 @@ pub use event::Event;
 pub use metric::Metric;
 pub use names::Names;
 pub use plan::{Library, Place, Plan, Poll, Setting, Workload};
-pub use report::{Best, Latency, Machine, Opened, Report, SettingReport, Settings};
+pub use report::{Best, Machine, Opened, Report, SettingKey, SettingReport};
 pub use run::run;
 pub use stats::Spread;
-pub use store::{file_of, load, save};
+pub use store::{Saved, file_of, load};

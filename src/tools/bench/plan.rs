@@ -1,4 +1,4 @@
-//! What is to be measured: the axes, the cells they span, and the rules for both.
+//! What is to be measured: the axes, the settings they span, and the rules for both.
 
 use crate::config::{Config, Poller, Queues, keyword_enum};
 use crate::error::{FluxError, Result};
@@ -94,8 +94,8 @@ pub struct Setting {
     pub batch: u32,
     /// How it waits.
     pub poll: Poll,
-    /// Packet length in bytes, with the 4 of the frame check sequence, which no ring ever sees.
-    pub frame: u32,
+    /// Packet length in bytes, without the frame check sequence, which no ring ever sees.
+    pub packet_size: u32,
     /// Queues, one thread each.
     pub queues: Queues,
     /// Whether the UMEM lies in huge pages.
@@ -104,19 +104,19 @@ pub struct Setting {
     pub prefetch: bool,
 }
 
-/// Shortest packet: Ethernet's least, with its frame check sequence.
-pub const SHORTEST_FRAME: u32 = 64;
-/// Longest packet: Ethernet's MTU of 1500 with header and frame check sequence.
-pub const LONGEST_FRAME: u32 = 1518;
-/// Frame check sequence, counted in packet lengths and never in a ring.
-pub const FCS: u32 = 4;
+/// Shortest packet: Ethernet's least, without frame check sequence.
+pub const SHORTEST_PACKET: u32 = 60;
+/// Longest packet: Ethernet's MTU of 1500 with its header.
+pub const LONGEST_PACKET: u32 = 1514;
+/// Bytes of the frame check sequence, counted by reports before `packet_size`.
+pub(super) const FCS: u32 = 4;
 
 /// A whole run.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Where.
     pub place: Place,
-    /// What, one axis each; every combination is a cell.
+    /// What, one axis each; every combination is a setting.
     pub workloads: Vec<Workload>,
     /// Modes of the library.
     pub modes: Vec<Library>,
@@ -124,8 +124,8 @@ pub struct Plan {
     pub batches: Vec<u32>,
     /// Poll modes.
     pub polls: Vec<Poll>,
-    /// Packet lengths, with frame check sequence.
-    pub frames: Vec<u32>,
+    /// Packet lengths in bytes, without frame check sequence.
+    pub packet_sizes: Vec<u32>,
     /// Queue lists.
     pub queues: Vec<Queues>,
     /// Huge pages or not.
@@ -134,43 +134,43 @@ pub struct Plan {
     pub prefetch: Vec<bool>,
     /// Measured time of one sample; the warm-up before it comes on top.
     pub duration: Duration,
-    /// Samples per cell.
+    /// Samples per setting.
     pub repeat: u32,
-    /// What all cells have in common: attach and bind mode, UMEM frames and their size.
+    /// What all settings have in common: attach and bind mode, UMEM frames and their size.
     pub config: Config,
 }
 
 /// Shortest and longest sample.
 const DURATION: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(1)..=Duration::from_secs(3600);
-/// Most samples per cell.
+/// Most samples per setting.
 const MOST_REPEATS: u32 = 1000;
-/// Most cells; more would run for days.
-const MOST_CELLS: usize = 10_000;
+/// Most settings; more would run for days.
+const MOST_SETTINGS: usize = 10_000;
 
 impl Plan {
-    /// The cells, workload by workload, in the order of the axes. Combinations that do not exist
+    /// The settings, workload by workload, in the order of the axes. Combinations that do not exist
     /// (the engine has no txonly) are left out.
     #[must_use]
-    pub fn cells(&self) -> Vec<Setting> {
-        let mut cells = Vec::new();
+    pub fn settings(&self) -> Vec<Setting> {
+        let mut settings = Vec::new();
         for &workload in &self.workloads {
             for &mode in &self.modes {
                 if workload == Workload::Txonly && mode == Library::Engine {
                     continue;
                 }
                 for queues in &self.queues {
-                    for &frame in &self.frames {
+                    for &packet_size in &self.packet_sizes {
                         for &hugepages in &self.hugepages {
                             for &prefetch in &self.prefetch {
                                 for &poll in &self.polls {
                                     for &batch in &self.batches {
-                                        cells.push(Setting {
+                                        settings.push(Setting {
                                             workload,
                                             mode,
                                             batch,
                                             poll,
-                                            frame,
+                                            packet_size,
                                             queues: queues.clone(),
                                             hugepages,
                                             prefetch,
@@ -183,7 +183,7 @@ impl Plan {
                 }
             }
         }
-        cells
+        settings
     }
 
     /// Checks every value that needs no kernel to be checked.
@@ -193,13 +193,13 @@ impl Plan {
     pub fn check(&self) -> Result<()> {
         let bad = |what: String, why: String| Err(FluxError::config(what, why));
         self.check_out()?;
-        for &frame in &self.frames {
-            if !(SHORTEST_FRAME..=LONGEST_FRAME).contains(&frame) {
+        for &size in &self.packet_sizes {
+            if !(SHORTEST_PACKET..=LONGEST_PACKET).contains(&size) {
                 return bad(
-                    format!("frame {frame}"),
+                    format!("packet size {size}"),
                     format!(
-                        "must be {SHORTEST_FRAME} to {LONGEST_FRAME} bytes, the {FCS} of the frame \
-                         check sequence included"
+                        "must be {SHORTEST_PACKET} to {LONGEST_PACKET} bytes, without frame check \
+                         sequence"
                     ),
                 );
             }
@@ -216,14 +216,14 @@ impl Plan {
         if !(1..=MOST_REPEATS).contains(&self.repeat) {
             return bad(format!("{} repeats", self.repeat), format!("must be 1 to {MOST_REPEATS}"));
         }
-        match self.cells().len() {
+        match self.settings().len() {
             0 if self.workloads == [Workload::Txonly] && self.modes == [Library::Engine] => bad(
                 "workload txonly in mode engine".to_owned(),
                 "the engine answers what it receives: use --mode raw or --mode system".to_owned(),
             ),
             0 => bad("no combination".to_owned(), "every axis needs a value".to_owned()),
-            n if n > MOST_CELLS => {
-                bad(format!("{n} combinations"), format!("must be at most {MOST_CELLS}"))
+            n if n > MOST_SETTINGS => {
+                bad(format!("{n} combinations"), format!("must be at most {MOST_SETTINGS}"))
             }
             _ => Ok(()),
         }
@@ -265,7 +265,7 @@ mod tests {
             modes: vec![Library::Raw],
             batches: vec![16, 64],
             polls: vec![Poll::Busy, Poll::Syscall],
-            frames: vec![64],
+            packet_sizes: vec![60],
             queues: vec![Queues::Only(vec![0])],
             hugepages: vec![false],
             prefetch: vec![true],
@@ -276,9 +276,9 @@ mod tests {
     }
 
     #[test]
-    fn every_combination_is_a_cell_once_and_in_order() {
-        let cells = plan().cells();
-        let told: Vec<_> = cells.iter().map(|c| (c.workload, c.poll, c.batch)).collect();
+    fn every_combination_is_a_setting_once_and_in_order() {
+        let settings = plan().settings();
+        let told: Vec<_> = settings.iter().map(|c| (c.workload, c.poll, c.batch)).collect();
         use Workload::{Rxdrop, Txonly};
         assert_eq!(
             told[..3],
@@ -286,22 +286,22 @@ mod tests {
         );
         assert_eq!((told.len(), told[4]), (8, (Txonly, Poll::Busy, 16)));
         let wide = Plan {
-            frames: vec![64, 1518],
+            packet_sizes: vec![60, 1514],
             queues: vec![Queues::All, Queues::Only(vec![0])],
             hugepages: vec![false, true],
             prefetch: vec![true, false],
             ..plan()
         };
-        let cells = wide.cells();
-        assert_eq!(cells.len(), 8 * 16);
-        assert!(cells.iter().enumerate().all(|(at, cell)| !cells[..at].contains(cell)));
+        let settings = wide.settings();
+        assert_eq!(settings.len(), 8 * 16);
+        assert!(settings.iter().enumerate().all(|(at, setting)| !settings[..at].contains(setting)));
     }
 
     #[test]
     fn the_engine_has_no_txonly() {
         let both = Plan { modes: vec![Library::Raw, Library::Engine], ..plan() };
-        let txonly = both.cells().into_iter().filter(|c| c.workload == Workload::Txonly);
-        assert!(txonly.map(|cell| cell.mode).eq([Library::Raw; 4]));
+        let txonly = both.settings().into_iter().filter(|c| c.workload == Workload::Txonly);
+        assert!(txonly.map(|setting| setting.mode).eq([Library::Raw; 4]));
         let none =
             Plan { modes: vec![Library::Engine], workloads: vec![Workload::Txonly], ..plan() };
         assert!(none.check().unwrap_err().to_string().contains("txonly in mode engine"));
@@ -311,8 +311,14 @@ mod tests {
     fn values_that_cannot_be_are_named_with_their_rule() {
         assert!(plan().check().is_ok());
         let table = [
-            (Plan { frames: vec![64, 63], ..plan() }, "frame 63: must be 64 to 1518 bytes"),
-            (Plan { frames: vec![1519], ..plan() }, "frame 1519: must be 64 to 1518 bytes"),
+            (
+                Plan { packet_sizes: vec![60, 59], ..plan() },
+                "packet size 59: must be 60 to 1514 bytes",
+            ),
+            (
+                Plan { packet_sizes: vec![1515], ..plan() },
+                "packet size 1515: must be 60 to 1514 bytes",
+            ),
             (Plan { batches: vec![16, 0], ..plan() }, "batch 0: must be 1 to 4096"),
             (Plan { batches: vec![4097], ..plan() }, "batch 4097: must be 1 to 4096"),
             (Plan { duration: Duration::ZERO, ..plan() }, "duration 0ns: must be 1ms to 1h"),

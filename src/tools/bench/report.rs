@@ -1,7 +1,9 @@
-//! What a run comes to. These structs are the JSON; their keys are API.
+//! What a run found. These structs are the JSON; their keys are API.
 
 use super::plan::{Library, Poll, Workload};
 use super::stats::Spread;
+use crate::config::Pages;
+use crate::tools::measure::Statistics;
 use serde::{Deserialize, Serialize};
 
 /// A whole run.
@@ -19,15 +21,15 @@ pub struct Report {
     pub version: String,
     /// What it ran on.
     pub machine: Machine,
-    /// What the kernel granted to the first cell.
+    /// What the kernel granted to the first setting.
     pub opened: Option<Opened>,
-    /// Measured time of one sample in ms.
-    pub duration_ms: f64,
-    /// Samples per cell that were asked for.
+    /// Measured time of one sample in s.
+    pub sample_s: f64,
+    /// Samples per setting that were asked for.
     pub repeat: u32,
-    /// False when the run was ended early; cells may then have fewer samples.
+    /// False when the run was ended early; settings may then have fewer samples.
     pub complete: bool,
-    /// The cells that have at least one sample, in the order of the plan.
+    /// The settings that have at least one sample, in the order of the plan.
     pub results: Vec<SettingReport>,
     /// One per workload that had packets.
     pub best: Vec<Best>,
@@ -72,7 +74,7 @@ pub struct Opened {
     pub notes: Vec<String>,
 }
 
-/// One cell. Numbers other than `mpps` are medians over the samples, and `null` where the machine
+/// One setting. Numbers other than `mpps` are medians over the samples, and `null` where the machine
 /// or the place has no such number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SettingReport {
@@ -84,12 +86,13 @@ pub struct SettingReport {
     pub batch: u32,
     /// How it waited.
     pub poll: Poll,
-    /// Packet length in bytes with frame check sequence.
-    pub frame: u32,
+    /// Packet length in bytes, without frame check sequence.
+    pub packet_size: u32,
     /// Number of queues, one thread each.
     pub queues: u32,
-    /// Whether the UMEM was in huge pages.
-    pub hugepages: bool,
+    /// What the UMEM lay in.
+    #[serde(with = "word")]
+    pub pages: Pages,
     /// Whether headers were prefetched.
     pub prefetch: bool,
     /// Million packets a second over all queues.
@@ -124,7 +127,7 @@ pub struct SettingReport {
     /// Packets in all.
     pub packets: u64,
     /// For workload latency: from XDP stamp to user space.
-    pub latency_us: Option<Latency>,
+    pub latency_us: Option<Statistics>,
     /// For workload latency: the median time of each sample, and how far these are apart.
     #[serde(default)]
     pub latency_p50_us: Option<Spread>,
@@ -134,17 +137,17 @@ pub struct SettingReport {
 }
 
 impl SettingReport {
-    /// What tells this cell from the others.
+    /// What tells this setting from the others.
     #[must_use]
-    pub fn settings(&self) -> Settings {
-        let &Self { workload, mode, batch, poll, frame, queues, hugepages, prefetch, .. } = self;
-        Settings { workload, mode, batch, poll, frame, queues, hugepages, prefetch }
+    pub fn key(&self) -> SettingKey {
+        let &Self { workload, mode, batch, poll, packet_size, queues, pages, prefetch, .. } = self;
+        SettingKey { workload, mode, batch, poll, packet_size, queues, pages, prefetch }
     }
 }
 
-/// What tells one cell from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Settings {
+/// What tells one setting from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingKey {
     /// What was done.
     pub workload: Workload,
     /// By which mode of the library.
@@ -153,31 +156,15 @@ pub struct Settings {
     pub batch: u32,
     /// How it waited.
     pub poll: Poll,
-    /// Packet length in bytes with frame check sequence.
-    pub frame: u32,
+    /// Packet length in bytes, without frame check sequence.
+    pub packet_size: u32,
     /// Number of queues, one thread each.
     pub queues: u32,
-    /// Whether the UMEM was in huge pages.
-    pub hugepages: bool,
+    /// What the UMEM lay in.
+    #[serde(with = "word")]
+    pub pages: Pages,
     /// Whether headers were prefetched.
     pub prefetch: bool,
-}
-
-/// Percentiles in µs over all samples of a cell.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Latency {
-    /// The shortest.
-    pub min: f64,
-    /// The median.
-    pub p50: f64,
-    /// 90 % are shorter.
-    pub p90: f64,
-    /// 99 % are shorter.
-    pub p99: f64,
-    /// 99.9 % are shorter.
-    pub p999: f64,
-    /// The longest.
-    pub max: f64,
 }
 
 /// The best setting for a workload.
@@ -192,13 +179,46 @@ pub struct Best {
     /// How to wait.
     pub poll: Poll,
     /// Packet length.
-    pub frame: u32,
+    pub packet_size: u32,
     /// Number of queues.
     pub queues: u32,
-    /// Huge pages.
-    pub hugepages: bool,
+    /// What the UMEM lay in.
+    #[serde(with = "word")]
+    pub pages: Pages,
     /// Prefetch.
     pub prefetch: bool,
     /// The reason, in a sentence with its numbers.
     pub why: String,
+}
+
+impl SettingKey {
+    /// Whether two runs measured the same setting. Which kind of huge pages a machine had to give is
+    /// no choice.
+    pub(super) fn is_same(&self, other: &SettingKey) -> bool {
+        let pages =
+            if self.pages.are_huge() && other.pages.are_huge() { other.pages } else { self.pages };
+        SettingKey { pages, ..*self } == *other
+    }
+}
+
+/// Values that are written as words.
+mod word {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    pub(super) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        out: S,
+    ) -> Result<S::Ok, S::Error> {
+        out.collect_str(value)
+    }
+
+    pub(super) fn deserialize<'de, T, D>(from: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+    }
 }

@@ -1,4 +1,4 @@
-//! The run: every cell once a round.
+//! The run: every setting once a round.
 
 use super::advise::best;
 use super::event::Event;
@@ -12,7 +12,7 @@ use crate::config::Granted;
 use crate::error::Result;
 use crate::tools::Control;
 use crate::tools::session::opened::in_options;
-use crate::tools::traffic::frame::PORT;
+use crate::tools::traffic::rfc2544::PORT;
 use std::collections::BTreeSet;
 
 /// Measures what `plan` asks for, and tells `sink` what happens meanwhile. Ends early, with what
@@ -23,30 +23,29 @@ use std::collections::BTreeSet;
 pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Result<Report> {
     plan.check()?;
     let mut place = Measuring::open(plan)?;
-    let cells = plan.cells();
-    let total = cells.len() * plan.repeat as usize;
-    let mut samples: Vec<(Vec<Sample>, u32)> = cells.iter().map(|_| (Vec::new(), 0)).collect();
+    let settings = plan.settings();
+    let total = settings.len() * plan.repeat as usize;
+    let mut measured: Vec<_> = settings.iter().map(|_| setting::Measured::default()).collect();
     let (mut opened, mut warned) = (None, BTreeSet::new());
-    let stop = || control.is_stopped();
     let mut done = 0;
     'rounds: for round in 0..plan.repeat {
-        for at in order(cells.len(), round) {
-            if stop() {
+        for at in order(settings.len(), round) {
+            if control.is_stopped() {
                 break 'rounds;
             }
-            let (sample, granted) = place.measure(plan, &cells[at], &stop)?;
+            let (sample, granted) = place.measure(plan, &settings[at], control)?;
             if opened.is_none() {
                 let first = told(&granted, place.out(plan));
-                sink(Event::Opened(first.clone()));
+                sink(Event::Start(first.clone()));
                 opened = Some(first);
             }
-            if stop() {
+            if control.is_stopped() {
                 // Cut short: it is none of the samples that were asked for.
                 break 'rounds;
             }
             let why = match &plan.place {
                 Place::Interface { name, .. } => {
-                    sample.trouble.clone().or_else(|| silence(name, &cells[at], &sample))
+                    sample.trouble.clone().or_else(|| silence(name, &settings[at], &sample))
                 }
                 _ => sample.trouble.clone(),
             };
@@ -55,16 +54,16 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
             {
                 sink(Event::Note { text: why });
             }
-            samples[at].0.push(sample);
-            samples[at].1 = granted.queues.len() as u32;
+            measured[at].samples.push(sample);
+            measured[at].queues = granted.queues.len() as u32;
+            measured[at].pages = granted.pages;
             done += 1;
-            sink(Event::Sample { cell: at, round, done, total });
+            sink(Event::Sample { setting: at, round, done, total });
         }
     }
-    let measured = cells.iter().zip(&samples);
-    let results: Vec<_> = measured
-        .filter_map(|(cell, (samples, queues))| setting::report(cell, *queues, samples))
-        .collect();
+    let measured = settings.iter().zip(&measured);
+    let results: Vec<_> =
+        measured.filter_map(|(setting, measured)| setting::report(setting, measured)).collect();
     let (backend, place, note) = match &plan.place {
         Place::Lab => ("xdp", "lab", None),
         Place::Interface { .. } => ("xdp", "interface", None),
@@ -77,7 +76,7 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
         version: env!("CARGO_PKG_VERSION").to_owned(),
         machine: machine(),
         opened,
-        duration_ms: plan.duration.as_secs_f64() * 1e3,
+        sample_s: plan.duration.as_secs_f64(),
         repeat: plan.repeat,
         complete: done == total,
         best: best(&results),
@@ -85,13 +84,13 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
     })
 }
 
-/// Why a cell that waits for packets may have seen none, in words.
-fn silence(interface: &str, cell: &Setting, sample: &Sample) -> Option<String> {
-    if cell.workload == Workload::Txonly {
+/// Why a setting that waits for packets may have seen none, in words.
+fn silence(interface: &str, setting: &Setting, sample: &Sample) -> Option<String> {
+    if setting.workload == Workload::Txonly {
         return None;
     }
     if sample.elsewhere > 0 {
-        let queues = &cell.queues;
+        let queues = &setting.queues;
         return Some(format!(
             "packets for us came to queues of {interface} other than {queues}: use --queue all, or \
              steer them"
@@ -105,9 +104,9 @@ fn silence(interface: &str, cell: &Setting, sample: &Sample) -> Option<String> {
     })
 }
 
-/// The cells of a round: there and back in turn, so that what drifts meets both ends alike.
-fn order(cells: usize, round: u32) -> Box<dyn Iterator<Item = usize>> {
-    if round.is_multiple_of(2) { Box::new(0..cells) } else { Box::new((0..cells).rev()) }
+/// The settings of a round: there and back in turn, so that what drifts meets both ends alike.
+fn order(settings: usize, round: u32) -> Box<dyn Iterator<Item = usize>> {
+    if round.is_multiple_of(2) { Box::new(0..settings) } else { Box::new((0..settings).rev()) }
 }
 
 /// The opened place.
@@ -155,13 +154,13 @@ impl Measuring {
     fn measure(
         &mut self,
         plan: &Plan,
-        cell: &Setting,
-        stop: &(dyn Fn() -> bool + Sync),
+        setting: &Setting,
+        control: &Control,
     ) -> Result<(Sample, Granted)> {
         match self {
             #[cfg(all(target_os = "linux", feature = "bpf"))]
-            Measuring::Kernel(site) => site.measure(plan, cell, stop),
-            Measuring::Sim(spec) => sim::measure(plan, spec, cell, stop),
+            Measuring::Kernel(site) => site.measure(plan, setting, control),
+            Measuring::Sim(spec) => sim::measure(plan, spec, setting, control),
         }
     }
 }
@@ -203,19 +202,19 @@ mod tests {
     #[test]
     fn a_silent_interface_is_explained() {
         use super::super::plan::{Library, Poll};
-        let cell = |workload| Setting {
+        let setting = |workload| Setting {
             workload,
             mode: Library::Raw,
             batch: 64,
             poll: Poll::Busy,
-            frame: 64,
+            packet_size: 60,
             queues: crate::Queues::Only(vec![0]),
             hugepages: false,
             prefetch: true,
         };
         let why = |workload, packets, elsewhere| {
             let sample = Sample { packets, elsewhere, ..Sample::default() };
-            silence("eth0", &cell(workload), &sample)
+            silence("eth0", &setting(workload), &sample)
         };
         assert_eq!(why(Workload::Rxdrop, 1, 0), None);
         assert_eq!(why(Workload::Txonly, 0, 0), None);
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn rounds_go_there_and_back_and_meet_every_cell_once() {
+    fn rounds_go_there_and_back_and_meet_every_setting_once() {
         assert!(
             order(3, 0).eq([0, 1, 2]) && order(3, 1).eq([2, 1, 0]) && order(3, 2).eq([0, 1, 2])
         );

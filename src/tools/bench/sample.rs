@@ -1,4 +1,4 @@
-//! What one sample of a cell came to.
+//! What one sample of a setting came to.
 
 use crate::stats::{Calls, XdpStatistics};
 use crate::tools::measure::duration_stats::DurationStats;

@@ -1,13 +1,25 @@
-//! From samples to what is reported of a cell.
+//! From samples to what is reported of a setting.
 
 use super::plan::{Setting, Workload};
-use super::report::{Latency, SettingReport};
+use super::report::SettingReport;
 use super::sample::Sample;
 use super::stats::Spread;
-use crate::tools::measure::duration_stats::DurationStats;
+use crate::config::Pages;
+use crate::tools::measure::{DurationStats, Statistics};
 
-/// The report of a cell; `None` without samples.
-pub(super) fn report(cell: &Setting, queues: u32, samples: &[Sample]) -> Option<SettingReport> {
+/// What was measured of a setting.
+#[derive(Default)]
+pub(super) struct Measured {
+    pub(super) samples: Vec<Sample>,
+    /// Queues that were opened.
+    pub(super) queues: u32,
+    /// What the UMEM lay in.
+    pub(super) pages: Pages,
+}
+
+/// The report of a setting; `None` without samples.
+pub(super) fn report(setting: &Setting, measured: &Measured) -> Option<SettingReport> {
+    let &Measured { ref samples, queues, pages } = measured;
     let mpps = Spread::of(samples.iter().map(|s| s.rate / 1e6).collect())?;
     let packets: u64 = samples.iter().map(|s| s.packets).sum();
     // What nobody counted, or without a packet to divide by, is left out; so is the whole number
@@ -18,7 +30,7 @@ pub(super) fn report(cell: &Setting, queues: u32, samples: &[Sample]) -> Option<
     let per_packet = |of: &dyn Fn(&Sample) -> Option<f64>| {
         middle(&|s| (s.packets > 0).then(|| Some(of(s)? / s.packets as f64)).flatten())
     };
-    let latency = cell.workload == Workload::Latency;
+    let latency = setting.workload == Workload::Latency;
     let latency_p50_us = Spread::of(
         samples.iter().filter(|_| latency).filter_map(|s| s.latencies.quantile_us(0.5)).collect(),
     );
@@ -28,14 +40,14 @@ pub(super) fn report(cell: &Setting, queues: u32, samples: &[Sample]) -> Option<
         None => mpps.noisy(),
     };
     Some(SettingReport {
-        workload: cell.workload,
-        mode: cell.mode,
-        batch: cell.batch,
-        poll: cell.poll,
-        frame: cell.frame,
+        workload: setting.workload,
+        mode: setting.mode,
+        batch: setting.batch,
+        poll: setting.poll,
+        packet_size: setting.packet_size,
         queues,
-        hugepages: cell.hugepages,
-        prefetch: cell.prefetch,
+        pages,
+        prefetch: setting.prefetch,
         user_ns_per_packet: per_packet(&|s| Some(s.cpu?.user_ns as f64)),
         system_ns_per_packet: per_packet(&|s| Some(s.cpu?.system_ns as f64)),
         batch_ns_per_packet: per_packet(&|s| Some(s.batch?.0)),
@@ -71,17 +83,11 @@ fn dropped(sample: &Sample) -> u64 {
         + sample.lost
 }
 
-fn percentiles(samples: &[Sample]) -> Option<Latency> {
+/// Over all samples.
+fn percentiles(samples: &[Sample]) -> Option<Statistics> {
     let mut all = DurationStats::new();
     samples.iter().for_each(|s| all.merge(&s.latencies));
-    Some(Latency {
-        min: all.moments().min_us()?,
-        p50: all.quantile_us(0.5)?,
-        p90: all.quantile_us(0.9)?,
-        p99: all.quantile_us(0.99)?,
-        p999: all.quantile_us(0.999)?,
-        max: all.moments().max_us()?,
-    })
+    all.summary()
 }
 
 #[cfg(test)]
@@ -92,13 +98,13 @@ mod tests {
     use crate::tools::bench::plan::{Library, Poll};
     use crate::tools::bench::sample::CpuTime;
 
-    fn cell(workload: Workload) -> Setting {
+    fn setting(workload: Workload) -> Setting {
         Setting {
             workload,
             mode: Library::Raw,
             batch: 64,
             poll: Poll::Busy,
-            frame: 64,
+            packet_size: 60,
             queues: Queues::Only(vec![0]),
             hugepages: false,
             prefetch: true,
@@ -129,10 +135,14 @@ mod tests {
         }
     }
 
+    fn measured<const N: usize>(queues: u32, samples: [Sample; N]) -> Measured {
+        Measured { samples: samples.into(), queues, pages: Pages::Ordinary }
+    }
+
     #[test]
     fn every_number_is_divided_by_its_own_samples_packets() {
         let samples = [sample(1_000_000), sample(3_000_000), sample(2_000_000)];
-        let report = report(&cell(Workload::Rxdrop), 1, &samples).unwrap();
+        let report = report(&setting(Workload::Rxdrop), &measured(1, samples)).unwrap();
         assert_eq!((report.mpps.median, report.mpps.min, report.mpps.max), (2.0, 1.0, 3.0));
         assert_eq!(report.user_ns_per_packet, Some(30.0));
         assert_eq!(report.system_ns_per_packet, Some(10.0));
@@ -151,11 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_that_saw_no_packet_divides_by_none() {
-        let report = report(&cell(Workload::L2fwd), 2, &[sample(0)]).unwrap();
+    fn a_setting_that_saw_no_packet_divides_by_none() {
+        let report = report(&setting(Workload::L2fwd), &measured(2, [sample(0)])).unwrap();
         assert_eq!((report.mpps.median, report.queues), (0.0, 2));
         assert_eq!((report.user_ns_per_packet, report.packets_per_batch), (None, None));
-        assert!(super::report(&cell(Workload::L2fwd), 1, &[]).is_none());
+        assert!(super::report(&setting(Workload::L2fwd), &Measured::default()).is_none());
     }
 
     #[test]
@@ -166,7 +176,7 @@ mod tests {
             sample
         };
         let samples = [with(10_000), with(10_100), with(10_050)];
-        let report = report(&cell(Workload::Latency), 1, &samples).unwrap();
+        let report = report(&setting(Workload::Latency), &measured(1, samples)).unwrap();
         let latency = report.latency_us.unwrap();
         assert!(latency.min >= 10.0 && latency.p50 < latency.p99 && latency.max < 10.3);
         assert!(!report.noisy && report.latency_p50_us.unwrap().samples.len() == 3);

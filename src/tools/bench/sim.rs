@@ -3,7 +3,7 @@
 //! Packets are put into the simulated kernel while nothing is measured; what is measured is the
 //! time that the loop then spends on its own side of the rings.
 
-use super::plan::{FCS, Plan, Setting, Workload};
+use super::plan::{Plan, Setting, Workload};
 use super::sample::{self, Sample};
 use super::ways;
 use super::work::{self, Work};
@@ -13,7 +13,9 @@ use crate::config::{Config, Granted, Queues};
 use crate::error::Result;
 use crate::ids::QueueIndex;
 use crate::simulator::{SimSpec, Simulator, Trouble};
-use crate::stats::XdpStatistics;
+use crate::stats::{Calls, XdpStatistics};
+use crate::tools::Control;
+use crate::tools::worker::{self, Progress, Turn, WAIT};
 use crate::{FluxBuilder, HugePages};
 use std::time::{Duration, Instant};
 
@@ -23,12 +25,12 @@ pub(super) const OUT: &str = "a1";
 /// Packets put in at a time: several batches, and less than the fill ring holds.
 const BURST: u32 = 512;
 
-/// One sample of a cell.
+/// One sample of a setting.
 pub(super) fn measure(
     plan: &Plan,
     spec: &SimSpec,
-    cell: &Setting,
-    stop: &dyn Fn() -> bool,
+    setting: &Setting,
+    control: &Control,
 ) -> Result<(Sample, Granted)> {
     let network = Simulator::crossed_pairs(2, spec.queues.max(1));
     network.set_troubles(PORT, spec.troubles)?;
@@ -38,47 +40,43 @@ pub(super) fn measure(
     }
     let config = Config {
         interface: PORT.to_owned(),
-        queues: cell.queues.clone(),
-        poller: cell.poll.poller(),
-        batch: cell.batch,
+        queues: setting.queues.clone(),
+        poller: setting.poll.poller(),
+        batch: setting.batch,
         huge_pages: HugePages::Off,
-        prefetch: cell.prefetch,
+        prefetch: setting.prefetch,
         ..plan.config.clone()
     };
     let meter = Meter::new(2 * spec.queues.max(1) as usize, sample::ticks);
     let builder = FluxBuilder::from_config(config).simulator(&network);
     let mut builder = builder.filter(Filter::Everything).metered(&meter);
     let mut sends = PORT;
-    if cell.workload == Workload::Forward {
+    if setting.workload == Workload::Forward {
         builder = builder.port(OUT).filter(Filter::Nothing);
         sends = OUT;
     }
-    let packet = crate::tools::traffic::frame::to_us((cell.frame - FCS) as usize)?;
-    let (mut loops, granted) = work::start(builder, cell, &packet)?;
-    let feed = |queue: QueueIndex| -> Result<()> {
-        if cell.workload != Workload::Txonly
-            && let Some(&number) = granted.queues.get(queue.get())
-        {
-            (0..BURST.min(granted.ring_size))
-                .try_for_each(|_| network.inject(PORT, Some(number), &packet))?;
-        }
-        Ok(())
-    };
+    let packet = crate::tools::traffic::rfc2544::to_us(setting.packet_size as usize)?;
+    let (loops, granted) = work::start(builder, setting, packet.bytes())?;
+    let feeds = setting.workload != Workload::Txonly;
+    let feed =
+        Feed { network: &network, granted: &granted, packet: feeds.then_some(packet.bytes()) };
+    let mut loops: Vec<_> = loops.into_iter().map(|work| Fed::new(work, &feed, &meter)).collect();
     // Until caches and branch predictors know the way.
-    let warm = Instant::now() + plan.duration / 4;
-    run(&mut loops, &meter, warm, &feed, stop)?;
-    let calls = loops.iter().map(|work| work.calls()).fold(Default::default(), |a, b| a + b);
-    let mut sum = run(&mut loops, &meter, Instant::now() + plan.duration, &feed, stop)?;
-    let now = loops.iter().map(|work| work.calls()).fold(Default::default(), |a, b| a + b);
-    sum.calls = crate::Calls::since(&now, &calls);
-    for work in &loops {
-        sum.stats = sum.stats + work.stats()?;
+    run(&mut loops, plan.duration / 4, control)?;
+    let calls = |loops: &[Fed<'_>]| {
+        loops.iter().map(|fed| fed.work.calls()).fold(Calls::default(), |a, b| a + b)
+    };
+    let before = calls(&loops);
+    let mut sum = run(&mut loops, plan.duration, control)?;
+    sum.calls = calls(&loops).since(&before);
+    for fed in &loops {
+        sum.stats = sum.stats + fed.work.stats()?;
     }
     sum.trouble = trouble(&network, sends, &sum);
     Ok((sum, granted))
 }
 
-/// What kept packets from being measured, in words that are the same for each cell.
+/// What kept packets from being measured, in words that are the same for each setting.
 fn trouble(network: &Simulator, sends: &str, sample: &Sample) -> Option<String> {
     let (port, out) = (network.port(PORT)?, network.port(sends)?);
     let sockets = network.sockets();
@@ -115,49 +113,91 @@ fn trouble(network: &Simulator, sends: &str, sample: &Sample) -> Option<String> 
     }
 }
 
-fn run(
-    loops: &mut [Box<dyn Work>],
-    meter: &Meter,
-    until: Instant,
-    feed: &dyn Fn(QueueIndex) -> Result<()>,
-    stop: &dyn Fn() -> bool,
-) -> Result<Sample> {
-    let mut sum = Sample::default();
-    let (begin, first) = (Instant::now(), sample::ticks());
-    let mut inside = 0;
-    // At least once, however late it is: a sample without a packet tells nothing.
-    loop {
-        for work in &mut *loops {
-            let queues = work.queues();
-            queues.iter().try_for_each(|&queue| feed(queue))?;
-            let mut at = sample::ticks();
-            // As many packets as were put in; txonly sends as many of its own.
-            let mut left = u64::from(BURST);
-            while left > 0 {
-                let kicked = meter.kicked(&queues);
-                let n = u64::from(work.turn()?);
-                let now = sample::ticks();
-                if n == 0 {
-                    break;
-                }
-                inside += meter.inside(&queues, at, kicked, now);
-                sum.packets += n;
-                sum.batches += 1;
-                left = left.saturating_sub(n);
-                at = sample::ticks();
-            }
-        }
-        if Instant::now() >= until || stop() {
-            break;
-        }
+/// What is put into the simulated kernel before each burst.
+struct Feed<'f> {
+    network: &'f Simulator,
+    granted: &'f Granted,
+    /// `None`: the loop makes packets of its own.
+    packet: Option<&'f [u8]>,
+}
+
+impl Feed<'_> {
+    /// A burst for the queue at `position`, if packets come in there.
+    fn queue(&self, position: QueueIndex) -> Result<()> {
+        let Some(packet) = self.packet else { return Ok(()) };
+        let Some(&number) = self.granted.queues.get(position.get()) else { return Ok(()) };
+        (0..BURST.min(self.granted.ring_size))
+            .try_for_each(|_| self.network.inject(PORT, Some(number), packet))
     }
-    let elapsed = begin.elapsed().max(Duration::from_nanos(1)).as_nanos() as f64;
-    let ns_per_tick = elapsed / (sample::ticks() - first).max(1) as f64;
+}
+
+/// A loop that is given a burst at a time, and what it did since the last [`run`] began.
+struct Fed<'f> {
+    work: Box<dyn Work>,
+    queues: Vec<QueueIndex>,
+    feed: &'f Feed<'f>,
+    meter: &'f Meter,
+    until: Instant,
+    packets: u64,
+    batches: u64,
+    /// Ticks inside turns that had packets.
+    inside: u64,
+}
+
+impl<'f> Fed<'f> {
+    fn new(work: Box<dyn Work>, feed: &'f Feed<'f>, meter: &'f Meter) -> Self {
+        let (queues, until) = (work.queues(), Instant::now());
+        Self { work, queues, feed, meter, until, packets: 0, batches: 0, inside: 0 }
+    }
+}
+
+impl Turn for Fed<'_> {
+    /// One burst. What is measured is our side of the rings, so real time counts, and the loop is
+    /// alone: it may wait in virtual time.
+    fn turn(&mut self, _: Duration) -> Result<Progress> {
+        self.queues.iter().try_for_each(|&queue| self.feed.queue(queue))?;
+        let mut at = sample::ticks();
+        // As many packets as were put in; txonly sends as many of its own.
+        let mut left = u64::from(BURST);
+        while left > 0 {
+            let kicked = self.meter.kicked(&self.queues);
+            let n = u64::from(self.work.turn(WAIT)?);
+            let now = sample::ticks();
+            if n == 0 {
+                break;
+            }
+            self.inside += self.meter.inside(&self.queues, at, kicked, now);
+            self.packets += n;
+            self.batches += 1;
+            left = left.saturating_sub(n);
+            at = sample::ticks();
+        }
+        Ok(if Instant::now() < self.until { Progress::Worked } else { Progress::Done })
+    }
+}
+
+/// Has the loops take turns for `length`, and one at least: a sample without a packet says nothing.
+fn run(loops: &mut [Fed<'_>], length: Duration, control: &Control) -> Result<Sample> {
+    let (begin, first) = (Instant::now(), sample::ticks());
+    for fed in &mut *loops {
+        (fed.until, fed.packets, fed.batches, fed.inside) = (begin + length, 0, 0, 0);
+    }
+    if let Some(network) = loops.first().map(|fed| fed.feed.network) {
+        worker::run(loops, control, &worker::Place::InTurn(network))?;
+    }
+    let elapsed_ns = begin.elapsed().max(Duration::from_nanos(1)).as_nanos() as f64;
+    let ns_per_tick = elapsed_ns / (sample::ticks() - first).max(1) as f64;
+    let total = |of: fn(&Fed<'_>) -> u64| loops.iter().map(of).sum::<u64>();
+    let (packets, inside) = (total(|fed| fed.packets), total(|fed| fed.inside));
     let inside_ns = inside as f64 * ns_per_tick;
-    sum.elapsed_ns = elapsed;
-    sum.batch = Some((inside_ns, inside as f64));
-    sum.rate = if inside == 0 { 0.0 } else { sum.packets as f64 * 1e9 / inside_ns };
-    Ok(sum)
+    Ok(Sample {
+        packets,
+        batches: total(|fed| fed.batches),
+        rate: if inside == 0 { 0.0 } else { packets as f64 * 1e9 / inside_ns },
+        elapsed_ns,
+        batch: Some((inside_ns, inside as f64)),
+        ..Sample::default()
+    })
 }
 
 /// Whether the simulator can tell anything about a plan's workloads and queues.

@@ -1,11 +1,13 @@
 //! Reports kept by name, to compare with later ones.
 
+use super::earlier;
 use super::report::Report;
 use crate::error::{ErrorKind, FluxError, Result, errno_text};
 use crate::tools::json_line::JsonLine;
+use crate::tools::output_file::OutputFile;
 use serde_json::Value;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf, is_separator};
 
 /// Where the report called `name` is kept: `name` itself when it has a path separator in it or
@@ -17,29 +19,34 @@ pub fn file_of(name: &str) -> Result<PathBuf> {
     locate(name, &|variable| std::env::var_os(variable).map(PathBuf::from))
 }
 
-/// Keeps `report` under `name`, in place of what was there. Readers find the old one or the new
-/// one, never a part.
-///
-/// # Errors
-/// When the name cannot be one, or the file cannot be written.
-pub fn save(name: &str, report: &Report) -> Result<PathBuf> {
-    let path = file_of(name)?;
-    let failed = |error: io::Error| refused("write", &path, error);
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent {
-        fs::create_dir_all(parent).map_err(failed)?;
+/// A place for a report, opened before it is there.
+#[derive(Debug)]
+pub struct Saved(OutputFile);
+
+impl Saved {
+    /// A place for the report called `name`. What was there stays until [`Saved::write`].
+    ///
+    /// # Errors
+    /// When the name cannot be one, or the file cannot be written.
+    pub fn open(name: &str) -> Result<Self> {
+        let path = file_of(name)?;
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            fs::create_dir_all(parent).map_err(|error| refused("write", &path, error))?;
+        }
+        OutputFile::open(&path).map(Self)
     }
-    let mut json = JsonLine::new("bench");
-    let line = json.of(report).map_err(|error| failed(error.into()))?;
-    let mut scratch = path.clone().into_os_string();
-    scratch.push(format!(".{}.tmp", std::process::id()));
-    let scratch = PathBuf::from(scratch);
-    replace(&scratch, &path, line).map_err(|error| {
-        // The first error is the one to tell.
-        let _ = fs::remove_file(&scratch);
-        failed(error)
-    })?;
-    Ok(path)
+
+    /// Keeps `report` there; returns the file.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write(self, report: &Report) -> Result<PathBuf> {
+        let mut json = JsonLine::new("bench");
+        let line = json.of(report).map_err(|error| {
+            FluxError::new(ErrorKind::System, "cannot write a report", error.to_string())
+        })?;
+        self.0.commit(line)
+    }
 }
 
 /// The report that was kept under `name`.
@@ -92,13 +99,6 @@ fn locate(name: &str, env: &dyn Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> 
     }
 }
 
-fn replace(scratch: &Path, path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = fs::File::create(scratch)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(scratch, path)
-}
-
 /// The report in `bytes`, or why there is none. Notes may stand around it.
 fn read(bytes: &[u8]) -> Result<Report, String> {
     let mut report = None;
@@ -108,8 +108,9 @@ fn read(bytes: &[u8]) -> Result<Report, String> {
             report = Some(value);
         }
     }
-    let value = report.ok_or("it is JSON, but no report of flux bench")?;
+    let mut value = report.ok_or("it is JSON, but no report of flux bench")?;
     let version = value.get("version").and_then(Value::as_str).unwrap_or("unknown").to_owned();
+    earlier::renew(&mut value);
     serde_json::from_value(value).map_err(|error| {
         let own = env!("CARGO_PKG_VERSION");
         format!("flux {version} wrote it in a format that flux {own} does not read: {error}")
@@ -151,7 +152,7 @@ fn saved(path: &Path) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::super::event::Event;
-    use super::super::fixture::{cell, report};
+    use super::super::fixture::{report, setting};
     use super::super::plan::{Poll, Workload};
     use super::*;
 
@@ -179,9 +180,13 @@ mod tests {
 
     fn some_report() -> Report {
         report(vec![
-            cell(Workload::Rxdrop, Poll::Busy, 64, &[5.25, 5.0, 5.5]),
-            cell(Workload::Latency, Poll::Syscall, 16, &[10.5, 11.0, 10.0]),
+            setting(Workload::Rxdrop, Poll::Busy, 64, &[5.25, 5.0, 5.5]),
+            setting(Workload::Latency, Poll::Syscall, 16, &[10.5, 11.0, 10.0]),
         ])
+    }
+
+    fn save(name: &str, report: &Report) -> Result<PathBuf> {
+        Saved::open(name)?.write(report)
     }
 
     #[test]

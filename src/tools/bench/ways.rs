@@ -1,6 +1,6 @@
 //! Whether what a workload sends can leave, looked at before anything is measured.
 
-use super::plan::{FCS, Plan, Setting, Workload};
+use super::plan::{Plan, Setting, Workload};
 use crate::config::limits::longest;
 use crate::config::{Granted, Queues as Chosen};
 use crate::error::{FluxError, Result};
@@ -23,7 +23,7 @@ impl Workload {
     }
 }
 
-/// Refuses a plan that has a queue of `interface` send that only receives: before the first cell,
+/// Refuses a plan that has a queue of `interface` send that only receives: before the first setting,
 /// as a run takes minutes.
 pub(super) fn check_plan(plan: &Plan, interface: &str, there: Queues) -> Result<()> {
     if !plan.workloads.iter().any(|workload| workload.sends_back()) {
@@ -41,15 +41,15 @@ pub(super) fn check_plan(plan: &Plan, interface: &str, there: Queues) -> Result<
     }
 }
 
-/// The same for a cell whose ports are open. A TX ring has one owner, so each loop needs one; mode A
+/// The same for a setting whose ports are open. A TX ring has one owner, so each loop needs one; mode A
 /// says the same of its workers.
-pub(super) fn check(cell: &Setting, ports: &[Port]) -> Result<()> {
+pub(super) fn check(setting: &Setting, ports: &[Port]) -> Result<()> {
     let (Some(first), Some(out)) = (ports.first(), ports.last()) else { return Ok(()) };
-    if !cell.workload.sends() {
+    if !setting.workload.sends() {
         return Ok(());
     }
-    fits(cell, out.granted())?;
-    if cell.workload.sends_back() {
+    fits(setting, out.granted())?;
+    if setting.workload.sends_back() {
         return match first.queues().find(|&queue| !first.sends(queue)) {
             Some(mute) => Err(first.cannot_send(mute).with_hint(USE_QUEUE_0)),
             None => Ok(()),
@@ -72,15 +72,15 @@ pub(super) fn check(cell: &Setting, ports: &[Port]) -> Result<()> {
 }
 
 /// Whether the packets are not too long for the interface that they leave by.
-fn fits(cell: &Setting, out: &Granted) -> Result<()> {
-    let (len, most) = (cell.frame.saturating_sub(FCS), longest(out.mtu));
+fn fits(setting: &Setting, out: &Granted) -> Result<()> {
+    let (len, most) = (setting.packet_size, longest(out.mtu));
     if len <= most {
         return Ok(());
     }
     let (name, mtu) = (&out.interface, out.mtu);
     Err(FluxError::config(
-        format!("packets of {} bytes", cell.frame),
-        format!("{name} has MTU {mtu} and sends {} bytes at most", most + FCS),
+        format!("packets of {} bytes", setting.packet_size),
+        format!("{name} has MTU {mtu} and sends {most} bytes at most"),
     )
-    .with_hint(format!("choose shorter ones with --frame, or `ip link set {name} mtu 1500`")))
+    .with_hint(format!("choose shorter ones with --packet-size, or `ip link set {name} mtu 1500`")))
 }

@@ -1,7 +1,6 @@
 //! The loops that are measured: each workload, written as a user of each mode would.
 //!
-//! A loop is one turn long, so that whoever measures can look at the clock in between; a turn
-//! handles at most one batch, and makes at most one system call when it had packets.
+//! A turn handles at most one batch, and makes at most one system call when it had packets.
 //!
 //! Workload forward has two ports on one UMEM: packets come in on the first and leave by the
 //! second, whose completions refill the first.
@@ -23,16 +22,14 @@ use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::tools::measure::duration_stats::DurationStats;
 use std::time::Duration;
 
-/// Longest time that a turn may block: whoever measures wants to look at the clock.
-const LONGEST_WAIT: Duration = Duration::from_millis(10);
-
 /// The port that workload forward sends by.
 const OUT: PortIndex = PortIndex::new(1);
 
-/// One thread's share of a workload.
+/// One worker's share of a workload.
 pub(super) trait Work: Send {
-    /// One turn; returns how many packets were handled. With none it waits as its poll mode says.
-    fn turn(&mut self) -> Result<u32>;
+    /// One turn; returns how many packets were handled. With none it waits as its poll mode says, up
+    /// to `wait`.
+    fn turn(&mut self, wait: Duration) -> Result<u32>;
 
     /// Positions of the queues that it works, those that it only sends by last.
     fn queues(&self) -> Vec<QueueIndex>;
@@ -59,23 +56,23 @@ pub(super) struct Job {
     pub(super) packet: Vec<u8>,
 }
 
-/// Opens the sockets of a cell and makes one loop for each thread.
+/// Opens the sockets of a setting and makes one loop for each thread.
 pub(super) fn start(
     builder: FluxBuilder,
-    cell: &Setting,
+    setting: &Setting,
     packet: &[u8],
 ) -> Result<(Vec<Box<dyn Work>>, Granted)> {
-    let job = Job { workload: cell.workload, batch: cell.batch, packet: packet.to_vec() };
-    match cell.mode {
+    let job = Job { workload: setting.workload, batch: setting.batch, packet: packet.to_vec() };
+    match setting.mode {
         Library::Raw => {
             let mut queues = builder.build_raw_queues()?;
             let ports = ports_of(&queues);
             let granted = granted(&ports)?;
-            ways::check(cell, &ports)?;
+            ways::check(setting, &ports)?;
             let mut outs = queues.split_off(granted.queues.len());
             outs.retain(FluxRaw::sends);
             let mut outs = outs.into_iter();
-            let poller = cell.poll.poller();
+            let poller = setting.poll.poller();
             let work = queues.into_iter().map(|raw| {
                 let raw = raw::Raw::new(raw, outs.next(), job.clone(), poller);
                 Box::new(raw) as Box<dyn Work>
@@ -85,8 +82,8 @@ pub(super) fn start(
         Library::Engine => {
             let engine = builder.build_engine()?;
             let granted = granted(engine.ports())?;
-            ways::check(cell, engine.ports())?;
-            let engines = if cell.workload.sends() {
+            ways::check(setting, engine.ports())?;
+            let engines = if setting.workload.sends() {
                 let workers = engine.into_workers(granted.queues.len(), |_| ())?.into_vec();
                 workers.into_iter().map(|worker| worker.engine).collect()
             } else {
@@ -99,7 +96,7 @@ pub(super) fn start(
         Library::System => {
             let (rx, tx) = builder.build_system()?;
             let granted = granted(rx.ports())?;
-            ways::check(cell, rx.ports())?;
+            ways::check(setting, rx.ports())?;
             let work = Box::new(system::System::new(rx, tx, job));
             Ok((vec![work], granted))
         }

@@ -1,7 +1,8 @@
 //! [`DurationStats`]: a histogram of durations; [`Statistics`]: its numbers as reports show them.
 
 use hdrhistogram::Histogram;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::time::Duration;
 
 /// Exact sums of times: 72 bytes, enough for one of very many targets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,7 +76,8 @@ impl Moments {
 pub struct Statistics {
     /// The shortest, exact.
     pub min: f64,
-    /// The mean, exact.
+    /// The mean, exact; not a number where a file of an earlier version has none.
+    #[serde(default = "unknown", deserialize_with = "number_or_null")]
     pub mean: f64,
     /// The median, to three digits.
     pub p50: f64,
@@ -87,8 +89,18 @@ pub struct Statistics {
     pub p999: f64,
     /// The longest, exact.
     pub max: f64,
-    /// The population standard deviation, exact.
+    /// The population standard deviation, exact; not a number as above.
+    #[serde(default = "unknown", deserialize_with = "number_or_null")]
     pub stddev: f64,
+}
+
+fn unknown() -> f64 {
+    f64::NAN
+}
+
+/// JSON has no number for what is not known.
+fn number_or_null<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_else(unknown))
 }
 
 /// One row of a chart: how many times lie in `from_us..to_us`; the last row includes its end.
@@ -125,12 +137,22 @@ impl DurationStats {
         DurationStats { moments: Moments::default(), histogram: Histogram::new(3).ok() }
     }
 
+    /// The same with all memory taken now: [`record`](Self::record) never allocates. Percentiles
+    /// end at `longest`; the longest time itself stays exact.
+    pub fn bounded(longest: Duration) -> Self {
+        let most = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX).max(2);
+        let histogram = Histogram::new_with_bounds(1, most, 3).ok();
+        DurationStats { moments: Moments::default(), histogram }
+    }
+
     /// Adds a time.
     pub fn record(&mut self, ns: u64) {
         self.moments.record(ns);
         if let Some(histogram) = &mut self.histogram {
-            // It resizes itself for any u64: nothing to fail.
-            let _recorded = histogram.record(ns);
+            // One that resizes itself takes any u64; a bounded one ends somewhere.
+            if histogram.record(ns).is_err() {
+                histogram.saturating_record(ns);
+            }
         }
     }
 
@@ -242,6 +264,15 @@ mod tests {
         let mut stats = DurationStats::new();
         times.iter().for_each(|&ns| stats.record(ns));
         stats
+    }
+
+    #[test]
+    fn a_bounded_one_keeps_what_is_longer_as_its_longest() {
+        let mut stats = DurationStats::bounded(Duration::from_millis(1));
+        [1000, 2000, 3000, 7_000_000_000].iter().for_each(|&ns| stats.record(ns));
+        let Statistics { p50, p99, max, .. } = stats.summary().unwrap();
+        assert_eq!((p50, max), (2.0, 7_000_000.0));
+        assert!((1000.0..1100.0).contains(&p99), "{p99}");
     }
 
     #[test]

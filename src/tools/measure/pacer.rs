@@ -1,59 +1,16 @@
 //! [`Pacer`]: when the next packet may be sent.
 
+use super::rate::BitRate;
+pub use super::rate::Rate;
 use std::time::Duration;
-
-const NS_PER_SECOND: u64 = 1_000_000_000;
-
-/// A packet rate: so many packets per so many nanoseconds, exactly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Rate {
-    packets: u64,
-    period_ns: u64,
-}
-
-impl Rate {
-    /// `packets` a second; `None` for zero.
-    pub fn per_second(packets: u64) -> Option<Self> {
-        (packets > 0).then_some(Rate { packets, period_ns: NS_PER_SECOND })
-    }
-
-    /// A rate that need not be whole, such as 0.2 a second, to the nearest millionth of a packet.
-    /// `None` unless that is above zero and below 10^12.
-    pub fn per_second_f64(packets: f64) -> Option<Self> {
-        let millionths = (packets * 1e6).round();
-        if !(1.0..1e18).contains(&millionths) {
-            return None;
-        }
-        Some(Rate { packets: millionths as u64, period_ns: NS_PER_SECOND * 1_000_000 })
-    }
-
-    /// One packet every `interval`; `None` for zero, or more than 500 years.
-    pub fn every(interval: Duration) -> Option<Self> {
-        let period_ns = u64::try_from(interval.as_nanos()).ok()?;
-        (period_ns > 0).then_some(Rate { packets: 1, period_ns })
-    }
-
-    /// Packets a second, for display.
-    pub fn packets_per_second(self) -> f64 {
-        self.packets as f64 * NS_PER_SECOND as f64 / self.period_ns as f64
-    }
-
-    /// The mean time between two packets, rounded to the nanosecond.
-    pub fn interval(self) -> Duration {
-        Duration::from_nanos((self.period_ns + self.packets / 2) / self.packets)
-    }
-
-    /// How many packets are due in `elapsed_ns`, the first one at its end.
-    pub fn packets_in(self, elapsed_ns: u64) -> u64 {
-        let packets = u128::from(elapsed_ns) * u128::from(self.packets) / self.period_ns as u128;
-        u64::try_from(packets).unwrap_or(u64::MAX)
-    }
-}
 
 /// Decides how many packets may be sent at a given time, and when the next one is due.
 ///
 /// A token bucket in whole numbers: a nanosecond earns `rate.packets` credits and a packet costs
 /// `rate.period_ns`, so nothing is ever rounded and nothing drifts.
+///
+/// It counts packets, or bytes where it was made by [`Pacer::of_bits`]: there a packet may go once
+/// one byte is due, and what it has beyond is owed, so that packets of all lengths keep the rate.
 ///
 /// - In any window of `w`, at most `rate * w + burst` packets go.
 /// - Whoever asks less than `burst - 1` intervals late each time has sent `rate * t`, ±1, after
@@ -73,6 +30,12 @@ impl Pacer {
     pub fn new(rate: Rate, burst: u32, now_ns: u64) -> Self {
         let credit = i128::from(rate.period_ns);
         Pacer { rate, burst: burst.max(1), credit, updated_ns: now_ns }
+    }
+
+    /// The same in bits: what is due and spent are bytes (without frame check sequence), and so is
+    /// the burst.
+    pub fn of_bits(rate: BitRate, burst_bytes: u32, now_ns: u64) -> Self {
+        Self::new(rate.bytes(), burst_bytes, now_ns)
     }
 
     /// The same with the whole burst due at once.
@@ -141,6 +104,7 @@ pub(crate) fn ns(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::rate::NS_PER_SECOND;
     use super::*;
     use proptest::prelude::*;
 
@@ -204,16 +168,6 @@ mod tests {
         assert_eq!(pacer.due(5_000_000), 1);
     }
 
-    #[test]
-    fn rates_that_make_no_sense_are_refused() {
-        assert_eq!(Rate::per_second(0), None);
-        assert_eq!(Rate::per_second_f64(f64::NAN), None);
-        assert_eq!(Rate::per_second_f64(-1.0), None);
-        assert_eq!(Rate::per_second_f64(f64::INFINITY), None);
-        assert_eq!(Rate::every(Duration::ZERO), None);
-        assert_eq!(Rate::per_second_f64(0.2).unwrap().interval(), Duration::from_secs(5));
-    }
-
     proptest! {
         #[test]
         fn no_window_holds_more_than_the_rate_and_the_burst(
@@ -252,6 +206,27 @@ mod tests {
                 if now > 1_000 { prop_assert_eq!(pacer.clone().due(now - 1), 1); }
                 pacer.spend(1);
                 prop_assert!((sent + 1).abs_diff(rate.packets_in(now - 1_000)) <= 1);
+            }
+        }
+
+        #[test]
+        fn packets_of_all_lengths_keep_the_bits_a_second(
+            bits in 1_000_u64..100_000_000_000,
+            lengths in prop::collection::vec(60_u32..9000, 1..200),
+        ) {
+            let rate = BitRate::per_second(bits).unwrap();
+            // What a nanosecond earns fits in, or it would be lost.
+            let mut pacer = Pacer::of_bits(rate, 64, 0);
+            let (mut sent, mut last) = (0_u64, 0);
+            for length in lengths {
+                let now = pacer.next_due_ns();
+                prop_assert!(pacer.due(now) >= 1);
+                // Before each packet, what went before has had its time, to what a nanosecond earns.
+                let due = rate.bytes().packets_in(now);
+                prop_assert!(sent.abs_diff(due) <= 14, "{} bytes of {}", sent, due);
+                prop_assert!(now >= last);
+                pacer.spend(length);
+                (sent, last) = (sent + u64::from(length), now);
             }
         }
 

@@ -1,7 +1,8 @@
 //! Which target is probed next, and when.
 
 use super::plan::Plan;
-use crate::tools::measure::pacer::{Pacer, Rate, ns};
+use crate::tools::measure::pacer::ns;
+use crate::tools::measure::{Deadlines, Pacer, Rate};
 use std::collections::VecDeque;
 
 /// A flood sends at least this often to each target, as `ping -f`.
@@ -15,21 +16,11 @@ const TOLERANCE_NS: u64 = 10_000_000;
 #[derive(Debug)]
 pub(super) enum Schedule {
     /// Every target once per interval, one after the other.
-    Beat(Beat),
+    Beat(Deadlines),
     /// All targets in turn, at a total rate.
     Paced { pacer: Pacer, next: usize },
     /// Each target again as soon as it answered.
     Flood(Flood),
-}
-
-#[derive(Debug)]
-pub(super) struct Beat {
-    start_ns: u64,
-    interval_ns: u64,
-    step_ns: u64,
-    targets: u64,
-    /// Number of the next probe over all targets.
-    next: u64,
 }
 
 #[derive(Debug)]
@@ -46,13 +37,16 @@ impl Schedule {
             let tolerated = rate.packets_in(TOLERANCE_NS).clamp(2, 1024) as u32;
             return Self::Paced { pacer: Pacer::new(rate, tolerated, now_ns), next: 0 };
         }
-        if plan.floods() {
-            return Self::Flood(Flood { ready: (0..targets).collect(), timers: VecDeque::new() });
+        match Rate::every(plan.interval).filter(|_| !plan.floods()) {
+            Some(rounds) => Self::rounds(rounds, targets as u64, now_ns),
+            None => Self::Flood(Flood { ready: (0..targets).collect(), timers: VecDeque::new() }),
         }
-        let interval_ns = ns(plan.interval);
-        let step_ns = (interval_ns / targets.max(1) as u64).min(STAGGER_NS);
-        let targets = targets.max(1) as u64;
-        Self::Beat(Beat { start_ns: now_ns, interval_ns, step_ns, targets, next: 0 })
+    }
+
+    /// All targets once a round.
+    fn rounds(rounds: Rate, targets: u64, now_ns: u64) -> Self {
+        let step_ns = (ns(rounds.interval()) / targets.max(1)).min(STAGGER_NS);
+        Self::Beat(Deadlines::new(rounds, now_ns).in_groups(targets, step_ns))
     }
 
     /// The target whose turn it is at `now_ns`. `sent` tells how many probes each had so far, and
@@ -65,12 +59,11 @@ impl Schedule {
     ) -> Option<usize> {
         match self {
             Self::Beat(beat) => {
-                let target = beat.skip_to(|target| sent(target).is_some())?;
-                let late = now_ns.checked_sub(beat.due_ns())?;
+                let target = skip_to(beat, |target| sent(target).is_some())?;
+                let late = beat.meet(now_ns)?;
                 if late > TOLERANCE_NS {
-                    beat.start_ns = beat.start_ns.saturating_add(late);
+                    beat.postpone(late);
                 }
-                beat.next = beat.next.saturating_add(1);
                 Some(target)
             }
             Self::Paced { pacer, next } => {
@@ -112,24 +105,16 @@ impl Schedule {
     }
 }
 
-impl Beat {
-    fn due_ns(&self) -> u64 {
-        let (round, turn) = (self.next / self.targets, self.next % self.targets);
-        let rounds = round.saturating_mul(self.interval_ns);
-        self.start_ns.saturating_add(rounds).saturating_add(turn.saturating_mul(self.step_ns))
-    }
-
-    /// Passes over targets that want no probe; one round at most.
-    fn skip_to(&mut self, wants: impl Fn(usize) -> bool) -> Option<usize> {
-        for _ in 0..self.targets {
-            let target = (self.next % self.targets) as usize;
-            if wants(target) {
-                return Some(target);
-            }
-            self.next = self.next.saturating_add(1);
+/// Passes over targets that want no probe, one round at most; the one that is next.
+fn skip_to(beat: &mut Deadlines, wants: impl Fn(usize) -> bool) -> Option<usize> {
+    for _ in 0..beat.group_size() {
+        let target = beat.place() as usize;
+        if wants(target) {
+            return Some(target);
         }
-        None
+        beat.skip();
     }
+    None
 }
 
 impl Flood {
@@ -162,9 +147,7 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn beat(interval_ms: u64, targets: u64) -> Schedule {
-        let interval_ns = interval_ms * MS;
-        let step_ns = (interval_ns / targets).min(STAGGER_NS);
-        Schedule::Beat(Beat { start_ns: 0, interval_ns, step_ns, targets, next: 0 })
+        Schedule::rounds(Rate::every(Duration::from_millis(interval_ms)).unwrap(), targets, 0)
     }
 
     /// Times and targets of what is sent until `until`, waking up exactly when due.
@@ -227,15 +210,9 @@ mod tests {
 
     #[test]
     fn the_longest_times_overflow_nothing() {
-        let interval_ns = ns(Duration::from_secs(100 * 365 * 86_400));
-        let next = u64::MAX - 1;
-        let mut schedule = Schedule::Beat(Beat {
-            start_ns: u64::MAX - 5,
-            interval_ns,
-            step_ns: 1,
-            targets: 1,
-            next,
-        });
+        let century = Rate::every(Duration::from_secs(100 * 365 * 86_400)).unwrap();
+        let mut schedule = Schedule::rounds(century, 1, u64::MAX - 5);
+        assert_eq!(schedule.next(u64::MAX, 1, |_| Some(0)), Some(0));
         assert_eq!(schedule.next_due_ns(), Some(u64::MAX));
         assert_eq!(schedule.next(u64::MAX, 1, |_| Some(0)), Some(0));
         assert_eq!(schedule.next(u64::MAX, 1, |_| Some(0)), Some(0));

@@ -1,12 +1,12 @@
-//! A network of our own to measure on, and what sends in it.
+//! [`Lab`]: a network of our own to measure on.
 //!
 //! ```text
 //!        namespace ours                         namespace peer
-//!   ┌───────────────────────┐    veth    ┌──────────────────────────────────┐
-//!   │ sockets ── flux0 ◀────┼────────────┼── flux1 ◀── Source: live frames  │
-//!   │            N queues   │            │  N queues   PacedSource: AF_XDP  │
-//!   │         ── flux2 ─────┼────────────┼──▶ flux3    (workload forward)   │
-//!   └───────────────────────┘            └──────────────────────────────────┘
+//!   ┌───────────────────────┐    veth    ┌───────────────────────────────────┐
+//!   │ sockets ── flux0 ◀────┼────────────┼── flux1 ◀── LiveSource: in XDP    │
+//!   │            N queues   │            │  N queues   PacedSource: AF_XDP   │
+//!   │         ── flux2 ─────┼────────────┼──▶ flux3    (workload forward)    │
+//!   └───────────────────────┘            └───────────────────────────────────┘
 //! ```
 //!
 //! The second pair is there when two are asked for. Packets at its far end are for another Ethernet
@@ -18,16 +18,16 @@
 //! A source on CPU c feeds queue c mod N of our end, and the kernel does our end's share of
 //! receiving on that CPU, too.
 
-use super::frame;
-use crate::error::{ErrorKind, FluxError, Op, Result, errno_text};
-use crate::sys::affinity;
+use super::egress::{Egress, entering, refused};
+use super::rfc2544;
+use crate::error::{FluxError, Op, Result};
 use crate::sys::netns::NetNs;
 use crate::tools::host::veth::{self, End, EndSpec, LinkStats};
 use std::io;
 
 /// Names of the two ends.
-pub(super) const OURS: &str = "flux0";
-pub(super) const PEER: &str = "flux1";
+const OURS: &str = "flux0";
+const PEER: &str = "flux1";
 /// Of the second pair.
 const OUT: &str = "flux2";
 const SINK: &str = "flux3";
@@ -37,13 +37,13 @@ pub(super) const MOST_QUEUES: u32 = 4096;
 
 /// Two namespaces and the veth pair between them, or two pairs.
 pub struct Lab {
-    pub(super) ours: NetNs,
-    pub(super) peer: NetNs,
-    pub(super) our_end: End,
-    pub(super) peer_end: End,
+    ours: NetNs,
+    peer: NetNs,
+    our_end: End,
+    peer_end: End,
     /// Our end of the second pair.
     out_end: Option<End>,
-    pub(super) queues: u32,
+    queues: u32,
 }
 
 impl Lab {
@@ -64,8 +64,8 @@ impl Lab {
         let (ours, peer) = (namespace()?, namespace()?);
         let (our_end, peer_end) = veth::pair(
             queues,
-            EndSpec { namespace: &ours, name: OURS, mac: frame::OUR_MAC },
-            EndSpec { namespace: &peer, name: PEER, mac: frame::PEER_MAC },
+            EndSpec { namespace: &ours, name: OURS, mac: rfc2544::OUR_MAC },
+            EndSpec { namespace: &peer, name: PEER, mac: rfc2544::PEER_MAC },
         )
         .map_err(|error| refused(&format!("a veth pair with {queues} queues"), error))?;
         Ok(Self { ours, peer, our_end, peer_end, out_end: None, queues })
@@ -79,8 +79,8 @@ impl Lab {
         let mut lab = Self::open(queues)?;
         let (out_end, _) = veth::pair(
             queues,
-            EndSpec { namespace: &lab.ours, name: OUT, mac: frame::OUT_MAC },
-            EndSpec { namespace: &lab.peer, name: SINK, mac: frame::SINK_MAC },
+            EndSpec { namespace: &lab.ours, name: OUT, mac: rfc2544::OUT_MAC },
+            EndSpec { namespace: &lab.peer, name: SINK, mac: rfc2544::SINK_MAC },
         )
         .map_err(|error| refused("a second veth pair", error))?;
         lab.out_end = Some(out_end);
@@ -109,6 +109,20 @@ impl Lab {
     #[must_use]
     pub fn queues(&self) -> u32 {
         self.queues
+    }
+
+    /// Where a source sends to our end, on `cpu`.
+    ///
+    /// # Errors
+    /// When this process has no descriptor left.
+    pub fn egress(&self, cpu: usize) -> Result<Egress> {
+        Ok(Egress {
+            namespace: self.peer.try_clone().map_err(entering)?,
+            interface: PEER,
+            index: self.peer_end.index(),
+            queue: self.queue_of(cpu),
+            cpu,
+        })
     }
 
     /// The queue of our end that a source on `cpu` feeds.
@@ -153,7 +167,7 @@ impl Lab {
     }
 
     /// What the far end has counted: `rx_packets` is what reached it. Of the frames that a
-    /// [`Source`] sent while a socket was open, each is in `tx_packets` or in `tx_dropped`; without
+    /// [`LiveSource`](super::LiveSource) sent while a socket was open, each is in `tx_packets` or in `tx_dropped`; without
     /// an XDP program on our end the kernel drops them uncounted.
     ///
     /// # Errors
@@ -161,47 +175,4 @@ impl Lab {
     pub fn peer_stats(&self) -> Result<LinkStats> {
         self.peer_end.stats().map_err(|error| FluxError::os(Op::Netdev, PEER, error))
     }
-}
-
-fn refused(what: &str, error: io::Error) -> FluxError {
-    let (kind, hint) = match error.raw_os_error() {
-        Some(libc::EPERM | libc::EACCES) => (
-            ErrorKind::Permission,
-            "CAP_SYS_ADMIN (network namespaces) or CAP_NET_ADMIN (interfaces) is missing: run as \
-             root; --sim needs none",
-        ),
-        Some(libc::EOPNOTSUPP) => (
-            ErrorKind::Unsupported,
-            "this kernel has no veth (CONFIG_VETH): name an interface, or use --sim",
-        ),
-        Some(libc::EINVAL) => (
-            ErrorKind::Unsupported,
-            "this kernel has no network namespaces (CONFIG_NET_NS): name an interface, or use --sim",
-        ),
-        Some(libc::ENOSPC) => (
-            ErrorKind::System,
-            "too many network namespaces: raise /proc/sys/user/max_net_namespaces",
-        ),
-        _ => (ErrorKind::System, "name an interface to measure on, or use --sim"),
-    };
-    FluxError::new(kind, format!("cannot make {what}"), errno_text(&error))
-        .with_hint(hint)
-        .with_source(error)
-}
-
-pub(super) fn entering(error: io::Error) -> FluxError {
-    refused("a thread in a network namespace of our own", error)
-}
-
-/// Keeps the calling thread on `cpu`.
-///
-/// # Errors
-/// When the machine has no such CPU, or not for us.
-pub fn pin(cpu: usize) -> Result<()> {
-    affinity::pin(cpu).map_err(|error| {
-        let ours = affinity::allowed().unwrap_or_default();
-        FluxError::config(format!("CPU {cpu}"), errno_text(&error))
-            .with_hint(format!("this process may run on CPUs {ours:?}"))
-            .with_source(error)
-    })
 }

@@ -1,8 +1,8 @@
-//! [`Source`]: as many frames as one CPU can send, by XDP live frames.
+//! [`LiveSource`]: as many packets as one CPU can send, by XDP live frames.
 
-use super::frame;
-use super::lab::{Lab, PEER, entering};
+use super::egress::{Egress, entering};
 use super::runner::Runner;
+use super::template::PacketTemplate;
 use crate::error::{ErrorKind, FluxError, Op, Result};
 use crate::sys::bpf::{self, XdpLink, XdpMode};
 use crate::sys::netns::NetNs;
@@ -28,53 +28,56 @@ const FIRST_CALL: u32 = 1 << 12;
 const SHORTEST_CALL: u32 = 1 << 10;
 const LONGEST_CALL: u32 = 1 << 20;
 
-/// A thread that sends the same frame to our end as fast as it can.
-pub struct Source {
+/// A thread that sends the same packet as fast as it can.
+pub struct LiveSource {
     runner: Runner,
     counter: MapHandle,
-    frame: Vec<u8>,
+    packet: PacketTemplate,
+    interface: &'static str,
 }
 
-impl Source {
-    /// Starts to send frames of `len` bytes (without frame check sequence) from `cpu`.
+impl LiveSource {
+    /// Starts to send `packet`.
     ///
     /// # Errors
-    /// For lengths that no frame has, CPUs that are not ours, missing rights, and kernels without
-    /// live frames (before Linux 5.18).
-    pub fn start(lab: &Lab, cpu: usize, len: usize) -> Result<Self> {
-        Self::start_batched(lab, cpu, len, DEFAULT_BATCH)
+    /// For CPUs that are not ours, missing rights, and kernels without live frames (before Linux
+    /// 5.18).
+    pub fn start(egress: Egress, packet: PacketTemplate) -> Result<Self> {
+        Self::start_batched(egress, packet, DEFAULT_BATCH)
     }
 
-    /// The same, `batch` frames at a time.
+    /// The same, `batch` packets at a time.
     ///
     /// # Errors
-    /// As [`Source::start`], and for batches of 0 or above [`LARGEST_BATCH`].
-    pub fn start_batched(lab: &Lab, cpu: usize, len: usize, batch: u32) -> Result<Self> {
+    /// As [`LiveSource::start`], and for batches of 0 or above [`LARGEST_BATCH`].
+    pub fn start_batched(egress: Egress, packet: PacketTemplate, batch: u32) -> Result<Self> {
         if !(1..=LARGEST_BATCH).contains(&batch) {
             return Err(FluxError::config(
                 format!("a source with batches of {batch}"),
                 format!("must be 1 to {LARGEST_BATCH}"),
             ));
         }
-        let frame = frame::to_us(len)?;
-        let (program, counter) = load(lab.peer_end.index())?;
-        let sent = frame.clone();
-        let runner = Runner::start(lab, cpu, move || {
-            // One frame first: a kernel that does not do this says so here.
-            bpf::run_live(program.fd.as_fd(), &sent, 1, batch).map_err(refused)?;
+        let interface = egress.interface;
+        let (program, counter) = load(&egress)?;
+        let sent = packet.clone();
+        let runner = Runner::start(egress, move |_| {
+            // One packet first: a kernel that does not do this says so here.
+            let first = bpf::run_live(program.fd.as_fd(), sent.bytes(), 1, batch);
+            first.map_err(|error| refused(interface, error))?;
             let mut frames = FIRST_CALL;
             Ok(move |_fresh| {
-                frames = call(&program, &sent, frames, batch)?;
+                frames = call(&program, sent.bytes(), frames, batch)
+                    .map_err(|error| refused(interface, error))?;
                 Ok(())
             })
         })?;
-        Ok(Self { runner, counter, frame })
+        Ok(Self { runner, counter, packet, interface })
     }
 
-    /// The frame that it sends.
+    /// The packet that it sends.
     #[must_use]
-    pub fn frame(&self) -> &[u8] {
-        &self.frame
+    pub fn packet(&self) -> &PacketTemplate {
+        &self.packet
     }
 
     /// Frames sent up to now, counted one by one. A frame that found the queue of our end full is
@@ -84,7 +87,8 @@ impl Source {
     /// When the kernel refuses.
     pub fn sent(&self) -> Result<u64> {
         let value = self.counter.lookup(&0u32.to_ne_bytes(), MapFlags::ANY);
-        let value = value.map_err(|error| FluxError::os(Op::Query, PEER, bpf::errno(&error)))?;
+        let value =
+            value.map_err(|error| FluxError::os(Op::Query, self.interface, bpf::errno(&error)))?;
         Ok(value.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_ne_bytes))
     }
 
@@ -119,11 +123,11 @@ struct Program {
     _aside: NetNs,
 }
 
-/// The program that sends out of interface `target`, and its counter.
-fn load(target: u32) -> Result<(Program, MapHandle)> {
+/// The program that sends there, and its counter.
+fn load(egress: &Egress) -> Result<(Program, MapHandle)> {
     let prepare = |open: &mut OpenSourceSkel<'_>| {
         if let Some(constants) = open.maps.rodata_data.as_deref_mut() {
-            constants.target = target;
+            constants.target = egress.index;
         }
         Ok(())
     };
@@ -133,8 +137,8 @@ fn load(target: u32) -> Result<(Program, MapHandle)> {
     };
     let mut object = MaybeUninit::uninit();
     let loaded = libbpf::load(SourceSkelBuilder::default(), &mut object, prepare, keep);
-    let (fd, counter) = loaded.map_err(|refused| refused.error(Op::Load, PEER))?;
-    let fd = fd.map_err(|error| FluxError::os(Op::Load, PEER, error))?;
+    let (fd, counter) = loaded.map_err(|refused| refused.error(Op::Load, egress.interface))?;
+    let fd = fd.map_err(|error| FluxError::os(Op::Load, egress.interface, error))?;
     let aside = NetNs::create().map_err(entering)?;
     let attached = aside.inside(|| bpf::attach_xdp(fd.as_fd(), LOOPBACK, XdpMode::Skb));
     let program = Program {
@@ -146,7 +150,7 @@ fn load(target: u32) -> Result<(Program, MapHandle)> {
 }
 
 /// Sends `frames` frames; how many the next call is to send.
-fn call(program: &Program, frame: &[u8], frames: u32, batch: u32) -> Result<u32> {
+fn call(program: &Program, frame: &[u8], frames: u32, batch: u32) -> io::Result<u32> {
     let start = clock::monotonic_ns();
     match bpf::run_live(program.fd.as_fd(), frame, frames, batch) {
         Ok(()) => Ok(next_call(frames, clock::monotonic_ns() - start)),
@@ -154,7 +158,7 @@ fn call(program: &Program, frame: &[u8], frames: u32, batch: u32) -> Result<u32>
         Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {
             Ok(frames)
         }
-        Err(error) => Err(refused(error)),
+        Err(error) => Err(error),
     }
 }
 
@@ -166,16 +170,16 @@ fn next_call(frames: u32, elapsed_ns: u64) -> u32 {
     u32::try_from(fitting).unwrap_or(most).min(most).max(SHORTEST_CALL)
 }
 
-fn refused(error: io::Error) -> FluxError {
+fn refused(interface: &str, error: io::Error) -> FluxError {
     match error.raw_os_error() {
         Some(libc::EINVAL) => FluxError::new(
             ErrorKind::Unsupported,
-            format!("cannot send live frames on {PEER}"),
+            format!("cannot send live frames on {interface}"),
             "this kernel has none",
         )
         .with_hint("needs Linux 5.18; --sim runs on any kernel")
         .with_source(error),
-        _ => FluxError::os(Op::Kick, PEER, error),
+        _ => FluxError::os(Op::Kick, interface, error),
     }
 }
 
@@ -184,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_come_to_take_the_time_they_are_to_take() {
+    fn calls_soon_take_the_time_they_are_to_take() {
         for frames_per_us in [1u64, 10, 100] {
             let mut frames = FIRST_CALL;
             for _ in 0..20 {

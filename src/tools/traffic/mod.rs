@@ -1,28 +1,40 @@
-//! What sends packets at a rate, and the network to do it in.
+//! What sends packets over and over, and a network to do it in.
 //!
-//! - `frame`: the packet that is sent
-//! - `live_frames`: as fast as the kernel can, by `BPF_PROG_TEST_RUN`
-//! - `paced`: at a rate, by an AF_XDP socket
-//! - `lab`: two namespaces with a veth pair between them
-//! - `runner`: the thread of a source, which pauses and stops when told
+//! ```text
+//!   PacketTemplate ─┐                 ┌─ live_frames   as fast as the kernel can, in XDP
+//!                   ├─▶ runner: thread│
+//!   Egress ─────────┘                 └─ paced         each at its time, by an AF_XDP socket
+//!
+//!   lab       two namespaces with one or two veth pairs between them
+//!   rfc2544   the packets of benchmarks
+//! ```
+//!
+//! Invariant: a source sends from the start on, nothing while it is paused, and nothing once it is
+//! stopped or dropped. Callers: `flux bench`, and the benchmarks in `benches`.
 
-pub(crate) mod frame;
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+mod egress;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 mod lab;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 mod live_frames;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 mod paced;
+pub mod rfc2544;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 mod runner;
+mod template;
 #[cfg(all(test, target_os = "linux", feature = "bpf"))]
 mod tests;
 
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub use crate::tools::host::veth::LinkStats;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
-pub use lab::{Lab, pin};
+pub use egress::{Egress, pin};
 #[cfg(all(target_os = "linux", feature = "bpf"))]
-pub use live_frames::{DEFAULT_BATCH, LARGEST_BATCH, Source};
+pub use lab::Lab;
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+pub use live_frames::{DEFAULT_BATCH, LARGEST_BATCH, LiveSource};
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub use paced::{DEFAULT_RATE_PPS, PacedSource};
+pub use template::PacketTemplate;

@@ -1,32 +1,31 @@
-//! [`PacedSource`]: single frames at a steady rate, by an AF_XDP socket of our own.
+//! [`PacedSource`]: single packets at a steady rate, by an AF_XDP socket of our own.
 
-use super::frame;
-use super::lab::{Lab, PEER};
+use super::egress::Egress;
 use super::runner::Runner;
+use super::template::PacketTemplate;
 use crate::backend::Filter;
 use crate::builder::FluxBuilder;
 use crate::error::{FluxError, Result};
 use crate::raw::FluxRaw;
 use crate::sys::clock;
+use crate::tools::measure::{Deadlines, Rate};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Frames per second where nothing else is asked for.
+/// Packets per second where nothing else is asked for.
 pub const DEFAULT_RATE_PPS: u32 = 10_000;
-/// One kick per frame does not go faster than some hundred thousand a second.
+/// One kick per packet does not go faster than some hundred thousand a second.
 const HIGHEST_RATE_PPS: u32 = 1_000_000;
 
 /// Frames in flight are one or two; the rest is there because UMEMs are not smaller.
 const FRAMES: u32 = 128;
 const RING: u32 = 64;
 
-const SECOND_NS: u64 = 1_000_000_000;
-
-/// A thread that sends one frame after the other, each at its time.
+/// A thread that sends one packet after the other, each at its time.
 pub struct PacedSource {
     runner: Runner,
     counts: Arc<Counts>,
-    frame: Vec<u8>,
+    packet: PacketTemplate,
 }
 
 /// Written by the thread alone; nothing else depends on them, so that no order is needed.
@@ -37,45 +36,45 @@ struct Counts {
 }
 
 impl PacedSource {
-    /// Starts to send frames of `len` bytes (without frame check sequence) from `cpu`, `rate_pps`
-    /// a second. It keeps that CPU busy.
+    /// Starts to send `packet`, `rate_pps` times a second. It keeps its CPU busy.
     ///
     /// # Errors
-    /// For lengths that no frame has, rates of 0 or above a million, CPUs that are not ours, and
-    /// whatever opening a socket may meet.
-    pub fn start(lab: &Lab, cpu: usize, len: usize, rate_pps: u32) -> Result<Self> {
-        if !(1..=HIGHEST_RATE_PPS).contains(&rate_pps) {
-            return Err(FluxError::config(
+    /// For rates of 0 or above a million, CPUs that are not ours, and whatever opening a socket may
+    /// meet.
+    pub fn start(egress: Egress, packet: PacketTemplate, rate_pps: u32) -> Result<Self> {
+        let rate = Rate::per_second(u64::from(rate_pps)).filter(|_| rate_pps <= HIGHEST_RATE_PPS);
+        let rate = rate.ok_or_else(|| {
+            FluxError::config(
                 format!("a rate of {rate_pps} packets a second"),
                 format!("must be 1 to {HIGHEST_RATE_PPS}"),
-            ));
-        }
-        let frame = frame::to_us(len)?;
+            )
+        })?;
         let counts = Arc::new(Counts::default());
-        let (bytes, shared, queue) = (frame.clone(), Arc::clone(&counts), lab.queue_of(cpu));
-        let runner = Runner::start(lab, cpu, move || {
-            let mut sender = Sender { raw: open(queue)?, frame: bytes, counts: shared };
-            let mut beat = Beat::starting(clock::monotonic_ns(), rate_pps);
+        let (sent, shared) = (packet.clone(), Arc::clone(&counts));
+        let runner = Runner::start(egress, move |egress| {
+            let mut sender = Sender { raw: open(egress)?, packet: sent, counts: shared };
+            let mut deadlines = Deadlines::new(rate, clock::monotonic_ns());
             Ok(move |fresh| {
                 if fresh {
-                    beat = Beat::starting(clock::monotonic_ns(), rate_pps);
+                    deadlines.restart(clock::monotonic_ns());
                 }
-                let now = wait_until(beat.deadline());
-                let missed = beat.advance(now);
+                let now = wait_until(deadlines.due_ns());
+                deadlines.meet(now);
+                let missed = deadlines.skip_missed(now);
                 sender.counts.missed.fetch_add(missed, Ordering::Relaxed);
                 sender.send()
             })
         })?;
-        Ok(Self { runner, counts, frame })
+        Ok(Self { runner, counts, packet })
     }
 
-    /// The frame that it sends.
+    /// The packet that it sends.
     #[must_use]
-    pub fn frame(&self) -> &[u8] {
-        &self.frame
+    pub fn packet(&self) -> &PacketTemplate {
+        &self.packet
     }
 
-    /// Frames that the kernel took.
+    /// Packets that the kernel took.
     #[must_use]
     pub fn sent(&self) -> u64 {
         self.counts.sent.load(Ordering::Relaxed)
@@ -98,7 +97,7 @@ impl PacedSource {
         self.runner.resume();
     }
 
-    /// Stops for good; returns the number of frames sent.
+    /// Stops for good; returns the number of packets sent.
     ///
     /// # Errors
     /// What ended it before it was told to.
@@ -108,10 +107,10 @@ impl PacedSource {
     }
 }
 
-fn open(queue: u32) -> Result<FluxRaw> {
-    FluxBuilder::new(PEER)
+fn open(egress: &Egress) -> Result<FluxRaw> {
+    FluxBuilder::new(egress.interface)
         .filter(Filter::Nothing)
-        .queue_id(queue)
+        .queue_id(egress.queue)
         .frames(FRAMES)
         .ring_size(RING)
         .prefill(false)
@@ -130,7 +129,7 @@ fn wait_until(deadline_ns: u64) -> u64 {
 
 struct Sender {
     raw: FluxRaw,
-    frame: Vec<u8>,
+    packet: PacketTemplate,
     counts: Arc<Counts>,
 }
 
@@ -140,8 +139,9 @@ impl Sender {
         let umem = Arc::clone(raw.umem());
         raw.comp.reap(RING, |frame| umem.free(frame));
         // Without a frame or room, the kernel still has all those before: the kick is what helps.
-        if let Ok(Some(mut buffer)) = umem.alloc_buffer(0, self.frame.len() as u32) {
-            umem.packet_mut(&mut buffer).copy_from_slice(&self.frame);
+        let bytes = self.packet.bytes();
+        if let Ok(Some(mut buffer)) = umem.alloc_buffer(0, bytes.len() as u32) {
+            umem.packet_mut(&mut buffer).copy_from_slice(bytes);
             if let Err(buffer) = raw.tx.reserve(1).push(buffer) {
                 umem.free(buffer.frame);
             }
@@ -152,58 +152,5 @@ impl Sender {
         let taken = raw.tx.posted() - u64::from(raw.tx.pending());
         self.counts.sent.store(taken, Ordering::Relaxed);
         Ok(())
-    }
-}
-
-/// Times at equal distances from a start, each worked out from the start, so that nothing adds up.
-struct Beat {
-    start_ns: u64,
-    rate_pps: u32,
-    next: u64,
-}
-
-impl Beat {
-    fn starting(start_ns: u64, rate_pps: u32) -> Self {
-        Self { start_ns, rate_pps, next: 1 }
-    }
-
-    /// The next time.
-    fn deadline(&self) -> u64 {
-        let since = u128::from(self.next) * u128::from(SECOND_NS) / u128::from(self.rate_pps);
-        self.start_ns + since as u64
-    }
-
-    /// Goes on to the first time after `now`; how many were passed over.
-    fn advance(&mut self, now: u64) -> u64 {
-        let elapsed = u128::from(now.saturating_sub(self.start_ns));
-        let due = (elapsed * u128::from(self.rate_pps) / u128::from(SECOND_NS)) as u64;
-        let missed = due.saturating_sub(self.next);
-        self.next = due.max(self.next) + 1;
-        missed
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_do_not_drift_at_rates_that_do_not_divide_a_second() {
-        let mut beat = Beat::starting(1000, 7);
-        for _ in 0..7 * 3600 - 1 {
-            let deadline = beat.deadline();
-            assert_eq!(beat.advance(deadline + 1), 0);
-        }
-        assert_eq!(beat.deadline(), 1000 + 3600 * SECOND_NS);
-    }
-
-    #[test]
-    fn times_that_were_missed_are_counted_and_passed_over() {
-        let mut beat = Beat::starting(0, 1000);
-        assert_eq!(beat.deadline(), 1_000_000);
-        assert_eq!(beat.advance(5_500_000), 4, "the times 2 to 5 ms");
-        assert_eq!(beat.deadline(), 6_000_000);
-        assert_eq!(beat.advance(6_000_000), 0);
-        assert_eq!(beat.deadline(), 7_000_000);
     }
 }

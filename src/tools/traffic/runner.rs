@@ -1,6 +1,6 @@
 //! A thread that sends, turn by turn, until it is told otherwise.
 
-use super::lab::{Lab, PEER, entering, pin};
+use super::egress::Egress;
 use crate::error::{ErrorKind, FluxError, Result};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -74,27 +74,24 @@ impl Drop for Ended<'_> {
 pub(super) struct Runner {
     control: Arc<Control>,
     thread: Option<JoinHandle<Result<()>>>,
+    interface: &'static str,
 }
 
 impl Runner {
-    /// Starts a thread in the peer's namespace, on `cpu` alone. `prepare` makes what takes the
-    /// turns; its error is returned. A turn is told whether it is the first after a rest.
+    /// Starts a thread at `egress`. `prepare` makes what takes the turns there; its error is
+    /// returned. A turn is told whether it is the first after a rest.
     pub(super) fn start<Turn: FnMut(bool) -> Result<()>>(
-        lab: &Lab,
-        cpu: usize,
-        prepare: impl FnOnce() -> Result<Turn> + Send + 'static,
+        egress: Egress,
+        prepare: impl FnOnce(&Egress) -> Result<Turn> + Send + 'static,
     ) -> Result<Self> {
-        let namespace = lab.peer.try_clone().map_err(entering)?;
+        let interface = egress.interface;
         let control = Arc::new(Control::default());
         let shared = Arc::clone(&control);
         let (ready, started) = sync_channel::<Result<()>>(1);
         let body = move || {
             let _ended = Ended(&shared);
-            let prepared = pin(cpu).and_then(|()| {
-                namespace.enter().map_err(entering)?;
-                drop(namespace);
-                prepare()
-            });
+            let prepared = egress.enter().and_then(|()| prepare(&egress));
+            drop(egress); // the thread is in the namespace: its descriptor is not needed
             let turn = announce(prepared, &ready);
             let Some(mut turn) = turn else { return Ok(()) };
             while let Some(fresh) = shared.proceed() {
@@ -106,11 +103,11 @@ impl Runner {
             let cause = crate::error::errno_text(&error);
             FluxError::new(ErrorKind::System, "cannot start a thread", cause).with_source(error)
         })?;
-        let runner = Self { control, thread: Some(thread) };
+        let runner = Self { control, thread: Some(thread), interface };
         match started.recv() {
             Ok(Ok(())) => Ok(runner),
             Ok(Err(error)) => Err(error),
-            Err(_) => Err(died()),
+            Err(_) => Err(died(interface)),
         }
     }
 
@@ -132,7 +129,7 @@ impl Runner {
         drop(self.control.want(STOP));
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
-            Some(Err(_)) => Err(died()),
+            Some(Err(_)) => Err(died(self.interface)),
             None => Ok(()),
         }
     }
@@ -140,7 +137,7 @@ impl Runner {
 
 impl Drop for Runner {
     fn drop(&mut self) {
-        let _ = self.stop(); // whoever wants the error calls stop()
+        let _ = self.stop(); // who wants the error calls stop()
     }
 }
 
@@ -152,6 +149,6 @@ fn announce<T>(prepared: Result<T>, ready: &SyncSender<Result<()>>) -> Option<T>
     ready.send(outcome).ok().and(turn)
 }
 
-fn died() -> FluxError {
-    FluxError::new(ErrorKind::System, format!("cannot send on {PEER}"), "its thread panicked")
+fn died(interface: &str) -> FluxError {
+    FluxError::new(ErrorKind::System, format!("cannot send on {interface}"), "its thread panicked")
 }

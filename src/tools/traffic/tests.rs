@@ -1,6 +1,7 @@
 //! The lab on the real kernel. All of it needs root.
 
 use super::lab::*;
+use super::rfc2544::{from_us, to_us};
 use super::*;
 use crate::backend::Filter;
 use crate::builder::FluxBuilder;
@@ -57,7 +58,7 @@ fn first_cpu() -> usize {
 fn threads_can_share_a_lab_and_its_sources() {
     fn shared<T: Send + Sync>() {}
     shared::<Lab>();
-    shared::<Source>();
+    shared::<LiveSource>();
     shared::<PacedSource>();
 }
 
@@ -65,9 +66,9 @@ fn threads_can_share_a_lab_and_its_sources() {
 fn a_source_sends_what_it_says_to_the_socket_of_our_end() {
     let Some(_turn) = as_root() else { return };
     let lab = Lab::open(1).unwrap();
-    let source = Source::start(&lab, first_cpu(), 60).unwrap();
-    let expected = source.frame().to_vec();
-    assert_eq!(expected, super::frame::to_us(60).unwrap());
+    let source = LiveSource::start(lab.egress(first_cpu()).unwrap(), to_us(60).unwrap()).unwrap();
+    let expected = source.packet().bytes().to_vec();
+    assert_eq!(expected, to_us(60).unwrap().bytes());
     inside(&lab, || {
         let mut raw = open(&lab, 0);
         let mut received = 0;
@@ -86,7 +87,12 @@ fn every_frame_of_a_source_arrives_or_counts_as_dropped() {
     let Some(_turn) = as_root() else { return };
     let lab = Lab::open(1).unwrap();
     let _raw = inside(&lab, || open(&lab, 0));
-    let source = Source::start_batched(&lab, first_cpu(), 1514, LARGEST_BATCH).unwrap();
+    let source = LiveSource::start_batched(
+        lab.egress(first_cpu()).unwrap(),
+        to_us(1514).unwrap(),
+        LARGEST_BATCH,
+    )
+    .unwrap();
     wait_until("100,000 frames", || source.sent().unwrap() >= 100_000);
     at_rest(&lab, source.stop().unwrap());
 }
@@ -110,13 +116,14 @@ fn a_paused_source_sends_nothing_until_it_is_resumed() {
     let Some(_turn) = as_root() else { return };
     let lab = Lab::open(1).unwrap();
     let _raw = inside(&lab, || open(&lab, 0));
-    let source = Source::start(&lab, first_cpu(), 60).unwrap();
+    let source = LiveSource::start(lab.egress(first_cpu()).unwrap(), to_us(60).unwrap()).unwrap();
     source.pause();
     let sent = source.sent().unwrap();
     let arrived = at_rest(&lab, sent);
     source.pause();
     // While it is paused, another one on its CPU has the time to send.
-    let other = PacedSource::start(&lab, first_cpu(), 60, 1000).unwrap();
+    let other =
+        PacedSource::start(lab.egress(first_cpu()).unwrap(), to_us(60).unwrap(), 1000).unwrap();
     wait_until("20 frames of another", || other.sent() >= 20);
     let others = other.stop().unwrap();
     assert_eq!(at_rest(&lab, sent + others), arrived + others);
@@ -130,7 +137,7 @@ fn a_source_feeds_the_queue_of_its_cpu() {
     let Some(_turn) = as_root() else { return };
     let lab = Lab::open(2).unwrap();
     for cpu in affinity::allowed().unwrap().into_iter().take(2) {
-        let source = Source::start(&lab, cpu, 60).unwrap();
+        let source = LiveSource::start(lab.egress(cpu).unwrap(), to_us(60).unwrap()).unwrap();
         inside(&lab, || {
             let mut raw = open(&lab, lab.queue_of(cpu));
             receive(&mut raw, |_| true);
@@ -149,8 +156,9 @@ fn a_paced_source_keeps_its_rate_and_all_arrives() {
     inside(&lab, || {
         let mut raw = open(&lab, 0);
         let start = Instant::now();
-        let source = PacedSource::start(&lab, first_cpu(), 60, RATE).unwrap();
-        let expected = source.frame().to_vec();
+        let source =
+            PacedSource::start(lab.egress(first_cpu()).unwrap(), to_us(60).unwrap(), RATE).unwrap();
+        let expected = source.packet().bytes().to_vec();
         let mut received = 0;
         receive(&mut raw, |bytes| {
             assert_eq!(bytes, expected);
@@ -182,9 +190,9 @@ fn what_we_send_reaches_the_far_end_and_is_counted_there() {
     let lab = Lab::open(1).unwrap();
     inside(&lab, || {
         let mut raw = open(&lab, 0);
-        let bytes = super::frame::from_us(60).unwrap();
+        let bytes = from_us(60).unwrap();
         let mut buffer = raw.umem().alloc_buffer(0, 60).unwrap().unwrap();
-        raw.umem().packet_mut(&mut buffer).copy_from_slice(&bytes);
+        raw.umem().packet_mut(&mut buffer).copy_from_slice(bytes.bytes());
         assert!(raw.tx.reserve(1).push(buffer).is_ok());
         raw.kick_tx().unwrap();
         wait_until("the frame", || lab.peer_stats().unwrap().rx_packets > 0);
@@ -196,11 +204,17 @@ fn what_we_send_reaches_the_far_end_and_is_counted_there() {
 fn what_cannot_be_is_refused_with_its_reason() {
     let Some(_turn) = as_root() else { return };
     let lab = Lab::open(1).unwrap();
-    let cases: [(Result<Source>, &str); 4] = [
-        (Source::start(&lab, 65_000, 60), "CPU 65000"),
-        (Source::start(&lab, 0, 20), "a frame of 20 bytes"),
-        (Source::start_batched(&lab, 0, 60, 0), "batches of 0"),
-        (Source::start_batched(&lab, 0, 60, LARGEST_BATCH + 1), "batches of 257"),
+    let cases: [(Result<LiveSource>, &str); 3] = [
+        (LiveSource::start(lab.egress(65_000).unwrap(), to_us(60).unwrap()), "CPU 65000"),
+        (LiveSource::start_batched(lab.egress(0).unwrap(), to_us(60).unwrap(), 0), "batches of 0"),
+        (
+            LiveSource::start_batched(
+                lab.egress(0).unwrap(),
+                to_us(60).unwrap(),
+                LARGEST_BATCH + 1,
+            ),
+            "batches of 257",
+        ),
     ];
     for (outcome, names) in cases {
         let Err(error) = outcome else { panic!("{names} is taken") };
@@ -212,7 +226,7 @@ fn what_cannot_be_is_refused_with_its_reason() {
         assert_eq!(error.kind(), ErrorKind::Config);
     }
     for rate in [0, 2_000_000] {
-        assert!(PacedSource::start(&lab, 0, 60, rate).is_err());
+        assert!(PacedSource::start(lab.egress(0).unwrap(), to_us(60).unwrap(), rate).is_err());
     }
 }
 
@@ -230,8 +244,10 @@ fn without_the_capability_the_error_says_which_and_the_way_without() {
 #[ignore = "run by other tests, as a process of its own"]
 fn holder() {
     let lab = Lab::open(2).unwrap();
-    let source = Source::start(&lab, first_cpu(), 60).unwrap();
-    let paced = PacedSource::start(&lab, first_cpu(), 60, DEFAULT_RATE_PPS).unwrap();
+    let source = LiveSource::start(lab.egress(first_cpu()).unwrap(), to_us(60).unwrap()).unwrap();
+    let paced =
+        PacedSource::start(lab.egress(first_cpu()).unwrap(), to_us(60).unwrap(), DEFAULT_RATE_PPS)
+            .unwrap();
     let raw = inside(&lab, || open(&lab, 0));
     say("up");
     let mut order = String::new();

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Measured time of one sample without `--duration`.
 const DURATION: Duration = Duration::from_millis(400);
+/// Bytes of the frame check sequence.
+const FCS: u32 = 4;
 /// Samples per setting without `--repeat`.
 const REPEAT: u32 = 5;
 /// Batch sizes without `--batch`.
@@ -194,7 +196,7 @@ impl Args {
             modes: axis(&self.mode, &[Library::Raw]),
             batches: axis(&self.batch, &BATCHES),
             polls: axis(&self.poll, &[Poll::Busy, Poll::Adaptive, Poll::Syscall]),
-            frames: axis(&self.frame, &[64]),
+            packet_sizes: without_fcs(&axis(&self.frame, &[64])),
             queues: axis(&self.queue, &[Queues::Only(vec![0])]),
             hugepages: axis(&self.hugepages, &[false]),
             prefetch: axis(&self.prefetch, &[true]),
@@ -241,6 +243,11 @@ fn axis<T: Clone + PartialEq>(given: &[T], default: &[T]) -> Vec<T> {
     values
 }
 
+/// Packet sizes, which leave out the frame check sequence that --frame counts.
+fn without_fcs(frames: &[u32]) -> Vec<u32> {
+    frames.iter().map(|frame| frame.saturating_sub(FCS)).collect()
+}
+
 fn svg(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     let svg = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("svg"));
@@ -263,10 +270,10 @@ mod tests {
     #[test]
     fn defaults_are_six_workloads_in_nine_settings() {
         let plan = plan("--lab").unwrap();
-        assert_eq!(plan.cells().len(), 54);
+        assert_eq!(plan.settings().len(), 54);
         assert_eq!((plan.duration, plan.repeat), (Duration::from_millis(400), 5));
-        let cell = &plan.cells()[0];
-        assert_eq!((cell.frame, cell.mode), (64, Library::Raw));
+        let cell = &plan.settings()[0];
+        assert_eq!((cell.packet_size, cell.mode), (60, Library::Raw));
         assert_eq!(cell.queues, Queues::Only(vec![0]));
         assert!(!cell.hugepages && cell.prefetch);
         assert!(matches!(plan.place, Place::Lab));
@@ -282,7 +289,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(plan.workloads, [Workload::Rxdrop, Workload::Parse]);
-        assert_eq!((plan.batches, plan.frames), (vec![16, 1024], vec![64, 512]));
+        assert_eq!((plan.batches, plan.packet_sizes), (vec![16, 1024], vec![60, 508]));
         assert_eq!(plan.polls, [Poll::Busy, Poll::Syscall]);
         let queues = [Queues::Only(vec![0]), Queues::Only(vec![0, 2]), Queues::All];
         assert_eq!(plan.queues, queues);
@@ -353,8 +360,8 @@ mod tests {
             ("--lab --batch 16,,32", "''"),
             ("--lab --batch 5k", "batch 5120"),
             ("--lab --batch -1", "'-1'"),
-            ("--lab --frame 63", "frame 63"),
-            ("--lab --frame 64,9000", "frame 9000"),
+            ("--lab --frame 63", "packet size 59"),
+            ("--lab --frame 64,9000", "packet size 8996"),
             ("--lab --poll lazily", "'lazily'"),
             ("--lab --queue x", "'x'"),
             ("--lab --hugepages auto", "'auto'"),

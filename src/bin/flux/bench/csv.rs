@@ -1,18 +1,18 @@
-//! Cells as lines of values: the JSON's leaves, by the same names.
+//! Settings as lines of values: the JSON's leaves, by the same names.
 
 use crate::failure::Failure;
 use serde::Serialize;
 use serde_json::Value;
 
-/// Where each value of a cell is in its JSON. A column is named by its path: `mpps_median`.
-pub const CELL: &[&str] = &[
+/// Where each value of a setting is in its JSON. A column is named by its path: `mpps_median`.
+pub const SETTING: &[&str] = &[
     "/workload",
     "/mode",
     "/batch",
     "/poll",
-    "/frame",
+    "/packet_size",
     "/queues",
-    "/hugepages",
+    "/pages",
     "/prefetch",
     "/mpps/median",
     "/mpps/min",
@@ -35,11 +35,13 @@ pub const CELL: &[&str] = &[
     "/dropped",
     "/packets",
     "/latency_us/min",
+    "/latency_us/mean",
     "/latency_us/p50",
     "/latency_us/p90",
     "/latency_us/p99",
     "/latency_us/p999",
     "/latency_us/max",
+    "/latency_us/stddev",
     "/latency_p50_us/median",
     "/latency_p50_us/min",
     "/latency_p50_us/max",
@@ -55,9 +57,9 @@ pub const CHANGE: &[&str] = &[
     "/mode",
     "/batch",
     "/poll",
-    "/frame",
+    "/packet_size",
     "/queues",
-    "/hugepages",
+    "/pages",
     "/prefetch",
     "/metric",
     "/a",
@@ -108,12 +110,12 @@ mod tests {
     fn every_leaf_of_the_json_is_a_column() {
         let (mut found, mut changed) = (BTreeSet::new(), BTreeSet::new());
         let report = fixture::report();
-        for cell in &report.results {
-            leaves(&serde_json::to_value(cell).unwrap(), "", &mut found);
+        for setting in &report.results {
+            leaves(&serde_json::to_value(setting).unwrap(), "", &mut found);
         }
         let diff = fluxnet::tools::bench::diff(&report, &report, 5.0).unwrap();
         leaves(&serde_json::to_value(&diff.changes[0]).unwrap(), "", &mut changed);
-        for (found, columns) in [(found, CELL), (changed, CHANGE)] {
+        for (found, columns) in [(found, SETTING), (changed, CHANGE)] {
             for leaf in &found {
                 assert!(columns.contains(&leaf.as_str()), "{leaf} has no column");
             }
@@ -122,14 +124,16 @@ mod tests {
 
     #[test]
     fn lines_have_as_many_values_as_headings_and_nothing_where_nothing_is_known() {
-        let text = lines(&fixture::report().results, CELL).unwrap();
+        let text = lines(&fixture::report().results, SETTING).unwrap();
         let text = String::from_utf8(text).unwrap();
-        assert!(text.starts_with("workload,mode,batch,poll,frame,queues,hugepages,prefetch,mpps_"));
+        assert!(
+            text.starts_with("workload,mode,batch,poll,packet_size,queues,pages,prefetch,mpps_")
+        );
         let counts: BTreeSet<_> = text.lines().map(|line| line.split(',').count()).collect();
-        assert_eq!(counts.into_iter().collect::<Vec<_>>(), [CELL.len()]);
+        assert_eq!(counts.into_iter().collect::<Vec<_>>(), [SETTING.len()]);
         assert_eq!(text.lines().count(), 55);
         let first = text.lines().nth(1).unwrap();
-        assert!(first.starts_with("rxdrop,raw,16,busy,64,1,false,true,"), "{first}");
-        assert!(first.ends_with(",,,,,,,,,,,,false"), "{first}");
+        assert!(first.starts_with("rxdrop,raw,16,busy,60,1,4k,true,"), "{first}");
+        assert!(first.ends_with(",,,,,,,,,,,,,,false"), "{first}");
     }
 }

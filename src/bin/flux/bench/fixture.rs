@@ -1,33 +1,35 @@
 //! A report for the tests of this command.
 
+use fluxnet::Pages;
 use fluxnet::tools::bench::{
-    Best, Latency, Library, Machine, Opened, Poll, Report, SettingReport, Spread, Workload,
+    Best, Library, Machine, Opened, Poll, Report, SettingReport, Spread, Workload,
 };
+use fluxnet::tools::measure::Statistics;
 
 /// All workloads and poll modes in three batch sizes, as a run on a veth pair could come out.
 pub fn report() -> Report {
     use Poll::{Adaptive, Busy, Syscall};
-    use Workload::{Forward, L2fwd, Latency as Delay, Parse, Rxdrop, Txonly};
+    use Workload::{Forward, L2fwd, Latency, Parse, Rxdrop, Txonly};
     let mut results = Vec::new();
     let speeds =
-        [(Rxdrop, 2.4), (Txonly, 1.5), (L2fwd, 1.1), (Forward, 1.0), (Delay, 9.0), (Parse, 1.9)];
+        [(Rxdrop, 2.4), (Txonly, 1.5), (L2fwd, 1.1), (Forward, 1.0), (Latency, 9.0), (Parse, 1.9)];
     for (workload, full) in speeds {
         for (poll, share, cpu) in
             [(Busy, 1.0, 100.0), (Adaptive, 0.96, 71.0), (Syscall, 0.71, 38.0)]
         {
             for (batch, gain) in [(16, 0.8), (32, 0.93), (64, 1.0)] {
-                results.push(cell(workload, poll, batch, full * share * gain, cpu));
+                results.push(setting(workload, poll, batch, full * share * gain, cpu));
             }
         }
     }
-    let best = [Rxdrop, Txonly, L2fwd, Forward, Delay, Parse].map(|workload| Best {
+    let best = [Rxdrop, Txonly, L2fwd, Forward, Latency, Parse].map(|workload| Best {
         workload,
         mode: Library::Raw,
         batch: 64,
         poll: Busy,
-        frame: 64,
+        packet_size: 60,
         queues: 1,
-        hugepages: false,
+        pages: Pages::Ordinary,
         prefetch: true,
         why: "2.40 Mpps; 4.2 % above the next poll mode (adaptive, batch 64: 2.30 Mpps, 0.250 \
               system calls a packet instead of 0.0156)"
@@ -56,7 +58,7 @@ pub fn report() -> Report {
             kernel_busy_poll: false,
             notes: Vec::new(),
         }),
-        duration_ms: 400.0,
+        sample_s: 0.4,
         repeat: 5,
         complete: true,
         results,
@@ -64,8 +66,8 @@ pub fn report() -> Report {
     }
 }
 
-/// A cell whose figure is about `value`, noisy when it polls by system calls in batches of 16.
-fn cell(workload: Workload, poll: Poll, batch: u32, value: f64, cpu: f64) -> SettingReport {
+/// A setting whose figure is about `value`, noisy when it polls by system calls in batches of 16.
+fn setting(workload: Workload, poll: Poll, batch: u32, value: f64, cpu: f64) -> SettingReport {
     let noisy = poll == Poll::Syscall && batch == 16;
     let width = if noisy { 0.06 } else { 0.01 };
     let around = |value: f64| {
@@ -80,9 +82,9 @@ fn cell(workload: Workload, poll: Poll, batch: u32, value: f64, cpu: f64) -> Set
         mode: Library::Raw,
         batch,
         poll,
-        frame: 64,
+        packet_size: 60,
         queues: 1,
-        hugepages: false,
+        pages: Pages::Ordinary,
         prefetch: true,
         mpps: around(if timed { 0.01 } else { value }),
         user_ns_per_packet: Some(1000.0 / value),
@@ -99,13 +101,15 @@ fn cell(workload: Workload, poll: Poll, batch: u32, value: f64, cpu: f64) -> Set
         fill_empty: u64::from(batch == 64) * 320,
         dropped: 1_250_000,
         packets: 4_000_000,
-        latency_us: timed.then_some(Latency {
+        latency_us: timed.then_some(Statistics {
             min: p50 * 0.7,
+            mean: p50 * 1.1,
             p50,
             p90: p50 * 1.3,
             p99: p50 * 2.1,
             p999: p50 * 4.0,
             max: p50 * 15.0,
+            stddev: p50 * 0.3,
         }),
         latency_p50_us: timed.then(|| around(p50)),
         noisy,

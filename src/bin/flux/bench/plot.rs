@@ -1,7 +1,7 @@
 //! The chart: one panel per workload, bars by batch size and poll mode.
 
 use super::text;
-use fluxnet::tools::bench::{Names, Poll, Report, SettingReport, Settings, Workload};
+use fluxnet::tools::bench::{Names, Poll, Report, SettingKey, SettingReport, Workload};
 use plotters::coord::Shift;
 use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
@@ -116,18 +116,18 @@ fn title<'a>(root: &Area<'a>, lines: &[String], polls: &[Poll]) -> Drawn<'a> {
     root.draw(&Text::new(key, (x, y), font(15, PALE_INK, HPos::Left)))
 }
 
-fn polls<'a>(cells: impl Iterator<Item = &'a SettingReport>) -> Vec<Poll> {
-    let mut polls: Vec<Poll> = cells.map(|cell| cell.poll).collect();
+fn polls<'a>(settings: impl Iterator<Item = &'a SettingReport>) -> Vec<Poll> {
+    let mut polls: Vec<Poll> = settings.map(|setting| setting.poll).collect();
     polls.sort_unstable();
     polls.dedup();
     polls
 }
 
-/// The cells of one workload that differ in batch and poll mode alone.
+/// The settings of one workload that differ in batch and poll mode alone.
 struct Panel<'a> {
     name: String,
     workload: Workload,
-    cells: Vec<&'a SettingReport>,
+    settings: Vec<&'a SettingReport>,
 }
 
 /// One bar.
@@ -137,13 +137,13 @@ struct Bar {
 }
 
 impl Bar {
-    fn of(cell: &SettingReport) -> Option<Self> {
-        if cell.workload != Workload::Latency {
-            let mpps = &cell.mpps;
+    fn of(setting: &SettingReport) -> Option<Self> {
+        if setting.workload != Workload::Latency {
+            let mpps = &setting.mpps;
             return Some(Self { value: mpps.median, whisker: (mpps.min, mpps.max) });
         }
-        let p50 = cell.latency_us?.p50;
-        let spread = cell.latency_p50_us.as_ref();
+        let p50 = setting.latency_us?.p50;
+        let spread = setting.latency_p50_us.as_ref();
         let whisker = spread.map_or((p50, p50), |spread| (spread.min, spread.max));
         Some(Self { value: p50, whisker })
     }
@@ -153,17 +153,20 @@ fn panels(results: &[SettingReport]) -> Vec<Panel<'_>> {
     let names = Names::of(results);
     let same = |a: &SettingReport, b: &SettingReport| {
         let rest =
-            |cell: &SettingReport| Settings { batch: 0, poll: Poll::Busy, ..cell.settings() };
+            |setting: &SettingReport| SettingKey { batch: 0, poll: Poll::Busy, ..setting.key() };
         rest(a) == rest(b)
     };
     let mut panels: Vec<Panel<'_>> = Vec::new();
-    for cell in results {
-        match panels.iter_mut().find(|panel| panel.cells.iter().any(|first| same(first, cell))) {
-            Some(panel) => panel.cells.push(cell),
+    for setting in results {
+        match panels
+            .iter_mut()
+            .find(|panel| panel.settings.iter().any(|first| same(first, setting)))
+        {
+            Some(panel) => panel.settings.push(setting),
             None => panels.push(Panel {
-                name: names.besides(&cell.settings()),
-                workload: cell.workload,
-                cells: vec![cell],
+                name: names.besides(&setting.key()),
+                workload: setting.workload,
+                settings: vec![setting],
             }),
         }
     }
@@ -180,10 +183,10 @@ impl Panel<'_> {
 
     /// Draws itself into `area`; `root` takes what the axes of plotters have no words for.
     fn draw<'a>(&self, root: &Area<'a>, area: &Area<'a>) -> Drawn<'a> {
-        let mut batches: Vec<u32> = self.cells.iter().map(|cell| cell.batch).collect();
+        let mut batches: Vec<u32> = self.settings.iter().map(|setting| setting.batch).collect();
         batches.sort_unstable();
         batches.dedup();
-        let bars = self.cells.iter().filter_map(|cell| Bar::of(cell));
+        let bars = self.settings.iter().filter_map(|setting| Bar::of(setting));
         let top = bars.map(|bar| bar.whisker.1.max(bar.value)).fold(0.0, f64::max);
         let top = if top > 0.0 { top * HEADROOM } else { 1.0 };
         let mut chart = ChartBuilder::on(area)
@@ -204,22 +207,23 @@ impl Panel<'_> {
             .y_label_formatter(&|value| tick(*value, top))
             .draw()?;
         self.words(root, area, chart.as_coord_spec(), &batches)?;
-        let polls = polls(self.cells.iter().copied());
+        let polls = polls(self.settings.iter().copied());
         let step = (1.0 - GAP) / polls.len().max(1) as f64;
-        for cell in &self.cells {
-            let group = batches.iter().position(|batch| *batch == cell.batch).unwrap_or(0) as f64;
-            let place = polls.iter().position(|poll| *poll == cell.poll).unwrap_or(0) as f64;
+        for setting in &self.settings {
+            let group =
+                batches.iter().position(|batch| *batch == setting.batch).unwrap_or(0) as f64;
+            let place = polls.iter().position(|poll| *poll == setting.poll).unwrap_or(0) as f64;
             let left = group + GAP / 2.0 + place * step;
-            let Some(bar) = Bar::of(cell) else { continue };
+            let Some(bar) = Bar::of(setting) else { continue };
             let inner = (left + step * 0.04, left + step * 0.96);
             let shape = [(inner.0, 0.0), (inner.1, bar.value)];
             let plane = chart.plotting_area();
-            plane.draw(&Rectangle::new(shape, colour(cell.poll).filled()))?;
+            plane.draw(&Rectangle::new(shape, colour(setting.poll).filled()))?;
             let centre = left + step / 2.0;
             for line in whisker(centre, step * 0.16, bar.whisker) {
                 plane.draw(&PathElement::new(line, INK.stroke_width(1)))?;
             }
-            if cell.noisy {
+            if setting.noisy {
                 let (x, y) = plane.map_coordinate(&(centre, bar.whisker.1.max(bar.value)));
                 root.draw(&Text::new("~", (x, y - 7), font(17, INK, HPos::Center)))?;
             }
@@ -294,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cell_is_a_bar_in_the_panel_of_its_workload() {
+    fn every_setting_is_a_bar_in_the_panel_of_its_workload() {
         let text = chart(&fixture::report());
         for word in
             ["rxdrop", "txonly", "l2fwd", "forward", "latency", "parse", "packets per batch"]
@@ -307,7 +311,7 @@ mod tests {
         for poll in ["#0072B2", "#E69F00", "#009E73"] {
             assert_eq!(text.matches(&format!("fill=\"{poll}\"")).count(), 19, "{poll}");
         }
-        // One noisy cell a panel.
+        // One noisy setting a panel.
         assert_eq!(text.lines().filter(|line| *line == "~").count(), 6);
         assert_eq!(text, chart(&fixture::report()));
     }
@@ -315,9 +319,9 @@ mod tests {
     #[test]
     fn what_else_was_varied_gets_panels_of_its_own() {
         let mut report = fixture::report();
-        report.results.retain(|cell| cell.workload == Workload::Rxdrop);
+        report.results.retain(|setting| setting.workload == Workload::Rxdrop);
         let mut long = report.results.clone();
-        long.iter_mut().for_each(|cell| cell.frame = 1518);
+        long.iter_mut().for_each(|setting| setting.packet_size = 1518);
         report.results.extend(long);
         let text = chart(&report);
         assert!(text.contains("; 64 bytes") && text.contains("; 1518 bytes"), "{text}");

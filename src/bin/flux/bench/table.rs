@@ -1,24 +1,24 @@
-//! Results as tables: one block per workload, one row per cell.
+//! Results as tables: one block per workload, one row per setting.
 
 use crate::output::{Column, Report, Show, When, column};
 use fluxnet::tools::bench::{Change, SettingReport, Workload};
 
-/// The cells of one workload that is about packets a second.
+/// The settings of one workload that is about packets a second.
 pub struct Rates<'a>(pub Vec<&'a SettingReport>);
 
-/// The cells of workload latency.
+/// The settings of workload latency.
 pub struct Latencies<'a>(pub Vec<&'a SettingReport>);
 
 /// What a diff comes to.
 pub struct Changes<'a>(pub &'a [Change]);
 
-/// The cells of each workload, in the order of the results.
+/// The settings of each workload, in the order of the results.
 pub fn blocks(results: &[SettingReport]) -> Vec<(Workload, Vec<&SettingReport>)> {
     let mut blocks: Vec<(Workload, Vec<&SettingReport>)> = Vec::new();
-    for cell in results {
-        match blocks.iter_mut().find(|(workload, _)| *workload == cell.workload) {
-            Some((_, cells)) => cells.push(cell),
-            None => blocks.push((cell.workload, vec![cell])),
+    for setting in results {
+        match blocks.iter_mut().find(|(workload, _)| *workload == setting.workload) {
+            Some((_, settings)) => settings.push(setting),
+            None => blocks.push((setting.workload, vec![setting])),
         }
     }
     blocks
@@ -30,9 +30,9 @@ use When::{Always, Any, Varied};
 const BATCH: Column = column("/batch", "batch", Count, Always, 0);
 const POLL: Column = column("/poll", "poll", Name, Always, 0);
 const MODE: Column = column("/mode", "mode", Name, Varied, 0);
-const FRAME: Column = column("/frame", "frame", Count, Varied, 0);
+const SIZE: Column = column("/packet_size", "size", Count, Varied, 0);
 const QUEUES: Column = column("/queues", "queues", Count, Varied, 0);
-const HUGE: Column = column("/hugepages", "huge", OnOff, Varied, 0);
+const PAGES: Column = column("/pages", "pages", Name, Varied, 0);
 const PREFETCH: Column = column("/prefetch", "prefetch", OnOff, Varied, 0);
 const NOISY: Column = column("/noisy", "", Mark("~"), Any, 0);
 const USER: Column = column("/user_ns_per_packet", "user ns", Fixed(1, ""), Always, 4);
@@ -53,9 +53,9 @@ impl<'a> Report for Rates<'a> {
         BATCH,
         POLL,
         MODE,
-        FRAME,
+        SIZE,
         QUEUES,
-        HUGE,
+        PAGES,
         PREFETCH,
         column("/mpps/median", "Mpps", Fixed(3, ""), Always, 0),
         column("/mpps/median", "", Bar, Always, 5),
@@ -85,9 +85,9 @@ impl<'a> Report for Latencies<'a> {
         BATCH,
         POLL,
         MODE,
-        FRAME,
+        SIZE,
         QUEUES,
-        HUGE,
+        PAGES,
         PREFETCH,
         column("/latency_us/p50", "p50 µs", Fixed(1, ""), Always, 0),
         column("/latency_us/p99", "p99 µs", Fixed(1, ""), Always, 0),
@@ -120,9 +120,9 @@ impl Report for Changes<'_> {
         BATCH,
         POLL,
         MODE,
-        FRAME,
+        SIZE,
         QUEUES,
-        HUGE,
+        PAGES,
         PREFETCH,
         column("/a", "A", Fixed(3, ""), Always, 1),
         column("/b", "B", Fixed(3, ""), Always, 1),
@@ -153,10 +153,10 @@ mod tests {
     #[test]
     fn every_column_is_a_key_of_the_json() {
         let report = fixture::report();
-        for (workload, cells) in blocks(&report.results) {
+        for (workload, settings) in blocks(&report.results) {
             match workload {
-                Workload::Latency => keys(&Latencies(cells)),
-                _ => keys(&Rates(cells)),
+                Workload::Latency => keys(&Latencies(settings)),
+                _ => keys(&Rates(settings)),
             }
         }
         let diff = fluxnet::tools::bench::diff(&report, &report, 5.0).unwrap();
@@ -166,11 +166,11 @@ mod tests {
     #[test]
     fn blocks_keep_to_80_columns_and_hide_the_least_telling_first() {
         let report = fixture::report();
-        for (workload, cells) in blocks(&report.results) {
+        for (workload, settings) in blocks(&report.results) {
             let screen = Screen { width: Some(80), ..Screen::default() };
             let table = match workload {
-                Workload::Latency => table(&Latencies(cells), &screen),
-                _ => table(&Rates(cells), &screen),
+                Workload::Latency => table(&Latencies(settings), &screen),
+                _ => table(&Rates(settings), &screen),
             };
             assert!(table.text.lines().all(|line| line.len() <= 80), "{}", table.text);
             for heading in ["batch", "poll", "IQR", "user ns", "calls/pkt", "CPU"] {

@@ -2,7 +2,7 @@
 
 use super::table::{Changes, Latencies, Rates, blocks};
 use crate::output::{Lines, Screen, hidden, percent, table, wrap};
-use fluxnet::tools::bench::{Best, Diff, Names, Opened, Report, Settings, Workload};
+use fluxnet::tools::bench::{Best, Diff, Names, Opened, Report, SettingKey, Workload};
 use std::fmt::Write;
 
 /// Text, and the headings of columns that it has no room for.
@@ -61,11 +61,11 @@ fn pages(word: &str) -> &str {
 pub fn report(report: &Report, screen: &Screen) -> Text {
     let mut all = Text { text: header(report, screen), hidden: Vec::new() };
     let names = Names::of(&report.results);
-    for (workload, cells) in blocks(&report.results) {
+    for (workload, settings) in blocks(&report.results) {
         let name = screen.style.strong(&workload.to_string());
         let block = match workload {
-            Workload::Latency => table(&Latencies(cells), screen),
-            _ => table(&Rates(cells), screen),
+            Workload::Latency => table(&Latencies(settings), screen),
+            _ => table(&Rates(settings), screen),
         };
         for heading in block.hidden {
             if !all.hidden.contains(&heading) {
@@ -75,7 +75,7 @@ pub fn report(report: &Report, screen: &Screen) -> Text {
         // A String takes every write.
         let _ = write!(all.text, "\n{name}\n{}", block.text);
         for best in report.best.iter().filter(|best| best.workload == workload) {
-            let line = format!("best: {}: {}", names.setting(&settings(best)), best.why);
+            let line = format!("best: {}: {}", names.setting(&key(best)), best.why);
             all.text.push_str(&wrap(&screen.fit(&line), screen.width, 2));
         }
     }
@@ -124,7 +124,9 @@ pub fn place(report: &Report) -> String {
     let samples = if report.repeat == 1 { "sample" } else { "samples" };
     format!(
         "{}{on}, {} {samples} of {} ms a setting",
-        report.place, report.repeat, report.duration_ms
+        report.place,
+        report.repeat,
+        report.sample_s * 1e3
     )
 }
 
@@ -142,12 +144,12 @@ fn header(report: &Report, screen: &Screen) -> String {
 
 fn footer(report: &Report, hidden: &[&str], screen: &Screen) -> String {
     let mut lines = Vec::new();
-    if report.results.iter().any(|cell| cell.noisy) {
+    if report.results.iter().any(|setting| setting.noisy) {
         lines.push(
             "~ noisy: the middle half of the samples spreads over more than 5 % of the median",
         );
     }
-    let tsc = report.results.iter().any(|cell| cell.cycle_source.as_deref() == Some("tsc"));
+    let tsc = report.results.iter().any(|setting| setting.cycle_source.as_deref() == Some("tsc"));
     if tsc && !hidden.contains(&"cyc/pkt") {
         lines.push("cyc/pkt: cycles of the time stamp counter, as this machine counts no others");
     }
@@ -165,9 +167,9 @@ fn footer(report: &Report, hidden: &[&str], screen: &Screen) -> String {
     text
 }
 
-fn settings(best: &Best) -> Settings {
-    let &Best { workload, mode, batch, poll, frame, queues, hugepages, prefetch, .. } = best;
-    Settings { workload, mode, batch, poll, frame, queues, hugepages, prefetch }
+fn key(best: &Best) -> SettingKey {
+    let &Best { workload, mode, batch, poll, packet_size, queues, pages, prefetch, .. } = best;
+    SettingKey { workload, mode, batch, poll, packet_size, queues, pages, prefetch }
 }
 
 #[cfg(test)]

@@ -23,8 +23,6 @@ pub enum Json {
     Last,
     /// Nowhere: its text goes to standard error all the same.
     Aside,
-    /// Nowhere, nor as text: the report at the end has it.
-    Never,
 }
 
 /// How a command tells its events to people.
@@ -100,7 +98,6 @@ impl<'a, T: EventText> EventPrinter<'a, T> {
                 self.last.push(event);
                 Ok(())
             }
-            (true, Json::Never) => Ok(()),
             (true, Json::Aside) => {
                 let err = self.text.lines(&event).err;
                 self.write(Lines::err(err))

@@ -1,4 +1,4 @@
-use super::super::fixture::{cell, report};
+use super::super::fixture::{report, setting};
 use super::super::plan::{Poll, Workload};
 use super::*;
 use rand_xoshiro::Xoshiro256PlusPlus;
@@ -41,7 +41,7 @@ impl Noise {
         ] {
             for poll in [Poll::Busy, Poll::Adaptive, Poll::Syscall] {
                 for batch in BATCHES {
-                    results.push(cell(workload, poll, batch, &self.samples(5, mean, 0.03)));
+                    results.push(setting(workload, poll, batch, &self.samples(5, mean, 0.03)));
                 }
             }
         }
@@ -50,7 +50,7 @@ impl Noise {
 }
 
 fn one(workload: Workload, samples: &[f64]) -> Report {
-    report(vec![cell(workload, Poll::Busy, 64, samples)])
+    report(vec![setting(workload, Poll::Busy, 64, samples)])
 }
 
 #[test]
@@ -63,11 +63,11 @@ fn equal_runs_with_three_percent_of_noise_do_not_cry_wolf() {
         assert_eq!(diff.changes.len(), 45);
         cries += diff.regressions + diff.improvements;
     }
-    assert!(cries <= 2, "{cries} of {} cells", 400 * 45);
+    assert!(cries <= 2, "{cries} of {} settings", 400 * 45);
 }
 
 #[test]
-fn a_slowdown_of_a_fifth_is_found_in_every_cell() {
+fn a_slowdown_of_a_fifth_is_found_in_every_setting() {
     let mut noise = Noise::seeded(2);
     for _ in 0..400 {
         let (a, b) = (noise.run(5.0), noise.run(4.0));
@@ -116,7 +116,7 @@ fn a_longer_latency_is_a_regression() {
 }
 
 #[test]
-fn a_cell_whose_packets_stay_away_is_a_regression() {
+fn a_setting_whose_packets_stay_away_is_a_regression() {
     let (some, none) = (one(Workload::Rxdrop, &[5.0; 5]), one(Workload::Rxdrop, &[0.0; 5]));
     let lost = diff(&some, &none, 5.0).unwrap();
     assert_eq!((lost.regressions, lost.changes[0].b), (1, None));
@@ -151,9 +151,9 @@ fn what_differs_besides_is_noted() {
     assert!(diff(&a, &b, 5.0).unwrap().notes.is_empty());
     b.machine.kernel = Some("6.19.0".into());
     b.machine.cpu = None;
-    b.duration_ms = 2000.0;
+    b.sample_s = 2.0;
     b.complete = false;
-    b.results.push(cell(Workload::Parse, Poll::Busy, 64, &[1.0]));
+    b.results.push(setting(Workload::Parse, Poll::Busy, 64, &[1.0]));
     b.results[0].mpps.samples.truncate(1);
     if let Some(opened) = &mut b.opened {
         opened.attach = "skb".into();
@@ -176,8 +176,8 @@ fn what_differs_besides_is_noted() {
 fn cells_that_cannot_be_told_apart_are_taken_in_order() {
     let twice = |x: f64, y: f64| {
         report(vec![
-            cell(Workload::Rxdrop, Poll::Busy, 64, &[x; 5]),
-            cell(Workload::Rxdrop, Poll::Busy, 64, &[y; 5]),
+            setting(Workload::Rxdrop, Poll::Busy, 64, &[x; 5]),
+            setting(Workload::Rxdrop, Poll::Busy, 64, &[y; 5]),
         ])
     };
     let diff = diff(&twice(5.0, 1.0), &twice(5.0, 1.0), 5.0).unwrap();

@@ -1,12 +1,13 @@
 //! The workloads in mode A.
 
-use super::{Job, LONGEST_WAIT, OUT, Work, parse, swap_addresses};
+use super::{Job, OUT, Work, parse, swap_addresses};
 use crate::engine::FluxEngine;
 use crate::error::Result;
 use crate::ids::QueueIndex;
 use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::tools::bench::plan::Workload;
 use crate::tools::measure::duration_stats::DurationStats;
+use std::time::Duration;
 
 /// An engine of one queue, and one of the port out where there is one.
 pub(super) struct Engine {
@@ -22,9 +23,9 @@ impl Engine {
 }
 
 impl Work for Engine {
-    fn turn(&mut self) -> Result<u32> {
+    fn turn(&mut self, wait: Duration) -> Result<u32> {
         let Self { engine, workload, latencies } = self;
-        let wait = Some(LONGEST_WAIT);
+        let wait = Some(wait);
         let n = match workload {
             Workload::Parse => engine
                 .turn(|batch| batch.iter_mut().for_each(|packet| parse(packet.data())), wait)?,

@@ -1,6 +1,6 @@
 //! The workloads in mode C.
 
-use super::{Job, LONGEST_WAIT, Work, parse, swap_addresses};
+use super::{Job, Work, parse, swap_addresses};
 use crate::config::Poller;
 use crate::error::Result;
 use crate::ids::QueueIndex;
@@ -11,6 +11,7 @@ use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::tools::bench::plan::Workload;
 use crate::tools::measure::duration_stats::DurationStats;
 use crate::umem::{Buffer, Frame, RX_HEADROOM};
+use std::time::Duration;
 
 /// One queue's rings, and those of one queue of the port out where there is one.
 pub(super) struct Raw {
@@ -120,18 +121,18 @@ impl Raw {
         n
     }
 
-    fn idle(&mut self) -> Result<()> {
+    fn idle(&mut self, wait: Duration) -> Result<()> {
         let raw = &self.raw;
         match (self.poll.on_empty(|| raw.now()), self.job.workload) {
             (Idle::Spin, _) => raw.spin().map(drop),
-            (Idle::Block, Workload::Txonly) => raw.wait_tx(Some(LONGEST_WAIT)).map(drop),
-            (Idle::Block, _) => raw.wait(Some(LONGEST_WAIT)).map(drop),
+            (Idle::Block, Workload::Txonly) => raw.wait_tx(Some(wait)).map(drop),
+            (Idle::Block, _) => raw.wait(Some(wait)).map(drop),
         }
     }
 }
 
 impl Work for Raw {
-    fn turn(&mut self) -> Result<u32> {
+    fn turn(&mut self, wait: Duration) -> Result<u32> {
         let Self { raw, job, .. } = self;
         let n = match job.workload {
             Workload::Rxdrop => {
@@ -150,7 +151,7 @@ impl Work for Raw {
             Workload::Latency => self.stamp(),
         };
         if n == 0 {
-            self.idle()?;
+            self.idle(wait)?;
         } else {
             let raw = &self.raw;
             self.poll.on_packets(n as usize, || raw.now());

@@ -1,6 +1,6 @@
 //! The workloads in mode B: one thread for all queues.
 
-use super::{Job, LONGEST_WAIT, OUT, Work, parse, swap_addresses};
+use super::{Job, OUT, Work, parse, swap_addresses};
 use crate::error::Result;
 use crate::ids::QueueIndex;
 use crate::packet::Packets;
@@ -8,6 +8,7 @@ use crate::stats::{Calls, QueueCounters, XdpStatistics};
 use crate::system::{FluxRx, FluxTx};
 use crate::tools::bench::plan::Workload;
 use crate::tools::measure::duration_stats::DurationStats;
+use std::time::Duration;
 
 /// Both halves.
 pub(super) struct System {
@@ -24,8 +25,8 @@ impl System {
         Self { rx, tx, job, packets, latencies: DurationStats::new() }
     }
 
-    fn receive(&mut self) -> Result<u32> {
-        let deadline = self.rx.now().saturating_add(LONGEST_WAIT.as_nanos() as u64);
+    fn receive(&mut self, wait: Duration) -> Result<u32> {
+        let deadline = self.rx.now().saturating_add(wait.as_nanos() as u64);
         self.rx.recv_batch(&mut self.packets, Some(deadline)).map(|n| n as u32)
     }
 
@@ -46,11 +47,11 @@ impl System {
 }
 
 impl Work for System {
-    fn turn(&mut self) -> Result<u32> {
+    fn turn(&mut self, wait: Duration) -> Result<u32> {
         if self.job.workload == Workload::Txonly {
             return self.send();
         }
-        let n = self.receive()?;
+        let n = self.receive(wait)?;
         let Self { packets, tx, rx, latencies, job, .. } = self;
         match job.workload {
             Workload::Parse => packets.iter_mut().for_each(|packet| parse(packet.data())),

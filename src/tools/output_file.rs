@@ -1,0 +1,168 @@
+//! [`OutputFile`]: a file that a command opens before its work and writes after it.
+//!
+//! ```text
+//!   open ──▶ NAME.123.tmp ──▶ commit: written, on the disk, renamed to NAME
+//!                    └──────▶ dropped: removed; a NAME that was there is as it was
+//! ```
+//!
+//! Invariant: readers find the old file or the new one, never a part. What cannot be replaced by
+//! its name (a pipe, a device) is opened as it is. Callers: what saves reports and draws charts.
+
+use crate::error::{ErrorKind, FluxError, Result, errno_text};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// A file that is there once it is complete.
+#[derive(Debug)]
+pub struct OutputFile {
+    /// As it was named.
+    name: PathBuf,
+    file: File,
+    /// What is written meanwhile, and what it is renamed to.
+    scratch: Option<(PathBuf, PathBuf)>,
+}
+
+impl OutputFile {
+    /// Opens what will be `name`.
+    ///
+    /// # Errors
+    /// When no file of that name can be written.
+    pub fn open(name: &Path) -> Result<Self> {
+        let failed = |error| refused(name, error);
+        // Where a link leads to: the link itself stays.
+        let target = fs::canonicalize(name).unwrap_or_else(|_| name.to_owned());
+        let there = match fs::metadata(&target) {
+            Ok(there) => Some(there),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(failed(error)),
+        };
+        if target.file_name().is_none() || there.as_ref().is_some_and(fs::Metadata::is_dir) {
+            return Err(failed(io::ErrorKind::IsADirectory.into()));
+        }
+        if there.is_some_and(|there| !there.is_file()) {
+            let file = File::options().write(true).open(&target).map_err(failed)?;
+            return Ok(Self { name: name.to_owned(), file, scratch: None });
+        }
+        let mut scratch = target.clone().into_os_string();
+        scratch.push(format!(".{}.tmp", std::process::id()));
+        let scratch = PathBuf::from(scratch);
+        let _ = fs::remove_file(&scratch); // of a process that had our number and was killed
+        let file = File::options().write(true).create_new(true).open(&scratch).map_err(failed)?;
+        Ok(Self { name: name.to_owned(), file, scratch: Some((scratch, target)) })
+    }
+
+    /// Makes `bytes` the file's content.
+    ///
+    /// # Errors
+    /// When they cannot be written; then the file is as it was before.
+    pub fn commit(mut self, bytes: &[u8]) -> Result<PathBuf> {
+        let mut write = || {
+            self.file.write_all(bytes)?;
+            let Some((scratch, target)) = &self.scratch else { return Ok(()) };
+            self.file.sync_all()?;
+            fs::rename(scratch, target)
+        };
+        write().map_err(|error| refused(&self.name, error))?;
+        self.scratch = None;
+        Ok(std::mem::take(&mut self.name))
+    }
+}
+
+impl Drop for OutputFile {
+    fn drop(&mut self) {
+        if let Some((scratch, _)) = &self.scratch {
+            let _ = fs::remove_file(scratch); // nothing can be done about it in here
+        }
+    }
+}
+
+fn refused(name: &Path, error: io::Error) -> FluxError {
+    let what = format!("cannot write {}", name.display());
+    let refused = FluxError::new(ErrorKind::System, what, errno_text(&error));
+    let dir = name.parent().filter(|dir| !dir.as_os_str().is_empty() && !dir.exists());
+    match dir {
+        Some(dir) => {
+            refused.with_hint(format!("make its directory first: mkdir -p {}", dir.display()))
+        }
+        None => refused.with_hint("name a file in a directory that you may write to"),
+    }
+    .with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory that is gone with its owner.
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new(name: &str) -> Self {
+            let dir = std::env::temp_dir().join(format!("flux-{name}-{}", std::process::id()));
+            fs::create_dir_all(&dir).unwrap();
+            Self(dir)
+        }
+
+        fn count(&self) -> usize {
+            fs::read_dir(&self.0).unwrap().count()
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn the_old_file_is_there_until_the_new_one_is_complete() {
+        let dir = Dir::new("output");
+        let name = dir.0.join("run.json");
+        OutputFile::open(&name).unwrap().commit(b"old").unwrap();
+        let file = OutputFile::open(&name).unwrap();
+        assert_eq!(fs::read(&name).unwrap(), b"old");
+        assert_eq!(file.commit(b"new").unwrap(), name);
+        assert_eq!((fs::read(&name).unwrap(), dir.count()), (b"new".to_vec(), 1));
+    }
+
+    #[test]
+    fn what_is_not_committed_leaves_nothing() {
+        let dir = Dir::new("dropped");
+        let name = dir.0.join("run.json");
+        drop(OutputFile::open(&name).unwrap());
+        assert_eq!(dir.count(), 0);
+        fs::write(&name, "old").unwrap();
+        drop(OutputFile::open(&name).unwrap());
+        assert_eq!((fs::read(&name).unwrap(), dir.count()), (b"old".to_vec(), 1));
+    }
+
+    #[test]
+    fn a_name_that_takes_no_file_is_refused_when_it_is_opened() {
+        let dir = Dir::new("refused");
+        let missing = dir.0.join("none/run.json");
+        let error = OutputFile::open(&missing).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("cannot write {}: ", missing.display())));
+        assert!(error.hint().unwrap().contains("mkdir -p"), "{error:?}");
+        assert!(OutputFile::open(&dir.0).is_err(), "a directory");
+        assert!(
+            OutputFile::open(Path::new("")).is_err() && OutputFile::open(Path::new("/")).is_err()
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_devices_stay_what_they_are() {
+        let dir = Dir::new("links");
+        let (link, real) = (dir.0.join("link"), dir.0.join("real"));
+        fs::write(&real, "old").unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        OutputFile::open(&link).unwrap().commit(b"new").unwrap();
+        assert_eq!(
+            (fs::read(&real).unwrap(), fs::read_link(&link).unwrap()),
+            (b"new".to_vec(), real)
+        );
+        OutputFile::open(Path::new("/dev/null")).unwrap().commit(b"away").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+}
