@@ -80,6 +80,6 @@ mod tests {
         let other = SettingReport { packet_size: 508, queues: 2, prefetch: false, ..one.clone() };
         let names = Names::of(&[one, other.clone()]);
         assert_eq!(names.setting(&key), "busy, batch 64, 1 queue, with prefetch");
-        assert_eq!(names.besides(&other.key()), "512 bytes, 2 queues, without prefetch");
+        assert_eq!(names.besides(&other.key()), "508 bytes, 2 queues, without prefetch");
     }
 }

@@ -164,8 +164,8 @@ fn a_longer_packet_that_wants_another_setting_is_told() {
         setting(Rxdrop, Syscall, 64, &near(4.0)),
     ]);
     assert_eq!(poll, Busy);
-    assert!(why.starts_with("at 64 bytes 5.00 Mpps; "), "{why}");
-    assert!(why.ends_with("; at 1518 bytes take syscall, batch 64: 0.800 Mpps"), "{why}");
+    assert!(why.starts_with("at 60 bytes 5.00 Mpps; "), "{why}");
+    assert!(why.ends_with("; at 1514 bytes take syscall, batch 64: 0.800 Mpps"), "{why}");
 }
 
 #[test]
