@@ -81,12 +81,12 @@ fn all_paths_are_found_shown_and_drawn() {
     let summary = events.last().unwrap();
     let routers = |ttl: usize| -> Vec<&str> {
         let routers = summary["hops"][ttl - 1]["routers"].as_array().unwrap();
-        let mut routers: Vec<_> = routers.iter().map(|r| r["addr"].as_str().unwrap()).collect();
+        let mut routers: Vec<_> = routers.iter().map(|r| r["address"].as_str().unwrap()).collect();
         routers.sort_unstable();
         routers
     };
     assert_eq!(routers(3), ["172.16.23.2", "172.16.24.2"]);
-    assert_eq!(summary["hops"][2]["balancing"], "per-flow");
+    assert_eq!(summary["hops"][2]["balancing"], "per_flow");
     assert_eq!(summary["paths"].as_array().unwrap().len(), 2);
     assert_eq!(summary["multipath"]["complete"], true);
 

@@ -54,12 +54,15 @@ fn the_kernel_answers_a_thousand_probes_of_each_family() {
         assert_eq!((summary.corrupt, summary.errors, summary.duplicates), (0, 0, 0));
         let rtt = summary.rtt_us.unwrap();
         assert!(rtt.min > 0.0 && rtt.min <= rtt.p50 && rtt.p50 <= rtt.max, "{rtt:?}");
-        assert!(rtt.max < summary.elapsed_ms * 1e3, "{summary:?}");
+        assert!(rtt.max < summary.elapsed_s * 1e6, "{summary:?}");
     }
     assert_eq!((done.outcome.answered, done.outcome.malformed), (2, 0));
     assert_eq!(checksum_errors(&lab), 0, "the peer found our checksums wrong");
     let Some(Event::Start(start)) = done.events.first() else { panic!() };
-    assert_eq!((start.opened.backend, start.opened.driver.as_deref()), ("xdp", Some("veth")));
+    assert_eq!(
+        (start.opened.backend.as_str(), start.opened.driver.as_deref()),
+        ("xdp", Some("veth"))
+    );
     assert_eq!(
         (start.opened.queues.as_slice(), start.opened.attach.as_str()),
         ([0, 1].as_slice(), "native")

@@ -53,7 +53,7 @@ impl Traced {
 
     fn routers(&self, hop: &Value) -> Vec<IpAddr> {
         let routers = hop["routers"].as_array().unwrap();
-        routers.iter().map(|router| address(&router["addr"])).collect()
+        routers.iter().map(|router| address(&router["address"])).collect()
     }
 
     /// Asserts that the target was reached over these hops and no others.
@@ -323,7 +323,7 @@ fn a_nat_that_leaves_quotes_alone_is_marked_behind_it() {
             let behind = lab.hops(target)[usize::from(NAT)];
             let first = nat.as_array().unwrap().first().unwrap_or_else(|| panic!("{traced:?}"));
             assert_eq!(first["ttl"], NAT + 1, "{traced:?}");
-            assert_eq!(address(&first["addr"]), behind, "{traced:?}");
+            assert_eq!(address(&first["address"]), behind, "{traced:?}");
             assert_eq!(first["rewritten"], "source_address", "{traced:?}");
             for reply in
                 traced.of("reply").filter(|reply| reply["ttl"].as_u64() <= Some(NAT.into()))
@@ -458,7 +458,7 @@ fn all_paths_of_a_diamond_are_found() {
                 let wide = hop["ttl"] == WIDE;
                 let both = [*expected, beside];
                 assert_eq!(seen, if wide { &both[..] } else { &both[..1] }, "{traced:?}");
-                let balancing = if wide { json!("per-flow") } else { Value::Null };
+                let balancing = if wide { json!("per_flow") } else { Value::Null };
                 assert_eq!(hop["balancing"], balancing, "{traced:?}");
             }
             let summary = traced.summary();

@@ -1,7 +1,7 @@
 //! The lines on standard error about a run's sockets: what was granted, neighbours, lost packets.
 
-use fluxnet::tools::session::link_watch::InterfaceChange;
-use fluxnet::tools::session::opened::{Elsewhere, NeighbourFound, Note, Opened, TargetRoute};
+use fluxnet::tools::probe::{NeighbourFound, TargetRoute};
+use fluxnet::tools::session::{Opened, SessionEvent, WrongQueue};
 use std::fmt::Write;
 
 /// What was really granted, and with `verbose` how each target is reached.
@@ -37,7 +37,7 @@ fn granted(opened: &Opened) -> String {
         opened.ring_size,
         opened.frames,
         opened.frame_size,
-        if opened.hugepages { "huge" } else { "ordinary" },
+        if opened.pages == "4k" { "ordinary" } else { "huge" },
         opened.poll,
         opened.clocks.tx,
         opened.clocks.rx,
@@ -57,20 +57,17 @@ pub fn neighbour(found: &NeighbourFound, verbose: bool) -> String {
     }
 }
 
-/// Answers that no socket of ours saw.
-pub fn elsewhere(there: &Elsewhere) -> String {
-    let Elsewhere { queue, packets } = there;
-    format!("answers on queue {queue}, where no socket is bound: {packets}; use --queue all\n")
-}
-
-/// Why packets were lost.
-pub fn note(note: &Note) -> String {
-    format!("note: {}\n", note.text)
-}
-
-/// What happened to the interface.
-pub fn change(change: &InterfaceChange) -> String {
-    format!("note: {}\n", change.text)
+/// What happened to the sockets.
+pub fn session(event: &SessionEvent) -> String {
+    match event {
+        SessionEvent::Interface(change) => format!("note: {}\n", change.text),
+        SessionEvent::Note(note) => format!("note: {}\n", note.text),
+        SessionEvent::WrongQueue(WrongQueue { queue, packets }) => {
+            format!(
+                "answers on queue {queue}, where no socket is bound: {packets}; use --queue all\n"
+            )
+        }
+    }
 }
 
 /// Milliseconds, to the microsecond.

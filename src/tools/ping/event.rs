@@ -1,8 +1,8 @@
 //! What a run reports while it goes and at its end. The command prints these as text or JSON.
 
 use crate::tools::measure::duration_stats::{HistogramRow, Statistics};
-use crate::tools::session::link_watch::InterfaceChange;
-use crate::tools::session::opened::{Elsewhere, NeighbourFound, Note, Opened, TargetRoute};
+use crate::tools::probe::{NeighbourFound, TargetRoute};
+use crate::tools::session::{Opened, SessionEvent};
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -28,16 +28,13 @@ pub enum Event {
     Timeout(Timeout),
     /// A probe could not be sent.
     SendError(SendError),
-    /// The interface changed: its link, its MTU, its queues.
-    Interface(InterfaceChange),
-    /// Answers came on a queue that no socket of ours is bound to; they were not seen.
-    Elsewhere(Elsewhere),
-    /// Why packets were lost, at the end, where the kernel knows.
-    Note(Note),
     /// The numbers of one target, at the end or in between.
     Summary(Summary),
     /// The numbers of one target while the run goes on (SIGQUIT).
     Interim(Summary),
+    /// What happens to the sockets, and at the end why packets were lost.
+    #[serde(untagged)]
+    Session(SessionEvent),
 }
 
 /// What was really granted.
@@ -143,8 +140,8 @@ pub struct Summary {
     pub errors: u64,
     /// Round-trip times; `None` without a reply.
     pub rtt_us: Option<Statistics>,
-    /// From the first probe to the end.
-    pub elapsed_ms: f64,
+    /// From the first probe to the end, in seconds.
+    pub elapsed_s: f64,
     /// The histogram's rows, when asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub histogram: Vec<HistogramRow>,

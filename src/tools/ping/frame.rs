@@ -7,7 +7,7 @@ use crate::proto::{
     ETHERNET_LEN, EtherType, ICMP_LEN, IPV6_LEN, Icmpv4Kind, Icmpv6Kind, IpPair, IpProto, Ipv4Repr,
     Ipv6Repr, MacAddr,
 };
-use crate::tools::probe::targets::{Link, Path, ip_len};
+use crate::tools::probe::{Link, Path, ip_len};
 use std::net::IpAddr;
 
 /// Longest headers: Ethernet, two tags, IPv6, ICMP.

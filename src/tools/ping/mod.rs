@@ -1,25 +1,29 @@
 //! What `flux ping` does: ICMP echo to many targets, each reply matched to its probe.
 //!
 //! ```text
-//!   Plan ──▶ ProbeTargets ──▶ NextHops ──▶ Run: schedule ─▶ template ─▶ FluxTx ─▶ wire
-//!            resolve,    MAC           table ◀── answer ◀──── FluxRx ◀── wire
-//!            route       addresses     tally ──▶ Event … Event, Summary per target
+//!   Plan ─▶ ProbeTargets ─▶ NextHops ─▶ Run ─▶ Progress: whose turn ─▶ Outgoing ─▶ Wire
+//!           resolve,        MAC                  what became of it ◀── Reader ◀─── Wire
+//!           route           addresses            └─▶ Teller: Event … Event, Summary per target
 //! ```
 //!
 //! Invariant: send times are kept here, never in a packet; a packet off the wire can at worst be
 //! counted as foreign. No terminal and no argument parsing in here.
 
 mod answer;
-mod end;
 mod event;
 mod frame;
 mod icmp_text;
+mod ids;
 mod open;
+mod outgoing;
 mod plan;
+mod progress;
 mod receive;
 mod run;
 mod schedule;
+mod sequences;
 mod tally;
+mod teller;
 
 pub use event::*;
 pub use open::run;

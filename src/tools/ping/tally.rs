@@ -62,7 +62,7 @@ impl Tally {
             corrupt: self.corrupt,
             errors: self.errors,
             rtt_us,
-            elapsed_ms: elapsed_ns as f64 / 1e6,
+            elapsed_s: elapsed_ns as f64 / 1e9,
             histogram,
         }
     }

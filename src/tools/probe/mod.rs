@@ -1,16 +1,28 @@
 //! Probing: where probes go and by what, and which answer belongs to which.
 //!
 //! ```text
-//!   ProbeTargets ─▶ NextHops ─▶ Sender ─▶ wire ─▶ ProbeTable
-//!   where to, by    link layer   room and          what an answer
-//!   which source    addresses    retries           answers
+//!   ProbeTargets ─▶ NextHops ─▶ Wire: Sender ─▶ … ─▶ inbox ─▶ ProbeTable
+//!   where to, by    link layer        room and                what an answer
+//!   which source    addresses         retries                 answers
 //! ```
 //!
-//! Invariant: time is always a parameter; nothing in here reads a clock.
+//! Invariant: time is always a parameter; nothing in here reads a clock. Called by `ping` and
+//! `trace`.
 
-pub(crate) mod next_hops;
-pub(crate) mod sender;
-pub mod table;
-pub(crate) mod targets;
+mod link;
+mod next_hops;
+mod route;
+mod sender;
+pub(crate) mod table;
+mod targets;
+mod wire;
 
-pub use targets::VlanTag;
+pub(crate) use link::Link;
+pub use link::VlanTag;
+pub use next_hops::NeighbourFound;
+pub(crate) use next_hops::NextHops;
+pub(crate) use route::TargetRequest;
+pub(crate) use sender::Sender;
+pub use targets::TargetRoute;
+pub(crate) use targets::{Path, ProbeTargets, ip_len};
+pub(crate) use wire::{Arrival, Wire};

@@ -3,7 +3,7 @@
 
 use crate::proto::MacAddr;
 use crate::tools::host::{Cause, Host, Neighbour};
-use crate::tools::session::opened::NeighbourFound;
+use serde::Serialize;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -19,6 +19,19 @@ const AGAIN_NS: u64 = 1_000_000_000;
 const GLANCE: Duration = Duration::from_millis(1);
 /// Most questions of one glance.
 const GLANCE_HOPS: usize = 64;
+
+/// Neighbour resolution, which is in no RTT.
+#[derive(Clone, Debug, Serialize)]
+pub struct NeighbourFound {
+    /// The next hop.
+    pub address: IpAddr,
+    /// Its link layer address.
+    pub mac: String,
+    /// How long the kernel took; 0 when it knew.
+    pub took_us: f64,
+    /// Whether the kernel knew.
+    pub cached: bool,
+}
 
 /// The next hops of a run.
 pub(crate) struct NextHops {

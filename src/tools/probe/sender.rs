@@ -28,7 +28,7 @@ pub(crate) struct Sender {
     full_since_ns: Option<u64>,
     stuck_ns: u64,
     /// Packets that there was no room for until it was too late for them.
-    pub(crate) roomless: u64,
+    pub(crate) no_tx_frame: u64,
     /// Packets that are longer than the interface sends now.
     pub(crate) too_long: u64,
 }
@@ -47,7 +47,7 @@ impl Sender {
             patience_ns: RETRY_NS.0,
             full_since_ns: None,
             stuck_ns: ns(stuck),
-            roomless: 0,
+            no_tx_frame: 0,
             too_long: 0,
         }
     }
@@ -101,7 +101,7 @@ impl Sender {
     /// The frame that [`Self::has_room`] found.
     pub(crate) fn take(&mut self) -> Option<Packet> {
         let frame = self.spare.take();
-        self.roomless += u64::from(frame.is_none());
+        self.no_tx_frame += u64::from(frame.is_none());
         frame
     }
 
@@ -122,7 +122,7 @@ impl Sender {
                 let packet = refused.into_packet();
                 let since = *self.full_since_ns.get_or_insert(now);
                 if self.is_stuck(since, now) {
-                    self.roomless += 1;
+                    self.no_tx_frame += 1;
                     self.spare = Some(packet);
                 } else {
                     self.held = Some(packet);

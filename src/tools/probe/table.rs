@@ -1,211 +1,153 @@
-//! [`ProbeTable`]: which probe an answer answers.
+//! [`ProbeTable`]: the probes in flight, and those finished recently.
 //!
 //! ```text
-//!            forgotten        declared lost, or answered      in flight, or answered
+//!            forgotten        given up, or answered           in flight, or answered
 //!   ┌ ─ ─ ─ ─ ─ ─ ─ ─ ─ ┬───────────────────────────────┬──────────────────────────────┐
 //!   └ ─ ─ ─ ─ ─ ─ ─ ─ ─ ┴───────────────────────────────┴──────────────────────────────┘
-//!     older           first                          expiring                  newest
+//!     older           first                           oldest                    newest
 //! ```
 //!
-//! One queue in the order of sending holds all probes of all targets. Timeouts are the same for
-//! all, so both limits only ever move forward, and an index finds a probe by target and sequence.
+//! One queue in the order of sending. The table numbers the probes from 0 and knows what became of
+//! each. Which number a packet carries, and how long an answer is waited for, is the command's.
+//!
+//! Invariant: both limits only ever move forward, so that every operation takes constant time on
+//! average, and none allocates in the long run: memory settles at the largest number of probes
+//! remembered.
 
-use std::collections::{HashMap, VecDeque};
-use std::time::Duration;
+use std::collections::VecDeque;
 
 /// A probe that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Probe {
-    /// The target, by index.
-    pub target: u32,
-    /// The sequence number, which goes on counting where 16 bits end.
-    pub sequence: u64,
+pub(crate) struct Probe<T> {
+    /// Counts all probes of the table from 0.
+    pub(crate) serial: u64,
     /// When it was sent.
-    pub sent_ns: u64,
-}
-
-impl Probe {
-    /// The sequence number as the packet carries it.
-    pub fn wire_sequence(&self) -> u16 {
-        self.sequence as u16
-    }
+    pub(crate) sent_ns: u64,
+    /// What the command knows it by.
+    pub(crate) what: T,
 }
 
 /// What an answer turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
+pub(crate) enum Answer<P> {
     /// The first one to a probe in flight.
-    First {
-        /// The probe.
-        probe: Probe,
-        /// An answer to a later probe of this target came first.
-        reordered: bool,
-    },
+    First(P),
+    /// The first one to a probe that had been given up.
+    Late(P),
     /// Not the first one to this probe.
     Duplicate {
         /// The probe.
-        probe: Probe,
+        probe: P,
         /// How many came before.
         earlier: u32,
-    },
-    /// The first one to a probe that had been declared lost.
-    Late {
-        /// The probe.
-        probe: Probe,
     },
     /// To no probe that is remembered.
     Unknown,
 }
 
-/// Why a probe must not be sent now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SendRefused {
-    /// The probe 65536 before it is still in flight, and answers to the two could not be told
-    /// apart. Expire first, or wait until it times out.
-    SequenceInFlight(Probe),
-    /// There is no such target.
-    NoSuchTarget,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     InFlight,
-    Lost,
+    GivenUp,
     /// With how many answers.
     Answered(u32),
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Slot {
-    probe: Probe,
+struct Slot<T> {
+    sent_ns: u64,
+    what: T,
     state: State,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct TargetState {
-    next_sequence: u64,
-    /// One more than the highest sequence answered in time.
-    answered_below: u64,
-}
-
-/// The probes in flight and those finished recently, of up to 2^32 targets.
-///
-/// Every operation takes constant time on average, and none allocates in the long run: memory
-/// settles at the largest number of probes remembered, plus 16 bytes for each target.
+/// The probes in flight and those finished recently.
 #[derive(Debug)]
-pub struct ProbeTable {
-    timeout_ns: u64,
-    retain_ns: u64,
-    targets: Vec<TargetState>,
-    slots: VecDeque<Slot>,
-    /// Number of the slot at the front, counted from the first one ever.
+pub(crate) struct ProbeTable<T> {
+    slots: VecDeque<Slot<T>>,
+    /// Serial of the first slot.
     first: u64,
-    /// Number of the first slot that may be in flight.
-    expiring: u64,
-    index: HashMap<(u32, u16), u64>,
+    /// Serial of the oldest probe that may be in flight.
+    oldest: u64,
     in_flight: usize,
-    /// Clocks that go back stand still, so that `slots` stay in the order of time.
-    last_ns: u64,
 }
 
-impl ProbeTable {
-    /// A table of `targets` targets. A probe is lost `timeout` after it was sent, and forgotten
-    /// `retain` after that: until then an answer to it is late or a duplicate, later it is
-    /// unknown. Sequence numbers start at `first_sequence`.
-    pub fn new(targets: usize, first_sequence: u64, timeout: Duration, retain: Duration) -> Self {
-        let ns = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let target = TargetState { next_sequence: first_sequence, answered_below: 0 };
-        ProbeTable {
-            timeout_ns: ns(timeout),
-            retain_ns: ns(retain),
-            targets: vec![target; targets],
-            slots: VecDeque::new(),
-            first: 0,
-            expiring: 0,
-            index: HashMap::new(),
-            in_flight: 0,
-            last_ns: 0,
-        }
+impl<T> Default for ProbeTable<T> {
+    fn default() -> Self {
+        Self::starting_at(0)
     }
+}
 
-    /// How many probes are neither answered nor declared lost.
-    pub fn in_flight(&self) -> usize {
-        self.in_flight
+impl<T> ProbeTable<T> {
+    /// A table whose first probe has this serial.
+    pub(crate) fn starting_at(serial: u64) -> Self {
+        Self { slots: VecDeque::new(), first: serial, oldest: serial, in_flight: 0 }
+    }
+}
+
+impl<T: Copy> ProbeTable<T> {
+    /// Serial of the next probe: how many there were so far.
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.first + self.slots.len() as u64
     }
 
     /// How many probes are remembered.
-    pub fn remembered(&self) -> usize {
+    pub(crate) fn remembered(&self) -> usize {
         self.slots.len()
     }
 
-    /// Takes note of a probe to `target`, about to be sent, and numbers it.
-    pub fn send(&mut self, target: u32, now_ns: u64) -> Result<Probe, SendRefused> {
-        let now_ns = self.forward(now_ns);
-        self.forget(now_ns);
-        let state = self.targets.get_mut(target as usize).ok_or(SendRefused::NoSuchTarget)?;
-        let probe = Probe { target, sequence: state.next_sequence, sent_ns: now_ns };
-        let key = (target, probe.wire_sequence());
-        if let Some(&number) = self.index.get(&key)
-            && let Some(slot) = slot_at(&self.slots, self.first, number)
-            && slot.state == State::InFlight
-        {
-            return Err(SendRefused::SequenceInFlight(slot.probe));
-        }
-        state.next_sequence += 1;
-        // A finished probe with this number on the wire is forgotten here.
-        self.index.insert(key, self.first + self.slots.len() as u64);
-        self.slots.push_back(Slot { probe, state: State::InFlight });
+    /// How many probes are neither answered nor given up.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Takes note of a probe that is about to be sent.
+    pub(crate) fn send(&mut self, what: T, now_ns: u64) -> Probe<T> {
+        let serial = self.next_serial();
+        self.slots.push_back(Slot { sent_ns: now_ns, what, state: State::InFlight });
         self.in_flight += 1;
-        Ok(probe)
+        Probe { serial, sent_ns: now_ns, what }
     }
 
-    /// Notes that the newest `count` probes in flight leave together, now: they were numbered
-    /// while they were written, which is no part of a round trip.
-    pub fn leave(&mut self, count: usize, now_ns: u64) {
-        let now_ns = self.forward(now_ns);
-        let in_flight = |slot: &&mut Slot| slot.state == State::InFlight;
+    /// A probe in flight leaves for the wire now: what was between is no part of a round trip.
+    pub(crate) fn leave(&mut self, serial: u64, now_ns: u64) {
+        if let Some(slot) = self.slot_mut(serial).filter(|slot| slot.state == State::InFlight) {
+            slot.sent_ns = now_ns;
+        }
+    }
+
+    /// The newest `count` probes in flight leave together, now.
+    pub(crate) fn leave_newest(&mut self, count: usize, now_ns: u64) {
+        let in_flight = |slot: &&mut Slot<T>| slot.state == State::InFlight;
         for slot in self.slots.iter_mut().rev().filter(in_flight).take(count) {
-            slot.probe.sent_ns = now_ns;
+            slot.sent_ns = now_ns;
         }
     }
 
-    /// Takes a probe back that could not be sent. It is neither lost nor in flight then; its
-    /// sequence number stays used.
-    pub fn cancel(&mut self, probe: Probe) {
-        let key = (probe.target, probe.wire_sequence());
-        let Some(&number) = self.index.get(&key) else { return };
-        let Some(slot) = slot_at_mut(&mut self.slots, self.first, number) else { return };
-        if slot.probe == probe && slot.state == State::InFlight {
-            slot.state = State::Lost;
-            self.in_flight -= 1;
-            self.index.remove(&key);
-        }
+    /// The probe with this serial, if it is remembered.
+    pub(crate) fn get(&self, serial: u64) -> Option<Probe<T>> {
+        let slot = self.slot(serial)?;
+        Some(Probe { serial, sent_ns: slot.sent_ns, what: slot.what })
     }
 
-    /// Finds out what an answer from `target` with `wire_sequence` is. It is in time as long as
-    /// [`expire`](Self::expire) has not declared its probe lost.
-    pub fn answer(&mut self, target: u32, wire_sequence: u16) -> Answer {
-        let Some(&number) = self.index.get(&(target, wire_sequence)) else {
-            return Answer::Unknown;
-        };
-        let Some(slot) = slot_at_mut(&mut self.slots, self.first, number) else {
-            return Answer::Unknown;
-        };
-        let probe = slot.probe;
+    /// Whether the probe with this serial is neither answered nor given up.
+    pub(crate) fn is_in_flight(&self, serial: u64) -> bool {
+        self.slot(serial).is_some_and(|slot| slot.state == State::InFlight)
+    }
+
+    /// Takes note of an answer to the probe with this serial, and returns what it is. It is in time
+    /// as long as the probe was not given up.
+    pub(crate) fn answer(&mut self, serial: u64) -> Answer<Probe<T>> {
+        let Some(slot) = self.slot_mut(serial) else { return Answer::Unknown };
+        let probe = Probe { serial, sent_ns: slot.sent_ns, what: slot.what };
         match slot.state {
             State::InFlight => {
                 slot.state = State::Answered(1);
                 self.in_flight -= 1;
-                let reordered = self.targets.get_mut(target as usize).is_some_and(|state| {
-                    let reordered = probe.sequence < state.answered_below;
-                    state.answered_below = state.answered_below.max(probe.sequence + 1);
-                    reordered
-                });
-                Answer::First { probe, reordered }
+                Answer::First(probe)
             }
-            State::Lost => {
+            State::GivenUp => {
                 slot.state = State::Answered(1);
-                Answer::Late { probe }
+                Answer::Late(probe)
             }
             State::Answered(earlier) => {
                 slot.state = State::Answered(earlier.saturating_add(1));
@@ -214,83 +156,122 @@ impl ProbeTable {
         }
     }
 
-    /// As [`answer`](Self::answer), for answers that echo the whole sequence number in their
-    /// payload: these cannot be taken for the answer to a later probe with the same 16 bits.
-    pub fn answer_exactly(&mut self, target: u32, sequence: u64) -> Answer {
-        let known = self
-            .index
-            .get(&(target, sequence as u16))
-            .and_then(|&number| slot_at(&self.slots, self.first, number));
-        match known {
-            Some(slot) if slot.probe.sequence == sequence => self.answer(target, sequence as u16),
-            _ => Answer::Unknown,
-        }
-    }
-
-    /// Declares the next probe lost whose timeout has passed, in the order of sending. Call until
-    /// `None`.
-    pub fn expire(&mut self, now_ns: u64) -> Option<Probe> {
-        let now_ns = self.forward(now_ns);
-        if self.next_deadline_ns().is_some_and(|deadline| deadline <= now_ns) {
-            return self.lose();
-        }
-        self.forget(now_ns);
-        None
-    }
-
-    /// Declares the next probe in flight lost, whatever its time. Call until `None`.
-    pub fn lose(&mut self) -> Option<Probe> {
-        self.next_deadline_ns()?;
-        let slot = slot_at_mut(&mut self.slots, self.first, self.expiring)?;
-        slot.state = State::Lost;
+    /// Gives up a probe; nothing if it is not in flight. An answer to it is late from now on.
+    pub(crate) fn give_up(&mut self, serial: u64) -> Option<Probe<T>> {
+        let slot = self.slot_mut(serial).filter(|slot| slot.state == State::InFlight)?;
+        slot.state = State::GivenUp;
+        let probe = Probe { serial, sent_ns: slot.sent_ns, what: slot.what };
         self.in_flight -= 1;
-        self.expiring += 1;
-        Some(slot.probe)
+        Some(probe)
     }
 
-    /// When the oldest probe in flight times out.
-    pub fn next_deadline_ns(&mut self) -> Option<u64> {
-        while let Some(slot) = slot_at(&self.slots, self.first, self.expiring) {
-            if slot.state == State::InFlight {
-                return Some(slot.probe.sent_ns.saturating_add(self.timeout_ns));
-            }
-            self.expiring += 1;
+    /// The oldest probe in flight.
+    pub(crate) fn oldest(&mut self) -> Option<Probe<T>> {
+        while self.oldest < self.next_serial() && !self.is_in_flight(self.oldest) {
+            self.oldest += 1;
         }
-        None
+        self.get(self.oldest)
     }
 
-    /// Drops finished probes from the front: those remembered long enough, and those whose number
-    /// on the wire is in use again.
-    fn forget(&mut self, now_ns: u64) {
-        while let Some(slot) = self.slots.front().filter(|slot| slot.state != State::InFlight) {
-            let key = (slot.probe.target, slot.probe.wire_sequence());
-            let kept = self.timeout_ns.saturating_add(self.retain_ns);
-            let indexed = self.index.get(&key) == Some(&self.first);
-            if indexed {
-                if slot.probe.sent_ns.saturating_add(kept) > now_ns {
-                    return;
-                }
-                self.index.remove(&key);
+    /// The probes in flight, oldest first.
+    pub(crate) fn all_in_flight(&self) -> impl Iterator<Item = Probe<T>> + '_ {
+        let in_flight = |slot: &(Probe<T>, State)| slot.1 == State::InFlight;
+        self.probes_from(self.oldest).filter(in_flight).map(|slot| slot.0)
+    }
+
+    /// The probes without an answer, oldest first, as far back as is remembered.
+    pub(crate) fn unanswered(&self) -> impl Iterator<Item = Probe<T>> + '_ {
+        let open = |slot: &(Probe<T>, State)| !matches!(slot.1, State::Answered(_));
+        self.probes_from(self.first).filter(open).map(|slot| slot.0)
+    }
+
+    /// Forgets finished probes from the front, as long as `old` says so.
+    pub(crate) fn forget(&mut self, mut old: impl FnMut(Probe<T>) -> bool) {
+        while let Some(&Slot { sent_ns, what, state }) = self.slots.front() {
+            let probe = Probe { serial: self.first, sent_ns, what };
+            if state == State::InFlight || !old(probe) {
+                break;
             }
             self.slots.pop_front();
             self.first += 1;
-            self.expiring = self.expiring.max(self.first);
         }
+        self.oldest = self.oldest.max(self.first);
     }
 
-    fn forward(&mut self, now_ns: u64) -> u64 {
-        self.last_ns = self.last_ns.max(now_ns);
-        self.last_ns
+    /// `serial` is not below the first that is remembered.
+    fn probes_from(&self, serial: u64) -> impl Iterator<Item = (Probe<T>, State)> + '_ {
+        let skip = (serial.saturating_sub(self.first) as usize).min(self.slots.len());
+        let probe = |(serial, slot): (u64, &Slot<T>)| {
+            (Probe { serial, sent_ns: slot.sent_ns, what: slot.what }, slot.state)
+        };
+        (serial..).zip(self.slots.range(skip..)).map(probe)
     }
-}
 
-fn slot_at(slots: &VecDeque<Slot>, first: u64, number: u64) -> Option<&Slot> {
-    slots.get(usize::try_from(number.checked_sub(first)?).ok()?)
-}
+    fn slot(&self, serial: u64) -> Option<&Slot<T>> {
+        self.slots.get(usize::try_from(serial.checked_sub(self.first)?).ok()?)
+    }
 
-fn slot_at_mut(slots: &mut VecDeque<Slot>, first: u64, number: u64) -> Option<&mut Slot> {
-    slots.get_mut(usize::try_from(number.checked_sub(first)?).ok()?)
+    fn slot_mut(&mut self, serial: u64) -> Option<&mut Slot<T>> {
+        self.slots.get_mut(usize::try_from(serial.checked_sub(self.first)?).ok()?)
+    }
+
+    /// Slots that there is memory for.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.slots.capacity()
+    }
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_first_then_duplicate_and_late_after_giving_up() {
+        let mut table = ProbeTable::default();
+        let (a, b) = (table.send('a', 10), table.send('b', 20));
+        assert_eq!((a.serial, b.serial, table.in_flight()), (0, 1, 2));
+        assert_eq!(table.answer(0), Answer::First(a));
+        assert_eq!(table.answer(0), Answer::Duplicate { probe: a, earlier: 1 });
+        assert_eq!((table.give_up(0), table.give_up(1), table.give_up(1)), (None, Some(b), None));
+        assert_eq!(table.answer(1), Answer::Late(b));
+        assert_eq!(table.answer(1), Answer::Duplicate { probe: b, earlier: 1 });
+        assert_eq!(table.answer(2), Answer::Unknown);
+        assert_eq!(table.in_flight(), 0);
+    }
+
+    #[test]
+    fn what_leaves_later_than_it_was_written_is_as_old_as_that() {
+        let mut table = ProbeTable::default();
+        for what in 0..4 {
+            table.send(what, 10);
+        }
+        table.answer(2);
+        table.leave_newest(2, 50);
+        table.leave(0, 60);
+        table.leave(2, 70);
+        let times = (0..4).filter_map(|serial| table.get(serial)).map(|p| p.sent_ns);
+        assert_eq!(times.collect::<Vec<_>>(), [60, 50, 10, 50]);
+    }
+
+    #[test]
+    fn what_is_finished_and_old_is_forgotten_and_what_waits_is_not() {
+        let mut table = ProbeTable::default();
+        let [a, b, c] = ['a', 'b', 'c'].map(|what| table.send(what, 0));
+        table.answer(a.serial);
+        table.answer(c.serial);
+        assert_eq!(table.oldest(), Some(b));
+        table.forget(|_| true);
+        assert_eq!((table.remembered(), table.next_serial()), (2, 3));
+        assert_eq!((table.answer(a.serial), table.get(a.serial)), (Answer::Unknown, None));
+        assert_eq!(table.all_in_flight().collect::<Vec<_>>(), [b]);
+        table.give_up(b.serial);
+        assert_eq!((table.oldest(), table.all_in_flight().count()), (None, 0));
+        assert_eq!(table.unanswered().collect::<Vec<_>>(), [b]);
+        table.forget(|probe| probe.what == 'b');
+        assert_eq!(table.remembered(), 1);
+        table.forget(|_| true);
+        assert_eq!((table.remembered(), table.oldest()), (0, None));
+        assert_eq!(table.send('d', 1).serial, 3);
+    }
+}

@@ -1,6 +1,6 @@
-//! Why packets of a probing run were lost, as far as counters and rings tell.
+//! Why packets were lost, as far as counters and rings show it.
 
-use super::opened::{Elsewhere, Note};
+use super::event::{Note, SessionEvent, WrongQueue};
 use super::trouble::Trouble;
 use crate::packet::Packets;
 use crate::system::{FluxRx, FluxTx};
@@ -8,39 +8,52 @@ use crate::system::{FluxRx, FluxTx};
 /// Packets that do not move for this long, however often the kernel is told of them, are stuck.
 const STUCK_NS: u64 = 10_000_000;
 
-/// What the run itself saw.
-pub(crate) struct Seen<'a> {
-    /// Whether any probe was given up.
-    pub(crate) lost: bool,
-    /// How often the link went or came.
-    pub(crate) link_changes: u32,
-    /// Probes that there was no room for until it was too late for them.
-    pub(crate) roomless: u64,
-    /// Probes that are longer than the interface sends now.
-    pub(crate) too_long: u64,
-    /// Probes that were due while there was no link.
-    pub(crate) unsent: u64,
+/// What is known besides counters and rings.
+pub(crate) struct Observed<'a> {
     /// The interface.
     pub(crate) device: &'a str,
+    /// How often the link went or came.
+    pub(crate) link_changes: u32,
+    /// What the run itself saw.
+    pub(crate) losses: Losses,
 }
 
-/// Answers that the NIC put on queues without a socket. An interface that is gone has no counters,
-/// and its run ended with that error.
-pub(crate) fn elsewhere(rx: &FluxRx) -> Vec<Elsewhere> {
+/// What a run saw of its own losses.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Losses {
+    /// Whether any packet got no answer.
+    pub(crate) lost: bool,
+    /// Packets for which there was no room until it was too late for them.
+    pub(crate) no_tx_frame: u64,
+    /// Packets that are longer than the interface sends now.
+    pub(crate) too_long: u64,
+    /// Packets that were due while there was no link.
+    pub(crate) unsent: u64,
+}
+
+/// All that is known of why packets were lost: first those on other queues, then notes.
+pub(crate) fn find(
+    rx: &mut FluxRx,
+    tx: &mut FluxTx,
+    inbox: &mut Packets,
+    seen: &Observed<'_>,
+) -> impl Iterator<Item = SessionEvent> {
+    let queues = wrong_queues(rx).into_iter().map(SessionEvent::WrongQueue);
+    queues.chain(notes(rx, tx, inbox, seen).into_iter().map(SessionEvent::Note))
+}
+
+/// Packets for us that the NIC put on queues without a socket. An interface that is gone has no
+/// counters, and its run ended with that error.
+fn wrong_queues(rx: &FluxRx) -> Vec<WrongQueue> {
     let counts = rx.queue_counters().unwrap_or_default().into_iter();
     // Where a socket is, packets came before it was there.
     let queues = &rx.granted().queues;
     let there = counts.filter(|count| count.no_socket > 0 && !queues.contains(&count.queue));
-    there.map(|count| Elsewhere { queue: count.queue, packets: count.no_socket }).collect()
+    there.map(|count| WrongQueue { queue: count.queue, packets: count.no_socket }).collect()
 }
 
 /// What our own sockets' counters and rings say about packets that were lost.
-pub(crate) fn notes(
-    rx: &mut FluxRx,
-    tx: &mut FluxTx,
-    inbox: &mut Packets,
-    seen: &Seen<'_>,
-) -> Vec<Note> {
+fn notes(rx: &mut FluxRx, tx: &mut FluxTx, inbox: &mut Packets, seen: &Observed<'_>) -> Vec<Note> {
     let stats = rx.kernel_stats().unwrap_or_default();
     let (dropped, empty) = (stats.rx_dropped, stats.rx_fill_ring_empty_descs);
     let mut notes = Vec::new();
@@ -48,7 +61,7 @@ pub(crate) fn notes(
     match (dropped, empty) {
         (0, 0) => {}
         // Zero-copy drivers fetch frames ahead: that alone loses nothing.
-        (0, _) if !seen.lost => {}
+        (0, _) if !seen.losses.lost => {}
         (0, _) => note(
             Trouble::Starved,
             empty,
@@ -78,7 +91,7 @@ pub(crate) fn notes(
     if link_changes > 0 {
         let name = seen.device;
         let times = if link_changes == 1 { "once" } else { &format!("{link_changes} times") };
-        let unsent = match seen.unsent {
+        let unsent = match seen.losses.unsent {
             0 => String::new(),
             1 => ", and 1 probe was not sent".to_owned(),
             n => format!(", and {n} probes were not sent"),
@@ -87,7 +100,7 @@ pub(crate) fn notes(
             format!("the carrier of {name} changed {times}: what was on its way is lost{unsent}");
         note(Trouble::LinkFlap, u64::from(link_changes), text);
     }
-    if let too_long @ 1.. = seen.too_long {
+    if let too_long @ 1.. = seen.losses.too_long {
         let are = if too_long == 1 { "packet was" } else { "packets were" };
         let text = format!(
             "{too_long} {are} never sent: too long since the MTU of {} was lowered",
@@ -95,10 +108,10 @@ pub(crate) fn notes(
         );
         note(Trouble::TooLong, too_long, text);
     }
-    let (stuck, roomless) = (stuck(rx, tx, inbox), seen.roomless);
-    if stuck + roomless > 0 {
-        let more = if roomless > 0 {
-            format!(", and {roomless} more found no room")
+    let (stuck, no_tx_frame) = (stuck(rx, tx, inbox), seen.losses.no_tx_frame);
+    if stuck + no_tx_frame > 0 {
+        let more = if no_tx_frame > 0 {
+            format!(", and {no_tx_frame} more found no room")
         } else {
             String::new()
         };
@@ -107,7 +120,7 @@ pub(crate) fn notes(
             "{stuck} {are} never sent: the kernel leaves them in the TX ring, however often it \
              is told{more} (stuck TX)"
         );
-        notes.push(Note { kind: Trouble::StuckTx, count: stuck + roomless, text });
+        notes.push(Note { kind: Trouble::StuckTx, count: stuck + no_tx_frame, text });
     }
     notes
 }

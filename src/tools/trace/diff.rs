@@ -4,6 +4,7 @@
 //! numbers count only where they are worse by more than a tolerance, and a path is new only when
 //! it takes an edge that the other run did not see.
 
+mod earlier;
 mod read;
 
 #[cfg(all(test, not(flux_loom)))]
@@ -129,7 +130,7 @@ pub enum Change {
         /// Which TTL.
         ttl: u8,
         /// Which router.
-        addr: IpAddr,
+        address: IpAddr,
         /// First run.
         a: Vec<Label>,
         /// Second run.
@@ -140,7 +141,7 @@ pub enum Change {
         /// Which TTL.
         ttl: u8,
         /// Which router.
-        addr: IpAddr,
+        address: IpAddr,
         /// First run.
         a: f64,
         /// Second run.
@@ -151,7 +152,7 @@ pub enum Change {
         /// Which TTL.
         ttl: u8,
         /// Which router.
-        addr: IpAddr,
+        address: IpAddr,
         /// First run.
         a: f64,
         /// Second run.
@@ -240,7 +241,7 @@ fn changes(a: &Summary, b: &Summary, tolerance_pct: f64) -> Vec<Change> {
     if a.mtu_black_hole != b.mtu_black_hole {
         changes.push(Change::MtuBlackHole { a: a.mtu_black_hole, b: b.mtu_black_hole });
     }
-    let key = |nat: &Nat| (nat.ttl, nat.addr, nat.rewritten);
+    let key = |nat: &Nat| (nat.ttl, nat.address, nat.rewritten);
     let nats = |nats: &[Nat]| nats.iter().map(key).collect::<BTreeSet<_>>();
     if nats(&a.nat) != nats(&b.nat) {
         changes.push(Change::Nat { a: a.nat.clone(), b: b.nat.clone() });
@@ -291,7 +292,8 @@ fn shares(a: &Summary, b: &Summary) -> Shares {
 
 fn hop_changes(a: &Hop, b: &Hop, changes: &mut Vec<Change>, shares: Shares) {
     let ttl = a.ttl;
-    let addrs = |hop: &Hop| hop.routers.iter().map(|router| router.addr).collect::<BTreeSet<_>>();
+    let addrs =
+        |hop: &Hop| hop.routers.iter().map(|router| router.address).collect::<BTreeSet<_>>();
     let (of_a, of_b) = (addrs(a), addrs(b));
     let part = match shares {
         Shares::A => !of_b.is_empty() && of_b.is_subset(&of_a),
@@ -313,22 +315,22 @@ fn hop_changes(a: &Hop, b: &Hop, changes: &mut Vec<Change>, shares: Shares) {
 fn router_changes(a: &Hop, b: &Hop, tolerance_pct: f64, changes: &mut Vec<Change>) {
     let ttl = a.ttl;
     for old in &a.routers {
-        let Some(new) = b.routers.iter().find(|new| new.addr == old.addr) else { continue };
-        let addr = old.addr;
+        let Some(new) = b.routers.iter().find(|new| new.address == old.address) else { continue };
+        let address = old.address;
         // TTLs in labels are those of the packet, and differ with where the tunnel was entered.
         let labels = |router: &Router| router.mpls.iter().map(|l| l.label).collect::<Vec<_>>();
         if labels(old) != labels(new) {
             let (a, b) = (old.mpls.clone(), new.mpls.clone());
-            changes.push(Change::Mpls { ttl, addr, a, b });
+            changes.push(Change::Mpls { ttl, address, a, b });
         }
         if loses_more(old, new, tolerance_pct) {
-            changes.push(Change::Loss { ttl, addr, a: old.loss_pct, b: new.loss_pct });
+            changes.push(Change::Loss { ttl, address, a: old.loss_pct, b: new.loss_pct });
         }
         if let (Some(a), Some(b)) = (old.rtt_us, new.rtt_us)
-            && b.p50 > a.p50 * (1.0 + tolerance_pct / 100.0)
-            && b.p50 - a.p50 > LEAST_RTT_US
+            && b.times.p50 > a.times.p50 * (1.0 + tolerance_pct / 100.0)
+            && b.times.p50 - a.times.p50 > LEAST_RTT_US
         {
-            changes.push(Change::Rtt { ttl, addr, a: a.p50, b: b.p50 });
+            changes.push(Change::Rtt { ttl, address, a: a.times.p50, b: b.times.p50 });
         }
     }
 }

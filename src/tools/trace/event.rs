@@ -1,8 +1,9 @@
 //! What a trace reports while it goes and at its end. The command prints these as text or JSON.
 
 use super::plan::{Protocol, Strategy};
-use crate::tools::session::link_watch::InterfaceChange;
-use crate::tools::session::opened::{Elsewhere, NeighbourFound, Note, Opened, TargetRoute};
+use crate::tools::measure::Statistics;
+use crate::tools::probe::{NeighbourFound, TargetRoute};
+use crate::tools::session::{Opened, SessionEvent};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -24,16 +25,13 @@ pub enum Event {
     Timeout(Timeout),
     /// Probes to a target cannot be sent.
     SendError(SendError),
-    /// The interface changed: its link, its MTU, its queues.
-    Interface(InterfaceChange),
-    /// Answers came on a queue that no socket of ours is bound to; they were not seen.
-    Elsewhere(Elsewhere),
-    /// Why packets were lost, at the end, where the kernel knows.
-    Note(Note),
     /// What is known of one target at the end.
     Summary(Summary),
     /// What is known of one target while the run goes on.
     Interim(Summary),
+    /// What happens to the sockets, and at the end why packets were lost.
+    #[serde(untagged)]
+    Session(SessionEvent),
 }
 
 /// What was really granted.
@@ -198,8 +196,8 @@ pub struct Summary {
     pub duplicates: u64,
     /// Answers that came after their probe was given up.
     pub late: u64,
-    /// From the first probe to the last answer or timeout that was waited for.
-    pub elapsed_ms: f64,
+    /// From the first probe to the last answer or timeout that was waited for, in seconds.
+    pub elapsed_s: f64,
 }
 
 /// One TTL.
@@ -221,7 +219,7 @@ pub struct Hop {
 
 /// How packets are spread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "snake_case")]
 pub enum Balancing {
     /// Packets of one flow keep together.
     PerFlow,
@@ -231,11 +229,21 @@ pub enum Balancing {
     Unknown,
 }
 
+impl std::fmt::Display for Balancing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::PerFlow => "per-flow",
+            Self::PerPacket => "per-packet",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
 /// Who answers at a TTL.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Router {
     /// Its address.
-    pub addr: IpAddr,
+    pub address: IpAddr,
     /// Its name, where names are looked up and it has one.
     pub name: Option<String>,
     /// Probes that it answered, or that were lost and would have gone to it.
@@ -267,18 +275,9 @@ pub struct Router {
 pub struct Rtt {
     /// Of the last answer.
     pub last: f64,
-    /// Smallest.
-    pub min: f64,
-    /// Arithmetic mean.
-    pub mean: f64,
-    /// Median.
-    pub p50: f64,
-    /// 90th percentile.
-    pub p90: f64,
-    /// Largest.
-    pub max: f64,
-    /// Standard deviation of the population.
-    pub stddev: f64,
+    /// Of all answers.
+    #[serde(flatten)]
+    pub times: Statistics,
     /// Mean difference between one answer and the next, as mtr's Javg.
     pub jitter: f64,
 }
@@ -328,7 +327,7 @@ pub struct Nat {
     /// The first TTL from which a probe was quoted as rewritten.
     pub ttl: u8,
     /// Who quoted it.
-    pub addr: IpAddr,
+    pub address: IpAddr,
     /// What was rewritten.
     pub rewritten: Rewritten,
 }

@@ -1,12 +1,13 @@
 //! What `flux trace` does: probes for every hop at once, each answer matched by what it quotes.
 //!
 //! ```text
-//!   Plan ─▶ ProbeTargets ─▶ NextHops ─▶ Run ── Session per target: which probe next, what is known
-//!                               │        ├─ Sweep:    every TTL, round by round, or
-//!                               │        ├─ Explorer: flows, until all paths are known
-//!                               │        └─ PathMtu:  sizes, until the largest is known
-//!                       Template ─▶ FluxTx ─▶ wire          names ◀─ resolver threads
-//!                       answer::read ◀─ FluxRx ◀─ wire      Event … Event, Summary per target
+//!   Plan ─▶ ProbeTargets ─▶ NextHops ─▶ Run ── Turns: whose turn it is, whose time has passed
+//!                                        ├─ Outgoing ─▶ Wire ─▶ …       Reports: Event … Event,
+//!                                        ├─ Reader ◀─── Wire ◀─ …       Summary per target
+//!                                        └─ TargetTrace per target: what is known
+//!                                            ├─ Sweep:    every TTL, round by round, or
+//!                                            ├─ Explorer: flows, until all paths are known
+//!                                            └─ PathMtu:  sizes, until the largest is known
 //! ```
 //!
 //! Invariant: send times are kept here, never in a packet; a packet off the wire can at worst be
@@ -16,22 +17,26 @@ mod answer;
 mod diff;
 mod event;
 mod explore;
-mod finish;
 mod flight;
 mod icmp_names;
 mod identity;
+mod members;
 mod open;
+mod outgoing;
 mod path_mtu;
 mod plan;
 mod probe;
 mod receive;
 mod reply_timeout;
+mod reports;
 mod reverse_dns;
 mod run;
-mod session;
+mod sizes;
 mod summary;
 mod sweep;
 mod tally;
+mod target;
+mod turns;
 
 pub use diff::{Change, Diff, Saved, TargetDiff, diff, read};
 pub use event::*;

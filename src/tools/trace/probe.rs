@@ -25,7 +25,7 @@ use crate::proto::{
     ETHERNET_LEN, EtherType, ICMP_LEN, IPV4_LEN, IPV6_LEN, Icmpv4Kind, Icmpv6Kind, IpPair, IpProto,
     Ipv4Repr, Ipv6Repr, MacAddr, TCP_LEN, TcpFlags, UDP_LEN,
 };
-use crate::tools::probe::targets::Link;
+use crate::tools::probe::Link;
 use std::net::IpAddr;
 
 /// Longest headers that are copied: Ethernet, two tags, IPv6.

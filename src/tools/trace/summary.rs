@@ -1,14 +1,14 @@
-//! What a session knows, in the shape of its report.
+//! What is known of a target, in the shape of its report.
 
 use super::event::{Balancing, Certainty, Hop, PathStats, Summary};
 use super::explore::Way;
 use super::plan::Multipath;
-use super::session::Session;
 use super::tally::{Cell, Tally, loss_pct, rtt};
+use super::target::TargetTrace;
 use crate::tools::measure::times::Times;
 use std::net::IpAddr;
 
-impl Session {
+impl TargetTrace {
     /// What is known now.
     pub(super) fn summary(
         &self,
@@ -49,9 +49,9 @@ impl Session {
             nat: self.tally.nat.clone(),
             duplicates: self.tally.duplicates,
             late: self.tally.late,
-            elapsed_ms: self
+            elapsed_s: self
                 .started_ns
-                .map_or(0.0, |start| self.last_event_ns.saturating_sub(start) as f64 / 1e6),
+                .map_or(0.0, |start| self.last_event_ns.saturating_sub(start) as f64 / 1e9),
         }
     }
 }
@@ -61,7 +61,7 @@ impl Session {
 fn lanes(tally: &Tally, hops: &[Hop], ended: bool) -> Vec<Way> {
     let mut seen = Vec::with_capacity(tally.lanes.len());
     for (lane, cells) in (0..).zip(&tally.lanes) {
-        let at = |at: usize| cells.get(at).and_then(|cell| cell.addr);
+        let at = |at: usize| cells.get(at).and_then(|cell| cell.address);
         seen.push(Way { hops: (0..hops.len()).map(at).collect(), flows: vec![lane], ended });
     }
     // Those that know most first: the others may be the same.
@@ -83,7 +83,7 @@ fn lanes(tally: &Tally, hops: &[Hop], ended: bool) -> Vec<Way> {
 fn stats(tally: &Tally, flows: &[u16]) -> PathStats {
     let ends = flows.iter().filter_map(|&flow| {
         let cells = tally.lanes.get(usize::from(flow))?;
-        let answered = |cell: &&Cell| cell.addr.is_some();
+        let answered = |cell: &&Cell| cell.address.is_some();
         cells.iter().rev().find(answered)
     });
     let (mut sent, mut received, mut last_ns) = (0, 0, None);

@@ -25,7 +25,7 @@ pub(super) struct HopTally {
 
 /// Who answered at a TTL.
 pub(super) struct RouterTally {
-    pub(super) addr: IpAddr,
+    pub(super) address: IpAddr,
     pub(super) received: u64,
     pub(super) times: Times,
     last_ns: Option<u64>,
@@ -49,7 +49,7 @@ pub(super) struct Cell {
     pub(super) sent: u64,
     pub(super) received: u64,
     /// Who answered last.
-    pub(super) addr: Option<IpAddr>,
+    pub(super) address: Option<IpAddr>,
     pub(super) times: Times,
     pub(super) last_ns: Option<u64>,
 }
@@ -114,7 +114,7 @@ impl Tally {
         hop.router(answer).record(rtt_ns);
         let cell = self.cell(lane, ttl);
         cell.received += 1;
-        cell.addr = Some(answer.from);
+        cell.address = Some(answer.from);
         cell.last_ns = rtt_ns.or(cell.last_ns);
         if let Some(ns) = rtt_ns {
             cell.times.record(ns);
@@ -125,7 +125,7 @@ impl Tally {
     /// Notes what a NAT did to a probe, at the first TTL from which it shows.
     fn translation(&mut self, ttl: u8, answer: &Answer) {
         let Some(rewritten) = answer.nat else { return };
-        let found = Nat { ttl, addr: answer.from, rewritten };
+        let found = Nat { ttl, address: answer.from, rewritten };
         match self.nat.iter_mut().find(|nat| nat.rewritten == rewritten) {
             Some(known) if known.ttl > ttl => *known = found,
             Some(_) => {}
@@ -141,16 +141,16 @@ impl Tally {
             let at = usize::from(ttl - self.first);
             let hop = self.hops.get(at).unwrap_or(&silent);
             // A loss belongs to whom the lane's other probes met, or to the only one there is.
-            let lost = |addr: IpAddr| match &hop.routers[..] {
+            let lost = |address: IpAddr| match &hop.routers[..] {
                 [_] => hop.sent.saturating_sub(hop.received),
                 _ => {
                     let cells = self.lanes.iter().filter_map(|cells| cells.get(at));
-                    let met = cells.filter(|cell| cell.addr == Some(addr));
+                    let met = cells.filter(|cell| cell.address == Some(address));
                     met.map(|cell| cell.sent.saturating_sub(cell.received)).sum()
                 }
             };
             let mut routers: Vec<_> =
-                hop.routers.iter().map(|router| router.report(ttl, lost(router.addr))).collect();
+                hop.routers.iter().map(|router| router.report(ttl, lost(router.address))).collect();
             routers.sort_by_key(|router| std::cmp::Reverse(router.received));
             Hop {
                 ttl,
@@ -168,10 +168,10 @@ impl Tally {
 impl HopTally {
     /// The entry of whoever sent `answer`, brought up to date.
     pub(super) fn router(&mut self, answer: &Answer) -> &mut RouterTally {
-        let at = self.routers.iter().position(|router| router.addr == answer.from);
+        let at = self.routers.iter().position(|router| router.address == answer.from);
         let at = at.unwrap_or_else(|| {
             self.routers.push(RouterTally {
-                addr: answer.from,
+                address: answer.from,
                 received: 0,
                 times: Times::default(),
                 last_ns: None,
@@ -219,7 +219,7 @@ impl RouterTally {
             self.jitter.0 as f64 / self.jitter.1 as f64 / 1e3
         };
         Router {
-            addr: self.addr,
+            address: self.address,
             name: None,
             sent,
             received: self.received,
@@ -238,17 +238,8 @@ impl RouterTally {
 
 /// Round-trip times in the shape of a report.
 pub(super) fn rtt(times: &Times, last_ns: Option<u64>, jitter: f64) -> Option<Rtt> {
-    let summary = times.with(|stats| stats.summary())?;
-    Some(Rtt {
-        last: last_ns? as f64 / 1e3,
-        min: summary.min,
-        mean: summary.mean,
-        p50: summary.p50,
-        p90: summary.p90,
-        max: summary.max,
-        stddev: summary.stddev,
-        jitter,
-    })
+    let times = times.with(|stats| stats.summary())?;
+    Some(Rtt { last: last_ns? as f64 / 1e3, times, jitter })
 }
 
 /// Percent of `sent` that were not received.

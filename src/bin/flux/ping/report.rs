@@ -85,7 +85,7 @@ pub mod tests {
             corrupt: 0,
             errors: 0,
             rtt_us: (received > 0).then_some(rtt),
-            elapsed_ms: 9001.7,
+            elapsed_s: 9.0017,
             histogram: Vec::new(),
         }
     }

@@ -5,7 +5,7 @@ use super::report::Summaries;
 use crate::opened::{self, millis};
 use crate::output::{EventText, Json, Lines, Screen, chart, hidden, percent, table};
 use fluxnet::tools::ping::{Event, Plan, Reply, Start, Summary};
-use fluxnet::tools::session::opened::TargetRoute;
+use fluxnet::tools::probe::TargetRoute;
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -56,9 +56,7 @@ impl Text {
             Event::SendError(failed) => {
                 Lines::err(format!("cannot send to {}: {}\n", failed.target, failed.error))
             }
-            Event::Elsewhere(there) => Lines::err(opened::elsewhere(there)),
-            Event::Note(note) => Lines::err(opened::note(note)),
-            Event::Interface(change) => Lines::err(opened::change(change)),
+            Event::Session(event) => Lines::err(opened::session(event)),
             Event::Summary(_) => {
                 self.summaries.push(event.clone());
                 Lines::default()
@@ -218,12 +216,18 @@ fn block(summary: &Summary) -> String {
     for (count, name) in odd.into_iter().filter(|(count, _)| *count > 0) {
         let _ = write!(text, ", +{count} {name}");
     }
-    let (loss, time) = (percent(summary.loss_pct), summary.elapsed_ms.floor());
-    let _ = writeln!(text, ", {loss}% packet loss, time {time:.0}ms");
+    let (loss, time) = (percent(summary.loss_pct), whole_ms(summary.elapsed_s));
+    let _ = writeln!(text, ", {loss}% packet loss, time {time}ms");
     if let Some(times) = times(summary) {
         let _ = writeln!(text, "rtt {times}");
     }
     text
+}
+
+/// Whole milliseconds, as ping prints them. Seconds were made from nanoseconds, which are counted
+/// here: 4.001 s are 4001 ms, though the product of floats is a little less.
+fn whole_ms(elapsed_s: f64) -> u64 {
+    (elapsed_s * 1e9).round() as u64 / 1_000_000
 }
 
 /// The numbers so far, on one line.

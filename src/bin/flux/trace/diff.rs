@@ -6,7 +6,6 @@ use crate::opened::millis;
 use crate::output::{Lines, Screen, Stdout, clean, percent, print, wrap};
 use crate::units;
 use fluxnet::tools::trace::{Balancing, Change, Diff, Label, Nat, TargetDiff, diff, read};
-use serde_json::Value;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -102,16 +101,16 @@ fn rows(change: &Change, screen: &Screen) -> Vec<(Option<u8>, String)> {
         Change::Balancing { ttl, a, b } => {
             at(*ttl, to("balancing: ", balancing(*a), balancing(*b)))
         }
-        Change::Mpls { ttl, addr, a, b } => {
-            at(*ttl, to(&format!("{addr}: MPLS "), labels(a), labels(b)))
+        Change::Mpls { ttl, address, a, b } => {
+            at(*ttl, to(&format!("{address}: MPLS "), labels(a), labels(b)))
         }
-        Change::Loss { ttl, addr, a, b } => {
+        Change::Loss { ttl, address, a, b } => {
             let loss = |pct: f64| format!("{}%", percent((pct * 10.0).round() / 10.0));
-            at(*ttl, to(&format!("{addr}: loss "), loss(*a), loss(*b)))
+            at(*ttl, to(&format!("{address}: loss "), loss(*a), loss(*b)))
         }
-        Change::Rtt { ttl, addr, a, b } => {
+        Change::Rtt { ttl, address, a, b } => {
             let time = |us: f64| format!("{} ms", millis(us));
-            at(*ttl, to(&format!("{addr}: RTT "), time(*a), time(*b)))
+            at(*ttl, to(&format!("{address}: RTT "), time(*a), time(*b)))
         }
         Change::Paths { a, b } => {
             let path = |which: &str, path: &Vec<Option<IpAddr>>| {
@@ -155,20 +154,16 @@ fn or_none(value: Option<impl ToString>) -> String {
     value.map_or("none".into(), |value| value.to_string())
 }
 
-fn or_star(addr: Option<IpAddr>) -> String {
-    addr.map_or("*".into(), |addr| addr.to_string())
+fn or_star(address: Option<IpAddr>) -> String {
+    address.map_or("*".into(), |address| address.to_string())
 }
 
 fn balancing(balancing: Option<Balancing>) -> String {
-    // As in JSON.
-    match balancing.map(serde_json::to_value) {
-        Some(Ok(Value::String(word))) => word,
-        _ => "none".into(),
-    }
+    balancing.map_or("none".into(), |how| how.to_string())
 }
 
 fn nats(nats: &[Nat]) -> String {
-    let nat = |nat: &Nat| format!("{} at TTL {}", nat.addr, nat.ttl);
+    let nat = |nat: &Nat| format!("{} at TTL {}", nat.address, nat.ttl);
     let all: Vec<String> = nats.iter().map(nat).collect();
     if all.is_empty() { "none".into() } else { all.join(", ") }
 }
@@ -185,7 +180,7 @@ mod tests {
     /// Every kind of difference.
     fn all() -> Diff {
         let label = Label { label: 16_001, tc: 0, bottom: true, ttl: 1 };
-        let nat = Nat { ttl: 2, addr: addr(2), rewritten: Rewritten::SourcePort };
+        let nat = Nat { ttl: 2, address: addr(2), rewritten: Rewritten::SourcePort };
         let changes = vec![
             Change::Address { a: addr(7), b: addr(8) },
             Change::Reached { a: true, b: false },
@@ -201,9 +196,9 @@ mod tests {
                 a: Some(Balancing::PerFlow),
                 b: Some(Balancing::PerPacket),
             },
-            Change::Mpls { ttl: 4, addr: addr(4), a: vec![label], b: vec![] },
-            Change::Loss { ttl: 5, addr: addr(9), a: 0.0, b: 33.333_333 },
-            Change::Rtt { ttl: 5, addr: addr(9), a: 1200.0, b: 30_500.0 },
+            Change::Mpls { ttl: 4, address: addr(4), a: vec![label], b: vec![] },
+            Change::Loss { ttl: 5, address: addr(9), a: 0.0, b: 33.333_333 },
+            Change::Rtt { ttl: 5, address: addr(9), a: 1200.0, b: 30_500.0 },
             Change::Paths { a: vec![vec![Some(addr(1)), None, Some(addr(3))]], b: vec![] },
         ];
         Diff {

@@ -76,7 +76,7 @@ fn links(summary: &Summary) -> BTreeSet<Link> {
 /// Everybody at every hop.
 fn nodes(summary: &Summary, links: &BTreeSet<Link>) -> BTreeSet<(u8, Option<IpAddr>)> {
     let routers = |hop: &Hop| -> Vec<(u8, Option<IpAddr>)> {
-        hop.routers.iter().map(|router| (hop.ttl, Some(router.addr))).collect()
+        hop.routers.iter().map(|router| (hop.ttl, Some(router.address))).collect()
     };
     let ends = |link: &Link| [(link.ttl, link.from), (link.ttl.saturating_add(1), link.to)];
     let known = summary.hops.iter().flat_map(routers);
@@ -102,20 +102,20 @@ fn dashed(summary: &Summary, ttl: u8) -> &'static str {
 
 fn label(summary: &Summary, ttl: u8, who: Option<IpAddr>) -> String {
     let routers = summary.hops.iter().filter(|hop| hop.ttl == ttl).flat_map(|hop| &hop.routers);
-    let router = who.and_then(|who| routers.into_iter().find(|router| router.addr == who));
-    let Some(Router { addr, name, rtt_us, loss_pct, mark, mpls, .. }) = router else {
+    let router = who.and_then(|who| routers.into_iter().find(|router| router.address == who));
+    let Some(Router { address, name, rtt_us, loss_pct, mark, mpls, .. }) = router else {
         return format!("{ttl}: {}", who.map_or("*".into(), |who| who.to_string()));
     };
-    let mut lines = vec![format!("{ttl}: {addr}")];
+    let mut lines = vec![format!("{ttl}: {address}")];
     lines.extend(name.as_deref().map(clean));
-    let time = rtt_us.map(|rtt| format!("{} ms, ", short_millis(rtt.p50)));
+    let time = rtt_us.map(|rtt| format!("{} ms, ", short_millis(rtt.times.p50)));
     let mark = mark.as_deref().map(|mark| format!(" {}", clean(mark))).unwrap_or_default();
     let loss = percent((loss_pct * 10.0).round() / 10.0);
     lines.push(format!("{}{loss}% loss{mark}", time.unwrap_or_default()));
     if !mpls.is_empty() {
         lines.push(format!("MPLS: {}", labels(mpls)));
     }
-    if summary.nat.iter().any(|nat| nat.ttl == ttl && nat.addr == *addr) {
+    if summary.nat.iter().any(|nat| nat.ttl == ttl && nat.address == *address) {
         lines.push("NAT".into());
     }
     lines.join("\n")

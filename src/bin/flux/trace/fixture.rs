@@ -1,6 +1,8 @@
 //! Hand-made events and summaries: the default simulated network, and odd ones.
 
-use fluxnet::tools::session::opened::{Clocks, Opened, TargetRoute};
+use fluxnet::tools::measure::Statistics;
+use fluxnet::tools::probe::TargetRoute;
+use fluxnet::tools::session::{Clocks, Opened};
 use fluxnet::tools::trace::{
     Balancing, Certainty, Hop, Label, Link, PathStats, Protocol, Reply, Router, Rtt, Start,
     Strategy, Summary, Timeout,
@@ -49,7 +51,7 @@ pub fn start(targets: &[(&str, &str)]) -> Start {
     };
     Start {
         opened: Opened {
-            backend: "sim",
+            backend: "sim".into(),
             interface: "sim0".into(),
             driver: Some("sim".into()),
             attach: "native".into(),
@@ -59,7 +61,8 @@ pub fn start(targets: &[(&str, &str)]) -> Start {
             ring_size: 2048,
             frames: 4096,
             frame_size: 2048,
-            hugepages: false,
+            pages: "4k".into(),
+            kernel_busy_poll: false,
             poll: "adaptive".into(),
             clocks: Clocks { tx: "virtual".into(), rx: "virtual".into() },
             notes: Vec::new(),
@@ -76,22 +79,15 @@ pub fn start(targets: &[(&str, &str)]) -> Start {
 }
 
 pub fn rtt(us: f64) -> Rtt {
-    Rtt {
-        last: us,
-        min: us,
-        mean: us,
-        p50: us,
-        p90: us,
-        max: us + 100.0,
-        stddev: 0.5,
-        jitter: 0.25,
-    }
+    let (p99, p999, max) = (us, us, us + 100.0);
+    let times = Statistics { min: us, mean: us, p50: us, p90: us, p99, p999, max, stddev: 0.5 };
+    Rtt { last: us, times, jitter: 0.25 }
 }
 
 /// A router that answered `received` of `sent` after `us`.
 pub fn router(at: &str, sent: u64, received: u64, us: f64) -> Router {
     Router {
-        addr: address(at),
+        address: address(at),
         name: None,
         sent,
         received,
@@ -122,8 +118,8 @@ pub fn hop(ttl: u8, sent: u64, routers: Vec<Router>) -> Hop {
 pub fn summary(target: &str, hops: Vec<Hop>) -> Summary {
     let at = target.parse().unwrap_or(address(TARGET));
     let last = hops.last();
-    let reached = last.is_some_and(|hop| hop.routers.iter().any(|router| router.addr == at));
-    let path = hops.iter().map(|hop| hop.routers.first().map(|router| router.addr)).collect();
+    let reached = last.is_some_and(|hop| hop.routers.iter().any(|router| router.address == at));
+    let path = hops.iter().map(|hop| hop.routers.first().map(|router| router.address)).collect();
     Summary {
         target: target.into(),
         address: at,
@@ -146,7 +142,7 @@ pub fn summary(target: &str, hops: Vec<Hop>) -> Summary {
         nat: Vec::new(),
         duplicates: 0,
         late: 0,
-        elapsed_ms: 20.1,
+        elapsed_s: 0.0201,
     }
 }
 
@@ -226,7 +222,7 @@ pub fn troubled() -> Summary {
     summary.path_stats[0].rtt_us = None;
     summary.nat = vec![fluxnet::tools::trace::Nat {
         ttl: 3,
-        addr: address("172.16.23.2"),
+        address: address("172.16.23.2"),
         rewritten: fluxnet::tools::trace::Rewritten::SourceAddress,
     }];
     summary

@@ -84,7 +84,8 @@ impl<'a> Places<'a> {
         let first = first(summary);
         let mut hops: Vec<Vec<Option<IpAddr>>> = Vec::new();
         for hop in &summary.hops {
-            let mut places: Vec<_> = hop.routers.iter().map(|router| Some(router.addr)).collect();
+            let mut places: Vec<_> =
+                hop.routers.iter().map(|router| Some(router.address)).collect();
             let at = usize::from(hop.ttl.saturating_sub(first));
             let silent = summary.paths.iter().any(|path| path.get(at) == Some(&None));
             if silent || places.is_empty() {

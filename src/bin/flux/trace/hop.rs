@@ -168,7 +168,7 @@ pub fn host(address: IpAddr, names: &HashMap<IpAddr, String>) -> String {
 
 /// The names that routers have.
 pub fn names<'a>(routers: impl IntoIterator<Item = &'a Router>) -> HashMap<IpAddr, String> {
-    let named = |router: &Router| Some((router.addr, router.name.clone()?));
+    let named = |router: &Router| Some((router.address, router.name.clone()?));
     routers.into_iter().filter_map(named).collect()
 }
 

@@ -10,6 +10,7 @@ use crate::output::{Action, Footer, Live, Page, SLICE, Screen, Scroll, View as S
 use crossterm::event::{KeyCode, KeyEvent};
 use fluxnet::error::Result as Ran;
 use fluxnet::tools::Control;
+use fluxnet::tools::session::{InterfaceChange, Note, SessionEvent};
 use fluxnet::tools::trace::{Event, Outcome, Plan, Rounds, Summary};
 use ratatui::Frame;
 use ratatui::style::{Color, Modifier, Style};
@@ -75,8 +76,10 @@ impl View {
                 let (target, error) = (clean(&failed.target), clean(&failed.error));
                 self.note = Some(format!("cannot send to {target}: {error}"));
             }
-            Event::Note(ref note) => self.note = Some(note.text.clone()),
-            Event::Interface(ref change) => self.note = Some(change.text.clone()),
+            Event::Session(SessionEvent::Note(Note { ref text, .. }))
+            | Event::Session(SessionEvent::Interface(InterfaceChange { ref text, .. })) => {
+                self.note = Some(text.clone());
+            }
             _ => {}
         }
         Some(event)

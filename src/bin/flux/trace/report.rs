@@ -96,7 +96,7 @@ pub fn fill<R>(rows: &mut [R], notes: impl Fn(&mut R) -> &mut Option<String>) {
 /// The router's name if it is wanted and known, else its address.
 fn host(router: &Router, names: bool, longest: usize) -> String {
     let Some(name) = router.name.as_deref().filter(|_| names) else {
-        return router.addr.to_string();
+        return router.address.to_string();
     };
     let name = clean(name);
     if name.chars().count() <= longest {
@@ -121,7 +121,7 @@ pub fn notes(summary: &Summary, hop: &Hop, at: usize) -> Option<String> {
     if let Some(mark) = &router.mark {
         notes.push(clean(mark));
     }
-    if summary.nat.iter().any(|nat| nat.ttl == hop.ttl && nat.addr == router.addr) {
+    if summary.nat.iter().any(|nat| nat.ttl == hop.ttl && nat.address == router.address) {
         notes.push("NAT".into());
     }
     if let Some(mtu) = router.mtu.filter(|_| router.mark.is_none()) {

@@ -4,7 +4,7 @@ use super::args::{Args, View};
 use super::hop::{self, Layout, Probe};
 use crate::opened;
 use crate::output::{Lines, Screen, clean, short_millis, wrap};
-use fluxnet::tools::session::opened::TargetRoute;
+use fluxnet::tools::probe::TargetRoute;
 use fluxnet::tools::trace::{Event, Hop, Plan, Protocol, Reply, Router, Start, Summary};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -78,9 +78,7 @@ impl Text {
         match event {
             Event::Start(start) => self.start(start),
             Event::Neighbour(found) => Lines::err(opened::neighbour(found, self.verbose)),
-            Event::Elsewhere(there) => Lines::err(opened::elsewhere(there)),
-            Event::Note(note) => Lines::err(opened::note(note)),
-            Event::Interface(change) => Lines::err(opened::change(change)),
+            Event::Session(event) => Lines::err(opened::session(event)),
             Event::SendError(failed) => {
                 Lines::err(format!("cannot send to {}: {}\n", failed.target, failed.error))
             }
@@ -206,7 +204,7 @@ pub fn conclusion(summary: &Summary, mtu: bool) -> String {
         parts.push(format!("larger packets vanish behind hop {ttl}"));
     }
     for nat in &summary.nat {
-        parts.push(format!("NAT at hop {} ({})", nat.ttl, nat.addr));
+        parts.push(format!("NAT at hop {} ({})", nat.ttl, nat.address));
     }
     for (count, what) in [(summary.duplicates, "duplicate"), (summary.late, "late")] {
         if count > 0 {
@@ -225,11 +223,11 @@ fn obstacle(summary: &Summary) -> String {
     };
     let stops = |router: &&Router| router.mark.is_some();
     match last.routers.iter().find(stops).or(last.routers.first()) {
-        Some(Router { addr, icmp, mark: Some(_), .. }) => {
-            format!("; hop {} ({addr}) says {}", last.ttl, clean(icmp))
+        Some(Router { address, icmp, mark: Some(_), .. }) => {
+            format!("; hop {} ({address}) says {}", last.ttl, clean(icmp))
         }
-        Some(Router { addr, .. }) => {
-            format!("; the last to answer is hop {} ({addr})", last.ttl)
+        Some(Router { address, .. }) => {
+            format!("; the last to answer is hop {} ({address})", last.ttl)
         }
         None => String::new(),
     }
@@ -248,8 +246,8 @@ pub fn named(summary: &Summary) -> String {
 /// Round-trip time to the target.
 fn target_rtt(summary: &Summary) -> Option<f64> {
     let mut routers = summary.hops.iter().rev().flat_map(|hop| &hop.routers);
-    let target = routers.find(|router| router.addr == summary.address)?;
-    target.rtt_us.map(|rtt| rtt.p50)
+    let target = routers.find(|router| router.address == summary.address)?;
+    target.rtt_us.map(|rtt| rtt.times.p50)
 }
 
 /// The numbers so far, on one line.
@@ -269,8 +267,8 @@ mod tests {
     use super::super::fixture::{TARGET, diamond, plain, reply, start, summary, timeout, troubled};
     use super::*;
     use crate::socket_options::parsed;
-    use fluxnet::tools::session::Trouble;
-    use fluxnet::tools::session::opened::{NeighbourFound, Note};
+    use fluxnet::tools::probe::NeighbourFound;
+    use fluxnet::tools::session::{Note, SessionEvent, Trouble};
     use fluxnet::tools::trace::SendError;
 
     fn text(line: &str) -> Text {
@@ -290,9 +288,9 @@ mod tests {
         let mut printed = String::new();
         let mut number = 18;
         for hop in plain().hops.iter().rev() {
-            let at = hop.routers[0].addr.to_string();
+            let at = hop.routers[0].address.to_string();
             for _ in 0..3 {
-                let us = hop.routers[0].rtt_us.unwrap().mean;
+                let us = hop.routers[0].rtt_us.unwrap().times.mean;
                 printed += &out(text, Event::Reply(reply(TARGET, hop.ttl, number, &at, us)));
                 number -= 1;
             }
@@ -430,7 +428,7 @@ mod tests {
         };
         let failed = SendError { target: "x".into(), error: "Network is down".into() };
         for (event, want) in [
-            (Event::Note(note), "note: 12 are lost\n"),
+            (Event::Session(SessionEvent::Note(note)), "note: 12 are lost\n"),
             (Event::SendError(failed), "cannot send to x: Network is down\n"),
             (Event::Neighbour(found), "found in 1.500 ms"),
             (Event::Interim(diamond()), "203.0.113.7: 6 of 6 hops answer; reached 203.0.113.7 in"),

@@ -1,5 +1,7 @@
 use super::*;
-use crate::tools::host::{Address, AddressScope, Family, Neighbour, Queues, Route, Vlan};
+use crate::tools::host::{Address, AddressScope, Family, Interface, Neighbour, Queues, Route};
+use crate::tools::host::{RouteKind, Target, Vlan};
+use crate::tools::probe::link::VlanTag;
 use std::time::Duration;
 
 /// Two Ethernet interfaces, a VLAN on the first, one inside that, and a tunnel.
@@ -148,23 +150,13 @@ fn a_vlan_interface_lends_its_address_and_its_parent_the_socket() {
 }
 
 #[test]
-fn next_hops_are_shared_and_copies_told_apart() {
+fn next_hops_are_shared() {
     let mut asked = plan(&["10.8.0.1", "10.9.0.1", "10.8.0.1", "10.1.0.5"]);
     asked.interface = Some("eth0".into());
     let journey = find(&asked, &Office).unwrap();
     assert_eq!(journey.hops, [ip("10.1.0.254"), ip("10.1.0.5")]);
-    let hops: Vec<_> = journey.paths.iter().map(|path| (path.hop, path.slot)).collect();
-    assert_eq!(hops, [(0, 0), (0, 0), (0, 1), (1, 0)]);
-    assert_eq!(journey.slots, 2);
-}
-
-#[test]
-fn groups_have_slots_behind_those_of_single_hosts() {
-    let mut asked = plan(&["224.0.0.1", "10.1.0.5", "10.1.0.5", "224.0.0.1"]);
-    asked.interface = Some("eth0".into());
-    let journey = find(&asked, &Office).unwrap();
-    let slots: Vec<_> = journey.paths.iter().map(|path| path.slot).collect();
-    assert_eq!((slots, journey.slots), (vec![2, 0, 1, 3], 4));
+    let hops: Vec<_> = journey.paths.iter().map(|path| path.hop).collect();
+    assert_eq!(hops, [0, 0, 0, 1]);
 }
 
 #[test]
@@ -182,11 +174,6 @@ fn what_cannot_be_reached_from_here_is_named_with_a_next_step() {
         (|p| p.interface = Some("eth9".into()), "eth9: no such interface", "ip -br link"),
         (|p| p.source = Some(ip("::1")), "not of the family of the source", ""),
         (|p| p.size = 1473, "size 1473: does not fit the MTU 1500 of eth0", "is 1472"),
-        (
-            |p| p.targets = vec!["10.1.0.5".into(); 1025],
-            "1025 copies of a target: must be at most 1024",
-            "",
-        ),
     ];
     for (change, message, hint) in cases {
         let mut plan = plan(&["10.1.0.5"]);

@@ -1,5 +1,6 @@
 //! Reads what `flux trace --json` printed.
 
+use super::earlier;
 use crate::error::{ErrorKind, FluxError, Result, errno_text};
 use crate::tools::trace::event::Summary;
 use serde_json::Value;
@@ -54,6 +55,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Saved, String> {
             };
             match kind(&value) {
                 Kind::Summary => {
+                    let mut value = value;
+                    earlier::upgrade(&mut value);
                     let summary: Summary = serde_json::from_value(value).map_err(why)?;
                     match places.get(&summary.target) {
                         Some(&at) => saved.summaries[at] = summary,

@@ -3,7 +3,8 @@
 
 use super::read::parse;
 use super::*;
-use crate::tools::trace::event::{Certainty, Link, Rewritten, Rtt};
+use crate::tools::measure::Statistics;
+use crate::tools::trace::event::{Certainty, Link, PathStats, Rewritten, Rtt};
 
 fn addr(last: u8) -> IpAddr {
     [10, 0, 0, last].into()
@@ -11,21 +12,22 @@ fn addr(last: u8) -> IpAddr {
 
 fn rtt(p50: f64) -> Rtt {
     let spread = |factor: f64| p50 * factor;
-    Rtt {
-        last: p50,
+    let times = Statistics {
         min: spread(0.9),
         mean: p50,
         p50,
         p90: spread(1.1),
+        p99: spread(1.2),
+        p999: spread(1.2),
         max: spread(1.2),
         stddev: 1.0,
-        jitter: 1.0,
-    }
+    };
+    Rtt { last: p50, times, jitter: 1.0 }
 }
 
 fn router(last: u8) -> Router {
     Router {
-        addr: addr(last),
+        address: addr(last),
         name: None,
         sent: 10,
         received: 10,
@@ -64,7 +66,7 @@ fn summary(target: &str) -> Summary {
         nat: Vec::new(),
         duplicates: 0,
         late: 0,
-        elapsed_ms: 12.5,
+        elapsed_s: 0.0125,
     }
 }
 
@@ -86,7 +88,7 @@ fn changed(change: impl FnOnce(&mut Summary)) -> Vec<Change> {
 fn a_run_is_the_same_as_itself_and_as_one_with_other_times() {
     assert_eq!(changed(|_| {}), []);
     let noise = |b: &mut Summary| {
-        b.elapsed_ms = 99.0;
+        b.elapsed_s = 0.099;
         b.late = 3;
         b.hops[1].routers[0].rtt_us = Some(rtt(5900.0));
         b.hops[1].routers[0].name = Some("r2.example".into());
@@ -96,7 +98,7 @@ fn a_run_is_the_same_as_itself_and_as_one_with_other_times() {
 
 #[test]
 fn what_the_whole_way_is_like_is_compared() {
-    let nat = Nat { ttl: 2, addr: addr(2), rewritten: Rewritten::SourcePort };
+    let nat = Nat { ttl: 2, address: addr(2), rewritten: Rewritten::SourcePort };
     let changes = changed(|b| {
         b.address = addr(8);
         b.reached = false;
@@ -131,7 +133,7 @@ fn routers_are_compared_hop_by_hop() {
 fn labels_and_balancing_are_compared_but_not_what_is_not_known() {
     let label = Label { label: 16_001, tc: 0, bottom: true, ttl: 1 };
     let changes = changed(|b| b.hops[1].routers[0].mpls = vec![label]);
-    assert_eq!(changes, [Change::Mpls { ttl: 2, addr: addr(2), a: vec![], b: vec![label] }]);
+    assert_eq!(changes, [Change::Mpls { ttl: 2, address: addr(2), a: vec![], b: vec![label] }]);
     let per_flow = Some(Balancing::PerFlow);
     let changes = changed(|b| b.hops[1].balancing = per_flow);
     assert_eq!(changes, [Change::Balancing { ttl: 2, a: None, b: per_flow }]);
@@ -149,9 +151,9 @@ fn loss_and_rtt_count_where_they_are_worse_beyond_tolerance_and_chance() {
     };
     assert_eq!(with_loss(8, 10), [], "20 points are within the tolerance");
     assert_eq!(with_loss(2, 3), [], "one lost probe is chance");
-    assert_eq!(with_loss(7, 10), [Change::Loss { ttl: 2, addr: addr(2), a: 0.0, b: 30.0 }]);
+    assert_eq!(with_loss(7, 10), [Change::Loss { ttl: 2, address: addr(2), a: 0.0, b: 30.0 }]);
     let with_rtt = |p50: f64| changed(|b| b.hops[1].routers[0].rtt_us = Some(rtt(p50)));
-    assert_eq!(with_rtt(6001.0), [Change::Rtt { ttl: 2, addr: addr(2), a: 5000.0, b: 6001.0 }]);
+    assert_eq!(with_rtt(6001.0), [Change::Rtt { ttl: 2, address: addr(2), a: 5000.0, b: 6001.0 }]);
     assert_eq!(with_rtt(100.0), [], "faster is no worse");
     let small = |p50: f64| changed(|b| b.hops[0].routers[0].rtt_us = Some(rtt(p50)));
     assert_eq!(small(5999.0), [], "less than a millisecond is none");
@@ -243,6 +245,40 @@ fn the_last_summary_of_each_target_is_read_and_other_events_are_not() {
     assert_eq!(read, saved(vec![Summary { rounds: 7, ..summary("t") }, summary("u")]));
     let pretty = serde_json::to_string_pretty(&[summary("t"), summary("u")]).unwrap();
     assert_eq!(parse(pretty.as_bytes()).unwrap(), saved(vec![summary("t"), summary("u")]));
+}
+
+#[test]
+fn a_summary_that_an_earlier_version_wrote_is_read() {
+    const RTT: &str = "{\"last\":5000.0,\"min\":4500.0,\"mean\":5000.0,\"p50\":5000.0,\
+                       \"p90\":5500.0,\"max\":6000.0,\"stddev\":1.0,\"jitter\":1.0}";
+    let old = format!(
+        "{{\"event\":\"summary\",\"target\":\"t\",\"address\":\"10.0.0.9\",\"reached\":true,\
+         \"distance\":3,\"rounds\":1,\"hops\":[{{\"ttl\":1,\"routers\":[{{\"addr\":\"10.0.0.1\",\
+         \"name\":null,\"sent\":10,\"received\":10,\"loss_pct\":0.0,\"rtt_us\":{RTT},\"mpls\":[],\
+         \"extensions\":[],\"icmp\":\"time exceeded\",\"mark\":null,\"reply_ttl\":60,\
+         \"back_hops\":4,\"mtu\":null}}],\"sent\":10,\"received\":10,\"loss_pct\":0.0,\
+         \"balancing\":\"per-flow\"}}],\"paths\":[[\"10.0.0.1\"]],\"path_stats\":[{{\"flows\":1,\
+         \"sent\":10,\"received\":10,\"loss_pct\":0.0,\"rtt_us\":{RTT}}}],\"links\":[],\
+         \"multipath\":null,\"mtu\":1400,\"mtu_black_hole\":null,\"nat\":[{{\"ttl\":2,\
+         \"addr\":\"10.0.0.2\",\"rewritten\":\"source_port\"}}],\"duplicates\":0,\"late\":0,\
+         \"elapsed_ms\":12.5}}"
+    );
+    let stats =
+        PathStats { flows: 1, sent: 10, received: 10, loss_pct: 0.0, rtt_us: Some(rtt(5000.0)) };
+    let today = Summary {
+        hops: vec![Hop { balancing: Some(Balancing::PerFlow), ..hop(1, &[1]) }],
+        paths: vec![vec![Some(addr(1))]],
+        path_stats: vec![stats],
+        nat: vec![Nat { ttl: 2, address: addr(2), rewritten: Rewritten::SourcePort }],
+        ..summary("t")
+    };
+    assert_eq!(parse(old.as_bytes()).unwrap(), saved(vec![today.clone()]));
+    // What is written today is read as it is.
+    let new = serde_json::to_string(&crate::tools::trace::Event::Summary(today.clone())).unwrap();
+    for key in ["addr\"", "elapsed_ms", "per-flow"] {
+        assert!(!new.contains(key), "{key}: {new}");
+    }
+    assert_eq!(parse(new.as_bytes()).unwrap(), saved(vec![today]));
 }
 
 #[test]

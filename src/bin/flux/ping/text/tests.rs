@@ -5,8 +5,8 @@ use super::*;
 use crate::cli::Cli;
 use clap::Parser;
 use fluxnet::tools::ping::{IcmpError, SendError, Timeout};
-use fluxnet::tools::session::Trouble;
-use fluxnet::tools::session::opened::{Clocks, NeighbourFound, Note, Opened};
+use fluxnet::tools::probe::NeighbourFound;
+use fluxnet::tools::session::{Clocks, Note, Opened, SessionEvent, Trouble};
 
 #[derive(Parser)]
 struct Command {
@@ -24,7 +24,7 @@ fn text(line: &str, screen: Screen) -> Text {
 fn start(targets: &[(&str, &str)]) -> Start {
     Start {
         opened: Opened {
-            backend: "sim",
+            backend: "sim".into(),
             interface: "sim0".into(),
             driver: Some("sim".into()),
             attach: "native".into(),
@@ -34,7 +34,8 @@ fn start(targets: &[(&str, &str)]) -> Start {
             ring_size: 2048,
             frames: 8192,
             frame_size: 2048,
-            hugepages: false,
+            pages: "4k".into(),
+            kernel_busy_poll: false,
             poll: "adaptive".into(),
             clocks: Clocks { tx: "virtual".into(), rx: "virtual".into() },
             notes: vec!["no huge pages".into()],
@@ -102,7 +103,7 @@ fn one_target_reads_as_ping_does() {
 fn a_note_goes_to_standard_error_also_when_quiet() {
     for line in ["10.0.0.2", "-q 10.0.0.2", "-f 10.0.0.2"] {
         let note = Note { kind: Trouble::Starved, count: 12, text: "12 are lost".into() };
-        let lines = text(line, Screen::default()).event(&Event::Note(note));
+        let lines = text(line, Screen::default()).event(&Event::Session(SessionEvent::Note(note)));
         assert_eq!((lines.out.as_str(), lines.err.as_str()), ("", "note: 12 are lost\n"));
     }
 }

@@ -4,7 +4,7 @@
 
 use super::answer::{Answer, Kind};
 use super::explore::{Explorer, Found};
-use super::flight::{Flight, Match, Role, Sent};
+use super::flight::{Flight, Match, Purpose, Role, Sent};
 use super::icmp_names;
 use super::path_mtu::{Fate, PathMtu};
 use super::plan::{Plan, Protocol, Rounds};
@@ -23,7 +23,7 @@ const EXPLORE_ROOM: usize = 64;
 /// In a run of rounds, answers are recognised as late or duplicate for this long.
 const RETAIN_NS: u64 = 10_000_000_000;
 
-/// What a session needs to know of its target.
+/// What the run knows of a target before it begins.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Goal {
     pub(super) target: IpAddr,
@@ -61,8 +61,8 @@ enum Work {
     Explore { explorer: Box<Explorer>, queue: VecDeque<(u16, u8, u8)>, asked: Vec<(u16, u8)> },
 }
 
-/// One target's run.
-pub(super) struct Session {
+/// The way to one target, as far as it is known.
+pub(super) struct TargetTrace {
     goal: Goal,
     first: u8,
     max_hops: u8,
@@ -82,7 +82,7 @@ pub(super) struct Session {
     pub(super) last_event_ns: u64,
 }
 
-impl Session {
+impl TargetTrace {
     pub(super) fn new(plan: &Plan, goal: Goal) -> Self {
         let work = match plan.paths {
             Some(paths) => {
@@ -168,16 +168,8 @@ impl Session {
         let number = self.flight.next_number()?;
         let wanted = self.pending.take()?;
         let numbers = Numbers { ttl: wanted.ttl, flow: wanted.flow, number, size: wanted.size };
-        let sent = Sent {
-            serial: self.flight.count(),
-            numbers,
-            round: wanted.round,
-            lane: wanted.lane,
-            tries: wanted.tries,
-            role: wanted.role,
-            sent_ns: now,
-        };
-        self.flight.push(sent);
+        let Wanted { lane, round, tries, role, .. } = wanted;
+        let sent = self.flight.push(Purpose { numbers, round, lane, tries, role }, now);
         if wanted.role == Role::Hop {
             self.tally.sent(wanted.ttl);
         }
@@ -221,7 +213,7 @@ impl Session {
     /// The next time at which something is to be done although nothing comes.
     pub(super) fn wake_ns(&mut self) -> Option<u64> {
         self.reply_timeout.learn(&self.tally.hops);
-        let timeout = self.flight.in_flight().map(|sent| self.deadline(sent)).min();
+        let timeout = self.flight.in_flight().map(|sent| self.deadline(&sent)).min();
         let round = match &self.work {
             // With a probe to send it is looked after again once that is sent.
             Work::Sweep(sweep) if self.pending.is_none() => sweep.next_round_ns(),
@@ -232,10 +224,10 @@ impl Session {
 
     /// When a probe is given up.
     fn deadline(&self, sent: &Sent) -> u64 {
-        let wait = match sent.role {
-            Role::Hop => {
-                self.reply_timeout.for_hop(usize::from(sent.numbers.ttl.saturating_sub(self.first)))
-            }
+        let wait = match sent.what.role {
+            Role::Hop => self
+                .reply_timeout
+                .for_hop(usize::from(sent.what.numbers.ttl.saturating_sub(self.first))),
             Role::Size => {
                 let silence = self.mtu.as_ref().is_some_and(PathMtu::expects_silence);
                 self.reply_timeout.for_size(silence)
@@ -261,19 +253,19 @@ impl Session {
 
     /// Whether anybody wants to know.
     fn given_up(&mut self, sent: &Sent, now: u64) -> bool {
-        let Numbers { ttl, flow, size, .. } = sent.numbers;
-        match sent.role {
+        let Numbers { ttl, flow, size, .. } = sent.what.numbers;
+        match sent.what.role {
             Role::Size => {
                 self.sized(ttl, size, Fate::Lost);
                 self.last_event_ns = now;
                 false
             }
             Role::Hop => {
-                self.tally.settled(ttl, sent.lane);
+                self.tally.settled(ttl, sent.what.lane);
                 let matters = ttl <= self.last_hop();
                 if let Work::Explore { explorer, queue, .. } = &mut self.work {
-                    if sent.tries < REPEATS {
-                        queue.push_back((flow, ttl, sent.tries + 1));
+                    if sent.what.tries < REPEATS {
+                        queue.push_back((flow, ttl, sent.what.tries + 1));
                     } else {
                         explorer.found(flow, ttl, Found::Silent);
                     }
@@ -306,13 +298,13 @@ impl Session {
         let told = match self.flight.answer(number) {
             Match::First(sent) => Told::First(sent),
             Match::Late(sent) => Told::Late(sent),
-            Match::Duplicate(sent) => Told::Duplicate(sent),
+            Match::Duplicate { probe: sent, .. } => Told::Duplicate(sent),
             Match::Unknown => return Told::Foreign,
         };
         match told {
             Told::First(sent) => {
                 let reached = self.is_reached(answer);
-                let matters = self.cut().is_none_or(|cut| sent.numbers.ttl <= cut);
+                let matters = self.cut().is_none_or(|cut| sent.what.numbers.ttl <= cut);
                 self.took(&sent, answer, at.checked_sub(sent.sent_ns), reached);
                 if matters {
                     self.last_event_ns = now;
@@ -327,7 +319,7 @@ impl Session {
 
     /// The probes that may have got to the target and were not answered.
     pub(super) fn unanswered_by_target(&self) -> impl Iterator<Item = Numbers> + '_ {
-        let numbers = self.flight.unanswered().map(|sent| sent.numbers);
+        let numbers = self.flight.unanswered().map(|sent| sent.what.numbers);
         numbers.filter(|numbers| self.distance.is_some_and(|distance| numbers.ttl >= distance))
     }
 
@@ -337,9 +329,9 @@ impl Session {
     }
 
     fn took(&mut self, sent: &Sent, answer: &Answer, rtt_ns: Option<u64>, reached: bool) {
-        let Numbers { ttl, flow, size, .. } = sent.numbers;
+        let Numbers { ttl, flow, size, .. } = sent.what.numbers;
         let on_the_way = answer.kind == Kind::TimeExceeded;
-        if sent.role == Role::Size {
+        if sent.what.role == Role::Size {
             let fate = match (answer.kind.too_big(), reached) {
                 (Some(mtu), _) => {
                     self.narrow(ttl, answer, mtu);
@@ -351,7 +343,7 @@ impl Session {
             };
             return self.sized(ttl, size, fate);
         }
-        self.tally.answered(ttl, sent.lane, answer, rtt_ns);
+        self.tally.answered(ttl, sent.what.lane, answer, rtt_ns);
         if reached {
             self.distance = Some(self.distance.map_or(ttl, |known| known.min(ttl)));
         } else if !on_the_way {
@@ -378,7 +370,7 @@ impl Session {
         let by_ttl = answer.quoted_ttl.and_then(|left| (ttl + 1).checked_sub(left));
         let Some(at) = by_ttl.filter(|&at| at >= self.first && at <= self.max_hops) else { return };
         let hop = self.tally.hop(at);
-        match hop.routers.iter_mut().find(|router| router.addr == answer.from) {
+        match hop.routers.iter_mut().find(|router| router.address == answer.from) {
             Some(router) => router.last.mtu = Some(mtu),
             None => hop.told_mtu = Some((answer.from, mtu)),
         }

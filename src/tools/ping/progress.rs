@@ -1,0 +1,229 @@
+//! [`Progress`]: which probes are sent, answered and lost, target by target, and whose turn it is.
+
+use super::event::Summary;
+use super::plan::Plan;
+use super::schedule::Schedule;
+use super::sequences::{Answer, Probe, SendRefused, Sequences};
+use super::tally::{How, Tally};
+use crate::tools::probe::Path;
+use std::time::Duration;
+
+/// Answers are recognised as late or duplicate this long after their probe timed out. Short for
+/// many probes a second, because each is remembered.
+const RETAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+/// Probes a second above which the short time holds.
+const RETAIN_RATE: f64 = 1000.0;
+
+/// One target.
+struct Member {
+    tally: Tally,
+    /// Whether more probes are to be sent to it.
+    wants: bool,
+}
+
+/// What became of the probes so far.
+pub(super) struct Progress {
+    members: Vec<Member>,
+    /// Members that want probes.
+    wanting: usize,
+    probes: Sequences,
+    schedule: Schedule,
+    /// Probes (or with a deadline: answers) that each target is to have.
+    count: Option<u64>,
+    until_answered: bool,
+    /// Probes that were due while there was no link.
+    unsent: u64,
+}
+
+impl Progress {
+    /// Of a run that begins now.
+    pub(super) fn new(plan: &Plan, count: usize, now: u64) -> Self {
+        let fast = plan.floods()
+            || plan.rate.unwrap_or(count as f64 / plan.interval.as_secs_f64()) > RETAIN_RATE;
+        let retain = if fast { RETAIN.0 } else { RETAIN.1 };
+        let member = || Member { tally: Tally::default(), wants: true };
+        Self {
+            members: (0..count).map(|_| member()).collect(),
+            wanting: count,
+            probes: Sequences::new(count, 1, plan.timeout, retain),
+            schedule: Schedule::new(plan, count, now),
+            count: plan.count,
+            until_answered: plan.deadline.is_some(),
+            unsent: 0,
+        }
+    }
+
+    /// Whether any target is to have more probes.
+    pub(super) fn wants_more(&self) -> bool {
+        self.wanting > 0
+    }
+
+    /// Whether there is nothing to wait for but answers of groups.
+    pub(super) fn is_complete(&self, sent_all: bool) -> bool {
+        // With a deadline, `count` answers are what was waited for (as `ping -w`).
+        let outlived = self.until_answered && self.count.is_some();
+        let answered = self.probes.in_flight() == 0 && sent_all;
+        self.wanting == 0 && (outlived || answered)
+    }
+
+    /// When the next probe is due; `None`: when something is answered, or never.
+    pub(super) fn next_due_ns(&self) -> Option<u64> {
+        if self.wants_more() { self.schedule.next_due_ns() } else { None }
+    }
+
+    /// When the next probe in flight is given up.
+    pub(super) fn next_timeout_ns(&mut self) -> Option<u64> {
+        self.probes.next_deadline_ns()
+    }
+
+    /// The target whose probe is due.
+    pub(super) fn whose_turn(&mut self, now: u64) -> Option<usize> {
+        let members = &self.members;
+        let sent = |at: usize| members[at].wants.then_some(members[at].tally.sent);
+        self.schedule.next(now, members.len(), sent)
+    }
+
+    /// Numbers a target's next probe. `lost` is told of one that makes room for it: 65536 probes
+    /// later there is no waiting for that any more.
+    pub(super) fn number(
+        &mut self,
+        at: usize,
+        now: u64,
+        mut lost: impl FnMut(Probe),
+    ) -> Option<Probe> {
+        let probe = loop {
+            match self.probes.send(at as u32, now) {
+                Ok(probe) => break probe,
+                Err(SendRefused::SequenceInFlight(old)) => {
+                    self.probes.cancel(old);
+                    self.members[at].tally.given_up += 1;
+                    lost(old);
+                }
+                Err(SendRefused::NoSuchTarget) => return None,
+            }
+        };
+        let tally = &mut self.members[at].tally;
+        tally.sent = probe.sequence;
+        tally.started_ns.get_or_insert(now);
+        self.schedule.sent(at, probe.sequence, now);
+        Some(probe)
+    }
+
+    /// The newest `count` probes leave together, now.
+    pub(super) fn leave(&mut self, count: usize, now: u64) {
+        self.probes.leave(count, now);
+    }
+
+    /// A probe cannot be sent for want of a next hop.
+    pub(super) fn refuse(&mut self, probe: Probe) {
+        self.probes.cancel(probe);
+        let tally = &mut self.members[probe.target as usize].tally;
+        tally.given_up += 1;
+        tally.errors += 1;
+    }
+
+    /// A probe is not sent, because there is no link.
+    pub(super) fn lose_unsent(&mut self, probe: Probe) {
+        self.probes.cancel(probe);
+        self.unsent += 1;
+        self.members[probe.target as usize].tally.given_up += 1;
+    }
+
+    /// Gives up the next probe whose time has passed at `now`. Call until `None`.
+    pub(super) fn expire(&mut self, now: u64) -> Option<Probe> {
+        let probe = self.probes.expire(now)?;
+        self.members[probe.target as usize].tally.given_up += 1;
+        Some(probe)
+    }
+
+    /// Gives up the next probe in flight, whatever its time. Call until `None`.
+    pub(super) fn lose(&mut self) -> Option<Probe> {
+        let probe = self.probes.lose()?;
+        self.members[probe.target as usize].tally.given_up += 1;
+        Some(probe)
+    }
+
+    /// Takes note of an answer, which came at `at`, and returns what it is.
+    pub(super) fn answered(&mut self, target: usize, sequence: u64, at: u64) -> Answer {
+        let answer = self.probes.answer(target as u32, sequence);
+        let tally = &mut self.members[target].tally;
+        match answer {
+            Answer::First { probe, reordered } => {
+                tally.reply(at.checked_sub(probe.sent_ns), reordered);
+                if probe.sequence == tally.sent {
+                    self.schedule.answered(target);
+                }
+            }
+            Answer::Duplicate { .. } => tally.duplicates += 1,
+            // An unknown one is ours, but forgotten.
+            Answer::Late { .. } | Answer::Unknown => tally.late += 1,
+        }
+        self.settle(target);
+        answer
+    }
+
+    /// Takes note of an answer that is damaged: its probe goes on waiting for a good one.
+    pub(super) fn corrupt(&mut self, target: usize) {
+        self.members[target].tally.corrupt += 1;
+        self.settle(target);
+    }
+
+    /// Takes note of an ICMP error that ends a probe. `None`: it was told before, or the probe is
+    /// forgotten.
+    pub(super) fn failed(&mut self, target: usize, sequence: u64) -> Option<Probe> {
+        let answer = self.probes.answer(target as u32, sequence);
+        let tally = &mut self.members[target].tally;
+        let probe = match answer {
+            Answer::First { probe, .. } => {
+                tally.given_up += 1;
+                if probe.sequence == tally.sent {
+                    self.schedule.answered(target);
+                }
+                probe
+            }
+            Answer::Late { probe } => probe,
+            Answer::Duplicate { .. } | Answer::Unknown => return None,
+        };
+        tally.errors += 1;
+        self.settle(target);
+        Some(probe)
+    }
+
+    /// Looks whether a target has had enough probes.
+    pub(super) fn settle(&mut self, at: usize) {
+        let (Some(count), member) = (self.count, &mut self.members[at]) else { return };
+        let tally = &member.tally;
+        // As `ping -w`: with a deadline it goes on until `count` answers are in.
+        let had = if self.until_answered { tally.received + tally.errors } else { tally.sent };
+        if had >= count && std::mem::replace(&mut member.wants, false) {
+            self.wanting -= 1;
+        }
+    }
+
+    /// The sequence number of the newest probe to a target.
+    pub(super) fn last_sequence(&self, target: usize) -> u64 {
+        self.members[target].tally.sent
+    }
+
+    /// Whether any probe was given up, and how many were not sent for want of a link.
+    pub(super) fn losses(&self) -> (bool, u64) {
+        (self.members.iter().any(|member| member.tally.given_up > 0), self.unsent)
+    }
+
+    /// How many targets answered: as often as was waited for, or once.
+    pub(super) fn answered_targets(&self) -> usize {
+        let enough = self.count.filter(|_| self.until_answered).unwrap_or(1);
+        self.members.iter().filter(|member| member.tally.received >= enough).count()
+    }
+
+    /// The numbers of each target.
+    pub(super) fn summaries(
+        &self,
+        paths: &[Path],
+        now: u64,
+        how: How,
+    ) -> impl Iterator<Item = Summary> {
+        let both = self.members.iter().zip(paths);
+        both.map(move |(member, path)| member.tally.summary(&path.name, path.address, now, how))
+    }
+}

@@ -1,0 +1,113 @@
+//! [`Teller`]: events of single probes, for those who want to see each.
+
+use super::answer::{EchoError, EchoReply};
+use super::event::{Event, IcmpError, Reply, SendError, Timeout};
+use super::sequences::Probe;
+use crate::proto::ICMP_LEN;
+use crate::tools::probe::{Path, ProbeTargets};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Tells what happens to probes.
+pub(super) struct Teller<'a> {
+    pub(super) sink: &'a mut dyn FnMut(Event),
+    /// Whether single probes are told of.
+    each: bool,
+    /// Whether replies have the time of day.
+    wall_clock: bool,
+    /// Whether the time of day is the run's own, too.
+    is_virtual: bool,
+    /// Targets whose want of a next hop was told.
+    unreachable: Vec<bool>,
+}
+
+/// When a packet came, and the time now, in ns.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) at: u64,
+    pub(super) now: u64,
+}
+
+impl<'a> Teller<'a> {
+    pub(super) fn new(
+        sink: &'a mut dyn FnMut(Event),
+        (each, wall_clock): (bool, bool),
+        is_virtual: bool,
+        targets: usize,
+    ) -> Self {
+        Self { sink, each, wall_clock, is_virtual, unreachable: vec![false; targets] }
+    }
+
+    /// A probe was given up.
+    pub(super) fn timeout(&mut self, targets: &ProbeTargets, probe: Probe) {
+        if self.each {
+            let target = targets.paths[probe.target as usize].name.clone();
+            (self.sink)(Event::Timeout(Timeout { target, seq: probe.sequence }));
+        }
+    }
+
+    /// A probe could not be sent; told once per target.
+    pub(super) fn unreachable(&mut self, target: usize, path: &Path, why: &str) {
+        if !std::mem::replace(&mut self.unreachable[target], true) && self.each {
+            (self.sink)(Event::SendError(SendError {
+                target: path.name.clone(),
+                error: format!("Destination Host Unreachable: {why}"),
+            }));
+        }
+    }
+
+    /// An answer; `event` says which kind.
+    pub(super) fn reply(
+        &mut self,
+        path: &Path,
+        reply: &EchoReply<'_>,
+        event: fn(Reply) -> Event,
+        (seq, rtt_ns, reordered): (u64, Option<u64>, bool),
+        times: Times,
+    ) {
+        if !self.each {
+            return;
+        }
+        let time = self.wall_clock.then(|| self.time_of_day(times));
+        (self.sink)(event(Reply {
+            target: path.name.clone(),
+            from: reply.from,
+            seq,
+            bytes: ICMP_LEN + reply.payload.len(),
+            ttl: reply.ttl,
+            rtt_us: rtt_ns.map(us),
+            reordered,
+            time,
+        }));
+    }
+
+    /// An ICMP error about a probe.
+    pub(super) fn error(&mut self, path: &Path, error: &EchoError, seq: u64, rtt_ns: Option<u64>) {
+        if self.each {
+            (self.sink)(Event::Icmp(IcmpError {
+                target: path.name.clone(),
+                from: error.from,
+                seq,
+                icmp_type: error.report.icmp_type,
+                code: error.report.code,
+                text: error.report.text().into_owned(),
+                mtu: error.report.mtu(),
+                rtt_us: rtt_ns.map(us),
+            }));
+        }
+    }
+
+    /// The time of day of an arrival, in seconds since 1970; virtual time started then.
+    fn time_of_day(&self, Times { at, now }: Times) -> f64 {
+        if self.is_virtual {
+            return at as f64 / 1e9;
+        }
+        let ago = Duration::from_nanos(now.saturating_sub(at));
+        let day =
+            SystemTime::now().checked_sub(ago).and_then(|t| t.duration_since(UNIX_EPOCH).ok());
+        day.map_or(0.0, |time| time.as_secs_f64())
+    }
+}
+
+fn us(ns: u64) -> f64 {
+    ns as f64 / 1e3
+}

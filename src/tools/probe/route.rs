@@ -1,0 +1,146 @@
+//! From a name to a route: which address, by which interface, from which source, to which next hop.
+
+use super::link::{Link, VlanTag, check_up};
+use crate::error::{ErrorKind, FluxError, Result};
+use crate::tools::host::{Family, Host, Interface, RouteKind, Target};
+use std::net::IpAddr;
+
+/// Where a run wants to go, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TargetRequest<'a> {
+    /// Names or addresses, as given.
+    pub(crate) targets: &'a [String],
+    /// Which family names may resolve to.
+    pub(crate) family: Family,
+    /// The interface, or the source address, after `-I`.
+    pub(crate) interface: Option<&'a str>,
+    /// The source address.
+    pub(crate) source: Option<IpAddr>,
+    /// A VLAN tag, besides the one of a VLAN interface.
+    pub(crate) vlan: Option<VlanTag>,
+}
+
+/// The interface or source address asked for with `-I`.
+pub(super) struct SourceChoice {
+    pub(super) interface: Option<Interface>,
+    source: Option<IpAddr>,
+}
+
+/// A target, resolved and routed.
+pub(super) struct ResolvedTarget {
+    pub(super) name: String,
+    pub(super) address: IpAddr,
+    pub(super) ifindex: u32,
+    pub(super) source: Option<IpAddr>,
+    pub(super) gateway: Option<IpAddr>,
+}
+
+impl ResolvedTarget {
+    /// Who gets the packets first.
+    pub(super) fn next_hop(&self) -> IpAddr {
+        self.gateway.unwrap_or(self.address)
+    }
+}
+
+impl SourceChoice {
+    pub(super) fn of(wish: &TargetRequest<'_>, host: &dyn Host) -> Result<Self> {
+        let Some(name) = wish.interface else {
+            return Ok(Self { interface: None, source: wish.source });
+        };
+        if let Ok(source) = name.parse() {
+            if wish.source.is_some_and(|other| other != source) {
+                let why = format!("is not the source address asked for, {source}");
+                return Err(FluxError::config(format!("-I {name}"), why)
+                    .with_hint("-I takes the name of an interface, too"));
+            }
+            return Ok(Self { interface: None, source: Some(source) });
+        }
+        let interface = host.interface(name)?;
+        // Said before a route is looked for: a link that is down has none.
+        check_up(&interface)?;
+        Ok(Self { interface: Some(interface), source: wish.source })
+    }
+
+    /// Resolves a target and finds its route.
+    pub(super) fn route(
+        &self,
+        name: &str,
+        wish: &TargetRequest<'_>,
+        host: &dyn Host,
+    ) -> Result<ResolvedTarget> {
+        let Target { addr, scope } = host.resolve(name, wish.family)?;
+        if addr.is_unspecified() {
+            return Err(FluxError::config(format!("target {name}"), "is the unspecified address"));
+        }
+        let wanted = self.interface.as_ref();
+        if let (Some(scope), Some(wanted)) = (scope, wanted)
+            && scope != wanted.index
+        {
+            return Err(FluxError::config(
+                format!("target {name}"),
+                format!("names another interface than -I {}", wanted.name),
+            )
+            .with_hint("leave out one of the two"));
+        }
+        if self.source.is_some_and(|source| source.is_ipv4() != addr.is_ipv4()) {
+            return Err(FluxError::config(
+                format!("target {name}"),
+                "is not of the family of the source address",
+            ));
+        }
+        let oif = wanted.map(|i| i.index).or(scope);
+        if oif.is_none() && needs_scope(addr) {
+            return Err(FluxError::config(
+                format!("target {name}"),
+                "is valid on one link alone, and the link is not named",
+            )
+            .with_hint(format!("write {addr}%IFACE, or use -I IFACE")));
+        }
+        let route = host.route(addr, oif, self.source)?;
+        route.require_wire(addr, wanted.map_or("any interface", |i| &i.name))?;
+        if route.kind == RouteKind::Broadcast {
+            return Err(broadcast(name));
+        }
+        if route.encapsulated {
+            return Err(FluxError::config(
+                format!("target {name}"),
+                "its route wraps packets (a tunnel or MPLS), and frames sent here are not wrapped",
+            )
+            .with_hint("choose the tunnel's own interface with -I"));
+        }
+        Ok(ResolvedTarget {
+            name: name.to_owned(),
+            address: addr,
+            ifindex: route.ifindex,
+            source: self.source.or(route.source),
+            gateway: route.gateway,
+        })
+    }
+}
+
+/// Whether an address means something only together with an interface.
+fn needs_scope(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        IpAddr::V6(address) => {
+            address.is_unicast_link_local()
+                || address.is_multicast() && matches!(address.segments()[0] & 0xf, 1 | 2)
+        }
+    }
+}
+
+pub(super) fn broadcast(name: &str) -> FluxError {
+    FluxError::config(format!("target {name}"), "is a broadcast address")
+        .with_hint("name the hosts one by one; 224.0.0.1 and ff02::1%IFACE are groups of all hosts")
+}
+
+pub(super) fn no_source(target: &ResolvedTarget, link: &Link) -> FluxError {
+    let (family, name) =
+        (if target.address.is_ipv4() { "IPv4" } else { "IPv6" }, &link.interface.name);
+    FluxError::new(
+        ErrorKind::Host,
+        format!("cannot send to {} by {name}", target.name),
+        format!("{name} has no {family} address"),
+    )
+    .with_hint(format!("give it one: `ip address add ADDRESS/PREFIX dev {name}`"))
+}

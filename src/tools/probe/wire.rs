@@ -1,0 +1,166 @@
+//! [`Wire`]: the open sockets of a run of probes, and what came that was no answer.
+
+use super::sender::Sender;
+use super::targets::ProbeTargets;
+use crate::backend::Filter;
+use crate::config::{Config, Poller};
+use crate::error::Result;
+use crate::packet::{Packet, Packets};
+use crate::system::FluxRx;
+use crate::tools::host::Host;
+use crate::tools::session::{Losses, Opened, Session, SessionEvent};
+use crate::tools::{Control, Env};
+use std::time::Duration;
+
+/// Adaptive waiting spins through gaps as short as that: what else runs on the CPU while we sleep
+/// makes the next round trip slower (on veth by half). With longer gaps it learns not to.
+const SPIN: Duration = Duration::from_micros(2_500);
+/// Frames over all queues: as much as the usual memlock limit of 8 MiB lets a user without
+/// CAP_IPC_LOCK pin, and plenty for probes.
+const FRAMES: u32 = 4096;
+/// Packets that are read at a time.
+const INBOX: usize = 256;
+
+/// What a received frame was, to those who read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// About one of our probes.
+    Ours,
+    /// A sound packet that is not.
+    Foreign,
+    /// Bytes that are no packet.
+    Malformed,
+}
+
+/// The sockets of a run.
+pub(crate) struct Wire {
+    session: Session,
+    rx: FluxRx,
+    pub(crate) sender: Sender,
+    inbox: Packets,
+    /// Packets that answered none of our probes.
+    pub(crate) foreign: u64,
+    /// Packets that made no sense.
+    pub(crate) malformed: u64,
+    /// Packets that the XDP program could not stamp.
+    pub(crate) unstamped: u64,
+}
+
+impl Wire {
+    /// Opens the device that `targets` are reached by, and waits for its link. A probe that finds
+    /// no room for `stuck` is given up.
+    ///
+    /// # Errors
+    /// What the kernel refuses, each with its next step.
+    pub(crate) fn open(
+        env: &Env,
+        config: &Config,
+        targets: &ProbeTargets,
+        filter: Filter,
+        control: &Control,
+        stuck: Duration,
+    ) -> Result<Self> {
+        let mut config = config.clone();
+        config.interface.clone_from(&targets.link.device);
+        config.rx_timestamps = true;
+        config.frames.get_or_insert(FRAMES);
+        if config.poller == Poller::ADAPTIVE {
+            config.poller = Poller::Adaptive { spin: SPIN };
+        }
+        let (session, rx, tx) = Session::open(env, config, filter, control)?;
+        Ok(Self {
+            session,
+            rx,
+            sender: Sender::new(tx, stuck),
+            inbox: Packets::with_capacity(INBOX),
+            foreign: 0,
+            malformed: 0,
+            unstamped: 0,
+        })
+    }
+
+    /// What was granted, under the name of the interface that has our addresses.
+    pub(crate) fn opened(&self, targets: &ProbeTargets) -> Opened {
+        let opened = self.session.opened().next().cloned().unwrap_or_default();
+        Opened { interface: targets.link.interface.name.clone(), ..opened }
+    }
+
+    /// The time now, in ns.
+    pub(crate) fn now(&self) -> u64 {
+        self.rx.now()
+    }
+
+    /// Whether packets could pass at the last look.
+    pub(crate) fn has_link(&self) -> bool {
+        self.session.has_link()
+    }
+
+    /// As [`Session::look`].
+    pub(crate) fn look(&mut self, now: u64, tell: impl FnMut(SessionEvent)) -> Result<bool> {
+        self.session.look(now, tell)
+    }
+
+    /// Waits until something came or `until`; what came is for [`Self::read`].
+    pub(crate) fn wait(&mut self, until: u64) -> Result<()> {
+        self.rx.recv_batch(&mut self.inbox, Some(until)).map(drop)
+    }
+
+    /// Fetches what came already. Packets that were not read yet when their probe's time passed
+    /// came in time all the same. There are many when others had the CPU for long, but no more than
+    /// there are frames: `waiting` counts these down. False when nothing is left.
+    pub(crate) fn fetch(&mut self, waiting: &mut usize) -> Result<bool> {
+        if *waiting == 0 {
+            return Ok(false);
+        }
+        let came = self.rx.try_recv(&mut self.inbox)?;
+        *waiting = waiting.saturating_sub(came);
+        Ok(came > 0)
+    }
+
+    /// UMEM frames: how many packets can wait to be read.
+    pub(crate) fn frames(&self) -> usize {
+        self.rx.granted().frames as usize
+    }
+
+    /// Shows each packet that came to `take`, with the time of its arrival and the time now, and
+    /// counts those that are no answer.
+    pub(crate) fn read(&mut self, mut take: impl FnMut(&[u8], u64, u64, &mut Sender) -> Arrival) {
+        if self.inbox.is_empty() {
+            return;
+        }
+        let now = self.rx.now();
+        for packet in self.inbox.iter_mut() {
+            // A stamp of the future is none.
+            let stamp = packet.rx_timestamp().filter(|&at| at <= now);
+            self.unstamped += u64::from(stamp.is_none());
+            match take(packet.data(), stamp.unwrap_or(now), now, &mut self.sender) {
+                Arrival::Ours => {}
+                Arrival::Foreign => self.foreign += 1,
+                Arrival::Malformed => self.malformed += 1,
+            }
+        }
+        self.inbox.clear();
+    }
+
+    /// Puts `packet` into the ring of one of the queues that send, the same for all packets of the
+    /// target with this position.
+    pub(crate) fn send(&mut self, mut packet: Packet, target: usize, now: u64) {
+        let queues = self.sender.tx.sending(); // not empty, or the run would not have begun
+        packet.set_queue(queues[target % queues.len()]);
+        self.sender.put(packet, now);
+    }
+
+    /// Tells at the end why packets were lost. `lost`: whether any was; `unsent`: how many were due
+    /// while there was no link.
+    pub(crate) fn tell_losses(
+        &mut self,
+        host: &dyn Host,
+        (lost, unsent): (bool, u64),
+        tell: impl FnMut(SessionEvent),
+    ) {
+        let Sender { no_tx_frame, too_long, .. } = self.sender;
+        let losses = Losses { lost, no_tx_frame, too_long, unsent };
+        let sockets = (&mut self.rx, &mut self.sender.tx);
+        self.session.tell_losses(host, sockets, &mut self.inbox, losses, tell);
+    }
+}

@@ -1,0 +1,139 @@
+//! [`Outgoing`]: the probes of all targets, ready but for their numbers, and how fast they leave.
+
+use super::answer::Answer;
+use super::flight::Sent;
+use super::plan::Plan;
+use super::probe::{Identity, Numbers, Template};
+use super::sizes::Sizes;
+use crate::error::Result;
+use crate::tools::measure::pacer::{Pacer, Rate};
+use crate::tools::probe::{NextHops, ProbeTargets, Sender, Wire};
+
+/// The kernel is told after so many packets. It sends them one after the other, and all have the
+/// same stamp: with more of them, the last ones' round trips would look longer.
+const KICK: usize = 8;
+
+/// What is sent.
+pub(super) struct Outgoing {
+    pub(super) identity: Identity,
+    /// By target; `None` where the next hop's link layer address is unknown.
+    templates: Vec<Option<Template>>,
+    pub(super) pacer: Pacer,
+    /// Targets and serials of what was written since the kernel was last told.
+    written: Vec<(u32, u64)>,
+}
+
+impl Outgoing {
+    /// Nothing can be sent before [`Self::prepare`].
+    pub(super) fn new(plan: &Plan, identity: Identity, rate: Rate, now: u64) -> Self {
+        // One path's worth of probes leaves at once.
+        let hops = u32::from(plan.max_hops - plan.first) + 1;
+        let burst = (hops * u32::from(plan.queries)).max(plan.config.batch);
+        Self {
+            identity,
+            templates: Vec::new(),
+            pacer: Pacer::new(rate, burst, now).full(),
+            written: Vec::new(),
+        }
+    }
+
+    /// Makes the templates. `unreachable` is told which targets have none, and why.
+    pub(super) fn prepare(
+        &mut self,
+        plan: &Plan,
+        targets: &ProbeTargets,
+        hops: &NextHops,
+        (sizes, sender): (Sizes, &mut Sender),
+        mut unreachable: impl FnMut(&str, &str),
+    ) {
+        let template = |path: &crate::tools::probe::Path| {
+            let mac = hops.get(path.hop).map_err(|why| unreachable(&path.name, why)).ok()?;
+            let (source, address) = (path.source, path.address);
+            let template =
+                Template::new(&targets.link, mac, source, address, plan.tos, self.identity)?;
+            sender.expect(template.frame_len(sizes.most_to(address)));
+            Some(template)
+        };
+        self.templates = targets.paths.iter().map(template).collect();
+    }
+
+    /// Whether a target can be probed.
+    pub(super) fn can_send(&self, at: usize) -> bool {
+        self.templates.get(at).is_some_and(Option::is_some)
+    }
+
+    /// Sends a probe. Without room for it, it is lost like any other.
+    pub(super) fn send(&mut self, wire: &mut Wire, at: u32, sent: &Sent, now: u64) {
+        let Some(Some(template)) = self.templates.get(at as usize) else { return };
+        let Some(mut packet) = wire.sender.take() else { return };
+        let numbers = sent.what.numbers;
+        if packet.set_len(template.frame_len(numbers.size)).is_ok() {
+            template.write(numbers, packet.data_mut());
+        }
+        self.written.push((at, sent.serial));
+        wire.send(packet, at as usize, now);
+    }
+
+    /// Whether so much was written that the kernel is to be told.
+    pub(super) fn is_full(&self) -> bool {
+        self.written.len() >= KICK
+    }
+
+    /// Tells the kernel of what was written. That is when it leaves: `leave` is told target, serial
+    /// and time of each.
+    pub(super) fn kick(
+        &mut self,
+        sender: &mut Sender,
+        now: u64,
+        mut leave: impl FnMut(u32, u64, u64),
+    ) -> Result<()> {
+        let written = &mut self.written;
+        sender.finish(now, |_, at| {
+            written.drain(..).for_each(|(target, serial)| leave(target, serial, at));
+        })?;
+        self.written.clear();
+        Ok(())
+    }
+
+    /// Answers a SYN-ACK with a reset: no half-open connection stays.
+    pub(super) fn reset(&self, sender: &mut Sender, at: u32, answer: &Answer, ack: u32, now: u64) {
+        if let (Some(flow), Some(number)) = (answer.flow, answer.number) {
+            self.send_reset(sender, at, (flow, number, ack), now);
+        }
+    }
+
+    /// Resets what a target may have opened for these probes, which nobody waits for any more: its
+    /// answers will find nobody here.
+    pub(super) fn reset_all(
+        &self,
+        sender: &mut Sender,
+        at: u32,
+        probes: impl Iterator<Item = Numbers>,
+        now: u64,
+    ) {
+        let Some(Some(template)) = self.templates.get(at as usize) else { return };
+        for numbers in probes {
+            let ack = template.acknowledged(&numbers);
+            if !self.send_reset(sender, at, (numbers.flow, numbers.number, ack), now) {
+                return;
+            }
+        }
+    }
+
+    /// False without room. Then it goes unsaid: the target gives up by itself.
+    fn send_reset(
+        &self,
+        sender: &mut Sender,
+        at: u32,
+        (flow, number, ack): (u16, u16, u32),
+        now: u64,
+    ) -> bool {
+        let Some(Some(template)) = self.templates.get(at as usize) else { return false };
+        let Some(mut packet) = sender.tx.alloc(template.rst_len()) else { return false };
+        if packet.set_len(template.rst_len()).is_ok() {
+            template.rst(flow, number, ack, packet.data_mut());
+            sender.put(packet, now);
+        }
+        true
+    }
+}

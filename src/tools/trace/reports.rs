@@ -1,0 +1,126 @@
+//! [`Reports`]: what a run tells of its probes and targets, with the names that are known by then.
+
+use super::answer::Answer;
+use super::event::{Event, Reply, SendError, Summary, Timeout};
+use super::flight::{Role, Sent};
+use super::icmp_names;
+use super::reverse_dns::Names;
+use std::net::IpAddr;
+
+/// Takes events to whom they are for.
+pub(super) struct Reports<'a> {
+    pub(super) sink: &'a mut dyn FnMut(Event),
+    /// Whether single answers and timeouts are told of.
+    each: bool,
+    /// `None`: names are not looked up.
+    names: Option<Names>,
+    /// Kept to the end, because names may still come.
+    kept: Vec<(u32, Summary)>,
+}
+
+impl<'a> Reports<'a> {
+    pub(super) fn new(sink: &'a mut dyn FnMut(Event), each: bool, names: Option<Names>) -> Self {
+        Self { sink, each, names, kept: Vec::new() }
+    }
+
+    /// A target cannot be probed.
+    pub(super) fn unreachable(&mut self, target: &str, why: &str) {
+        let error = format!("Destination Host Unreachable: {why}");
+        (self.sink)(Event::SendError(SendError { target: target.to_owned(), error }));
+    }
+
+    /// A probe was given up.
+    pub(super) fn timeout(&mut self, target: &str, sent: &Sent) {
+        debug_assert_eq!(sent.what.role, Role::Hop);
+        if self.each {
+            (self.sink)(Event::Timeout(Timeout {
+                target: target.to_owned(),
+                ttl: sent.what.numbers.ttl,
+                probe: sent.serial + 1,
+                flow: sent.what.numbers.flow,
+                round: sent.what.round,
+            }));
+        }
+    }
+
+    /// Somebody answered, at the time `at`; `event` says whether in time.
+    pub(super) fn answer(
+        &mut self,
+        target: &str,
+        answer: &Answer,
+        (event, sent): (fn(Reply) -> Event, &Sent),
+        at: u64,
+        reached: bool,
+    ) {
+        self.ask_name(answer.from);
+        if self.each && sent.what.role == Role::Hop {
+            (self.sink)(event(reply(target, answer, sent, at, reached)));
+        }
+    }
+
+    fn ask_name(&mut self, address: IpAddr) {
+        if let Some(names) = &mut self.names {
+            names.ask(address);
+        }
+    }
+
+    /// The numbers of one target while the run goes on.
+    pub(super) fn interim(&mut self, mut summary: Summary) {
+        self.name(&mut summary);
+        (self.sink)(Event::Interim(summary));
+    }
+
+    /// What is known of a target at its end.
+    pub(super) fn summary(&mut self, at: u32, summary: Summary) {
+        match self.names {
+            Some(_) => self.kept.push((at, summary)),
+            None => (self.sink)(Event::Summary(summary)),
+        }
+    }
+
+    /// Waits a while for names that were asked for.
+    pub(super) fn settle_names(&mut self) {
+        if let Some(names) = &mut self.names {
+            names.settle();
+        }
+    }
+
+    /// Tells the summaries that were kept, in the order of the targets.
+    pub(super) fn finish(&mut self) {
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.sort_by_key(|summary| summary.0);
+        for (_, mut summary) in kept {
+            self.name(&mut summary);
+            (self.sink)(Event::Summary(summary));
+        }
+    }
+
+    /// Puts the names that are known into a summary.
+    fn name(&mut self, summary: &mut Summary) {
+        let Some(names) = &mut self.names else { return };
+        for router in summary.hops.iter_mut().flat_map(|hop| &mut hop.routers) {
+            router.name = names.get(router.address).map(str::to_owned);
+        }
+    }
+}
+
+fn reply(target: &str, answer: &Answer, sent: &Sent, at: u64, reached: bool) -> Reply {
+    Reply {
+        target: target.to_owned(),
+        ttl: sent.what.numbers.ttl,
+        probe: sent.serial + 1,
+        flow: sent.what.numbers.flow,
+        round: sent.what.round,
+        from: answer.from,
+        rtt_us: at.checked_sub(sent.sent_ns).map(|ns| ns as f64 / 1e3),
+        icmp: icmp_names::text(answer.kind).into_owned(),
+        mark: icmp_names::mark(answer.kind),
+        reached,
+        reply_ttl: answer.reply_ttl,
+        quoted_ttl: answer.quoted_ttl,
+        mpls: answer.mpls.clone(),
+        extensions: answer.extensions.clone(),
+        mtu: answer.kind.mtu(),
+        nat: answer.nat,
+    }
+}
