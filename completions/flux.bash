@@ -349,7 +349,7 @@ _flux() {
             return 0
             ;;
         flux__subcmd__rings)
-            opts="-p -w -c -j -v -h -V --all --pid --queue --source --over --watch --count --metrics --sim --attach --bind --frames --frame-size --json --verbose --help --version"
+            opts="-p -w -c -j -v -h -V --all --pid --queue --source --over --live --watch --count --metrics --sim --attach --bind --frames --frame-size --json --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -29,7 +29,7 @@ complete -c flux -n "__fish_flux_needs_command" -s V -l version -d 'Print versio
 complete -c flux -n "__fish_flux_needs_command" -f -a "ping" -d 'Send ICMP echo requests and time the replies'
 complete -c flux -n "__fish_flux_needs_command" -f -a "trace" -d 'Show the hops to a host, all of them at once, and with --paths every path'
 complete -c flux -n "__fish_flux_needs_command" -f -a "bench" -d 'Measure every combination of settings, and say which is best for what'
-complete -c flux -n "__fish_flux_needs_command" -f -a "rings" -d 'Show every AF_XDP socket\'s rings, and why it does not go'
+complete -c flux -n "__fish_flux_needs_command" -f -a "rings" -d 'Show every AF_XDP socket\'s rings, and what is wrong with it'
 complete -c flux -n "__fish_flux_needs_command" -f -a "doctor" -d 'Tell whether AF_XDP can run here, how well, and what to do about it'
 complete -c flux -n "__fish_flux_needs_command" -f -a "completions" -d 'Print the completion script for a shell'
 complete -c flux -n "__fish_flux_needs_command" -f -a "man" -d 'Write the manual pages to a directory'
@@ -201,7 +201,8 @@ copy\t''
 zerocopy\t''"
 complete -c flux -n "__fish_flux_using_subcommand rings" -l frames -d 'UMEM frames over all queues, 16 to 1m [default: 4096]' -r
 complete -c flux -n "__fish_flux_using_subcommand rings" -l frame-size -d 'Bytes per frame, 2048 or 4096 [default: 2048]' -r
-complete -c flux -n "__fish_flux_using_subcommand rings" -l all -d 'Sockets on all interfaces in all network namespaces; so it is without IFACE'
+complete -c flux -n "__fish_flux_using_subcommand rings" -l all -d 'Sockets on all interfaces in all network namespaces: the default without IFACE'
+complete -c flux -n "__fish_flux_using_subcommand rings" -l live -d 'Redraw the view in place; needs a terminal'
 complete -c flux -n "__fish_flux_using_subcommand rings" -s j -l json -d 'One JSON object per sample on standard output, also for errors'
 complete -c flux -n "__fish_flux_using_subcommand rings" -s v -l verbose -d 'All of each socket: options, cached indices, XSKMAPs, every counter'
 complete -c flux -n "__fish_flux_using_subcommand rings" -s h -l help -d 'Print help (see more with \'--help\')'

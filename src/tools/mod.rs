@@ -7,6 +7,7 @@ mod config_file;
 pub mod control;
 pub mod doctor;
 pub mod host;
+pub mod http;
 pub mod json_line;
 pub mod measure;
 pub mod output_file;

@@ -24,7 +24,7 @@ fn bad_input_exits_2_names_the_value_and_tells_the_next_step() {
         ("rings --sim=los=3%", "los"),
         ("rings --frames 4k", "--frames"),
         ("rings --sim --frame-size 3000", "3000"),
-        ("rings --metrics 9100 --sim", "'9100'"),
+        ("rings --metrics 127.0.0.1 --sim", "'127.0.0.1'"),
         ("rings --metrics 127.0.0.1:99999 --sim", "99999"),
         ("rings --metrics 127.0.0.1:0 --watch --sim", "--watch"),
         ("rings --frobnicate", "--frobnicate"),
@@ -83,9 +83,9 @@ fn a_sample_has_every_key_that_is_promised() {
     assert_eq!((samples.len(), of(&samples, "sample").len()), (2, 2));
     for sample in &samples {
         assert_eq!(sample["source"], "sim");
-        assert!(sample["over_s"].as_f64().is_some_and(|over| over > 0.0), "{sample}");
+        assert!(sample["elapsed_s"].as_f64().is_some_and(|over| over > 0.0), "{sample}");
         let socket = &sample["sockets"][0];
-        for key in ["pid", "comm", "fd", "ifname", "ifindex", "queue", "umem_id", "zero_copy"] {
+        for key in ["pid", "comm", "fd", "interface", "ifindex", "queue", "umem_id", "zero_copy"] {
             assert!(!socket[key].is_null(), "{key}: {socket}");
         }
         assert!(socket.get("netns").is_some(), "{socket}");
@@ -116,7 +116,7 @@ fn a_sample_has_every_key_that_is_promised() {
 #[test]
 fn one_look_has_no_rates() {
     let sample = &events("rings --sim --json --over 0", 0)[0];
-    assert_eq!(sample["over_s"], Value::Null);
+    assert_eq!(sample["elapsed_s"], Value::Null);
     let socket = &sample["sockets"][0];
     assert_eq!(socket["rings"]["rx"]["per_s"], Value::Null);
     assert_eq!(socket["stats_per_s"], Value::Null);
@@ -152,6 +152,24 @@ fn a_watch_off_a_terminal_prints_samples_one_after_another() {
         assert_eq!(heads.len(), 3, "{text}");
         assert!(heads[0].starts_with("source sim, at 0.0 s, "), "{text}");
     }
+}
+
+#[test]
+fn live_off_a_terminal_is_refused_as_in_every_command() {
+    for line in ["rings --sim --live", "rings --sim --live --watch 10ms -c 3"] {
+        let output = run(line);
+        assert_exit(line, &output, 2);
+        let text = stderr(&output);
+        assert!(text.starts_with("error: cannot draw for --live: "), "{text}");
+        assert!(text.contains("hint: leave out --live"), "{text}");
+    }
+}
+
+#[test]
+fn that_there_is_no_socket_is_a_note_among_the_events() {
+    let told = events("rings --sim --pid 1 --over 0 --json", 1);
+    let [note] = &of(&told, "note")[..] else { panic!("{told:?}") };
+    assert!(note["text"].as_str().unwrap().starts_with("process 1 has no AF_XDP socket"), "{note}");
 }
 
 #[test]
@@ -194,14 +212,18 @@ mod metrics {
     #[test]
     fn metrics_are_served_until_a_signal() {
         for number in [libc::SIGINT, libc::SIGTERM] {
-            let mut child = start("rings --metrics 127.0.0.1:0 --sim");
+            let line = match number {
+                libc::SIGINT => "rings --metrics 0 --sim",
+                _ => "rings --metrics 127.0.0.1:0 --sim=realtime",
+            };
+            let mut child = start(line);
             let mut told = BufReader::new(child.stderr.take().unwrap());
             const AT: &str = "metrics are at http://";
             let line = line_of(&mut told, AT);
             let address = line[AT.len()..].split('/').next().unwrap();
             let produced = r#"flux_ring_produced_total{interface="sim0",queue="0",ring="rx"}"#;
             let first = value(&scrape(address), produced);
-            // Simulated time passes beside ours.
+            // Simulated time passes beside ours, virtual or not.
             wait_until("a packet", || value(&scrape(address), produced) > first);
             signal(&child, number);
             assert_eq!(child.wait().unwrap().code(), Some(0), "signal {number}");
@@ -229,7 +251,11 @@ mod live {
     #[test]
     fn keys_leave_the_live_view_with_the_terminal_as_it_was() {
         for keys in ["q", "\x03", "vjkGgq"] {
-            let line = "rings --sim --over 50ms --watch 50ms";
+            let line = match keys {
+                "q" => "rings --sim --over 50ms --watch 50ms --live",
+                "\x03" => "rings --sim --live",
+                _ => "rings --sim --over 50ms --watch 50ms",
+            };
             let Some(mut terminal) = Terminal::start(line) else { return };
             pid(&mut terminal);
             terminal.keys(keys);

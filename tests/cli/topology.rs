@@ -86,7 +86,7 @@ fn commands_cope_with_two_interfaces() {
 
     // The application is where 10.0.0.2 is; the other interface has no socket, which is said.
     let sample = &events(&format!("rings --sim=file={TWO} --json -c 1"), 0)[0];
-    assert_eq!(sample["sockets"][0]["ifname"], "sim0");
+    assert_eq!(sample["sockets"][0]["interface"], "sim0");
     let line = format!("rings --sim=file={TWO} sim1 --over 0");
     let output = run(&line);
     assert_exit(&line, &output, 1);

@@ -10,8 +10,8 @@ use fluxnet::error::Result;
 use fluxnet::snapshot::{SocketSnapshot, Source};
 use fluxnet::tools::Control;
 use fluxnet::tools::rings::{
-    Event, InterfaceKey, InterfaceSnapshot, KernelObserver, Observer, Plan, Sample, Scan,
-    Selection, SocketSample, run,
+    Clock, Event, InterfaceKey, InterfaceSnapshot, KernelObserver, Observer, Plan, Sample, Sampler,
+    Scan, Selection, SocketSample, run,
 };
 use fluxnet::tools::session::Trouble;
 use std::time::Duration;
@@ -60,7 +60,11 @@ impl Observer for Beside<'_> {
         self.kernel.interface(key)
     }
 
-    fn pause(&mut self, _time: Duration) -> Result<()> {
+    fn clock(&self) -> Clock {
+        Clock::Virtual
+    }
+
+    fn advance(&mut self, _time: Duration) -> Result<()> {
         (self.step)(self.owner);
         Ok(())
     }
@@ -74,7 +78,7 @@ fn sample(
     step: Step<'_>,
 ) -> (Sample, Vec<String>, Vec<Seen>) {
     let select = Selection { interface: Some(OURS.into()), ..Selection::default() };
-    let plan = Plan { select, over, every: None, count: Some(1) };
+    let plan = Plan { select, over, every: None, count: Some(1), watched: false };
     let kernel = KernelObserver::open(Some(source)).expect("the source works here");
     let mut observer = Beside { kernel, owner, step, seen: Vec::new() };
     let (mut samples, mut notes) = (Vec::new(), Vec::new());
@@ -82,7 +86,8 @@ fn sample(
         Event::Sample(sample) => samples.push(*sample),
         Event::Note { text } => notes.push(text),
     };
-    run(&plan, &mut observer, &Control::default(), &mut tell).expect("a sample");
+    let mut sampler = Sampler::new(&mut observer, &plan.select).expect("the interface is there");
+    run(&plan, &mut sampler, &Control::default(), &mut tell).expect("a sample");
     assert_eq!(samples.len(), 1);
     (samples.remove(0), notes, observer.seen)
 }
@@ -132,7 +137,7 @@ fn a_foreign_program_under_load(source: Source) {
     let socket = only_socket(&sample);
     assert_eq!((socket.pid, socket.fd), (Some(owner.pid()), Some(owner.fd())));
     assert_eq!(socket.comm.as_deref(), Some(COMM));
-    assert_eq!((socket.ifname.as_deref(), socket.queue), (Some(OURS), Some(1)));
+    assert_eq!((socket.interface.as_deref(), socket.queue), (Some(OURS), Some(1)));
     assert_eq!((socket.state, socket.zero_copy), ("bound", Some(false)));
     let rings = &socket.rings;
     let rings = [&rings.rx, &rings.tx, &rings.fill, &rings.comp].map(|ring| ring.as_ref().unwrap());
@@ -153,7 +158,7 @@ fn a_foreign_program_under_load(source: Source) {
     assert_eq!((tx.per_s, comp.per_s), (Some(0.0), Some(0.0)));
     assert!(rx.used <= Some(512) && fill.used <= Some(2048), "{rings:?}");
     let [interface] = &sample.interfaces[..] else { panic!("{sample:#?}") };
-    assert_eq!((interface.ifname.as_str(), interface.queues), (OURS, Some(2)));
+    assert_eq!((interface.interface.as_str(), interface.queues), (OURS, Some(2)));
 }
 
 #[test]

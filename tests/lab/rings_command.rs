@@ -108,7 +108,7 @@ fn a_foreign_program_is_seen_as_it_sees_itself(source: &str) {
     assert_eq!(socket["pid"], owner.pid());
     assert_eq!(socket["comm"], COMM);
     assert_eq!(socket["fd"], owner.fd());
-    assert_eq!((&socket["ifname"], &socket["queue"]), (&OURS.into(), &0.into()));
+    assert_eq!((&socket["interface"], &socket["queue"]), (&OURS.into(), &0.into()));
     assert_eq!((&socket["state"], &socket["zero_copy"]), (&"bound".into(), &false.into()));
     let sizes = ["rx", "tx", "fill", "comp"].map(|ring| socket["rings"][ring]["size"].clone());
     assert_eq!(sizes, [1024, 1024, 1024, 512].map(Value::from));

@@ -1,7 +1,7 @@
-//! Why a socket does not go, in words, with the numbers that led to it and the next step.
+//! What is wrong with a socket, in words, with the numbers that led to it and the next step.
 //!
 //! Each rule looks at the last few looks ([`Case`]) and speaks only when all of them agree, so
-//! that a ring which is full or empty for a moment is no trouble. What is not known rules nothing
+//! that a ring which is full or empty for a moment is not called a trouble. What is not known rules nothing
 //! out and nothing in.
 
 mod case;
@@ -9,7 +9,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-use super::run::History;
+use super::history::History;
 use crate::tools::session::Trouble;
 use case::Case;
 use serde::Serialize;

@@ -69,7 +69,18 @@ pub struct Scan {
     pub missing: Vec<String>,
 }
 
-/// Who can look at the AF_XDP sockets of a machine.
+/// How time passes on a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// By itself.
+    Machine,
+    /// As on the clock, and its applications run in [`Observer::advance`] alone.
+    Realtime,
+    /// In [`Observer::advance`] alone.
+    Virtual,
+}
+
+/// Who can look at the AF_XDP sockets of a machine. When it does is the caller's.
 pub trait Observer {
     /// How it looks.
     fn source(&self) -> Source;
@@ -92,9 +103,13 @@ pub trait Observer {
     /// One interface; `None` when it is gone, or in a namespace that we may not enter.
     fn interface(&mut self, key: InterfaceKey) -> Option<InterfaceSnapshot>;
 
-    /// Lets this much time pass, or less when a signal comes.
+    /// How time passes there.
+    fn clock(&self) -> Clock;
+
+    /// Lets a simulated machine run for this time: at once where time is virtual, and as long where it
+    /// follows the clock, or less when a signal comes. A real machine needs nobody for that.
     ///
     /// # Errors
     /// When the simulated run cannot go on.
-    fn pause(&mut self, time: Duration) -> Result<()>;
+    fn advance(&mut self, time: Duration) -> Result<()>;
 }

@@ -1,8 +1,8 @@
 //! A sample: what one look showed, and what changed since the look before it. Its JSON is API.
 
 use super::diagnose::{self, Diagnosis};
+use super::history::{FIRST_LOOKS, History, Observation};
 use super::observe::{InterfaceKey, InterfaceSnapshot};
-use super::run::{History, Observation};
 use crate::ring::RingSnapshot;
 use crate::snapshot::{SocketOptions, SocketSnapshot, SocketState, UmemSnapshot};
 use crate::stats::XdpStatistics;
@@ -16,7 +16,7 @@ pub struct Sample {
     /// Time of the look in s, by `CLOCK_MONOTONIC` or virtual time.
     pub time_s: f64,
     /// Time over which the rates are taken, in s.
-    pub over_s: Option<f64>,
+    pub elapsed_s: Option<f64>,
     /// What the look at the sockets cost, in µs.
     pub took_us: f64,
     /// Why there may be more sockets than these; empty: these are all.
@@ -31,7 +31,7 @@ pub struct Sample {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct InterfaceSample {
     /// Name.
-    pub ifname: String,
+    pub interface: String,
     /// Index.
     pub ifindex: u32,
     /// Inode number of its network namespace.
@@ -73,7 +73,7 @@ pub struct SocketSample {
     /// Inode number of its network namespace.
     pub netns: Option<u32>,
     /// Interface.
-    pub ifname: Option<String>,
+    pub interface: Option<String>,
     /// Its index.
     pub ifindex: Option<u32>,
     /// NIC queue number.
@@ -218,15 +218,16 @@ pub(super) fn of(
         .filter(|&at| shown(&now.snapshot.sockets[at]))
         .map(|at| socket(now, before, at, diagnose::diagnose(history, span, at)))
         .collect();
-    sockets.sort_by_key(|s| (s.netns, s.ifindex.is_none(), s.ifname.clone(), s.queue, s.pid, s.fd));
+    sockets
+        .sort_by_key(|s| (s.netns, s.ifindex.is_none(), s.interface.clone(), s.queue, s.pid, s.fd));
     let interfaces = now.interfaces.iter().map(|interface| {
         interface_sample(interface, before.and_then(|b| b.interface(interface.key)))
     });
-    let over = before.map(|before| now.time_ns.saturating_sub(before.time_ns) as f64 / 1e9);
+    let elapsed_s = before.map(|before| now.time_ns.saturating_sub(before.time_ns) as f64 / 1e9);
     Some(Sample {
         source: now.snapshot.source.name(),
         time_s: now.time_ns as f64 / 1e9,
-        over_s: over,
+        elapsed_s,
         took_us: now.took.as_nanos() as f64 / 1e3,
         missing: now.missing.clone(),
         interfaces: interfaces.collect(),
@@ -238,7 +239,7 @@ pub(super) fn of(
 fn rate_base(history: &History, first: usize) -> Option<&Observation> {
     let last = history.moments.len() - 1;
     // A first sample is made of looks close together: take the oldest. Later: the one before.
-    history.moments.get(if last < super::run::FIRST_LOOKS { first } else { last - 1 })
+    history.moments.get(if last < FIRST_LOOKS { first } else { last - 1 })
 }
 
 /// What was added between two readings, per second; `None` when time stood still.
@@ -296,7 +297,7 @@ fn socket(
         owners: if owners.len() > 1 { owners } else { Vec::new() },
         inode: socket.inode,
         netns: socket.netns,
-        ifname: socket.interface.clone(),
+        interface: socket.interface.clone(),
         ifindex: socket.ifindex,
         queue: socket.queue,
         state: match socket.state {
@@ -369,7 +370,7 @@ fn interface_sample(
         counts.map(|(&now, &before)| rate(Some(now), Some(before))).collect()
     });
     InterfaceSample {
-        ifname: now.name.clone(),
+        interface: now.name.clone(),
         ifindex,
         netns,
         driver: now.driver.clone(),

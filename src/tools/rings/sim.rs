@@ -1,11 +1,11 @@
 //! [`SimObserver`]: a simulated application, and the simulated kernel's view of its sockets.
 //!
 //! ```text
-//!   pause ─▶ application: receive, refill, reap, send ─▶ rings ─▶ simulated kernel ─▶ 10.0.0.2
+//!   advance ─▶ application: receive, refill, reap, send ─▶ rings ─▶ simulated kernel ─▶ 10.0.0.2
 //!   sockets, interface ◀──────────────── what the simulated kernel sees of it ◀────┘
 //! ```
 
-use super::observe::{InterfaceKey, InterfaceSnapshot, Observer, Scan};
+use super::observe::{Clock, InterfaceKey, InterfaceSnapshot, Observer, Scan};
 use crate::FluxBuilder;
 use crate::backend::{Filter, Kick};
 use crate::config::{BindMode, Config, Queues};
@@ -89,7 +89,7 @@ impl SimObserver {
         let app = App::open(simulator, config, behaviour)?;
         let next_ns = simulator.now();
         let mut observer = Self { simulator: simulator.clone(), app, next_ns };
-        observer.pause(WARM_UP)?;
+        observer.advance(WARM_UP)?;
         Ok(observer)
     }
 
@@ -98,7 +98,7 @@ impl SimObserver {
     }
 
     /// Lets time pass until `to`; false when a signal came.
-    fn advance(&self, to: u64) -> bool {
+    fn step_to(&self, to: u64) -> bool {
         let left = Duration::from_nanos(to.saturating_sub(self.simulator.now()));
         if self.app.realtime {
             return left.is_zero() || sleep(left);
@@ -157,7 +157,11 @@ impl Observer for SimObserver {
         })
     }
 
-    fn pause(&mut self, time: Duration) -> Result<()> {
+    fn clock(&self) -> Clock {
+        if self.app.realtime { Clock::Realtime } else { Clock::Virtual }
+    }
+
+    fn advance(&mut self, time: Duration) -> Result<()> {
         let start = self.simulator.now();
         let time_ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let end = start.saturating_add(time_ns);
@@ -165,7 +169,7 @@ impl Observer for SimObserver {
             self.next_ns = start;
         }
         while self.next_ns <= end {
-            if !self.advance(self.next_ns) {
+            if !self.step_to(self.next_ns) {
                 return Ok(());
             }
             match self.app.turn() {
@@ -175,7 +179,7 @@ impl Observer for SimObserver {
             }
             self.next_ns += self.app.turn_ns;
         }
-        self.advance(end);
+        self.step_to(end);
         Ok(())
     }
 }

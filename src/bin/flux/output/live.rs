@@ -1,9 +1,16 @@
 //! A view redrawn in place: the terminal, the keys, and the page that is scrolled.
 //!
-//! A command brings a [`View`]; [`Live`] has the terminal as long as it lives, and [`Scroll`] lays
-//! a page out and moves it.
+//! ```text
+//!   run, in its thread ─▶ events ─▶ View ─▶ Scroll ─▶ Live: the terminal, in another thread
+//!        ▲                                              │
+//!        └──────────────── Control: stop ◀── keys ──────┘
+//! ```
+//!
+//! A command brings a [`View`] and a run, which goes on in the thread that began it, as sockets and
+//! clocks are its own. [`watch`] has the terminal as long as that takes; [`Scroll`] lays a page out
+//! and moves it.
 
-use super::RawTerminal;
+use super::{RawTerminal, Screen};
 use crate::failure::Failure;
 use crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use fluxnet::FluxError;
@@ -16,14 +23,15 @@ use ratatui::text::Line;
 use ratatui::{Frame, Terminal};
 use std::io::{IsTerminal, Stdout};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
-/// Longest pause before a signal is looked for, which another thread may have taken.
-pub const SLICE: Duration = Duration::from_millis(100);
+/// Longest wait for a key before events and signals are looked for.
+const SLICE: Duration = Duration::from_millis(100);
 /// Shortest wait for a key: without any crossterm does not look.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// What a key comes to.
+/// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Leave,
@@ -32,7 +40,11 @@ pub enum Action {
 }
 
 /// What a command shows.
-pub trait View {
+pub trait View: Send {
+    /// What its run reports.
+    type Event: Send;
+    /// Takes what the run reports; returns what is worth keeping for when the terminal scrolls again.
+    fn take(&mut self, event: Self::Event) -> Option<Self::Event>;
     /// Does what `key` says.
     fn key(&mut self, key: KeyEvent) -> Action;
     /// Draws itself.
@@ -136,8 +148,77 @@ fn bar(text: &str, width: usize) -> Line<'static> {
     Line::styled(format!("{text:<width$}"), reverse)
 }
 
+/// Refuses `--live` where nothing can be redrawn; `hint` is what to do instead.
+pub fn needs_terminal(screen: &Screen, hint: &str) -> Result<(), Failure> {
+    if screen.addressable {
+        return Ok(());
+    }
+    let error = "cannot draw for --live: standard output is no terminal that can be redrawn";
+    Err(Failure::Error { error: error.into(), hint: Some(hint.into()) })
+}
+
+/// Shows what `run` reports until it has ended: what it returned, and the events that the view kept.
+///
+/// `hint` is what to do where nothing can be drawn.
+pub fn watch<V: View, T>(
+    view: V,
+    control: &Arc<Control>,
+    hint: &'static str,
+    run: impl FnOnce(&mut dyn FnMut(V::Event)) -> T,
+) -> Result<(T, Vec<V::Event>), Failure> {
+    let live = Live::start(view, Arc::clone(control), hint)?;
+    let (teller, told) = channel();
+    std::thread::scope(|scope| {
+        let shown = scope.spawn(move || show(live, &told, control));
+        // When nobody listens any more, the run was told to stop.
+        let outcome = run(&mut |event| drop(teller.send(event)));
+        drop(teller);
+        match shown.join() {
+            Ok(kept) => Ok((outcome, kept?)),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    })
+}
+
+/// Draws what the run reports, until it ends.
+fn show<V: View>(
+    mut live: Live<V>,
+    told: &Receiver<V::Event>,
+    control: &Control,
+) -> Result<Vec<V::Event>, Failure> {
+    let mut kept = Vec::new();
+    let result = loop {
+        let mut news = false;
+        let more = loop {
+            match told.try_recv() {
+                Ok(event) => {
+                    news = true;
+                    kept.extend(live.view.take(event));
+                }
+                Err(TryRecvError::Empty) => break true,
+                Err(TryRecvError::Disconnected) => break false,
+            }
+        };
+        if !more {
+            break Ok(());
+        }
+        if control.is_stopped() {
+            // It ends as soon as it has told the rest: no key matters.
+            kept.extend(told.iter().filter_map(|event| live.view.take(event)));
+            break Ok(());
+        }
+        let drawn = if news { live.redraw() } else { Ok(()) };
+        if let Err(error) = drawn.and_then(|()| live.wait(SLICE)) {
+            break Err(error);
+        }
+    };
+    // The run must not go on with nobody to see it.
+    control.stop();
+    result.map(|()| kept).map_err(Failure::from)
+}
+
 /// A view on this process's terminal.
-pub struct Live<V> {
+struct Live<V> {
     view: V,
     terminal: Terminal<CrosstermBackend<Stdout>>,
     control: Arc<Control>,
@@ -149,7 +230,7 @@ pub struct Live<V> {
 
 impl<V: View> Live<V> {
     /// Takes the terminal.
-    pub fn start(view: V, control: Arc<Control>, hint: &'static str) -> Result<Self, Failure> {
+    fn start(view: V, control: Arc<Control>, hint: &'static str) -> Result<Self, Failure> {
         let failed = |error| Failure::io("cannot draw on this terminal", &error).with_hint(hint);
         let taken = RawTerminal::new().map_err(failed)?;
         let terminal = Terminal::new(CrosstermBackend::new(std::io::stdout())).map_err(failed)?;
@@ -158,13 +239,8 @@ impl<V: View> Live<V> {
         Ok(live)
     }
 
-    /// What is shown; [`Self::redraw`] shows what was changed.
-    pub fn view(&mut self) -> &mut V {
-        &mut self.view
-    }
-
     /// Lets `time` pass, and does what keys say meanwhile. Ends early when one leaves.
-    pub fn wait(&mut self, time: Duration) -> Result<(), FluxError> {
+    fn wait(&mut self, time: Duration) -> Result<(), FluxError> {
         let hint = self.hint;
         let failed = |error| cannot("read keys", &error, hint);
         let start = Instant::now();
@@ -195,8 +271,8 @@ impl<V: View> Live<V> {
         Ok(())
     }
 
-    /// Draws what there is now.
-    pub fn redraw(&mut self) -> Result<(), FluxError> {
+    /// Draws the view as it is now.
+    fn redraw(&mut self) -> Result<(), FluxError> {
         let Self { view, terminal, hint, .. } = self;
         terminal.draw(|frame| view.draw(frame)).map_err(|error| cannot("draw", &error, hint))?;
         Ok(())

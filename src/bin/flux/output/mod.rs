@@ -18,7 +18,7 @@ mod wrap;
 
 pub use chart::{bar, chart};
 pub use lines::Lines;
-pub use live::{Action, Footer, Live, Page, SLICE, Scroll, View};
+pub use live::{Action, Footer, Page, Scroll, View, needs_terminal, watch};
 #[cfg(test)]
 pub use live::{drawn, press};
 pub use notes::{hidden, note, say, tell};

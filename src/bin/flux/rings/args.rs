@@ -6,6 +6,7 @@ use clap::Args as ClapArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use fluxnet::simulator::SimSpec;
 use fluxnet::snapshot::Source;
+use fluxnet::tools::http::parse_address;
 use fluxnet::tools::rings::{Plan, Selection};
 use fluxnet::{Config, FluxError, Queues};
 use std::ffi::{OsStr, OsString};
@@ -21,11 +22,11 @@ const VIRTUAL_COUNT: u64 = 5;
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo flux rings                      every AF_XDP socket of the machine, whoever owns it
-  sudo flux rings eth0 --watch         the sockets on eth0, redrawn every second
+  sudo flux rings                      every AF_XDP socket of the machine
+  sudo flux rings eth0 --live          the sockets on eth0, redrawn every second
   sudo flux rings eth0 -p 1234 -v      all there is to know about one process's sockets
   sudo flux rings -j -c 60 -w=10s      a JSON object every 10 s for 10 minutes
-  sudo flux rings --metrics 127.0.0.1:9100
+  sudo flux rings --metrics 9100       Prometheus metrics at http://127.0.0.1:9100/metrics
   flux rings --sim=starved             a simulated trouble, no privilege needed
 
 Ring columns:
@@ -39,7 +40,7 @@ Exit status:
   1  there is none
   2  could not run (usage, no such interface, permission, system)";
 
-/// Show every AF_XDP socket's rings, and why it does not go
+/// Show every AF_XDP socket's rings, and what is wrong with it
 ///
 /// Without IFACE the sockets of all interfaces in all network namespaces are shown. The owners of
 /// the sockets need not help, and do not notice.
@@ -49,7 +50,7 @@ pub struct Args {
     /// Sockets on this interface
     #[arg(value_name = "IFACE")]
     pub interface: Option<String>,
-    /// Sockets on all interfaces in all network namespaces; so it is without IFACE
+    /// Sockets on all interfaces in all network namespaces: the default without IFACE
     #[arg(long, conflicts_with = "interface")]
     pub all: bool,
     /// Sockets that this process has open
@@ -68,21 +69,28 @@ pub struct Args {
     /// Time over which rates and diagnosis are taken; 0 is one look [default: 500ms]
     #[arg(long, value_name = "TIME", value_parser = units::time, allow_negative_numbers = true)]
     pub over: Option<Duration>,
+    /// Redraw the view in place; needs a terminal
+    ///
+    /// q leaves it, arrows scroll, v changes between rings and one row per socket.
+    #[arg(long, conflicts_with_all = ["json", "metrics"], help_heading = "Output")]
+    pub live: bool,
     /// Go on, with a sample every so often [default TIME: 1s]
     ///
-    /// On a terminal the view is redrawn in place: q leaves it, arrows scroll, v changes between
-    /// rings and one row per socket.
+    /// On a terminal that is the live view; elsewhere samples follow one another.
     #[arg(short, long, value_name = "TIME", value_parser = units::positive_time, num_args = 0..=1, require_equals = true, default_missing_value = "1s")]
     pub watch: Option<Duration>,
     /// Stop after N samples; without --watch one a second
     #[arg(short, long, value_name = "N", value_parser = units::count, allow_negative_numbers = true)]
     pub count: Option<u64>,
     /// Serve Prometheus metrics at http://ADDR/metrics until Ctrl-C
-    #[arg(long, value_name = "ADDR", value_parser = address, conflicts_with_all = ["watch", "count", "over", "json"])]
+    ///
+    /// 9100 is that port of this machine alone, :9100 of every IPv4 address of it; or such as
+    /// 10.0.0.1:9100, [::1]:9100 or localhost:9100.
+    #[arg(long, value_name = "ADDR", value_parser = parse_address, conflicts_with_all = ["watch", "count", "over", "json"])]
     pub metrics: Option<SocketAddr>,
     /// Look at simulated sockets; needs no privilege
     ///
-    /// SPEC is a list such as starved,seed=7; `flux help sim` tells its keys. Time is virtual
+    /// SPEC is a list such as starved,seed=7; `flux help sim` lists its keys. Time is virtual
     /// unless SPEC says realtime, or the view is live.
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "", conflicts_with = "source")]
     pub sim: Option<String>,
@@ -108,13 +116,12 @@ fn source() -> impl TypedValueParser<Value = SourceChoice> {
     })
 }
 
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| {
-        "must be an address and a port, such as 127.0.0.1:9100 or [::1]:9100".to_owned()
-    })
-}
-
 impl Args {
+    /// Whether the view is redrawn, where that is possible.
+    pub fn redraws(&self) -> bool {
+        self.live || (self.watch.is_some() && !self.json)
+    }
+
     /// What is asked for. All checks that need no kernel are here.
     ///
     /// `live`: whether somebody watches and can leave, so that it may go on without end.
@@ -128,7 +135,8 @@ impl Args {
             )
             .with_hint("flux rings opens no socket of its own: leave them out, or add --sim"));
         }
-        let every = self.watch.or(self.count.map(|_| EVERY));
+        let goes_on = self.live || self.count.is_some();
+        let every = self.watch.or(goes_on.then_some(EVERY));
         let endless = every.is_some() && self.count.is_none();
         let count =
             self.count.or((endless && !live && self.virtual_time()?).then_some(VIRTUAL_COUNT));
@@ -142,8 +150,11 @@ impl Args {
         };
         Ok(match self.metrics {
             // A scrape is a sample, and what it brings are counters.
-            Some(_) => Plan { select, over: Duration::ZERO, every: Some(EVERY), count: None },
-            None => Plan { select, over: self.over.unwrap_or(OVER), every, count },
+            Some(_) => {
+                let over = Duration::ZERO;
+                Plan { select, over, every: Some(EVERY), count: None, watched: false }
+            }
+            None => Plan { select, over: self.over.unwrap_or(OVER), every, count, watched: live },
         })
     }
 
@@ -221,6 +232,7 @@ mod tests {
             over: Duration::from_millis(500),
             every: None,
             count: None,
+            watched: false,
         };
         assert_eq!(plan(""), Ok(all.clone()));
         assert_eq!(plan("--all"), Ok(all));
@@ -274,7 +286,23 @@ mod tests {
     }
 
     #[test]
+    fn live_is_the_view_of_a_watch_and_may_have_its_interval() {
+        for (line, every) in [("--live", 1000), ("--live -w 200ms", 200), ("--live -c 2", 1000)] {
+            let args = args(line).unwrap();
+            let plan = args.plan(true).unwrap();
+            assert_eq!(plan.every, Some(Duration::from_millis(every)), "{line}");
+            assert!(args.redraws() && plan.watched, "{line}");
+        }
+        assert!(!args("-w -j").unwrap().redraws() && !args("-c 2").unwrap().redraws());
+        assert_eq!(args("--live --sim").unwrap().plan(true).unwrap().count, None);
+    }
+
+    #[test]
     fn metrics_are_looked_at_when_asked_for() {
+        let metrics = |line| args(line).unwrap().metrics.unwrap().to_string();
+        assert_eq!(metrics("--metrics 9100"), "127.0.0.1:9100");
+        assert_eq!(metrics("--metrics :9100"), "0.0.0.0:9100");
+        assert!(metrics("--metrics localhost:9100").ends_with(":9100"));
         let plan = plan("--metrics 127.0.0.1:9100 eth0").unwrap();
         assert_eq!((plan.over, plan.count), (Duration::ZERO, None));
         assert!(plan.every.is_some());
@@ -306,7 +334,9 @@ mod tests {
             ("--watch=x", "'x'"),
             ("-c 0", "'0'"),
             ("-c -1", "'-1'"),
-            ("--metrics 9100", "'9100'"),
+            ("--metrics 127.0.0.1", "'127.0.0.1'"),
+            ("--live -j", "--json"),
+            ("--live --metrics 9100", "--metrics"),
             ("--metrics localhost:http", "'localhost:http'"),
             ("--metrics 127.0.0.1:9100 --watch", "--watch"),
             ("--metrics 127.0.0.1:9100 -c 1", "--count"),

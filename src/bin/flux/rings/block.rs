@@ -1,6 +1,6 @@
 //! One socket in full: whose it is, its UMEM, its four rings, its counters, what is wrong.
 
-use super::page::{Layout, Line, Page, Tone, clean, or, sentence, tone, words};
+use super::lines::{Layout, Line, Page, Tone, clean, or, owner, sentence, tone, words};
 use crate::output::{bar, short};
 use fluxnet::tools::rings::{RingSample, Sample, SocketSample, StatsSample};
 
@@ -41,7 +41,7 @@ pub fn socket(sample: &Sample, at: usize, layout: &Layout, page: &mut Page) {
 
 /// Where it is bound.
 fn place(socket: &SocketSample) -> String {
-    match (&socket.ifname, socket.queue, socket.state) {
+    match (&socket.interface, socket.queue, socket.state) {
         (Some(name), queue, "bound") => format!("{} queue {}", clean(name), or(queue, "?")),
         (_, _, "unbound") => "interface gone".into(),
         (_, _, "ready") => "not bound yet".into(),
@@ -50,16 +50,6 @@ fn place(socket: &SocketSample) -> String {
         }
         (Some(name), queue, state) => {
             format!("{} queue {} {state}", clean(name), or(queue, "?"))
-        }
-    }
-}
-
-/// `xdpsock[1234]`.
-pub fn owner(socket: &SocketSample) -> String {
-    match (&socket.comm, socket.pid) {
-        (None, None) => "owner unknown".into(),
-        (comm, pid) => {
-            format!("{}[{}]", comm.as_deref().map_or("?".into(), clean), or(pid, "?"))
         }
     }
 }
@@ -116,7 +106,7 @@ fn umem(sample: &Sample, at: usize) -> String {
         .filter(|(other, socket)| {
             *other != at && socket.umem_id.is_some() && socket.umem_id == sample.sockets[at].umem_id
         })
-        .map(|(_, other)| match other.ifname == socket.ifname {
+        .map(|(_, other)| match other.interface == socket.interface {
             true => format!("queue {}", or(other.queue, "?")),
             false => place(other),
         })
@@ -323,7 +313,8 @@ fn details(socket: &SocketSample) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
-    use super::super::page::{page, paint};
+    use super::super::lines::paint;
+    use super::super::page::page;
     use super::*;
     use crate::output::Screen;
 

@@ -1,7 +1,6 @@
 //! Many sockets: one row each, and what is wrong in words under them.
 
-use super::block::owner;
-use super::page::{Layout, Line, Page, Tone, clean, or, sentence, tone, words};
+use super::lines::{Layout, Line, Page, Tone, clean, or, owner, sentence, tone, words};
 use crate::output::{Column, Report, Screen, Show, When, column, table as draw};
 use fluxnet::tools::rings::{Diagnosis, RingSample, Sample, SocketSample};
 use serde::Serialize;
@@ -13,7 +12,7 @@ const NAMED: usize = 8;
 #[derive(Serialize)]
 struct Row {
     netns: Option<u32>,
-    ifname: Option<String>,
+    interface: Option<String>,
     queue: Option<u32>,
     owner: String,
     mode: Option<&'static str>,
@@ -38,7 +37,7 @@ impl Report for Rows {
 
     const COLUMNS: &'static [Column] = &[
         column("/netns", "netns", Count, Varied, 1),
-        column("/ifname", "iface", Count, Varied, 1),
+        column("/interface", "iface", Count, Varied, 1),
         column("/queue", "queue", Count, Always, 0),
         column("/owner", "owner", Name, Always, 0),
         column("/mode", "mode", Count, Varied, 8),
@@ -68,8 +67,8 @@ fn row(socket: &SocketSample, diagnosed: bool) -> Row {
     let kinds: Vec<&str> = socket.diagnosis.iter().map(|d| d.kind.name()).collect();
     Row {
         netns: socket.netns,
-        ifname: match socket.state {
-            "bound" => socket.ifname.as_deref().map(clean),
+        interface: match socket.state {
+            "bound" => socket.interface.as_deref().map(clean),
             state => Some(state.to_owned()),
         },
         queue: socket.queue,
@@ -92,7 +91,7 @@ pub fn table(sample: &Sample, layout: &Layout, page: &mut Page) {
         return;
     }
     let rows =
-        Rows(sample.sockets.iter().map(|socket| row(socket, sample.over_s.is_some())).collect());
+        Rows(sample.sockets.iter().map(|socket| row(socket, sample.elapsed_s.is_some())).collect());
     let Screen { width, unicode, .. } = layout.screen;
     let drawn = draw(&rows, &Screen { width, unicode, ..Screen::default() });
     page.hidden.extend(drawn.hidden);
@@ -122,10 +121,10 @@ fn troubles(sample: &Sample, layout: &Layout, page: &mut Page) {
             }
         }
     }
-    let several = sample.sockets.iter().any(|s| s.ifname != sample.sockets[0].ifname);
+    let several = sample.sockets.iter().any(|s| s.interface != sample.sockets[0].interface);
     let place = |socket: &SocketSample| {
         let name = socket
-            .ifname
+            .interface
             .as_deref()
             .filter(|_| several)
             .map_or(String::new(), |name| format!("{} ", clean(name)));
@@ -150,7 +149,8 @@ fn troubles(sample: &Sample, layout: &Layout, page: &mut Page) {
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
-    use super::super::page::{page, paint};
+    use super::super::lines::paint;
+    use super::super::page::page;
     use super::*;
 
     fn text(sample: &Sample, width: usize) -> (String, Vec<&'static str>) {
@@ -205,7 +205,7 @@ mod tests {
             ["0", "owner", "unknown", "-", "0", "-/2048", "-", "-", "-", "-/4096", "-/1024"],
             "{text}"
         );
-        sample.over_s = None;
+        sample.elapsed_s = None;
         let (text, _) = super::tests::text(&sample, 200);
         assert!(text.lines().nth(3).unwrap().ends_with("-"), "not diagnosed: {text}");
     }

@@ -4,8 +4,8 @@ use fluxnet::RingSnapshot;
 use fluxnet::error::{ErrorKind, FluxError, Result};
 use fluxnet::snapshot::{Owner, SocketSnapshot, SocketState, Source, UmemSnapshot};
 use fluxnet::tools::rings::{
-    Diagnosis, InterfaceKey, InterfaceSample, InterfaceSnapshot, Observer, OwnerSample, RingSample,
-    RingsSample, Sample, Scan, SocketSample, StatsSample, UmemSample, XskMapSample,
+    Clock, Diagnosis, InterfaceKey, InterfaceSample, InterfaceSnapshot, Observer, OwnerSample,
+    RingSample, RingsSample, Sample, Scan, SocketSample, StatsSample, UmemSample, XskMapSample,
 };
 use fluxnet::tools::session::Trouble;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// The network namespace of all these.
 pub const NETNS: u32 = 4_026_531_840;
 
-/// A ring of 2048 with so many entries in it, its indices about to wrap.
+/// A ring of 2048 with this many entries in it, its indices about to wrap.
 pub fn ring(used: u32, per_s: f64) -> Option<RingSample> {
     let consumer = u32::MAX - 99;
     Some(RingSample {
@@ -48,7 +48,7 @@ pub fn socket(queue: u32) -> SocketSample {
         owners: Vec::new(),
         inode: Some(9000 + u64::from(queue)),
         netns: Some(NETNS),
-        ifname: Some("eth0".into()),
+        interface: Some("eth0".into()),
         ifindex: Some(3),
         queue: Some(queue),
         state: "bound",
@@ -113,7 +113,7 @@ pub fn starved(queue: u32) -> SocketSample {
 /// Its interface is gone.
 pub fn unbound() -> SocketSample {
     SocketSample {
-        ifname: None,
+        interface: None,
         ifindex: None,
         queue: None,
         state: "unbound",
@@ -170,7 +170,7 @@ pub fn barely_known() -> SocketSample {
 
 pub fn interface() -> InterfaceSample {
     InterfaceSample {
-        ifname: "eth0".into(),
+        interface: "eth0".into(),
         ifindex: 3,
         netns: Some(NETNS),
         driver: Some("veth".into()),
@@ -189,7 +189,7 @@ pub fn sample(sockets: Vec<SocketSample>) -> Sample {
     Sample {
         source: "iter",
         time_s: 1234.5,
-        over_s: Some(0.5),
+        elapsed_s: Some(0.5),
         took_us: 412.0,
         missing: Vec::new(),
         interfaces: if sockets.is_empty() { Vec::new() } else { vec![interface()] },
@@ -235,12 +235,13 @@ pub struct Fake {
     pub fails_at: Option<u32>,
     pub looks: u32,
     pub none: bool,
+    pub clock: Clock,
 }
 
 impl Fake {
     pub fn new() -> Self {
         let received = u32::MAX - 1500;
-        Self { time_ns: 1, received, fails_at: None, looks: 0, none: false }
+        Self { time_ns: 1, received, fails_at: None, looks: 0, none: false, clock: Clock::Virtual }
     }
 }
 
@@ -320,7 +321,11 @@ impl Observer for Fake {
         })
     }
 
-    fn pause(&mut self, time: Duration) -> Result<()> {
+    fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    fn advance(&mut self, time: Duration) -> Result<()> {
         self.time_ns += time.as_nanos() as u64;
         Ok(())
     }

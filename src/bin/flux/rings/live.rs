@@ -1,6 +1,7 @@
 //! The live view: a page redrawn in place, and the keys that move it.
 
-use super::page::{Layout, Line, Tone, clean, page};
+use super::lines::{Layout, Line, Tone, clean};
+use super::page::page;
 use crate::output::{Action, Footer, Page, Screen, Scroll, View as Shown};
 use crossterm::event::{KeyCode, KeyEvent};
 use fluxnet::tools::rings::{Event, Sample};
@@ -12,7 +13,8 @@ use std::time::{Duration, Instant};
 /// How long a note stays.
 const NOTE: Duration = Duration::from_secs(8);
 /// What to do where nothing can be drawn.
-pub const HINT: &str = "add --json, or pipe the output: samples then follow one another";
+pub const HINT: &str =
+    "leave out --live: with --watch off a terminal, or with --json, samples follow one another";
 
 /// What is shown, and where in it one is.
 pub struct View {
@@ -28,17 +30,6 @@ pub struct View {
 impl View {
     pub fn new(what: String, every: Duration, layout: Layout) -> Self {
         Self { what, every, layout, sample: None, note: None, scroll: Scroll::default() }
-    }
-
-    /// Takes what a run tells.
-    pub fn take(&mut self, event: Event) {
-        match event {
-            Event::Note { text } => self.note = Some((text, Instant::now())),
-            Event::Sample(sample) => {
-                self.layout.since_s.get_or_insert(sample.time_s);
-                self.sample = Some(sample);
-            }
-        }
     }
 
     fn footer(&self, width: usize) -> Footer {
@@ -78,6 +69,19 @@ impl View {
 }
 
 impl Shown for View {
+    type Event = Event;
+
+    fn take(&mut self, event: Event) -> Option<Event> {
+        match event {
+            Event::Note { text } => self.note = Some((text, Instant::now())),
+            Event::Sample(sample) => {
+                self.layout.since_s.get_or_insert(sample.time_s);
+                self.sample = Some(sample);
+            }
+        }
+        None
+    }
+
     fn key(&mut self, key: KeyEvent) -> Action {
         if let Some(action) = self.scroll.key(key) {
             return action;

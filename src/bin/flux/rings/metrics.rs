@@ -4,11 +4,11 @@
 //! wrap; what is added between two samples goes into 64 bits here, so one scrape at least every
 //! 2^32 entries keeps the totals right.
 
+use fluxnet::FluxError;
+use fluxnet::tools::http::{Families, Labels};
 use fluxnet::tools::rings::{
     Diagnosis, InterfaceKey, RingSample, Sample, SocketSample, StatsSample,
 };
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
-use prometheus::{Encoder, TextEncoder};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Names of the rings, in the order of [`Counts`].
@@ -25,8 +25,6 @@ const STATS: [(&str, &str); 6] = [
     ),
     ("flux_xsk_tx_ring_empty_descs_total", "Times the kernel found the TX ring empty."),
 ];
-
-type Labels = Vec<(&'static str, String)>;
 
 /// What counts up; `None` is not known.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,43 +50,6 @@ pub struct Exporter {
     totals: BTreeMap<Labels, Counts>,
 }
 
-#[derive(Debug)]
-struct Family {
-    name: &'static str,
-    help: &'static str,
-    counter: bool,
-    series: BTreeMap<Labels, f64>,
-}
-
-/// Families in the order they were first named in.
-#[derive(Debug, Default)]
-struct Families(Vec<Family>);
-
-impl Families {
-    /// Adds to a series. Who adds nothing makes it there with what it has.
-    fn add(&mut self, name: &'static str, help: &'static str, labels: Labels, value: f64) {
-        let at = self.0.iter().position(|family| family.name == name).unwrap_or(self.0.len());
-        if at == self.0.len() {
-            let counter = name.ends_with("_total");
-            self.0.push(Family { name, help, counter, series: BTreeMap::new() });
-        }
-        *self.0[at].series.entry(labels).or_insert(0.0) += value;
-    }
-
-    /// Adds a value that is known.
-    fn put<T: Into<f64>>(
-        &mut self,
-        name: &'static str,
-        help: &'static str,
-        labels: &Labels,
-        value: Option<T>,
-    ) {
-        if let Some(value) = value {
-            self.add(name, help, labels.clone(), value.into());
-        }
-    }
-}
-
 impl Exporter {
     /// `netns` is the network namespace of this process.
     pub fn new(netns: Option<u32>) -> Self {
@@ -96,7 +57,7 @@ impl Exporter {
     }
 
     /// `sample` as text. Each sample once: it goes into the totals.
-    pub fn text(&mut self, sample: &Sample) -> Result<String, prometheus::Error> {
+    pub fn text(&mut self, sample: &Sample) -> Result<String, FluxError> {
         let mut families = Families::default();
         let mut live = HashSet::new();
         let (mut pools, mut umems) = (HashSet::new(), HashSet::new());
@@ -121,12 +82,12 @@ impl Exporter {
         self.totals.retain(|labels, _| places.contains(labels));
         self.counters(&mut families);
         own(sample, &mut families);
-        encode(families)
+        families.encode()
     }
 
     /// Where a socket is; `None` when it is nowhere.
     fn labels(&self, socket: &SocketSample) -> Option<Labels> {
-        let interface = match (&socket.ifname, socket.ifindex) {
+        let interface = match (&socket.interface, socket.ifindex) {
             (Some(name), _) => name.clone(),
             (None, Some(index)) => format!("#{index}"),
             (None, None) => return None,
@@ -162,13 +123,13 @@ impl Exporter {
         for (labels, totals) in &self.totals {
             for (at, ring) in RINGS.into_iter().enumerate() {
                 let labels = with(labels, "ring", ring);
-                families.put(
+                families.add_known(
                     "flux_ring_produced_total",
                     "Entries put into the ring.",
                     &labels,
                     totals.produced[at].map(|count| count as f64),
                 );
-                families.put(
+                families.add_known(
                     "flux_ring_consumed_total",
                     "Entries taken out of the ring.",
                     &labels,
@@ -176,7 +137,7 @@ impl Exporter {
                 );
             }
             for ((name, help), count) in STATS.into_iter().zip(totals.stats) {
-                families.put(name, help, labels, count.map(|count| count as f64));
+                families.add_known(name, help, labels, count.map(|count| count as f64));
             }
         }
     }
@@ -244,13 +205,13 @@ fn gauges(
     for (at, ring) in rings(socket).into_iter().enumerate() {
         let Some(ring) = ring.filter(|_| at < 2 || first_of_pool) else { continue };
         let labels = with(labels, "ring", RINGS[at]);
-        families.put("flux_ring_entries", "Entries in the ring.", &labels, ring.used);
-        families.put("flux_ring_capacity_entries", "Slots of the ring.", &labels, ring.size);
+        families.add_known("flux_ring_entries", "Entries in the ring.", &labels, ring.used);
+        families.add_known("flux_ring_capacity_entries", "Slots of the ring.", &labels, ring.size);
     }
     if let Some(umem) = socket.umem.filter(|_| first_of_umem) {
         let name = "flux_umem_frames";
-        families.put(name, "Frames of the packet memory.", labels, umem.frames);
-        families.put(
+        families.add_known(name, "Frames of the packet memory.", labels, umem.frames);
+        families.add_known(
             "flux_umem_unaccounted_frames",
             "Frames in none of the rings: held by the application or the driver.",
             labels,
@@ -259,21 +220,14 @@ fn gauges(
         // A size is no amount: two memories on one queue have the larger, not both.
         if let Some(size) = umem.frame_size {
             let name = "flux_umem_frame_size_bytes";
-            families.add(name, "Bytes per frame.", labels.clone(), 0.0);
-            if let Some(family) = families.0.iter_mut().find(|family| family.name == name)
-                && let Some(value) = family.series.get_mut(labels)
-            {
-                *value = value.max(f64::from(size));
-            }
+            families.raise(name, "Bytes per frame.", labels.clone(), f64::from(size));
         }
     }
     flags(socket, labels, families);
 }
 
-/// What holds or does not, whatever number of sockets say so.
+/// What holds or does not, however many sockets say so.
 fn flags(socket: &SocketSample, labels: &Labels, families: &mut Families) {
-    const DIAGNOSIS: &str = "flux_xsk_diagnosis";
-    const INFO: &str = "flux_xsk_info";
     let comm = socket.comm.clone().unwrap_or_default();
     let mode = match socket.zero_copy {
         Some(true) => "zerocopy",
@@ -281,20 +235,15 @@ fn flags(socket: &SocketSample, labels: &Labels, families: &mut Families) {
         None => "unknown",
     };
     let info = with(&with(labels, "comm", comm), "mode", mode);
-    families.add(INFO, "A socket: its command, and how frames travel.", info.clone(), 0.0);
-    let mut set = vec![(INFO, info)];
+    families.raise("flux_xsk_info", "A socket: its command, and how frames travel.", info, 1.0);
     for each in Diagnosis::kinds() {
-        let labels = with(labels, "kind", each.name());
-        let help = "Whether this is wrong with a socket, by the latest scrapes.";
-        families.add(DIAGNOSIS, help, labels.clone(), 0.0);
-        if socket.diagnosis.iter().any(|diagnosis| diagnosis.kind == each) {
-            set.push((DIAGNOSIS, labels));
-        }
-    }
-    for (name, labels) in set {
-        if let Some(family) = families.0.iter_mut().find(|family| family.name == name) {
-            family.series.insert(labels, 1.0);
-        }
+        let holds = socket.diagnosis.iter().any(|diagnosis| diagnosis.kind == each);
+        families.raise(
+            "flux_xsk_diagnosis",
+            "Whether this is wrong with a socket, by the latest scrapes.",
+            with(labels, "kind", each.name()),
+            f64::from(u8::from(holds)),
+        );
     }
 }
 
@@ -314,41 +263,6 @@ fn own(sample: &Sample, families: &mut Families) {
     );
     let version = vec![("version", env!("CARGO_PKG_VERSION").to_owned())];
     families.add("flux_build_info", "The flux that looks.", version, 1.0);
-}
-
-fn encode(families: Families) -> Result<String, prometheus::Error> {
-    let families: Vec<MetricFamily> = families.0.into_iter().map(family).collect();
-    let mut text = Vec::new();
-    TextEncoder::new().encode(&families, &mut text)?;
-    String::from_utf8(text).map_err(|error| prometheus::Error::Msg(error.to_string()))
-}
-
-fn family(of: Family) -> MetricFamily {
-    let mut family = MetricFamily::default();
-    family.set_name(of.name.to_owned());
-    family.set_help(of.help.to_owned());
-    family.set_field_type(if of.counter { MetricType::COUNTER } else { MetricType::GAUGE });
-    let metrics = of.series.into_iter().map(|(labels, value)| {
-        let pairs = labels.into_iter().map(|(name, value)| {
-            let mut pair = LabelPair::default();
-            pair.set_name(name.to_owned());
-            pair.set_value(value);
-            pair
-        });
-        let mut metric = Metric::from_label(pairs.collect());
-        if of.counter {
-            let mut counter = Counter::default();
-            counter.set_value(value);
-            metric.set_counter(counter);
-        } else {
-            let mut gauge = Gauge::default();
-            gauge.set_value(value);
-            metric.set_gauge(gauge);
-        }
-        metric
-    });
-    family.set_metric(metrics.collect());
-    family
 }
 
 #[cfg(test)]

@@ -6,71 +6,11 @@
 //!                   or row per socket ──┘       └─▶ live view
 //! ```
 
+use super::lines::{Layout, Line, Page, Tone, clean, or, sentence};
 use super::{block, compact};
-pub use crate::output::clean;
-use crate::output::{Screen, short, wrap};
+use crate::output::short;
 use fluxnet::tools::rings::{InterfaceSample, Sample};
 use fluxnet::tools::session::Trouble;
-
-/// From this many sockets on, one row each unless all is asked for.
-const MANY: usize = 5;
-
-/// What a piece of a line is, for colours.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
-    Plain,
-    Title,
-    Bar,
-    Odd,
-    Bad,
-}
-
-/// One line, in pieces.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Line(pub Vec<(Tone, String)>);
-
-impl Line {
-    /// Of one tone.
-    pub fn of(tone: Tone, text: impl Into<String>) -> Self {
-        Self(vec![(tone, text.into())])
-    }
-
-    /// Its letters.
-    pub fn text(&self) -> String {
-        self.0.iter().map(|(_, text)| text.as_str()).collect()
-    }
-}
-
-/// Lines, and what they had no room for.
-#[derive(Clone, Debug, Default)]
-pub struct Page {
-    /// What goes for all sockets.
-    pub head: Vec<Line>,
-    /// The sockets.
-    pub body: Vec<Line>,
-    /// Headings of columns left out for want of room.
-    pub hidden: Vec<&'static str>,
-}
-
-/// How a page is laid out.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Layout {
-    /// What it is printed on.
-    pub screen: Screen,
-    /// All of each socket.
-    pub verbose: bool,
-    /// One row per socket, or a block; `None`: rows where they are many.
-    pub rows: Option<bool>,
-    /// Since when samples are taken, in s of their clock; `None`: there is one.
-    pub since_s: Option<f64>,
-}
-
-impl Layout {
-    /// Whether sockets get one row each.
-    pub fn rows(&self, sample: &Sample) -> bool {
-        self.rows.unwrap_or(!self.verbose && sample.sockets.len() >= MANY)
-    }
-}
 
 /// `sample` as lines.
 pub fn page(sample: &Sample, layout: &Layout) -> Page {
@@ -86,64 +26,13 @@ pub fn page(sample: &Sample, layout: &Layout) -> Page {
     page
 }
 
-/// The lines as text.
-pub fn paint<'a>(lines: impl IntoIterator<Item = &'a Line>, screen: &Screen) -> String {
-    let mut text = String::new();
-    for line in lines {
-        for (tone, piece) in &line.0 {
-            let piece = screen.fit(piece);
-            text.push_str(&match tone {
-                Tone::Plain | Tone::Bar => piece,
-                Tone::Title => screen.style.strong(&piece),
-                Tone::Odd => screen.style.odd(&piece),
-                Tone::Bad => screen.style.bad(&piece),
-            });
-        }
-        text.push('\n');
-    }
-    text
-}
-
-/// What is wrong, as it is told to people.
-pub fn words(kind: Trouble) -> String {
-    kind.name().replace('_', " ")
-}
-
-/// How bad it is.
-pub fn tone(kind: Trouble) -> Tone {
-    if kind == Trouble::Idle { Tone::Odd } else { Tone::Bad }
-}
-
-/// A number, or `unknown` where the source cannot know it.
-pub fn or<T: ToString>(value: Option<T>, unknown: &str) -> String {
-    value.map_or_else(|| unknown.to_owned(), |value| value.to_string())
-}
-
-/// A sentence in lines that keep to the screen, with its first word of a tone of its own.
-pub fn sentence(first: (Tone, &str), rest: &str, indent: usize, layout: &Layout) -> Vec<Line> {
-    let width = layout.screen.width.map(|width| width.saturating_sub(indent).max(20));
-    let whole = format!("{}{rest}", first.1);
-    let wrapped = wrap(&whole, width, 2);
-    let pad = " ".repeat(indent);
-    let mut lines: Vec<Line> =
-        wrapped.lines().map(|line| Line::of(Tone::Plain, format!("{pad}{line}"))).collect();
-    if let Some(line) = lines.first_mut() {
-        let text = line.text();
-        if let Some(tail) = text.trim_start().strip_prefix(first.1) {
-            let first = (first.0, format!("{pad}{}", first.1));
-            *line = Line(vec![first, (Tone::Plain, tail.to_owned())]);
-        }
-    }
-    lines
-}
-
 fn head(sample: &Sample, layout: &Layout) -> Vec<Line> {
     let mut facts = vec![format!("source {}", sample.source)];
     if let Some(since) = layout.since_s {
         facts.push(format!("at {:.1} s", sample.time_s - since));
     }
     facts.push(format!("looked in {}", time_us(sample.took_us)));
-    facts.push(match sample.over_s {
+    facts.push(match sample.elapsed_s {
         Some(over) => format!("rates over {}", time_us(over * 1e6)),
         None => "one look, so no rates".to_owned(),
     });
@@ -151,7 +40,7 @@ fn head(sample: &Sample, layout: &Layout) -> Vec<Line> {
     let first = sample.interfaces.first().map(|interface| interface.netns);
     let several = sample.interfaces.iter().any(|other| Some(other.netns) != first);
     for interface in &sample.interfaces {
-        let name = format!("{}:", clean(&interface.ifname));
+        let name = format!("{}:", clean(&interface.interface));
         let facts = format!(" {}", interface_facts(interface, sample, several).join(", "));
         lines.extend(sentence((Tone::Title, &name), &facts, 0, layout));
     }
@@ -212,7 +101,9 @@ fn time_us(us: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
+    use super::super::lines::paint;
     use super::*;
+    use crate::output::Screen;
 
     pub fn layout(width: usize, unicode: bool) -> Layout {
         let screen = Screen { width: Some(width), unicode, ..Screen::default() };
@@ -247,7 +138,7 @@ mod tests {
     #[test]
     fn what_is_not_known_is_never_shown_as_nothing() {
         let mut sample = fixture::sample(vec![fixture::barely_known()]);
-        sample.over_s = None;
+        sample.elapsed_s = None;
         let interface = &mut sample.interfaces[0];
         (interface.driver, interface.queues, interface.xdp_id) = (None, None, None);
         (interface.xdp_name, interface.rx_pps, interface.queue_rx_pps) = (None, None, None);
@@ -293,8 +184,8 @@ mod tests {
     fn a_name_cannot_speak_to_the_terminal() {
         let mut sample = fixture::sample(vec![fixture::inherited()]);
         sample.sockets[0].comm = Some("\x1b]0;evil\x07".into());
-        sample.interfaces[0].ifname = "e\x1b[2J".into();
-        sample.sockets[0].ifname = Some("e\x1b[2J".into());
+        sample.interfaces[0].interface = "e\x1b[2J".into();
+        sample.sockets[0].interface = Some("e\x1b[2J".into());
         for rows in [true, false] {
             let layout = Layout { rows: Some(rows), verbose: true, ..layout(80, true) };
             let text = text(&sample, &layout);

@@ -1,23 +1,15 @@
 //! The live view: the table of the report, redrawn in place after every round.
-//!
-//! The run goes on in the thread that began it, as sockets and clocks are its own; the terminal is
-//! another's, which hears of events through a channel and tells the run to stop.
 
 use super::report;
 use super::text::{conclusion, named};
-use crate::failure::Failure;
-use crate::output::{Action, Footer, Live, Page, SLICE, Screen, Scroll, View as Shown, clean};
+use crate::output::{Action, Footer, Page, Screen, Scroll, View as Shown, clean};
 use crossterm::event::{KeyCode, KeyEvent};
-use fluxnet::error::Result as Ran;
-use fluxnet::tools::Control;
 use fluxnet::tools::session::{InterfaceChange, Note, SessionEvent};
-use fluxnet::tools::trace::{Event, Outcome, Plan, Rounds, Summary};
+use fluxnet::tools::trace::{Event, Plan, Rounds, Summary};
 use ratatui::Frame;
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::Duration;
 
 /// What to do where nothing can be drawn.
@@ -62,27 +54,6 @@ impl View {
             note: None,
             scroll: Scroll::default(),
         }
-    }
-
-    /// Takes what a run tells; returns what is worth keeping for the end.
-    pub fn take(&mut self, event: Event) -> Option<Event> {
-        match event {
-            Event::Interim(summary) => {
-                self.put(summary);
-                return None;
-            }
-            Event::Summary(ref summary) => self.put(summary.clone()),
-            Event::SendError(ref failed) => {
-                let (target, error) = (clean(&failed.target), clean(&failed.error));
-                self.note = Some(format!("cannot send to {target}: {error}"));
-            }
-            Event::Session(SessionEvent::Note(Note { ref text, .. }))
-            | Event::Session(SessionEvent::Interface(InterfaceChange { ref text, .. })) => {
-                self.note = Some(text.clone());
-            }
-            _ => {}
-        }
-        Some(event)
     }
 
     fn put(&mut self, summary: Summary) {
@@ -157,6 +128,28 @@ impl View {
 }
 
 impl Shown for View {
+    type Event = Event;
+
+    fn take(&mut self, event: Event) -> Option<Event> {
+        match event {
+            Event::Interim(summary) => {
+                self.put(summary);
+                return None;
+            }
+            Event::Summary(ref summary) => self.put(summary.clone()),
+            Event::SendError(ref failed) => {
+                let (target, error) = (clean(&failed.target), clean(&failed.error));
+                self.note = Some(format!("cannot send to {target}: {error}"));
+            }
+            Event::Session(SessionEvent::Note(Note { ref text, .. }))
+            | Event::Session(SessionEvent::Interface(InterfaceChange { ref text, .. })) => {
+                self.note = Some(text.clone());
+            }
+            _ => {}
+        }
+        Some(event)
+    }
+
     fn key(&mut self, key: KeyEvent) -> Action {
         if let Some(action) = self.scroll.key(key) {
             return action;
@@ -183,64 +176,6 @@ impl Shown for View {
         };
         self.scroll.draw(page, frame);
     }
-}
-
-/// Shows what `run` tells until it has ended. What it told besides the numbers so far comes back,
-/// for when the terminal scrolls again.
-pub fn watch(
-    view: View,
-    control: &Arc<Control>,
-    run: impl FnOnce(&mut dyn FnMut(Event)) -> Ran<Outcome>,
-) -> Result<(Ran<Outcome>, Vec<Event>), Failure> {
-    let live = Live::start(view, Arc::clone(control), HINT)?;
-    let (teller, told) = channel();
-    std::thread::scope(|scope| {
-        let shown = scope.spawn(move || show(live, &told, control));
-        // Nobody listens any more: the run was told to stop.
-        let outcome = run(&mut |event| drop(teller.send(event)));
-        drop(teller);
-        match shown.join() {
-            Ok(kept) => Ok((outcome, kept?)),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    })
-}
-
-/// Draws what is told, until nothing more comes.
-fn show(
-    mut live: Live<View>,
-    told: &Receiver<Event>,
-    control: &Control,
-) -> Result<Vec<Event>, Failure> {
-    let mut kept = Vec::new();
-    let result = loop {
-        let mut news = false;
-        let more = loop {
-            match told.try_recv() {
-                Ok(event) => {
-                    news = true;
-                    kept.extend(live.view().take(event));
-                }
-                Err(TryRecvError::Empty) => break true,
-                Err(TryRecvError::Disconnected) => break false,
-            }
-        };
-        if !more {
-            break Ok(());
-        }
-        if control.is_stopped() {
-            // It ends as soon as it has told the rest: no key matters.
-            kept.extend(told.iter().filter_map(|event| live.view().take(event)));
-            break Ok(());
-        }
-        let drawn = if news { live.redraw() } else { Ok(()) };
-        if let Err(error) = drawn.and_then(|()| live.wait(SLICE)) {
-            break Err(error);
-        }
-    };
-    // The run must not go on with nobody to see it.
-    control.stop();
-    result.map(|()| kept).map_err(Failure::from)
 }
 
 #[cfg(test)]

@@ -20,7 +20,8 @@ mod text;
 use crate::cli::Answer;
 use crate::failure::Failure;
 use crate::output::{
-    EventPrinter, EventText, FlushPolicy, Json, Lines, Screen, Stdout, hidden, say, wrap,
+    EventPrinter, EventText, FlushPolicy, Json, Lines, Screen, Stdout, hidden, needs_terminal, say,
+    watch, wrap,
 };
 use crate::signals;
 use crate::socket_options::World;
@@ -36,12 +37,8 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     }
     let screen = Screen::of_stdout();
     let mut plan = args.plan()?;
-    if args.live && !screen.addressable {
-        return Err(Failure::Error {
-            error: "cannot draw for --live: standard output is no terminal that can be redrawn"
-                .into(),
-            hint: Some(live::HINT.into()),
-        });
+    if args.live {
+        needs_terminal(&screen, live::HINT)?;
     }
     let World { mut env, virtual_time } = args.common.world()?;
     if virtual_time && plan.rounds == Rounds::Endless {
@@ -59,7 +56,7 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let mut printer = EventPrinter::new(args.common.output.json, views, &control, out);
     let result = if args.live {
         let run = |tell: &mut dyn FnMut(Event)| run(&plan, &mut env, &control, tell);
-        let (result, kept) = live::watch(live::View::new(&plan, screen), &control, run)?;
+        let (result, kept) = watch(live::View::new(&plan, screen), &control, live::HINT, run)?;
         kept.into_iter().for_each(|event| printer.take(event));
         result
     } else {

@@ -3,8 +3,8 @@
 use crate::ring::RingSnapshot;
 use crate::snapshot::SocketSnapshot;
 use crate::stats::XdpStatistics;
+use crate::tools::rings::history::{History, Observation};
 use crate::tools::rings::observe::{InterfaceKey, InterfaceSnapshot};
-use crate::tools::rings::run::{History, Observation};
 
 /// One socket over the last few looks.
 pub(super) struct Case<'a> {

@@ -8,8 +8,8 @@ use crate::stats::XdpStatistics;
 /// below, it is the network's own chatter.
 const CHATTER: u64 = 5;
 const CHATTER_PPS: f64 = 20.0;
-/// Share of the frames, one in this many, by which rings and hands differ from look to look
-/// without anything being wrong.
+/// One frame in this many may be outside the rings in one look and inside in the next, though
+/// nothing is wrong: the rings move while they are read.
 const NOISE: i64 = 64;
 
 fn bound(case: &Case<'_>) -> bool {
@@ -319,7 +319,7 @@ pub(super) fn short_ring(case: &Case<'_>) -> Option<String> {
             _ => String::new(),
         };
         format!(
-            "the RX ring has {size} entries, as if taken from the {nic} of the NIC, which is no \
+            "the RX ring has {size} entries, as if taken from the {nic} of the NIC, which is not a \
              power of two{budget}: AF_XDP rings need not follow the NIC's, ask for 2048"
         )
     })

@@ -6,8 +6,8 @@ use crate::snapshot::{
     Owner, RingsSnapshot, SocketSnapshot, SocketState, Source, UmemSnapshot, XskMapSlot,
 };
 use crate::stats::XdpStatistics;
+use crate::tools::rings::history::{FIRST_LOOKS, History, Observation};
 use crate::tools::rings::observe::{InterfaceKey, InterfaceSnapshot};
-use crate::tools::rings::run::{FIRST_LOOKS, Observation};
 use proptest::prelude::*;
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! [`DiagSockets`]: what the kernel's socket diagnosis tells (`linux/xdp_diag.h`): sizes and
+//! [`DiagSockets`]: what the kernel's socket diagnosis reports (`linux/xdp_diag.h`): sizes and
 //! counters. Where the rings stand it does not tell, nor whose a socket is: owners are joined by
 //! inode number from a walk over `/proc`.
 

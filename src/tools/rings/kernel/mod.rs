@@ -17,7 +17,7 @@ mod pidfd;
 mod place;
 mod walk;
 
-use super::observe::{InterfaceKey, InterfaceSnapshot, Observer, Scan};
+use super::observe::{Clock, InterfaceKey, InterfaceSnapshot, Observer, Scan};
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::snapshot::{SocketSnapshot, Source};
 use diag::DiagSockets;
@@ -72,7 +72,7 @@ impl KernelObserver {
                 }
                 Err(error) => {
                     notes.push(format!("not by {}: {error}", source.name()));
-                    // The best way is the one worth mending.
+                    // The best way is the one worth making work.
                     failed.get_or_insert(error);
                 }
             }
@@ -109,8 +109,11 @@ impl Observer for KernelObserver {
         self.interfaces.snapshot(key, via)
     }
 
-    fn pause(&mut self, time: Duration) -> Result<()> {
-        crate::sys::poll::pause(time);
+    fn clock(&self) -> Clock {
+        Clock::Machine
+    }
+
+    fn advance(&mut self, _time: Duration) -> Result<()> {
         Ok(())
     }
 }

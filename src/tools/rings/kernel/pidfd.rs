@@ -26,7 +26,7 @@ use std::io;
 
 const RINGS: [Ring; 4] = [Ring::Rx, Ring::Tx, Ring::Fill, Ring::Comp];
 
-/// First kernel of which it was seen that it maps the rings of bound sockets, and tells whether
+/// First kernel of which it was seen that it maps the rings of bound sockets, and shows whether
 /// one is bound.
 const TELLS_BOUND: (u32, u32) = (6, 12);
 
@@ -34,7 +34,7 @@ const TELLS_BOUND: (u32, u32) = (6, 12);
 pub(super) struct PidfdSockets {
     /// Sizes of rings do not change; by inode number of the socket.
     sizes: HashMap<u64, [Option<Option<u32>>; 4]>,
-    /// Whether this kernel tells bound sockets from others.
+    /// Whether this kernel shows which sockets are bound.
     tells_bound: bool,
 }
 
@@ -104,7 +104,7 @@ impl PidfdSockets {
             state,
             zero_copy: socket.is_zero_copy().ok(),
             // Drivers set this flag only where it is in use. That of TX is always set in copy
-            // mode, and tells nothing.
+            // mode, and means nothing.
             uses_need_wakeup: asks.then_some(true),
             options: SocketOptions {
                 prefer_busy_poll: socket.prefers_busy_poll().ok(),

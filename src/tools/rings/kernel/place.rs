@@ -1,6 +1,6 @@
 //! Where a socket is bound, worked out from the queues that have sockets.
 //!
-//! The kernel tells which queues of a namespace have a socket (netlink family `netdev`), but not
+//! The kernel says which queues of a namespace have a socket (netlink family `netdev`), but not
 //! which socket that is. A socket is given a place only when it can be at no other:
 //!
 //! ```text

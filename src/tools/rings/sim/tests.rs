@@ -3,7 +3,7 @@
 use super::*;
 use crate::simulator::{End, NetworkBuilder, Profile, SimSpec};
 use crate::tools::Control;
-use crate::tools::rings::{Event, Outcome, Plan, Sample, Selection, SocketSample, run};
+use crate::tools::rings::{Event, Outcome, Plan, Sample, Sampler, Selection, SocketSample, run};
 use crate::tools::session::Trouble;
 
 fn simulator(spec: &str) -> Simulator {
@@ -35,9 +35,11 @@ fn samples_on(
         over,
         every: (count > 1).then_some(over),
         count: Some(count),
+        watched: false,
     };
     let mut samples = Vec::new();
-    let outcome = run(&plan, observer, &Control::default(), &mut |event| {
+    let mut sampler = Sampler::new(observer, &plan.select).unwrap();
+    let outcome = run(&plan, &mut sampler, &Control::default(), &mut |event| {
         if let Event::Sample(sample) = event {
             samples.push(*sample);
         }
@@ -78,7 +80,7 @@ fn a_healthy_run_moves_all_four_rings_steadily_and_nothing_is_said_about_it() {
         assert_eq!(lost + risen.rx_invalid_descs + risen.tx_invalid_descs, 0.0);
         assert_eq!((socket.zero_copy, socket.pid), (Some(true), Some(std::process::id())));
         assert_eq!(
-            (socket.ifname.as_deref(), socket.comm.as_deref()),
+            (socket.interface.as_deref(), socket.comm.as_deref()),
             (Some("sim0"), Some("sim-app"))
         );
         let interface = &sample.interfaces[0];
@@ -250,7 +252,7 @@ fn a_machine_without_the_network_is_refused() {
 fn in_real_time_a_pause_takes_as_long_as_it_says() {
     let mut observer = SimObserver::new(&simulator("realtime"), &config()).unwrap();
     let (begin, before) = (std::time::Instant::now(), observer.sockets().unwrap().sockets);
-    observer.pause(Duration::from_millis(50)).unwrap();
+    observer.advance(Duration::from_millis(50)).unwrap();
     assert!(begin.elapsed() >= Duration::from_millis(50));
     let after = observer.sockets().unwrap().sockets;
     assert!(after[0].time_ns - before[0].time_ns >= 50_000_000);

@@ -1,0 +1,79 @@
+//! Which sockets are shown.
+
+use super::observe::InterfaceKey;
+use crate::snapshot::{SocketSnapshot, SocketState};
+
+/// Which sockets are shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    /// Bound to the interface of this name in our namespace; `None`: all, in all namespaces.
+    pub interface: Option<String>,
+    /// Open in this process.
+    pub pid: Option<u32>,
+    /// On one of these queues; empty: all.
+    pub queues: Vec<u32>,
+}
+
+/// Whether a socket is one of those asked for.
+pub(super) struct Chosen {
+    pub(super) key: Option<InterfaceKey>,
+    pub(super) pid: Option<u32>,
+    pub(super) queues: Vec<u32>,
+}
+
+impl Chosen {
+    pub(super) fn has(&self, socket: &SocketSnapshot) -> bool {
+        let here = self.key.is_none_or(|key| InterfaceKey::of(socket) == Some(key));
+        let owned = self.pid.is_none_or(|pid| socket.owners.iter().any(|owner| owner.pid == pid));
+        let queue = self.queues.is_empty()
+            || socket.queue.is_some_and(|queue| self.queues.contains(&queue));
+        here && owned && queue
+    }
+
+    /// What is said of sockets that may be meant, were it known where they are bound.
+    pub(super) fn left_out(&self, sockets: &[SocketSnapshot]) -> Option<String> {
+        let unknown = |socket: &&SocketSnapshot| {
+            let here = |key: InterfaceKey| match (socket.netns, socket.ifindex) {
+                (Some(netns), _) if key.netns.is_some_and(|ours| ours != netns) => false,
+                (_, Some(ifindex)) => ifindex == key.ifindex,
+                (_, None) => true,
+            };
+            let place = self.key.is_some() && socket.ifindex.is_none()
+                || !self.queues.is_empty() && socket.queue.is_none();
+            socket.state == SocketState::Bound && place && self.key.is_none_or(here)
+        };
+        match sockets.iter().filter(unknown).count() {
+            0 => None,
+            1 => Some("this source cannot tell where one socket is bound: leave out the interface and --queue to see it".into()),
+            n => Some(format!("this source cannot tell where {n} sockets are bound: leave out the interface and --queue to see them")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: InterfaceKey = InterfaceKey { netns: Some(1), ifindex: 2 };
+
+    #[test]
+    fn sockets_that_may_be_meant_are_not_left_out_in_silence() {
+        let bound = SocketSnapshot {
+            netns: Some(1),
+            state: SocketState::Bound,
+            ..SocketSnapshot::unknown(0)
+        };
+        let elsewhere = SocketSnapshot { netns: Some(2), ..bound.clone() };
+        let placed = SocketSnapshot { ifindex: Some(2), ..bound.clone() };
+        let ready = SocketSnapshot { state: SocketState::Ready, ..bound.clone() };
+        let sockets = [bound.clone(), elsewhere, placed, ready, bound];
+        let left_out = |key, queues: &[u32]| {
+            let text = Chosen { key, pid: None, queues: queues.to_vec() }.left_out(&sockets)?;
+            text.split(' ').find_map(|word| word.parse::<u32>().ok())
+        };
+        assert_eq!(left_out(Some(HERE), &[]), Some(2));
+        assert_eq!(left_out(Some(HERE), &[0]), Some(3));
+        assert_eq!(left_out(None, &[0]), Some(4));
+        assert_eq!(left_out(None, &[]), None);
+    }
+}
