@@ -7,9 +7,9 @@ use std::net::IpAddr;
 /// What a frame turned out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen<'a> {
-    /// An echo reply, whoever asked for it.
+    /// An echo reply, to us or to others.
     Reply(EchoReply<'a>),
-    /// An ICMP error about an echo request, whoever sent that.
+    /// An ICMP error about an echo request, ours or not.
     Error(EchoError),
     /// A sound packet that is neither.
     Foreign,

@@ -88,7 +88,7 @@ pub struct IcmpError {
     pub code: u8,
     /// In words, as ping says it.
     pub text: String,
-    /// Next-hop MTU, where the error tells it.
+    /// Next-hop MTU, where the error says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     /// From sending to the error.

@@ -19,7 +19,7 @@ impl Report {
         !self.v4 || !matches!(self.icmp_type, 4 | 5)
     }
 
-    /// The MTU of the next hop, where the message tells it (RFC 1191 §4, RFC 4443 §3.2).
+    /// The MTU of the next hop, where the message says it (RFC 1191 §4, RFC 4443 §3.2).
     pub(super) fn mtu(self) -> Option<u32> {
         let mtu = match (self.v4, self.icmp_type, self.code) {
             (true, 3, 4) => self.rest & 0xffff,

@@ -3,7 +3,7 @@
 //! ```text
 //!   Plan ─▶ ProbeTargets ─▶ NextHops ─▶ Run ─▶ Progress: whose turn ─▶ Outgoing ─▶ Wire
 //!           resolve,        MAC                  what became of it ◀── Reader ◀─── Wire
-//!           route           addresses            └─▶ Teller: Event … Event, Summary per target
+//!           route           addresses            └─▶ Reporter: Event … Event, Summary per target
 //! ```
 //!
 //! Invariant: send times are kept here, never in a packet; a packet off the wire can at worst be
@@ -19,11 +19,11 @@ mod outgoing;
 mod plan;
 mod progress;
 mod receive;
+mod reporter;
 mod run;
 mod schedule;
 mod sequences;
 mod tally;
-mod teller;
 
 pub use event::*;
 pub use open::run;

@@ -6,8 +6,8 @@ use super::ids::EchoIds;
 use super::outgoing::Outgoing;
 use super::plan::{Outcome, Plan};
 use super::progress::Progress;
+use super::reporter::Reporter;
 use super::run::Run;
-use super::teller::Teller;
 use crate::backend::{Filter, Match};
 use crate::error::Result;
 use crate::proto::ICMP_LEN;
@@ -66,7 +66,7 @@ pub fn run(
         hops,
         outgoing: Outgoing::new(plan, count, *ids.range().start()),
         progress: Progress::new(plan, count, wire.now()),
-        teller: Teller::new(sink, (plan.each, plan.wall_clock), is_virtual, count),
+        reporter: Reporter::new(sink, (plan.each, plan.wall_clock), is_virtual, count),
         group_sent_ns: None,
         targets,
         wire,

@@ -161,7 +161,7 @@ impl Plan {
     }
 }
 
-/// What a run came to, for the exit status.
+/// The result of a run, for the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// Targets that answered at least once (with `count` and `deadline`: `count` times).

@@ -83,8 +83,8 @@ impl Progress {
         self.schedule.next(now, members.len(), sent)
     }
 
-    /// Numbers a target's next probe. `lost` is told of one that makes room for it: 65536 probes
-    /// later there is no waiting for that any more.
+    /// Numbers a target's next probe. `lost` is called with the probe 65536 before it, if that is
+    /// still in flight: both have the same number on the wire, so the old one is given up.
     pub(super) fn number(
         &mut self,
         at: usize,
@@ -114,7 +114,7 @@ impl Progress {
         self.probes.leave(count, now);
     }
 
-    /// A probe cannot be sent for want of a next hop.
+    /// A probe cannot be sent: the next hop's address is not known.
     pub(super) fn refuse(&mut self, probe: Probe) {
         self.probes.cancel(probe);
         let tally = &mut self.members[probe.target as usize].tally;
@@ -162,14 +162,14 @@ impl Progress {
         answer
     }
 
-    /// Takes note of an answer that is damaged: its probe goes on waiting for a good one.
+    /// Takes note of a damaged answer: its probe goes on waiting for an intact one.
     pub(super) fn corrupt(&mut self, target: usize) {
         self.members[target].tally.corrupt += 1;
         self.settle(target);
     }
 
-    /// Takes note of an ICMP error that ends a probe. `None`: it was told before, or the probe is
-    /// forgotten.
+    /// Takes note of an ICMP error that ends a probe. `None`: it was reported before, or the probe
+    /// is forgotten.
     pub(super) fn failed(&mut self, target: usize, sequence: u64) -> Option<Probe> {
         let answer = self.probes.answer(target as u32, sequence);
         let tally = &mut self.members[target].tally;
@@ -205,7 +205,7 @@ impl Progress {
         self.members[target].tally.sent
     }
 
-    /// Whether any probe was given up, and how many were not sent for want of a link.
+    /// Whether any probe was given up, and how many were not sent because there was no link.
     pub(super) fn losses(&self) -> (bool, u64) {
         (self.members.iter().any(|member| member.tally.given_up > 0), self.unsent)
     }

@@ -4,8 +4,8 @@ use super::answer::{self, EchoError, EchoReply, Seen};
 use super::event::{Event, Reply};
 use super::ids::EchoIds;
 use super::progress::Progress;
+use super::reporter::{Reporter, Times};
 use super::sequences::{Answer, Probe};
-use super::teller::{Teller, Times};
 use crate::tools::probe::{Arrival, Path};
 
 /// What it takes to read an answer.
@@ -15,7 +15,7 @@ pub(super) struct Reader<'r, 'a> {
     /// Of all probes.
     pub(super) payload: &'r [u8],
     pub(super) progress: &'r mut Progress,
-    pub(super) teller: &'r mut Teller<'a>,
+    pub(super) reporter: &'r mut Reporter<'a>,
 }
 
 impl Reader<'_, '_> {
@@ -48,7 +48,7 @@ impl Reader<'_, '_> {
                     Answer::Unknown => (Event::Late, None, false),
                 }
             };
-        self.teller.reply(path, reply, event, (seq, rtt_ns, reordered), times);
+        self.reporter.reply(path, reply, event, (seq, rtt_ns, reordered), times);
         Some(())
     }
 
@@ -64,7 +64,7 @@ impl Reader<'_, '_> {
             let Some(probe) = self.progress.failed(target, seq) else { return Some(()) };
             rtt_ns = times.at.checked_sub(probe.sent_ns);
         }
-        self.teller.error(path, error, seq, rtt_ns);
+        self.reporter.error(path, error, seq, rtt_ns);
         Some(())
     }
 }

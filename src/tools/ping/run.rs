@@ -6,8 +6,8 @@ use super::outgoing::{Outgoing, Sending};
 use super::plan::{Outcome, Plan};
 use super::progress::Progress;
 use super::receive::Reader;
+use super::reporter::{Reporter, Times};
 use super::tally::{How, Moment};
-use super::teller::{Teller, Times};
 use crate::error::Result;
 use crate::tools::host::Host;
 use crate::tools::measure::pacer::ns;
@@ -24,7 +24,7 @@ pub(super) struct Run<'a> {
     pub(super) ids: EchoIds,
     pub(super) outgoing: Outgoing,
     pub(super) progress: Progress,
-    pub(super) teller: Teller<'a>,
+    pub(super) reporter: Reporter<'a>,
     /// When the last probe to a group was sent.
     pub(super) group_sent_ns: Option<u64>,
 }
@@ -42,7 +42,7 @@ impl Run<'_> {
             if self.attention.is_over(now) {
                 break;
             }
-            if self.wire.look(now, |event| (self.teller.sink)(Event::Session(event)))? {
+            if self.wire.look(now, |event| (self.reporter.sink)(Event::Session(event)))? {
                 self.lose_all();
             }
             self.look_for_hops(host, now);
@@ -64,7 +64,8 @@ impl Run<'_> {
 
     fn look_for_hops(&mut self, host: &mut dyn Host, now: u64) {
         if self.hops.next_ns().is_some_and(|at| at <= now) {
-            let found = self.hops.glance(host, |found| (self.teller.sink)(Event::Neighbour(found)));
+            let found =
+                self.hops.glance(host, |found| (self.reporter.sink)(Event::Neighbour(found)));
             self.hops.rest(now);
             if found {
                 self.prepare();
@@ -112,7 +113,7 @@ impl Run<'_> {
 
     /// Sends a probe, or counts one that cannot be sent.
     fn probe(&mut self, at: usize, now: u64) {
-        let lost = |old| self.teller.timeout(&self.targets, old);
+        let lost = |old| self.reporter.timeout(&self.targets, old);
         let Some(probe) = self.progress.number(at, now, lost) else { return };
         let path = &self.targets.paths[at];
         match self.outgoing.send(&mut self.wire, &self.ids, probe, now) {
@@ -121,7 +122,7 @@ impl Run<'_> {
             Sending::NoNextHop => {
                 self.progress.refuse(probe);
                 let why = self.hops.get(path.hop).err().unwrap_or("the probe is too long");
-                self.teller.unreachable(at, path, why);
+                self.reporter.unreachable(at, path, why);
             }
         }
         self.progress.settle(at);
@@ -131,7 +132,7 @@ impl Run<'_> {
     /// it is back: an answer to that is late, and its time is that of the outage.
     fn lose_all(&mut self) {
         while let Some(probe) = self.progress.lose() {
-            self.teller.timeout(&self.targets, probe);
+            self.reporter.timeout(&self.targets, probe);
         }
     }
 
@@ -143,10 +144,10 @@ impl Run<'_> {
                 break;
             }
             let Some(at) = self.progress.whose_turn(now) else { break };
-            let lost = |old| self.teller.timeout(&self.targets, old);
+            let lost = |old| self.reporter.timeout(&self.targets, old);
             if let Some(probe) = self.progress.number(at, now, lost) {
                 self.progress.lose_unsent(probe);
-                self.teller.timeout(&self.targets, probe);
+                self.reporter.timeout(&self.targets, probe);
                 self.progress.settle(at);
             }
         }
@@ -162,7 +163,7 @@ impl Run<'_> {
             self.read();
         }
         while let Some(probe) = self.progress.expire(now) {
-            self.teller.timeout(&self.targets, probe);
+            self.reporter.timeout(&self.targets, probe);
         }
         Ok(())
     }
@@ -174,7 +175,7 @@ impl Run<'_> {
             ids: &self.ids,
             payload: &self.outgoing.payload,
             progress: &mut self.progress,
-            teller: &mut self.teller,
+            reporter: &mut self.reporter,
         };
         self.wire.read(|frame, at, now, _| reader.take(frame, Times { at, now }));
     }
@@ -182,14 +183,14 @@ impl Run<'_> {
     fn tell_summaries(&mut self, moment: Moment, event: fn(Summary) -> Event, now: u64) {
         let how = How { moment, histogram: self.plan.histogram };
         for summary in self.progress.summaries(&self.targets.paths, now, how) {
-            (self.teller.sink)(event(summary));
+            (self.reporter.sink)(event(summary));
         }
     }
 
-    /// Tells why packets were lost, the summaries, and what it all came to.
+    /// Reports why packets were lost and the summaries; returns the result.
     pub(super) fn finish(&mut self, host: &dyn Host) -> Outcome {
         let now = self.wire.now();
-        let tell = |event| (self.teller.sink)(Event::Session(event));
+        let tell = |event| (self.reporter.sink)(Event::Session(event));
         self.wire.tell_losses(host, self.progress.losses(), tell);
         self.tell_summaries(Moment::End, Event::Summary, now);
         Outcome {

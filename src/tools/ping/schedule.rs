@@ -49,7 +49,7 @@ impl Schedule {
         Self::Beat(Deadlines::new(rounds, now_ns).in_groups(targets, step_ns))
     }
 
-    /// The target whose turn it is at `now_ns`. `sent` tells how many probes each had so far, and
+    /// The target whose turn it is at `now_ns`. `sent` says how many probes each had so far, and
     /// `None` of those that want no more.
     pub(super) fn next(
         &mut self,

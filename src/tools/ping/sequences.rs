@@ -53,7 +53,7 @@ pub(super) enum SendRefused {
     /// The probe 65536 before it is still in flight, and answers to the two could not be told
     /// apart. Expire first, or wait until it times out.
     SequenceInFlight(Probe),
-    /// There is no such target.
+    /// The target does not exist.
     NoSuchTarget,
 }
 
@@ -127,7 +127,7 @@ impl Sequences {
     }
 
     /// Notes that the newest `count` probes in flight leave together, now: they were numbered
-    /// while they were written, which is no part of a round trip.
+    /// while they were written, and that time is not part of a round trip.
     pub(super) fn leave(&mut self, count: usize, now_ns: u64) {
         let now_ns = self.forward(now_ns);
         self.table.leave_newest(count, now_ns);

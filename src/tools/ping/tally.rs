@@ -14,7 +14,7 @@ pub(super) struct Tally {
     /// Probes sent; also the sequence number of the last one.
     pub(super) sent: u64,
     pub(super) received: u64,
-    /// Given up, refused by an ICMP error, or not sent for want of a next hop.
+    /// Given up, refused by an ICMP error, or not sent because the next hop is unknown.
     pub(super) given_up: u64,
     pub(super) duplicates: u64,
     pub(super) reordered: u64,

@@ -43,12 +43,12 @@ impl ResolvedTarget {
 }
 
 impl SourceChoice {
-    pub(super) fn of(wish: &TargetRequest<'_>, host: &dyn Host) -> Result<Self> {
-        let Some(name) = wish.interface else {
-            return Ok(Self { interface: None, source: wish.source });
+    pub(super) fn of(request: &TargetRequest<'_>, host: &dyn Host) -> Result<Self> {
+        let Some(name) = request.interface else {
+            return Ok(Self { interface: None, source: request.source });
         };
         if let Ok(source) = name.parse() {
-            if wish.source.is_some_and(|other| other != source) {
+            if request.source.is_some_and(|other| other != source) {
                 let why = format!("is not the source address asked for, {source}");
                 return Err(FluxError::config(format!("-I {name}"), why)
                     .with_hint("-I takes the name of an interface, too"));
@@ -58,17 +58,17 @@ impl SourceChoice {
         let interface = host.interface(name)?;
         // Said before a route is looked for: a link that is down has none.
         check_up(&interface)?;
-        Ok(Self { interface: Some(interface), source: wish.source })
+        Ok(Self { interface: Some(interface), source: request.source })
     }
 
     /// Resolves a target and finds its route.
     pub(super) fn route(
         &self,
         name: &str,
-        wish: &TargetRequest<'_>,
+        request: &TargetRequest<'_>,
         host: &dyn Host,
     ) -> Result<ResolvedTarget> {
-        let Target { addr, scope } = host.resolve(name, wish.family)?;
+        let Target { addr, scope } = host.resolve(name, request.family)?;
         if addr.is_unspecified() {
             return Err(FluxError::config(format!("target {name}"), "is the unspecified address"));
         }

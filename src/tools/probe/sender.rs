@@ -81,8 +81,8 @@ impl Sender {
     }
 
     /// Whether a packet that is due may be asked for. True as well when there has been no frame for
-    /// so long that it is not waited for any more: then [`Self::take`] has none, and the packet is
-    /// as good as lost.
+    /// so long that it is not waited for any more: then [`Self::take`] has none, and the packet
+    /// counts as lost.
     pub(crate) fn has_room(&mut self, now: u64) -> bool {
         if self.spare.is_some() || self.longest == 0 {
             return true;
@@ -106,7 +106,7 @@ impl Sender {
     }
 
     /// Puts a packet into the ring. One that finds no room waits for some, but not for ever: then
-    /// it is as good as lost, and so is one that is longer than the interface sends: the MTU was lowered.
+    /// it counts as lost, and so does one that is longer than the interface sends: the MTU was lowered.
     pub(crate) fn put(&mut self, packet: Packet, now: u64) {
         match self.tx.send(packet) {
             Ok(()) => {

@@ -108,7 +108,7 @@ impl<T: Copy> ProbeTable<T> {
         Probe { serial, sent_ns: now_ns, what }
     }
 
-    /// A probe in flight leaves for the wire now: what was between is no part of a round trip.
+    /// A probe in flight leaves for the wire now: the time before that is not part of a round trip.
     pub(crate) fn leave(&mut self, serial: u64, now_ns: u64) {
         if let Some(slot) = self.slot_mut(serial).filter(|slot| slot.state == State::InFlight) {
             slot.sent_ns = now_ns;

@@ -49,11 +49,11 @@ pub(crate) struct ProbeTargets {
 
 impl ProbeTargets {
     /// Resolves and routes the targets of a plan.
-    pub(crate) fn find(wish: &TargetRequest<'_>, host: &dyn Host) -> Result<Self> {
-        let asked = SourceChoice::of(wish, host)?;
-        let mut found = Vec::with_capacity(wish.targets.len());
-        for name in wish.targets {
-            found.push(asked.route(name, wish, host)?);
+    pub(crate) fn find(request: &TargetRequest<'_>, host: &dyn Host) -> Result<Self> {
+        let asked = SourceChoice::of(request, host)?;
+        let mut found = Vec::with_capacity(request.targets.len());
+        for name in request.targets {
+            found.push(asked.route(name, request, host)?);
         }
         let first = asked.interface.as_ref().map(|i| i.index).or(found.first().map(|f| f.ifindex));
         let index = first.unwrap_or_default();
@@ -74,7 +74,7 @@ impl ProbeTargets {
         let interface = by_index(index).cloned().ok_or_else(|| {
             HostError::new("find interface", format!("with index {index}"), Cause::NoSuchInterface)
         })?;
-        let link = Link::find(interface, wish.vlan, &interfaces)?;
+        let link = Link::find(interface, request.vlan, &interfaces)?;
         // Unnumbered links borrow an address, but a route to an interface that was named may be
         // the kernel's last resort: nobody there would know the way back.
         if asked.interface.is_some()

@@ -105,8 +105,8 @@ impl Wire {
         self.rx.recv_batch(&mut self.inbox, Some(until)).map(drop)
     }
 
-    /// Fetches what came already. Packets that were not read yet when their probe's time passed
-    /// came in time all the same. There are many when others had the CPU for long, but no more than
+    /// Fetches packets that have arrived and were not read yet; their time of arrival may be earlier
+    /// than their probe's timeout. There are many when others had the CPU for long, but not more than
     /// there are frames: `waiting` counts these down. False when nothing is left.
     pub(crate) fn fetch(&mut self, waiting: &mut usize) -> Result<bool> {
         if *waiting == 0 {
@@ -150,7 +150,7 @@ impl Wire {
         self.sender.put(packet, now);
     }
 
-    /// Tells at the end why packets were lost. `lost`: whether any was; `unsent`: how many were due
+    /// Reports at the end why packets were lost. `lost`: whether any was; `unsent`: how many were due
     /// while there was no link.
     pub(crate) fn tell_losses(
         &mut self,

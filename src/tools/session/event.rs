@@ -1,4 +1,4 @@
-//! What a command tells of its sockets while it runs and at its end.
+//! What a command reports of its sockets while it runs and at its end.
 
 use super::link_watch::InterfaceChange;
 use super::trouble::Trouble;

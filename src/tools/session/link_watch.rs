@@ -39,7 +39,7 @@ impl Watch {
         self.last.link == Link::Up
     }
 
-    /// Tells what changed since the last look. True when the link was lost meanwhile: what was under
+    /// Reports what changed since the last look. True when the link was lost meanwhile: what was under
     /// way then is lost, too.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ impl Session {
     }
 
     /// Waits for the links of ports that were opened in any mode. `idle` lets time pass meanwhile.
-    /// A link that does not come is no error: that is told while the run goes on.
+    /// A link that does not come is not an error: it is reported while the run goes on.
     ///
     /// # Errors
     /// When an interface is gone.
@@ -81,7 +81,7 @@ impl Session {
         self.ports.iter().all(|port| port.watch.has_link())
     }
 
-    /// Tells what changed since the last look. True when a link was lost meanwhile: what was under
+    /// Reports what changed since the last look. True when a link was lost meanwhile: what was under
     /// way then is lost, too.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl Session {
         Ok(lost)
     }
 
-    /// Tells at the end why packets were lost, as far as that shows in mode B.
+    /// Reports at the end why packets were lost, as far as that shows in mode B.
     pub(crate) fn tell_losses(
         &self,
         host: &dyn Host,

@@ -32,7 +32,7 @@ pub(super) struct Answer {
     pub(super) target: IpAddr,
     /// Flow of the probe, where it can be told.
     pub(super) flow: Option<u16>,
-    /// Number of the probe; `None` where the answer does not tell (a UDP reply).
+    /// Number of the probe; `None` where the answer does not say (a UDP reply).
     pub(super) number: Option<u16>,
     pub(super) kind: Kind,
     /// TTL of the answer.
@@ -226,7 +226,7 @@ fn kind(message: &[u8], v4: bool) -> Option<Kind> {
     Some(Kind::Error { v4, icmp_type, code, mtu: (mtu > 0).then_some(mtu) })
 }
 
-/// Which of our probes a quote is; `None` if it is none. `source` is who the error came to.
+/// Which of our probes a quote is; `None` if it is not ours. `source` is who the error came to.
 fn quoted(quote: &Quote<'_>, source: IpAddr, identity: &Identity) -> Option<Probe> {
     if quote.proto != ip_proto(identity.protocol, quote.ip.is_v4()) {
         return None;

@@ -18,10 +18,10 @@ use std::net::IpAddr;
 
 pub use read::{Saved, read};
 
-/// A median that grows by less than this is no change, whatever the percentage: hosts and
+/// A median that grows by less than this has not changed, whatever the percentage: hosts and
 /// schedulers take that long.
 const LEAST_RTT_US: f64 = 1000.0;
-/// A loss that so many probes fewer would explain is chance.
+/// A loss that this many probes could explain is chance.
 const LEAST_LOST: f64 = 2.0;
 
 /// Two saved runs compared.
@@ -125,7 +125,7 @@ pub enum Change {
         /// Second run.
         b: Option<Balancing>,
     },
-    /// The MPLS labels that a router tells.
+    /// The MPLS labels that a router reports.
     Mpls {
         /// Which TTL.
         ttl: u8,

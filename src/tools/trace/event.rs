@@ -89,7 +89,7 @@ pub struct Reply {
     pub mpls: Vec<Label>,
     /// Other ICMP extension objects (RFC 4884).
     pub extensions: Vec<ExtensionObject>,
-    /// Next-hop MTU, where the answer tells it.
+    /// Next-hop MTU, where the answer says it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mtu: Option<u32>,
     /// What a NAT on the way changed in the probe, as the quote shows.
@@ -110,7 +110,7 @@ pub struct Label {
     pub ttl: u8,
 }
 
-/// An extension object that is no MPLS label stack.
+/// An extension object that is not an MPLS label stack.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ExtensionObject {
     /// Class number (2: interface information, RFC 5837).
@@ -225,7 +225,7 @@ pub enum Balancing {
     PerFlow,
     /// Packets of one flow went different ways.
     PerPacket,
-    /// Not enough probes of one flow to tell.
+    /// Not enough probes of one flow to know.
     Unknown,
 }
 

@@ -41,24 +41,24 @@ pub(super) use paths::Way;
 pub(super) enum Found {
     /// A router on the way.
     Router(IpAddr),
-    /// The target, or whoever says that there is no way on: nothing is behind it.
+    /// The target, or a router that says that the way ends there: nothing is behind it.
     End(IpAddr),
     /// Nobody, however often the probe was repeated.
     Silent,
 }
 
-/// A flow goes so many hops beyond the last one that answers: over one silent router to the next.
+/// A flow goes this many hops beyond the last one that answers: over one silent router to the next.
 const BEYOND: usize = 2;
-/// A flow may be so many hops longer than the shortest one, all of them silent.
+/// A flow may be this many hops longer than the shortest one, all of them silent.
 const LONGER: usize = 4;
-/// So many flows are probed to the last TTL when nobody says where the path ends: it may be that
+/// This many flows are probed to the last TTL when nobody says where the path ends: it may be that
 /// one branch swallows all packets and another does not.
 const SCOUTS: usize = 4;
 /// From this flow on, a silent hop behind a router that is known to lead to the end is taken for
 /// a lost answer of the end. Targets limit the rate of their answers.
 const TRUSTING: usize = 32;
-/// The first flows are as many as one successor needs in a graph of so many vertices. And where
-/// so many probes are not answered, it is not waited for the next before more flows are begun.
+/// The first flows are as many as one successor needs in a graph of this many vertices. And where
+/// this many probes are not answered, it is not waited for the next before more flows are begun.
 const USUAL: usize = 8;
 
 /// What is known of one flow at one TTL.
@@ -332,7 +332,7 @@ impl Explorer {
         let all = self.hops.len();
         let wanted = match self.ends {
             _ if flow.end.is_some() => return flow.cells.len(),
-            // The distance is not known yet, and this flow is to tell it.
+            // The distance is not known yet, and this flow is to find it.
             _ if number == 0 => all,
             None if number < SCOUTS && self.flows[0].open == 0 => all,
             None => self.reach.map_or(0, |reach| reach + 1) + BEYOND,
@@ -362,7 +362,7 @@ impl Explorer {
         }
     }
 
-    /// Begins so many flows, if there may be so many.
+    /// Begins up to `flows` flows as far as the limit allows.
     fn start(&mut self, flows: usize) {
         let until = self.flows.len().saturating_add(flows).min(self.max_flows);
         for number in self.flows.len()..until {

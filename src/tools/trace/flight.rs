@@ -71,8 +71,8 @@ impl Flight {
         }
     }
 
-    /// The oldest probe of `flow` in flight with a TTL of at least `ttl`: whom an answer without a
-    /// number may be for.
+    /// The oldest probe of `flow` in flight with a TTL of at least `ttl`: an answer without a number
+    /// may be for it.
     pub(super) fn guess(&self, flow: u16, ttl: u8) -> Option<u16> {
         let open = self.in_flight().filter(|sent| sent.what.numbers.flow == flow);
         open.filter(|sent| sent.what.numbers.ttl >= ttl)

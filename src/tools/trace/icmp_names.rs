@@ -94,7 +94,7 @@ pub(super) fn mark(kind: Kind) -> Option<String> {
 }
 
 /// Whether no probe with a larger TTL gets any further: the target, or a router that says that
-/// there is no way on. That a packet is too big ends the way of such packets alone.
+/// the way ends there. That a packet is too big ends the way of such packets alone.
 pub(super) fn ends_path(kind: Kind) -> bool {
     match kind {
         Kind::TimeExceeded => false,

@@ -96,7 +96,7 @@ fn single_hosts(targets: &ProbeTargets) -> Result<()> {
     Ok(())
 }
 
-/// Whom to ask for names.
+/// Where names come from.
 fn names(env: &Env) -> Names {
     match env.simulator.clone() {
         Some(simulator) => Names::direct(Box::new(move |addr| simulator.name_of(addr))),

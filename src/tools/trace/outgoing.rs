@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::tools::measure::pacer::{Pacer, Rate};
 use crate::tools::probe::{NextHops, ProbeTargets, Sender, Wire};
 
-/// The kernel is told after so many packets. It sends them one after the other, and all have the
+/// The kernel is told after this many packets. It sends them one after the other, and all have the
 /// same stamp: with more of them, the last ones' round trips would look longer.
 const KICK: usize = 8;
 
@@ -37,7 +37,7 @@ impl Outgoing {
         }
     }
 
-    /// Makes the templates. `unreachable` is told which targets have none, and why.
+    /// Makes the templates. `unreachable` is called for targets that have none, with the reason.
     pub(super) fn prepare(
         &mut self,
         plan: &Plan,
@@ -79,7 +79,7 @@ impl Outgoing {
         self.written.len() >= KICK
     }
 
-    /// Tells the kernel of what was written. That is when it leaves: `leave` is told target, serial
+    /// Tells the kernel of what was written. That is when it leaves: `leave` is called with target, serial
     /// and time of each.
     pub(super) fn kick(
         &mut self,
@@ -120,7 +120,7 @@ impl Outgoing {
         }
     }
 
-    /// False without room. Then it goes unsaid: the target gives up by itself.
+    /// False without room. Then no reset is sent, and the target gives up by itself.
     fn send_reset(
         &self,
         sender: &mut Sender,

@@ -124,7 +124,7 @@ impl PathMtu {
         self.black_hole
     }
 
-    /// A probe of `size` with `ttl` came to its end. `distance` is the target's, where it is known.
+    /// A probe of `size` with `ttl` is finished. `distance` is the target's, where it is known.
     pub(super) fn settle(
         &mut self,
         ttl: u8,

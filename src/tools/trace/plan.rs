@@ -54,7 +54,7 @@ pub enum Strategy {
 pub enum Rounds {
     /// Until every hop is known once; `queries` probes a hop.
     Once,
-    /// So many rounds.
+    /// This many rounds.
     Count(u64),
     /// Until stopped.
     Endless,
@@ -96,7 +96,7 @@ pub struct Plan {
     pub queries: u8,
     /// Longest wait for an answer.
     pub wait: Duration,
-    /// Wait the whole of `wait`, also where other answers show that it is no use.
+    /// Wait the whole of `wait`, also where other answers show that it is useless.
     pub patient: bool,
     /// Source address, where one was asked for.
     pub source: Option<IpAddr>,
@@ -132,7 +132,7 @@ pub const MAX_FLOWS: u16 = 4096;
 pub const MAX_TARGETS: usize = 1 << 20;
 /// Shortest and longest IP packet that can be asked for.
 pub const SIZES: (u16, u16) = (28, 65_000);
-/// Probes a second without `--rate`. A path's worth of probes leaves at once all the same.
+/// Probes a second without `--rate`. The probes to one path still leave at once.
 pub const RATE: f64 = 10_000.0;
 /// Longest of all times that can be asked for: a hundred years.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -244,7 +244,7 @@ impl Plan {
     }
 }
 
-/// What a run came to, for the exit status.
+/// The result of a run, for the exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Outcome {
     /// Targets that answered.

@@ -2,7 +2,7 @@
 
 use super::tally::HopTally;
 
-/// An answer is not waited for longer than so many times the slowest of the same hop took; as
+/// An answer is not waited for longer than this many times the slowest of the same hop took; as
 /// traceroute has it.
 const HERE: u64 = 3;
 /// The same for hops that have not answered yet, and the slowest of those behind them.
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_stoic_wait_for_all_of_it() {
+    fn a_fixed_timeout_is_waited_for_in_full() {
         let mut reply_timeout = ReplyTimeout::new(1000 * MS, true);
         reply_timeout.learn(&hops(&[None, Some(MS)]));
         assert_eq!((reply_timeout.for_hop(0), reply_timeout.for_hop(1)), (1000 * MS, 1000 * MS));

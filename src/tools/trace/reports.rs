@@ -1,4 +1,4 @@
-//! [`Reports`]: what a run tells of its probes and targets, with the names that are known by then.
+//! [`Reports`]: what a run reports of its probes and targets, with the names that are known by then.
 
 use super::answer::Answer;
 use super::event::{Event, Reply, SendError, Summary, Timeout};
@@ -7,10 +7,10 @@ use super::icmp_names;
 use super::reverse_dns::Names;
 use std::net::IpAddr;
 
-/// Takes events to whom they are for.
+/// Makes the events of a run.
 pub(super) struct Reports<'a> {
     pub(super) sink: &'a mut dyn FnMut(Event),
-    /// Whether single answers and timeouts are told of.
+    /// Whether single answers and timeouts are reported.
     each: bool,
     /// `None`: names are not looked up.
     names: Option<Names>,
@@ -85,7 +85,7 @@ impl<'a> Reports<'a> {
         }
     }
 
-    /// Tells the summaries that were kept, in the order of the targets.
+    /// Reports the summaries that were kept, in the order of the targets.
     pub(super) fn finish(&mut self) {
         let mut kept = std::mem::take(&mut self.kept);
         kept.sort_by_key(|summary| summary.0);

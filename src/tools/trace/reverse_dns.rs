@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Invariant: `ask` and `get` do not block, and `settle` not for long; what `get` gives cannot do a
-//! terminal any harm, whoever wrote the PTR record.
+//! terminal any harm, whatever is in the PTR record.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

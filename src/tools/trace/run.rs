@@ -28,7 +28,7 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Makes the probes; tells which targets have none.
+    /// Makes the probes; reports the targets that have none.
     pub(super) fn prepare(&mut self, hops: &NextHops) {
         let reports = &mut self.reports;
         let told = |target: &str, why: &str| reports.unreachable(target, why);
@@ -226,7 +226,7 @@ impl Run<'_> {
         self.reports.interim(self.members.summary(at, path, self.plan));
     }
 
-    /// Tells why packets were lost, the summaries that were not told, and what it all came to.
+    /// Reports why packets were lost and the summaries that are left; returns the result.
     pub(super) fn finish(&mut self, host: &dyn Host) -> Outcome {
         let tell = |event| (self.reports.sink)(Event::Session(event));
         self.wire.tell_losses(host, (self.members.lost, 0), tell);

@@ -92,7 +92,7 @@ impl Tally {
         &mut cells[at]
     }
 
-    /// A probe leaves. It counts when it is known what became of it: one in flight is no loss.
+    /// A probe leaves. It counts when it is known what became of it: one in flight is not lost.
     pub(super) fn sent(&mut self, ttl: u8) {
         self.hop(ttl).open += 1;
     }
@@ -133,14 +133,14 @@ impl Tally {
         }
     }
 
-    /// Every TTL up to `last`. `balancing` tells how several routers share one.
+    /// Every TTL up to `last`. `balancing` says how several routers share one.
     pub(super) fn report(&self, last: u8, balancing: impl Fn(u8) -> Option<Balancing>) -> Vec<Hop> {
         let silent = HopTally::default();
         let ttls = self.first..=last;
         ttls.map(|ttl| {
             let at = usize::from(ttl - self.first);
             let hop = self.hops.get(at).unwrap_or(&silent);
-            // A loss belongs to whom the lane's other probes met, or to the only one there is.
+            // A loss belongs to the router that the lane's other probes met, or to the only one.
             let lost = |address: IpAddr| match &hop.routers[..] {
                 [_] => hop.sent.saturating_sub(hop.received),
                 _ => {
@@ -166,7 +166,7 @@ impl Tally {
 }
 
 impl HopTally {
-    /// The entry of whoever sent `answer`, brought up to date.
+    /// The entry of the router that sent `answer`, brought up to date.
     pub(super) fn router(&mut self, answer: &Answer) -> &mut RouterTally {
         let at = self.routers.iter().position(|router| router.address == answer.from);
         let at = at.unwrap_or_else(|| {

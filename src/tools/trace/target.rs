@@ -74,7 +74,7 @@ pub(super) struct TargetTrace {
     pub(super) tally: Tally,
     /// TTL with which the target was reached.
     pub(super) distance: Option<u8>,
-    /// TTL at which a router said that there is no way on.
+    /// TTL at which a router said that the way ends there.
     end: Option<u8>,
     pending: Option<Wanted>,
     reply_timeout: ReplyTimeout,
@@ -155,7 +155,7 @@ impl TargetTrace {
         self.cut().unwrap_or(self.max_hops)
     }
 
-    /// Whether a probe is to be sent now. What it is, [`Self::launch`] tells.
+    /// Whether a probe is to be sent now. [`Self::launch`] returns it.
     pub(super) fn wants(&mut self, now: u64) -> bool {
         if self.pending.is_none() && self.flight.next_number().is_some() {
             self.pending = self.next(now);

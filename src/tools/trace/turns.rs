@@ -29,7 +29,7 @@ pub(super) struct Turns {
     next: usize,
     /// Begun, with something to send.
     ready: VecDeque<u32>,
-    /// When to look at whom. One that was put to sleep again is in here twice.
+    /// When to look at which target. One that was put to sleep again is in here twice.
     timers: BinaryHeap<Reverse<(u64, u32)>>,
     /// Heard from since they were last looked at.
     dirty: Vec<u32>,

@@ -12,7 +12,7 @@ use std::time::Duration;
 const SIZE: usize = 56;
 /// Probes per target where time is virtual and no end was asked for: such a run would fill the
 /// terminal as fast as it can print.
-pub const VIRTUAL_COUNT: u64 = 5;
+const VIRTUAL_COUNT: u64 = 5;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -110,7 +110,7 @@ pub struct Args {
 
 impl Args {
     /// The run that is asked for. All checks that need no network are here.
-    pub fn plan(&self) -> Result<Plan, FluxError> {
+    pub fn plan(&self, virtual_time: bool) -> Result<Plan, FluxError> {
         if let Some(empty) = self.target.iter().find(|name| name.trim().is_empty()) {
             return Err(FluxError::config(format!("target '{empty}'"), "is empty"));
         }
@@ -120,14 +120,17 @@ impl Args {
             (true, None) => (Duration::ZERO, true),
             (false, _) => (Duration::from_secs(1), false),
         };
-        let plan = Plan {
+        let endless = self.count.is_none() && self.deadline.is_none();
+        // Nobody could end what takes no time.
+        let virtual_count = (virtual_time && endless).then_some(VIRTUAL_COUNT);
+        Ok(Plan {
             targets: self.target.clone(),
             family: match (self.ipv4, self.ipv6) {
                 (true, _) => Family::V4,
                 (_, true) => Family::V6,
                 _ => Family::Any,
             },
-            count: self.count,
+            count: self.count.or(virtual_count),
             interval: self.interval.unwrap_or(default_interval),
             rate: self.rate,
             flood,
@@ -143,10 +146,8 @@ impl Args {
             histogram: self.histogram,
             each: !self.quiet,
             interface: self.common.interface.clone(),
-            config: self.common.config(self.count.is_none() && self.deadline.is_none())?,
-        };
-        plan.check()?;
-        Ok(plan)
+            config: self.common.config(endless)?,
+        })
     }
 }
 
@@ -188,7 +189,18 @@ mod tests {
     fn parse(line: &str) -> Result<Plan, String> {
         let words = std::iter::once("ping").chain(line.split_whitespace());
         let command = Command::try_parse_from(words).map_err(|e| e.to_string())?;
-        command.args.plan().map_err(|e| e.to_string())
+        let plan = command.args.plan(false).map_err(|e| e.to_string())?;
+        plan.check().map(|()| plan).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_run_that_nobody_could_end_in_virtual_time_ends_by_itself() {
+        let count = |line: &str| {
+            let words = ["ping"].into_iter().chain(line.split_whitespace());
+            Command::try_parse_from(words).unwrap().args.plan(true).unwrap().count
+        };
+        assert_eq!((count("a"), count("-c 9 a")), (Some(VIRTUAL_COUNT), Some(9)));
+        assert_eq!(count("-w 9 a"), None);
     }
 
     #[test]

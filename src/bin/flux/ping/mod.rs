@@ -23,11 +23,8 @@ const FAST: f64 = 1000.0;
 /// Runs the command.
 pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let screen = Screen::of_stdout();
-    let mut plan = args.plan()?;
     let World { mut env, virtual_time } = args.common.world()?;
-    if virtual_time && plan.count.is_none() && plan.deadline.is_none() {
-        plan.count = Some(args::VIRTUAL_COUNT);
-    }
+    let mut plan = args.plan(virtual_time)?;
     let fast = plan.flood || probes_per_second(&plan) >= FAST;
     out.set_flush_policy(if fast || virtual_time {
         FlushPolicy::Timed

@@ -195,7 +195,7 @@ impl EventText for Text {
         if matches!(event, Event::Summary(_)) { Json::Last } else { Json::Now }
     }
 
-    /// A corrupt answer is not the last word on a probe, which goes on waiting for a good one.
+    /// A corrupt answer does not end a probe, which goes on waiting for an intact one.
     fn is_step(&self, event: &Event) -> bool {
         matches!(event, Event::Reply(_) | Event::Icmp(_) | Event::Timeout(_))
     }

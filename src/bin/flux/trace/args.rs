@@ -13,7 +13,7 @@ use std::time::Duration;
 /// Probes per hop where the path is probed once.
 const QUERIES: u8 = 3;
 /// Rounds of `--live` where time is virtual: nothing would end such a run.
-pub const VIRTUAL_ROUNDS: u64 = 10;
+const VIRTUAL_ROUNDS: u64 = 10;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -173,7 +173,7 @@ pub enum View {
 
 impl Args {
     /// The run that is asked for. All checks that need no network are here.
-    pub fn plan(&self) -> Result<Plan, FluxError> {
+    pub fn plan(&self, virtual_time: bool) -> Result<Plan, FluxError> {
         if let Some(empty) = self.target.iter().find(|name| name.trim().is_empty()) {
             return Err(FluxError::config(format!("target '{empty}'"), "is empty"));
         }
@@ -188,6 +188,7 @@ impl Args {
             (None, true) => Rounds::Endless,
             (None, false) => Rounds::Once,
         };
+        let endless = rounds == Rounds::Endless;
         if self.interval.is_some() && rounds == Rounds::Once {
             let rule = "is the time between two rounds, and there is one: add -c or --live";
             return Err(FluxError::config("-i", rule));
@@ -198,7 +199,7 @@ impl Args {
             _ => Protocol::Udp,
         };
         let json = self.common.output.json;
-        let plan = Plan {
+        Ok(Plan {
             targets: self.target.clone(),
             family,
             protocol,
@@ -213,7 +214,8 @@ impl Args {
             interface: self.common.interface.clone(),
             tos: self.tos.unwrap_or(0),
             size: self.size,
-            rounds,
+            // Nobody could end what takes no time.
+            rounds: if virtual_time && endless { Rounds::Count(VIRTUAL_ROUNDS) } else { rounds },
             interval: self.interval.unwrap_or(Duration::from_secs(1)),
             rate: self.rate.unwrap_or(RATE),
             paths: self.multipath(),
@@ -221,10 +223,8 @@ impl Args {
             names: !self.numeric,
             each: json || self.view() == View::Hops,
             each_round: self.live,
-            config: self.common.config(rounds == Rounds::Endless)?,
-        };
-        plan.check()?;
-        Ok(plan)
+            config: self.common.config(endless)?,
+        })
     }
 
     /// What people get to see.
@@ -314,7 +314,8 @@ mod tests {
     }
 
     fn plan(line: &str) -> Result<Plan, String> {
-        args(line)?.plan().map_err(|e| e.to_string())
+        let plan = args(line)?.plan(false).map_err(|e| e.to_string())?;
+        plan.check().map(|()| plan).map_err(|e| e.to_string())
     }
 
     #[test]
@@ -370,6 +371,9 @@ mod tests {
         assert_eq!(plan("-c 5 -q 2 a").unwrap().queries, 2);
         let live = plan("--live a").unwrap();
         assert_eq!((live.queries, live.rounds, live.each_round), (1, Rounds::Endless, true));
+        let rounds = |line: &str| args(line).unwrap().plan(true).unwrap().rounds;
+        assert_eq!(rounds("--live a"), Rounds::Count(VIRTUAL_ROUNDS), "nobody could end it");
+        assert_eq!((rounds("--live -c 3 a"), rounds("a")), (Rounds::Count(3), Rounds::Once));
         let counted = plan("--live -c 3 a").unwrap();
         assert_eq!((counted.rounds, counted.each_round), (Rounds::Count(3), true));
     }
@@ -389,7 +393,7 @@ mod tests {
         ];
         for (line, view, each) in table {
             let args = args(line).unwrap();
-            assert_eq!((args.view(), args.plan().unwrap().each), (view, each), "trace {line}");
+            assert_eq!((args.view(), args.plan(false).unwrap().each), (view, each), "trace {line}");
         }
     }
 
@@ -470,6 +474,6 @@ mod tests {
         }
         let mut empty = args("a").unwrap();
         empty.target = vec![" ".into()];
-        assert!(empty.plan().unwrap_err().to_string().contains("target ' '"));
+        assert!(empty.plan(false).unwrap_err().to_string().contains("target ' '"));
     }
 }

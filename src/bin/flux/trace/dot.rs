@@ -59,7 +59,7 @@ pub fn part(at: usize, summary: &Summary, source: Option<IpAddr>, several: bool)
     text
 }
 
-/// Who follows whom: as `--paths` found it, else as the paths show it.
+/// Which router follows which: as `--paths` found it, else as the paths show it.
 fn links(summary: &Summary) -> BTreeSet<Link> {
     let first = summary.hops.first().map_or(1, |hop| hop.ttl);
     let pairs = |path: &Vec<Option<IpAddr>>| -> Vec<Link> {

@@ -109,7 +109,7 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// From whom a router is reached, where not every router of the hop before leads to it.
+    /// Which routers lead to it, where not every router of the hop before leads to it.
     fn after(&self, at: usize, who: Option<IpAddr>) -> Option<String> {
         let before = at.checked_sub(1)?;
         let ttl = self.summary.hops.get(before)?.ttl;

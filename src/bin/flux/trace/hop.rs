@@ -128,11 +128,11 @@ impl Answer {
         if self.nat {
             odd.push("(NAT)".into());
         }
-        // A mark such as !F-1400 tells it already.
+        // A mark such as !F-1400 says it already.
         if let Some(mtu) = self.mtu.filter(|_| self.mark.is_none()) {
             odd.push(format!("F={mtu}"));
         }
-        // Who says that there is no way on answers from where it is, at whatever TTL.
+        // A router that says that the way ends answers from where it is, whatever the TTL.
         let back = back_hops(self.reply_ttl, ttl).filter(|&back| back != ttl);
         if let Some(back) = back.filter(|_| self.mark.is_none()) {
             odd.push(format!("asymm {back}"));

@@ -27,7 +27,7 @@ use crate::signals;
 use crate::socket_options::World;
 pub use args::Args;
 use args::{Command, View};
-use fluxnet::tools::trace::{Event, Outcome, Plan, Rounds, Summary, run};
+use fluxnet::tools::trace::{Event, Outcome, Plan, Summary, run};
 use text::Text;
 
 /// Runs the command.
@@ -36,14 +36,11 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
         return diff::main(args, out);
     }
     let screen = Screen::of_stdout();
-    let mut plan = args.plan()?;
     if args.live {
         needs_terminal(&screen, live::HINT)?;
     }
     let World { mut env, virtual_time } = args.common.world()?;
-    if virtual_time && plan.rounds == Rounds::Endless {
-        plan.rounds = Rounds::Count(args::VIRTUAL_ROUNDS);
-    }
+    let plan = args.plan(virtual_time)?;
     // Answers to a whole path come within milliseconds: a write for each would hold them up.
     let many = plan.targets.len() > 1;
     out.set_flush_policy(if virtual_time || many {

@@ -1,4 +1,4 @@
-//! Events as the lines traceroute prints, and what they come to in a sentence.
+//! Events as the lines traceroute prints, and the result in a sentence.
 
 use super::args::{Args, View};
 use super::hop::{self, Layout, Probe};
@@ -171,7 +171,7 @@ impl Text {
         format!("{gap}{}", self.header(&summary.target))
     }
 
-    /// What it all came to.
+    /// The result of the run.
     pub fn conclusion(&self, summary: &Summary) -> String {
         wrap(&conclusion(summary, self.mtu), self.layout.screen.width, 2)
     }
@@ -183,7 +183,7 @@ fn ends(reply: &Reply) -> bool {
     reply.reached || reply.mark.as_deref().is_some_and(unreachable)
 }
 
-/// What a trace came to, in a sentence; with `mtu` also that none was found.
+/// The result of a trace, in a sentence; with `mtu` also that none was found.
 pub fn conclusion(summary: &Summary, mtu: bool) -> String {
     let target = named(summary);
     let mut parts = vec![match (summary.reached, summary.distance) {
@@ -273,7 +273,7 @@ mod tests {
 
     fn text(line: &str) -> Text {
         let args: Args = parsed(std::iter::once("trace").chain(line.split_whitespace())).unwrap();
-        let plan = args.plan().unwrap();
+        let plan = args.plan(false).unwrap();
         Text::new(&args, &plan, Screen::default())
     }
 

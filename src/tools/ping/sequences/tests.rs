@@ -217,9 +217,9 @@ fn expire_all(table: &mut Sequences, now: u64) -> Result<Vec<Probe>, TestCaseErr
 
 #[derive(Debug, Clone)]
 enum Op {
-    /// So many probes to a target, to get around the 16 bits now and then.
+    /// A number of probes to a target, to get around the 16 bits now and then.
     Send(u32, usize),
-    /// An answer to the probe so many before the newest.
+    /// An answer to the probe this many before the newest.
     Answer(u32, u16),
     Wait(u64),
     Cancel(u32),

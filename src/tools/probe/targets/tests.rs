@@ -100,7 +100,7 @@ impl Host for Office {
     }
 }
 
-/// A wish that owns what it asks for, and a size as ping's `-s`.
+/// A request that owns what it asks for, and a size as ping's `-s`.
 struct Plan {
     targets: Vec<String>,
     interface: Option<String>,
@@ -115,35 +115,35 @@ fn plan(targets: &[&str]) -> Plan {
 }
 
 fn find(plan: &Plan, host: &dyn Host) -> Result<ProbeTargets> {
-    let wish = TargetRequest {
+    let request = TargetRequest {
         targets: &plan.targets,
         family: Family::Any,
         interface: plan.interface.as_deref(),
         source: plan.source,
         vlan: plan.vlan,
     };
-    let journey = ProbeTargets::find(&wish, host)?;
-    journey.check_size(plan.size, "-s", |address| ip_len(address) + 8, 2048)?;
-    Ok(journey)
+    let targets = ProbeTargets::find(&request, host)?;
+    targets.check_size(plan.size, "-s", |address| ip_len(address) + 8, 2048)?;
+    Ok(targets)
 }
 
-fn tags(journey: &ProbeTargets) -> Vec<(u16, u16)> {
-    journey.link.tags.iter().map(|tag| (tag.tpid.0, tag.tci)).collect()
+fn tags(targets: &ProbeTargets) -> Vec<(u16, u16)> {
+    targets.link.tags.iter().map(|tag| (tag.tpid.0, tag.tci)).collect()
 }
 
 #[test]
 fn a_vlan_interface_lends_its_address_and_its_parent_the_socket() {
-    let journey = find(&plan(&["10.3.0.9"]), &Office).unwrap();
-    assert_eq!((journey.link.device.as_str(), tags(&journey)), ("eth0", vec![(0x88a8, 30)]));
-    assert_eq!(journey.link.mac.0[5], 3);
-    assert_eq!(journey.paths[0].source, ip("10.3.0.1"));
-    let journey = find(&plan(&["10.4.0.9"]), &Office).unwrap();
-    assert_eq!(journey.link.device, "eth0");
-    assert_eq!(tags(&journey), [(0x88a8, 30), (0x8100, 40)]);
+    let targets = find(&plan(&["10.3.0.9"]), &Office).unwrap();
+    assert_eq!((targets.link.device.as_str(), tags(&targets)), ("eth0", vec![(0x88a8, 30)]));
+    assert_eq!(targets.link.mac.0[5], 3);
+    assert_eq!(targets.paths[0].source, ip("10.3.0.1"));
+    let targets = find(&plan(&["10.4.0.9"]), &Office).unwrap();
+    assert_eq!(targets.link.device, "eth0");
+    assert_eq!(tags(&targets), [(0x88a8, 30), (0x8100, 40)]);
     let mut asked = plan(&["10.3.0.9"]);
     asked.vlan = Some(VlanTag { id: 7, priority: 1 });
-    let journey = find(&asked, &Office).unwrap();
-    assert_eq!(tags(&journey), [(0x88a8, 30), (0x8100, 1 << 13 | 7)], "inside the interface's own");
+    let targets = find(&asked, &Office).unwrap();
+    assert_eq!(tags(&targets), [(0x88a8, 30), (0x8100, 1 << 13 | 7)], "inside the interface's own");
     asked.targets = vec!["10.4.0.9".into()];
     let error = find(&asked, &Office).unwrap_err();
     assert!(error.to_string().contains("more than two VLAN tags"), "{error}");
@@ -153,9 +153,9 @@ fn a_vlan_interface_lends_its_address_and_its_parent_the_socket() {
 fn next_hops_are_shared() {
     let mut asked = plan(&["10.8.0.1", "10.9.0.1", "10.8.0.1", "10.1.0.5"]);
     asked.interface = Some("eth0".into());
-    let journey = find(&asked, &Office).unwrap();
-    assert_eq!(journey.hops, [ip("10.1.0.254"), ip("10.1.0.5")]);
-    let hops: Vec<_> = journey.paths.iter().map(|path| path.hop).collect();
+    let targets = find(&asked, &Office).unwrap();
+    assert_eq!(targets.hops, [ip("10.1.0.254"), ip("10.1.0.5")]);
+    let hops: Vec<_> = targets.paths.iter().map(|path| path.hop).collect();
     assert_eq!(hops, [0, 0, 0, 1]);
 }
 

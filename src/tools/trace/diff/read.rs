@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// What a saved run came to.
+/// What is read of a saved run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Saved {
     /// The last summary of each target, in the order in which targets came first.

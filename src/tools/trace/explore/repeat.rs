@@ -3,7 +3,7 @@
 use super::{Cell, Explorer, Found};
 use crate::tools::trace::event::Balancing;
 
-/// So many repeats that find the same router as before show a per-flow balancer: one that spreads
+/// This many repeats that find the same router as before show a per-flow balancer: one that spreads
 /// packets over two routers does that once in 2⁷, over more of them more rarely.
 const ENOUGH: u8 = 7;
 /// Repeats that are sent at a hop, as long as answers get lost, and how many at once.

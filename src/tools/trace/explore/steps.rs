@@ -22,7 +22,7 @@ impl Step {
     }
 }
 
-/// For each hop, how it was come to, in order. To the first from the source, which is vertex 0.
+/// For each hop, how it was reached, in order. To the first from the source, which is vertex 0.
 pub(super) struct Steps(Vec<Vec<Step>>);
 
 impl Steps {
@@ -46,12 +46,12 @@ impl Steps {
         Self(steps)
     }
 
-    /// How hop `at` was come to, in order.
+    /// How hop `at` was reached, in order.
     pub(super) fn to(&self, at: usize) -> &[Step] {
         self.0.get(at).map_or(&[], Vec::as_slice)
     }
 
-    /// How hop `at` was come to from vertex `from` of the hop before.
+    /// How hop `at` was reached from vertex `from` of the hop before.
     pub(super) fn from(&self, at: usize, from: u16) -> &[Step] {
         let steps = self.to(at);
         let begin = steps.partition_point(|step| step.from < from);

@@ -6,7 +6,7 @@
 //! stopping points before `n_k` are part of that probability (Veitch et al., "Failure control in
 //! multipath route tracing").
 
-/// Beyond so many successors the stopping points on the way no longer count: together they add
+/// Beyond this many successors the stopping points on the way no longer count: together they add
 /// less than α².
 const EXACT: usize = 64;
 
@@ -88,7 +88,7 @@ impl Stops {
         Self { alpha: 1.0 - confidence.clamp(0.01, 0.999_999), by_vertices: Vec::new() }
     }
 
-    /// Flows that a router with so many known successors needs in a graph in which so many
+    /// Flows that a router with this many known successors needs in a graph in which this many
     /// vertices have successors: each may fail with the same share of what all may.
     pub(super) fn flows(&mut self, vertices: usize, successors: usize) -> u32 {
         let vertices = rounded_up(vertices.max(1));

@@ -5,10 +5,10 @@ use super::steps::{SILENT, Step, Steps};
 use super::stops::Stops;
 use super::{Flow, Hop};
 
-/// A vertex some of whose successors are silent is given up at so many times the flows that it
+/// A vertex some of whose successors are silent is given up at this many times the flows that it
 /// would need if all answered: a router that answers one probe in a hundred would take too many.
 const PATIENCE: usize = 4;
-/// A vertex that no flow went through for so many flows per router of its hop is given up: the
+/// A vertex that no flow went through for this many flows per router of its hop is given up: the
 /// route changed. One with a quarter of its share only is given up in one of 10⁷ cases.
 const GONE: usize = 64;
 
@@ -116,7 +116,7 @@ impl Vertex {
         vertex
     }
 
-    /// `stop` tells the stopping points; `all` is how many flows there are.
+    /// `stop` gives the stopping points; `all` is how many flows there are.
     fn judge(&self, all: usize, mut stop: impl FnMut(usize) -> usize) -> Verdict {
         let &Self { routers, successors, flows, .. } = self;
         let have = if successors == 0 { flows } else { self.answered };
@@ -131,7 +131,7 @@ impl Vertex {
         if hopeless || gone {
             return Verdict::GivenUp;
         }
-        // A few flows tell little of a vertex's share, so every router of the hop is counted as
+        // A few flows show little of a vertex's share, so every router of the hop is counted as
         // if it had had two more.
         let more = (need - have) * (all + 2 * self.width) / (have + 2);
         Verdict::Missing(more.max(1))

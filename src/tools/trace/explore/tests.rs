@@ -143,7 +143,7 @@ impl Graph {
     }
 }
 
-/// What a run came to.
+/// The result of a run.
 struct Ran {
     explorer: Explorer,
     /// Routers that answered.
@@ -184,7 +184,7 @@ fn explore(graph: &Graph) -> Ran {
     explore_with(graph, Explorer::new(1, 30, 0.95, 1024))
 }
 
-/// How many of so many seeded runs miss a router, in percent; all are certain to have none.
+/// How many of `runs` seeded runs miss a router, in percent; all are certain to have none.
 fn missing(graph: &Graph, runs: u64) -> f64 {
     let mut missed = 0;
     for seed in 0..runs {

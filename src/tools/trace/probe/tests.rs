@@ -202,7 +202,7 @@ fn a_reset_ends_the_handshake_it_answers() {
             let options = TcpOptions::default();
             let len = respond::tcp_syn_ack(&mut reply, &syn, 99, 1000, options).unwrap();
             let ack = TcpView::parse(&reply[template.l4 as usize..len]).unwrap().ack();
-            // Whoever does not wait for the answer knows what it would have acknowledged.
+            // Without waiting for the answer it is known what that would acknowledge.
             assert_eq!(template.acknowledged(&numbers(flow, 1234)), ack);
             let mut rst = vec![0xa5; template.rst_len()];
             template.rst(flow, 1234, ack, &mut rst);

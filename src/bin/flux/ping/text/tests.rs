@@ -17,7 +17,7 @@ struct Command {
 fn text(line: &str, screen: Screen) -> Text {
     let words = std::iter::once("ping").chain(line.split_whitespace());
     let args = Command::try_parse_from(words).unwrap().args;
-    let plan = args.plan().unwrap();
+    let plan = args.plan(false).unwrap();
     Text::new(&args, &plan, screen)
 }
 

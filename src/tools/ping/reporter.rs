@@ -1,4 +1,4 @@
-//! [`Teller`]: events of single probes, for those who want to see each.
+//! [`Reporter`]: events of single probes, where each is to be reported.
 
 use super::answer::{EchoError, EchoReply};
 use super::event::{Event, IcmpError, Reply, SendError, Timeout};
@@ -7,16 +7,16 @@ use crate::proto::ICMP_LEN;
 use crate::tools::probe::{Path, ProbeTargets};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Tells what happens to probes.
-pub(super) struct Teller<'a> {
+/// Reports what happens to probes.
+pub(super) struct Reporter<'a> {
     pub(super) sink: &'a mut dyn FnMut(Event),
-    /// Whether single probes are told of.
+    /// Whether single probes are reported.
     each: bool,
     /// Whether replies have the time of day.
     wall_clock: bool,
     /// Whether the time of day is the run's own, too.
     is_virtual: bool,
-    /// Targets whose want of a next hop was told.
+    /// Targets whose missing next hop was reported.
     unreachable: Vec<bool>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Times {
     pub(super) now: u64,
 }
 
-impl<'a> Teller<'a> {
+impl<'a> Reporter<'a> {
     pub(super) fn new(
         sink: &'a mut dyn FnMut(Event),
         (each, wall_clock): (bool, bool),
@@ -45,7 +45,7 @@ impl<'a> Teller<'a> {
         }
     }
 
-    /// A probe could not be sent; told once per target.
+    /// A probe could not be sent; reported once per target.
     pub(super) fn unreachable(&mut self, target: usize, path: &Path, why: &str) {
         if !std::mem::replace(&mut self.unreachable[target], true) && self.each {
             (self.sink)(Event::SendError(SendError {
