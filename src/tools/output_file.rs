@@ -77,7 +77,8 @@ impl Drop for OutputFile {
     }
 }
 
-fn refused(name: &Path, error: io::Error) -> FluxError {
+/// Why `name` cannot be written.
+pub(crate) fn refused(name: &Path, error: io::Error) -> FluxError {
     let what = format!("cannot write {}", name.display());
     let refused = FluxError::new(ErrorKind::System, what, errno_text(&error));
     let dir = name.parent().filter(|dir| !dir.as_os_str().is_empty() && !dir.exists());

@@ -1,6 +1,7 @@
 //! What a run reports while it goes.
 
 use super::report::Opened;
+use crate::tools::session::Trouble;
 use serde::Serialize;
 
 /// One thing that happened.
@@ -21,8 +22,20 @@ pub enum Event {
         total: usize,
     },
     /// Something the user should know.
-    Note {
-        /// In words.
-        text: String,
-    },
+    Note(Note),
+}
+
+/// Why there was less to measure than there should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// The trouble behind it.
+    pub kind: Trouble,
+    /// The same in words.
+    pub text: String,
+}
+
+impl Note {
+    pub(super) fn new(kind: Trouble, text: impl Into<String>) -> Self {
+        Self { kind, text: text.into() }
+    }
 }

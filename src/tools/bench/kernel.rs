@@ -1,5 +1,6 @@
 //! Measuring on the real kernel: in the lab, or on an interface of the user's.
 
+use super::event::Note;
 use super::plan::{Plan, Setting, Workload};
 use super::sample::{Sample, ticks};
 use super::ways;
@@ -16,7 +17,7 @@ use crate::sys::clock::monotonic_ns;
 use crate::sys::{affinity, poll};
 use crate::tools::Control;
 use crate::tools::host::{Host, KernelHost};
-use crate::tools::session::carrier;
+use crate::tools::session::{Trouble, carrier};
 use crate::tools::traffic::{Lab, LiveSource, PacedSource, rfc2544};
 use crate::tools::worker;
 use std::collections::HashMap;
@@ -145,10 +146,11 @@ impl Site {
         let mut sample = sample?;
         if self.link_changes(setting)? != changes {
             let name = self.name();
-            sample.trouble = Some(format!(
+            let text = format!(
                 "the link of {name} was lost during a sample, whose figures tell nothing: what was \
                  sent meanwhile is counted and lost"
-            ));
+            );
+            sample.trouble = Some(Note::new(Trouble::LinkFlap, text));
         }
         if let (Some(before), Some(after)) = (before, self.far_end(setting)?) {
             sample.lost = after.saturating_sub(before);

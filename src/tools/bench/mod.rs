@@ -38,7 +38,7 @@ mod window;
 mod work;
 
 pub use diff::{Change, Diff, Verdict, diff};
-pub use event::Event;
+pub use event::{Event, Note};
 pub use metric::Metric;
 pub use names::Names;
 pub use plan::{Library, Place, Plan, Poll, Setting, Workload};

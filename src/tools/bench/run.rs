@@ -1,7 +1,7 @@
 //! The run: every setting once a round.
 
 use super::advise::best;
-use super::event::Event;
+use super::event::{Event, Note};
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 use super::kernel::Site;
 use super::plan::{Place, Plan, Setting, Workload};
@@ -11,6 +11,7 @@ use super::{setting, sim};
 use crate::config::Granted;
 use crate::error::Result;
 use crate::tools::Control;
+use crate::tools::session::Trouble;
 use crate::tools::session::opened::in_options;
 use crate::tools::traffic::rfc2544::PORT;
 use std::collections::BTreeSet;
@@ -50,9 +51,9 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
                 _ => sample.trouble.clone(),
             };
             if let Some(why) = why
-                && warned.insert(why.clone())
+                && warned.insert(why.text.clone())
             {
-                sink(Event::Note { text: why });
+                sink(Event::Note(why));
             }
             measured[at].samples.push(sample);
             measured[at].queues = granted.queues.len() as u32;
@@ -84,23 +85,25 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
     })
 }
 
-/// Why a setting that waits for packets may have seen none, in words.
-fn silence(interface: &str, setting: &Setting, sample: &Sample) -> Option<String> {
+/// Why a setting that waits for packets may have seen none.
+fn silence(interface: &str, setting: &Setting, sample: &Sample) -> Option<Note> {
     if setting.workload == Workload::Txonly {
         return None;
     }
-    if sample.elsewhere > 0 {
+    if sample.wrong_queue > 0 {
         let queues = &setting.queues;
-        return Some(format!(
+        let text = format!(
             "packets for us came to queues of {interface} other than {queues}: use --queue all, or \
              steer them"
-        ));
+        );
+        return Some(Note::new(Trouble::WrongQueue, text));
     }
     (sample.packets == 0).then(|| {
-        format!(
-            "nothing came to {interface}: packets to UDP port {PORT} are ours, from whoever is at \
+        let text = format!(
+            "nothing came to {interface}: packets to UDP port {PORT} are ours, from the machine at \
              its other end"
-        )
+        );
+        Note::new(Trouble::Idle, text)
     })
 }
 
@@ -212,9 +215,9 @@ mod tests {
             hugepages: false,
             prefetch: true,
         };
-        let why = |workload, packets, elsewhere| {
-            let sample = Sample { packets, elsewhere, ..Sample::default() };
-            silence("eth0", &setting(workload), &sample)
+        let why = |workload, packets, wrong_queue| {
+            let sample = Sample { packets, wrong_queue, ..Sample::default() };
+            silence("eth0", &setting(workload), &sample).map(|note| note.text)
         };
         assert_eq!(why(Workload::Rxdrop, 1, 0), None);
         assert_eq!(why(Workload::Txonly, 0, 0), None);

@@ -1,5 +1,6 @@
 //! What one sample of a setting came to.
 
+use super::event::Note;
 use crate::stats::{Calls, XdpStatistics};
 use crate::tools::measure::duration_stats::DurationStats;
 
@@ -38,9 +39,9 @@ pub(super) struct Sample {
     /// Packets that were sent and did not arrive, where that can be known.
     pub(super) lost: u64,
     /// Packets for us that came on queues without a socket.
-    pub(super) elsewhere: u64,
-    /// Why there was less to measure than there should be, where the simulated kernel tells.
-    pub(super) trouble: Option<String>,
+    pub(super) wrong_queue: u64,
+    /// Why there was less to measure than there should be, where that is known.
+    pub(super) trouble: Option<Note>,
     /// Times from XDP stamp to user space.
     pub(super) latencies: DurationStats,
 }
@@ -71,7 +72,7 @@ impl Sample {
             sum.calls = sum.calls + part.calls;
             sum.stats = sum.stats + part.stats;
             sum.lost += part.lost;
-            sum.elsewhere = sum.elsewhere.max(part.elsewhere);
+            sum.wrong_queue = sum.wrong_queue.max(part.wrong_queue);
             sum.latencies.merge(&part.latencies);
             sum
         })

@@ -3,6 +3,7 @@
 //! Packets are put into the simulated kernel while nothing is measured; what is measured is the
 //! time that the loop then spends on its own side of the rings.
 
+use super::event::Note;
 use super::plan::{Plan, Setting, Workload};
 use super::sample::{self, Sample};
 use super::ways;
@@ -12,9 +13,10 @@ use crate::backend::meter::Meter;
 use crate::config::{Config, Granted, Queues};
 use crate::error::Result;
 use crate::ids::QueueIndex;
-use crate::simulator::{SimSpec, Simulator, Trouble};
+use crate::simulator::{self, SimSpec, Simulator};
 use crate::stats::{Calls, XdpStatistics};
 use crate::tools::Control;
+use crate::tools::session::Trouble;
 use crate::tools::worker::{self, Progress, Turn, WAIT};
 use crate::{FluxBuilder, HugePages};
 use std::time::{Duration, Instant};
@@ -77,40 +79,46 @@ pub(super) fn measure(
 }
 
 /// What kept packets from being measured, in words that are the same for each setting.
-fn trouble(network: &Simulator, sends: &str, sample: &Sample) -> Option<String> {
+fn trouble(network: &Simulator, sends: &str, sample: &Sample) -> Option<Note> {
     let (port, out) = (network.port(PORT)?, network.port(sends)?);
     let sockets = network.sockets();
     let has_socket = |queue| sockets.iter().any(|socket| socket.queue == Some(queue));
     let mut received = (0u32..).zip(&port.queue_rx_packets);
-    let elsewhere = received.find(|&(queue, &count)| count > 0 && !has_socket(queue));
+    let wrong_queue = received.find(|&(queue, &count)| count > 0 && !has_socket(queue));
     let waiting = sockets.iter().any(|socket| socket.tx.and_then(|tx| tx.used()) > Some(0));
     let XdpStatistics { rx_dropped, rx_fill_ring_empty_descs: empty, .. } = sample.stats;
     // What happens at a time of its own.
     let later = [
-        (Trouble::LinkFlap, "link"),
-        (Trouble::Gone, "interface"),
-        (Trouble::NoProgram, "XDP program"),
+        (simulator::Trouble::LinkFlap, "link"),
+        (simulator::Trouble::Gone, "interface"),
+        (simulator::Trouble::NoProgram, "XDP program"),
     ];
     let later = later.into_iter().find(|(trouble, _)| port.troubles.has(*trouble));
-    if let Some((_, what)) = later.filter(|_| port.carrier_changes == 0) {
-        Some(format!("simulated time hardly passes while we work: the {what} of {PORT} stayed"))
-    } else if port.carrier_changes > 0 {
-        Some(format!("the carrier of {PORT} comes and goes: what is on its way without it is lost"))
-    } else if let Some((queue, _)) = elsewhere {
-        Some(format!(
-            "packets come to queue {queue} of {PORT}, which has no socket: use --queue {queue}"
-        ))
-    } else if sample.packets == 0 && rx_dropped > 0 && empty > 0 {
-        Some("the kernel drops all packets: it finds the fill ring empty (starved)".to_owned())
-    } else if out.tx_packets == 0 && waiting {
-        Some(
-            "packets wait in the TX ring and none is sent, however often the kernel is told \
-             (stuck TX)"
-                .to_owned(),
-        )
-    } else {
-        None
+    if let Some((scenario, what)) = later.filter(|_| port.carrier_changes == 0) {
+        let text =
+            format!("simulated time hardly passes while we work: the {what} of {PORT} stayed");
+        return Some(Note::new(scenario.into(), text));
     }
+    let (kind, text) = if port.carrier_changes > 0 {
+        let text =
+            format!("the carrier of {PORT} comes and goes: what is on its way without it is lost");
+        (Trouble::LinkFlap, text)
+    } else if let Some((queue, _)) = wrong_queue {
+        let text = format!(
+            "packets come to queue {queue} of {PORT}, which has no socket: use --queue {queue}"
+        );
+        (Trouble::WrongQueue, text)
+    } else if sample.packets == 0 && rx_dropped > 0 && empty > 0 {
+        let text = "the kernel drops all packets: it finds the fill ring empty (starved)";
+        (Trouble::Starved, text.to_owned())
+    } else if out.tx_packets == 0 && waiting {
+        let text = "packets wait in the TX ring and none is sent, however often the kernel is told \
+                    (stuck TX)";
+        (Trouble::StuckTx, text.to_owned())
+    } else {
+        return None;
+    };
+    Some(Note::new(kind, text))
 }
 
 /// What is put into the simulated kernel before each burst.

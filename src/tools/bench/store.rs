@@ -4,7 +4,7 @@ use super::earlier;
 use super::report::Report;
 use crate::error::{ErrorKind, FluxError, Result, errno_text};
 use crate::tools::json_line::JsonLine;
-use crate::tools::output_file::OutputFile;
+use crate::tools::output_file::{self, OutputFile};
 use serde_json::Value;
 use std::fs;
 use std::io;
@@ -31,7 +31,7 @@ impl Saved {
     pub fn open(name: &str) -> Result<Self> {
         let path = file_of(name)?;
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            fs::create_dir_all(parent).map_err(|error| refused("write", &path, error))?;
+            fs::create_dir_all(parent).map_err(|error| output_file::refused(&path, error))?;
         }
         OutputFile::open(&path).map(Self)
     }
@@ -58,7 +58,7 @@ pub fn load(name: &str) -> Result<Report> {
     let bytes = match fs::read(&path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing(name, &path)),
-        Err(error) => return Err(refused("read", &path, error)),
+        Err(error) => return Err(unreadable(&path, error)),
     };
     read(&bytes).map_err(|why| {
         FluxError::config(format!("cannot read {}", path.display()), why)
@@ -117,8 +117,8 @@ fn read(bytes: &[u8]) -> Result<Report, String> {
     })
 }
 
-fn refused(verb: &str, path: &Path, error: io::Error) -> FluxError {
-    let what = format!("cannot {verb} {}", path.display());
+fn unreadable(path: &Path, error: io::Error) -> FluxError {
+    let what = format!("cannot read {}", path.display());
     FluxError::new(ErrorKind::System, what, errno_text(&error)).with_source(error)
 }
 
@@ -151,10 +151,11 @@ fn saved(path: &Path) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::event::Event;
+    use super::super::event::{Event, Note};
     use super::super::fixture::{report, setting};
     use super::super::plan::{Poll, Workload};
     use super::*;
+    use crate::tools::session::Trouble;
 
     /// A directory that is gone with its owner.
     struct Dir(PathBuf);
@@ -255,7 +256,7 @@ mod tests {
         let mut json = JsonLine::new("bench");
         let line = json.of(&report).unwrap().to_vec();
         assert_eq!(Report::from_json(&line).unwrap(), report);
-        let note = json.of(&Event::Note { text: "counting stopped".into() }).unwrap();
+        let note = json.of(&Event::Note(Note::new(Trouble::Idle, "nothing came"))).unwrap();
         let stream = [note, &line, note].concat();
         assert_eq!(Report::from_json(&stream).unwrap(), report, "notes may stand around it");
     }

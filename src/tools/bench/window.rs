@@ -126,7 +126,7 @@ impl<'m> Measured<'m> {
             stats: self.work.stats()?.since(&begun.stats),
             lost: 0,
             // Where a socket is, packets came before it was there.
-            elsewhere: (self.work.counters()?.iter())
+            wrong_queue: (self.work.counters()?.iter())
                 .filter(|count| !self.window.queues.contains(&count.queue))
                 .map(|count| count.no_socket)
                 .sum(),

@@ -24,7 +24,8 @@ pub mod rfc2544;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 mod runner;
 mod template;
-#[cfg(all(test, target_os = "linux", feature = "bpf"))]
+#[cfg(test)]
+#[cfg(all(target_os = "linux", feature = "bpf"))]
 mod tests;
 
 #[cfg(all(target_os = "linux", feature = "bpf"))]

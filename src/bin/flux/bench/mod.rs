@@ -75,7 +75,7 @@ impl EventText for Text {
     fn lines(&mut self, event: &Event) -> Lines {
         Lines::err(match event {
             Event::Start(opened) => text::granted(opened),
-            Event::Note { text } => note(text),
+            Event::Note(why) => note(&why.text),
             &Event::Sample { setting, round, done, total } => match self.settings.get(setting) {
                 None => String::new(),
                 Some(Setting { workload, mode, batch, poll, packet_size, queues, .. }) => format!(
@@ -89,7 +89,7 @@ impl EventText for Text {
 
     fn json(&self, event: &Event) -> Json {
         match event {
-            Event::Start(_) | Event::Note { .. } => Json::Now,
+            Event::Start(_) | Event::Note(_) => Json::Now,
             Event::Sample { .. } => Json::Aside,
         }
     }

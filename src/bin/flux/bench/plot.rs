@@ -321,10 +321,10 @@ mod tests {
         let mut report = fixture::report();
         report.results.retain(|setting| setting.workload == Workload::Rxdrop);
         let mut long = report.results.clone();
-        long.iter_mut().for_each(|setting| setting.packet_size = 1518);
+        long.iter_mut().for_each(|setting| setting.packet_size = 1514);
         report.results.extend(long);
         let text = chart(&report);
-        assert!(text.contains("; 64 bytes") && text.contains("; 1518 bytes"), "{text}");
+        assert!(text.contains("; 60 bytes") && text.contains("; 1514 bytes"), "{text}");
         assert_eq!(panels(&report.results).len(), 2);
     }
 
