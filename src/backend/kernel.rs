@@ -142,7 +142,7 @@ impl KernelBackend {
             return;
         }
         self.next_look_ns.store(now.saturating_add(LOOK_NS), Ordering::Relaxed);
-        let well = self.ports.iter().fold(true, |well, port| port.watch.look(port, now) & well);
+        let well = self.ports.iter().fold(true, |well, port| port.look(now) & well);
         self.troubled.store(!well, Ordering::Relaxed);
     }
 
@@ -161,7 +161,7 @@ impl KernelBackend {
                 let verdict = || port.watch.verdict(now, interest == Interest::Rx);
                 // Nothing is given up by an old look.
                 let verdict = verdict().or_else(|_| {
-                    port.watch.look(port, now);
+                    port.look(now);
                     verdict()
                 });
                 verdict.map_err(|error| error.of_port(PortIndex::at(at)))?;

@@ -3,7 +3,13 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::checksum::Sum;
+use super::checksum::{self, Sum};
+
+/// Bytes of a header without options.
+pub const IPV4_LEN: usize = 20;
+
+/// Bytes of the fixed header.
+pub const IPV6_LEN: usize = 40;
 
 /// An IP protocol number or IPv6 next-header value.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -128,7 +134,7 @@ impl IpPair {
     #[inline]
     #[must_use]
     pub const fn header_len(&self) -> usize {
-        if self.is_v4() { super::IPV4_LEN } else { super::IPV6_LEN }
+        if self.is_v4() { IPV4_LEN } else { IPV6_LEN }
     }
 
     /// The pseudo-header's sum (RFC 9293 §3.1, RFC 8200 §8.1) for `len` bytes of transport header
@@ -168,6 +174,21 @@ impl Fragment {
     #[must_use]
     pub const fn is_whole(&self) -> bool {
         self.offset == 0 && !self.more
+    }
+}
+
+/// A transport checksum after the pseudo-header's addresses changed. Between versions the sum
+/// cannot be carried over and stays as it is.
+#[must_use]
+pub fn readdress(sum: u16, old: &IpPair, new: &IpPair) -> u16 {
+    match (*old, *new) {
+        (IpPair::V4 { src: a, dst: b }, IpPair::V4 { src: c, dst: d }) => {
+            checksum::update_v4(checksum::update_v4(sum, a, c), b, d)
+        }
+        (IpPair::V6 { src: a, dst: b }, IpPair::V6 { src: c, dst: d }) => {
+            checksum::update_v6(checksum::update_v6(sum, a, c), b, d)
+        }
+        _ => sum,
     }
 }
 

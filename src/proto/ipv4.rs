@@ -2,12 +2,10 @@
 
 use std::net::Ipv4Addr;
 
+use super::ip::IPV4_LEN;
 use super::octets::{array_at, put, u16_at};
 use super::options::Options;
 use super::{Fragment, IpPair, IpProto, Layer, ParseError, checksum};
-
-/// Bytes of a header without options.
-pub const IPV4_LEN: usize = 20;
 
 const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;

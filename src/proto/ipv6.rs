@@ -2,11 +2,9 @@
 
 use std::net::Ipv6Addr;
 
+use super::ip::IPV6_LEN;
 use super::octets::{array_at, put, u16_at, u32_at};
 use super::{Fragment, IpPair, IpProto, Layer, ParseError};
-
-/// Bytes of the fixed header.
-pub const IPV6_LEN: usize = 40;
 
 /// Extension headers walked before giving up. Each is at least 8 bytes, so without a bound a
 /// 1500-byte packet could make a parser take 180 steps.

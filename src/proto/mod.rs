@@ -48,9 +48,9 @@ pub use icmpv4::{ICMP_LEN, Icmpv4Kind, Icmpv4Message, Icmpv4View, unreachable_v4
 pub use icmpv6::{
     AdvertFlags, Icmpv6Kind, Icmpv6Message, Icmpv6View, solicited_node, unreachable_v6,
 };
-pub use ip::{Fragment, IpPair, IpProto};
-pub use ipv4::{IPV4_LEN, Ipv4Mut, Ipv4Repr, Ipv4View};
-pub use ipv6::{IPV6_LEN, Ipv6Mut, Ipv6Repr, Ipv6View, MAX_EXTENSIONS, Upper, emit_fragment};
+pub use ip::{Fragment, IPV4_LEN, IPV6_LEN, IpPair, IpProto};
+pub use ipv4::{Ipv4Mut, Ipv4Repr, Ipv4View};
+pub use ipv6::{Ipv6Mut, Ipv6Repr, Ipv6View, MAX_EXTENSIONS, Upper, emit_fragment};
 pub use mac::{MacAddr, MacAddrError};
 pub use options::{Options, RawOption};
 pub use quote::Quote;

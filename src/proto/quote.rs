@@ -2,6 +2,10 @@
 
 use super::{Fragment, IpPair, IpProto, Ipv4View, Ipv6View, ParseError};
 
+// The kinds of RFC 792 and RFC 4443. (Errors quote, so what reads them is above this.)
+const ECHO_REQUEST: u8 = 8;
+const ECHO_REQUEST_V6: u8 = 128;
+
 /// A quoted IP header and the first bytes behind it.
 ///
 /// RFC 792 promises 8 bytes of transport header, RFC 1812 and RFC 4443 more; the quoted length
@@ -70,8 +74,8 @@ impl<'a> Quote<'a> {
     #[must_use]
     pub fn echo(&self) -> Option<(u16, u16)> {
         let request = match self.proto {
-            IpProto::ICMP => super::Icmpv4Kind::ECHO_REQUEST.0,
-            IpProto::ICMPV6 => super::Icmpv6Kind::ECHO_REQUEST.0,
+            IpProto::ICMP => ECHO_REQUEST,
+            IpProto::ICMPV6 => ECHO_REQUEST_V6,
             _ => return None,
         };
         if !self.has_header() || *self.l4.first()? != request {

@@ -3,25 +3,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+pub use super::ip::readdress;
+
 use super::{
-    Headers, IpPair, Ipv4Mut, Ipv6Mut, TcpMut, Transport, UdpMut, checksum,
+    Headers, IpPair, Ipv4Mut, Ipv6Mut, TcpMut, Transport, UdpMut,
     octets::{put, u16_at},
 };
-
-/// A transport checksum after the pseudo-header's addresses changed. Between versions the sum
-/// cannot be carried over and stays as it is.
-#[must_use]
-pub fn readdress(sum: u16, old: &IpPair, new: &IpPair) -> u16 {
-    match (*old, *new) {
-        (IpPair::V4 { src: a, dst: b }, IpPair::V4 { src: c, dst: d }) => {
-            checksum::update_v4(checksum::update_v4(sum, a, c), b, d)
-        }
-        (IpPair::V6 { src: a, dst: b }, IpPair::V6 { src: c, dst: d }) => {
-            checksum::update_v6(checksum::update_v6(sum, a, c), b, d)
-        }
-        _ => sum,
-    }
-}
 
 /// Replaces source address and port of the frame that `headers` were parsed from, and brings
 /// `headers` up to date. The port is ignored for a packet without ports. `false`, with nothing

@@ -351,7 +351,7 @@ impl<'a> TcpMut<'a> {
 
     /// Carries a change of the addresses into the checksum.
     pub fn readdress(&mut self, old: &IpPair, new: &IpPair) {
-        let sum = super::rewrite::readdress(u16_at(self.head, 16), old, new);
+        let sum = super::ip::readdress(u16_at(self.head, 16), old, new);
         put(self.head, 16, sum.to_be_bytes());
     }
 

@@ -139,7 +139,7 @@ impl<'a> UdpMut<'a> {
 
     /// Carries a change of the addresses into the checksum.
     pub fn readdress(&mut self, old: &IpPair, new: &IpPair) {
-        self.update(|sum| super::rewrite::readdress(sum, old, new));
+        self.update(|sum| super::ip::readdress(sum, old, new));
     }
 
     fn update(&mut self, change: impl FnOnce(u16) -> u16) {

@@ -9,7 +9,7 @@
 //!   rings_iter every AF_XDP socket of the machine    foreign           one, from its owner
 //!   caps       what a thread may do                  resolver          names of addresses
 //!   promisc    what a NIC lets through               link_watch        what happens to an interface
-//!   event      waking who polls
+//!   event      waking who polls                      process           whose a process is
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
@@ -46,8 +46,10 @@ pub(crate) mod netdev;
 pub(crate) mod netns;
 #[cfg(all(feature = "bpf", feature = "tools"))]
 pub(crate) mod perf;
-#[cfg(feature = "bpf")]
+#[cfg(any(feature = "bpf", feature = "tools"))]
 pub(crate) mod poll;
+#[cfg(feature = "tools")]
+pub(crate) mod process;
 #[cfg(feature = "bpf")]
 pub(crate) mod promisc;
 #[cfg(all(unix, feature = "tools"))]
@@ -61,11 +63,11 @@ pub(crate) mod usage;
 #[cfg(feature = "bpf")]
 pub(crate) mod xsk;
 
-#[cfg(feature = "bpf")]
+#[cfg(any(feature = "bpf", feature = "tools"))]
 use std::io;
 
 /// A system call's result: negative is errno.
-#[cfg(feature = "bpf")]
+#[cfg(any(feature = "bpf", feature = "tools"))]
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -3,7 +3,7 @@
 use super::ledger::{Holder, Ledger};
 use super::region::Region;
 use super::shortage::{Shortage, Waker};
-use super::{FreeList, Gate, NoRoom, Span};
+use super::{FreeList, NoRoom, Span};
 use crate::config::Pages;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -64,15 +64,15 @@ pub struct Buffer {
 
 /// Packet memory, made first and shared by all ports, queues and workers that are opened on it.
 pub struct Umem {
-    region: Region,
-    frames: u32,
-    frame_size: u32,
-    tag: u32,
+    pub(super) region: Region,
+    pub(super) frames: u32,
+    pub(super) frame_size: u32,
+    pub(super) tag: u32,
     /// Whether packets may have receive stamps in front of them.
-    stamps: bool,
+    pub(super) stamps: bool,
     free: FreeList,
     shortage: Shortage,
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
 }
 
 /// Tags start at 1; 0 is "no UMEM".
@@ -329,12 +329,6 @@ impl Umem {
     #[inline(always)]
     fn check(&self, frame: &Frame) {
         assert!(frame.umem == self.tag, "frame {} belongs to another UMEM", frame.index);
-    }
-
-    /// The door between tokens and ring entries, for one batch.
-    #[inline(always)]
-    pub(crate) fn gate(&self) -> Gate<'_> {
-        Gate::new(self.frames, self.frame_size, self.tag, self.stamps, &self.ledger, &self.region)
     }
 
     #[inline(always)]

@@ -38,14 +38,8 @@ unsafe impl Sync for Gate<'_> {}
 
 impl<'u> Gate<'u> {
     #[inline(always)]
-    pub(super) fn new(
-        frames: u32,
-        frame_size: u32,
-        tag: u32,
-        stamps: bool,
-        ledger: &'u Ledger,
-        region: &'u Region,
-    ) -> Self {
+    fn new(umem: &'u Umem) -> Self {
+        let &Umem { frames, frame_size, tag, stamps, ref ledger, ref region, .. } = umem;
         // Below 32 as a frame is at most 4096 bytes; saying so spares the shifts a mask.
         let shift = frame_size.trailing_zeros() & 31;
         let (base, region) = (region.base(), PhantomData);
@@ -199,6 +193,12 @@ impl<'u> Gate<'u> {
 }
 
 impl Umem {
+    /// The door between tokens and ring entries, for one batch.
+    #[inline(always)]
+    pub(crate) fn gate(&self) -> Gate<'_> {
+        Gate::new(self)
+    }
+
     /// [`Gate::claim`] for one descriptor.
     pub(crate) fn claim(&self, desc: Desc, from: Holder, to: Holder) -> Result<Buffer, Desc> {
         self.gate().claim(desc, from, to)

@@ -192,6 +192,7 @@ mod metrics {
     use crate::lab::{PATIENCE, wait_until};
     use std::io::{BufReader, Read, Write};
     use std::net::TcpStream;
+    use std::time::{Duration, Instant};
 
     fn scrape(address: &str) -> String {
         let mut stream = TcpStream::connect(address).unwrap();
@@ -207,6 +208,34 @@ mod metrics {
         let line = answer.lines().find(|line| line.starts_with(series));
         let line = line.unwrap_or_else(|| panic!("no {series}: {answer}"));
         line[series.len()..].trim().parse().unwrap()
+    }
+
+    #[test]
+    fn ten_silent_connections_do_not_delay_a_scrape() {
+        let mut child = start("rings --metrics 0 --sim");
+        let mut told = BufReader::new(child.stderr.take().unwrap());
+        const AT: &str = "metrics are at http://";
+        let line = line_of(&mut told, AT);
+        let address = line[AT.len()..].split('/').next().unwrap();
+        let median = || {
+            let mut took: Vec<_> = (0..9)
+                .map(|_| {
+                    let start = Instant::now();
+                    scrape(address);
+                    start.elapsed()
+                })
+                .collect();
+            took.sort_unstable();
+            took[4]
+        };
+        let alone = median();
+        let silent: Vec<_> = (0..10).map(|_| TcpStream::connect(address).unwrap()).collect();
+        let beside = median();
+        // With one connection at a time it was ten deadlines: 20 s.
+        assert!(beside < alone + Duration::from_millis(100), "{alone:?} alone, {beside:?} beside");
+        drop(silent);
+        signal(&child, libc::SIGTERM);
+        assert_eq!(child.wait().unwrap().code(), Some(0));
     }
 
     #[test]

@@ -2,6 +2,13 @@
 #![cfg(not(flux_loom))]
 #![allow(clippy::unwrap_used, clippy::expect_used)] // helpers of tests
 
+#[cfg(all(target_os = "linux", feature = "tools"))]
+#[path = "../support/lab/mod.rs"]
+mod lab;
+
+mod circles;
+#[cfg(all(target_os = "linux", feature = "tools"))]
+mod control;
 mod forward_pnet;
 mod layering;
 mod manifest;

@@ -2,7 +2,7 @@
 
 use super::KernelBackend;
 use super::freed::Freed;
-use super::port::{KernelPort, inside};
+use super::port::{KernelPort, inside, queues_of};
 use super::watch::Watch;
 use crate::backend::{Filter, Opened, Place, PortPlan, RingSet};
 use crate::config::limits::{self, QueueCounts};
@@ -14,7 +14,7 @@ use crate::stats::Counters;
 use crate::sys::hugepages::{GIANT_PAGE, HUGE_PAGE};
 use crate::sys::if_xdp::Ring;
 use crate::sys::xsk::Xsk;
-use crate::sys::{ethtool, hugepages, netdev};
+use crate::sys::{hugepages, netdev};
 use crate::umem::region::Region;
 use crate::umem::{RX_HEADROOM, Umem};
 use std::io;
@@ -36,17 +36,6 @@ fn index(interface: &str) -> Result<u32> {
 /// Queues of the interface.
 pub(crate) fn queue_counts(interface: &str, place: &Place) -> Result<QueueCounts> {
     inside(place, interface, || Ok(queues_of(interface, index(interface)?)))
-}
-
-/// As the driver tells, else as sysfs shows; where neither does, one of each.
-pub(super) fn queues_of(interface: &str, index: u32) -> QueueCounts {
-    let told = ethtool::channels(interface).ok();
-    let told = told.map(|all| (all.rx + all.combined, all.tx + all.combined));
-    let (rx, tx) = told
-        .filter(|&(rx, tx)| rx > 0 && tx > 0)
-        .or_else(|| netdev::sysfs_queues(interface, index))
-        .unwrap_or((1, 1));
-    QueueCounts { rx, tx }
 }
 
 /// Packet memory, and what to tell the user when it is not what the machine is set up for.

@@ -1,18 +1,19 @@
 //! One port: its interface, wherever that is, and its XDP program.
 
 use super::super::xdp::{self, Attachment, FilterTables, XskMap};
-use super::watch::Watch;
+use super::watch::{Watch, Watched};
 use crate::backend::{Filter, Place, PortPlan};
+use crate::config::limits::QueueCounts;
 use crate::config::{Attached, BindMode, Config, Granted, limits};
 use crate::error::{Advice, ErrorKind, FluxError, Op, Result};
 use crate::stats::XdpStatistics;
 use crate::sys::if_xdp::Statistics;
 use crate::sys::promisc::Promiscuous;
-use crate::sys::{ethtool, netns};
+use crate::sys::{ethtool, netdev, netns};
 use crate::umem::Umem;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd, RawFd};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// An interface that was found, and what it is to be.
@@ -79,6 +80,11 @@ impl KernelPort {
                 _promiscuous: None,
             }),
         }
+    }
+
+    /// Looks at it, and says whether all is well.
+    pub(super) fn look(&self, now: u64) -> bool {
+        self.watch.look(self, now)
     }
 
     pub(super) fn interface(&self) -> &str {
@@ -284,4 +290,35 @@ impl From<Statistics> for XdpStatistics {
             tx_ring_empty_descs: stats.tx_ring_empty_descs,
         }
     }
+}
+
+impl Watched for KernelPort {
+    fn rx_queues(&self) -> Option<u32> {
+        // It may have another name by now.
+        let queues = |name: String| queues_of(&name, self.ifindex).rx;
+        self.inside(|| Ok(netdev::name(self.ifindex).map(queues))).ok().flatten()
+    }
+
+    fn is_detached(&self) -> bool {
+        self.program().attachment.is_detached()
+    }
+
+    fn is_gone(&self) -> bool {
+        matches!(self.inside(|| Ok(netdev::name(self.ifindex))), Ok(None))
+    }
+
+    fn set_mtu(&self, mtu: u32) {
+        self.longest.store(limits::longest(mtu), Ordering::Relaxed);
+    }
+}
+
+/// As the driver tells, else as sysfs shows; where neither does, one of each.
+pub(super) fn queues_of(interface: &str, index: u32) -> QueueCounts {
+    let told = ethtool::channels(interface).ok();
+    let told = told.map(|all| (all.rx + all.combined, all.tx + all.combined));
+    let (rx, tx) = told
+        .filter(|&(rx, tx)| rx > 0 && tx > 0)
+        .or_else(|| netdev::sysfs_queues(interface, index))
+        .unwrap_or((1, 1));
+    QueueCounts { rx, tx }
 }

@@ -1,14 +1,23 @@
 //! What happens to a port while it is open: heard from netlink, and looked up where nobody tells.
 
-use super::open::queues_of;
-use super::port::KernelPort;
-use crate::config::{Config, limits};
+use crate::config::Config;
 use crate::error::Result;
 use crate::life::{Life, Link, PortState, Seen};
+use crate::sys::clock;
 use crate::sys::link_watch::{LinkEvent, LinkWatch};
-use crate::sys::{clock, netdev};
-use std::sync::atomic::Ordering;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What a watch asks of the interface, which no event tells.
+pub(super) trait Watched {
+    /// RX queues in use.
+    fn rx_queues(&self) -> Option<u32>;
+    /// Somebody took our program off it.
+    fn is_detached(&self) -> bool;
+    /// It is not there any more.
+    fn is_gone(&self) -> bool;
+    /// Its MTU may be another one.
+    fn set_mtu(&self, mtu: u32);
+}
 
 /// One port's watch. Any thread that waits looks; the lock is held for the look alone.
 pub(super) struct Watch {
@@ -58,8 +67,8 @@ impl Watch {
         self.lock().life.check_program()
     }
 
-    /// Looks, and says whether all is well.
-    pub(super) fn look(&self, port: &KernelPort, now: u64) -> bool {
+    /// Looks at `interface`, and says whether all is well.
+    pub(super) fn look(&self, interface: &impl Watched, now: u64) -> bool {
         let mut inner = self.lock();
         let Inner { events, life, seen } = &mut *inner;
         let mut heard = false;
@@ -75,21 +84,19 @@ impl Watch {
             *events = None; // nothing more is heard; what the sockets say remains
         }
         if heard && seen.link != Link::Gone {
-            // Drivers take the link away while the number of queues changes. It may have another name
-            // by now.
-            let queues = |name: String| queues_of(&name, port.ifindex).rx;
-            let queues = port.inside(|| Ok(netdev::name(port.ifindex).map(queues)));
-            seen.rx_queues = queues.ok().flatten().unwrap_or(seen.rx_queues);
+            // Drivers take the link away while the number of queues changes.
+            seen.rx_queues = interface.rx_queues().unwrap_or(seen.rx_queues);
         }
-        if !seen.detached && port.program().attachment.is_detached() {
+        if !seen.detached && interface.is_detached() {
             // Programs end with their interface, whose removal may not have been told yet.
-            match port.inside(|| Ok(netdev::name(port.ifindex))) {
-                Ok(None) => seen.link = Link::Gone,
-                _ => seen.detached = true,
+            if interface.is_gone() {
+                seen.link = Link::Gone;
+            } else {
+                seen.detached = true;
             }
         }
         life.see(now, *seen);
-        port.longest.store(limits::longest(seen.mtu), Ordering::Relaxed);
+        interface.set_mtu(seen.mtu);
         let state = life.state();
         state.link == Link::Up && !state.detached
     }

@@ -9,6 +9,9 @@ use crate::proto::respond::{self, IcmpError};
 use crate::proto::{ICMP_LEN, IpPair, MacAddr, checksum};
 use std::net::IpAddr;
 
+/// Most MPLS labels of a router: more than fit into any stack that is in use.
+pub(super) const MAX_LABELS: usize = 32;
+
 /// ICMP errors a router may send: so many at once, and one more every `gap` ns.
 struct Limit {
     burst: u64,
@@ -109,7 +112,7 @@ impl Errors {
         }
         if trouble == IcmpError::TimeExceeded && !mpls.is_empty() {
             error.resize(quote + ORIGINAL_LEN, 0);
-            let mut structure = [0; 8 + 4 * super::network::MAX_LABELS];
+            let mut structure = [0; 8 + 4 * MAX_LABELS];
             let len = extensions::emit(mpls, &mut structure)?;
             error.extend_from_slice(&structure[..len]);
             if mpls_length {

@@ -4,11 +4,12 @@ use super::balance::Dice;
 use super::clock::Clock;
 use super::fib::QuickMap;
 use super::host::Host;
+use super::icmp::MAX_LABELS;
 use super::link::Profile;
 use super::nat::{Nat, NatQuotes};
 use super::port::Port;
 use super::router::{Action, Hop, Interface, Router};
-use super::segments::Laid;
+use super::segments::{self, Laid};
 use super::switch::Switch;
 use super::world::{Node, World};
 use super::{Balance, HostOptions, RouterOptions, SimSpec, Simulator, Trouble};
@@ -17,9 +18,6 @@ use crate::proto::MacAddr;
 use crate::proto::respond::IcmpError;
 use std::collections::HashMap;
 use std::net::IpAddr;
-
-/// Most MPLS labels of a router: more than fit into any stack that is in use.
-pub(super) const MAX_LABELS: usize = 32;
 
 /// A node of a [`NetworkBuilder`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,9 +96,9 @@ impl End {
 /// ```
 pub struct NetworkBuilder {
     pub(super) world: World,
-    pub(super) laid: Vec<Laid>,
+    laid: Vec<Laid>,
     /// By node.
-    pub(super) names: HashMap<usize, String>,
+    names: HashMap<usize, String>,
     segments: usize,
     ports: u32,
     interfaces: HashMap<usize, usize>,
@@ -365,10 +363,11 @@ impl NetworkBuilder {
         if let Some(trouble) = self.trouble.take() {
             return Err(trouble);
         }
-        self.join_segments();
-        self.introduce();
-        self.name_addresses();
-        self.world.compile_routers();
-        Ok(Simulator::from_world(self.world))
+        let Self { mut world, mut laid, names, .. } = self;
+        segments::join(&mut world, &mut laid);
+        segments::introduce(&mut world, &laid);
+        segments::name_addresses(&mut world, &laid, &names);
+        world.compile_routers();
+        Ok(Simulator::from_world(world))
     }
 }

@@ -2,7 +2,6 @@
 
 use super::outbox::Outbox;
 use super::queue::KernelQueue;
-use super::routes::PortRoute;
 use super::wire;
 use super::{Trouble, Troubles};
 use crate::backend::{Filter, Kick};
@@ -13,6 +12,14 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+/// A way to what is not on the link of a port.
+pub(super) struct PortRoute {
+    pub(super) prefix: (IpAddr, u8),
+    pub(super) gateway: IpAddr,
+    /// The lowest counts, where prefixes are equally long.
+    pub(super) metric: u32,
+}
 
 /// Packets that a tap keeps at most, so that a forgotten one does not eat the memory.
 const TAP_LIMIT: usize = 1 << 20;

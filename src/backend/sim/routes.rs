@@ -1,20 +1,12 @@
 //! Our machine's routes: what is on the links of its ports, and what lies behind their neighbours.
 
 use super::network::{NetworkBuilder, NodeId};
-use super::port::Port;
+use super::port::{Port, PortRoute};
 use super::{RouteInfo, Simulator};
 use crate::backend::filter::covers;
 use crate::error::FluxError;
 use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-
-/// A way to what is not on the link of a port.
-pub(super) struct PortRoute {
-    prefix: (IpAddr, u8),
-    gateway: IpAddr,
-    /// The lowest counts, where prefixes are equally long.
-    metric: u32,
-}
 
 /// A way to an address: the more so the lower its rank.
 struct Way {

@@ -1,5 +1,6 @@
 //! The command tree and the way from arguments to an exit status.
 
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::{Screen, Stdout};
 use crate::{argv, bench, completions, doctor, help, man, ping, rings, trace};
@@ -66,15 +67,6 @@ impl Command {
     }
 }
 
-/// How a command that could run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Exit status 0.
-    Yes,
-    /// Exit status 1.
-    No,
-}
-
 /// Runs the command that `args` ask for.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = rings::join_watch(argv::normalise(args));
@@ -117,9 +109,9 @@ fn run(args: &[OsString], out: &mut Stdout) -> Result<Answer, Failure> {
         Command::Bench(args) => bench::main(&args, out),
         Command::Rings(args) => rings::main(&args, out),
         Command::Doctor(args) => doctor::main(&args, out),
-        Command::Completions(args) => completions::main(&args, out),
-        Command::Man(args) => man::main(&args, out),
-        Command::Help(args) => help::main(&args, out),
+        Command::Completions(args) => completions::main(&args, Cli::command(), out),
+        Command::Man(args) => man::main(&args, Cli::command(), out),
+        Command::Help(args) => help::main(&args, Cli::command(), out),
     }
 }
 

@@ -1,9 +1,8 @@
 //! `flux completions SHELL`.
 
-use crate::cli::{Answer, Cli};
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::Stdout;
-use clap::CommandFactory;
 use clap_complete::Shell;
 
 /// Print the completion script for a shell
@@ -18,22 +17,23 @@ pub struct Args {
 }
 
 /// The script for `shell`.
-fn script(shell: Shell) -> Vec<u8> {
+fn script(shell: Shell, mut root: clap::Command) -> Vec<u8> {
     let mut text = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "flux", &mut text);
+    clap_complete::generate(shell, &mut root, "flux", &mut text);
     text
 }
 
-/// Runs the command.
-pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
-    out.bytes(&script(args.shell))?;
+/// Runs the command; `root` has them all.
+pub fn main(args: &Args, root: clap::Command, out: &mut Stdout) -> Result<Answer, Failure> {
+    out.bytes(&script(args.shell, root))?;
     Ok(Answer::Yes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::ValueEnum;
+    use crate::cli::Cli;
+    use clap::{CommandFactory, ValueEnum};
     use clap_complete::Generator;
 
     #[test]
@@ -43,7 +43,11 @@ mod tests {
                 .join("completions")
                 .join(shell.file_name("flux"));
             let stored = std::fs::read(&path).unwrap_or_default();
-            assert!(stored == script(*shell), "{} is stale: run `make gen`", path.display());
+            assert!(
+                stored == script(*shell, Cli::command()),
+                "{} is stale: run `make gen`",
+                path.display()
+            );
         }
     }
 }

@@ -1,10 +1,8 @@
-//! Why a command could not do its work, and how that is told: `error:` and `hint:`, or JSON.
+//! Why a command could not do its work, in the words of the command line. `output` tells it.
 
-use crate::output::{Stdout, Style, say};
 use clap::error::ErrorKind as ClapKind;
 use fluxnet::FluxError;
 use fluxnet::error::{Advice, ErrorKind};
-use serde::Serialize;
 use std::fmt;
 
 /// A command that ended before its answer.
@@ -21,14 +19,6 @@ pub enum Failure {
         /// The next step.
         hint: Option<String>,
     },
-}
-
-/// The last line of a JSON stream that did not work out.
-#[derive(Serialize)]
-#[serde(tag = "event", rename = "error")]
-struct ErrorEvent<'a> {
-    error: &'a str,
-    hint: Option<&'a str>,
 }
 
 impl Failure {
@@ -76,27 +66,6 @@ impl Failure {
         match self {
             Failure::Error { error, .. } => Failure::Error { error, hint: Some(next.to_owned()) },
             other => other,
-        }
-    }
-
-    /// Tells it, on standard error and with `json` as the last object of the stream as well.
-    /// Nothing can be done any more about a failure in here.
-    pub fn report(&self, out: &mut Stdout, json: bool) {
-        match self {
-            Failure::Closed => {}
-            Failure::Help(text) => say(text),
-            Failure::Error { error, hint } => {
-                if json {
-                    let event = ErrorEvent { error, hint: hint.as_deref() };
-                    let _ = out.json(&event).and_then(|()| out.flush());
-                }
-                let style = Style::of_stderr();
-                let mut text = format!("{} {error}\n", style.bad("error:"));
-                if let Some(hint) = hint {
-                    text += &format!("{} {hint}\n", style.strong("hint:"));
-                }
-                say(&text);
-            }
         }
     }
 }
@@ -301,12 +270,5 @@ mod tests {
         assert!(hint.starts_with("keys: loss, delay, "), "{hint}");
         let examples = "; e.g. --sim=loss=10%,delay=5ms,seed=7 or --sim=starved";
         assert!(hint.ends_with(examples), "{hint}");
-    }
-
-    #[test]
-    fn an_error_event_has_its_event_first_and_always_a_hint_key() {
-        let event = ErrorEvent { error: "no", hint: None };
-        let text = serde_json::to_string(&event).unwrap();
-        assert_eq!(text, r#"{"event":"error","error":"no","hint":null}"#);
     }
 }

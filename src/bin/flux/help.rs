@@ -1,9 +1,8 @@
 //! `flux help [COMMAND|sim]`.
 
-use crate::cli::{Answer, Cli};
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::Stdout;
-use clap::CommandFactory;
 
 /// The simulated network and its knobs; also the manual page flux-sim(7).
 pub const SIM: &str = include_str!("sim.txt");
@@ -16,9 +15,8 @@ pub struct Args {
     topic: Option<String>,
 }
 
-/// Runs the command.
-pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
-    let mut root = Cli::command();
+/// Runs the command; `root` has them all.
+pub fn main(args: &Args, mut root: clap::Command, out: &mut Stdout) -> Result<Answer, Failure> {
     root.build();
     let text = match args.topic.as_deref() {
         None => root.render_long_help().to_string(),

@@ -10,6 +10,7 @@
 //! answer is yes, 1 ran and the answer is no, 2 could not run.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod argv;
 mod bench;
 mod cli;

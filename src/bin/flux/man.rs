@@ -1,10 +1,9 @@
 //! `flux man DIR`.
 
-use crate::cli::{Answer, Cli};
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::help;
 use crate::output::Stdout;
-use clap::CommandFactory;
 use clap_mangen::roff::{Roff, roman};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,8 +20,8 @@ pub struct Args {
 }
 
 /// Every page by file name.
-fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
-    let mut root = Cli::command().disable_help_subcommand(true);
+fn pages(root: clap::Command) -> io::Result<Vec<(String, Vec<u8>)>> {
+    let mut root = root.disable_help_subcommand(true);
     root.build();
     let mut pages = Vec::new();
     tree(&root, &mut pages)?;
@@ -95,15 +94,15 @@ fn sim_page() -> Vec<u8> {
     page.render().into_bytes()
 }
 
-/// Runs the command.
-pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
+/// Runs the command; `root` has them all.
+pub fn main(args: &Args, root: clap::Command, out: &mut Stdout) -> Result<Answer, Failure> {
     const HINT: &str = "name a directory that can be made or written to, such as ./man";
     let dir = &args.dir;
     let failed = |verb: &str, path: &Path, error: &io::Error| {
         Failure::io(format_args!("cannot {verb} {}", path.display()), error).with_hint(HINT)
     };
     std::fs::create_dir_all(dir).map_err(|e| failed("make directory", dir, &e))?;
-    let pages = pages().map_err(|e| Failure::io("cannot render the manual pages", &e))?;
+    let pages = pages(root).map_err(|e| Failure::io("cannot render the manual pages", &e))?;
     for (name, text) in pages {
         let path = dir.join(name);
         std::fs::write(&path, text).map_err(|e| failed("write", &path, &e))?;
@@ -115,11 +114,13 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Cli;
+    use clap::CommandFactory;
 
     #[test]
     fn the_manual_pages_that_are_checked_in_are_current() {
         let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("man");
-        let pages = pages().unwrap();
+        let pages = pages(Cli::command()).unwrap();
         for (name, text) in &pages {
             let stored = std::fs::read(dir.join(name)).unwrap_or_default();
             assert!(&stored == text, "man/{name} is stale: run `make gen`");

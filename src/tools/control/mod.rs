@@ -8,6 +8,9 @@
 //!
 //! Invariant: a request is kept before anybody is woken, so that nobody sleeps over one.
 
+#[cfg(target_os = "linux")]
+pub mod socket;
+
 use crate::StopHandle;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

@@ -17,14 +17,83 @@ mod error;
 mod kernel;
 mod model;
 mod simulated;
+mod watch;
 
 pub use error::{Cause, HostError};
 #[cfg(target_os = "linux")]
 pub use kernel::KernelHost;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
-pub(crate) use kernel::{Link, Nics, XdpFeatures, genl, veth};
+pub(crate) use kernel::{Nics, XdpFeatures, genl, veth};
 pub use model::{
-    Address, AddressScope, Family, Host, Interface, Neighbour, Queues, Route, RouteKind, Target,
-    Vlan, group_mac,
+    Address, AddressScope, Device, Family, Interface, Neighbour, Queues, Route, RouteKind, Target,
+    Vlan, XdpHook, XdpProgram, group_mac,
 };
 pub use simulated::SimHost;
+pub use watch::{Change, RouteChange, Watch};
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// What a command may ask of the machine it runs on.
+///
+/// The kernel answers by netlink ([`KernelHost`](KernelHost)); a simulated network answers
+/// for its simulated host. `neighbour` takes `&mut self` because it sends packets and lets time
+/// pass, virtual time on a simulated host.
+pub trait Host {
+    /// The address of `name`, as getaddrinfo(3) finds it: a literal (`fe80::1%eth0` included) or
+    /// the first address of the family asked for. May wait for the name service.
+    fn resolve(&self, name: &str, family: Family) -> Result<Target, HostError>;
+
+    /// The interface called `name` (or with this alternative name).
+    fn interface(&self, name: &str) -> Result<Interface, HostError>;
+
+    /// All interfaces, by index.
+    fn interfaces(&self) -> Result<Vec<Interface>, HostError>;
+
+    /// The route packets to `dst` take, as `ip route get` shows it: policy rules, ECMP and path
+    /// MTU included.
+    ///
+    /// `oif` is the interface they must leave by. IPv4 then takes a destination without a route
+    /// to be on that link, as it does for a socket bound to a device. `src` must be an address of
+    /// this host. Unreachable, blackhole, prohibit and no route at all are errors, each with its
+    /// own [`Cause`]; the other kinds are told by [`Route::kind`].
+    fn route(&self, dst: IpAddr, oif: Option<u32>, src: Option<IpAddr>)
+    -> Result<Route, HostError>;
+
+    /// The link layer address of each `(interface index, address)`, many asked for at a time.
+    /// Results are in the order of `wanted`; an address named twice is asked for once.
+    ///
+    /// `timeout` counts for each address from when its question was sent. Multicast and broadcast
+    /// addresses map to theirs without a question.
+    fn neighbours(
+        &mut self,
+        wanted: &[(u32, IpAddr)],
+        timeout: Duration,
+    ) -> Vec<Result<Neighbour, HostError>>;
+
+    /// The link layer address of `addr`, which is on the link of interface `ifindex`.
+    fn neighbour(
+        &mut self,
+        ifindex: u32,
+        addr: IpAddr,
+        timeout: Duration,
+    ) -> Result<Neighbour, HostError> {
+        self.neighbours(&[(ifindex, addr)], timeout).pop().unwrap_or_else(|| {
+            let cause = Cause::Protocol("the host gave no answer".into());
+            Err(HostError::new("find the link layer address of", addr, cause))
+        })
+    }
+
+    /// The driver of an interface (`veth`, `mlx5_core`), or its kind where the driver says nothing.
+    fn driver(&self, ifname: &str) -> Option<String>;
+
+    /// How many queues of an interface are in use: the ones an AF_XDP socket can bind.
+    /// [`Interface::num_rx_queues`] counts the ones allocated, which may be more.
+    fn queues(&self, ifname: &str) -> Result<Queues, HostError>;
+
+    /// Hears of what changes from now on. A host that never changes need not have one.
+    fn watch(&self) -> Result<Box<dyn Watch>, HostError> {
+        let cause = Cause::Protocol("this host has no changes".into());
+        Err(HostError::new("watch", "the host", cause))
+    }
+}

@@ -1,67 +1,9 @@
-//! [`Host`]: everything a command may ask of the machine it runs on.
+//! What a host is made of: interfaces, addresses, routes, neighbours.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use super::error::{Cause, HostError};
-
-/// What a command may ask of the machine it runs on.
-///
-/// The kernel answers by netlink ([`KernelHost`](super::KernelHost)); a simulated network answers
-/// for its simulated host. `neighbour` takes `&mut self` because it sends packets and lets time
-/// pass, virtual time on a simulated host.
-pub trait Host {
-    /// The address of `name`, as getaddrinfo(3) finds it: a literal (`fe80::1%eth0` included) or
-    /// the first address of the family asked for. May wait for the name service.
-    fn resolve(&self, name: &str, family: Family) -> Result<Target, HostError>;
-
-    /// The interface called `name` (or with this alternative name).
-    fn interface(&self, name: &str) -> Result<Interface, HostError>;
-
-    /// All interfaces, by index.
-    fn interfaces(&self) -> Result<Vec<Interface>, HostError>;
-
-    /// The route packets to `dst` take, as `ip route get` shows it: policy rules, ECMP and path
-    /// MTU included.
-    ///
-    /// `oif` is the interface they must leave by. IPv4 then takes a destination without a route
-    /// to be on that link, as it does for a socket bound to a device. `src` must be an address of
-    /// this host. Unreachable, blackhole, prohibit and no route at all are errors, each with its
-    /// own [`Cause`]; the other kinds are told by [`Route::kind`].
-    fn route(&self, dst: IpAddr, oif: Option<u32>, src: Option<IpAddr>)
-    -> Result<Route, HostError>;
-
-    /// The link layer address of each `(interface index, address)`, many asked for at a time.
-    /// Results are in the order of `wanted`; an address named twice is asked for once.
-    ///
-    /// `timeout` counts for each address from when its question was sent. Multicast and broadcast
-    /// addresses map to theirs without a question.
-    fn neighbours(
-        &mut self,
-        wanted: &[(u32, IpAddr)],
-        timeout: Duration,
-    ) -> Vec<Result<Neighbour, HostError>>;
-
-    /// The link layer address of `addr`, which is on the link of interface `ifindex`.
-    fn neighbour(
-        &mut self,
-        ifindex: u32,
-        addr: IpAddr,
-        timeout: Duration,
-    ) -> Result<Neighbour, HostError> {
-        self.neighbours(&[(ifindex, addr)], timeout).pop().unwrap_or_else(|| {
-            let cause = Cause::Protocol("the host gave no answer".into());
-            Err(HostError::new("find the link layer address of", addr, cause))
-        })
-    }
-
-    /// The driver of an interface (`veth`, `mlx5_core`), or its kind where the driver says nothing.
-    fn driver(&self, ifname: &str) -> Option<String>;
-
-    /// How many queues of an interface are in use: the ones an AF_XDP socket can bind.
-    /// [`Interface::num_rx_queues`] counts the ones allocated, which may be more.
-    fn queues(&self, ifname: &str) -> Result<Queues, HostError>;
-}
 
 /// Which address family a name may resolve to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -150,11 +92,75 @@ pub struct Interface {
     pub num_rx_queues: u32,
     /// Transmit queues allocated.
     pub num_tx_queues: u32,
+    /// The other end of a veth pair, or the interface below, where that is in the same namespace.
+    pub lower: Option<u32>,
+    /// The device behind it.
+    pub device: Option<Device>,
+    /// The XDP program that is attached.
+    pub xdp: Option<XdpProgram>,
+    /// Packets received and sent.
+    pub packets: Option<(u64, u64)>,
     /// The addresses, in the kernel's order.
     pub addresses: Vec<Address>,
 }
 
+/// The device behind an interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its name on the bus, such as `0000:3b:00.0`.
+    pub name: String,
+    /// The bus, such as `pci`.
+    pub bus: String,
+}
+
+/// An XDP program that is attached to an interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct XdpProgram {
+    /// The kernel's number of it.
+    pub id: u32,
+    /// Where it hooks in.
+    pub hook: XdpHook,
+}
+
+/// Where an XDP program hooks in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum XdpHook {
+    /// In the driver.
+    Native,
+    /// In the stack, before all else.
+    Skb,
+    /// In the device.
+    Hardware,
+    /// In more than one place.
+    Several,
+}
+
+impl XdpHook {
+    /// The word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            XdpHook::Native => "native",
+            XdpHook::Skb => "skb",
+            XdpHook::Hardware => "hardware",
+            XdpHook::Several => "several",
+        }
+    }
+}
+
 impl Interface {
+    /// Whether it is the loopback interface.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.kind == "loopback"
+    }
+
+    /// Whether frames on it are Ethernet frames that leave the machine's stack.
+    #[must_use]
+    pub fn is_ethernet(&self) -> bool {
+        self.mac.is_some() && !self.is_loopback()
+    }
+
     /// Whether `addr` is one of this interface's addresses.
     pub fn has_address(&self, addr: IpAddr) -> bool {
         self.addresses.iter().any(|own| own.addr == addr)

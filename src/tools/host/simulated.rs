@@ -1,10 +1,12 @@
 //! [`SimHost`]: the host that a simulated machine is.
 
+use super::Host;
 use super::error::{Cause, HostError};
 use super::model::{
-    Address, AddressScope, Family, Host, Interface, Neighbour, Queues, Route, RouteKind, Target,
+    Address, AddressScope, Family, Interface, Neighbour, Queues, Route, RouteKind, Target,
     group_mac,
 };
+use super::watch::{Change, Known, Watch};
 use crate::simulator::{PortInfo, Simulator};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -175,6 +177,37 @@ impl Host for SimHost {
     fn queues(&self, ifname: &str) -> Result<Queues, HostError> {
         self.port(ifname).map(|port| Queues { rx: port.queues, tx: port.tx_queues })
     }
+
+    fn watch(&self) -> Result<Box<dyn Watch>, HostError> {
+        let simulator = self.simulator.clone();
+        let known = Known::new(self.interfaces()?);
+        Ok(Box::new(SimWatch { simulator, known }))
+    }
+}
+
+/// Compares the simulated machine with what it was at the last call. Its routes and neighbours do not
+/// change.
+struct SimWatch {
+    simulator: Simulator,
+    known: Known,
+}
+
+impl Watch for SimWatch {
+    fn interfaces(&self) -> Vec<&Interface> {
+        self.known.all()
+    }
+
+    fn changes(&mut self) -> Result<Vec<Change>, HostError> {
+        let mut changes = Vec::new();
+        let now = self.simulator.ports().iter().map(interface).collect();
+        self.known.look(now, &mut changes);
+        Ok(changes)
+    }
+
+    #[cfg(unix)]
+    fn fd(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -233,6 +266,32 @@ mod tests {
         assert!(matches!(error.cause(), Cause::ForeignSource(_)));
         let error = host.interface("eth7").unwrap_err();
         assert_eq!(error.hint().unwrap(), "the simulated machine has sim0");
+    }
+
+    #[test]
+    fn a_watch_tells_what_changes_of_the_simulated_machine_and_that_a_link_flapped() {
+        let host = host();
+        let mut watch = host.watch().unwrap();
+        assert_eq!(watch.changes().unwrap(), []);
+        let only = |watch: &mut Box<dyn Watch>| {
+            let mut changes = watch.changes().unwrap();
+            assert_eq!(changes.len(), 1, "{changes:?}");
+            changes.remove(0)
+        };
+        host.simulator.set_link_up("sim0", false).unwrap();
+        let Change::Interface { before: Some(before), now } = only(&mut watch) else { panic!() };
+        assert!(before.up && !now.up && now.addresses == before.addresses);
+        host.simulator.set_link_up("sim0", true).unwrap();
+        watch.changes().unwrap();
+        host.simulator.set_link_up("sim0", false).unwrap();
+        host.simulator.set_link_up("sim0", true).unwrap();
+        let Change::Interface { before: Some(before), now } = only(&mut watch) else { panic!() };
+        assert!(before.up && now.up && now.carrier_changes > before.carrier_changes);
+        host.simulator.set_mtu("sim0", 1400).unwrap();
+        assert!(matches!(only(&mut watch), Change::Interface { now, .. } if now.mtu == 1400));
+        host.simulator.remove_port("sim0").unwrap();
+        assert!(matches!(only(&mut watch), Change::Gone(gone) if gone.name == "sim0"));
+        assert!(watch.interfaces().is_empty() && watch.changes().unwrap().is_empty());
     }
 
     #[test]

@@ -48,7 +48,7 @@ const RULES: [(Trouble, Rule); 12] = [
     (Trouble::ShortRing, rules::short_ring),
 ];
 
-/// What is wrong with socket `at` of the newest moment, by the last `span` moments. Nothing can
+/// What is wrong with socket `at` of the newest observation, by the last `span` of them. Nothing can
 /// be said after one look.
 pub(super) fn diagnose(history: &History, span: usize, at: usize) -> Vec<Diagnosis> {
     let Some(case) = Case::of(history, span, at) else { return Vec::new() };

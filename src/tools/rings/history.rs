@@ -23,7 +23,7 @@ pub(super) struct Observation {
 }
 
 impl Observation {
-    /// The same socket in this moment.
+    /// The same socket in this observation.
     pub(super) fn socket(&self, like: &SocketSnapshot) -> Option<(usize, &SocketSnapshot)> {
         self.snapshot.sockets.iter().enumerate().find(|(_, socket)| same(socket, like))
     }
@@ -44,14 +44,14 @@ fn same(a: &SocketSnapshot, b: &SocketSnapshot) -> bool {
 /// Observations, oldest first.
 #[derive(Default)]
 pub(super) struct History {
-    pub(super) moments: VecDeque<Observation>,
+    pub(super) observations: VecDeque<Observation>,
 }
 
 impl History {
-    pub(super) fn push(&mut self, moment: Observation) {
-        if self.moments.len() == REMEMBERED {
-            self.moments.pop_front();
+    pub(super) fn push(&mut self, observation: Observation) {
+        if self.observations.len() == REMEMBERED {
+            self.observations.pop_front();
         }
-        self.moments.push_back(moment);
+        self.observations.push_back(observation);
     }
 }

@@ -204,16 +204,16 @@ pub struct UmemSample {
     pub unaccounted: Option<i64>,
 }
 
-/// The newest moment as a sample, with rates since the one before and a diagnosis over the last
+/// The newest observation as a sample, with rates since the one before and a diagnosis over the last
 /// `span` of them.
 pub(super) fn of(
     history: &History,
     span: usize,
     shown: impl Fn(&SocketSnapshot) -> bool,
 ) -> Option<Sample> {
-    let now = history.moments.back()?;
-    let first = history.moments.len().saturating_sub(span);
-    let before = if history.moments.len() > 1 { rate_base(history, first) } else { None };
+    let now = history.observations.back()?;
+    let first = history.observations.len().saturating_sub(span);
+    let before = if history.observations.len() > 1 { rate_base(history, first) } else { None };
     let mut sockets: Vec<_> = (0..now.snapshot.sockets.len())
         .filter(|&at| shown(&now.snapshot.sockets[at]))
         .map(|at| socket(now, before, at, diagnose::diagnose(history, span, at)))
@@ -235,11 +235,11 @@ pub(super) fn of(
     })
 }
 
-/// The moment that rates are taken against.
+/// The observation that rates are taken against.
 fn rate_base(history: &History, first: usize) -> Option<&Observation> {
-    let last = history.moments.len() - 1;
+    let last = history.observations.len() - 1;
     // A first sample is made of looks close together: take the oldest. Later: the one before.
-    history.moments.get(if last < FIRST_LOOKS { first } else { last - 1 })
+    history.observations.get(if last < FIRST_LOOKS { first } else { last - 1 })
 }
 
 /// What was added between two readings, per second; `None` when time stood still.

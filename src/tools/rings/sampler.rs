@@ -81,7 +81,7 @@ impl<'a> Sampler<'a> {
 
     /// Notes which owners went since the look before.
     fn note_the_gone(&mut self, now: &Observation) {
-        let Some(before) = self.history.moments.back() else { return };
+        let Some(before) = self.history.observations.back() else { return };
         for socket in before.snapshot.sockets.iter().filter(|socket| self.chosen.has(socket)) {
             if now.socket(socket).is_some() {
                 continue;

@@ -1,9 +1,9 @@
 //! Topology files: a simulated network in TOML.
 //!
 //! ```text
-//!   text ─▶ read (tables, places) ─▶ model (nodes, links, routes) ─▶ number (addresses)
-//!                                                                        │
-//!              Simulator ◀── build (NetworkBuilder) ◀── paths (shortest, equal ones) ◀┘
+//!   text ─▶ read, parts (tables, places) ─▶ model (nodes, links, routes) ─▶ addressing
+//!                                                                            │
+//!                Simulator ◀── build (NetworkBuilder) ◀── paths (shortest, equal ones) ◀┘
 //! ```
 //!
 //! Invariant: no text makes this panic. What is wrong with one is told with the file, the line,
@@ -18,6 +18,7 @@ mod build;
 mod model;
 mod parts;
 mod paths;
+mod read;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -114,7 +115,7 @@ pub fn parse(text: &str, spec: &SimSpec) -> Result<Simulator> {
 
 fn parse_named(text: &str, spec: &SimSpec, name: &str) -> Result<Simulator> {
     let built = || -> std::result::Result<_, SyntaxError> {
-        let model = model::read(text)?;
+        let model = read::read(text)?;
         let laid = addressing::number(&model)?;
         let ways = paths::ways(&model, &laid);
         build::network(&model, &laid, &ways, spec)

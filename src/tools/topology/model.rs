@@ -1,12 +1,10 @@
 //! What a file says: nodes, links, routes, with names resolved to numbers.
 
-use super::parts;
 use crate::simulator::{Balance, HostOptions, NatQuotes, Profile, RouterOptions};
-use crate::tools::config_file::{Fields, Word};
+use crate::tools::config_file::Word;
 use crate::tools::config_file::{Read, SyntaxError};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use toml::de::DeTable;
 
 /// Most nodes and links of a file: routes are worked out between all of them.
 pub(super) const MOST_NODES: usize = 512;
@@ -104,11 +102,12 @@ impl Model {
 }
 
 /// Numbers of nodes by name.
+#[derive(Default)]
 pub(super) struct Names<'t>(HashMap<&'t str, usize>);
 
 impl<'t> Names<'t> {
     /// The number of the next node, whose name nobody else may have.
-    fn add(&mut self, word: &Word<'t>) -> Read<usize> {
+    pub(super) fn add(&mut self, word: &Word<'t>) -> Read<usize> {
         let name = word.value;
         let sound = |c: char| c.is_alphanumeric() || "._-".contains(c);
         if name.is_empty() || name.len() > 253 || !name.chars().all(sound) {
@@ -144,100 +143,7 @@ impl<'t> Names<'t> {
     }
 }
 
-/// Reads a file.
-pub(super) fn read(text: &str) -> Read<Model> {
-    let table = DeTable::parse(text).map_err(|error| {
-        let at = error.span().map_or(text.len(), |span| span.start);
-        let what = format!("no TOML: {}", error.message());
-        SyntaxError::at(at, what, "`flux help sim` has an example; https://toml.io describes TOML")
-    })?;
-    let keys = ["seed", "us", "router", "host", "link", "route"];
-    let top = Fields::new("the file", 0, table.get_ref(), &keys)?;
-    let seed = top.whole("seed", 0..=i64::MAX as u64)?;
-    let mut names = Names(HashMap::new());
-    let mut nodes = Vec::new();
-    let (at, us) = top.table("us", "{ addresses = [\"10.0.0.1/24\"] }")?.ok_or_else(|| {
-        let hint = "add [us] with addresses = [\"10.0.0.1/24\"], and a [[link]] from \"us\"";
-        SyntaxError::missing("there is no [us], our own machine", hint)
-    })?;
-    names.add(&Word { at, value: US_NAME })?;
-    nodes.push(parts::us(at, us)?);
-    for (at, table) in top.tables("router")? {
-        for (name, node) in parts::routers(at, table)? {
-            names.add(&name)?;
-            nodes.push(node);
-        }
-    }
-    for (at, table) in top.tables("host")? {
-        for (name, node) in parts::hosts(at, table)? {
-            names.add(&name)?;
-            nodes.push(node);
-        }
-    }
-    let mut links = Vec::new();
-    for (at, table) in top.tables("link")? {
-        links.extend(parts::links(at, table, &names, &nodes)?);
-        if links.len() > MOST_LINKS {
-            return Err(too_many_links(at));
-        }
-    }
-    let mut routes = Vec::new();
-    for (at, table) in top.tables("route")? {
-        routes.push(parts::route(at, table, &names, &nodes)?);
-    }
-    let model = Model { seed, nodes, links, routes };
-    connected(&model)?;
-    Ok(model)
-}
-
 pub(super) fn too_many_links(at: usize) -> SyntaxError {
     let what = format!("there are more than {MOST_LINKS} links");
     SyntaxError::at(at, what, "a host with a prefix stands for many")
-}
-
-/// Whether each node is linked to us, and those with one interface have one link.
-fn connected(model: &Model) -> Read<()> {
-    let mut count = vec![0; model.nodes.len()];
-    let mut beside = vec![Vec::new(); model.nodes.len()];
-    for link in &model.links {
-        let [a, b] = link.ends;
-        for (end, other) in [(a, b), (b, a)] {
-            count[end] += 1;
-            beside[end].push(other);
-            let (most, what, hint) = match &model.nodes[end].kind {
-                Kind::Router(_) => continue,
-                Kind::Us => {
-                    let what = format!("'us' has more than {MOST_PORTS} links");
-                    (MOST_PORTS, what, "put a [[router]] in between")
-                }
-                Kind::Host { .. } => {
-                    let what = format!("'{}' has more than one link", model.nodes[end].name);
-                    (1, what, "hosts have one interface: put a [[router]] in between")
-                }
-            };
-            if count[end] > most {
-                return Err(SyntaxError::at(link.at, what, hint));
-            }
-        }
-    }
-    let mut seen = vec![false; model.nodes.len()];
-    let mut open = vec![US];
-    while let Some(node) = open.pop() {
-        if !std::mem::replace(&mut seen[node], true) {
-            open.extend(&beside[node]);
-        }
-    }
-    let lost = seen.iter().position(|seen| !seen);
-    match lost.map(|node| &model.nodes[node]) {
-        Some(node) => {
-            let what = format!("'{}' cannot be reached: no [[link]] leads there", node.name);
-            let hint = format!("add [[link]] with between = [\"us\", …, \"{}\"]", node.name);
-            Err(SyntaxError::at(node.at, what, hint))
-        }
-        None if count[US] == 0 => {
-            let hint = "add [[link]] with between = [\"us\", …]";
-            Err(SyntaxError::at(model.nodes[US].at, "'us' has no link", hint))
-        }
-        None => Ok(()),
-    }
 }

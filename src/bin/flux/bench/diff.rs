@@ -2,7 +2,7 @@
 
 use super::args::DiffArgs;
 use super::{csv, text};
-use crate::cli::Answer;
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::{Screen, Stdout, print};
 use fluxnet::tools::bench::{diff, load};

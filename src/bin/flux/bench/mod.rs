@@ -10,7 +10,7 @@ mod plot;
 mod table;
 mod text;
 
-use crate::cli::Answer;
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::{
     EventPrinter, EventText, Json, Lines, Progress, Screen, Stdout, hidden, note, say, tell,

@@ -3,7 +3,7 @@
 mod args;
 mod text;
 
-use crate::cli::Answer;
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::{Lines, Screen, Stdout, print};
 pub use args::Args;

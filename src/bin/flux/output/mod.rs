@@ -5,6 +5,7 @@
 //! terminal.
 
 mod chart;
+mod failed;
 mod lines;
 mod live;
 mod notes;

@@ -4,7 +4,7 @@ mod args;
 mod report;
 mod text;
 
-use crate::cli::Answer;
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::{EventPrinter, FlushPolicy, Progress, Screen, Stdout, say};
 use crate::signals;

@@ -18,7 +18,7 @@ mod page;
 mod serve;
 mod text;
 
-use crate::cli::Answer;
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::{EventPrinter, Screen, Stdout, needs_terminal, note, say, tell, watch};
 use crate::signals;

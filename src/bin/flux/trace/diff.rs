@@ -1,6 +1,6 @@
 //! `flux trace diff`.
 
-use crate::cli::Answer;
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::opened::millis;
 use crate::output::{Lines, Screen, Stdout, clean, percent, print, wrap};

@@ -17,7 +17,7 @@ mod live;
 mod report;
 mod text;
 
-use crate::cli::Answer;
+use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::{
     EventPrinter, EventText, FlushPolicy, Json, Lines, Screen, Stdout, hidden, needs_terminal, say,

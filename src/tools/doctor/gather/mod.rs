@@ -11,7 +11,7 @@ mod nic;
 use super::Plan;
 use super::facts::{Brief, Facts, Subject, Tried};
 use crate::error::{FluxError, Op, Result, errno_text};
-use crate::tools::host::{Link, Nics};
+use crate::tools::host::{Interface, Nics};
 use std::io;
 
 /// Examines this machine, in the network namespace of the calling thread.
@@ -46,11 +46,11 @@ fn absent(error: &io::Error) -> bool {
 }
 
 /// Devices, veths, and what else has native XDP.
-fn brief(nics: &Nics, link: &Link) -> Option<Brief> {
+fn brief(nics: &Nics, link: &Interface) -> Option<Brief> {
     let xdp = nic::xdp(nics, link.index).ok();
     let native = xdp.as_ref().is_some_and(|xdp| xdp.native);
     let worth = link.kind.is_empty() || link.kind == "veth" || native;
-    (link.ethernet && worth).then(|| Brief {
+    (link.is_ethernet() && worth).then(|| Brief {
         name: link.name.clone(),
         driver: nics.driver(link),
         up: link.up,

@@ -8,7 +8,7 @@ use super::machine;
 use crate::backend::xdp::{Attachment, Loaded};
 use crate::config::AttachMode;
 use crate::sys::bpf;
-use crate::tools::host::{Link, Nics, XdpFeatures, genl};
+use crate::tools::host::{Interface, Nics, XdpFeatures, genl};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::AsFd;
@@ -26,7 +26,7 @@ const TX_METADATA: [&str; 3] = ["time stamp", "checksum", "launch time"];
 /// The interface of `link`. `program` is tried on it, if the plan has it and nothing else is there.
 pub(super) fn facts(
     nics: &Nics,
-    link: Link,
+    link: Interface,
     plan: &Plan,
     program: Option<Loaded>,
     machine: &Machine,
@@ -34,7 +34,7 @@ pub(super) fn facts(
     let ethtool = nics.ethtool();
     let name = &link.name;
     let bus = ethtool.driver(name).ok().map(|driver| driver.bus).filter(|bus| !bus.is_empty());
-    let bus = bus.or_else(|| link.parent.as_ref().map(|(device, _)| device.clone()));
+    let bus = bus.or_else(|| link.device.as_ref().map(|device| device.name.clone()));
     let device = bus.as_ref().map(|bus| PathBuf::from("/sys/bus/pci/devices").join(bus));
     let read = |file: &str| fs::read_to_string(device.as_ref()?.join(file)).ok();
     let moderation = ethtool.coalescing(name).ok().map(|c| Moderation {
@@ -42,17 +42,17 @@ pub(super) fn facts(
         usecs: c.rx_usecs,
         frames: c.rx_frames,
     });
-    let attached = link.xdp.map(|(id, hook)| Attached {
-        id,
-        name: bpf::program_name(id).unwrap_or_else(|_| "name not known".into()),
-        mode: hook.name(),
+    let attached = link.xdp.map(|program| Attached {
+        id: program.id,
+        name: bpf::program_name(program.id).unwrap_or_else(|_| "name not known".into()),
+        mode: program.hook.name(),
     });
     let (native, skb) = attempts(&link, plan, program, machine);
     Nic {
         driver: nics.driver(&link),
         kind: link.kind.clone(),
-        ethernet: link.ethernet,
-        loopback: link.loopback,
+        ethernet: link.is_ethernet(),
+        loopback: link.is_loopback(),
         up: link.up,
         carrier: link.carrier,
         mtu: link.mtu,
@@ -104,7 +104,7 @@ pub(super) fn xdp(nics: &Nics, index: u32) -> Known<Xdp> {
 
 /// What attaching in native and in skb mode came to. Whatever was attached is detached again.
 fn attempts(
-    link: &Link,
+    link: &Interface,
     plan: &Plan,
     program: Option<Loaded>,
     machine: &Machine,
@@ -135,11 +135,11 @@ fn offloads(nics: &Nics, name: &str) -> BTreeMap<&'static str, bool> {
     OFFLOADS.into_iter().filter_map(|name| Some((name, features.get(name)?))).collect()
 }
 
-fn peer(nics: &Nics, link: &Link) -> Option<Peer> {
+fn peer(nics: &Nics, link: &Interface) -> Option<Peer> {
     if link.kind != "veth" {
         return None;
     }
-    let Some(index) = link.peer else { return Some(Peer::Elsewhere) };
+    let Some(index) = link.lower else { return Some(Peer::Elsewhere) };
     let Ok(peer) = nics.link(index) else { return Some(Peer::Elsewhere) };
     let features = nics.ethtool().features(&peer.name).ok();
     let tx_checksum = features.and_then(|features| features.get("tx-checksum-ip-generic"));

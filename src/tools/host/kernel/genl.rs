@@ -4,16 +4,13 @@
 //!   nlmsghdr (id of the family) │ genlmsghdr: command, version │ attributes: len, type, value
 //! ```
 
-use std::convert::Infallible;
 use std::io;
 
-use netlink_packet_core::{
-    NLA_HEADER_SIZE, NetlinkDeserializable, NetlinkHeader, NetlinkSerializable, NlasIterator,
-};
+use netlink_packet_core::{NLA_HEADER_SIZE, NlasIterator};
 use netlink_sys::protocols::{NETLINK_GENERIC, NETLINK_SOCK_DIAG};
 
 use super::link;
-use super::netlink::Netlink;
+use super::netlink::{Netlink, Raw};
 use crate::sys::netns::NetNs;
 
 // linux/genetlink.h
@@ -29,35 +26,6 @@ const NETDEV_A_QUEUE_ID: u16 = 1;
 const NETDEV_A_QUEUE_IFINDEX: u16 = 2;
 /// There on queues that an AF_XDP socket is bound to (Linux 6.15).
 const NETDEV_A_QUEUE_XSK: u16 = 7;
-
-/// A message whose body we read ourselves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Raw {
-    kind: u16,
-    body: Vec<u8>,
-}
-
-impl NetlinkSerializable for Raw {
-    fn message_type(&self) -> u16 {
-        self.kind
-    }
-
-    fn buffer_len(&self) -> usize {
-        self.body.len()
-    }
-
-    fn serialize(&self, buffer: &mut [u8]) {
-        buffer.copy_from_slice(&self.body);
-    }
-}
-
-impl NetlinkDeserializable for Raw {
-    type Error = Infallible;
-
-    fn deserialize(header: &NetlinkHeader, body: &[u8]) -> Result<Self, Infallible> {
-        Ok(Self { kind: header.message_type, body: body.to_vec() })
-    }
-}
 
 /// A generic netlink family, in the network namespace that the opening thread was in.
 pub(crate) struct Family {
@@ -155,7 +123,7 @@ fn queues_with_sockets<'a>(answers: impl Iterator<Item = &'a [u8]>) -> Vec<(u32,
 
 /// The name of an interface of the calling thread's namespace.
 pub(crate) fn interface_name(ifindex: u32) -> io::Result<String> {
-    link::name(&Netlink::open()?, ifindex)
+    Ok(link::bare(&Netlink::open()?, link::Which::Index(ifindex))?.name)
 }
 
 /// Asks the socket diagnosis of the calling thread's namespace for all sockets that `request`

@@ -1,12 +1,13 @@
 //! [`KernelHost`]: the host as Linux describes it by netlink.
 //!
 //! ```text
-//!   KernelHost ──┬── link        RTM_GETLINK, RTM_GETADDR
+//!   KernelHost ──┬── nic         an interface and its driver: link, ethtool, family `netdev`
+//!                ├── link        RTM_GETLINK, RTM_GETADDR: the one decoder of interfaces
 //!                ├── route       RTM_GETROUTE
 //!                ├── neighbour   RTM_GETNEIGH, RTM_NEWNEIGH "use", group NEIGH
-//!                └── sys::ethtool, getaddrinfo
+//!                ├── watch       what changes of all of them: notifications of six groups
+//!                └── getaddrinfo
 //!
-//!   nic    one interface and its driver: netlink, ethtool, family `netdev`
 //!   veth   RTM_NEWLINK: the pair of namespaces that `bench` measures on
 //!   genl   generic netlink: which queues have AF_XDP sockets, for `rings`
 //! ```
@@ -18,51 +19,57 @@ mod neighbour;
 #[cfg(feature = "bpf")]
 mod netdev_family;
 mod netlink;
-#[cfg(feature = "bpf")]
 mod nic;
 mod route;
 #[cfg(feature = "bpf")]
 pub(crate) mod veth;
+mod watch;
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
+use super::Host;
 use super::error::{Cause, HostError};
 use super::model::{
-    Address, AddressScope, Family, Host, Interface, Neighbour, Queues, Route, Target, group_mac,
+    Address, AddressScope, Family, Interface, Neighbour, Queues, Route, Target, group_mac,
 };
-use crate::sys::ethtool;
-use netlink::Netlink;
+use super::watch::Watch;
+use link::Which;
 
 #[cfg(feature = "bpf")]
 pub(crate) use netdev_family::XdpFeatures;
-#[cfg(feature = "bpf")]
-pub(crate) use nic::{Link, Nics};
+pub(crate) use nic::Nics;
 
 /// The host as the Linux kernel describes it.
 ///
 /// It belongs to the network namespace of the thread that opened it, and is to be used in that
-/// namespace: its socket stays there, while name lookups and driver requests go by the thread.
+/// namespace: its sockets stay there, while name lookups and a new watch go by the thread.
 pub struct KernelHost {
-    netlink: Netlink,
+    nics: Nics,
 }
 
 impl KernelHost {
     /// Opens the host of the calling thread's network namespace. Needs no privilege; resolving a
     /// neighbour that is not in the kernel's table needs CAP_NET_ADMIN.
     pub fn open() -> Result<Self, HostError> {
-        match Netlink::open() {
-            Ok(netlink) => Ok(KernelHost { netlink }),
+        match Nics::open() {
+            Ok(nics) => Ok(KernelHost { nics }),
             Err(error) => Err(HostError::new("open", "a netlink socket", Cause::Os(error))),
         }
     }
 
     fn interface_by_index(&self, index: u32) -> Result<Interface, HostError> {
-        link::by_index(&self.netlink, index).map_err(|error| {
+        link::whole(self.nics.netlink(), Which::Index(index)).map_err(|error| {
             HostError::new("find interface", format!("with index {index}"), interface_cause(error))
         })
+    }
+
+    /// Without its addresses.
+    fn bare(&self, name: &str) -> Result<Interface, HostError> {
+        link::bare(self.nics.netlink(), Which::Name(name))
+            .map_err(|error| HostError::new("find interface", name, interface_cause(error)))
     }
 
     /// Answers what needs no question, and refuses what no question could answer.
@@ -137,12 +144,12 @@ impl Host for KernelHost {
     }
 
     fn interface(&self, name: &str) -> Result<Interface, HostError> {
-        link::by_name(&self.netlink, name)
+        link::whole(self.nics.netlink(), Which::Name(name))
             .map_err(|error| HostError::new("find interface", name, interface_cause(error)))
     }
 
     fn interfaces(&self) -> Result<Vec<Interface>, HostError> {
-        link::all(&self.netlink)
+        link::all(self.nics.netlink())
             .map_err(|error| HostError::new("list", "interfaces", Cause::Os(error)))
     }
 
@@ -153,7 +160,7 @@ impl Host for KernelHost {
         src: Option<IpAddr>,
     ) -> Result<Route, HostError> {
         let fail = |cause| HostError::new("find a route to", dst, cause);
-        let answer = route::lookup(&self.netlink, dst, oif, src);
+        let answer = route::lookup(self.nics.netlink(), dst, oif, src);
         // IPv4 has no errno of its own for a source that is not ours; IPv6 does not look at it.
         if let Some(src) = src
             && (src.is_ipv6() || answer.is_err())
@@ -186,7 +193,7 @@ impl Host for KernelHost {
         let keys: Vec<_> = open.map(|(key, _)| *key).collect();
         let answers = match keys.is_empty() {
             true => Ok(HashMap::new()),
-            false => neighbour::resolve(&self.netlink, keys, timeout),
+            false => neighbour::resolve(self.nics.netlink(), keys, timeout),
         };
         let late = |&(ifindex, addr): &(u32, IpAddr)| match &answers {
             Ok(answers) => match answers.get(&(ifindex, addr)) {
@@ -203,26 +210,17 @@ impl Host for KernelHost {
     }
 
     fn driver(&self, ifname: &str) -> Option<String> {
-        match ethtool::driver_info(ifname) {
-            Ok(driver) if !driver.is_empty() => Some(driver),
-            _ => self
-                .interface(ifname)
-                .ok()
-                .map(|interface| interface.kind)
-                .filter(|kind| !kind.is_empty()),
-        }
+        self.nics.driver(&self.bare(ifname).ok()?)
     }
 
     fn queues(&self, ifname: &str) -> Result<Queues, HostError> {
-        let interface = self.interface(ifname)?;
-        let allocated = Queues { rx: interface.num_rx_queues, tx: interface.num_tx_queues };
-        Ok(match ethtool::channels(&interface.name) {
-            Ok(channels) => Queues {
-                rx: channels.rx.saturating_add(channels.combined),
-                tx: channels.tx.saturating_add(channels.combined),
-            },
-            Err(_) => allocated,
-        })
+        self.bare(ifname).map(|interface| self.nics.queues(&interface))
+    }
+
+    fn watch(&self) -> Result<Box<dyn Watch>, HostError> {
+        let watch = watch::KernelWatch::open();
+        let watch = watch.map_err(|error| HostError::new("watch", "the host", Cause::Os(error)))?;
+        Ok(Box::new(watch))
     }
 }
 

@@ -224,6 +224,17 @@ fn message((ifindex, addr): Key, flags: NeighbourFlags) -> NeighbourMessage {
     message
 }
 
+/// What a notification about an entry says: interface, address, and the link layer address where
+/// there is one now. `None` for entries of bridges.
+pub(super) fn change(entry: &NeighbourMessage, there: bool) -> Option<(Key, Option<[u8; 6]>)> {
+    let mac = match read(entry) {
+        Entry::Usable(mac) if there => Some(mac),
+        _ => None,
+    };
+    let ip = matches!(entry.header.family, AddressFamily::Inet | AddressFamily::Inet6);
+    Some(((entry.header.ifindex, destination(entry)?), mac)).filter(|_| ip)
+}
+
 fn destination(entry: &NeighbourMessage) -> Option<IpAddr> {
     entry.attributes.iter().find_map(|attribute| match attribute {
         NeighbourAttribute::Destination(NeighbourAddress::Inet(addr)) => Some((*addr).into()),

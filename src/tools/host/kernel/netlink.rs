@@ -1,10 +1,11 @@
 //! One netlink socket: requests, dumps, and notifications with a deadline.
 
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::io;
 use std::marker::PhantomData;
 use std::net::UdpSocket;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use netlink_packet_core::{
@@ -30,6 +31,35 @@ pub(super) struct Netlink<M = RouteNetlinkMessage> {
     sequence: Cell<u32>,
     room: RefCell<Vec<u8>>,
     messages: PhantomData<fn(M) -> M>,
+}
+
+/// A message whose body we read ourselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Raw {
+    pub(super) kind: u16,
+    pub(super) body: Vec<u8>,
+}
+
+impl NetlinkSerializable for Raw {
+    fn message_type(&self) -> u16 {
+        self.kind
+    }
+
+    fn buffer_len(&self) -> usize {
+        self.body.len()
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        buffer.copy_from_slice(&self.body);
+    }
+}
+
+impl NetlinkDeserializable for Raw {
+    type Error = Infallible;
+
+    fn deserialize(header: &NetlinkHeader, body: &[u8]) -> Result<Self, Infallible> {
+        Ok(Self { kind: header.message_type, body: body.to_vec() })
+    }
 }
 
 /// What waiting for notifications brought.
@@ -70,6 +100,53 @@ impl Netlink {
             Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Ok(Notified::Overrun),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl Netlink<Raw> {
+    /// A socket that receives the notifications of all of these groups. It keeps `room` bytes of
+    /// them, or as many as the system allows.
+    pub(super) fn subscribe_all(groups: &[u32], room: usize) -> io::Result<Self> {
+        let netlink = Self::speaking(NETLINK_ROUTE)?;
+        netlink.socket.set_rx_buf_sz(room as libc::c_int)?;
+        for &group in groups {
+            match netlink.socket.add_membership(group) {
+                // A kernel that does not have the group has nothing to tell of it.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+                other => other?,
+            }
+        }
+        Ok(netlink)
+    }
+
+    /// The notifications of one datagram that is there, `None` when none is. ENOBUFS when some were
+    /// lost, once.
+    pub(super) fn pending(&self) -> io::Result<Option<Vec<Raw>>> {
+        let mut room = self.room.borrow_mut();
+        loop {
+            room.clear();
+            room.reserve(ROOM_BYTES);
+            match self.socket.recv_from(&mut *room, libc::MSG_DONTWAIT) {
+                Ok((_, from)) if from.port_number() != 0 => {} // as in receive()
+                Ok(_) => {
+                    let inner = parse::<Raw>(&room)?.into_iter().filter_map(|m| match m.payload {
+                        NetlinkPayload::InnerMessage(inner) => Some(inner),
+                        _ => None,
+                    });
+                    return Ok(Some(inner.collect()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl<M> Netlink<M> {
+    /// Readable when something is there.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Route lookups: RTM_GETROUTE.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use ipnet::IpNet;
 use netlink_packet_route::route::{
     RouteAddress, RouteAttribute, RouteFlags, RouteMessage, RouteMetric, RouteType, RouteVia,
 };
@@ -11,6 +12,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use super::netlink::Netlink;
 use crate::tools::host::error::Cause;
 use crate::tools::host::model::{Route, RouteKind};
+use crate::tools::host::watch::RouteChange;
 
 /// The route to `dst`. `src` is known to be an address of this host.
 pub(super) fn lookup(
@@ -91,6 +93,35 @@ fn read(message: RouteMessage, src: Option<IpAddr>) -> Result<Route, Cause> {
     }
     route.ifindex = ifindex.ok_or_else(|| Cause::Protocol("a route without interface".into()))?;
     Ok(route)
+}
+
+/// What a notification about a route says. `None` for other families, and for copies of a route that
+/// the kernel keeps for one destination.
+pub(super) fn change(message: &RouteMessage, there: bool) -> Option<RouteChange> {
+    let header = &message.header;
+    let unspecified: IpAddr = match header.address_family {
+        AddressFamily::Inet => Ipv4Addr::UNSPECIFIED.into(),
+        AddressFamily::Inet6 => Ipv6Addr::UNSPECIFIED.into(),
+        _ => return None,
+    };
+    if header.flags.contains(RouteFlags::Cloned) {
+        return None;
+    }
+    let (mut to, mut table) = (unspecified, u32::from(header.table));
+    let (mut ifindex, mut gateway) = (None, None);
+    for attribute in &message.attributes {
+        match attribute {
+            RouteAttribute::Destination(addr) => to = ip_of(addr)?,
+            RouteAttribute::Table(number) => table = *number,
+            RouteAttribute::Oif(index) => ifindex = Some(*index),
+            RouteAttribute::Gateway(addr) => gateway = ip_of(addr),
+            RouteAttribute::Via(RouteVia::Inet(via)) => gateway = Some((*via).into()),
+            RouteAttribute::Via(RouteVia::Inet6(via)) => gateway = Some((*via).into()),
+            _ => {}
+        }
+    }
+    let to = IpNet::new(to, header.destination_prefix_length).ok()?;
+    Some(RouteChange { there, to, table, ifindex, gateway })
 }
 
 fn ip_of(addr: &RouteAddress) -> Option<IpAddr> {

@@ -15,6 +15,7 @@ use netlink_packet_route::link::{
 };
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
+use super::link;
 use super::netlink::Netlink;
 use crate::proto::MacAddr;
 use crate::sys::netns::NetNs;
@@ -59,9 +60,9 @@ pub struct LinkStats {
 pub(crate) fn pair(queues: u32, here: EndSpec<'_>, there: EndSpec<'_>) -> io::Result<(End, End)> {
     let ours = here.namespace.inside(Netlink::open)?;
     let theirs = there.namespace.inside(Netlink::open)?;
-    let mut peer = link(queues, there);
+    let mut peer = end_message(queues, there);
     peer.attributes.push(LinkAttribute::NetNsFd(there.namespace.as_fd().as_raw_fd()));
-    let mut message = link(queues, here);
+    let mut message = end_message(queues, here);
     message.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Veth),
         LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
@@ -75,7 +76,7 @@ pub(crate) fn pair(queues: u32, here: EndSpec<'_>, there: EndSpec<'_>) -> io::Re
     Ok(ends)
 }
 
-fn link(queues: u32, end: EndSpec<'_>) -> LinkMessage {
+fn end_message(queues: u32, end: EndSpec<'_>) -> LinkMessage {
     let mut message = LinkMessage::default();
     message.attributes = vec![
         LinkAttribute::IfName(end.name.into()),
@@ -88,7 +89,7 @@ fn link(queues: u32, end: EndSpec<'_>) -> LinkMessage {
 
 impl End {
     fn find(netlink: Netlink, name: &str) -> io::Result<Self> {
-        let index = super::link::by_name(&netlink, name)?.index;
+        let index = link::bare(&netlink, link::Which::Name(name))?.index;
         Ok(Self { netlink: Mutex::new(netlink), index })
     }
 

@@ -20,7 +20,7 @@ pub(super) struct Case<'a> {
     pub(super) interface: Option<(&'a InterfaceSnapshot, &'a InterfaceSnapshot)>,
     /// Its interface in the oldest look that is remembered.
     pub(super) oldest: Option<&'a InterfaceSnapshot>,
-    pub(super) moment: &'a Observation,
+    pub(super) observation: &'a Observation,
 }
 
 /// Picks one of the four rings.
@@ -34,28 +34,28 @@ pub(super) const COMP: Pick = |socket| socket.comp.as_ref();
 impl<'a> Case<'a> {
     /// `None` unless the socket was there in two looks at the least.
     pub(super) fn of(history: &'a History, span: usize, at: usize) -> Option<Self> {
-        let moment = history.moments.back()?;
-        let now = moment.snapshot.sockets.get(at)?;
-        let recent = history.moments.len().saturating_sub(span);
-        let recent = history.moments.iter().skip(recent);
-        let seen = recent.filter_map(|moment| Some((moment, moment.socket(now)?.1)));
-        let (moments, looks): (Vec<_>, Vec<_>) = seen.unzip();
+        let observation = history.observations.back()?;
+        let now = observation.snapshot.sockets.get(at)?;
+        let recent = history.observations.len().saturating_sub(span);
+        let recent = history.observations.iter().skip(recent);
+        let seen = recent.filter_map(|observation| Some((observation, observation.socket(now)?.1)));
+        let (observations, looks): (Vec<_>, Vec<_>) = seen.unzip();
         let first = *looks.first()?;
         let ns = now.time_ns.checked_sub(first.time_ns).filter(|&ns| ns > 0)?;
-        let outside = history.moments.iter().filter_map(|moment| {
-            let (at, _) = moment.socket(now)?;
-            moment.snapshot.unaccounted(at)
+        let outside = history.observations.iter().filter_map(|observation| {
+            let (at, _) = observation.socket(now)?;
+            observation.snapshot.unaccounted(at)
         });
         let key = InterfaceKey::of(now);
-        let of = |moment: &'a Observation| moment.interface(key?);
+        let of = |observation: &'a Observation| observation.interface(key?);
         Some(Self {
             first,
             now,
             outside: outside.collect(),
             seconds: ns as f64 / 1e9,
-            interface: moments.first().and_then(|m| of(m)).zip(of(moment)),
-            oldest: history.moments.iter().find_map(of),
-            moment,
+            interface: observations.first().and_then(|m| of(m)).zip(of(observation)),
+            oldest: history.observations.iter().find_map(of),
+            observation,
             looks,
         })
     }

@@ -255,7 +255,7 @@ pub(super) fn wrong_queue(case: &Case<'_>) -> Option<String> {
     let counts = counts.map(|(now, before)| now.saturating_sub(*before));
     let own = case.now.queue?;
     let taken = |queue: u32| {
-        let mut sockets = case.moment.snapshot.sockets.iter();
+        let mut sockets = case.observation.snapshot.sockets.iter();
         sockets.any(|socket| {
             let here = (socket.netns, socket.ifindex) == (case.now.netns, case.now.ifindex);
             here && socket.queue == Some(queue)

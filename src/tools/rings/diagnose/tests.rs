@@ -86,7 +86,7 @@ fn history(looks: u32, change: Change<'_>) -> History {
     for i in 0..looks {
         let (mut socket, mut interface) = (healthy(i), interface(i));
         change(i, &mut socket, &mut interface);
-        history.moments.push_back(Observation {
+        history.observations.push_back(Observation {
             time_ns: socket.time_ns,
             snapshot: RingsSnapshot { source: Source::Iter, sockets: vec![socket] },
             missing: Vec::new(),

@@ -149,7 +149,7 @@ fn statistics(value: &[u8]) -> Option<XdpStatistics> {
 }
 
 impl Sockets for DiagSockets {
-    fn look(&mut self) -> Result<Scan> {
+    fn scan(&mut self) -> Result<Scan> {
         let mut walk = walk::walk().map_err(walk::no_proc)?;
         let mut missing = walk.missing();
         let mut sockets = Vec::new();

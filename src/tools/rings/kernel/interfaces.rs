@@ -5,7 +5,7 @@ use crate::sys::ethtool::RxCounters;
 use crate::sys::foreign::Process;
 use crate::sys::netns::NetNs;
 use crate::sys::{bpf, clock};
-use crate::tools::host::{Link, Nics, XdpFeatures};
+use crate::tools::host::{Interface, Nics, XdpFeatures};
 use crate::tools::rings::{InterfaceKey, InterfaceSnapshot};
 use std::collections::{HashMap, HashSet};
 use std::{fs, io};
@@ -174,7 +174,7 @@ impl Namespace {
             driver: known.driver.clone(),
             up: link.up,
             carrier: link.carrier,
-            carrier_changes: link.carrier_changes,
+            carrier_changes: link.carrier_changes.map(u64::from),
             mtu: link.mtu,
             queues: nics.rx_queues(&link),
             tx_queues: nics.tx_queues(&link),
@@ -186,12 +186,12 @@ impl Namespace {
             nic_ring: known.nic_ring,
             name: link.name,
         };
-        Some((snapshot, link.xdp.map(|(id, _)| id)))
+        Some((snapshot, link.xdp.map(|program| program.id)))
     }
 }
 
 impl Known {
-    fn of(nics: &Nics, link: &Link) -> Self {
+    fn of(nics: &Nics, link: &Interface) -> Self {
         let features = nics.xdp_features(link.index).ok();
         let rings = nics.ethtool().rings(&link.name).ok();
         Self {

@@ -52,7 +52,7 @@ impl IterSockets {
 }
 
 impl Sockets for IterSockets {
-    fn look(&mut self) -> Result<Scan> {
+    fn scan(&mut self) -> Result<Scan> {
         let records = self.iter.records().map_err(|error| {
             FluxError::new(
                 ErrorKind::System,

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 /// One way to look at all sockets of the machine.
 trait Sockets {
-    fn look(&mut self) -> Result<Scan>;
+    fn scan(&mut self) -> Result<Scan>;
 }
 
 type Open = fn() -> Result<Box<dyn Sockets>>;
@@ -98,10 +98,10 @@ impl Observer for KernelObserver {
 
     fn sockets(&mut self) -> Result<Scan> {
         self.interfaces.forget_unused();
-        let mut look = self.sockets.look()?;
-        look.time_ns = crate::sys::clock::monotonic_ns();
-        self.handles = look.sockets.iter().filter_map(handle).collect();
-        Ok(look)
+        let mut scan = self.sockets.scan()?;
+        scan.time_ns = crate::sys::clock::monotonic_ns();
+        self.handles = scan.sockets.iter().filter_map(handle).collect();
+        Ok(scan)
     }
 
     fn interface(&mut self, key: InterfaceKey) -> Option<InterfaceSnapshot> {

@@ -172,7 +172,7 @@ struct Seen {
 }
 
 impl Sockets for PidfdSockets {
-    fn look(&mut self) -> Result<Scan> {
+    fn scan(&mut self) -> Result<Scan> {
         let walk = walk::walk().map_err(walk::no_proc)?;
         let mut missing = walk.missing();
         let mut complete = walk.is_complete();

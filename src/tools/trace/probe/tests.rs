@@ -41,13 +41,9 @@ fn link(tags: Vec<Tag>) -> Link {
         mtu: 1500,
         up: true,
         carrier: true,
-        carrier_changes: None,
-        kind: String::new(),
-        vlan: None,
-        master: None,
         num_rx_queues: 1,
         num_tx_queues: 1,
-        addresses: Vec::new(),
+        ..Interface::default()
     };
     Link { interface, device: "eth0".into(), mac: MacAddr([2, 0, 0, 0, 0, 1]), tags }
 }

@@ -33,7 +33,7 @@ fn our_netns() -> u32 {
 
 fn look(iter: &mut IterSockets, fd: RawFd) -> SocketSnapshot {
     let inode = inode(fd);
-    let mut found: Vec<_> = iter.look().unwrap().sockets;
+    let mut found: Vec<_> = iter.scan().unwrap().sockets;
     found.retain(|socket| socket.inode == Some(inode));
     assert_eq!(found.len(), 1, "each socket once");
     found.remove(0)
@@ -246,7 +246,7 @@ fn a_closed_socket_is_gone_though_it_was_looked_at() {
         drop(raw);
         // Not at once: see ours().
         lab::wait_until("it is gone", || {
-            iter.look().unwrap().sockets.iter().all(|socket| socket.inode != seen)
+            iter.scan().unwrap().sockets.iter().all(|socket| socket.inode != seen)
         });
     }
 }
@@ -265,7 +265,7 @@ fn a_socket_with_two_descriptors_is_one_socket() {
 fn the_missing_capability_is_named() {
     let Some(_turn) = lab::as_root() else { return };
     let open = |capabilities: &[u32]| {
-        with_capabilities(capabilities, || IterSockets::open().map(|mut iter| iter.look()).err())
+        with_capabilities(capabilities, || IterSockets::open().map(|mut iter| iter.scan()).err())
     };
     let cases: [(&[u32], &str); 3] = [
         (&[], "CAP_BPF and CAP_PERFMON are missing"),

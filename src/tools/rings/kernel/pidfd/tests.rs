@@ -21,7 +21,7 @@ fn found(looked: &Scan, pid: u32) -> Option<&SocketSnapshot> {
 
 /// The only socket of that program.
 fn look_at(sockets: &mut dyn Sockets, owner: &Foreign) -> SocketSnapshot {
-    let looked = sockets.look().unwrap();
+    let looked = sockets.scan().unwrap();
     found(&looked, owner.pid()).expect("its socket").clone()
 }
 
@@ -47,7 +47,7 @@ fn a_foreign_program_is_found_with_its_place_and_its_four_rings() {
     owner.wait("100 packets", |state| state.count("received") > 100);
 
     let mut sockets = PidfdSockets::open().unwrap();
-    let looked = sockets.look().unwrap();
+    let looked = sockets.scan().unwrap();
     let socket = found(&looked, owner.pid()).unwrap();
     let this = Owner { pid: owner.pid(), fd: owner.fd(), comm: COMM.into() };
     assert_eq!(socket.owners, [this]);
@@ -192,7 +192,7 @@ fn nothing_of_a_socket_is_held_after_a_look() {
     let next = start("mode=drop", &[]);
     assert_ne!(look_at(&mut sockets, &next).inode, Some(inode));
     lab::wait_until("it is forgotten", || {
-        sockets.look().unwrap();
+        sockets.scan().unwrap();
         !sockets.sizes.contains_key(&inode)
     });
 }
@@ -255,7 +255,7 @@ fn one_socket_under_two_descriptors_is_listed_once() {
     let file = std::fs::File::from(second.try_clone().unwrap());
     let inode = std::os::unix::fs::MetadataExt::ino(&file.metadata().unwrap());
     drop(file);
-    let looked = PidfdSockets::open().unwrap().look().unwrap();
+    let looked = PidfdSockets::open().unwrap().scan().unwrap();
     let seen: Vec<_> = looked.sockets.iter().filter(|s| s.inode == Some(inode)).collect();
     let [seen] = seen[..] else { panic!("{seen:?}") };
     let fds: BTreeSet<_> = seen.owners.iter().map(|owner| owner.fd).collect();
@@ -269,7 +269,7 @@ fn one_socket_under_two_descriptors_is_listed_once() {
 fn without_capabilities_what_is_missing_is_said() {
     let Some(_lab) = Lab::veth(1) else { return };
     let owner = start("mode=quiet", &[]);
-    let looked = with_capabilities(&[], || PidfdSockets::open().unwrap().look().unwrap());
+    let looked = with_capabilities(&[], || PidfdSockets::open().unwrap().scan().unwrap());
     assert!(found(&looked, owner.pid()).is_none());
     let said = looked
         .missing

@@ -1,0 +1,10 @@
+//! How a command ends that could run.
+
+/// How a command that could run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Exit status 0.
+    Yes,
+    /// Exit status 1.
+    No,
+}
