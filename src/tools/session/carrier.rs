@@ -73,11 +73,11 @@ impl Idle for FluxRx {
 }
 
 /// Waits on the real kernel without a socket.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "bpf"))]
 #[allow(dead_code)] // for commands whose sockets are not of mode B
 pub(crate) struct KernelClock;
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "bpf"))]
 impl Idle for KernelClock {
     fn now(&self) -> u64 {
         crate::sys::clock::monotonic_ns()

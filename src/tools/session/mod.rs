@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Invariant: nothing in here knows what a command sends. Called by every command that opens
-//! sockets: by [`Session::open`] in mode B, by [`Session::begin`] with ports of any mode.
+//! sockets: by `Session::open` in mode B, by `Session::begin` with ports of any mode.
 
 mod attention;
 pub(crate) mod carrier;
