@@ -89,7 +89,7 @@ const SHARED: &[(&str, &[&str])] = &[
 const COMMANDS: [&str; 8] = ["bench", "doctor", "fw", "lb", "ping", "pump", "rings", "trace"];
 
 /// What is still wrong, and to be removed here when it is cut.
-const KNOWN: &[(&str, &str)] = &[("session", "probe")];
+const KNOWN: &[(&str, &str)] = &[];
 
 /// The simulator's public name.
 const ALIASES: [(&str, &str); 1] = [("simulator", "backend")];
