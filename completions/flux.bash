@@ -67,7 +67,7 @@ _flux() {
             return 0
             ;;
         flux__subcmd__bench)
-            opts="-I -j -v -h -V --interface --out --lab --sim --workload --batch --poll --frame --queue --hugepages --prefetch --mode --duration --repeat --attach --bind --frames --frame-size --link-timeout --csv --plot --save --json --verbose --help --version diff"
+            opts="-I -j -v -h -V --interface --out --lab --sim --workload --batch --poll --packet-size --frame --queue --hugepages --prefetch --mode --duration --repeat --backend --tx --attach --bind --frames --frame-size --link-timeout --csv --plot --save --json --verbose --help --version diff"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -101,6 +101,10 @@ _flux() {
                     COMPREPLY=($(compgen -W "busy adaptive syscall" -- "${cur}"))
                     return 0
                     ;;
+                --packet-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --frame)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -127,6 +131,14 @@ _flux() {
                     ;;
                 --repeat)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backend)
+                    COMPREPLY=($(compgen -W "auto xdp" -- "${cur}"))
+                    return 0
+                    ;;
+                --tx)
+                    COMPREPLY=($(compgen -W "auto ring" -- "${cur}"))
                     return 0
                     ;;
                 --attach)
@@ -243,13 +255,21 @@ _flux() {
             return 0
             ;;
         flux__subcmd__ping)
-            opts="-c -i -s -W -w -t -Q -M -p -4 -6 -f -q -n -D -I -j -v -h -V --rate --vlan --histogram --interface --queue --poll --batch --sim --attach --bind --frames --frame-size --link-timeout --hugepages --json --verbose --help --version"
+            opts="-c -i -s -W -w -t -Q -M -p -4 -6 -f -q -n -D -I -j -v -h -V --count --interval --rate --size --packet-size --timeout --deadline --ttl --tos --pmtudisc --pattern --vlan --ipv4 --ipv6 --flood --quiet --numeric --timestamp --live --histogram --interface --queue --poll --batch --sim --backend --tx --attach --bind --frames --frame-size --link-timeout --hugepages --json --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --count)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -261,7 +281,19 @@ _flux() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 -s)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --packet-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -269,7 +301,15 @@ _flux() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --deadline)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 -w)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ttl)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -277,11 +317,23 @@ _flux() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --tos)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 -Q)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --pmtudisc)
+                    COMPREPLY=($(compgen -W "do want dont" -- "${cur}"))
+                    return 0
+                    ;;
                 -M)
+                    COMPREPLY=($(compgen -W "do want dont" -- "${cur}"))
+                    return 0
+                    ;;
+                --pattern)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -317,6 +369,14 @@ _flux() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --backend)
+                    COMPREPLY=($(compgen -W "auto xdp" -- "${cur}"))
+                    return 0
+                    ;;
+                --tx)
+                    COMPREPLY=($(compgen -W "auto ring" -- "${cur}"))
+                    return 0
+                    ;;
                 --attach)
                     COMPREPLY=($(compgen -W "auto native skb" -- "${cur}"))
                     return 0
@@ -349,7 +409,7 @@ _flux() {
             return 0
             ;;
         flux__subcmd__rings)
-            opts="-p -w -c -j -v -h -V --all --pid --queue --source --over --live --watch --count --metrics --sim --attach --bind --frames --frame-size --json --verbose --help --version"
+            opts="-p -w -c -j -v -h -V --all --pid --queue --source --over --live --watch --count --metrics --sim --backend --tx --attach --bind --frames --frame-size --json --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -399,6 +459,14 @@ _flux() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --backend)
+                    COMPREPLY=($(compgen -W "auto xdp" -- "${cur}"))
+                    return 0
+                    ;;
+                --tx)
+                    COMPREPLY=($(compgen -W "auto ring" -- "${cur}"))
+                    return 0
+                    ;;
                 --attach)
                     COMPREPLY=($(compgen -W "auto native skb" -- "${cur}"))
                     return 0
@@ -423,7 +491,7 @@ _flux() {
             return 0
             ;;
         flux__subcmd__trace)
-            opts="-m -f -q -w -U -T -p -s -t -4 -6 -c -i -n -I -j -v -h -V --max-hops --first --queries --wait --patient --udp --tcp --icmp --port --strategy --source --tos --size --count --interval --rate --paths --confidence --max-flows --mtu --report --live --dot --interface --queue --poll --batch --sim --attach --bind --frames --frame-size --link-timeout --hugepages --json --verbose --help --version diff"
+            opts="-m -f -q -w -U -T -p -s -t -4 -6 -c -i -n -I -j -v -h -V --max-hops --first --queries --wait --patient --udp --tcp --icmp --port --strategy --source --tos --size --packet-size --ipv4 --ipv6 --count --interval --rate --paths --confidence --max-flows --mtu --numeric --report --live --dot --interface --queue --poll --batch --sim --backend --tx --attach --bind --frames --frame-size --link-timeout --hugepages --json --verbose --help --version diff"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -493,6 +561,10 @@ _flux() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --packet-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --count)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -543,6 +615,14 @@ _flux() {
                     ;;
                 --sim)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backend)
+                    COMPREPLY=($(compgen -W "auto xdp" -- "${cur}"))
+                    return 0
+                    ;;
+                --tx)
+                    COMPREPLY=($(compgen -W "auto ring" -- "${cur}"))
                     return 0
                     ;;
                 --attach)

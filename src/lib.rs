@@ -197,6 +197,8 @@ mod stats;
 mod sys;
 #[cfg(not(flux_loom))]
 pub mod system;
+#[cfg(not(flux_loom))]
+pub mod text;
 #[cfg(all(feature = "tools", not(flux_loom)))]
 pub mod tools;
 #[cfg(not(flux_loom))]

@@ -240,27 +240,14 @@ fn parsing_allocates_nothing() {
 fn a_ping_allocates_nothing_per_probe() {
     use fluxnet::tools::{Control, Env, ping};
     let allocations = |probes: u64| {
+        // Side by side, so that a kick is for many packets.
+        let targets = vec!["10.0.0.2"; 64];
         let plan = ping::Plan {
-            // Side by side, so that a kick is for many packets.
-            targets: vec!["10.0.0.2".into(); 64],
-            family: fluxnet::tools::host::Family::Any,
             count: Some(probes / 64),
             interval: std::time::Duration::ZERO,
-            rate: None,
             flood: true,
-            size: 56,
-            timeout: std::time::Duration::from_secs(1),
-            deadline: None,
-            ttl: 64,
-            tos: 0,
-            path_mtu: ping::PathMtu::Dont,
-            pattern: Vec::new(),
-            vlan: None,
-            wall_clock: false,
-            histogram: false,
             each: false,
-            interface: None,
-            config: fluxnet::Config::new(""),
+            ..ping::Plan::new(targets)
         };
         let mut env = Env::simulated(Simulator::new(fluxnet::simulator::SimSpec::default()));
         let control = Control::default();

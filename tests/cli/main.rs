@@ -17,6 +17,7 @@ mod terminal;
 mod bench;
 mod doctor;
 mod json_schema;
+mod options;
 mod ping;
 mod rings;
 mod shell;

@@ -168,3 +168,26 @@ fn trouble_on_the_way_is_told_apart() {
         assert!(summary[key].as_u64() > Some(0), "{key}: {summary}");
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_live_view_gives_the_terminal_back_and_leaves_the_numbers() {
+    use crate::terminal::{BACK, TAKEN, Terminal};
+    for (line, keys) in [
+        ("ping --live -i 20ms --sim=realtime 10.0.0.2 10.0.0.3", "ppjkq"),
+        ("ping --live -i 20ms --sim=realtime 10.0.0.2 10.0.0.3", "\x03"),
+        ("ping --live -c 3 --sim 10.0.0.2 10.0.0.3", ""),
+    ] {
+        let Some(mut terminal) = Terminal::start(line) else { return };
+        // The view is up once its last line is there, and has numbers once a target has a row.
+        let up = |seen: &str| seen.contains("quit") && seen.contains("10.0.0.3");
+        terminal.until(|seen| (up(seen) || seen.contains("status ")).then_some(()));
+        terminal.keys(keys);
+        let seen = terminal.rest();
+        let (_, taken) = seen.split_once(TAKEN).unwrap();
+        let (_, after) = taken.rsplit_once(BACK).unwrap();
+        assert!(after.contains("target ") && after.contains("10.0.0.3 "), "flux {line}: {after}");
+        assert!(after.contains("status 0"), "flux {line}: {after}");
+    }
+    crate::command::assert_refused("ping --sim --live 10.0.0.2", "--live");
+}

@@ -31,13 +31,13 @@ fn files_and_knobs_that_cannot_be_are_refused() {
         let line = format!("ping --sim file={SILENT},{knob} 10.0.0.2");
         assert_refused(&line, "the file says what our link is like");
     }
-    assert_refused(&format!("bench --sim=file={SILENT}"), "no packet of it crosses a network");
+    assert_refused(&format!("bench --sim=file={SILENT}"), "flux bench has no use for it");
     assert_refused("doctor --sim=file=no/such.toml", "cannot read topology file");
     assert_refused("rings --sim=file=no/such.toml", "cannot read topology file");
 }
 
 #[test]
-fn an_error_in_a_file_is_told_with_its_line() {
+fn an_error_in_a_file_is_told_with_its_line_and_column() {
     let dir = command::temp_dir("cli-topology");
     std::fs::create_dir_all(&dir).unwrap();
     let file = dir.join("net.toml");
@@ -46,8 +46,16 @@ fn an_error_in_a_file_is_told_with_its_line() {
     let output = run(&line);
     assert_exit(&line, &output, 2);
     let text = stderr(&output);
-    assert!(text.contains("net.toml line 4: unknown key 'ruter' in the file\n"), "{text}");
-    assert!(text.contains("hint: known keys: seed, us, router, host, link, route\n"), "{text}");
+    assert!(
+        text.contains("net.toml line 4, column 3: unknown key 'ruter' in the file\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains(
+            "hint: did you mean 'router'? known keys: seed, us, router, host, link, route\n"
+        ),
+        "{text}"
+    );
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
@@ -82,7 +90,7 @@ fn commands_cope_with_two_interfaces() {
     let line = format!("doctor --sim=file={TWO} sim2");
     let output = run(&line);
     assert_exit(&line, &output, 2);
-    assert!(stderr(&output).contains("there are: sim0, sim1"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("did you mean sim0 or sim1?"), "{}", stderr(&output));
 
     // The application is where 10.0.0.2 is; the other interface has no socket, which is said.
     let sample = &events(&format!("rings --sim=file={TWO} --json -c 1"), 0)[0];

@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("ids", &[]),
     ("error", &["ids"]),
     ("proto", &[]),
+    ("text", &[]),
     ("stats", &[]),
     ("config", &["error"]),
     ("poll", &["config"]),
@@ -21,7 +22,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("snapshot", &["ring", "stats"]),
     (
         "backend",
-        &["config", "error", "ids", "life", "proto", "ring", "snapshot", "stats", "sys", "umem"],
+        &[
+            "config", "error", "ids", "life", "proto", "ring", "snapshot", "stats", "sys", "text",
+            "umem",
+        ],
     ),
     ("port", &["backend", "config", "error", "ids", "life", "stats"]),
     ("socket", &["backend", "config", "error", "ids", "port", "proto", "ring", "snapshot", "umem"]),
@@ -87,9 +91,6 @@ const SHARED: &[(&str, &[&str])] = &[
 
 /// The commands: each may name all that they share, and none another.
 const COMMANDS: [&str; 8] = ["bench", "doctor", "fw", "lb", "ping", "pump", "rings", "trace"];
-
-/// What is still wrong, and to be removed here when it is cut.
-const KNOWN: &[(&str, &str)] = &[];
 
 /// The simulator's public name.
 const ALIASES: [(&str, &str); 1] = [("simulator", "backend")];
@@ -183,19 +184,13 @@ fn what_commands_share_knows_no_command_and_nothing_above_itself() {
     let shared = |name: &str| SHARED.iter().find(|(shared, _)| *shared == name);
     let mut wrong = Vec::new();
     for ((from, to), by) in tools.iter().filter(|((from, to), _)| from != to) {
-        let known = KNOWN.contains(&(from, to));
         let allowed = match shared(from) {
             Some((_, allowed)) => allowed.contains(&to.as_str()),
             None if COMMANDS.contains(&from.as_str()) => shared(to).is_some(),
             None => false, // not in a list
         };
-        if !allowed && !known {
+        if !allowed {
             wrong.push(format!("{by} names tools::{to}"));
-        }
-    }
-    for (from, to) in KNOWN {
-        if !tools.contains_key(&((*from).to_owned(), (*to).to_owned())) {
-            wrong.push(format!("{from} does not name {to} any more: remove it from the list"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));

@@ -127,13 +127,16 @@ fn the_other_end_in_our_namespace_is_asked_about_checksums() {
 
 #[test]
 fn an_interface_that_is_not_there_is_an_error_that_names_the_others() {
-    let Some(_lab) = Lab::veth(1) else { return };
+    let Some(lab) = Lab::veth(1) else { return };
     for name in ["eth77", "a-name-that-is-too-long-for-the-kernel"] {
         let missing = report(name, 2);
         assert_eq!(missing["error"], format!("cannot find interface {name}: no such interface"));
         let hint = missing["hint"].as_str().unwrap();
         assert!(hint.contains("lo, ") && hint.contains(OURS), "{hint}");
     }
+    let alternative = "an-alternative-name-that-has-more-than-fifteen-letters";
+    lab.run(&format!("ip link property add dev {OURS} altname {alternative}"));
+    assert_check(&report(alternative, 0), "attach_native", "ok", &["works"]);
     let all = report("", 0);
     let named: Vec<_> = all["checks"].as_array().unwrap().iter().map(|c| &c["title"]).collect();
     assert!(named.contains(&&OURS.into()) && !named.contains(&&"lo".into()), "{named:?}");

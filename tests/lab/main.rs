@@ -20,6 +20,7 @@ mod scenarios;
 #[path = "../support/schema.rs"]
 mod schema;
 
+mod alternative_names;
 mod bench;
 mod conformance;
 mod doctor;

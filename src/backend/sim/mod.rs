@@ -38,7 +38,6 @@ mod nat;
 mod network;
 mod options;
 mod outbox;
-pub(crate) mod parse_units;
 mod port;
 mod queue;
 mod router;

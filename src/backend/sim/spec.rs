@@ -1,15 +1,30 @@
 //! `--sim key=value,…` as data.
 
-use super::parse_units::{rate, share, time, yes_no};
 use super::{Trouble, Troubles};
 use crate::error::{Advice, FluxError, Result};
+use crate::text::near::did_you_mean;
+use crate::text::values::{bit_rate, share, time, with_unit, yes_no};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// The keys, in the order in which they are documented.
-const KEYS: &str = "loss, delay, jitter, dup, reorder, corrupt, rate, mtu, queues, tx-queues, seed, zerocopy, \
-     realtime, file";
+const KEYS: [&str; 14] = [
+    "loss",
+    "delay",
+    "jitter",
+    "dup",
+    "reorder",
+    "corrupt",
+    "rate",
+    "mtu",
+    "queues",
+    "tx-queues",
+    "seed",
+    "zerocopy",
+    "realtime",
+    "file",
+];
 
 /// Those that are about our link, which a topology file describes itself.
 const LINK_KEYS: [&str; 8] =
@@ -89,11 +104,11 @@ impl FromStr for SimSpec {
     fn from_str(text: &str) -> Result<Self> {
         let mut spec = Self { queues: 0, ..Self::default() };
         let (mut claim, mut link) = (None, None);
-        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-            let (key, value) = part.split_once('=').unwrap_or((part, ""));
-            spec.set(part, key.trim(), value.trim())?;
-            claim = if key.trim() == "zerocopy" { Some(part) } else { claim };
-            link = link.or(LINK_KEYS.contains(&key.trim()).then_some(part));
+        for (part, key) in Self::parts(text) {
+            let value = part.split_once('=').map_or("", |(_, value)| value.trim());
+            spec.set(part, key, value)?;
+            claim = if key == "zerocopy" { Some(part) } else { claim };
+            link = link.or(LINK_KEYS.contains(&key).then_some(part));
         }
         if let Some(file) = &spec.file
             && let Some(part) = link
@@ -127,14 +142,44 @@ impl FromStr for SimSpec {
     }
 }
 
-/// What is wrong with `part`, and what there is.
+/// What is wrong with `part`.
 fn bad(part: &str, rule: &str) -> FluxError {
-    let troubles = Trouble::ALL.map(Trouble::name).join(", ");
-    FluxError::config(format!("simulator {part}"), rule)
-        .with_advice(format!("keys: {KEYS}; troubles: {troubles}; "), Advice::SimulatorWords)
+    FluxError::config(format!("simulator {part}"), rule).with_advice("", Advice::SimulatorWords)
+}
+
+/// What is wrong with `part`, and the same value as it was probably meant.
+fn bad_value(part: &str, key: &str, rule: &str, meant: Option<String>) -> FluxError {
+    match meant {
+        Some(value) => bad(part, rule).with_hint(format!("write {key}={value}")),
+        None => bad(part, rule),
+    }
+}
+
+/// `key` is none: the nearest ones, or all of them.
+fn unknown(part: &str, key: &str) -> FluxError {
+    let error = bad(part, &format!("'{key}' is unknown"));
+    match did_you_mean(key, SimSpec::words(), str::to_owned) {
+        Some(hint) => error.with_hint(hint),
+        None => {
+            let troubles = Trouble::ALL.map(Trouble::name).join(", ");
+            let all = format!("keys: {}; troubles: {troubles}; ", KEYS.join(", "));
+            error.with_advice(all, Advice::SimulatorWords)
+        }
+    }
 }
 
 impl SimSpec {
+    /// Every key, and every trouble.
+    pub fn words() -> impl Iterator<Item = &'static str> {
+        KEYS.into_iter().chain(Trouble::ALL.map(Trouble::name))
+    }
+
+    /// The parts of a specification, each with its key.
+    pub fn parts(text: &str) -> impl Iterator<Item = (&str, &str)> {
+        let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+        parts.map(|part| (part, part.split_once('=').map_or(part, |(key, _)| key.trim())))
+    }
+
     /// The seed that was given, else that of the network.
     #[must_use]
     pub fn seed_or(&self, of_network: Option<u64>) -> u64 {
@@ -150,18 +195,28 @@ impl SimSpec {
             self.troubles = self.troubles.and(trouble);
             return Ok(());
         }
-        const SHARE: &str = "must be a share, 0% to 100%";
-        const TIME: &str = "must be a time up to 1h, such as 5ms or 200us";
+        let share = || {
+            let meant = || with_unit(value, &["%"], share);
+            let rule = "must be a share, 0% to 100% or 0 to 1";
+            share(value).ok_or_else(|| bad_value(part, key, rule, meant()))
+        };
+        let time = || {
+            let meant = || with_unit(value, &["ms", "us", "s"], time);
+            let rule = "must be a time with its unit up to 1h, such as 5ms or 200us";
+            time(value).ok_or_else(|| bad_value(part, key, rule, meant()))
+        };
         match key {
-            "loss" => self.loss = share(value).ok_or_else(|| bad(SHARE))?,
-            "dup" => self.duplicate = share(value).ok_or_else(|| bad(SHARE))?,
-            "reorder" => self.reorder = share(value).ok_or_else(|| bad(SHARE))?,
-            "corrupt" => self.corrupt = share(value).ok_or_else(|| bad(SHARE))?,
-            "delay" => self.delay = time(value).ok_or_else(|| bad(TIME))?,
-            "jitter" => self.jitter = time(value).ok_or_else(|| bad(TIME))?,
+            "loss" => self.loss = share()?,
+            "dup" => self.duplicate = share()?,
+            "reorder" => self.reorder = share()?,
+            "corrupt" => self.corrupt = share()?,
+            "delay" => self.delay = time()?,
+            "jitter" => self.jitter = time()?,
             "rate" => {
+                let meant = || with_unit(value, &["mbit", "gbit", "kbit", "bit"], bit_rate);
                 let rule = "must be a rate above 0, such as 1gbit, 10mbit or 64kbit";
-                self.rate = Some(rate(value).ok_or_else(|| bad(rule))?);
+                let rate = bit_rate(value);
+                self.rate = Some(rate.ok_or_else(|| bad_value(part, key, rule, meant()))?);
             }
             "mtu" => {
                 let mtu = value.parse().ok().filter(|mtu| (576..=9000).contains(mtu));
@@ -189,11 +244,7 @@ impl SimSpec {
             "realtime" => {
                 self.realtime = yes_no(value).ok_or_else(|| bad("must be yes or no"))?;
             }
-            _ => {
-                let troubles = Trouble::ALL.map(Trouble::name).join(", ");
-                let rule = format!("'{key}' is unknown; known keys: {KEYS}; troubles: {troubles}");
-                return Err(bad(&rule));
-            }
+            _ => return Err(unknown(part, key)),
         }
         Ok(())
     }
@@ -231,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_key_or_value_is_named_with_the_keys_there_are() {
+    fn a_bad_key_or_value_is_named() {
         for bad in [
             "loss=110%",
             "loss=",
@@ -261,11 +312,32 @@ mod tests {
             let error = bad.parse::<SimSpec>().unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);
             assert!(error.to_string().starts_with(&format!("simulator {bad}: ")), "{error}");
-            assert!(error.hint().unwrap().contains("realtime"));
         }
-        let error = "colour=red".parse::<SimSpec>().unwrap_err().to_string();
-        assert!(error.contains("'colour'") && error.contains("zerocopy"), "{error}");
-        assert!(Trouble::ALL.into_iter().all(|trouble| error.contains(trouble.name())), "{error}");
+        let error = "colour=red".parse::<SimSpec>().unwrap_err();
+        assert!(error.to_string().contains("'colour'"), "{error}");
+        assert!(SimSpec::words().all(|word| error.hint().unwrap().contains(word)), "{error:?}");
+    }
+
+    #[test]
+    fn what_was_probably_meant_is_told_once() {
+        for (text, hint) in [
+            ("los=3%", "did you mean loss?"),
+            ("stuck", "did you mean stuck_tx?"),
+            ("queue=4", "did you mean queues?"),
+            ("loss=3", "write loss=3%"),
+            ("delay=5", "write delay=5ms"),
+            ("jitter=7", "write jitter=7ms"),
+            ("rate=1gb", "write rate=1gbit"),
+        ] {
+            let error = text.parse::<SimSpec>().unwrap_err();
+            assert_eq!(error.hint(), Some(hint), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_specification_are_known_by_their_keys() {
+        let parts: Vec<_> = SimSpec::parts(" loss = 3% ,,starved,seed=7").collect();
+        assert_eq!(parts, [("loss = 3%", "loss"), ("starved", "starved"), ("seed=7", "seed")]);
     }
 
     #[test]

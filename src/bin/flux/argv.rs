@@ -8,9 +8,11 @@ use clap::Command;
 use fluxnet::simulator::Trouble;
 use std::ffi::{OsStr, OsString};
 
-/// Words that are a whole specification without an `=`, besides troubles. `--sim= realtime` pings a
-/// host of that name.
-const KEYWORDS: [&str; 2] = ["realtime", "zerocopy"];
+/// Whether a word is a part of a specification without an `=`. `--sim= realtime` pings a host of that
+/// name.
+fn is_keyword(word: &str) -> bool {
+    ["realtime", "zerocopy"].contains(&word) || Trouble::named(word).is_some()
+}
 
 /// Joins `--sim SPEC` into `--sim=SPEC`.
 pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
@@ -35,10 +37,7 @@ pub fn normalise(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
 
 fn looks_like_spec(arg: &OsStr) -> bool {
     let Some(text) = arg.to_str() else { return false };
-    !text.starts_with('-')
-        && text.split(',').all(|part| {
-            part.contains('=') || KEYWORDS.contains(&part) || Trouble::named(part).is_some()
-        })
+    !text.starts_with('-') && text.split(',').all(|part| part.contains('=') || is_keyword(part))
 }
 
 /// The command that was asked for: the first word that is none of the options before it.

@@ -3,7 +3,7 @@
 use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::{Screen, Stdout};
-use crate::{argv, bench, completions, doctor, help, man, ping, rings, trace};
+use crate::{argv, bench, completions, doctor, help, man, ping, rings, trace, usage};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ Examples:
   flux ping -c 5 192.0.2.1             the same through AF_XDP
   flux ping --sim=loss=10%,seed=7 -c 100 -q 10.0.0.2
   flux trace --paths --sim 203.0.113.7   every path to a host, all hops at once
-  flux bench --sim                     what each batch size and poll mode comes to, simulated
+  flux bench --sim                     what each batch size and poll mode is worth, simulated
   sudo flux rings --watch              every AF_XDP socket's rings, and why it does not go
   flux help sim                        the simulated network and its knobs
 
@@ -30,6 +30,7 @@ Exit status:
     version,
     propagate_version = true,
     disable_help_subcommand = true,
+    args_override_self = true,
     arg_required_else_help = true,
     max_term_width = 100,
     after_help = EXAMPLES
@@ -100,7 +101,7 @@ fn run(args: &[OsString], out: &mut Stdout) -> Result<Answer, Failure> {
             out.text(&if colour { text.ansi().to_string() } else { text.to_string() })?;
             return Ok(Answer::Yes);
         }
-        Err(error) => return Err(Failure::usage(&error)),
+        Err(error) => return Err(usage::failure(&error, args, &Cli::command())),
     };
     out.set_command(cli.command.name());
     match cli.command {
@@ -137,6 +138,43 @@ mod tests {
     #[test]
     fn the_command_tree_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// Every command with its full name.
+    fn commands(command: &clap::Command, name: String) -> Vec<(String, clap::Command)> {
+        let below = command.get_subcommands();
+        let below = below.flat_map(|below| commands(below, format!("{name} {}", below.get_name())));
+        std::iter::once((name.clone(), command.clone())).chain(below).collect()
+    }
+
+    #[test]
+    fn every_option_has_a_long_form() {
+        let mut root = Cli::command();
+        root.build();
+        for (name, command) in commands(&root, "flux".into()) {
+            for option in command.get_arguments().filter(|option| !option.is_positional()) {
+                assert!(option.get_long().is_some(), "{name}: {:?}", option.get_short());
+            }
+        }
+    }
+
+    #[test]
+    fn an_option_of_several_commands_is_the_same_everywhere() {
+        let mut root = Cli::command();
+        root.build();
+        let mut known: Vec<(String, bool, String)> = Vec::new();
+        for (name, command) in commands(&root, "flux".into()) {
+            for option in command.get_arguments() {
+                let Some(long) = option.get_long().filter(|long| *long != "version") else {
+                    continue;
+                };
+                let flag = !option.get_action().takes_values();
+                match known.iter().find(|(known, ..)| known == long) {
+                    Some((_, as_flag, at)) => assert_eq!(*as_flag, flag, "--{long}: {at}, {name}"),
+                    None => known.push((long.to_owned(), flag, name.clone())),
+                }
+            }
+        }
     }
 
     #[test]

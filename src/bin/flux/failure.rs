@@ -1,6 +1,5 @@
 //! Why a command could not do its work, in the words of the command line. `output` tells it.
 
-use clap::error::ErrorKind as ClapKind;
 use fluxnet::FluxError;
 use fluxnet::error::{Advice, ErrorKind};
 use std::fmt;
@@ -22,30 +21,6 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// From clap's error, put into our two lines.
-    pub fn usage(error: &clap::Error) -> Self {
-        let text = error.render().to_string();
-        if error.kind() == ClapKind::DisplayHelpOnMissingArgumentOrSubcommand {
-            return Failure::Help(text);
-        }
-        let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
-        let body: Vec<&str> = text
-            .lines()
-            .take_while(|line| !line.starts_with("Usage: ") && !line.starts_with("For more"))
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .collect();
-        let (tips, body): (Vec<_>, Vec<_>) = body.into_iter().partition(|l| l.starts_with("tip: "));
-        let message = body.join(" ");
-        let message = message.strip_prefix("error: ").unwrap_or(&message).to_owned();
-        let hint = match (tips.first(), usage) {
-            (Some(tip), _) => tip.trim_start_matches("tip: ").to_owned(),
-            (None, Some(usage)) => format!("usage: {usage}"),
-            (None, None) => "add --help to see what each option takes".into(),
-        };
-        Failure::Error { error: message, hint: Some(hint) }
-    }
-
     /// A panic was caught at `place`.
     pub fn bug(place: &str) -> Self {
         Failure::Error {
@@ -72,14 +47,12 @@ impl Failure {
 
 impl From<FluxError> for Failure {
     fn from(error: FluxError) -> Self {
-        let hint = match (error.hint(), error.advice(), error.kind()) {
-            (Some(hint), Some(advice), _) => Some(in_options(hint, advice)),
-            (Some(hint), None, _) => Some(hint.to_owned()),
-            (None, _, ErrorKind::Config) => Some("add --help to see what each option takes".into()),
-            (None, ..) => None,
+        let hint = match (error.hint(), error.advice()) {
+            (Some(hint), Some(advice)) => Some(in_options(hint, advice)),
+            (hint, _) => hint.map(str::to_owned),
         };
         let mut text = error.to_string();
-        if error.advice() == Some(Advice::SimulatorWords)
+        if error.kind() == ErrorKind::Config
             && let Some(words) = text.strip_prefix("simulator ")
         {
             text = format!("--sim {words}");
@@ -130,36 +103,6 @@ impl fmt::Display for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Cli;
-    use clap::Parser;
-
-    fn usage(line: &str) -> (String, String) {
-        match Failure::usage(&Cli::try_parse_from(line.split(' ')).unwrap_err()) {
-            Failure::Error { error, hint } => (error, hint.unwrap_or_default()),
-            other => panic!("{other}"),
-        }
-    }
-
-    #[test]
-    fn a_usage_error_is_one_line_that_names_the_value() {
-        let (error, hint) = usage("flux ping -s x 10.0.0.2");
-        assert_eq!(
-            error,
-            "invalid value 'x' for '-s <SIZE>': must be a whole number, with k, m or g if need be"
-        );
-        assert!(!hint.is_empty());
-        let (error, _) = usage("flux ping");
-        assert!(error.contains("TARGET") && !error.contains('\n'), "{error}");
-        let (error, hint) = usage("flux ping --histogrm x");
-        assert!(error.contains("--histogrm") && hint.contains("--histogram"), "{error} {hint}");
-        let (error, _) = usage("flux ping --attach fast x");
-        assert!(error.contains("'fast'") && error.contains("native"), "{error}");
-        let (error, _) = usage("flux ping --queue 9-3 x");
-        assert_eq!(
-            error,
-            "invalid value '9-3' for '--queue <N|N-M|N,M|all>': the range runs backwards"
-        );
-    }
 
     fn hint_of(error: FluxError) -> String {
         match Failure::from(error) {
@@ -266,6 +209,10 @@ mod tests {
         let error = "loss=300%".parse::<SimSpec>().unwrap_err();
         let Failure::Error { error, hint } = error.into() else { panic!("an error") };
         assert!(error.starts_with("--sim loss=300%: "), "{error}");
+        assert_eq!(hint.unwrap(), "e.g. --sim=loss=10%,delay=5ms,seed=7 or --sim=starved");
+        let error = "colour=red".parse::<SimSpec>().unwrap_err();
+        let Failure::Error { error, hint } = error.into() else { panic!("an error") };
+        assert!(error.starts_with("--sim colour=red: "), "{error}");
         let hint = hint.unwrap();
         assert!(hint.starts_with("keys: loss, delay, "), "{hint}");
         let examples = "; e.g. --sim=loss=10%,delay=5ms,seed=7 or --sim=starved";

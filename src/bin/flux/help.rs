@@ -3,6 +3,7 @@
 use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::output::Stdout;
+use fluxnet::text::near::did_you_mean;
 
 /// The simulated network and its knobs; also the manual page flux-sim(7).
 pub const SIM: &str = include_str!("sim.txt");
@@ -10,27 +11,40 @@ pub const SIM: &str = include_str!("sim.txt");
 /// Print the help of a command, or of the simulated network (flux help sim)
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// A command, or sim for the simulated network
+    /// A command, such as ping or trace diff, or sim for the simulated network
     #[arg(value_name = "TOPIC")]
-    topic: Option<String>,
+    topic: Vec<String>,
 }
 
 /// Runs the command; `root` has them all.
 pub fn main(args: &Args, mut root: clap::Command, out: &mut Stdout) -> Result<Answer, Failure> {
+    if args.topic == ["sim"] {
+        out.text(SIM)?;
+        return Ok(Answer::Yes);
+    }
     root.build();
-    let text = match args.topic.as_deref() {
-        None => root.render_long_help().to_string(),
-        Some("sim") => SIM.to_owned(),
-        Some(topic) => match root.find_subcommand_mut(topic) {
-            Some(command) => command.render_long_help().to_string(),
-            None => {
-                return Err(Failure::Error {
-                    error: format!("no help on '{topic}': it is neither a command nor a topic"),
-                    hint: Some("`flux help` lists the commands; the one topic is sim".into()),
-                });
-            }
-        },
-    };
-    out.text(&text)?;
+    out.text(&help_on(&mut root, &args.topic, &args.topic.join(" "))?)?;
     Ok(Answer::Yes)
+}
+
+/// The help of the command that the words lead to.
+fn help_on(command: &mut clap::Command, words: &[String], topic: &str) -> Result<String, Failure> {
+    let Some((word, rest)) = words.split_first() else {
+        return Ok(command.render_long_help().to_string());
+    };
+    let unknown = no_help(topic, word, command);
+    match command.find_subcommand_mut(word) {
+        Some(below) => help_on(below, rest, topic),
+        None => Err(unknown),
+    }
+}
+
+/// `word`, the last of `topic` that was looked at, is no command of `parent`.
+fn no_help(topic: &str, word: &str, parent: &clap::Command) -> Failure {
+    let commands = parent.get_subcommands().map(clap::Command::get_name);
+    let hint = did_you_mean(word, commands.chain(["sim"]), str::to_owned);
+    Failure::Error {
+        error: format!("no help on '{topic}': it is neither a command nor a topic"),
+        hint: Some(hint.unwrap_or("`flux help` lists the commands; the one topic is sim".into())),
+    }
 }

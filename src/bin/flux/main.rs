@@ -26,7 +26,7 @@ mod rings;
 mod signals;
 mod socket_options;
 mod trace;
-mod units;
+mod usage;
 
 use std::process::ExitCode;
 

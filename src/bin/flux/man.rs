@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 /// Source line of every page.
 const VERSION: &str = concat!("flux ", env!("CARGO_PKG_VERSION"));
 
+/// The page of the simulated network.
+const SIM_PAGE: &str = "flux-sim.7";
+
 /// Write the manual pages to a directory
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -25,7 +28,9 @@ fn pages(root: clap::Command) -> io::Result<Vec<(String, Vec<u8>)>> {
     root.build();
     let mut pages = Vec::new();
     tree(&root, &mut pages)?;
-    pages.push(("flux-sim.7".into(), sim_page()));
+    pages.push((SIM_PAGE.into(), sim_page()));
+    let names: Vec<String> = pages.iter().map(|(name, _)| name.clone()).collect();
+    pages.iter_mut().for_each(|(name, text)| text.extend(see_also(name, &names)));
     Ok(pages)
 }
 
@@ -50,11 +55,53 @@ fn page(command: &clap::Command) -> io::Result<(String, Vec<u8>)> {
     }
     // clap_mangen would fill the lines of the examples into one paragraph.
     let mut end = Roff::new();
-    verbatim(&mut end, "EXAMPLES AND NOTES", &extra);
-    end.control("SH", ["SEE ALSO"]);
-    end.text([roman("flux(1), flux-ping(1), flux-trace(1), flux-bench(1), flux-sim(7)")]);
+    for (title, text) in sections(&extra) {
+        verbatim(&mut end, &title, &text);
+    }
     text.extend(end.to_roff().into_bytes());
     Ok((name, text))
+}
+
+/// What follows the options in the help, by its headings: a line at the margin that ends with a
+/// colon begins a section, and other text at the margin is notes.
+fn sections(text: &str) -> Vec<(String, String)> {
+    let mut sections: Vec<(String, String)> = Vec::new();
+    for paragraph in text.trim_end().split("\n\n") {
+        let (first, rest) = paragraph.split_once('\n').unwrap_or((paragraph, ""));
+        let heading = first.strip_suffix(':').filter(|_| !first.starts_with(' '));
+        let (title, text) = match heading {
+            Some(heading) => (heading.to_uppercase(), rest),
+            None if first.starts_with(' ') => (String::new(), paragraph),
+            None => ("NOTES".to_owned(), paragraph),
+        };
+        match sections.last_mut() {
+            Some((last, body)) if title.is_empty() || *last == title => {
+                body.push_str("\n\n");
+                body.push_str(text);
+            }
+            _ => sections.push((title, text.to_owned())),
+        }
+    }
+    // As in other pages: notes follow the examples, and the exit status comes before both.
+    let rank = |title: &str| match title {
+        "EXIT STATUS" => 1,
+        "EXAMPLES" => 2,
+        "NOTES" => 3,
+        _ => 0,
+    };
+    sections.sort_by_key(|(title, _)| rank(title));
+    sections
+}
+
+/// The section that names the other pages.
+fn see_also(own: &str, pages: &[String]) -> Vec<u8> {
+    let others = pages.iter().filter(|page| *page != own);
+    let others = others.filter_map(|page| page.rsplit_once('.'));
+    let others: Vec<String> = others.map(|(name, of)| format!("{name}({of})")).collect();
+    let mut page = Roff::new();
+    page.control("SH", ["SEE ALSO"]);
+    page.text([roman(others.join(", "))]);
+    page.to_roff().into_bytes()
 }
 
 /// The usage lines; clap_mangen's own lists every option without its value.
@@ -89,8 +136,6 @@ fn sim_page() -> Vec<u8> {
     page.control("SH", ["NAME"]);
     page.text([roman("flux-sim - the simulated network of --sim")]);
     verbatim(&mut page, "DESCRIPTION", help::SIM);
-    page.control("SH", ["SEE ALSO"]);
-    page.text([roman("flux(1), flux-ping(1), flux-trace(1), flux-bench(1)")]);
     page.render().into_bytes()
 }
 
@@ -116,6 +161,18 @@ mod tests {
     use super::*;
     use crate::cli::Cli;
     use clap::CommandFactory;
+
+    #[test]
+    fn the_text_below_the_options_is_sorted_into_the_sections_of_a_page() {
+        let text = "Examples:\n  a\n\nNotes here\ngo on.\n\nMore.\n\nWorkloads:\n  w\n\nExit status:\n  0  yes";
+        let want = [
+            ("WORKLOADS", "  w"),
+            ("EXIT STATUS", "  0  yes"),
+            ("EXAMPLES", "  a"),
+            ("NOTES", "Notes here\ngo on.\n\nMore."),
+        ];
+        assert!(sections(text).iter().map(|(title, text)| (&**title, &**text)).eq(want));
+    }
 
     #[test]
     fn the_manual_pages_that_are_checked_in_are_current() {

@@ -1,16 +1,17 @@
 //! The options of every command that opens a socket, and what they turn into.
 
-use crate::units;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use fluxnet::simulator::SimSpec;
+use fluxnet::simulator::{SimSpec, Trouble};
+use fluxnet::text::numbers as units;
 use fluxnet::tools::{Env, topology};
 use fluxnet::{AttachMode, BindMode, Config, FluxError, HugePages, Poller, Queues};
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// Heading of these options in the help.
-const HEADING: &str = "Socket options";
+pub const HEADING: &str = "Socket options";
 
 /// How long a run that ends by itself waits for a lost link.
 const LINK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -33,9 +34,12 @@ fn link_timeout(text: &str) -> Result<LinkTimeout, String> {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = HEADING)]
 pub struct Common {
-    /// Interface to use; without it the route to the target decides
-    #[arg(short = 'I', long, value_name = "IFACE")]
-    pub interface: Option<String>,
+    /// Interface to use, or address to send from; without it the route to the target decides
+    ///
+    /// May be given twice, as in ping: -I eth0 -I 10.0.0.1 is both. An alternative name of the
+    /// interface will do.
+    #[arg(short = 'I', long, value_name = "IFACE|ADDRESS")]
+    pub interface: Vec<String>,
     /// RX queues to open [default: all]
     ///
     /// One number, a range, a list, or all. Received packets are spread over the queues by the
@@ -44,11 +48,12 @@ pub struct Common {
     pub queue: Option<Queues>,
     /// How to wait for packets [default: adaptive]
     ///
-    /// busy spins, syscall sleeps in poll(2), adaptive spins up to 250 µs and then sleeps.
+    /// busy spins, syscall sleeps in poll(2), adaptive spins up to 2.5 ms, through short gaps
+    /// between packets, and then sleeps.
     #[arg(long, value_name = "MODE", value_parser = keyword::<Poller>(&["busy", "adaptive", "syscall"]))]
     pub poll: Option<Poller>,
     /// Packets per batch, 1 to 4096 [default: 64]
-    #[arg(long, value_name = "N", value_parser = units::binary, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = batch, allow_negative_numbers = true)]
     pub batch: Option<u32>,
     /// Use the simulated network instead of an interface; needs no privilege
     ///
@@ -76,8 +81,17 @@ pub struct Common {
 
 /// How sockets are opened, where a command takes one value for all of them.
 #[derive(Args, Clone, Debug)]
-#[command(next_help_heading = HEADING)]
 pub struct SocketOptions {
+    /// What packets are received and sent with [default: auto]
+    ///
+    /// auto takes xdp, AF_XDP sockets, which are all there is. With --sim they are simulated.
+    #[arg(long, value_name = "BACKEND", value_parser = ["auto", "xdp"])]
+    pub backend: Option<String>,
+    /// How packets are sent [default: auto]
+    ///
+    /// auto takes ring, the TX ring of an AF_XDP socket, which is all there is.
+    #[arg(long, value_name = "WAY", value_parser = ["auto", "ring"])]
+    pub tx: Option<String>,
     /// Where the XDP program hooks in [default: auto]
     ///
     /// auto takes native where the driver has it, else skb, and says which it got.
@@ -88,17 +102,24 @@ pub struct SocketOptions {
     /// auto takes zerocopy where the driver has it, else copy, and says which it got.
     #[arg(long, value_name = "MODE", value_parser = keyword::<BindMode>(BindMode::WORDS))]
     pub bind: Option<BindMode>,
-    /// UMEM frames over all queues, 16 to 1m [default: 4096]
+    /// UMEM frames over all queues, 16 to 1048576 [default: 4096]
     ///
     /// The default of flux bench is 4096 for each queue, at most 131072.
-    #[arg(long, value_name = "N", value_parser = units::binary, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = frames, allow_negative_numbers = true)]
     pub frames: Option<u32>,
-    /// Bytes per frame, 2048 or 4096 [default: 2048]
-    #[arg(long, value_name = "BYTES", value_parser = units::binary, allow_negative_numbers = true)]
+    /// Bytes per frame, 2048 or 4096 (2k or 4k) [default: 2048]
+    #[arg(long, value_name = "BYTES", value_parser = frame_size, allow_negative_numbers = true)]
     pub frame_size: Option<u32>,
 }
 
 impl SocketOptions {
+    /// Whether any of them was given.
+    pub fn given(&self) -> bool {
+        let Self { backend, tx, attach, bind, frames, frame_size } = self;
+        let words = backend.is_some() || tx.is_some() || attach.is_some() || bind.is_some();
+        words || frames.is_some() || frame_size.is_some()
+    }
+
     /// Puts what was asked for into `config`.
     pub fn apply(&self, config: &mut Config) {
         set(&mut config.attach, self.attach);
@@ -135,15 +156,25 @@ pub struct OutputOptions {
     /// One JSON object per line on standard output, also for errors
     #[arg(short, long, help_heading = "Output")]
     pub json: bool,
-    /// Say more on standard error; may be repeated
+    /// Say more on standard error
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
 }
 
 impl Common {
+    /// The interface that was named last.
+    pub fn device(&self) -> Option<String> {
+        self.interface.iter().rev().find(|word| word.parse::<IpAddr>().is_err()).cloned()
+    }
+
+    /// The source address that was named last.
+    pub fn source(&self) -> Option<IpAddr> {
+        self.interface.iter().rev().find_map(|word| word.parse().ok())
+    }
+
     /// The socket options, checked; `endless`: the run does not end by itself.
     pub fn config(&self, endless: bool) -> Result<Config, FluxError> {
-        let mut config = Config::new(self.interface.clone().unwrap_or_default());
+        let mut config = Config::new(self.device().unwrap_or_default());
         set(&mut config.queues, self.queue.clone());
         set(&mut config.poller, self.poll);
         set(&mut config.batch, self.batch);
@@ -192,6 +223,40 @@ pub fn on_off() -> impl TypedValueParser<Value = bool> {
     PossibleValuesParser::new(["on", "off"]).map(|word| word == "on")
 }
 
+/// The specification after `--sim`, of which `command` honours these keys and troubles only.
+pub fn sim_spec(command: &str, text: &str, honoured: &[&str]) -> Result<SimSpec, FluxError> {
+    let spec = text.parse()?;
+    let used = |key: &str| {
+        let trouble = Trouble::named(key).map(Trouble::name);
+        trouble.map_or(honoured.contains(&key), |trouble| honoured.contains(&trouble))
+    };
+    match SimSpec::parts(text).find(|(_, key)| !used(key)) {
+        None => Ok(spec),
+        Some((part, _)) => {
+            let why = format!("flux {command} has no use for it");
+            let error = FluxError::config(format!("--sim {part}"), why);
+            Err(error.with_hint(format!("it takes {}", honoured.join(", "))))
+        }
+    }
+}
+
+/// A parser for packets per batch.
+pub fn batch(text: &str) -> Result<u32, String> {
+    units::count_in(text, 1, 4096)
+}
+
+fn frames(text: &str) -> Result<u32, String> {
+    units::count_in(text, 16, 1 << 20)
+}
+
+fn frame_size(text: &str) -> Result<u32, String> {
+    match units::bytes(text)? {
+        2048 => Ok(2048),
+        4096 => Ok(4096),
+        _ => Err("must be 2048 or 4096 bytes".into()),
+    }
+}
+
 /// clap names the option and the value itself: only the rule is kept of the error.
 pub fn queues(text: &str) -> Result<Queues, String> {
     text.parse::<Queues>().map_err(|error| {
@@ -205,7 +270,7 @@ pub fn queues(text: &str) -> Result<Queues, String> {
 pub fn parsed<A: Args>(
     words: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
 ) -> Result<A, String> {
-    let command = A::augment_args(clap::Command::new("flux"));
+    let command = A::augment_args(clap::Command::new("flux").args_override_self(true));
     let matches = command.try_get_matches_from(words).map_err(|e| e.to_string())?;
     A::from_arg_matches(&matches).map_err(|e| e.to_string())
 }

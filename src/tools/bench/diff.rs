@@ -7,7 +7,7 @@
 //! tolerance of 5 %, once in some 100,000 settings of five samples.
 
 use super::metric::{Figure, Metric};
-use super::report::{Report, SettingKey, SettingReport};
+use super::report::{Report, SettingKey, SettingReport, Start};
 use super::stats::{below, tells};
 use crate::error::{FluxError, Result};
 use serde::{Deserialize, Serialize};
@@ -177,7 +177,7 @@ fn notes(a: &Report, b: &Report, pairs: &[Pair<'_>], left: [usize; 2]) -> Vec<St
     let mut notes = Vec::new();
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
     let granted = |report: &Report| {
-        report.opened.as_ref().map(|opened| {
+        report.opened.as_ref().map(|Start { opened, .. }| {
             let copy = if opened.zero_copy { "zero-copy" } else { "copy" };
             let driver = opened.driver.as_deref().unwrap_or("unknown");
             format!("driver {driver}, {} attach, {copy}", opened.attach)

@@ -1,6 +1,6 @@
 //! What a run reports while it goes.
 
-use super::report::Opened;
+use super::report::Start;
 use crate::tools::session::Trouble;
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// When the first sample is there: what the kernel granted.
-    Start(Opened),
+    Start(Box<Start>),
     /// A sample was taken.
     Sample {
         /// Which setting, as [`super::Plan::settings`] orders them.

@@ -1,10 +1,11 @@
 //! Reports for the tests of this module.
 
 use super::plan::{Library, Poll, Workload};
-use super::report::{Machine, Opened, Report, SettingReport};
+use super::report::{Machine, Report, SettingReport, Start};
 use super::stats::Spread;
 use crate::config::Pages;
 use crate::tools::measure::Statistics;
+use crate::tools::session::Opened;
 
 /// A setting with these samples: of Mpps, or of the median latency for that workload.
 pub fn setting(workload: Workload, poll: Poll, batch: u32, samples: &[f64]) -> SettingReport {
@@ -62,18 +63,24 @@ pub fn report(results: Vec<SettingReport>) -> Report {
             cpus: 2,
             kernel: Some("6.18.0".to_owned()),
         },
-        opened: Some(Opened {
-            interface: "veth0".to_owned(),
+        opened: Some(Start {
+            opened: Opened {
+                backend: "xdp".to_owned(),
+                interface: "veth0".to_owned(),
+                queues: vec![0],
+                poll: "busy".to_owned(),
+                driver: Some("veth".to_owned()),
+                attach: "native".to_owned(),
+                zero_copy: false,
+                ring_size: 2048,
+                frames: 4096,
+                frame_size: 2048,
+                pages: "4k".into(),
+                kernel_busy_poll: false,
+                notes: Vec::new(),
+                ..Opened::default()
+            },
             out: None,
-            driver: Some("veth".to_owned()),
-            attach: "native".to_owned(),
-            zero_copy: false,
-            ring_size: 2048,
-            frames: 4096,
-            frame_size: 2048,
-            pages: "4k".into(),
-            kernel_busy_poll: false,
-            notes: Vec::new(),
         }),
         sample_s: 0.4,
         repeat: 5,

@@ -11,13 +11,14 @@ use crate::backend::meter::Meter;
 use crate::backend::{Filter, Match};
 use crate::config::{Config, Granted, HugePages, Queues};
 use crate::error::{ErrorKind, FluxError, Result};
-use crate::life::{self, Link};
+use crate::life;
 use crate::proto::MacAddr;
+use crate::sys::affinity;
 use crate::sys::clock::monotonic_ns;
-use crate::sys::{affinity, poll};
 use crate::tools::Control;
 use crate::tools::host::{Host, KernelHost};
-use crate::tools::session::{Trouble, carrier};
+use crate::tools::session::Trouble;
+use crate::tools::session::carrier::{self, KernelClock};
 use crate::tools::traffic::{Lab, LiveSource, PacedSource, rfc2544};
 use crate::tools::worker;
 use std::collections::HashMap;
@@ -29,9 +30,6 @@ const LATENCY_PPS: u32 = 10_000;
 /// The warm-up before a sample: a share of its length, within bounds.
 const WARM_UP: (u32, Duration, Duration) =
     (4, Duration::from_millis(10), Duration::from_millis(250));
-
-/// How often one looks whether the link is back.
-const LINK_LOOK: Duration = Duration::from_millis(20);
 
 /// How often a sample's sockets are opened where the link goes each time in between.
 const OPENS: u32 = 10;
@@ -62,13 +60,15 @@ impl Site {
     pub(super) fn interface(plan: &Plan, name: &str, out: Option<&str>) -> Result<Self> {
         let host = KernelHost::open()?;
         let interface = host.interface(name)?;
+        // From here on by the name that the kernel goes by: what was asked for may be another.
+        let name = interface.name.as_str();
         ways::check_plan(plan, name, host.queues(name)?)?;
-        out.map(|out| host.interface(out)).transpose()?;
+        let out = out.map(|out| host.interface(out)).transpose()?.map(|out| out.name);
         let mac = interface.mac.ok_or_else(|| {
             FluxError::config(format!("interface {name}"), "is not an Ethernet interface")
         })?;
         let cpus = affinity::allowed().map_err(no_cpus)?;
-        let (name, out) = (name.to_owned(), out.map(str::to_owned));
+        let name = name.to_owned();
         Ok(Site::Interface { name, out, mac: MacAddr(mac), cpus, begun: false })
     }
 
@@ -218,19 +218,12 @@ impl Site {
         patience: Option<Duration>,
         control: &Control,
     ) -> Result<()> {
+        let host = KernelHost::open()?;
+        let stop = || control.is_stopped();
         for name in self.names(setting) {
-            let (host, start) = (KernelHost::open()?, monotonic_ns());
-            loop {
-                let interface = host.interface(name)?;
-                if interface.up && interface.carrier || control.is_stopped() {
-                    break;
-                }
-                let link = if interface.up { Link::NoCarrier } else { Link::Down };
-                let waited = Duration::from_nanos(monotonic_ns().saturating_sub(start));
-                if let Some(patience) = patience.filter(|patience| waited >= *patience) {
-                    return Err(life::no_link(name, link, patience));
-                }
-                poll::pause(LINK_LOOK);
+            let missing = carrier::wait(&host, name, patience, &stop, &mut KernelClock)?;
+            if let Some((link, patience)) = missing.zip(patience) {
+                return Err(life::no_link(name, link, patience));
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ use super::plan::{Library, Poll, Workload};
 use super::stats::Spread;
 use crate::config::Pages;
 use crate::tools::measure::Statistics;
+use crate::tools::session::Opened;
 use serde::{Deserialize, Serialize};
 
 /// A whole run.
@@ -22,7 +23,7 @@ pub struct Report {
     /// What it ran on.
     pub machine: Machine,
     /// What the kernel granted to the first setting.
-    pub opened: Option<Opened>,
+    pub opened: Option<Start>,
     /// Measured time of one sample in s.
     pub sample_s: f64,
     /// Samples per setting that were asked for.
@@ -46,32 +47,15 @@ pub struct Machine {
     pub kernel: Option<String>,
 }
 
-/// What the kernel granted.
+/// What was granted to the first setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Opened {
-    /// Interface name.
-    pub interface: String,
+pub struct Start {
+    /// As all commands tell it.
+    #[serde(flatten)]
+    pub opened: Opened,
     /// The interface that workload forward sends by, where that is measured.
     #[serde(default)]
     pub out: Option<String>,
-    /// Driver, where known.
-    pub driver: Option<String>,
-    /// `native`, `skb` or `none`.
-    pub attach: String,
-    /// Zero-copy or copy.
-    pub zero_copy: bool,
-    /// Entries per ring.
-    pub ring_size: u32,
-    /// UMEM frames over all queues.
-    pub frames: u32,
-    /// Bytes per UMEM frame.
-    pub frame_size: u32,
-    /// What the UMEM lies in: `4k`, `thp` (transparent huge pages), `2m` or `1g`.
-    pub pages: String,
-    /// Whether the kernel polls the device in busy mode.
-    pub kernel_busy_poll: bool,
-    /// What fell back, in words.
-    pub notes: Vec<String>,
 }
 
 /// One setting. Numbers other than `mpps` are medians over the samples, and `null` where the machine

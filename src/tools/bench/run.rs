@@ -5,14 +5,13 @@ use super::event::{Event, Note};
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 use super::kernel::Site;
 use super::plan::{Place, Plan, Setting, Workload};
-use super::report::{Machine, Opened, Report};
+use super::report::{Machine, Report, Start};
 use super::sample::Sample;
 use super::{setting, sim};
 use crate::config::Granted;
 use crate::error::Result;
 use crate::tools::Control;
-use crate::tools::session::Trouble;
-use crate::tools::session::opened::in_options;
+use crate::tools::session::{Opened, Trouble};
 use crate::tools::traffic::rfc2544::PORT;
 use std::collections::BTreeSet;
 
@@ -27,7 +26,7 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
     let settings = plan.settings();
     let total = settings.len() * plan.repeat as usize;
     let mut measured: Vec<_> = settings.iter().map(|_| setting::Measured::default()).collect();
-    let (mut opened, mut warned) = (None, BTreeSet::new());
+    let (mut start, mut warned) = (None, BTreeSet::new());
     let mut done = 0;
     'rounds: for round in 0..plan.repeat {
         for at in order(settings.len(), round) {
@@ -35,10 +34,11 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
                 break 'rounds;
             }
             let (sample, granted) = place.measure(plan, &settings[at], control)?;
-            if opened.is_none() {
-                let first = told(&granted, place.out(plan));
-                sink(Event::Start(first.clone()));
-                opened = Some(first);
+            if start.is_none() {
+                let opened = Opened::of(&granted, settings[at].poll.poller());
+                let first = Start { opened, out: place.out(plan).map(str::to_owned) };
+                sink(Event::Start(Box::new(first.clone())));
+                start = Some(first);
             }
             if control.is_stopped() {
                 // Cut short: it is none of the samples that were asked for.
@@ -76,7 +76,7 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
         note: note.map(str::to_owned),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         machine: machine(),
-        opened,
+        opened: start,
         sample_s: plan.duration.as_secs_f64(),
         repeat: plan.repeat,
         complete: done == total,
@@ -165,22 +165,6 @@ impl Measuring {
             Measuring::Kernel(site) => site.measure(plan, setting, control),
             Measuring::Sim(spec) => sim::measure(plan, spec, setting, control),
         }
-    }
-}
-
-fn told(granted: &Granted, out: Option<&str>) -> Opened {
-    Opened {
-        interface: granted.interface.clone(),
-        out: out.map(str::to_owned),
-        driver: granted.driver.clone(),
-        attach: granted.attach.to_string(),
-        zero_copy: granted.zero_copy,
-        ring_size: granted.ring_size,
-        frames: granted.frames,
-        frame_size: granted.frame_size,
-        pages: granted.pages.to_string(),
-        kernel_busy_poll: granted.kernel_busy_poll,
-        notes: in_options(&granted.notes),
     }
 }
 

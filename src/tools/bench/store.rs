@@ -82,10 +82,9 @@ fn locate(name: &str, env: &dyn Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> 
         return Ok(PathBuf::from(name));
     }
     if name.trim().is_empty() || name.starts_with('.') {
-        return Err(FluxError::config(
-            format!("run name '{name}'"),
-            "must be a word such as before, or a file such as ./before.json",
-        ));
+        let why = "must be a word such as before, or a file such as ./before.json";
+        return Err(FluxError::config(format!("run name '{name}'"), why)
+            .with_hint("give a word that begins with a letter or a digit"));
     }
     let set = |variable: &str| env(variable).filter(|path| path.is_absolute());
     let data = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));

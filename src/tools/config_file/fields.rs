@@ -1,6 +1,7 @@
 //! Reading TOML tables key by key, with the place of each.
 
-use crate::tools::config_file::{Read, SyntaxError};
+use super::{Read, SyntaxError};
+use crate::tools::nearest::nearest;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use toml::Spanned;
@@ -56,7 +57,11 @@ impl<'t> Fields<'t> {
         let unknown = table.keys().filter(|key| !known.contains(&key.get_ref().as_ref()));
         if let Some(key) = unknown.min_by_key(|key| key.span().start) {
             let what = format!("unknown key '{}' in {title}", key.get_ref());
-            let hint = format!("known keys: {}", known.join(", "));
+            let all = format!("known keys: {}", known.join(", "));
+            let hint = match nearest(key.get_ref(), known) {
+                Some(near) => format!("did you mean '{near}'? {all}"),
+                None => all,
+            };
             return Err(SyntaxError::at(key.span().start, what, hint));
         }
         Ok(Self { title, at, table })

@@ -1,8 +1,8 @@
-//! What is wrong with a topology file, and where.
+//! What is wrong with a file, and where.
 
 use crate::error::FluxError;
 
-/// Or what it says is unknown, or what there is.
+/// What was read, or what is wrong there.
 pub(crate) type Read<T> = Result<T, SyntaxError>;
 
 /// Something wrong.
@@ -29,9 +29,10 @@ impl SyntaxError {
     pub(crate) fn tell(self, name: &str, text: &str) -> FluxError {
         let place = match self.at {
             Some(at) => {
-                let before = text.as_bytes().get(..at).unwrap_or(text.as_bytes());
-                let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
-                format!("{name} line {line}")
+                let before = text.get(..at).unwrap_or(text);
+                let line = 1 + before.matches('\n').count();
+                let column = 1 + before.chars().rev().take_while(|&c| c != '\n').count();
+                format!("{name} line {line}, column {column}")
             }
             None => name.to_owned(),
         };

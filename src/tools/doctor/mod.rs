@@ -21,7 +21,7 @@ mod sim;
 
 pub use report::{Check, Report, Status, Unchecked};
 
-use crate::error::{ErrorKind, FluxError, Result};
+use crate::error::Result;
 use crate::simulator::SimSpec;
 
 /// What is to be examined.
@@ -48,13 +48,6 @@ pub fn run(plan: &Plan) -> Result<Report> {
     Ok(checks::examine(&facts, plan.interface.as_deref()))
 }
 
-/// There are only these.
-fn no_such_interface(name: &str, names: &[String]) -> FluxError {
-    let what = format!("cannot find interface {name}");
-    FluxError::new(ErrorKind::Device, what, "no such interface")
-        .with_hint(format!("there are: {}", names.join(", ")))
-}
-
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 fn kernel(plan: &Plan) -> Result<facts::Facts> {
     gather::facts(plan)
@@ -62,6 +55,7 @@ fn kernel(plan: &Plan) -> Result<facts::Facts> {
 
 #[cfg(not(all(target_os = "linux", feature = "bpf")))]
 fn kernel(_plan: &Plan) -> Result<facts::Facts> {
+    use crate::error::{ErrorKind, FluxError};
     let error = FluxError::new(
         ErrorKind::Unsupported,
         "cannot examine AF_XDP",

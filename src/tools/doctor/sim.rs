@@ -3,6 +3,7 @@
 use super::facts::{Brief, Channels, Facts, Nic, Program, Subject, Tried, Xdp};
 use crate::error::Result;
 use crate::simulator::{PortInfo, SimSpec};
+use crate::tools::host::HostError;
 use crate::tools::topology;
 
 pub(super) fn facts(spec: &SimSpec, interface: Option<&str>) -> Result<Facts> {
@@ -12,8 +13,8 @@ pub(super) fn facts(spec: &SimSpec, interface: Option<&str>) -> Result<Facts> {
         Some(name) => match ports.iter().position(|port| port.name == name) {
             Some(at) => Subject::One(Box::new(nic(ports.swap_remove(at)))),
             None => {
-                let names: Vec<_> = ports.into_iter().map(|port| port.name).collect();
-                return Err(super::no_such_interface(name, &names));
+                let names = ports.iter().map(|port| port.name.as_str());
+                return Err(HostError::no_interface(name, names).into());
             }
         },
     };

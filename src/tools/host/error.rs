@@ -1,6 +1,7 @@
 //! [`HostError`]: what the host could not answer, about what, and why.
 
 use crate::error::{ErrorKind, FluxError};
+use crate::text::near::did_you_mean;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -23,6 +24,13 @@ pub enum Cause {
     UnknownName(String),
     /// The name exists, but has no address of the family asked for.
     NoAddressInFamily,
+    /// It is an address, of the other family than the one asked for.
+    OtherFamily {
+        /// It is IPv4.
+        v4: bool,
+    },
+    /// It can be neither a name nor an address: what it is.
+    NoHost(String),
     /// No interface has this name or index.
     NoSuchInterface,
     /// The interface is administratively down.
@@ -66,6 +74,14 @@ impl HostError {
     /// An error of `operation` (`"resolve"`, `"find a route to"`) about `object`.
     pub fn new(operation: &'static str, object: impl fmt::Display, cause: Cause) -> Self {
         HostError { operation, object: object.to_string(), cause, hint: None }
+    }
+
+    /// No interface is called `name`; `others` are.
+    pub fn no_interface<'a>(name: &str, others: impl IntoIterator<Item = &'a str>) -> Self {
+        let others: Vec<&str> = others.into_iter().collect();
+        let near = did_you_mean(name, others.iter().copied(), str::to_owned);
+        let hint = near.unwrap_or_else(|| format!("there are: {}", others.join(", ")));
+        HostError::new("find interface", name, Cause::NoSuchInterface).with_hint(hint)
     }
 
     /// The same error with a next step that the caller knows and the cause alone does not tell.
@@ -114,6 +130,8 @@ impl HostError {
                 format!("`getent ahosts {}` asks the same question", self.object)
             }
             Cause::NoAddressInFamily => "leave out -4 or -6, or give an address".into(),
+            Cause::OtherFamily { v4: true } => "leave out -6, or give an IPv6 address".into(),
+            Cause::OtherFamily { v4: false } => "leave out -4, or give an IPv4 address".into(),
             Cause::NoSuchInterface => "`ip -br link` lists the interfaces".into(),
             Cause::InterfaceDown => format!("`ip link set {} up`", self.object),
             Cause::NoCarrier => "is the other end of the link up?".into(),
@@ -154,6 +172,9 @@ impl fmt::Display for Cause {
         match self {
             Self::UnknownName(words) => write!(f, "{words}"),
             Self::NoAddressInFamily => write!(f, "it has no address of the family asked for"),
+            Self::OtherFamily { v4: true } => write!(f, "it is IPv4, and -6 asks for IPv6"),
+            Self::OtherFamily { v4: false } => write!(f, "it is IPv6, and -4 asks for IPv4"),
+            Self::NoHost(what) => write!(f, "{what}"),
             Self::NoSuchInterface => write!(f, "no such interface"),
             Self::InterfaceDown => write!(f, "the interface is down"),
             Self::NoCarrier => write!(f, "the interface has no carrier"),
@@ -184,7 +205,9 @@ impl From<HostError> for FluxError {
             | Cause::InterfaceDown
             | Cause::NoCarrier
             | Cause::NotEthernet => ErrorKind::Device,
-            Cause::ForeignSource(_) => ErrorKind::Config,
+            Cause::ForeignSource(_) | Cause::OtherFamily { .. } | Cause::NoHost(_) => {
+                ErrorKind::Config
+            }
             Cause::Os(source) if source.kind() == io::ErrorKind::PermissionDenied => {
                 ErrorKind::Permission
             }

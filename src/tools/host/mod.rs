@@ -17,6 +17,7 @@ mod error;
 mod kernel;
 mod model;
 mod simulated;
+mod target;
 mod watch;
 
 pub use error::{Cause, HostError};
@@ -36,7 +37,7 @@ use std::time::Duration;
 
 /// What a command may ask of the machine it runs on.
 ///
-/// The kernel answers by netlink ([`KernelHost`](KernelHost)); a simulated network answers
+/// The kernel answers by netlink ([`KernelHost`]); a simulated network answers
 /// for its simulated host. `neighbour` takes `&mut self` because it sends packets and lets time
 /// pass, virtual time on a simulated host.
 pub trait Host {

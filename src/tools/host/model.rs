@@ -37,34 +37,6 @@ pub struct Target {
     pub scope: Option<u32>,
 }
 
-impl Target {
-    /// Reads an address literal; `None` if `name` is none. A scope is an index or a name, which
-    /// `index_of` looks up.
-    pub fn from_literal(
-        name: &str,
-        family: Family,
-        index_of: impl FnOnce(&str) -> Result<u32, HostError>,
-    ) -> Option<Result<Self, HostError>> {
-        let (text, scope) = match name.split_once('%') {
-            Some((text, scope)) => (text, Some(scope)),
-            None => (name, None),
-        };
-        let addr: IpAddr = text.parse().ok()?;
-        if !family.admits(addr) {
-            return Some(Err(HostError::new("resolve", name, Cause::NoAddressInFamily)));
-        }
-        let scope = match scope {
-            None => None,
-            Some(_) if addr.is_ipv4() => return None,
-            Some(scope) => match scope.parse().or_else(|_| index_of(scope)) {
-                Ok(index) => Some(index),
-                Err(error) => return Some(Err(error)),
-            },
-        };
-        Some(Ok(Target { addr, scope }))
-    }
-}
-
 /// A network interface.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Interface {
@@ -335,10 +307,6 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn no_lookup(name: &str) -> Result<u32, HostError> {
-        Err(HostError::new("find interface", name, Cause::NoSuchInterface))
-    }
-
     #[test]
     fn group_addresses_map_to_their_ethernet_addresses() {
         let mac = |addr| group_mac(ip(addr));
@@ -367,27 +335,6 @@ mod tests {
         assert!(!interface.is_broadcast(ip("10.0.0.254")));
         assert!(!interface.is_broadcast(ip("10.1.0.1")));
         assert!(!interface.is_broadcast(ip("2001:db8::ffff:ffff:ffff:ffff")));
-    }
-
-    #[test]
-    fn a_literal_needs_no_name_service() {
-        let read = |name, family| Target::from_literal(name, family, no_lookup);
-        let v4 = read("192.0.2.7", Family::Any).unwrap().unwrap();
-        assert_eq!(v4, Target { addr: ip("192.0.2.7"), scope: None });
-        let scoped = read("fe80::1%3", Family::V6).unwrap().unwrap();
-        assert_eq!(scoped, Target { addr: ip("fe80::1"), scope: Some(3) });
-        assert!(read("example.org", Family::Any).is_none());
-        assert!(read("10.0.0.1%eth0", Family::Any).is_none());
-        let named = Target::from_literal("fe80::1%eth0", Family::Any, |_| Ok(9)).unwrap().unwrap();
-        assert_eq!(named.scope, Some(9));
-    }
-
-    #[test]
-    fn a_literal_of_the_wrong_family_or_scope_is_refused() {
-        let wrong = Target::from_literal("192.0.2.7", Family::V6, no_lookup).unwrap().unwrap_err();
-        assert!(matches!(wrong.cause(), Cause::NoAddressInFamily));
-        let scope = Target::from_literal("fe80::1%no", Family::Any, no_lookup).unwrap();
-        assert!(matches!(scope.unwrap_err().cause(), Cause::NoSuchInterface));
     }
 
     #[test]

@@ -26,9 +26,8 @@ impl SimHost {
 
     fn port(&self, name: &str) -> Result<PortInfo, HostError> {
         self.simulator.port(name).ok_or_else(|| {
-            let names: Vec<_> = self.simulator.ports().into_iter().map(|p| p.name).collect();
-            HostError::new("find interface", name, Cause::NoSuchInterface)
-                .with_hint(format!("the simulated machine has {}", names.join(", ")))
+            let ports = self.simulator.ports();
+            HostError::no_interface(name, ports.iter().map(|port| port.name.as_str()))
         })
     }
 
@@ -265,7 +264,7 @@ mod tests {
         let error = host.route(ip("10.0.0.2"), None, Some(ip("10.0.0.3"))).unwrap_err();
         assert!(matches!(error.cause(), Cause::ForeignSource(_)));
         let error = host.interface("eth7").unwrap_err();
-        assert_eq!(error.hint().unwrap(), "the simulated machine has sim0");
+        assert_eq!(error.hint().unwrap(), "there are: sim0");
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! [`Pacer`]: when the next packet may be sent.
 
-use super::rate::BitRate;
-pub use super::rate::Rate;
+use super::rate::{BitRate, Rate};
 use std::time::Duration;
 
 /// Decides how many packets may be sent at a given time, and when the next one is due.

@@ -9,7 +9,7 @@ use super::progress::Progress;
 use super::reporter::Reporter;
 use super::run::Run;
 use crate::backend::{Filter, Match};
-use crate::error::Result;
+use crate::error::{FluxError, Result};
 use crate::proto::ICMP_LEN;
 use crate::tools::measure::pacer::ns;
 use crate::tools::probe::{NextHops, ProbeTargets, TargetRequest, Wire, ip_len};
@@ -39,13 +39,14 @@ pub fn run(
         targets: &plan.targets,
         family: plan.family,
         interface: plan.interface.as_deref(),
-        source: None,
+        source: plan.source,
         vlan: plan.vlan,
     };
     let targets = ProbeTargets::find(&request, &*env.host)?;
     let is_virtual = env.simulator.is_some();
     let ids = EchoIds::new(&targets.paths, is_virtual)?;
     let headers = |address| ip_len(address) + ICMP_LEN;
+    let plan = &sized(plan, &targets)?;
     targets.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
     let filter = filter(&targets, &ids.range());
     let wire = Wire::open(env, &plan.config, &targets, filter, control, plan.timeout)?;
@@ -75,6 +76,28 @@ pub fn run(
     let ended = run.go(&mut *env.host);
     let outcome = run.finish(&*env.host);
     ended.map(|()| outcome)
+}
+
+/// The plan with the payload that packets of the asked size have.
+fn sized(plan: &Plan, targets: &ProbeTargets) -> Result<Plan> {
+    let Some(asked) = plan.packet_size else { return Ok(plan.clone()) };
+    let bad = |why: String| FluxError::config(format!("packet size {asked}"), why);
+    let ip = targets.ip_length(asked);
+    let mut sizes = targets.paths.iter().map(|path| {
+        let headers = ip_len(path.address) + ICMP_LEN;
+        ip.checked_sub(headers).ok_or_else(|| {
+            let least = headers + (asked - ip);
+            bad(format!("must be at least {least}, as long as the headers to {}", path.name))
+        })
+    });
+    let size = sizes.next().transpose()?.unwrap_or(plan.size);
+    for other in sizes {
+        if other? != size {
+            let error = bad("would be different payloads over IPv4 and IPv6".into());
+            return Err(error.with_hint("use -s, or targets of one family"));
+        }
+    }
+    Ok(Plan { size, ..plan.clone() })
 }
 
 /// Answers to our probes and errors about them; everything else goes on to the kernel.

@@ -3,8 +3,9 @@
 use crate::config::Config;
 use crate::error::{FluxError, Result};
 use crate::tools::host::Family;
-use crate::tools::measure::pacer::Rate;
+use crate::tools::measure::Rate;
 use crate::tools::probe::VlanTag;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// What to do about the path MTU, as `ping -M`.
@@ -37,6 +38,9 @@ pub struct Plan {
     pub flood: bool,
     /// ICMP payload bytes.
     pub size: usize,
+    /// Bytes of a packet from the Ethernet header on, without the frame check sequence; replaces
+    /// `size`.
+    pub packet_size: Option<usize>,
     /// How long to wait for each reply.
     pub timeout: Duration,
     /// End of the whole run.
@@ -59,6 +63,8 @@ pub struct Plan {
     pub each: bool,
     /// The interface, where one was asked for; `config.interface` is filled in by the run.
     pub interface: Option<String>,
+    /// The source address, where one was asked for.
+    pub source: Option<IpAddr>,
     /// Socket options.
     pub config: Config,
 }
@@ -84,6 +90,7 @@ impl Plan {
             rate: None,
             flood: false,
             size: 56,
+            packet_size: None,
             timeout: Duration::from_secs(1),
             deadline: None,
             ttl: 64,
@@ -95,6 +102,7 @@ impl Plan {
             histogram: false,
             each: true,
             interface: None,
+            source: None,
             config: Config::new(""),
         }
     }

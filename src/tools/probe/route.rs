@@ -70,7 +70,8 @@ impl SourceChoice {
     ) -> Result<ResolvedTarget> {
         let Target { addr, scope } = host.resolve(name, request.family)?;
         if addr.is_unspecified() {
-            return Err(FluxError::config(format!("target {name}"), "is the unspecified address"));
+            return Err(FluxError::config(format!("target {name}"), "is the unspecified address")
+                .with_hint("give the address of a host"));
         }
         let wanted = self.interface.as_ref();
         if let (Some(scope), Some(wanted)) = (scope, wanted)

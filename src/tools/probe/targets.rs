@@ -121,6 +121,11 @@ impl ProbeTargets {
         self.paths.iter().map(route).collect()
     }
 
+    /// Length of the IP packet in a frame of `frame` bytes without its check sequence.
+    pub(crate) fn ip_length(&self, frame: usize) -> usize {
+        frame.saturating_sub(ETHERNET_LEN + self.link.tags.len() * TAG_LEN)
+    }
+
     /// Refuses packets that no frame or link holds. `size` is what `option` asked for; on top of
     /// it come as many bytes of IP and transport headers as `headers` says.
     pub(crate) fn check_size(

@@ -15,6 +15,7 @@ use crate::proto::{ETHERNET_LEN, ICMP_LEN, IPV4_LEN, IpPair};
 use crate::raw::FluxRaw;
 use crate::simulator::{PortInfo, Simulator, Trouble};
 use crate::snapshot::Source;
+use crate::tools::host::HostError;
 use crate::tools::session::opened::in_options;
 use crate::umem::{Frame, RX_HEADROOM, Umem};
 use std::net::{IpAddr, Ipv4Addr};
@@ -120,13 +121,8 @@ impl Observer for SimObserver {
     fn find(&mut self, name: &str) -> Result<InterfaceKey> {
         let found = self.port(|port| port.name == name);
         found.map(|port| key(&port)).ok_or_else(|| {
-            let names: Vec<_> = self.simulator.ports().into_iter().map(|port| port.name).collect();
-            FluxError::new(
-                ErrorKind::Device,
-                format!("cannot find interface {name}"),
-                format!("the simulated machine has {}", names.join(", ")),
-            )
-            .with_hint("name one of these, or none for all")
+            let ports = self.simulator.ports();
+            HostError::no_interface(name, ports.iter().map(|port| port.name.as_str())).into()
         })
     }
 

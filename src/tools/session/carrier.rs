@@ -74,7 +74,6 @@ impl Idle for FluxRx {
 
 /// Waits on the real kernel without a socket.
 #[cfg(all(target_os = "linux", feature = "bpf"))]
-#[allow(dead_code)] // for commands whose sockets are not of mode B
 pub(crate) struct KernelClock;
 
 #[cfg(all(target_os = "linux", feature = "bpf"))]

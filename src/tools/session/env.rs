@@ -1,10 +1,10 @@
 //! [`Env`]: the world a command runs in, real or simulated.
 
-use super::super::host::{Host, SimHost};
 use crate::builder::FluxBuilder;
 use crate::config::Config;
 use crate::error::Result;
 use crate::simulator::Simulator;
+use crate::tools::host::{Host, SimHost};
 
 /// The world a command runs in: who answers for the machine, and which kernel opens sockets.
 pub struct Env {
@@ -22,7 +22,7 @@ impl Env {
     pub fn kernel() -> Result<Self> {
         #[cfg(target_os = "linux")]
         return Ok(Self {
-            host: Box::new(super::super::host::KernelHost::open()?),
+            host: Box::new(crate::tools::host::KernelHost::open()?),
             simulator: None,
         });
         #[cfg(not(target_os = "linux"))]

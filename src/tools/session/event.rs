@@ -16,6 +16,18 @@ pub enum SessionEvent {
     Note(Note),
 }
 
+impl SessionEvent {
+    /// What happened, where the event says it in words.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Interface(change) => Some(&change.text),
+            Self::Note(note) => Some(&note.text),
+            Self::WrongQueue(_) => None,
+        }
+    }
+}
+
 /// Packets for us that the NIC put on a queue without a socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct WrongQueue {

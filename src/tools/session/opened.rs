@@ -12,6 +12,9 @@ pub struct Opened {
     /// `sim` or `xdp`.
     #[serde(default)]
     pub backend: String,
+    /// What packets are sent by: `ring`, the TX ring of an AF_XDP socket.
+    #[serde(default)]
+    pub tx: String,
     /// Interface name.
     pub interface: String,
     /// Driver name, where it is known.
@@ -59,10 +62,18 @@ pub struct Clocks {
 impl Opened {
     /// What `granted` says. `host` is asked for a driver that the sockets do not know.
     pub(crate) fn new(granted: &Granted, poller: Poller, host: &dyn Host) -> Self {
+        let opened = Self::of(granted, poller);
+        let driver = opened.driver.or_else(|| host.driver(&granted.interface));
+        Self { driver, ..opened }
+    }
+
+    /// What `granted` says.
+    pub(crate) fn of(granted: &Granted, poller: Poller) -> Self {
         Self {
             backend: granted.backend.to_owned(),
+            tx: "ring".to_owned(),
             interface: granted.interface.clone(),
-            driver: granted.driver.clone().or_else(|| host.driver(&granted.interface)),
+            driver: granted.driver.clone(),
             attach: granted.attach.to_string(),
             zero_copy: granted.zero_copy,
             queues: granted.queues.clone(),

@@ -6,8 +6,8 @@
 //!                Simulator ◀── build (NetworkBuilder) ◀── paths (shortest, equal ones) ◀┘
 //! ```
 //!
-//! Invariant: no text makes this panic. What is wrong with one is told with the file, the line,
-//! what is wrong and what to do; what the file does not say follows from it alone, so that the
+//! Invariant: no text makes this panic. What is wrong with one is told with the file, line and
+//! column, what is wrong and what to do; what the file does not say follows from it alone, so that the
 //! same file and seed give the same network.
 //!
 //! The format is documented in `flux help sim`. The core knows nothing of files: it is all built
@@ -23,13 +23,10 @@ mod read;
 mod tests;
 mod values;
 
-use crate::error::{ErrorKind, FluxError, Result};
+use crate::error::{FluxError, Result};
 use crate::simulator::{SimSpec, Simulator};
-use crate::tools::config_file::SyntaxError;
+use crate::tools::config_file::Source;
 use std::path::Path;
-
-/// Longest topology file, in bytes.
-const LONGEST: u64 = 1 << 20;
 
 /// The simulated machine and network of `spec`: those of its topology file, else the default ones.
 ///
@@ -63,26 +60,8 @@ pub fn between(spec: SimSpec) -> Result<Simulator> {
 /// # Errors
 /// When the file cannot be read, or what [`parse`] says.
 pub fn load(path: &Path, spec: &SimSpec) -> Result<Simulator> {
-    let name = path.display().to_string();
-    let refuse = |kind, why: String| {
-        FluxError::new(kind, format!("cannot read topology file {name}"), why)
-            .with_hint("give the path of a TOML file; `flux help sim` has an example")
-    };
-    let device = |error: std::io::Error| refuse(ErrorKind::Config, error.to_string());
-    let file = std::fs::File::open(path).map_err(device)?;
-    let mut bytes = Vec::new();
-    // One byte more than is allowed tells that there is more, also of a device without an end.
-    let mut limited = std::io::Read::take(file, LONGEST + 1);
-    std::io::Read::read_to_end(&mut limited, &mut bytes).map_err(device)?;
-    if bytes.len() as u64 > LONGEST {
-        return Err(refuse(ErrorKind::Config, "it is longer than 1 MiB".to_owned()));
-    }
-    let text = String::from_utf8(bytes).map_err(|error| {
-        let at = error.utf8_error().valid_up_to();
-        let line = 1 + error.as_bytes()[..at].iter().filter(|&&byte| byte == b'\n').count();
-        refuse(ErrorKind::Config, format!("line {line} is not UTF-8"))
-    })?;
-    parse_named(&text, spec, &name)
+    let hint = "give the path of a TOML file; `flux help sim` has an example";
+    network(&Source::load(path, "topology file", hint)?, spec)
 }
 
 /// Builds the network that `text` describes, with our machine as `spec` has it.
@@ -108,17 +87,17 @@ pub fn load(path: &Path, spec: &SimSpec) -> Result<Simulator> {
 /// ```
 ///
 /// # Errors
-/// `ErrorKind::Config`, with the line, what is wrong there and what to do.
+/// `ErrorKind::Config`, with line and column, what is wrong there and what to do.
 pub fn parse(text: &str, spec: &SimSpec) -> Result<Simulator> {
-    parse_named(text, spec, "topology")
+    network(&Source::of("topology", text), spec)
 }
 
-fn parse_named(text: &str, spec: &SimSpec, name: &str) -> Result<Simulator> {
-    let built = || -> std::result::Result<_, SyntaxError> {
+fn network(source: &Source<'_>, spec: &SimSpec) -> Result<Simulator> {
+    let built = source.parse(|text| {
         let model = read::read(text)?;
         let laid = addressing::number(&model)?;
         let ways = paths::ways(&model, &laid);
         build::network(&model, &laid, &ways, spec)
-    };
-    built().map_err(|fault| fault.tell(name, text))?.build()
+    });
+    built?.build()
 }

@@ -2,10 +2,10 @@
 
 use super::model::{Destination, Kind, Link, MOST_LINKS, Names, Node, Prefix, Route, RouteAction};
 use super::values::{self, WAY_KEYS};
-use crate::simulator::parse_units::time;
 use crate::simulator::{
     Balance, Flaw, HostOptions, NatQuotes, Profile, Quoting, RouterOptions, UdpPorts,
 };
+use crate::text::values::time;
 use crate::tools::config_file::{Fields, Placed, Word, words};
 use crate::tools::config_file::{Read, SyntaxError};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -2,16 +2,12 @@
 
 use super::model::{Kind, MOST_LINKS, MOST_PORTS, Model, Names, US, US_NAME, too_many_links};
 use super::parts;
-use crate::tools::config_file::{Fields, Read, SyntaxError, Word};
-use toml::de::DeTable;
+use crate::tools::config_file::{Fields, Read, SyntaxError, Word, tables};
 
 /// Reads a file.
 pub(super) fn read(text: &str) -> Read<Model> {
-    let table = DeTable::parse(text).map_err(|error| {
-        let at = error.span().map_or(text.len(), |span| span.start);
-        let what = format!("no TOML: {}", error.message());
-        SyntaxError::at(at, what, "`flux help sim` has an example; https://toml.io describes TOML")
-    })?;
+    let help = "`flux help sim` has an example; https://toml.io describes TOML";
+    let table = tables(text, help)?;
     let keys = ["seed", "us", "router", "host", "link", "route"];
     let top = Fields::new("the file", 0, table.get_ref(), &keys)?;
     let seed = top.whole("seed", 0..=i64::MAX as u64)?;

@@ -2,7 +2,7 @@
 
 use crate::proto::extensions::MplsEntry;
 use crate::simulator::Profile;
-use crate::simulator::parse_units::{rate, share, time};
+use crate::text::values::{bit_rate, share, time};
 use crate::tools::config_file::{Fields, Word, whole};
 use crate::tools::config_file::{Read, SyntaxError};
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ pub(super) fn way(fields: &Fields<'_>, usual: &Profile) -> Read<Profile> {
     let share = |key| fields.parsed(key, share, SHARE.0, SHARE.1);
     let time = |key| fields.parsed(key, time, TIME.0, TIME.1);
     let bytes = fields.whole("queue", 0..=1 << 32)?;
-    let bits = fields.parsed("rate", rate, "rate up to 1000gbit", "\"10mbit\"")?;
+    let bits = fields.parsed("rate", bit_rate, "rate up to 1000gbit", "\"10mbit\"")?;
     Ok(Profile {
         delay: time("delay")?.unwrap_or(usual.delay),
         jitter: time("jitter")?.unwrap_or(usual.jitter),

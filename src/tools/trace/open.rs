@@ -48,6 +48,7 @@ pub fn run(
     };
     let targets = ProbeTargets::find(&request, &*env.host)?;
     single_hosts(&targets)?;
+    let plan = &sized(plan, &targets);
     if let Some(size) = plan.size {
         targets.check_size(size.into(), "--size", |_| 0, plan.config.frame_size)?;
     }
@@ -77,6 +78,13 @@ pub fn run(
     let ended = run.go();
     let outcome = run.finish(&*env.host);
     ended.map(|()| outcome)
+}
+
+/// The plan with the IP packets that frames of the asked size hold.
+fn sized(plan: &Plan, targets: &ProbeTargets) -> Plan {
+    let frame = plan.packet_size.map(usize::from);
+    let ip = frame.and_then(|frame| u16::try_from(targets.ip_length(frame)).ok());
+    Plan { size: ip.or(plan.size), ..plan.clone() }
 }
 
 /// What cannot be traced, or not twice at a time.

@@ -6,7 +6,7 @@ use super::plan::Plan;
 use super::probe::{Identity, Numbers, Template};
 use super::sizes::Sizes;
 use crate::error::Result;
-use crate::tools::measure::pacer::{Pacer, Rate};
+use crate::tools::measure::{Pacer, Rate};
 use crate::tools::probe::{NextHops, ProbeTargets, Sender, Wire};
 
 /// The kernel is told after this many packets. It sends them one after the other, and all have the

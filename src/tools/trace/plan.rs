@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::error::{FluxError, Result};
 use crate::tools::host::Family;
-use crate::tools::measure::pacer::Rate;
+use crate::tools::measure::Rate;
 use serde::Serialize;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -106,6 +106,8 @@ pub struct Plan {
     pub tos: u8,
     /// Length of IP packets in bytes, as traceroute's; `None`: as short as they can be.
     pub size: Option<u16>,
+    /// The same from the Ethernet header on, without the frame check sequence; replaces `size`.
+    pub packet_size: Option<u16>,
     /// How often.
     pub rounds: Rounds,
     /// Time between the starts of two rounds.
@@ -156,6 +158,7 @@ impl Plan {
             interface: None,
             tos: 0,
             size: None,
+            packet_size: None,
             rounds: Rounds::Once,
             interval: Duration::from_secs(1),
             rate: RATE,
@@ -183,9 +186,14 @@ impl Plan {
         if self.max_hops == 0 {
             return bad("max hops 0".into(), "must be 1 to 255");
         }
-        if self.first == 0 || self.first > self.max_hops {
-            let why = format!("must be 1 to {}, the last", self.max_hops);
-            return bad(format!("first hop {}", self.first), &why);
+        if self.first == 0 {
+            return bad("first hop 0".into(), "must be at least 1");
+        }
+        if self.first > self.max_hops {
+            let (first, last) = (self.first, self.max_hops);
+            let why = format!("is beyond the last hop {last} (-m)");
+            return Err(FluxError::config(format!("first hop {first} (-f)"), why)
+                .with_hint(format!("use -f 1 to {last}, or a larger -m")));
         }
         if self.queries == 0 {
             return bad("0 queries".into(), "must be 1 to 255 probes per hop");
@@ -194,21 +202,20 @@ impl Plan {
             return bad("port 0".into(), "must be 1 to 65535");
         }
         if self.strategy == Strategy::Dublin && self.protocol != Protocol::Udp {
-            return bad("strategy dublin".into(), "is for UDP: leave out -T and --icmp");
+            return Err(FluxError::config("strategy dublin", "is for UDP")
+                .with_hint("leave out -T and --icmp"));
         }
         if self.strategy == Strategy::Classic && self.paths.is_some() {
-            let why =
-                "changes path with every probe, so that --paths could tell no flow: use paris";
-            return bad("strategy classic".into(), why);
+            let why = "changes path with every probe, so that --paths finds no flow again";
+            return Err(FluxError::config("strategy classic", why)
+                .with_hint("leave --strategy out: paris is the default"));
         }
         if self.rounds == Rounds::Count(0) {
             return bad("0 rounds".into(), "must be at least 1");
         }
         if self.paths.is_some() && self.rounds != Rounds::Once {
-            return bad(
-                "--paths".into(),
-                "probes until all paths are known: leave out -c and --live",
-            );
+            return Err(FluxError::config("--paths", "probes until all paths are known")
+                .with_hint("leave out -c and --live"));
         }
         if let Some(Multipath { confidence, max_flows }) = self.paths {
             if !(0.5..=0.9999).contains(&confidence) {

@@ -1,7 +1,7 @@
 //! What is known of the way to one target: who answered at which TTL, how often, and when.
 
 use super::answer::{Answer, Kind};
-use super::event::{Balancing, Hop, Nat, Router, Rtt};
+use super::event::{Balancing, ExtensionObject, Hop, Label, Nat, Router, Rtt};
 use super::icmp_names;
 use crate::tools::measure::times::Times;
 use std::net::IpAddr;
@@ -37,8 +37,8 @@ pub(super) struct RouterTally {
 pub(super) struct Last {
     pub(super) kind: Kind,
     pub(super) reply_ttl: u8,
-    pub(super) mpls: Vec<super::Label>,
-    pub(super) extensions: Vec<super::ExtensionObject>,
+    pub(super) mpls: Vec<Label>,
+    pub(super) extensions: Vec<ExtensionObject>,
     /// MTU behind it.
     pub(super) mtu: Option<u32>,
 }

@@ -1,8 +1,10 @@
 //! What `flux bench` is asked, and the plan that makes.
 
-use crate::socket_options::{LinkOptions, OutputOptions, SocketOptions, keyword, on_off, queues};
-use crate::units;
-use clap::{Args as ClapArgs, Subcommand};
+use crate::socket_options::{
+    HEADING, LinkOptions, OutputOptions, SocketOptions, batch, keyword, on_off, queues, sim_spec,
+};
+use clap::{ArgAction, Args as ClapArgs, Subcommand};
+use fluxnet::text::numbers as units;
 use fluxnet::tools::bench::{Library, Place, Plan, Poll, Workload};
 use fluxnet::{Config, FluxError, Queues};
 use std::path::PathBuf;
@@ -10,12 +12,25 @@ use std::time::Duration;
 
 /// Measured time of one sample without `--duration`.
 const DURATION: Duration = Duration::from_millis(400);
-/// Bytes of the frame check sequence.
-const FCS: u32 = 4;
 /// Samples per setting without `--repeat`.
 const REPEAT: u32 = 5;
 /// Batch sizes without `--batch`.
 const BATCHES: [u32; 3] = [16, 32, 64];
+/// What the simulated rings honour: there is no network behind them, and time is the machine's.
+const SIM_KEYS: [&str; 10] = [
+    "queues",
+    "tx-queues",
+    "wrong_queue",
+    "no_zero_copy",
+    "starved",
+    "stuck_tx",
+    "short_ring",
+    "link_flap",
+    "gone",
+    "no_program",
+];
+/// Bytes of the frame check sequence, which `--frame` counts and `--packet-size` does not.
+const FCS: u32 = 4;
 /// Workloads without `--workload`.
 const WORKLOADS: [Workload; 6] = [
     Workload::Rxdrop,
@@ -70,7 +85,7 @@ pub struct Args {
     /// Two saved runs instead of a new one.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Measure on this interface; whoever is at its other end sends
+    /// Measure on this interface, by any of its names; the machine at its other end sends
     #[arg(short = 'I', long, value_name = "IFACE", group = "place")]
     pub interface: Option<String>,
     /// For workload forward: the interface that packets leave by; they come in on that of -I
@@ -81,20 +96,27 @@ pub struct Args {
     pub lab: bool,
     /// Measure on simulated rings; needs no privilege
     ///
-    /// SPEC is a list such as queues=4,seed=7; `flux help sim` tells its keys.
+    /// SPEC is a list such as queues=4,starved. It takes queues, tx-queues and the troubles that
+    /// `flux help sim` tells.
     #[arg(long, value_name = "SPEC", group = "place", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub sim: Option<String>,
     /// What to do with the packets [default: all; with -I all but txonly, and forward only with --out; with --sim all but latency]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = keyword::<Workload>(Workload::WORDS))]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', action = ArgAction::Set, num_args = 1, value_parser = keyword::<Workload>(Workload::WORDS))]
     pub workload: Vec<Workload>,
     /// Packets per batch, 1 to 4096 [default: 16,32,64]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = units::binary, allow_negative_numbers = true)]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', action = ArgAction::Set, num_args = 1, value_parser = batch, allow_negative_numbers = true)]
     pub batch: Vec<u32>,
     /// How to wait for packets [default: busy,adaptive,syscall]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = keyword::<Poll>(Poll::WORDS))]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', action = ArgAction::Set, num_args = 1, value_parser = keyword::<Poll>(Poll::WORDS))]
     pub poll: Vec<Poll>,
-    /// Packet lengths, 64 to 1518 bytes with frame check sequence [default: 64]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = units::binary, allow_negative_numbers = true)]
+    /// Bytes of a packet from the Ethernet header on, 60 to 1514 [default: 60]
+    ///
+    /// The checksum at the end of a frame, 4 bytes, is not counted; the older --frame LIST, with 64 to
+    /// 1518 bytes, counts it.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', action = ArgAction::Set, num_args = 1, value_parser = packet_size, allow_negative_numbers = true)]
+    pub packet_size: Vec<u32>,
+    /// The same with the frame check sequence.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', action = ArgAction::Set, num_args = 1, value_parser = frame, hide = true, conflicts_with = "packet_size", allow_negative_numbers = true)]
     pub frame: Vec<u32>,
     /// RX queues to open, one thread each [default: 0]
     ///
@@ -102,24 +124,24 @@ pub struct Args {
     #[arg(long, value_name = "N|N-M|N,M|all", value_parser = queues)]
     pub queue: Vec<Queues>,
     /// UMEM in huge pages or not [default: off]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = on_off())]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', action = ArgAction::Set, num_args = 1, value_parser = on_off())]
     pub hugepages: Vec<bool>,
     /// Prefetch packet headers or not [default: on]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = on_off())]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', action = ArgAction::Set, num_args = 1, value_parser = on_off())]
     pub prefetch: Vec<bool>,
     /// Modes of the library to measure [default: raw]
     ///
     /// raw is FluxRaw, engine FluxEngine, system FluxRx and FluxTx. The engine has no txonly.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = keyword::<Library>(Library::WORDS))]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', action = ArgAction::Set, num_args = 1, value_parser = keyword::<Library>(Library::WORDS))]
     pub mode: Vec<Library>,
-    /// Measured time of one sample [default: 400ms]
-    #[arg(long, value_name = "TIME", value_parser = units::positive_time, allow_negative_numbers = true)]
+    /// Measured time of one sample, from 1ms on [default: 400ms]
+    #[arg(long, value_name = "TIME", value_parser = duration, allow_negative_numbers = true)]
     pub duration: Option<Duration>,
-    /// Samples per setting [default: 5]
-    #[arg(long, value_name = "N", value_parser = units::binary, allow_negative_numbers = true)]
+    /// Samples per setting, 1 to 1000 [default: 5]
+    #[arg(long, value_name = "N", value_parser = repeat, allow_negative_numbers = true)]
     pub repeat: Option<u32>,
     /// How sockets are opened.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = HEADING)]
     pub socket: SocketOptions,
     /// What a lost link does.
     #[command(flatten)]
@@ -196,7 +218,7 @@ impl Args {
             modes: axis(&self.mode, &[Library::Raw]),
             batches: axis(&self.batch, &BATCHES),
             polls: axis(&self.poll, &[Poll::Busy, Poll::Adaptive, Poll::Syscall]),
-            packet_sizes: without_fcs(&axis(&self.frame, &[64])),
+            packet_sizes: self.packet_sizes(),
             queues: axis(&self.queue, &[Queues::Only(vec![0])]),
             hugepages: axis(&self.hugepages, &[false]),
             prefetch: axis(&self.prefetch, &[true]),
@@ -206,6 +228,12 @@ impl Args {
         };
         plan.check()?;
         Ok(plan)
+    }
+
+    /// Without the frame check sequence, which `--frame` counts.
+    fn packet_sizes(&self) -> Vec<u32> {
+        let frames: Vec<u32> = self.frame.iter().map(|frame| frame.saturating_sub(FCS)).collect();
+        axis(if frames.is_empty() { &self.packet_size } else { &frames }, &[60])
     }
 
     fn place(&self) -> Result<Place, FluxError> {
@@ -222,7 +250,7 @@ impl Args {
         match (&self.interface, self.lab, &self.sim) {
             (Some(name), ..) => Ok(Place::Interface { name: name.clone(), out: self.out.clone() }),
             (_, true, _) => Ok(Place::Lab),
-            (.., Some(spec)) => Ok(Place::Sim(spec.parse()?)),
+            (.., Some(spec)) => Ok(Place::Sim(sim_spec("bench", spec, &SIM_KEYS)?)),
             _ => Err(FluxError::config("no place to measure in", "one of three is needed")
                 .with_hint(
                     "add --sim (simulated rings, needs nothing), --lab (a veth pair of its own, \
@@ -243,9 +271,23 @@ fn axis<T: Clone + PartialEq>(given: &[T], default: &[T]) -> Vec<T> {
     values
 }
 
-/// Packet sizes, which leave out the frame check sequence that --frame counts.
-fn without_fcs(frames: &[u32]) -> Vec<u32> {
-    frames.iter().map(|frame| frame.saturating_sub(FCS)).collect()
+fn packet_size(text: &str) -> Result<u32, String> {
+    let size = units::bytes_in(text, 60, 1514)?;
+    u32::try_from(size).map_err(|_| "is too large".into())
+}
+
+fn frame(text: &str) -> Result<u32, String> {
+    let size = units::bytes_in(text, 64, 1518)?;
+    u32::try_from(size).map_err(|_| "is too large".into())
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let time = Some(units::time(text)?).filter(|time| *time >= Duration::from_millis(1));
+    time.ok_or_else(|| "must be at least 1ms".to_owned())
+}
+
+fn repeat(text: &str) -> Result<u32, String> {
+    units::count_in(text, 1, 1000)
 }
 
 fn svg(text: &str) -> Result<PathBuf, String> {
@@ -289,14 +331,14 @@ mod tests {
         )
         .unwrap();
         assert_eq!(plan.workloads, [Workload::Rxdrop, Workload::Parse]);
-        assert_eq!((plan.batches, plan.packet_sizes), (vec![16, 1024], vec![60, 508]));
+        assert_eq!((plan.batches, plan.packet_sizes), (vec![16, 1000], vec![60, 508]));
         assert_eq!(plan.polls, [Poll::Busy, Poll::Syscall]);
         let queues = [Queues::Only(vec![0]), Queues::Only(vec![0, 2]), Queues::All];
         assert_eq!(plan.queues, queues);
         assert_eq!((plan.hugepages, plan.prefetch), (vec![true, false], vec![false, true]));
         assert_eq!(plan.modes, [Library::Raw, Library::Engine, Library::System]);
         assert_eq!((plan.duration, plan.repeat), (Duration::from_secs(2), 3));
-        assert_eq!((plan.config.frames, plan.config.frame_size), (Some(8192), 4096));
+        assert_eq!((plan.config.frames, plan.config.frame_size), (Some(8000), 4096));
         assert_eq!(plan.config.attach, fluxnet::AttachMode::Skb);
         assert_eq!(plan.config.bind, fluxnet::BindMode::Copy);
         assert!(matches!(plan.place, Place::Sim(spec) if spec.queues == 4));
@@ -306,6 +348,21 @@ mod tests {
     fn a_value_named_twice_is_measured_once() {
         let plan = plan("--lab --batch 16,32,16 --poll busy,busy --queue 0 --queue 0-0").unwrap();
         assert_eq!((plan.batches.len(), plan.polls.len(), plan.queues.len()), (2, 1, 1));
+    }
+
+    #[test]
+    fn packet_sizes_leave_out_the_frame_check_sequence_that_frame_counts() {
+        let sizes = |line: &str| plan(line).unwrap().packet_sizes;
+        assert_eq!(sizes("--lab --packet-size 60,1514"), [60, 1514]);
+        assert_eq!(sizes("--lab --frame 64,1518"), [60, 1514]);
+        assert_eq!(sizes("--lab"), [60]);
+    }
+
+    #[test]
+    fn the_last_list_wins_and_queues_add_up() {
+        let plan = plan("--lab --batch 16,32 --batch 64 --repeat 1 --repeat 2 --queue 0 --queue 1");
+        let plan = plan.unwrap();
+        assert_eq!((plan.batches, plan.repeat, plan.queues.len()), (vec![64], 2, 2));
     }
 
     #[test]
@@ -356,12 +413,17 @@ mod tests {
             ("--lab --out eth1", "--out eth1"),
             ("--out eth1", "--out eth1"),
             ("--lab --workload", "--workload"),
-            ("--lab --batch 0", "batch 0"),
+            ("--lab --batch 0", "'0'"),
             ("--lab --batch 16,,32", "''"),
-            ("--lab --batch 5k", "batch 5120"),
+            ("--lab --batch 5k", "'5k'"),
             ("--lab --batch -1", "'-1'"),
-            ("--lab --frame 63", "packet size 59"),
-            ("--lab --frame 64,9000", "packet size 8996"),
+            ("--lab --frame 63", "'63'"),
+            ("--lab --frame 64,9000", "'9000'"),
+            ("--lab --packet-size 59", "'59'"),
+            ("--lab --packet-size 60,1515", "'1515'"),
+            ("--lab --packet-size 60 --frame 64", "--frame"),
+            ("--sim=loss=10%", "loss=10%"),
+            ("--sim=queues=2,seed=7", "seed=7"),
             ("--lab --poll lazily", "'lazily'"),
             ("--lab --queue x", "'x'"),
             ("--lab --hugepages auto", "'auto'"),
@@ -369,9 +431,9 @@ mod tests {
             ("--lab --mode fast", "'fast'"),
             ("--lab --mode engine --workload txonly", "txonly in mode engine"),
             ("--lab --duration 0", "'0'"),
-            ("--lab --duration 2h", "duration 7200s"),
-            ("--lab --repeat 0", "0 repeats"),
-            ("--lab --frame-size 3000", "frame size 3000"),
+            ("--lab --duration 2y", "'2y'"),
+            ("--lab --repeat 0", "'0'"),
+            ("--lab --frame-size 3000", "'3000'"),
             ("--sim=los=3%", "los"),
             ("--lab --json --csv", "--csv"),
             ("--lab --plot chart.png", "'chart.png'"),

@@ -2,9 +2,10 @@
 
 use fluxnet::Pages;
 use fluxnet::tools::bench::{
-    Best, Library, Machine, Opened, Poll, Report, SettingReport, Spread, Workload,
+    Best, Library, Machine, Poll, Report, SettingReport, Spread, Start, Workload,
 };
 use fluxnet::tools::measure::Statistics;
+use fluxnet::tools::session::Opened;
 
 /// All workloads and poll modes in three batch sizes, as a run on a veth pair could come out.
 pub fn report() -> Report {
@@ -45,18 +46,24 @@ pub fn report() -> Report {
             cpus: 2,
             kernel: Some("6.18.0".to_owned()),
         },
-        opened: Some(Opened {
-            interface: "veth0".to_owned(),
+        opened: Some(Start {
+            opened: Opened {
+                backend: "xdp".to_owned(),
+                interface: "veth0".to_owned(),
+                queues: vec![0],
+                poll: "busy".to_owned(),
+                driver: Some("veth".to_owned()),
+                attach: "native".to_owned(),
+                zero_copy: false,
+                ring_size: 2048,
+                frames: 4096,
+                frame_size: 2048,
+                pages: "4k".into(),
+                kernel_busy_poll: false,
+                notes: Vec::new(),
+                ..Opened::default()
+            },
             out: None,
-            driver: Some("veth".to_owned()),
-            attach: "native".to_owned(),
-            zero_copy: false,
-            ring_size: 2048,
-            frames: 4096,
-            frame_size: 2048,
-            pages: "4k".into(),
-            kernel_busy_poll: false,
-            notes: Vec::new(),
         }),
         sample_s: 0.4,
         repeat: 5,

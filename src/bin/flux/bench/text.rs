@@ -2,7 +2,7 @@
 
 use super::table::{Changes, Latencies, Rates, blocks};
 use crate::output::{Lines, Screen, hidden, percent, table, wrap};
-use fluxnet::tools::bench::{Best, Diff, Names, Opened, Report, SettingKey, Workload};
+use fluxnet::tools::bench::{Best, Diff, Names, Report, SettingKey, Start, Workload};
 use std::fmt::Write;
 
 /// Text, and the headings of columns that it has no room for.
@@ -22,7 +22,7 @@ impl Text {
 }
 
 /// The one line on what was really granted to the first setting.
-pub fn granted(opened: &Opened) -> String {
+pub fn granted(Start { opened, out }: &Start) -> String {
     let mut text = format!(
         "{}: driver {}, {} attach, {}, rings of {}, {} frames of {} bytes in {} pages{}\n",
         opened.interface,
@@ -35,7 +35,7 @@ pub fn granted(opened: &Opened) -> String {
         pages(&opened.pages),
         if opened.kernel_busy_poll { ", kernel busy polling" } else { "" },
     );
-    if let Some(out) = &opened.out {
+    if let Some(out) = out {
         // A String takes every write.
         let _ = writeln!(text, "{out}: workload forward sends by it, on the same UMEM");
     }
@@ -113,9 +113,9 @@ pub fn machine(report: &Report) -> String {
 /// Where it was measured, and how often.
 pub fn place(report: &Report) -> String {
     let on = match &report.opened {
-        Some(opened) if report.place != "sim" => {
+        Some(Start { opened, out }) if report.place != "sim" => {
             let copy = if opened.zero_copy { "zero-copy" } else { "copy" };
-            let out = opened.out.as_ref().map(|out| format!(", forward by {out}"));
+            let out = out.as_ref().map(|out| format!(", forward by {out}"));
             let out = out.unwrap_or_default();
             format!(" on {} ({}, {copy}{out})", opened.interface, opened.attach)
         }
@@ -176,6 +176,7 @@ fn key(best: &Best) -> SettingKey {
 mod tests {
     use super::super::fixture;
     use super::*;
+    use fluxnet::tools::session::Opened;
 
     fn screen(width: usize) -> Screen {
         Screen { width: Some(width), ..Screen::default() }
@@ -228,13 +229,14 @@ mod tests {
 
     #[test]
     fn what_was_granted_is_one_line_and_its_notes() {
-        let opened = fixture::report().opened.unwrap();
+        let Start { opened, out } = fixture::report().opened.unwrap();
+        let opened = Opened { notes: vec!["no zero-copy".into()], ..opened };
         assert_eq!(
-            granted(&Opened { notes: vec!["no zero-copy".into()], ..opened }),
+            granted(&Start { opened, out }),
             "veth0: driver veth, native attach, copy, rings of 2048, 4096 frames of 2048 bytes in \
              ordinary pages\nnote: no zero-copy\n"
         );
-        let two = Opened { out: Some("veth1".into()), ..fixture::report().opened.unwrap() };
+        let two = Start { out: Some("veth1".into()), ..fixture::report().opened.unwrap() };
         assert!(
             granted(&two).ends_with("\nveth1: workload forward sends by it, on the same UMEM\n")
         );

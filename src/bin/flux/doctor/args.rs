@@ -1,7 +1,12 @@
 //! The arguments of `flux doctor`.
 
+use crate::socket_options::sim_spec;
 use fluxnet::FluxError;
 use fluxnet::tools::doctor::Plan;
+
+/// What the simulated machine is examined for. No time passes, and no packet crosses its link.
+const SIM_KEYS: [&str; 7] =
+    ["queues", "tx-queues", "zerocopy", "mtu", "file", "no_zero_copy", "short_ring"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,7 +29,8 @@ Exit status:
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Interface to examine; without it, the machine and a line for each interface
+    /// Interface to examine, by any of its names; without it, the machine and a line for each
+    /// interface
     #[arg(value_name = "IFACE")]
     interface: Option<String>,
     /// Attach no program, not even for a moment: some NICs reset their link for it
@@ -32,7 +38,9 @@ pub struct Args {
     no_attach: bool,
     /// Examine the simulated machine instead; needs no privilege
     ///
-    /// SPEC is a list such as queues=4,zerocopy=no. `flux help sim` tells its keys.
+    /// SPEC is a list such as queues=4,zerocopy=no. It takes the keys that a NIC and
+    /// its driver show: queues, tx-queues, zerocopy, mtu, file, no_zero_copy and
+    /// short_ring.
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     sim: Option<String>,
     /// One JSON object on standard output, also for errors
@@ -46,7 +54,7 @@ impl Args {
         Ok(Plan {
             interface: self.interface.clone(),
             attach: !self.no_attach,
-            sim: self.sim.as_deref().map(str::parse).transpose()?,
+            sim: self.sim.as_deref().map(|text| sim_spec("doctor", text, &SIM_KEYS)).transpose()?,
         })
     }
 }
@@ -69,6 +77,7 @@ mod tests {
         assert_eq!((one.interface.as_deref(), one.attach), (Some("eth0"), false));
         assert_eq!(plan("--sim=queues=4 sim0").unwrap().sim.unwrap().queues, 4);
         assert!(plan("--sim=queue=4").is_err_and(|error| error.contains("queue")));
+        assert!(plan("--sim=loss=10%").is_err_and(|error| error.contains("no use for it")));
         assert!(plan("eth0 eth1").is_err_and(|error| error.contains("eth1")));
     }
 }

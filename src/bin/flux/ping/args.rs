@@ -1,15 +1,18 @@
 //! What `flux ping` is asked, and the plan that makes.
 
 use crate::socket_options::Common;
-use crate::units::{self, Pattern};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use fluxnet::FluxError;
+use fluxnet::text::numbers::{self as units, Pattern};
 use fluxnet::tools::host::Family;
-use fluxnet::tools::ping::{PathMtu, Plan};
+use fluxnet::tools::ping::{MAX_SIZE, PathMtu, Plan};
 use fluxnet::tools::probe::VlanTag;
 use std::time::Duration;
 
 /// ICMP payload without `-s`, as ping has it.
 const SIZE: usize = 56;
+/// Shortest packet: Ethernet, IPv4 and ICMP headers.
+const SHORTEST: usize = 14 + 20 + 8;
 /// Probes per target where time is virtual and no end was asked for: such a run would fill the
 /// terminal as fast as it can print.
 const VIRTUAL_COUNT: u64 = 5;
@@ -19,6 +22,7 @@ Examples:
   flux ping -c 5 10.0.0.2 --sim                 on the simulated network, no privilege needed
   flux ping -c 1000 -i 2ms --histogram 192.0.2.1
   flux ping --rate 10kpps -w 10 -q 192.0.2.1 192.0.2.2 2001:db8::1
+  flux ping --live 192.0.2.1 192.0.2.2          a table, redrawn in place until q
   flux ping --json -c 5 192.0.2.1 | jq .rtt_us
 
 An RTT is the stamp of the XDP program less the stamp taken just before the packet is handed to
@@ -32,7 +36,7 @@ Exit status:
 
 /// Send ICMP echo requests and time the replies
 ///
-/// The letters are those of ping. Many targets are probed side by side; their numbers come as a
+/// The letters are those of ping, and each has a long name. Many targets are probed side by side; their numbers come as a
 /// table. Names are not looked up from addresses.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]
@@ -44,62 +48,72 @@ pub struct Args {
     ///
     /// Without -c and -w the run goes on until Ctrl-C; with --sim in virtual time, where nothing
     /// would end it, 5 probes are sent.
-    #[arg(short, value_name = "COUNT", value_parser = units::count, allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "COUNT", value_parser = units::count, allow_negative_numbers = true)]
     pub count: Option<u64>,
     /// Time between two probes to one target: seconds, or 2ms, 50us [default: 1s]
     ///
     /// 0 sends the next probe when the reply is there.
-    #[arg(short, value_name = "INTERVAL", value_parser = units::time, allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "TIME", value_parser = units::time, allow_negative_numbers = true)]
     pub interval: Option<Duration>,
     /// Probes per second over all targets, such as 10kpps; instead of -i
     #[arg(long, value_name = "RATE", value_parser = units::rate, conflicts_with = "interval", allow_negative_numbers = true)]
     pub rate: Option<f64>,
     /// Bytes of ICMP payload [default: 56]
-    #[arg(short, value_name = "SIZE", value_parser = units::bytes, allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "BYTES", value_parser = payload, allow_negative_numbers = true)]
     pub size: Option<usize>,
+    /// Bytes of each packet, from the Ethernet header on, the checksum at its end not counted
+    ///
+    /// Instead of -s: 98 is what -s 56 makes of IPv4 without a VLAN tag.
+    #[arg(long, value_name = "BYTES", value_parser = packet_size, conflicts_with = "size", allow_negative_numbers = true)]
+    pub packet_size: Option<usize>,
     /// How long to wait for each reply [default: 1s]
     ///
     /// A reply after that time is reported as late and counts as lost.
-    #[arg(short = 'W', value_name = "TIMEOUT", value_parser = units::positive_time, allow_negative_numbers = true)]
+    #[arg(short = 'W', long, value_name = "TIME", value_parser = units::positive_time, allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
     /// Stop after this time, whatever came; with -c, exit 0 needs every reply
-    #[arg(short = 'w', value_name = "DEADLINE", value_parser = units::positive_time, allow_negative_numbers = true)]
+    #[arg(short = 'w', long, value_name = "TIME", value_parser = units::positive_time, allow_negative_numbers = true)]
     pub deadline: Option<Duration>,
     /// TTL or hop limit of the probes, 1 to 255 [default: 64]
-    #[arg(short = 't', value_name = "TTL", value_parser = ttl, allow_negative_numbers = true)]
+    #[arg(short = 't', long, value_name = "TTL", value_parser = ttl, allow_negative_numbers = true)]
     pub ttl: Option<u8>,
     /// TOS or traffic class byte, 184 or 0xb8 [default: 0]
-    #[arg(short = 'Q', value_name = "TOS", value_parser = units::byte, allow_negative_numbers = true)]
+    #[arg(short = 'Q', long, value_name = "TOS", value_parser = units::byte, allow_negative_numbers = true)]
     pub tos: Option<u8>,
     /// Path MTU: do sets don't-fragment, want sets it too, dont clears it [default: dont]
-    #[arg(short = 'M', value_name = "do|want|dont", value_parser = path_mtu)]
+    #[arg(short = 'M', long = "pmtudisc", value_name = "do|want|dont", value_parser = path_mtu())]
     pub path_mtu: Option<PathMtu>,
     /// Fill the payload with these bytes, in hexadecimal, up to 16
-    #[arg(short, value_name = "PATTERN", value_parser = units::pattern)]
+    #[arg(short, long, value_name = "PATTERN", value_parser = units::pattern)]
     pub pattern: Option<Pattern>,
     /// Put an 802.1Q tag on every probe: VLAN 1 to 4094, priority 0 to 7
     #[arg(long, value_name = "ID[:PRIO]", value_parser = vlan)]
     pub vlan: Option<VlanTag>,
     /// IPv4 only
-    #[arg(short = '4', conflicts_with = "ipv6")]
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
     pub ipv4: bool,
     /// IPv6 only
-    #[arg(short = '6')]
+    #[arg(short = '6', long)]
     pub ipv6: bool,
     /// Flood: send when a reply comes, at least 100 a second, or at --rate or -i
     ///
     /// Prints a dot for each probe lost, and only on a terminal.
-    #[arg(short, help_heading = "Output")]
+    #[arg(short, long, help_heading = "Output")]
     pub flood: bool,
     /// Print the summary only
-    #[arg(short, help_heading = "Output")]
+    #[arg(short, long, help_heading = "Output")]
     pub quiet: bool,
     /// Print addresses only, not the names that were given
-    #[arg(short, help_heading = "Output")]
+    #[arg(short, long, help_heading = "Output")]
     pub numeric: bool,
     /// Print the time of day before each line, in seconds since 1970
-    #[arg(short = 'D', help_heading = "Output")]
+    #[arg(short = 'D', long = "timestamp", help_heading = "Output")]
     pub wall_clock: bool,
+    /// A table of all targets redrawn in place until q, or until the run ends
+    ///
+    /// Arrows scroll, p holds the picture. The numbers stay when it ends.
+    #[arg(long, conflicts_with = "json", help_heading = "Output")]
+    pub live: bool,
     /// Draw the round-trip times as bars at the end
     #[arg(long, help_heading = "Output")]
     pub histogram: bool,
@@ -135,6 +149,7 @@ impl Args {
             rate: self.rate,
             flood,
             size: self.size.unwrap_or(SIZE),
+            packet_size: self.packet_size,
             timeout: self.timeout.unwrap_or(Duration::from_secs(1)),
             deadline: self.deadline,
             ttl: self.ttl.unwrap_or(64),
@@ -145,7 +160,8 @@ impl Args {
             wall_clock: self.wall_clock,
             histogram: self.histogram,
             each: !self.quiet,
-            interface: self.common.interface.clone(),
+            interface: self.common.device(),
+            source: self.common.source(),
             config: self.common.config(endless)?,
         })
     }
@@ -155,13 +171,20 @@ fn ttl(text: &str) -> Result<u8, String> {
     text.parse().ok().filter(|&ttl| ttl > 0).ok_or_else(|| "must be 1 to 255".into())
 }
 
-fn path_mtu(text: &str) -> Result<PathMtu, String> {
-    match text {
-        "do" => Ok(PathMtu::Do),
-        "want" => Ok(PathMtu::Want),
-        "dont" => Ok(PathMtu::Dont),
-        _ => Err("must be do, want or dont".into()),
-    }
+fn path_mtu() -> impl TypedValueParser<Value = PathMtu> {
+    PossibleValuesParser::new(["do", "want", "dont"]).map(|word| match word.as_str() {
+        "do" => PathMtu::Do,
+        "want" => PathMtu::Want,
+        _ => PathMtu::Dont,
+    })
+}
+
+fn payload(text: &str) -> Result<usize, String> {
+    units::bytes_in(text, 0, MAX_SIZE)
+}
+
+fn packet_size(text: &str) -> Result<usize, String> {
+    units::bytes_in(text, SHORTEST, SHORTEST + MAX_SIZE)
 }
 
 fn vlan(text: &str) -> Result<VlanTag, String> {
@@ -181,6 +204,7 @@ mod tests {
     use clap::Parser;
 
     #[derive(Parser)]
+    #[command(args_override_self = true)]
     struct Command {
         #[command(flatten)]
         args: Args,
@@ -231,8 +255,38 @@ mod tests {
         assert_eq!(plan.vlan, Some(VlanTag { id: 7, priority: 5 }));
         assert!(plan.histogram && plan.wall_clock && !plan.each);
         assert_eq!(plan.targets, ["a", "b"]);
-        assert_eq!((plan.config.batch, plan.config.frames), (16, Some(4096)));
+        assert_eq!((plan.config.batch, plan.config.frames), (16, Some(4000)));
         assert_eq!(plan.config.frame_size, 4096);
+    }
+
+    #[test]
+    fn every_letter_has_a_long_name() {
+        let letters = "-c 10 -i 2ms -s 100 -W 0.5 -w 1m -t 3 -Q 184 -M do -6 -q -n -D -p beef -f a";
+        let names = "--count 10 --interval 2ms --size 100 --timeout 0.5 --deadline 1m --ttl 3 \
+             --tos 184 --pmtudisc do --ipv6 --quiet --numeric --timestamp --pattern beef --flood a";
+        let debug = |line: &str| format!("{:?}", parse(line).unwrap());
+        assert_eq!(debug(letters), debug(names));
+        assert_eq!(parse("--ipv4 a").unwrap().family, Family::V4);
+    }
+
+    #[test]
+    fn the_last_value_wins_and_flags_may_repeat() {
+        let plan = parse("-c 1 --count 2 -c 3 -q -q --poll busy --poll syscall -n -n x").unwrap();
+        assert_eq!(plan.count, Some(3));
+        assert_eq!(plan.config.poller.to_string(), "syscall");
+    }
+
+    #[test]
+    fn an_interface_and_an_address_may_be_given_both() {
+        let place = |line: &str| {
+            let plan = parse(line).unwrap();
+            (plan.interface, plan.source.map(|source| source.to_string()))
+        };
+        let (eth0, ten) = (|| Some("eth0".to_owned()), || Some("10.0.0.1".to_owned()));
+        assert_eq!(place("-I eth0 -I 10.0.0.1 x"), (eth0(), ten()));
+        assert_eq!(place("-I 10.0.0.1 --interface eth0 x"), (eth0(), ten()));
+        assert_eq!(place("-I eth1 -I eth0 x"), (eth0(), None));
+        assert_eq!(place("-I ::1 -I 10.0.0.1 x"), (None, ten()));
     }
 
     #[test]
@@ -249,10 +303,15 @@ mod tests {
     fn what_cannot_be_is_refused_with_the_value_in_the_message() {
         let table = [
             ("", "TARGET"),
-            ("-4 -6 x", "-6"),
+            ("--live --json x", "--json"),
+            ("-4 -6 x", "--ipv6"),
             ("--rate 5 -i 1 x", "--rate"),
             ("-s 65508 x", "65508"),
             ("-s -1 x", "-1"),
+            ("--packet-size 41 x", "'41'"),
+            ("--packet-size 60 -s 10 x", "--size"),
+            ("--backend packet x", "packet"),
+            ("--tx live x", "live"),
             ("-c 0 x", "'0'"),
             ("-c 99999999999999999999 x", "99999999999999999999"),
             ("-i nan x", "nan"),
@@ -267,10 +326,10 @@ mod tests {
             ("--vlan 4095 x", "4095"),
             ("--vlan 1:8 x", "1:8"),
             ("--rate fast x", "fast"),
-            ("--batch 0 x", "batch 0"),
-            ("--batch 5k x", "batch 5120"),
-            ("--frame-size 3000 x", "frame size 3000"),
-            ("--frames 1 x", "1 frames"),
+            ("--batch 0 x", "'0'"),
+            ("--batch 5k x", "'5k'"),
+            ("--frame-size 3000 x", "'3000'"),
+            ("--frames 1 x", "'1'"),
             ("--queue x x", "'x'"),
             ("--poll lazily x", "lazily"),
             ("--hugepages maybe x", "maybe"),

@@ -1,16 +1,19 @@
 //! `flux ping`: Args → plan → run → report.
 
 mod args;
+mod live;
 mod report;
 mod text;
 
 use crate::answer::Answer;
 use crate::failure::Failure;
-use crate::output::{EventPrinter, FlushPolicy, Progress, Screen, Stdout, say};
+use crate::output::{
+    EventPrinter, FlushPolicy, Progress, Screen, Stdout, needs_terminal, say, watch,
+};
 use crate::signals;
 use crate::socket_options::World;
 pub use args::Args;
-use fluxnet::tools::ping::{Outcome, Plan, run};
+use fluxnet::tools::ping::{Event, Outcome, Plan, run};
 use std::io::IsTerminal;
 use std::time::Duration;
 use text::Text;
@@ -23,6 +26,9 @@ const FAST: f64 = 1000.0;
 /// Runs the command.
 pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let screen = Screen::of_stdout();
+    if args.live {
+        needs_terminal(&screen, live::HINT)?;
+    }
     let World { mut env, virtual_time } = args.common.world()?;
     let mut plan = args.plan(virtual_time)?;
     let fast = plan.flood || probes_per_second(&plan) >= FAST;
@@ -37,12 +43,27 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     if !args.common.output.json {
         let dots = args.flood && screen.terminal && !args.quiet;
         plan.each = dots || !(args.quiet || args.flood) || progress.is_some();
+        plan.each &= !args.live;
     }
     let control = signals::control();
     let text = Text::new(args, &plan, screen);
     let mut printer = EventPrinter::new(args.common.output.json, text, &control, out)
         .with_progress(progress.unwrap_or_else(Progress::none));
-    let result = run(&plan, &mut env, &control, &mut |event| printer.take(event));
+    let result = if args.live {
+        let view = live::View::new(&plan, screen);
+        let run = |tell: &mut dyn FnMut(Event)| run(&plan, &mut env, &control, tell);
+        let (result, kept) = std::thread::scope(|scope| {
+            scope.spawn(|| live::ask(&control));
+            let watched = watch(view, &control, live::HINT, run);
+            // The run is over, or there is nothing to see it on.
+            control.stop();
+            watched
+        })?;
+        kept.into_iter().for_each(|event| printer.take(event));
+        result
+    } else {
+        run(&plan, &mut env, &control, &mut |event| printer.take(event))
+    };
     printer.finish()?;
     let outcome = result?;
     if args.common.output.verbose > 0 && !args.common.output.json {
@@ -67,6 +88,6 @@ fn progress(args: &Args, plan: &Plan, screen: &Screen, virtual_time: bool) -> Op
     let total = plan.count?.saturating_mul(plan.targets.len() as u64);
     let long = total as f64 / probes_per_second(plan) > LONG_RUN.as_secs_f64();
     let watched = screen.terminal && std::io::stderr().is_terminal();
-    let wanted = args.quiet && !args.common.output.json && !virtual_time;
+    let wanted = args.quiet && !args.live && !args.common.output.json && !virtual_time;
     (wanted && watched && long).then(|| Progress::new(total, "probes", screen.unicode))
 }

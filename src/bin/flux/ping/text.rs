@@ -20,7 +20,6 @@ pub struct Text {
     /// Whether the interface was asked for: then ping tells it in its header.
     interface: bool,
     several: bool,
-    size: usize,
     /// Addresses of the targets that were given by name.
     named: HashMap<String, IpAddr>,
     header_done: bool,
@@ -40,7 +39,6 @@ impl Text {
             verbose: args.common.output.verbose > 0,
             interface: plan.interface.is_some(),
             several: plan.targets.len() > 1,
-            size: plan.size,
             named: HashMap::new(),
             header_done: false,
             dots: false,
@@ -94,7 +92,7 @@ impl Text {
     }
 
     fn header(&self, start: &Start) -> String {
-        let size = self.size;
+        let size = start.payload_bytes;
         match (self.several, start.targets.first()) {
             (false, Some(TargetRoute { name, address, source, .. })) => {
                 let from = if self.interface {

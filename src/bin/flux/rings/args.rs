@@ -1,11 +1,11 @@
 //! What `flux rings` is asked, and the plan that makes.
 
 use crate::socket_options::{SocketOptions, queues};
-use crate::units;
 use clap::Args as ClapArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use fluxnet::simulator::SimSpec;
 use fluxnet::snapshot::Source;
+use fluxnet::text::numbers as units;
 use fluxnet::tools::http::parse_address;
 use fluxnet::tools::rings::{Plan, Selection};
 use fluxnet::{Config, FluxError, Queues};
@@ -47,14 +47,14 @@ Exit status:
 #[derive(ClapArgs, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Sockets on this interface
+    /// Sockets on this interface; an alternative name will do
     #[arg(value_name = "IFACE")]
     pub interface: Option<String>,
     /// Sockets on all interfaces in all network namespaces: the default without IFACE
     #[arg(long, conflicts_with = "interface")]
     pub all: bool,
     /// Sockets that this process has open
-    #[arg(short, long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
     pub pid: Option<u32>,
     /// Sockets on these queues [default: all]
     #[arg(long, value_name = "N|N-M|N,M|all", value_parser = queues)]
@@ -82,11 +82,11 @@ pub struct Args {
     /// Stop after N samples; without --watch one a second
     #[arg(short, long, value_name = "N", value_parser = units::count, allow_negative_numbers = true)]
     pub count: Option<u64>,
-    /// Serve Prometheus metrics at http://ADDR/metrics until Ctrl-C
+    /// Serve Prometheus metrics at http://ADDRESS/metrics until Ctrl-C
     ///
     /// 9100 is that port of this machine alone, :9100 of every IPv4 address of it; or such as
     /// 10.0.0.1:9100, [::1]:9100 or localhost:9100.
-    #[arg(long, value_name = "ADDR", value_parser = parse_address, conflicts_with_all = ["watch", "count", "over", "json"])]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address, conflicts_with_all = ["watch", "count", "over", "json"])]
     pub metrics: Option<SocketAddr>,
     /// Look at simulated sockets; needs no privilege
     ///
@@ -95,7 +95,7 @@ pub struct Args {
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "", conflicts_with = "source")]
     pub sim: Option<String>,
     /// How simulated sockets are opened.
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Socket options, only with --sim")]
     pub socket: SocketOptions,
     /// One JSON object per sample on standard output, also for errors
     #[arg(short, long, help_heading = "Output")]
@@ -116,6 +116,11 @@ fn source() -> impl TypedValueParser<Value = SourceChoice> {
     })
 }
 
+fn pid(text: &str) -> Result<u32, String> {
+    let pid = text.parse().ok().filter(|&pid| pid > 0);
+    pid.ok_or_else(|| "must be the number of a process, such as 1234".to_owned())
+}
+
 impl Args {
     /// Whether the view is redrawn, where that is possible.
     pub fn redraws(&self) -> bool {
@@ -126,11 +131,10 @@ impl Args {
     ///
     /// `live`: whether somebody watches and can leave, so that it may go on without end.
     pub fn plan(&self, live: bool) -> Result<Plan, FluxError> {
-        let SocketOptions { attach, bind, frames, frame_size } = &self.socket;
-        let opens = attach.is_some() || bind.is_some() || frames.is_some() || frame_size.is_some();
-        if opens && self.sim.is_none() {
+        if self.socket.given() && self.sim.is_none() {
             return Err(FluxError::config(
-                "--attach, --bind, --frames and --frame-size tell how simulated sockets are opened",
+                "--backend, --tx, --attach, --bind, --frames and --frame-size say how simulated \
+                 sockets are opened",
                 "there is no --sim",
             )
             .with_hint("flux rings opens no socket of its own: leave them out, or add --sim"));
@@ -309,10 +313,17 @@ mod tests {
     }
 
     #[test]
+    fn the_last_value_wins_and_flags_may_repeat() {
+        let args = args("-p 1 --pid 2 -j -j --queue 0 --queue 3 -v -v").unwrap();
+        assert_eq!((args.pid, args.json, args.verbose), (Some(2), true, true));
+        assert_eq!(args.queue, Some(Queues::Only(vec![3])));
+    }
+
+    #[test]
     fn socket_options_are_those_of_simulated_sockets() {
         let args = args("--sim=seed=7 --frames 8k --bind copy").unwrap();
         let (spec, config) = args.simulated().unwrap().unwrap();
-        assert_eq!((spec.seed, config.frames), (Some(7), Some(8192)));
+        assert_eq!((spec.seed, config.frames), (Some(7), Some(8000)));
         assert!(plan("--frames 8k").unwrap_err().contains("no --sim"));
     }
 
@@ -348,8 +359,7 @@ mod tests {
             let error = plan(line).unwrap_err();
             assert!(error.contains(value), "rings {line}: {error}");
         }
-        for line in ["--sim=los=3%", "--sim --frame-size 3000"] {
-            assert!(args(line).unwrap().simulated().is_err(), "rings {line}");
-        }
+        assert!(args("--sim=los=3%").unwrap().simulated().is_err());
+        assert!(args("--sim --frame-size 3000").is_err());
     }
 }

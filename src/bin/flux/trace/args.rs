@@ -2,9 +2,9 @@
 
 use super::diff::DiffArgs;
 use crate::socket_options::Common;
-use crate::units;
 use clap::Subcommand;
 use fluxnet::FluxError;
+use fluxnet::text::numbers as units;
 use fluxnet::tools::host::Family;
 use fluxnet::tools::trace::{MAX_FLOWS, Multipath, Plan, Protocol, RATE, Rounds, SIZES, Strategy};
 use std::net::IpAddr;
@@ -94,7 +94,7 @@ pub struct Args {
     /// shows NATs that rewrite checksums.
     #[arg(long, value_name = "NAME", value_parser = strategy())]
     pub strategy: Option<Strategy>,
-    /// Source address; it must be one of this machine's
+    /// Source address, which must be one of this machine's; -I takes one, too
     #[arg(short, long, value_name = "ADDR", value_parser = address)]
     pub source: Option<IpAddr>,
     /// TOS or traffic class byte, 184 or 0xb8 [default: 0]
@@ -103,11 +103,14 @@ pub struct Args {
     /// Length of the IP packets in bytes, 28 to 65000 [default: 60]
     #[arg(long, value_name = "BYTES", value_parser = size, allow_negative_numbers = true)]
     pub size: Option<u16>,
+    /// The same from the Ethernet header on, the checksum at its end not counted
+    #[arg(long, value_name = "BYTES", value_parser = packet_size, conflicts_with = "size", allow_negative_numbers = true)]
+    pub packet_size: Option<u16>,
     /// IPv4 only
-    #[arg(short = '4', conflicts_with = "ipv6")]
+    #[arg(short = '4', long, conflicts_with = "ipv6")]
     pub ipv4: bool,
     /// IPv6 only
-    #[arg(short = '6')]
+    #[arg(short = '6', long)]
     pub ipv6: bool,
     /// Probe the path so many times and show statistics, as mtr; k and m are 1000 and 1000000
     #[arg(short, long, value_name = "ROUNDS", value_parser = units::count, allow_negative_numbers = true)]
@@ -133,7 +136,7 @@ pub struct Args {
     #[arg(long)]
     pub mtu: bool,
     /// Do not look up names of addresses
-    #[arg(short, help_heading = "Output")]
+    #[arg(short, long, help_heading = "Output")]
     pub numeric: bool,
     /// A table with a row per router, as mtr --report; the default with -c
     #[arg(long, conflicts_with_all = ["json", "live"], help_heading = "Output")]
@@ -182,7 +185,8 @@ impl Args {
             (_, true) => Family::V6,
             _ => Family::Any,
         };
-        self.check_source(family)?;
+        let source = self.source()?;
+        self.check_source(source, family)?;
         let rounds = match (self.count, self.live) {
             (Some(count), _) => Rounds::Count(count),
             (None, true) => Rounds::Endless,
@@ -190,8 +194,8 @@ impl Args {
         };
         let endless = rounds == Rounds::Endless;
         if self.interval.is_some() && rounds == Rounds::Once {
-            let rule = "is the time between two rounds, and there is one: add -c or --live";
-            return Err(FluxError::config("-i", rule));
+            let rule = "is the time between two rounds, and there is one";
+            return Err(FluxError::config("-i", rule).with_hint("add -c or --live"));
         }
         let protocol = match (self.tcp, self.icmp) {
             (true, _) => Protocol::Tcp,
@@ -210,10 +214,11 @@ impl Args {
             queries: self.queries.unwrap_or(if rounds == Rounds::Once { QUERIES } else { 1 }),
             wait: self.wait.unwrap_or(Duration::from_secs(1)),
             patient: self.patient,
-            source: self.source,
-            interface: self.common.interface.clone(),
+            source,
+            interface: self.common.device(),
             tos: self.tos.unwrap_or(0),
             size: self.size,
+            packet_size: self.packet_size,
             // Nobody could end what takes no time.
             rounds: if virtual_time && endless { Rounds::Count(VIRTUAL_ROUNDS) } else { rounds },
             interval: self.interval.unwrap_or(Duration::from_secs(1)),
@@ -248,10 +253,25 @@ impl Args {
         })
     }
 
+    /// The source address, which two options take.
+    fn source(&self) -> Result<Option<IpAddr>, FluxError> {
+        match (self.source, self.common.source()) {
+            (Some(source), Some(other)) if source != other => {
+                let why = format!("is not the source address that -s asks for, {source}");
+                Err(FluxError::config(format!("-I {other}"), why)
+                    .with_hint("give one of the two; -I takes the name of an interface, too"))
+            }
+            (source, other) => Ok(source.or(other)),
+        }
+    }
+
     /// Refuses a source address that no target can be of the same family as.
-    fn check_source(&self, family: Family) -> Result<(), FluxError> {
-        let Some(source) = self.source else { return Ok(()) };
-        let refused = |why: String| Err(FluxError::config(format!("source address {source}"), why));
+    fn check_source(&self, source: Option<IpAddr>, family: Family) -> Result<(), FluxError> {
+        let Some(source) = source else { return Ok(()) };
+        let refused = |why: String| {
+            let error = FluxError::config(format!("source address {source}"), why);
+            Err(error.with_hint("give an address of this machine of the family of the targets"))
+        };
         let wrong = |v4: bool| source.is_ipv4() != v4;
         match family {
             Family::V4 if wrong(true) => return refused("is not IPv4, as -4 asks for".into()),
@@ -283,6 +303,12 @@ fn size(text: &str) -> Result<u16, String> {
     let size = u16::try_from(units::bytes(text)?).ok();
     let size = size.filter(|size| (SIZES.0..=SIZES.1).contains(size));
     size.ok_or_else(|| format!("must be {} to {} bytes", SIZES.0, SIZES.1))
+}
+
+fn packet_size(text: &str) -> Result<u16, String> {
+    let (least, most) = (usize::from(SIZES.0) + 14, usize::from(SIZES.1) + 14);
+    let size = units::bytes_in(text, least, most)?;
+    u16::try_from(size).map_err(|_| "is too large".into())
 }
 
 fn confidence(text: &str) -> Result<f64, String> {
@@ -363,6 +389,11 @@ mod tests {
         assert_eq!(plan("-U a").unwrap().protocol, Protocol::Udp);
         assert_eq!(plan("--tcp a").unwrap().port, 80);
         assert_eq!(plan("--strategy dublin a").unwrap().strategy, Strategy::Dublin);
+        let last = plan("--strategy dublin --strategy classic -m 3 -m 9 a").unwrap();
+        assert_eq!((last.strategy, last.max_hops), (Strategy::Classic, 9), "the last one wins");
+        let both = plan("-I eth0 -I 10.0.0.1 --packet-size 74 --ipv4 --numeric a").unwrap();
+        assert_eq!((both.interface.as_deref(), both.packet_size), (Some("eth0"), Some(74)));
+        assert_eq!(both.source, Some("10.0.0.1".parse().unwrap()));
     }
 
     #[test]
@@ -412,14 +443,13 @@ mod tests {
     fn what_cannot_be_is_refused_with_the_value_in_the_message() {
         let table = [
             ("", "TARGET"),
-            ("-4 -6 a", "-6"),
+            ("-4 -6 a", "--ipv6"),
             ("-T -U a", "--udp"),
             ("-T --icmp a", "--icmp"),
             ("-U --icmp a", "--icmp"),
             ("--strategy dublin -T a", "dublin"),
             ("--strategy dublin --icmp a", "dublin"),
             ("--strategy classic --paths a", "classic"),
-            ("--strategy dublin --strategy classic a", "--strategy"),
             ("--strategy tokyo a", "tokyo"),
             ("--json --dot a", "--dot"),
             ("--json --report a", "--report"),
@@ -453,6 +483,10 @@ mod tests {
             ("-s 2001:db8::1 -4 a", "2001:db8::1"),
             ("-s 2001:db8::1 10.0.0.2", "2001:db8::1"),
             ("--size 27 a", "'27'"),
+            ("--packet-size 41 a", "'41'"),
+            ("--packet-size 65015 a", "'65015'"),
+            ("--packet-size 74 --size 60 a", "--size"),
+            ("-s 10.0.0.1 -I 10.0.0.2 a", "-I 10.0.0.2"),
             ("--size 65001 a", "'65001'"),
             ("--size 100k a", "'100k'"),
             ("--rate 0 a", "'0'"),
@@ -465,7 +499,7 @@ mod tests {
             ("--paths --max-flows 4097 a", "'4097'"),
             ("--paths -c 3 a", "--paths"),
             ("--paths --live a", "--paths"),
-            ("--batch 0 a", "batch 0"),
+            ("--batch 0 a", "'0'"),
             ("--queue x a", "'x'"),
         ];
         for (line, want) in table {

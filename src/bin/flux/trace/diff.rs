@@ -4,7 +4,7 @@ use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::opened::millis;
 use crate::output::{Lines, Screen, Stdout, clean, percent, print, wrap};
-use crate::units;
+use fluxnet::text::numbers as units;
 use fluxnet::tools::trace::{Balancing, Change, Diff, Label, Nat, TargetDiff, diff, read};
 use std::net::IpAddr;
 use std::path::PathBuf;

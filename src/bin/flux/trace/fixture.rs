@@ -52,6 +52,7 @@ pub fn start(targets: &[(&str, &str)]) -> Start {
     Start {
         opened: Opened {
             backend: "sim".into(),
+            tx: "ring".into(),
             interface: "sim0".into(),
             driver: Some("sim".into()),
             attach: "native".into(),

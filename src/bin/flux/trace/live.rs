@@ -4,7 +4,6 @@ use super::report;
 use super::text::{conclusion, named};
 use crate::output::{Action, Footer, Page, Screen, Scroll, View as Shown, clean};
 use crossterm::event::{KeyCode, KeyEvent};
-use fluxnet::tools::session::{InterfaceChange, Note, SessionEvent};
 use fluxnet::tools::trace::{Event, Plan, Rounds, Summary};
 use ratatui::Frame;
 use ratatui::style::{Color, Modifier, Style};
@@ -141,9 +140,10 @@ impl Shown for View {
                 let (target, error) = (clean(&failed.target), clean(&failed.error));
                 self.note = Some(format!("cannot send to {target}: {error}"));
             }
-            Event::Session(SessionEvent::Note(Note { ref text, .. }))
-            | Event::Session(SessionEvent::Interface(InterfaceChange { ref text, .. })) => {
-                self.note = Some(text.clone());
+            Event::Session(ref event) => {
+                if let Some(text) = event.text() {
+                    self.note = Some(text.to_owned());
+                }
             }
             _ => {}
         }

@@ -16,19 +16,17 @@ mod hop;
 mod live;
 mod report;
 mod text;
+mod views;
 
 use crate::answer::Answer;
 use crate::failure::Failure;
-use crate::output::{
-    EventPrinter, EventText, FlushPolicy, Json, Lines, Screen, Stdout, hidden, needs_terminal, say,
-    watch, wrap,
-};
+use crate::output::{EventPrinter, FlushPolicy, Screen, Stdout, needs_terminal, say, watch};
 use crate::signals;
 use crate::socket_options::World;
 pub use args::Args;
-use args::{Command, View};
-use fluxnet::tools::trace::{Event, Outcome, Plan, Summary, run};
-use text::Text;
+use args::Command;
+use fluxnet::tools::trace::{Event, Outcome, run};
+use views::Views;
 
 /// Runs the command.
 pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
@@ -36,11 +34,11 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
         return diff::main(args, out);
     }
     let screen = Screen::of_stdout();
+    let World { mut env, virtual_time } = args.common.world()?;
+    let plan = args.plan(virtual_time)?;
     if args.live {
         needs_terminal(&screen, live::HINT)?;
     }
-    let World { mut env, virtual_time } = args.common.world()?;
-    let plan = args.plan(virtual_time)?;
     // Answers to a whole path come within milliseconds: a write for each would hold them up.
     let many = plan.targets.len() > 1;
     out.set_flush_policy(if virtual_time || many {
@@ -79,88 +77,6 @@ fn counts(outcome: Outcome) -> String {
         text += &format!("{unstamped} answers have user space's time of arrival\n");
     }
     text
-}
-
-/// Prints events as text: hops as they come, and what the chosen view makes of a target's end.
-struct Views {
-    view: View,
-    names: bool,
-    screen: Screen,
-    text: Text,
-    /// Targets of the graph for Graphviz so far.
-    drawn: usize,
-    several: bool,
-    /// What tables had no room for.
-    hidden: Vec<&'static str>,
-}
-
-impl EventText for Views {
-    type Event = Event;
-
-    fn lines(&mut self, event: &Event) -> Lines {
-        match event {
-            Event::Summary(summary) => Lines::out(self.block(summary)),
-            _ => self.text.event(event),
-        }
-    }
-
-    fn end(&mut self) -> Lines {
-        let out = if self.drawn > 0 { dot::END.to_owned() } else { String::new() };
-        Lines { out, err: hidden(&self.hidden) }
-    }
-
-    fn json(&self, event: &Event) -> Json {
-        if matches!(event, Event::Summary(_)) { Json::Last } else { Json::Now }
-    }
-}
-
-impl Views {
-    fn new(args: &Args, plan: &Plan, screen: Screen) -> Self {
-        Self {
-            view: args.view(),
-            names: plan.names,
-            screen,
-            text: Text::new(args, plan, screen),
-            drawn: 0,
-            several: plan.targets.len() > 1,
-            hidden: Vec::new(),
-        }
-    }
-
-    /// What is printed of one target at its end.
-    fn block(&mut self, summary: &Summary) -> String {
-        match self.view {
-            View::Hops => self.text.hops(summary),
-            View::Paths => {
-                let table = graph::graph(summary, &self.screen);
-                self.hide(table.hidden);
-                let sure = wrap(&graph::certainty(summary), self.screen.width, 2);
-                let title = self.text.title(summary);
-                format!("{title}{}{sure}{}", table.text, self.text.conclusion(summary))
-            }
-            View::Report => {
-                let table = report::report(summary, self.names, &self.screen);
-                self.hide(table.hidden);
-                let title = self.text.title(summary);
-                title + &table.text + &self.text.conclusion(summary)
-            }
-            View::Dot => {
-                let source = self.text.route(&summary.target).map(|route| route.source);
-                let begin = if self.drawn == 0 { dot::BEGIN } else { "" };
-                self.drawn += 1;
-                let part = dot::part(self.drawn, summary, source, self.several);
-                begin.to_owned() + &part
-            }
-        }
-    }
-
-    fn hide(&mut self, hidden: Vec<&'static str>) {
-        for heading in hidden.into_iter().filter(|heading| !heading.is_empty()) {
-            if !self.hidden.contains(&heading) {
-                self.hidden.push(heading);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

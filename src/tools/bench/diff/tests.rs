@@ -155,8 +155,8 @@ fn what_differs_besides_is_noted() {
     b.complete = false;
     b.results.push(setting(Workload::Parse, Poll::Busy, 64, &[1.0]));
     b.results[0].mpps.samples.truncate(1);
-    if let Some(opened) = &mut b.opened {
-        opened.attach = "skb".into();
+    if let Some(start) = &mut b.opened {
+        start.opened.attach = "skb".into();
     }
     assert_eq!(
         diff(&a, &b, 5.0).unwrap().notes,

@@ -11,7 +11,7 @@ mod nic;
 use super::Plan;
 use super::facts::{Brief, Facts, Subject, Tried};
 use crate::error::{FluxError, Op, Result, errno_text};
-use crate::tools::host::{Interface, Nics};
+use crate::tools::host::{HostError, Interface, Nics};
 use std::io;
 
 /// Examines this machine, in the network namespace of the calling thread.
@@ -33,8 +33,8 @@ pub(super) fn facts(plan: &Plan) -> Result<Facts> {
         }
         Err(error) if absent(&error) => {
             let links = nics.links().map_err(failed)?;
-            let names: Vec<_> = links.into_iter().map(|link| link.name).collect();
-            Err(super::no_such_interface(name, &names))
+            let names = links.iter().map(|link| link.name.as_str());
+            Err(HostError::no_interface(name, names).into())
         }
         Err(error) => Err(FluxError::os(Op::Netdev, name, error)),
     }

@@ -83,7 +83,7 @@ impl Interfaces {
                 Some(libc::ENODEV | libc::EINVAL | libc::ERANGE) => {
                     let error = FluxError::new(ErrorKind::Device, what(), "no such interface");
                     Err(error.with_hint(
-                        "`ip -brief link` lists the interfaces of this network namespace; sockets of \
+                        "`ip -br link` lists the interfaces of this network namespace; sockets of \
                          one that was removed are shown by `flux rings` without a name",
                     ))
                 }

@@ -220,7 +220,7 @@ fn interfaces_are_found_by_name_and_others_named() {
     let gone = InterfaceKey { ifindex: 7, ..key };
     assert_eq!(observer.interface(gone), None);
     let error = observer.find("eth0").unwrap_err();
-    assert_eq!(error.to_string(), "cannot find interface eth0: the simulated machine has sim0");
+    assert_eq!(error.to_string(), "cannot find interface eth0: no such interface");
 }
 
 #[test]

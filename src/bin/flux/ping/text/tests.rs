@@ -25,6 +25,7 @@ fn start(targets: &[(&str, &str)]) -> Start {
     Start {
         opened: Opened {
             backend: "sim".into(),
+            tx: "ring".into(),
             interface: "sim0".into(),
             driver: Some("sim".into()),
             attach: "native".into(),

@@ -1,14 +1,22 @@
-//! Numbers as people write them: `64k`, `1.5mpps`, `0.002`, `50us`.
+//! Values of options: `64k`, `1.5mpps`, `0.002`, `50us`.
 //!
-//! Every parser says only what is wrong; clap puts the option and the value in front of it.
+//! How many of something is decimal (`1k` packets are 1000), how much memory is binary (`4k` bytes
+//! are 4096), and times are seconds or carry their unit.
 
 use std::time::Duration;
 
-/// Longest time any option takes: 31 years, far inside 64 bits of nanoseconds.
-const LONGEST: Duration = Duration::from_secs(1_000_000_000);
+/// Longest time that any option takes: a year of 365 days, far inside 64 bits of nanoseconds.
+pub const LONGEST: Duration = Duration::from_secs(365 * 86_400);
+
+/// A decimal number as people write it: no signs, no exponents, no infinities.
+#[must_use]
+pub fn number(text: &str) -> Option<f64> {
+    let digits = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    digits.then(|| text.parse().ok()).flatten()
+}
 
 /// Splits `text` into the number and a lower-case suffix.
-fn split(text: &str) -> (&str, String) {
+pub(super) fn split(text: &str) -> (&str, String) {
     let end = text
         .char_indices()
         .find(|&(_, c)| !(c.is_ascii_digit() || c == '.'))
@@ -37,6 +45,9 @@ fn whole(text: &str, step: u64) -> Result<u64, String> {
 }
 
 /// How many of something: `k` is 1000.
+///
+/// # Errors
+/// The rule, without the value; so it is with all parsers here.
 pub fn count(text: &str) -> Result<u64, String> {
     match whole(text, 1000)? {
         0 => Err("must be at least 1".into()),
@@ -46,16 +57,35 @@ pub fn count(text: &str) -> Result<u64, String> {
 }
 
 /// Bytes: `k` is 1024.
+///
+/// # Errors
+/// The rule.
 pub fn bytes(text: &str) -> Result<usize, String> {
     usize::try_from(whole(text, 1024)?).map_err(|_| "is too large".into())
 }
 
-/// Frames, batches and other things that come in powers of two: `k` is 1024.
-pub fn binary(text: &str) -> Result<u32, String> {
-    u32::try_from(whole(text, 1024)?).map_err(|_| "is too large".into())
+/// How many of something, `least` to `most`: `k` is 1000.
+///
+/// # Errors
+/// The rule.
+pub fn count_in(text: &str, least: u32, most: u32) -> Result<u32, String> {
+    let count = u32::try_from(whole(text, 1000)?).ok().filter(|n| (least..=most).contains(n));
+    count.ok_or_else(|| format!("must be {least} to {most}"))
+}
+
+/// Bytes, `least` to `most`: `k` is 1024.
+///
+/// # Errors
+/// The rule.
+pub fn bytes_in(text: &str, least: usize, most: usize) -> Result<usize, String> {
+    let bytes = Some(bytes(text)?).filter(|n| (least..=most).contains(n));
+    bytes.ok_or_else(|| format!("must be {least} to {most} bytes"))
 }
 
 /// Packets per second: `10kpps`, `1.5mpps`, `200000pps`, `200000`.
+///
+/// # Errors
+/// The rule.
 pub fn rate(text: &str) -> Result<f64, String> {
     const RULE: &str = "must be packets per second, such as 500, 10kpps or 1.5mpps";
     let (digits, suffix) = split(text);
@@ -75,33 +105,82 @@ pub fn rate(text: &str) -> Result<f64, String> {
 }
 
 /// A time: seconds as ping takes them (`0.002`), or with a unit (`2ms`, `50us`).
+///
+/// # Errors
+/// The rule.
 pub fn time(text: &str) -> Result<Duration, String> {
     const RULE: &str = "must be seconds (0.2) or a time with its unit (200ms, 50us)";
-    let (digits, suffix) = split(text);
-    let time = if suffix.is_empty() && !digits.is_empty() {
-        let seconds = digits.parse::<f64>().map_err(|_| RULE.to_owned())?;
-        Duration::try_from_secs_f64(seconds).map_err(|_| "is too long".to_owned())?
-    } else {
-        humantime::parse_duration(text).map_err(|_| RULE.to_owned())?
+    const MOST: &str = "is too long: at most 1 year";
+    let time = match number(text) {
+        Some(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| MOST.to_owned())?,
+        None => with_units(text).ok_or(RULE)?,
     };
-    if time > LONGEST { Err("is too long: at most 31 years".into()) } else { Ok(time) }
+    if time > LONGEST { Err(MOST.into()) } else { Ok(time) }
+}
+
+/// Numbers with their units, added: `50us`, `1.5 ms`, `1s 500ms`.
+pub(super) fn with_units(text: &str) -> Option<Duration> {
+    let (mut rest, mut sum) = (text.trim(), Duration::ZERO);
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
+        let (digits, unit) = (&rest[..end], rest[end..].trim_start());
+        let end = unit.find(|c: char| !c.is_alphabetic()).unwrap_or(unit.len());
+        sum = sum.checked_add(of_unit(digits, &unit[..end])?)?;
+        rest = unit[end..].trim_start();
+    }
+    Some(sum)
+}
+
+/// So many of a unit of time. What is beyond [`LONGEST`] may become anything beyond it.
+fn of_unit(digits: &str, unit: &str) -> Option<Duration> {
+    let one: u64 = match unit {
+        "ns" | "nsec" => 1,
+        "us" | "µs" | "usec" => 1_000,
+        "ms" | "msec" => 1_000_000,
+        "s" | "sec" | "second" | "seconds" => 1_000_000_000,
+        "m" | "min" | "minute" | "minutes" => 60_000_000_000,
+        "h" | "hr" | "hour" | "hours" => 3_600_000_000_000,
+        "d" | "day" | "days" => 86_400_000_000_000,
+        "w" | "week" | "weeks" => 7 * 86_400_000_000_000,
+        "y" | "year" | "years" => 365 * 86_400_000_000_000,
+        _ => return None,
+    };
+    if digits.is_empty() || digits == "." {
+        return None;
+    }
+    // The whole part exactly: it is what is usually written.
+    let (whole, part) = digits.split_at(digits.find('.').unwrap_or(digits.len()));
+    let whole = if whole.is_empty() { Some(0) } else { whole.parse::<u64>().ok() };
+    let whole = whole.and_then(|whole| whole.checked_mul(one)).unwrap_or(u64::MAX);
+    let part = if part.is_empty() { 0.0 } else { number(&format!("0{part}"))? * one as f64 };
+    Some(Duration::from_nanos(whole.saturating_add(part.round() as u64)))
 }
 
 /// A time above zero.
+///
+/// # Errors
+/// The rule.
 pub fn positive_time(text: &str) -> Result<Duration, String> {
     time(text)
         .and_then(|t| if t.is_zero() { Err("must be above 0, at least 1ns".into()) } else { Ok(t) })
 }
 
 /// A percentage: `5%`, `0.5%`, `5`.
+///
+/// # Errors
+/// The rule.
 pub fn percent(text: &str) -> Result<f64, String> {
-    let digits = text.strip_suffix('%').unwrap_or(text).trim_end();
-    let plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let value = digits.parse::<f64>().ok().filter(|_| plain);
+    let value = number(text.strip_suffix('%').unwrap_or(text).trim_end());
     value.ok_or_else(|| "must be a percentage, such as 5% or 0.5%".into())
 }
 
 /// One byte, decimal or `0x…`.
+///
+/// # Errors
+/// The rule.
 pub fn byte(text: &str) -> Result<u8, String> {
     let parsed = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(hex) if hex.bytes().all(|b| b.is_ascii_hexdigit()) => u8::from_str_radix(hex, 16).ok(),
@@ -116,6 +195,9 @@ pub fn byte(text: &str) -> Result<u8, String> {
 pub struct Pattern(pub Vec<u8>);
 
 /// Up to 16 bytes in hexadecimal. A digit left over at the end is a byte of its own, as ping has it.
+///
+/// # Errors
+/// The rule.
 pub fn pattern(text: &str) -> Result<Pattern, String> {
     let digit = |b: &u8| (*b as char).to_digit(16).and_then(|d| u8::try_from(d).ok());
     let digits: Option<Vec<u8>> = text.as_bytes().iter().map(digit).collect();
@@ -139,7 +221,8 @@ mod tests {
         assert_eq!(bytes("64k"), Ok(65_536));
         assert_eq!(bytes("1m"), Ok(1 << 20));
         assert_eq!(bytes("0"), Ok(0));
-        assert_eq!(binary("4k"), Ok(4096));
+        assert_eq!(count_in("4k", 1, 4096), Ok(4000));
+        assert_eq!(bytes_in("4k", 2048, 4096), Ok(4096));
     }
 
     #[test]
@@ -152,7 +235,12 @@ mod tests {
         }
         assert!(count("0").is_err());
         assert!(count("18446744073709551615").is_err());
-        assert!(binary("4g").is_err());
+        for (bad, rule) in
+            [("0", "must be 1 to 4096"), ("5k", "must be 1 to 4096"), ("5g", "must be 1 to 4096")]
+        {
+            assert_eq!(count_in(bad, 1, 4096), Err(rule.into()), "{bad}");
+        }
+        assert_eq!(bytes_in("59", 60, 1514), Err("must be 60 to 1514 bytes".into()));
     }
 
     #[test]
@@ -185,17 +273,29 @@ mod tests {
             ("50us", Duration::from_micros(50)),
             ("1s 500ms", Duration::from_millis(1500)),
             ("1m", Duration::from_secs(60)),
+            ("1.5ms", Duration::from_micros(1500)),
+            ("5 sec", Duration::from_secs(5)),
+            ("1min", Duration::from_secs(60)),
+            ("1h30m", Duration::from_secs(5400)),
+            ("365d", LONGEST),
+            ("1year", LONGEST),
+            ("31536000", LONGEST),
+            ("31536000000000000ns", LONGEST),
         ];
         for (text, want) in table {
             assert_eq!(time(text), Ok(want), "{text}");
         }
         let huge = "9".repeat(400);
-        for bad in
-            ["", "-1", "-1s", "inf", "nan", "NaN", "1e300", "1e-3", "1x", "1..2", ".", &huge, "60y"]
-        {
+        for bad in [
+            "", "-1", "-1s", "inf", "nan", "NaN", "1e300", "1e-3", "1x", "1..2", ".", &huge, "2y",
+            "1s-", "ms",
+        ] {
             assert!(time(bad).is_err(), "{bad}");
         }
-        assert!(time("1000000000").is_ok() && time("1000000001").is_err());
+        for long in ["31536001", "366d", "31536000000000001ns", "99999999999y", "1e9s"] {
+            assert!(time(long).is_err(), "{long}");
+        }
+        assert_eq!(time("60y"), Err("is too long: at most 1 year".into()));
         assert!(positive_time("0").is_err() && positive_time("0ms").is_err());
     }
 
