@@ -1,7 +1,7 @@
 //! What all commands share: the same option is the same thing, and the same mistake gets the same
 //! answer.
 
-use crate::command::{assert_exit, run, stderr, stdout};
+use crate::command::{assert_exit, only, run, stderr, stdout};
 
 /// A line of each command that ends at once and well.
 const LINES: [(&str, &str); 5] = [
@@ -134,7 +134,7 @@ fn the_last_value_wins_and_flags_may_repeat() {
     }
     assert_eq!(stdout(&run("rings --sim -c 9 --count 2 -j --json")).lines().count(), 2);
     let bench = line("bench", "--batch 64 --batch 32 --poll syscall --poll busy -j -v -v");
-    let report: serde_json::Value = serde_json::from_str(&stdout(&run(&bench))).unwrap();
+    let report = only(&run(&bench), "report");
     assert_eq!(report["results"].as_array().map(Vec::len), Some(1), "the last list is the list");
 }
 
