@@ -404,7 +404,7 @@ fn what_does_not_work_is_refused_with_value_and_next_step() {
         (|p| p.targets[0] = "10.0.0.255".into(), ErrorKind::Config, "broadcast", "one by one"),
         (|p| p.targets[0] = "0.0.0.0".into(), ErrorKind::Config, "unspecified", ""),
         (|p| p.targets[0] = "fe80::7".into(), ErrorKind::Config, "link", "%IFACE"),
-        (|p| p.family = Family::V6, ErrorKind::Host, "family", "-4 or -6"),
+        (|p| p.family = Family::V6, ErrorKind::Config, "-6 asks for IPv6", "-6"),
         (|p| p.interface = Some("eth7".into()), ErrorKind::Device, "eth7", "sim0"),
         (|p| p.interface = Some("10.0.0.9".into()), ErrorKind::Config, "10.0.0.9", ""),
         (|p| p.interface = Some("2001:db8::1".into()), ErrorKind::Config, "family", ""),
