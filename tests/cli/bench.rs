@@ -52,7 +52,7 @@ fn setting(workload: &str, poll: &str, batch: u32, value: f64) -> Value {
     });
     json!({
         "workload": workload, "mode": "raw", "batch": batch, "poll": poll, "packet_size": 60,
-        "queues": 1, "pages": "4k", "prefetch": true,
+        "queue_count": 1, "pages": "4k", "prefetch": true,
         "mpps": spread(if timed { 0.01 } else { value }),
         "user_ns_per_packet": 100.0, "system_ns_per_packet": null, "batch_ns_per_packet": null,
         "cycles_per_packet": null, "cycle_source": null, "instructions_per_packet": null,
@@ -316,7 +316,7 @@ const SETTING_KEYS: [&str; 13] = [
     "batch",
     "poll",
     "packet_size",
-    "queues",
+    "queue_count",
     "pages",
     "prefetch",
     "mpps",
@@ -366,7 +366,7 @@ fn a_run_measures_every_combination_and_recommends_one_setting_a_workload() {
         assert_eq!(setting["mpps"]["samples"].as_array().unwrap().len(), 3, "{setting}");
         assert_eq!(setting["noisy"], mpps("iqr_pct") > 5.0, "{setting}");
         assert_eq!(
-            (&setting["packet_size"], &setting["queues"]),
+            (&setting["packet_size"], &setting["queue_count"]),
             (&json!(60), &json!(1)),
             "{setting}"
         );

@@ -8,12 +8,15 @@ mod command;
 #[cfg(target_os = "linux")]
 #[path = "../support/lab/mod.rs"]
 mod lab;
+#[path = "../support/schema.rs"]
+mod schema;
 #[cfg(target_os = "linux")]
 #[path = "../support/terminal.rs"]
 mod terminal;
 
 mod bench;
 mod doctor;
+mod json_schema;
 mod options;
 mod ping;
 mod rings;

@@ -19,7 +19,7 @@ fn five_probes_get_five_replies_of_exactly_200_us() {
         assert_eq!(reply["target"], "10.0.0.2");
         assert_eq!(reply["from"], "10.0.0.2");
         assert_eq!(reply["seq"], index as u64 + 1);
-        assert_eq!((&reply["bytes"], &reply["ttl"]), (&Value::from(64), &Value::from(64)));
+        assert_eq!((&reply["bytes"], &reply["reply_ttl"]), (&Value::from(64), &Value::from(64)));
         assert_eq!(reply["rtt_us"], 200.0);
     }
     let summary = &events[events.len() - 1];

@@ -82,7 +82,7 @@ fn a_sample_has_every_key_that_is_promised() {
     let samples = events(line, 0);
     assert_eq!((samples.len(), of(&samples, "sample").len()), (2, 2));
     for sample in &samples {
-        assert_eq!(sample["source"], "sim");
+        assert_eq!(sample["scanned_by"], "sim");
         assert!(sample["elapsed_s"].as_f64().is_some_and(|over| over > 0.0), "{sample}");
         let socket = &sample["sockets"][0];
         for key in ["pid", "comm", "fd", "interface", "ifindex", "queue", "umem_id", "zero_copy"] {

@@ -19,6 +19,8 @@ mod forward_two_ports;
 mod lab;
 #[path = "../support/running.rs"]
 mod running;
+#[path = "../support/schema.rs"]
+mod schema;
 
 mod ends;
 mod guest;

@@ -103,7 +103,7 @@ fn every_workload_moves_packets_in_every_setting() {
         for setting in settings(&report) {
             check_costs(setting);
             assert_eq!(
-                (&setting["mode"], &setting["queues"]),
+                (&setting["mode"], &setting["queue_count"]),
                 (&json!("raw"), &json!(1)),
                 "{setting}"
             );
@@ -134,7 +134,7 @@ fn every_mode_of_the_library_works_all_queues() {
         let cpus = lab::cpus().len();
         for setting in settings(&report) {
             assert!(setting["packets"].as_u64() > Some(0), "{setting}");
-            assert_eq!(setting["queues"], cpus, "{setting}");
+            assert_eq!(setting["queue_count"], cpus, "{setting}");
         }
     });
 }

@@ -17,6 +17,8 @@ mod rig;
 mod running;
 #[path = "../support/scenarios.rs"]
 mod scenarios;
+#[path = "../support/schema.rs"]
+mod schema;
 
 mod alternative_names;
 mod bench;

@@ -133,7 +133,7 @@ fn a_foreign_program_under_load(source: Source) {
     };
     let (sample, _, seen) = sample(source, STEPS, &mut owner, &mut more);
 
-    assert_eq!(sample.source, source.name());
+    assert_eq!(sample.scanned_by, source.name());
     let socket = only_socket(&sample);
     assert_eq!((socket.pid, socket.fd), (Some(owner.pid()), Some(owner.fd())));
     assert_eq!(socket.comm.as_deref(), Some(COMM));
@@ -158,7 +158,7 @@ fn a_foreign_program_under_load(source: Source) {
     assert_eq!((tx.per_s, comp.per_s), (Some(0.0), Some(0.0)));
     assert!(rx.used <= Some(512) && fill.used <= Some(2048), "{rings:?}");
     let [interface] = &sample.interfaces[..] else { panic!("{sample:#?}") };
-    assert_eq!((interface.interface.as_str(), interface.queues), (OURS, Some(2)));
+    assert_eq!((interface.interface.as_str(), interface.rx_queues), (OURS, Some(2)));
 }
 
 #[test]

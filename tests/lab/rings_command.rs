@@ -101,7 +101,7 @@ fn a_foreign_program_is_seen_as_it_sees_itself(source: &str) {
     let after = owner.stats();
 
     let [_, middle, last] = &samples[..] else { panic!("{samples:#?}") };
-    assert_eq!(last["source"], source);
+    assert_eq!(last["scanned_by"], source);
     // A sandbox may keep some process from root, too; we have all that it takes.
     assert!(!last["missing"].to_string().contains("CAP_"), "{last:#}");
     let socket = only_socket(last);

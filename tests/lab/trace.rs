@@ -328,8 +328,10 @@ fn a_nat_that_leaves_quotes_alone_is_marked_behind_it() {
             for reply in
                 traced.of("reply").filter(|reply| reply["ttl"].as_u64() <= Some(NAT.into()))
             {
-                assert!(reply.get("nat").is_none(), "{reply}");
+                assert!(reply.get("rewritten").is_none(), "{reply}");
             }
+            let told = traced.of("reply").any(|reply| reply["rewritten"] == "source_address");
+            assert!(told, "{traced:?}");
         }
     }
 }

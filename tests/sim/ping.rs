@@ -62,7 +62,7 @@ fn the_default_network_answers_in_exactly_200_us() {
         .events
         .iter()
         .filter_map(|event| match event {
-            Event::Reply(r) => Some((r.seq, r.bytes, r.ttl, r.rtt_us)),
+            Event::Reply(r) => Some((r.seq, r.bytes, r.reply_ttl, r.rtt_us)),
             _ => None,
         })
         .collect();
@@ -144,7 +144,7 @@ fn duplicates_and_reordering_are_counted_as_such() {
     let summary = done.summary();
     assert_eq!((summary.received, summary.duplicates), (2_000, 0));
     assert!((60..=140).contains(&summary.reordered), "{}", summary.reordered);
-    let told = done.count(|e| matches!(e, Event::Reply(r) if r.reordered));
+    let told = done.count(|e| matches!(e, Event::Reply(r) if r.out_of_order));
     assert_eq!(summary.reordered, told);
 }
 

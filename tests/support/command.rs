@@ -1,6 +1,7 @@
 //! What the command line tests share: the command in a bare environment, and its output.
 #![allow(dead_code)] // each test file uses its part
 
+use crate::schema::assert_valid;
 use assert_cmd::assert::Assert;
 use assert_cmd::cargo::cargo_bin;
 use serde_json::Value;
@@ -115,21 +116,21 @@ pub fn events(line: &str, status: i32) -> Vec<Value> {
     json_lines(&output)
 }
 
-/// Standard output as JSON lines, each of which begins with its name and command.
+/// Standard output as JSON lines.
 #[track_caller]
 pub fn json_lines(output: &Output) -> Vec<Value> {
-    stdout(output)
-        .lines()
-        .map(|line| {
-            assert!(line.starts_with(r#"{"event":""#), "{line}");
-            let value: Value =
-                serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-            let event = value["event"].as_str().unwrap();
-            let begin = format!(r#"{{"event":"{event}","command":""#);
-            assert!(line.starts_with(&begin), "{line}");
-            value
-        })
-        .collect()
+    stdout(output).lines().map(json_line).collect()
+}
+
+/// An object that a command printed: it begins with its name and command, and is as the schema in
+/// docs/json says.
+#[track_caller]
+pub fn json_line(line: &str) -> Value {
+    let value: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+    let begin = format!(r#"{{"event":{},"command":{}"#, value["event"], value["command"]);
+    assert!(line.starts_with(&begin), "{line}");
+    assert_valid(&value);
+    value
 }
 
 /// The only event of this name on standard output.

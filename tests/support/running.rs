@@ -1,7 +1,7 @@
 //! A command that goes on until it is told to stop: its events as they come, and what it came to.
 #![allow(dead_code)] // each test file uses its part of it
 
-use crate::command::{signal, start};
+use crate::command::{json_line, signal, start};
 use crate::lab::PATIENCE;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
@@ -52,7 +52,7 @@ impl Running {
 
     /// What it has said so far.
     pub fn so_far(&mut self) -> &[Value] {
-        self.seen.extend(self.lines.try_iter().map(|line| event(&line)));
+        self.seen.extend(self.lines.try_iter().map(|line| json_line(&line)));
         &self.seen
     }
 
@@ -63,7 +63,7 @@ impl Running {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
-                Ok(line) => self.seen.push(event(&line)),
+                Ok(line) => self.seen.push(json_line(&line)),
                 Err(error) => panic!("{error}, and not yet: {what}: {}", self.last_words()),
             }
             if self.seen.last().is_some_and(&mut is_so) {
@@ -104,7 +104,7 @@ impl Running {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.lines.recv_timeout(left) {
-                Ok(line) => self.seen.push(event(&line)),
+                Ok(line) => self.seen.push(json_line(&line)),
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
                 Err(error) => panic!("{error}, and it has not ended: {}", self.last_words()),
             }
@@ -119,10 +119,6 @@ impl Running {
 
     /// Kills it with SIGKILL, and waits until it is gone.
     pub fn kill(self) {}
-}
-
-fn event(line: &str) -> Value {
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
 }
 
 impl Drop for Running {

@@ -73,6 +73,7 @@ pub struct SettingReport {
     /// Packet length in bytes, without frame check sequence.
     pub packet_size: u32,
     /// Number of queues, one thread each.
+    #[serde(rename = "queue_count", alias = "queues")]
     pub queues: u32,
     /// What the UMEM lay in.
     #[serde(with = "word")]
@@ -143,6 +144,7 @@ pub struct SettingKey {
     /// Packet length in bytes, without frame check sequence.
     pub packet_size: u32,
     /// Number of queues, one thread each.
+    #[serde(rename = "queue_count", alias = "queues")]
     pub queues: u32,
     /// What the UMEM lay in.
     #[serde(with = "word")]
@@ -165,6 +167,7 @@ pub struct Best {
     /// Packet length.
     pub packet_size: u32,
     /// Number of queues.
+    #[serde(rename = "queue_count", alias = "queues")]
     pub queues: u32,
     /// What the UMEM lay in.
     #[serde(with = "word")]

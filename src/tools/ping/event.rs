@@ -61,15 +61,15 @@ pub struct Reply {
     /// ICMP message length: header and payload.
     pub bytes: usize,
     /// TTL or hop limit of the answer.
-    pub ttl: u8,
+    pub reply_ttl: u8,
     /// Round-trip time; `None` where it cannot be known.
     pub rtt_us: Option<f64>,
     /// A reply to a later probe came before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub reordered: bool,
+    pub out_of_order: bool,
     /// Wall-clock time of the reply in seconds since 1970, when asked for (`-D`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub time: Option<f64>,
+    pub unix_time_s: Option<f64>,
 }
 
 /// An ICMP error about one of our probes.

@@ -67,16 +67,16 @@ impl<'a> Reporter<'a> {
         if !self.each {
             return;
         }
-        let time = self.wall_clock.then(|| self.time_of_day(times));
+        let unix_time_s = self.wall_clock.then(|| self.time_of_day(times));
         (self.sink)(event(Reply {
             target: path.name.clone(),
             from: reply.from,
             seq,
             bytes: ICMP_LEN + reply.payload.len(),
-            ttl: reply.ttl,
+            reply_ttl: reply.ttl,
             rtt_us: rtt_ns.map(us),
-            reordered,
-            time,
+            out_of_order: reordered,
+            unix_time_s,
         }));
     }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Sample {
     /// `iter`, `pidfd`, `diag` or `sim`.
-    pub source: &'static str,
+    pub scanned_by: &'static str,
     /// Time of the look in s, by `CLOCK_MONOTONIC` or virtual time.
     pub time_s: f64,
     /// Time over which the rates are taken, in s.
@@ -43,7 +43,7 @@ pub struct InterfaceSample {
     /// Has a link.
     pub carrier: bool,
     /// RX queues.
-    pub queues: Option<u32>,
+    pub rx_queues: Option<u32>,
     /// Id of the attached XDP program.
     pub xdp_id: Option<u32>,
     /// Its name.
@@ -225,7 +225,7 @@ pub(super) fn of(
     });
     let elapsed_s = before.map(|before| now.time_ns.saturating_sub(before.time_ns) as f64 / 1e9);
     Some(Sample {
-        source: now.snapshot.source.name(),
+        scanned_by: now.snapshot.source.name(),
         time_s: now.time_ns as f64 / 1e9,
         elapsed_s,
         took_us: now.took.as_nanos() as f64 / 1e3,
@@ -376,7 +376,7 @@ fn interface_sample(
         driver: now.driver.clone(),
         up: now.up,
         carrier: now.carrier,
-        queues: now.queues,
+        rx_queues: now.queues,
         xdp_id: now.xdp.as_ref().map(|(id, _)| *id),
         xdp_name: now.xdp.as_ref().map(|(_, name)| name.clone()),
         rx_pps: rate(now.rx_packets, before.and_then(|b| b.rx_packets)),

@@ -94,7 +94,7 @@ pub struct Reply {
     pub mtu: Option<u32>,
     /// What a NAT on the way changed in the probe, as the quote shows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub nat: Option<Rewritten>,
+    pub rewritten: Option<Rewritten>,
 }
 
 /// One entry of an MPLS label stack (RFC 3032 §2.1).

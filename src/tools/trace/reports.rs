@@ -121,6 +121,6 @@ fn reply(target: &str, answer: &Answer, sent: &Sent, at: u64, reached: bool) -> 
         mpls: answer.mpls.clone(),
         extensions: answer.extensions.clone(),
         mtu: answer.kind.mtu(),
-        nat: answer.nat,
+        rewritten: answer.nat,
     }
 }

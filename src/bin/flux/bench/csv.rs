@@ -11,7 +11,7 @@ pub const SETTING: &[&str] = &[
     "/batch",
     "/poll",
     "/packet_size",
-    "/queues",
+    "/queue_count",
     "/pages",
     "/prefetch",
     "/mpps/median",
@@ -58,7 +58,7 @@ pub const CHANGE: &[&str] = &[
     "/batch",
     "/poll",
     "/packet_size",
-    "/queues",
+    "/queue_count",
     "/pages",
     "/prefetch",
     "/metric",
@@ -127,7 +127,9 @@ mod tests {
         let text = lines(&fixture::report().results, SETTING).unwrap();
         let text = String::from_utf8(text).unwrap();
         assert!(
-            text.starts_with("workload,mode,batch,poll,packet_size,queues,pages,prefetch,mpps_")
+            text.starts_with(
+                "workload,mode,batch,poll,packet_size,queue_count,pages,prefetch,mpps_"
+            )
         );
         let counts: BTreeSet<_> = text.lines().map(|line| line.split(',').count()).collect();
         assert_eq!(counts.into_iter().collect::<Vec<_>>(), [SETTING.len()]);

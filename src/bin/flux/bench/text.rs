@@ -1,7 +1,7 @@
 //! A report and a diff as text.
 
 use super::table::{Changes, Latencies, Rates, blocks};
-use crate::output::{Screen, percent, table, wrap};
+use crate::output::{Lines, Screen, hidden, percent, table, wrap};
 use fluxnet::tools::bench::{Best, Diff, Names, Report, SettingKey, Start, Workload};
 use std::fmt::Write;
 
@@ -12,6 +12,13 @@ pub struct Text {
     pub text: String,
     /// What is missing.
     pub hidden: Vec<&'static str>,
+}
+
+impl Text {
+    /// By stream: what is missing is told beside it.
+    pub fn lines(self) -> Lines {
+        Lines { out: self.text, err: hidden(&self.hidden) }
+    }
 }
 
 /// The one line on what was really granted to the first setting.

@@ -23,7 +23,7 @@ pub use live::{Action, Footer, Page, Scroll, View, needs_terminal, watch};
 #[cfg(test)]
 pub use live::{drawn, press};
 pub use notes::{hidden, note, say, tell};
-pub use printer::{EventPrinter, EventText, Json};
+pub use printer::{EventPrinter, EventText, Json, print};
 pub use progress::Progress;
 pub use report::{Column, Report, Show, Table, When, column, percent, short, short_millis, table};
 pub use screen::{Screen, Style, clean};

@@ -139,3 +139,20 @@ impl<'a, T: EventText> EventPrinter<'a, T> {
         Ok(())
     }
 }
+
+/// Prints a report: an object with `json`, else its text.
+pub fn print(
+    report: &impl Serialize,
+    json: bool,
+    text: impl FnOnce() -> Lines,
+    out: &mut Stdout,
+) -> Result<(), Failure> {
+    if json {
+        return out.json(report);
+    }
+    let text = text();
+    out.text(&text.out)?;
+    out.flush()?;
+    say(&text.err);
+    Ok(())
+}

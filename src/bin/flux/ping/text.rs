@@ -116,7 +116,7 @@ impl Text {
     fn reply(&self, reply: &Reply, mark: &str) -> Lines {
         let mut line = String::with_capacity(80);
         // A String takes every write.
-        if let Some(time) = reply.time {
+        if let Some(time) = reply.unix_time_s {
             let _ = write!(line, "[{time:.6}] ");
         }
         let _ = write!(line, "{} bytes from ", reply.bytes);
@@ -128,11 +128,11 @@ impl Text {
                 let _ = write!(line, "{}", reply.from);
             }
         }
-        let _ = write!(line, ": icmp_seq={} ttl={}", reply.seq, reply.ttl);
+        let _ = write!(line, ": icmp_seq={} ttl={}", reply.seq, reply.reply_ttl);
         if let Some(rtt) = reply.rtt_us {
             let _ = write!(line, " time={} ms", millis(rtt));
         }
-        for mark in [mark, if reply.reordered { "(REORDERED)" } else { "" }] {
+        for mark in [mark, if reply.out_of_order { "(REORDERED)" } else { "" }] {
             if !mark.is_empty() {
                 let _ = write!(line, " {}", self.screen.style.odd(mark));
             }

@@ -176,7 +176,7 @@ pub fn interface() -> InterfaceSample {
         driver: Some("veth".into()),
         up: true,
         carrier: true,
-        queues: Some(4),
+        rx_queues: Some(4),
         xdp_id: Some(42),
         xdp_name: Some("xsk_def_prog".into()),
         rx_pps: Some(198_300.0),
@@ -187,7 +187,7 @@ pub fn interface() -> InterfaceSample {
 
 pub fn sample(sockets: Vec<SocketSample>) -> Sample {
     Sample {
-        source: "iter",
+        scanned_by: "iter",
         time_s: 1234.5,
         elapsed_s: Some(0.5),
         took_us: 412.0,

@@ -252,7 +252,7 @@ fn own(sample: &Sample, families: &mut Families) {
     families.add(
         "flux_rings_look_seconds",
         "What the look at all sockets cost.",
-        vec![("source", sample.source.to_owned())],
+        vec![("source", sample.scanned_by.to_owned())],
         sample.took_us / 1e6,
     );
     families.add(

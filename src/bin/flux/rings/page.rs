@@ -27,7 +27,7 @@ pub fn page(sample: &Sample, layout: &Layout) -> Page {
 }
 
 fn head(sample: &Sample, layout: &Layout) -> Vec<Line> {
-    let mut facts = vec![format!("source {}", sample.source)];
+    let mut facts = vec![format!("source {}", sample.scanned_by)];
     if let Some(since) = layout.since_s {
         facts.push(format!("at {:.1} s", sample.time_s - since));
     }
@@ -58,7 +58,7 @@ fn interface_facts(interface: &InterfaceSample, sample: &Sample, namespaces: boo
         (true, false) => facts.push("no link".into()),
         (true, true) => {}
     }
-    match interface.queues {
+    match interface.rx_queues {
         Some(1) => facts.push("1 queue".into()),
         queues => facts.push(format!("{} queues", or(queues, "?"))),
     }
@@ -140,7 +140,7 @@ mod tests {
         let mut sample = fixture::sample(vec![fixture::barely_known()]);
         sample.elapsed_s = None;
         let interface = &mut sample.interfaces[0];
-        (interface.driver, interface.queues, interface.xdp_id) = (None, None, None);
+        (interface.driver, interface.rx_queues, interface.xdp_id) = (None, None, None);
         (interface.xdp_name, interface.rx_pps, interface.queue_rx_pps) = (None, None, None);
         (interface.tx_pps, interface.carrier) = (None, false);
         let text = text(&sample, &layout(80, true));

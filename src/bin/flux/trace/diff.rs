@@ -3,7 +3,7 @@
 use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::opened::millis;
-use crate::output::{Screen, Stdout, clean, percent, wrap};
+use crate::output::{Lines, Screen, Stdout, clean, percent, print, wrap};
 use fluxnet::text::numbers as units;
 use fluxnet::tools::trace::{Balancing, Change, Diff, Label, Nat, TargetDiff, diff, read};
 use std::net::IpAddr;
@@ -33,12 +33,9 @@ pub struct DiffArgs {
 /// Runs the command.
 pub fn main(args: &DiffArgs, out: &mut Stdout) -> Result<Answer, Failure> {
     let diff = diff(&read(&args.a)?, &read(&args.b)?, args.tolerance)?;
-    if args.json {
-        out.json(&diff)?;
-    } else {
-        let names = (args.a.display().to_string(), args.b.display().to_string());
-        out.text(&text(&diff, &names.0, &names.1, &Screen::of_stdout()))?;
-    }
+    let names = (args.a.display().to_string(), args.b.display().to_string());
+    let text = || Lines::out(text(&diff, &names.0, &names.1, &Screen::of_stdout()));
+    print(&diff, args.json, text, out)?;
     Ok(if diff.is_same() { Answer::Yes } else { Answer::No })
 }
 

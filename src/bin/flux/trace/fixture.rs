@@ -34,7 +34,7 @@ pub fn reply(target: &str, ttl: u8, probe: u64, from: &str, us: f64) -> Reply {
         mpls: Vec::new(),
         extensions: Vec::new(),
         mtu: None,
-        nat: None,
+        rewritten: None,
     }
 }
 

@@ -35,7 +35,7 @@ impl From<&Reply> for Probe {
             mark: reply.mark.clone(),
             reply_ttl: reply.reply_ttl,
             mtu: reply.mtu,
-            nat: reply.nat.is_some(),
+            nat: reply.rewritten.is_some(),
             mpls: reply.mpls.clone(),
             extensions: reply.extensions.clone(),
         };
@@ -244,7 +244,7 @@ mod tests {
     fn marks_nat_mtu_and_a_longer_way_back_stand_where_they_belong() {
         let unreachable = Reply { mark: Some("!H".into()), ..answer(3, 1, "10.0.0.3", 300.0) };
         assert_eq!(line(3, &[(&unreachable).into()]), " 3  10.0.0.3  0.300 ms !H\n");
-        let nat = Reply { nat: Some(Rewritten::Checksum), ..answer(3, 1, "10.0.0.3", 300.0) };
+        let nat = Reply { rewritten: Some(Rewritten::Checksum), ..answer(3, 1, "10.0.0.3", 300.0) };
         assert_eq!(line(3, &[(&nat).into()]), " 3  10.0.0.3 (NAT)  0.300 ms\n");
         let big = Reply { mtu: Some(1400), ..answer(3, 1, "10.0.0.3", 300.0) };
         assert_eq!(line(3, &[(&big).into()]), " 3  10.0.0.3 F=1400  0.300 ms\n");

@@ -67,7 +67,7 @@ fn said(sample: &Sample) -> Vec<Vec<Trouble>> {
 fn a_healthy_run_moves_all_four_rings_steadily_and_nothing_is_said_about_it() {
     let mut observer = SimObserver::new(&simulator(""), &config()).unwrap();
     for sample in samples(&mut observer, SHORT, 2) {
-        assert_eq!((sample.source, sample.sockets.len()), ("sim", 1));
+        assert_eq!((sample.scanned_by, sample.sockets.len()), ("sim", 1));
         let socket = &sample.sockets[0];
         assert_eq!(kinds(socket), []);
         let rings = &socket.rings;

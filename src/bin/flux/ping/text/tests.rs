@@ -60,10 +60,10 @@ fn reply(target: &str, from: &str) -> Reply {
         from: from.parse().unwrap(),
         seq: 1,
         bytes: 64,
-        ttl: 64,
+        reply_ttl: 64,
         rtt_us: Some(200.0),
-        reordered: false,
-        time: None,
+        out_of_order: false,
+        unix_time_s: None,
     }
 }
 
@@ -90,7 +90,7 @@ fn one_target_reads_as_ping_does() {
     assert_eq!(out(&mut text, Event::Duplicate(plain())), format!("{line} (DUP!)\n"));
     assert_eq!(out(&mut text, Event::Late(plain())), format!("{line} (LATE!)\n"));
     assert_eq!(out(&mut text, Event::Corrupt(plain())), format!("{line} (CORRUPT!)\n"));
-    let reordered = Reply { reordered: true, time: Some(1.5), ..plain() };
+    let reordered = Reply { out_of_order: true, unix_time_s: Some(1.5), ..plain() };
     assert_eq!(out(&mut text, Event::Reply(reordered)), format!("[1.500000] {line} (REORDERED)\n"));
     let timeout = Timeout { target: "10.0.0.2".into(), seq: 3 };
     assert_eq!(out(&mut text, Event::Timeout(timeout)), "icmp_seq=3 timed out\n");
