@@ -39,8 +39,8 @@ complete -c flux -n "__fish_flux_using_subcommand ping" -s i -l interval -d 'Tim
 complete -c flux -n "__fish_flux_using_subcommand ping" -l rate -d 'Probes per second over all targets, such as 10kpps; instead of -i' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -s s -l size -d 'Bytes of ICMP payload [default: 56]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -l packet-size -d 'Bytes of each packet, from the Ethernet header on, the checksum at its end not counted' -r
-complete -c flux -n "__fish_flux_using_subcommand ping" -s W -l timeout -d 'How long to wait for each reply [default: 1s]' -r
-complete -c flux -n "__fish_flux_using_subcommand ping" -s w -l deadline -d 'Stop after this time, whatever came; with -c, exit 0 needs every reply' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -s W -l timeout -d 'How long to wait for each reply; 0: without limit [default: 1s]' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -s w -l deadline -d 'Stop after this time, whatever came; 0: never; with -c, exit 0 needs every reply' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -s t -l ttl -d 'TTL or hop limit of the probes, 1 to 255 [default: 64]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -s Q -l tos -d 'TOS or traffic class byte, 184 or 0xb8 [default: 0]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -s M -l pmtudisc -d 'Path MTU: do sets don\'t-fragment, want sets it too, dont clears it [default: dont]' -r -f -a "do\t''
@@ -88,7 +88,7 @@ complete -c flux -n "__fish_flux_using_subcommand ping" -s V -l version -d 'Prin
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s m -l max-hops -d 'Highest TTL or hop limit, 1 to 255 [default: 30]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s f -l first -d 'First TTL or hop limit [default: 1]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s q -l queries -d 'Probes per hop and round, 1 to 255 [default: 3; with -c and --live 1]' -r
-complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s w -l wait -d 'Longest wait for an answer: seconds, or 500ms [default: 1s]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s w -l wait -d 'Longest wait for an answer: seconds, or 500ms; 0: without limit [default: 1s]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s p -l port -d 'Destination port, 1 to 65535 [default: 33434; with -T 80]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l strategy -d 'How probes are told apart, and so what load balancers see [default: paris]' -r -f -a "paris\t''
 classic\t''
@@ -207,7 +207,7 @@ iter\t''
 pidfd\t''
 diag\t''"
 complete -c flux -n "__fish_flux_using_subcommand rings" -l over -d 'Time over which rates and diagnosis are taken; 0 is one look [default: 500ms]' -r
-complete -c flux -n "__fish_flux_using_subcommand rings" -s w -l watch -d 'Go on, with a sample every so often [default TIME: 1s]' -r
+complete -c flux -n "__fish_flux_using_subcommand rings" -s w -l watch -d 'Go on, with a sample every so often; 0: every millisecond [default TIME: 1s]' -r
 complete -c flux -n "__fish_flux_using_subcommand rings" -s c -l count -d 'Stop after N samples; without --watch one a second' -r
 complete -c flux -n "__fish_flux_using_subcommand rings" -l metrics -d 'Serve Prometheus metrics at http://ADDRESS/metrics until Ctrl-C' -r
 complete -c flux -n "__fish_flux_using_subcommand rings" -l sim -d 'Look at simulated sockets; needs no privilege' -r

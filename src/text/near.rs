@@ -2,16 +2,22 @@
 
 /// Most words that are suggested.
 const MOST: usize = 3;
+/// Bytes of a word that may be a slip of another: comparing takes length times length.
+const LONGEST: usize = 64;
 
 /// Those of `words` that `typed` is probably a slip of, the nearest first; at most three.
 #[must_use]
 pub fn near<'a>(typed: &str, words: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    if typed.len() > LONGEST {
+        return Vec::new();
+    }
     let typed = typed.to_lowercase();
     let mut found: Vec<(usize, &str)> = words
         .into_iter()
         .filter_map(|word| {
             let lower = word.to_lowercase();
-            let slips = slips(&typed, &lower);
+            // Letters that were added, left out, replaced or swapped with their neighbour.
+            let slips = strsim::osa_distance(&typed, &lower);
             let begun = typed.len() >= 3 && lower.starts_with(&typed);
             (slips <= allowed(&lower) || begun).then_some((slips, word))
         })
@@ -43,29 +49,6 @@ fn allowed(word: &str) -> usize {
         6..=9 => 2,
         _ => 3,
     }
-}
-
-/// Letters that were added, left out, replaced or swapped with their neighbour (optimal string
-/// alignment).
-fn slips(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let width = b.len() + 1;
-    let mut cost = vec![0; (a.len() + 1) * width];
-    let at = |i: usize, j: usize| i * width + j;
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            cost[at(i, j)] = if i == 0 || j == 0 {
-                i + j
-            } else {
-                let replaced = cost[at(i - 1, j - 1)] + usize::from(a[i - 1] != b[j - 1]);
-                let skipped = cost[at(i - 1, j)].min(cost[at(i, j - 1)]) + 1;
-                let swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
-                let plain = replaced.min(skipped);
-                if swapped { plain.min(cost[at(i - 2, j - 2)] + 1) } else { plain }
-            };
-        }
-    }
-    cost[at(a.len(), b.len())]
 }
 
 #[cfg(test)]

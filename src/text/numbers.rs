@@ -159,13 +159,10 @@ fn of_unit(digits: &str, unit: &str) -> Option<Duration> {
     Some(Duration::from_nanos(whole.saturating_add(part.round() as u64)))
 }
 
-/// A time above zero.
-///
-/// # Errors
-/// The rule.
-pub fn positive_time(text: &str) -> Result<Duration, String> {
-    time(text)
-        .and_then(|t| if t.is_zero() { Err("must be above 0, at least 1ns".into()) } else { Ok(t) })
+/// A limit as ping and traceroute have it: 0 is none, which is the longest time here.
+#[must_use]
+pub fn limit(time: Duration) -> Duration {
+    if time.is_zero() { LONGEST } else { time }
 }
 
 /// A percentage: `5%`, `0.5%`, `5`.
@@ -296,7 +293,6 @@ mod tests {
             assert!(time(long).is_err(), "{long}");
         }
         assert_eq!(time("60y"), Err("is too long: at most 1 year".into()));
-        assert!(positive_time("0").is_err() && positive_time("0ms").is_err());
     }
 
     #[test]

@@ -10,7 +10,6 @@ pub mod host;
 pub mod http;
 pub mod json_line;
 pub mod measure;
-pub mod nearest;
 pub mod output_file;
 pub mod ping;
 pub mod probe;

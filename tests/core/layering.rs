@@ -74,11 +74,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
 
 /// What commands share in `tools`, lowest first, with what each may name of it.
 const SHARED: &[(&str, &[&str])] = &[
-    ("nearest", &[]),
     ("json_line", &[]),
     ("output_file", &[]),
-    ("config_file", &["nearest"]),
-    ("control", &["nearest"]),
+    ("config_file", &[]),
+    ("control", &[]),
     ("host", &[]),
     ("http", &["control"]),
     ("measure", &[]),

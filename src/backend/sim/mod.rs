@@ -59,6 +59,8 @@ pub use nat::NatQuotes;
 pub use network::{End, NetworkBuilder, NodeId};
 pub use options::{Balance, Flaw, HostOptions, Quoting, RouterOptions, UdpPorts};
 pub use spec::SimSpec;
+#[cfg(feature = "tools")]
+pub(crate) use spec::{bad as bad_spec, unknown as unknown_key};
 pub use trouble::{Trouble, Troubles};
 pub use view::{PortInfo, RouteInfo};
 

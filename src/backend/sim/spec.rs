@@ -4,12 +4,11 @@ use super::{Trouble, Troubles};
 use crate::error::{Advice, FluxError, Result};
 use crate::text::near::did_you_mean;
 use crate::text::values::{bit_rate, share, time, with_unit, yes_no};
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 /// The keys, in the order in which they are documented.
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 13] = [
     "loss",
     "delay",
     "jitter",
@@ -23,10 +22,9 @@ const KEYS: [&str; 14] = [
     "seed",
     "zerocopy",
     "realtime",
-    "file",
 ];
 
-/// Those that are about our link, which a topology file describes itself.
+/// Those that are about our link.
 const LINK_KEYS: [&str; 8] =
     ["loss", "delay", "jitter", "dup", "reorder", "corrupt", "rate", "mtu"];
 
@@ -72,8 +70,6 @@ pub struct SimSpec {
     pub realtime: bool,
     /// What is wrong with our port, its driver and its link.
     pub troubles: Troubles,
-    /// The topology file of the network behind our port, instead of the default network.
-    pub file: Option<PathBuf>,
 }
 
 impl Default for SimSpec {
@@ -93,7 +89,6 @@ impl Default for SimSpec {
             zero_copy: true,
             realtime: false,
             troubles: Troubles::NONE,
-            file: None,
         }
     }
 }
@@ -103,18 +98,11 @@ impl FromStr for SimSpec {
 
     fn from_str(text: &str) -> Result<Self> {
         let mut spec = Self { queues: 0, ..Self::default() };
-        let (mut claim, mut link) = (None, None);
+        let mut claim = None;
         for (part, key) in Self::parts(text) {
             let value = part.split_once('=').map_or("", |(_, value)| value.trim());
             spec.set(part, key, value)?;
             claim = if key == "zerocopy" { Some(part) } else { claim };
-            link = link.or(LINK_KEYS.contains(&key).then_some(part));
-        }
-        if let Some(file) = &spec.file
-            && let Some(part) = link
-        {
-            let why = "the file says what our link is like: write it there, at its [[link]]";
-            return Err(bad(&format!("file={},{part}", file.display()), why));
         }
         let astray = spec.troubles.has(Trouble::WrongQueue);
         match spec.queues {
@@ -143,7 +131,7 @@ impl FromStr for SimSpec {
 }
 
 /// What is wrong with `part`.
-fn bad(part: &str, rule: &str) -> FluxError {
+pub(crate) fn bad(part: &str, rule: &str) -> FluxError {
     FluxError::config(format!("simulator {part}"), rule).with_advice("", Advice::SimulatorWords)
 }
 
@@ -155,14 +143,16 @@ fn bad_value(part: &str, key: &str, rule: &str, meant: Option<String>) -> FluxEr
     }
 }
 
-/// `key` is none: the nearest ones, or all of them.
-fn unknown(part: &str, key: &str) -> FluxError {
+/// `key` is neither a key, nor a trouble, nor one of `more`: the nearest of them, or all.
+pub(crate) fn unknown(part: &str, key: &str, more: &[&'static str]) -> FluxError {
     let error = bad(part, &format!("'{key}' is unknown"));
-    match did_you_mean(key, SimSpec::words(), str::to_owned) {
+    let words = SimSpec::words().chain(more.iter().copied());
+    match did_you_mean(key, words, str::to_owned) {
         Some(hint) => error.with_hint(hint),
         None => {
+            let keys = [&KEYS, more].concat().join(", ");
             let troubles = Trouble::ALL.map(Trouble::name).join(", ");
-            let all = format!("keys: {}; troubles: {troubles}; ", KEYS.join(", "));
+            let all = format!("keys: {keys}; troubles: {troubles}; ");
             error.with_advice(all, Advice::SimulatorWords)
         }
     }
@@ -172,6 +162,18 @@ impl SimSpec {
     /// Every key, and every trouble.
     pub fn words() -> impl Iterator<Item = &'static str> {
         KEYS.into_iter().chain(Trouble::ALL.map(Trouble::name))
+    }
+
+    /// Whether `word` is a key or a trouble, also by a name of old.
+    #[must_use]
+    pub fn knows(word: &str) -> bool {
+        KEYS.contains(&word) || Trouble::named(word).is_some()
+    }
+
+    /// Whether `key` is about our link.
+    #[must_use]
+    pub fn is_about_link(key: &str) -> bool {
+        LINK_KEYS.contains(&key)
     }
 
     /// The parts of a specification, each with its key.
@@ -233,18 +235,13 @@ impl SimSpec {
             "seed" => {
                 self.seed = Some(value.parse().map_err(|_| bad("must be a whole number"))?);
             }
-            "file" => {
-                let rule = "must be the path of a topology file, such as file=net.toml";
-                let path = Some(value).filter(|path| !path.is_empty());
-                self.file = Some(path.ok_or_else(|| bad(rule))?.into());
-            }
             "zerocopy" => {
                 self.zero_copy = yes_no(value).ok_or_else(|| bad("must be yes or no"))?;
             }
             "realtime" => {
                 self.realtime = yes_no(value).ok_or_else(|| bad("must be yes or no"))?;
             }
-            _ => return Err(unknown(part, key)),
+            _ => return Err(unknown(part, key, &[])),
         }
         Ok(())
     }
@@ -275,7 +272,6 @@ mod tests {
             zero_copy: false,
             realtime: true,
             troubles: Troubles::NONE,
-            file: None,
         };
         assert_eq!(spec, expected);
         assert_eq!("".parse::<SimSpec>().unwrap(), SimSpec::default());
@@ -304,8 +300,6 @@ mod tests {
             "wrong_queues",
             "wrong_queue,queues=1",
             "no_zero_copy,zerocopy=no",
-            "file=",
-            "file",
             "dup=1e-3",
             "jitter=2h",
         ] {
@@ -365,27 +359,10 @@ mod tests {
     }
 
     #[test]
-    fn a_topology_file_goes_with_our_machine_and_not_with_our_link() {
-        let spec: SimSpec = "file=a/net.toml,seed=3,queues=2,realtime,starved".parse().unwrap();
-        assert_eq!(spec.file.as_deref(), Some(std::path::Path::new("a/net.toml")));
+    fn a_seed_that_is_given_is_taken_before_that_of_the_network() {
+        let spec: SimSpec = "seed=3,queues=2,realtime,starved".parse().unwrap();
         assert_eq!((spec.queues, spec.seed_or(Some(9))), (2, 3));
         assert_eq!(SimSpec::default().seed_or(Some(9)), 9);
         assert_eq!(SimSpec::default().seed_or(None), 1);
-        for part in [
-            "loss=1%",
-            "delay=1ms",
-            "jitter=1ms",
-            "dup=1%",
-            "reorder=1%",
-            "corrupt=1%",
-            "rate=1gbit",
-            "mtu=1400",
-        ] {
-            for text in [format!("file=net.toml,{part}"), format!("{part},file=net.toml")] {
-                let error = text.parse::<SimSpec>().unwrap_err().to_string();
-                assert!(error.starts_with(&format!("simulator file=net.toml,{part}: ")), "{error}");
-                assert!(error.contains("[[link]]"), "{error}");
-            }
-        }
     }
 }

@@ -4,7 +4,8 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use fluxnet::simulator::{SimSpec, Trouble};
 use fluxnet::text::numbers as units;
-use fluxnet::tools::{Env, topology};
+use fluxnet::tools::Env;
+use fluxnet::tools::topology::{self, SimOptions};
 use fluxnet::{AttachMode, BindMode, Config, FluxError, HugePages, Poller, Queues};
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -23,7 +24,7 @@ pub struct LinkTimeout(Option<Duration>);
 fn link_timeout(text: &str) -> Result<LinkTimeout, String> {
     match text {
         "none" => Ok(LinkTimeout(None)),
-        _ => match units::positive_time(text) {
+        _ => match units::time(text) {
             Ok(time) => Ok(LinkTimeout(Some(time))),
             Err(rule) => Err(format!("{rule}, or none")),
         },
@@ -190,9 +191,9 @@ impl Common {
         let Some(spec) = &self.sim else {
             return Ok(World { env: Env::kernel()?, virtual_time: false });
         };
-        let spec: SimSpec = spec.parse()?;
-        let virtual_time = !spec.realtime;
-        Ok(World { env: Env::simulated(topology::simulator(spec)?), virtual_time })
+        let options: SimOptions = spec.parse()?;
+        let virtual_time = !options.spec.realtime;
+        Ok(World { env: Env::simulated(topology::simulator(options)?), virtual_time })
     }
 }
 
@@ -224,14 +225,14 @@ pub fn on_off() -> impl TypedValueParser<Value = bool> {
 }
 
 /// The specification after `--sim`, of which `command` honours these keys and troubles only.
-pub fn sim_spec(command: &str, text: &str, honoured: &[&str]) -> Result<SimSpec, FluxError> {
-    let spec = text.parse()?;
+pub fn sim_spec(command: &str, text: &str, honoured: &[&str]) -> Result<SimOptions, FluxError> {
+    let options = text.parse()?;
     let used = |key: &str| {
         let trouble = Trouble::named(key).map(Trouble::name);
         trouble.map_or(honoured.contains(&key), |trouble| honoured.contains(&trouble))
     };
     match SimSpec::parts(text).find(|(_, key)| !used(key)) {
-        None => Ok(spec),
+        None => Ok(options),
         Some((part, _)) => {
             let why = format!("flux {command} has no use for it");
             let error = FluxError::config(format!("--sim {part}"), why);

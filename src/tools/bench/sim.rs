@@ -211,13 +211,6 @@ fn run(loops: &mut [Fed<'_>], length: Duration, control: &Control) -> Result<Sam
 /// Whether the simulator can tell anything about a plan's workloads and queues.
 pub(super) fn check(plan: &Plan, spec: &SimSpec) -> Result<()> {
     use crate::error::FluxError;
-    if let Some(file) = &spec.file {
-        return Err(FluxError::config(
-            format!("--sim file={}", file.display()),
-            "flux bench measures sockets: no packet of it crosses a network",
-        )
-        .with_hint("leave file= out; flux ping and flux trace use the network"));
-    }
     if plan.workloads.contains(&Workload::Latency) {
         return Err(FluxError::config(
             "workload latency with --sim",

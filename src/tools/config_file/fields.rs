@@ -1,7 +1,7 @@
 //! Reading TOML tables key by key, with the place of each.
 
 use super::{Read, SyntaxError};
-use crate::tools::nearest::nearest;
+use crate::text::near::did_you_mean;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use toml::Spanned;
@@ -58,8 +58,10 @@ impl<'t> Fields<'t> {
         if let Some(key) = unknown.min_by_key(|key| key.span().start) {
             let what = format!("unknown key '{}' in {title}", key.get_ref());
             let all = format!("known keys: {}", known.join(", "));
-            let hint = match nearest(key.get_ref(), known) {
-                Some(near) => format!("did you mean '{near}'? {all}"),
+            let near =
+                did_you_mean(key.get_ref(), known.iter().copied(), |near| format!("'{near}'"));
+            let hint = match near {
+                Some(near) => format!("{near} {all}"),
                 None => all,
             };
             return Err(SyntaxError::at(key.span().start, what, hint));

@@ -22,7 +22,7 @@ mod sim;
 pub use report::{Check, Report, Status, Unchecked};
 
 use crate::error::Result;
-use crate::simulator::SimSpec;
+use crate::tools::topology::SimOptions;
 
 /// What is to be examined.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub struct Plan {
     /// Whether a program may be attached, and detached at once, to see which modes work.
     pub attach: bool,
     /// The simulated machine instead of this one.
-    pub sim: Option<SimSpec>,
+    pub sim: Option<SimOptions>,
 }
 
 /// Examines the machine, and the interface that was asked for.

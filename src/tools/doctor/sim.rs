@@ -2,12 +2,12 @@
 
 use super::facts::{Brief, Channels, Facts, Nic, Program, Subject, Tried, Xdp};
 use crate::error::Result;
-use crate::simulator::{PortInfo, SimSpec};
+use crate::simulator::PortInfo;
 use crate::tools::host::HostError;
-use crate::tools::topology;
+use crate::tools::topology::{self, SimOptions};
 
-pub(super) fn facts(spec: &SimSpec, interface: Option<&str>) -> Result<Facts> {
-    let mut ports = topology::simulator(spec.clone())?.ports();
+pub(super) fn facts(options: &SimOptions, interface: Option<&str>) -> Result<Facts> {
+    let mut ports = topology::simulator(options.clone())?.ports();
     let subject = match interface {
         None => Subject::All(ports.iter().map(brief).collect()),
         Some(name) => match ports.iter().position(|port| port.name == name) {

@@ -16,6 +16,7 @@
 mod addressing;
 mod build;
 mod model;
+mod options;
 mod parts;
 mod paths;
 mod read;
@@ -28,14 +29,16 @@ use crate::simulator::{SimSpec, Simulator};
 use crate::tools::config_file::Source;
 use std::path::Path;
 
-/// The simulated machine and network of `spec`: those of its topology file, else the default ones.
+pub use options::SimOptions;
+
+/// The simulated machine and network of `options`: those of its topology file, else the default ones.
 ///
 /// # Errors
 /// What [`load`] says about the file.
-pub fn simulator(spec: SimSpec) -> Result<Simulator> {
-    match &spec.file {
-        Some(path) => load(path, &spec),
-        None => Ok(Simulator::new(spec)),
+pub fn simulator(options: SimOptions) -> Result<Simulator> {
+    match &options.file {
+        Some(path) => load(path, &options.spec),
+        None => Ok(Simulator::new(options.spec)),
     }
 }
 
@@ -44,9 +47,9 @@ pub fn simulator(spec: SimSpec) -> Result<Simulator> {
 ///
 /// # Errors
 /// What [`load`] says about the file, or that our machine has one interface in it.
-pub fn between(spec: SimSpec) -> Result<Simulator> {
-    let Some(path) = &spec.file else { return Ok(Simulator::between(spec)) };
-    let simulator = load(path, &spec)?;
+pub fn between(options: SimOptions) -> Result<Simulator> {
+    let Some(path) = &options.file else { return Ok(Simulator::between(options.spec)) };
+    let simulator = load(path, &options.spec)?;
     if simulator.ports().len() < 2 {
         let what = format!("topology file {}", path.display());
         return Err(FluxError::config(what, "has one interface of ours, and two are needed")

@@ -527,7 +527,7 @@ fn addresses_of_a_second_link_are_written_at_it() {
 
 #[test]
 fn a_command_between_two_interfaces_needs_a_file_with_two() {
-    let with = |file| SimSpec { file, ..SimSpec::default() };
+    let with = |file| SimOptions { file, ..SimOptions::default() };
     let names = |simulator: Simulator| {
         simulator.ports().into_iter().map(|port| port.name).collect::<Vec<_>>()
     };
@@ -549,9 +549,9 @@ fn what_the_machine_is_like_comes_from_the_spec() {
         assert_eq!((port.queues, port.claims_zero_copy), (4, false));
         assert_eq!(port.troubles, crate::simulator::Trouble::LinkFlap.into());
     }
-    let named = SimSpec { file: Some(topology("silent")), ..SimSpec::default() };
+    let named = SimOptions { file: Some(topology("silent")), ..SimOptions::default() };
     assert_eq!(simulator(named).unwrap().name_of(ip("203.0.113.7")).as_deref(), Some("server"));
-    let default = simulator(SimSpec::default()).unwrap();
+    let default = simulator(SimOptions::default()).unwrap();
     assert_eq!(default.name_of(ip("203.0.113.7")).as_deref(), Some("server.sim"));
 }
 

@@ -250,7 +250,7 @@ impl Args {
         match (&self.interface, self.lab, &self.sim) {
             (Some(name), ..) => Ok(Place::Interface { name: name.clone(), out: self.out.clone() }),
             (_, true, _) => Ok(Place::Lab),
-            (.., Some(spec)) => Ok(Place::Sim(sim_spec("bench", spec, &SIM_KEYS)?)),
+            (.., Some(spec)) => Ok(Place::Sim(sim_spec("bench", spec, &SIM_KEYS)?.spec)),
             _ => Err(FluxError::config("no place to measure in", "one of three is needed")
                 .with_hint(
                     "add --sim (simulated rings, needs nothing), --lab (a veth pair of its own, \

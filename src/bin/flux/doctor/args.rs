@@ -75,7 +75,7 @@ mod tests {
         assert!(all.interface.is_none() && all.attach && all.sim.is_none());
         let one = plan("eth0 --no-attach").unwrap();
         assert_eq!((one.interface.as_deref(), one.attach), (Some("eth0"), false));
-        assert_eq!(plan("--sim=queues=4 sim0").unwrap().sim.unwrap().queues, 4);
+        assert_eq!(plan("--sim=queues=4 sim0").unwrap().sim.unwrap().spec.queues, 4);
         assert!(plan("--sim=queue=4").is_err_and(|error| error.contains("queue")));
         assert!(plan("--sim=loss=10%").is_err_and(|error| error.contains("no use for it")));
         assert!(plan("eth0 eth1").is_err_and(|error| error.contains("eth1")));

@@ -66,13 +66,13 @@ pub struct Args {
     /// Instead of -s: 98 is what -s 56 makes of IPv4 without a VLAN tag.
     #[arg(long, value_name = "BYTES", value_parser = packet_size, conflicts_with = "size", allow_negative_numbers = true)]
     pub packet_size: Option<usize>,
-    /// How long to wait for each reply [default: 1s]
+    /// How long to wait for each reply; 0: without limit [default: 1s]
     ///
     /// A reply after that time is reported as late and counts as lost.
-    #[arg(short = 'W', long, value_name = "TIME", value_parser = units::positive_time, allow_negative_numbers = true)]
+    #[arg(short = 'W', long, value_name = "TIME", value_parser = units::time, allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
-    /// Stop after this time, whatever came; with -c, exit 0 needs every reply
-    #[arg(short = 'w', long, value_name = "TIME", value_parser = units::positive_time, allow_negative_numbers = true)]
+    /// Stop after this time, whatever came; 0: never; with -c, exit 0 needs every reply
+    #[arg(short = 'w', long, value_name = "TIME", value_parser = units::time, allow_negative_numbers = true)]
     pub deadline: Option<Duration>,
     /// TTL or hop limit of the probes, 1 to 255 [default: 64]
     #[arg(short = 't', long, value_name = "TTL", value_parser = ttl, allow_negative_numbers = true)]
@@ -134,7 +134,8 @@ impl Args {
             (true, None) => (Duration::ZERO, true),
             (false, _) => (Duration::from_secs(1), false),
         };
-        let endless = self.count.is_none() && self.deadline.is_none();
+        let deadline = self.deadline.filter(|time| !time.is_zero());
+        let endless = self.count.is_none() && deadline.is_none();
         // Nobody could end what takes no time.
         let virtual_count = (virtual_time && endless).then_some(VIRTUAL_COUNT);
         Ok(Plan {
@@ -150,8 +151,8 @@ impl Args {
             flood,
             size: self.size.unwrap_or(SIZE),
             packet_size: self.packet_size,
-            timeout: self.timeout.unwrap_or(Duration::from_secs(1)),
-            deadline: self.deadline,
+            timeout: self.timeout.map_or(Duration::from_secs(1), units::limit),
+            deadline,
             ttl: self.ttl.unwrap_or(64),
             tos: self.tos.unwrap_or(0),
             path_mtu: self.path_mtu.unwrap_or_default(),
@@ -290,6 +291,13 @@ mod tests {
     }
 
     #[test]
+    fn no_time_is_no_limit_as_in_ping() {
+        let plan = parse("-W 0 -w 0 x").unwrap();
+        assert_eq!((plan.timeout, plan.deadline), (units::LONGEST, None));
+        assert_eq!(plan.config.link_timeout, None);
+    }
+
+    #[test]
     fn a_flood_waits_for_replies_unless_an_interval_is_given() {
         let flood = parse("-f x").unwrap();
         assert!(flood.flood && flood.interval.is_zero());
@@ -316,7 +324,6 @@ mod tests {
             ("-c 99999999999999999999 x", "99999999999999999999"),
             ("-i nan x", "nan"),
             ("-i -1 x", "-1"),
-            ("-W 0 x", "above 0"),
             ("-w 1e300 x", "1e300"),
             ("-t 0 x", "1 to 255"),
             ("-t 256 x", "1 to 255"),

@@ -3,11 +3,11 @@
 use crate::socket_options::{SocketOptions, queues};
 use clap::Args as ClapArgs;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use fluxnet::simulator::SimSpec;
 use fluxnet::snapshot::Source;
 use fluxnet::text::numbers as units;
 use fluxnet::tools::http::parse_address;
 use fluxnet::tools::rings::{Plan, Selection};
+use fluxnet::tools::topology::SimOptions;
 use fluxnet::{Config, FluxError, Queues};
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
@@ -17,6 +17,8 @@ use std::time::Duration;
 const EVERY: Duration = Duration::from_secs(1);
 /// Time that the rates of a first sample are taken over.
 const OVER: Duration = Duration::from_millis(500);
+/// From one sample to the next, at least: 0 is as often as that.
+const LEAST: Duration = Duration::from_millis(1);
 /// Samples of a watch in virtual time, which would never end.
 const VIRTUAL_COUNT: u64 = 5;
 
@@ -74,10 +76,10 @@ pub struct Args {
     /// q leaves it, arrows scroll, v changes between rings and one row per socket.
     #[arg(long, conflicts_with_all = ["json", "metrics"], help_heading = "Output")]
     pub live: bool,
-    /// Go on, with a sample every so often [default TIME: 1s]
+    /// Go on, with a sample every so often; 0: every millisecond [default TIME: 1s]
     ///
     /// On a terminal that is the live view; elsewhere samples follow one another.
-    #[arg(short, long, value_name = "TIME", value_parser = units::positive_time, num_args = 0..=1, require_equals = true, default_missing_value = "1s")]
+    #[arg(short, long, value_name = "TIME", value_parser = units::time, num_args = 0..=1, require_equals = true, default_missing_value = "1s")]
     pub watch: Option<Duration>,
     /// Stop after N samples; without --watch one a second
     #[arg(short, long, value_name = "N", value_parser = units::count, allow_negative_numbers = true)]
@@ -140,7 +142,8 @@ impl Args {
             .with_hint("flux rings opens no socket of its own: leave them out, or add --sim"));
         }
         let goes_on = self.live || self.count.is_some();
-        let every = self.watch.or(goes_on.then_some(EVERY));
+        let watch = self.watch.map(|time| time.max(LEAST));
+        let every = watch.or(goes_on.then_some(EVERY));
         let endless = every.is_some() && self.count.is_none();
         let count =
             self.count.or((endless && !live && self.virtual_time()?).then_some(VIRTUAL_COUNT));
@@ -163,7 +166,7 @@ impl Args {
     }
 
     /// The simulated machine that is asked for, and how its sockets are opened.
-    pub fn simulated(&self) -> Result<Option<(SimSpec, Config)>, FluxError> {
+    pub fn simulated(&self) -> Result<Option<(SimOptions, Config)>, FluxError> {
         let Some(spec) = &self.sim else { return Ok(None) };
         let mut config = Config::new(self.interface.clone().unwrap_or_default());
         self.socket.apply(&mut config);
@@ -172,7 +175,7 @@ impl Args {
     }
 
     fn virtual_time(&self) -> Result<bool, FluxError> {
-        Ok(self.simulated()?.is_some_and(|(spec, _)| !spec.realtime))
+        Ok(self.simulated()?.is_some_and(|(options, _)| !options.spec.realtime))
     }
 
     /// The source that is asked for; `None`: the best that works.
@@ -322,8 +325,8 @@ mod tests {
     #[test]
     fn socket_options_are_those_of_simulated_sockets() {
         let args = args("--sim=seed=7 --frames 8k --bind copy").unwrap();
-        let (spec, config) = args.simulated().unwrap().unwrap();
-        assert_eq!((spec.seed, config.frames), (Some(7), Some(8000)));
+        let (options, config) = args.simulated().unwrap().unwrap();
+        assert_eq!((options.spec.seed, config.frames), (Some(7), Some(8000)));
         assert!(plan("--frames 8k").unwrap_err().contains("no --sim"));
     }
 
@@ -341,7 +344,6 @@ mod tests {
             ("--source iter --sim", "--sim"),
             ("--over -1", "'-1'"),
             ("--over soon", "'soon'"),
-            ("--watch=0", "'0'"),
             ("--watch=x", "'x'"),
             ("-c 0", "'0'"),
             ("-c -1", "'-1'"),

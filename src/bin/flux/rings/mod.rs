@@ -65,8 +65,8 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
 
 /// Who looks.
 fn observer(args: &Args) -> Result<Box<dyn Observer>, Failure> {
-    if let Some((spec, config)) = args.simulated()? {
-        return Ok(Box::new(SimObserver::new(&topology::simulator(spec)?, &config)?));
+    if let Some((options, config)) = args.simulated()? {
+        return Ok(Box::new(SimObserver::new(&topology::simulator(options)?, &config)?));
     }
     #[cfg(all(target_os = "linux", feature = "bpf"))]
     return Ok(Box::new(fluxnet::tools::rings::KernelObserver::open(args.source())?));

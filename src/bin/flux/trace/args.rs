@@ -66,11 +66,11 @@ pub struct Args {
     /// Probes per hop and round, 1 to 255 [default: 3; with -c and --live 1]
     #[arg(short, long, value_name = "N", value_parser = hops, allow_negative_numbers = true)]
     pub queries: Option<u8>,
-    /// Longest wait for an answer: seconds, or 500ms [default: 1s]
+    /// Longest wait for an answer: seconds, or 500ms; 0: without limit [default: 1s]
     ///
     /// As in traceroute it is cut to three times what the slowest answer of the same hop took, or
     /// ten times that of a hop behind it. Rounds (-c, --live) wait in full.
-    #[arg(short, long, value_name = "TIME", value_parser = units::positive_time, allow_negative_numbers = true)]
+    #[arg(short, long, value_name = "TIME", value_parser = units::time, allow_negative_numbers = true)]
     pub wait: Option<Duration>,
     /// Wait in full, also where other answers were much sooner
     #[arg(long)]
@@ -212,7 +212,7 @@ impl Args {
             first: self.first.unwrap_or(1),
             max_hops: self.max_hops.unwrap_or(30),
             queries: self.queries.unwrap_or(if rounds == Rounds::Once { QUERIES } else { 1 }),
-            wait: self.wait.unwrap_or(Duration::from_secs(1)),
+            wait: self.wait.map_or(Duration::from_secs(1), units::limit),
             patient: self.patient,
             source,
             interface: self.common.device(),
@@ -470,7 +470,6 @@ mod tests {
             ("-f 31 a", "first hop 31"),
             ("-q 0 a", "'0'"),
             ("-q 256 a", "'256'"),
-            ("-w 0 a", "above 0"),
             ("-w nan a", "'nan'"),
             ("-w -1 a", "'-1'"),
             ("-w 1e300 a", "'1e300'"),

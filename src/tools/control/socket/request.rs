@@ -1,7 +1,7 @@
 //! One line of a client: a request, or what is wrong with it.
 
 use crate::error::{ErrorKind, FluxError};
-use crate::tools::nearest::nearest;
+use crate::text::near::did_you_mean;
 use serde_json::{Map, Value};
 
 /// Longest request, in bytes with its newline.
@@ -70,8 +70,9 @@ pub(super) fn refuse(why: impl Into<String>) -> FluxError {
 pub(super) fn unknown(name: &str, own: &[&str]) -> FluxError {
     let known = [&["status", "reload", "stop"], own].concat();
     let shown: String = name.chars().take(40).collect();
-    let hint = match nearest(name, &known) {
-        Some(near) => format!("did you mean \"{near}\"? Known: {}", known.join(", ")),
+    let near = did_you_mean(name, known.iter().copied(), |near| format!("\"{near}\""));
+    let hint = match near {
+        Some(near) => format!("{near} Known: {}", known.join(", ")),
         None => format!("known requests: {}", known.join(", ")),
     };
     refuse(format!("there is no request \"{shown}\"")).with_hint(hint)
