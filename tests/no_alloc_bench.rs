@@ -34,7 +34,7 @@ fn sample(place: Place, workload: Workload, mode: Library, duration: Duration) -
     };
     let mut packets = 0;
     let count = allocations_everywhere(|| {
-        let report = run(&plan, &Control::default(), &mut |_| {}).unwrap();
+        let report = run(&plan, &Control::default(), &mut |_| {}).unwrap().report;
         packets = report.results[0].packets;
     });
     (count, packets)
