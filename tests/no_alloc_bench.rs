@@ -13,7 +13,7 @@ use counting::allocations_everywhere;
 use fluxnet::simulator::SimSpec;
 use fluxnet::tools::Control;
 use fluxnet::tools::bench::{Library, Place, Plan, Poll, Workload, run};
-use fluxnet::{Config, Queues};
+use fluxnet::{Config, HugePages, Queues};
 use std::time::Duration;
 
 /// Allocations and packets of one sample.
@@ -26,7 +26,7 @@ fn sample(place: Place, workload: Workload, mode: Library, duration: Duration) -
         polls: vec![Poll::Busy],
         packet_sizes: vec![60],
         queues: vec![Queues::Only(vec![0])],
-        hugepages: vec![false],
+        hugepages: vec![HugePages::Off],
         prefetch: vec![true],
         duration,
         repeat: 1,

@@ -208,6 +208,7 @@ mod tests {
     #[test]
     fn a_silent_interface_is_explained() {
         use super::super::plan::{Library, Poll};
+        use crate::config::HugePages;
         let setting = |workload| Setting {
             workload,
             mode: Library::Raw,
@@ -215,7 +216,7 @@ mod tests {
             poll: Poll::Busy,
             packet_size: 60,
             queues: crate::Queues::Only(vec![0]),
-            hugepages: false,
+            hugepages: HugePages::Off,
             prefetch: true,
         };
         let why = |workload, packets, wrong_queue| {
