@@ -1,7 +1,8 @@
 //! Dependencies point one way: a lower layer never names a higher one.
 
 use crate::circles::edges;
-use crate::modules::{Crate, End, Names, made_of};
+use crate::modules::{Crate, End, LIBRARY, made_of};
+use crate::source::Names;
 use std::collections::BTreeSet;
 
 /// Modules of the library, lowest first, with the crate modules each may name besides itself.
@@ -166,7 +167,7 @@ fn wrong_layers(modules: &Crate) -> BTreeSet<String> {
 
 #[test]
 fn no_layer_names_a_higher_one() {
-    let wrong = wrong_layers(&Crate::of("src"));
+    let wrong = wrong_layers(&LIBRARY);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -221,7 +222,7 @@ fn of_the_command(modules: &Crate) -> BTreeSet<String> {
 
 #[test]
 fn tools_know_no_terminal_and_no_arguments() {
-    let wrong = of_the_command(&Crate::of("src"));
+    let wrong = of_the_command(&LIBRARY);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
@@ -256,7 +257,7 @@ fn what_commands_share_knows_no_command_and_nothing_above_itself() {
             assert!(below, "{module} may name {name}, which is not below it");
         }
     }
-    let wrong = wrong_shared(&Crate::of("src"));
+    let wrong = wrong_shared(&LIBRARY);
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 

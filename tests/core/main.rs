@@ -15,4 +15,5 @@ mod manifest;
 mod modules;
 mod proto_pnet;
 mod proto_props;
+mod source;
 mod words;
