@@ -12,6 +12,8 @@ mod control;
 mod forward_pnet;
 mod layering;
 mod manifest;
+mod modules;
 mod proto_pnet;
 mod proto_props;
+mod source;
 mod words;
