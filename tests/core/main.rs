@@ -14,4 +14,7 @@ mod layering;
 mod manifest;
 mod proto_pnet;
 mod proto_props;
+#[cfg(all(target_os = "linux", feature = "tools"))]
+#[path = "../support/schema.rs"]
+mod schema;
 mod words;
