@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// Longest path of a socket in bytes; the NUL behind it has the last of the 108.
 pub(crate) const LONGEST_PATH: usize = 107;
+/// A stream that programs which we start do not inherit.
+const SOCKET: libc::c_int = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
 /// A send timeout of zero would be none.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -38,8 +40,6 @@ pub(crate) fn connect(path: &Path, time: Duration) -> io::Result<UnixStream> {
         }
     }
 }
-
-const SOCKET: libc::c_int = libc::SOCK_STREAM | libc::SOCK_CLOEXEC;
 
 fn address(path: &Path) -> io::Result<libc::sockaddr_un> {
     let path = path.as_os_str().as_bytes();
