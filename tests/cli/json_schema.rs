@@ -214,7 +214,7 @@ fn properties(schema: &Value, into: &mut Vec<(String, Value)>) {
 #[test]
 fn a_key_means_one_thing_in_all_commands_and_says_its_unit() {
     let mut all = Vec::new();
-    for command in COMMANDS.into_iter().chain(["error"]) {
+    for command in COMMANDS.into_iter().chain(["error", "control"]) {
         properties(&schema(command).json, &mut all);
     }
     let snake =

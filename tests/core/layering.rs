@@ -78,7 +78,7 @@ const SHARED: &[(&str, &[&str])] = &[
     ("json_line", &[]),
     ("output_file", &[]),
     ("config_file", &[]),
-    ("control", &[]),
+    ("control", &["json_line"]),
     ("host", &[]),
     ("http", &["control"]),
     ("measure", &[]),

@@ -15,5 +15,8 @@ mod manifest;
 mod modules;
 mod proto_pnet;
 mod proto_props;
+#[cfg(all(target_os = "linux", feature = "tools"))]
+#[path = "../support/schema.rs"]
+mod schema;
 mod source;
 mod words;
