@@ -172,7 +172,7 @@ fn what_cannot_be_reached_from_here_is_named_with_a_next_step() {
         (|p| p.targets[0] = "10.1.0.255".into(), "broadcast", "one by one"),
         (|p| p.targets[0] = "fe80::5%eth0".into(), "no route", ""),
         (|p| p.interface = Some("eth9".into()), "eth9: no such interface", "ip -br link"),
-        (|p| p.source = Some(ip("::1")), "not of the family of the source", ""),
+        (|p| p.source = Some(ip("::1")), "is of another family than the target", ""),
         (|p| p.size = 1473, "size 1473: does not fit the MTU 1500 of eth0", "is 1472"),
     ];
     for (change, message, hint) in cases {
