@@ -581,6 +581,8 @@ fn a_file_that_cannot_be_written_is_refused_before_anything_is_measured() {
     let dir = home.0.display();
     for option in [
         "--save /dev/null/x.json".to_owned(),
+        "--save /no/such/dir/x.json".to_owned(),
+        format!("--save {}", "x".repeat(300)),
         "--plot /dev/null/x.svg".to_owned(),
         "--plot /no/such/dir/x.svg".to_owned(),
         format!("--save {dir}/flux"),
