@@ -593,6 +593,13 @@ fn a_file_that_cannot_be_written_is_refused_before_anything_is_measured() {
         let text = stderr(&output);
         assert!(text.starts_with("error: cannot write ") && text.contains("\nhint: "), "{text}");
     }
+    // The directory of names is made, but cannot be everywhere.
+    let line = "bench --sim --duration 1h --save x";
+    let output = flux(line).env("XDG_DATA_HOME", "/dev/null").output().unwrap();
+    assert_exit(line, &output, 2);
+    let text = stderr(&output);
+    assert!(text.starts_with("error: cannot make /dev/null/flux/bench: "), "{text}");
+    assert!(text.contains("\nhint: set another path: --save ./x.json"), "{text}");
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn every_command_finds_an_interface_by_an_alternative_name_of_any_length() {
         }
         let bench = "--workload txonly --batch 16 --poll busy --duration 20ms --repeat 1";
         let line = format!("bench -I {name} {bench} -j");
-        assert_eq!(events(&line, 0)[0]["opened"]["interface"], OURS, "flux {line}");
+        assert_eq!(of(&events(&line, 0), "start")[0]["interface"], OURS, "flux {line}");
 
         let owner = Foreign::start(OURS, &["mode=drop"]);
         let sample = &events(&format!("rings {name} --over 0 -j"), 0)[0];
