@@ -229,7 +229,7 @@ pub(super) fn of(
         time_s: now.time_ns as f64 / 1e9,
         elapsed_s,
         took_us: now.took.as_nanos() as f64 / 1e3,
-        missing: now.missing.clone(),
+        missing: now.missing.iter().map(|missing| missing.text.clone()).collect(),
         interfaces: interfaces.collect(),
         sockets,
     })
