@@ -3,6 +3,7 @@
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use fluxnet::simulator::{SimSpec, Trouble};
+use fluxnet::text::near::did_you_mean;
 use fluxnet::text::numbers as units;
 use fluxnet::tools::Env;
 use fluxnet::tools::topology::{self, SimOptions};
@@ -45,7 +46,7 @@ pub struct Common {
     ///
     /// One number, a range, a list, or all. Received packets are spread over the queues by the
     /// NIC, and a socket only gets its own queue's: with fewer than all, answers may be missed.
-    #[arg(long, value_name = "N|N-M|N,M|all", value_parser = queues)]
+    #[arg(long, value_name = "N|N-M|N,M|all", value_parser = queues, allow_negative_numbers = true)]
     pub queue: Option<Queues>,
     /// How to wait for packets [default: adaptive]
     ///
@@ -137,7 +138,7 @@ pub struct LinkOptions {
     ///
     /// While the interface is down or has no carrier, nothing is sent; the run goes on when the link
     /// is back. After TIME it ends with an error.
-    #[arg(long, value_name = "TIME|none", value_parser = link_timeout)]
+    #[arg(long, value_name = "TIME|none", value_parser = link_timeout, allow_negative_numbers = true)]
     pub link_timeout: Option<LinkTimeout>,
 }
 
@@ -156,8 +157,8 @@ pub struct OutputOptions {
     #[arg(short, long, help_heading = "Output")]
     pub json: bool,
     /// Say more on standard error
-    #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Output")]
-    pub verbose: u8,
+    #[arg(short, long, help_heading = "Output")]
+    pub verbose: bool,
 }
 
 impl Common {
@@ -233,19 +234,22 @@ pub fn on_off() -> impl TypedValueParser<Value = bool> {
 
 /// The specification after `--sim`, of which `command` honours these keys and troubles only.
 pub fn sim_spec(command: &str, text: &str, honoured: &[&str]) -> Result<SimOptions, FluxError> {
-    let options = text.parse()?;
-    let used = |key: &str| {
-        let trouble = Trouble::named(key).map(Trouble::name);
-        trouble.map_or(honoured.contains(&key), |trouble| honoured.contains(&trouble))
-    };
-    match SimSpec::parts(text).find(|(_, key)| !used(key)) {
-        None => Ok(options),
-        Some((part, _)) => {
-            let why = format!("flux {command} has no use for it");
-            let error = FluxError::config(format!("--sim {part}"), why);
-            Err(error.with_hint(format!("it takes {}", honoured.join(", "))))
+    for (part, key) in SimSpec::parts(text) {
+        let name = Trouble::named(key).map_or(key, |trouble| trouble.name());
+        if honoured.contains(&name) {
+            continue;
         }
+        let all = || format!("it takes {}", honoured.join(", "));
+        let known = SimSpec::knows(key) || key == SimOptions::FILE;
+        let (why, hint) = if known {
+            (format!("flux {command} has no use for it"), all())
+        } else {
+            let near = did_you_mean(key, honoured.iter().copied(), str::to_owned);
+            (format!("'{key}' is unknown"), near.unwrap_or_else(all))
+        };
+        return Err(FluxError::config(format!("--sim {part}"), why).with_hint(hint));
     }
+    text.parse()
 }
 
 /// A parser for packets per batch.

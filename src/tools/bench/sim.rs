@@ -13,7 +13,7 @@ use crate::backend::meter::Meter;
 use crate::config::{Config, Granted, Queues};
 use crate::error::Result;
 use crate::ids::QueueIndex;
-use crate::simulator::{self, SimSpec, Simulator};
+use crate::simulator::{SimSpec, Simulator};
 use crate::stats::{Calls, XdpStatistics};
 use crate::tools::Control;
 use crate::tools::session::Trouble;
@@ -87,23 +87,7 @@ fn trouble(network: &Simulator, sends: &str, sample: &Sample) -> Option<Note> {
     let wrong_queue = received.find(|&(queue, &count)| count > 0 && !has_socket(queue));
     let waiting = sockets.iter().any(|socket| socket.tx.and_then(|tx| tx.used()) > Some(0));
     let XdpStatistics { rx_dropped, rx_fill_ring_empty_descs: empty, .. } = sample.stats;
-    // What happens at a time of its own.
-    let later = [
-        (simulator::Trouble::LinkFlap, "link"),
-        (simulator::Trouble::Gone, "interface"),
-        (simulator::Trouble::NoProgram, "XDP program"),
-    ];
-    let later = later.into_iter().find(|(trouble, _)| port.troubles.has(*trouble));
-    if let Some((scenario, what)) = later.filter(|_| port.carrier_changes == 0) {
-        let text =
-            format!("simulated time hardly passes while we work: the {what} of {PORT} stayed");
-        return Some(Note::new(scenario.into(), text));
-    }
-    let (kind, text) = if port.carrier_changes > 0 {
-        let text =
-            format!("the carrier of {PORT} comes and goes: what is on its way without it is lost");
-        (Trouble::LinkFlap, text)
-    } else if let Some((queue, _)) = wrong_queue {
+    let (kind, text) = if let Some((queue, _)) = wrong_queue {
         let text = format!(
             "packets come to queue {queue} of {PORT}, which has no socket: use --queue {queue}"
         );

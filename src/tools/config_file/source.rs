@@ -1,7 +1,7 @@
 //! The text of a file, and the way from it to what it says.
 
 use super::{Read, SyntaxError};
-use crate::error::{ErrorKind, FluxError, Result};
+use crate::error::{ErrorKind, FluxError, Result, errno_text};
 use std::io::Read as _;
 use std::path::Path;
 use toml::Spanned;
@@ -29,7 +29,7 @@ impl<'t> Source<'t> {
             FluxError::new(ErrorKind::Config, format!("cannot read {what} {name}"), why)
                 .with_hint(hint)
         };
-        let failed = |error: std::io::Error| refuse(error.to_string());
+        let failed = |error: std::io::Error| refuse(errno_text(&error));
         let file = std::fs::File::open(path).map_err(failed)?;
         let mut bytes = Vec::new();
         // One byte more than is allowed tells that there is more, also of a device without an end.

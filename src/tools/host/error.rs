@@ -82,7 +82,8 @@ impl HostError {
     /// No interface is called `name`; `others` are. The hint has the nearest first, and not all of
     /// very many.
     pub fn no_interface<'a>(name: &str, others: impl IntoIterator<Item = &'a str>) -> Self {
-        let error = HostError::new("find interface", name, Cause::NoSuchInterface);
+        let shown = if name.is_empty() { "''" } else { name };
+        let error = HostError::new("find interface", shown, Cause::NoSuchInterface);
         let others: Vec<&str> = others.into_iter().collect();
         if others.is_empty() {
             return error.with_hint("there are none");

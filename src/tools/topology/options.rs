@@ -5,9 +5,6 @@ use crate::simulator::{SimSpec, bad_spec, unknown_key};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// The key that names a topology file.
-const FILE: &str = "file";
-
 /// A simulated machine, and the network that it is in.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SimOptions {
@@ -15,6 +12,11 @@ pub struct SimOptions {
     pub spec: SimSpec,
     /// The topology file of the network behind our port, instead of the default network.
     pub file: Option<PathBuf>,
+}
+
+impl SimOptions {
+    /// The key that names a topology file.
+    pub const FILE: &str = "file";
 }
 
 impl From<SimSpec> for SimOptions {
@@ -29,7 +31,7 @@ impl FromStr for SimOptions {
     fn from_str(text: &str) -> Result<Self> {
         let (mut file, mut link, mut rest) = (None, None, Vec::new());
         for (part, key) in SimSpec::parts(text) {
-            if key == FILE {
+            if key == Self::FILE {
                 let path = part.split_once('=').map(|(_, path)| path.trim());
                 let rule = "must be the path of a topology file";
                 let path = path.filter(|path| !path.is_empty());
@@ -39,7 +41,7 @@ impl FromStr for SimOptions {
                 continue;
             }
             if !SimSpec::knows(key) {
-                return Err(unknown_key(part, key, &[FILE]));
+                return Err(unknown_key(part, key, &[Self::FILE]));
             }
             link = link.or(SimSpec::is_about_link(key).then_some(part));
             rest.push(part);

@@ -17,18 +17,8 @@ const REPEAT: u32 = 5;
 /// Batch sizes without `--batch`.
 const BATCHES: [u32; 3] = [16, 32, 64];
 /// What the simulated rings honour: there is no network behind them, and time is the machine's.
-const SIM_KEYS: [&str; 10] = [
-    "queues",
-    "tx-queues",
-    "wrong_queue",
-    "no_zero_copy",
-    "starved",
-    "stuck_tx",
-    "short_ring",
-    "link_flap",
-    "gone",
-    "no_program",
-];
+const SIM_KEYS: [&str; 7] =
+    ["queues", "tx-queues", "wrong_queue", "no_zero_copy", "starved", "stuck_tx", "short_ring"];
 /// Bytes of the frame check sequence, which `--frame` counts and `--packet-size` does not.
 const FCS: u32 = 4;
 /// Workloads without `--workload`.
@@ -125,7 +115,7 @@ pub struct Args {
     /// RX queues to open, one thread each [default: 0]
     ///
     /// May be repeated: each occurrence is one setting, and a list in it is several queues.
-    #[arg(long, value_name = "N|N-M|N,M|all", value_parser = queues)]
+    #[arg(long, value_name = "N|N-M|N,M|all", value_parser = queues, allow_negative_numbers = true)]
     pub queue: Vec<Queues>,
     /// Put the UMEM in huge pages [default: off]
     ///

@@ -33,7 +33,7 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let screen = Screen::of_stdout();
     let (control, settings) = (signals::control(), plan.settings());
     let progress = progress(args, &plan, &settings, &screen);
-    let text = Text { settings: if args.output.verbose > 0 { settings } else { Vec::new() } };
+    let text = Text { settings: if args.output.verbose { settings } else { Vec::new() } };
     let mut printer =
         EventPrinter::new(args.output.json, text, &control, out).with_progress(progress);
     let result = run(&plan, &control, &mut |event| printer.take(event));

@@ -5,8 +5,7 @@ use fluxnet::FluxError;
 use fluxnet::tools::doctor::Plan;
 
 /// What the simulated machine is examined for. No time passes, and no packet crosses its link.
-const SIM_KEYS: [&str; 7] =
-    ["queues", "tx-queues", "zerocopy", "mtu", "file", "no_zero_copy", "short_ring"];
+const SIM_KEYS: [&str; 6] = ["queues", "tx-queues", "zerocopy", "mtu", "file", "short_ring"];
 
 const EXAMPLES: &str = "\
 Examples:

@@ -36,7 +36,7 @@ impl Text {
             numeric: args.numeric,
             quiet: args.quiet,
             flood: args.flood,
-            verbose: args.common.output.verbose > 0,
+            verbose: args.common.output.verbose,
             interface: plan.interface.is_some(),
             several: plan.targets.len() > 1,
             named: HashMap::new(),

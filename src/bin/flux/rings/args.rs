@@ -60,7 +60,7 @@ pub struct Args {
     #[arg(short, long, value_name = "PID", value_parser = pid, allow_negative_numbers = true)]
     pub pid: Option<u32>,
     /// Sockets on these queues [default: all]
-    #[arg(long, value_name = "N|N-M|N,M|all", value_parser = queues)]
+    #[arg(long, value_name = "N|N-M|N,M|all", value_parser = queues, allow_negative_numbers = true)]
     pub queue: Option<Queues>,
     /// How to look [default: auto]
     ///

@@ -59,7 +59,7 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     };
     printer.finish()?;
     let outcome = result?;
-    if args.common.output.verbose > 0 && !args.common.output.json {
+    if args.common.output.verbose && !args.common.output.json {
         say(&counts(outcome));
     }
     Ok(answer(outcome))

@@ -55,7 +55,7 @@ impl Target {
 impl Text {
     /// For the run of `plan`.
     pub fn new(args: &Args, plan: &Plan, screen: Screen) -> Self {
-        let verbose = args.common.output.verbose > 0;
+        let verbose = args.common.output.verbose;
         let several = plan.targets.len() > 1;
         Self {
             view: args.view(),
