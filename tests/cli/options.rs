@@ -47,6 +47,10 @@ fn assert_same_error(commands: &[&str], more: &str, want: &str) {
 const SENDING: [&str; 2] = ["ping", "trace"];
 const MEASURING: [&str; 3] = ["ping", "trace", "bench"];
 const OPENING: [&str; 4] = ["ping", "trace", "bench", "rings"];
+/// Those with a network, or the sockets of programs in one, behind `--sim`.
+const NETWORKED: [&str; 3] = ["ping", "trace", "rings"];
+/// Those that take a topology file.
+const PLACED: [&str; 4] = ["ping", "trace", "rings", "doctor"];
 const ALL: [&str; 5] = ["ping", "trace", "bench", "rings", "doctor"];
 
 #[test]
@@ -78,9 +82,9 @@ fn the_same_wrong_value_gets_the_same_answer_from_every_command() {
         (&["ping", "trace", "rings"], "--count many", "must be a whole number"),
         (&["ping", "trace", "rings"], "-c", "a value is required for '--count "),
         (&ALL, "--sim=los=3%", "--sim los=3%: 'los' is unknown"),
-        (&ALL, "--sim=loss=3", "--sim loss=3: must be a share"),
-        (&ALL, "--sim=delay=5", "--sim delay=5: must be a time with its unit"),
-        (&ALL, "--sim=rate=1gb", "--sim rate=1gb: must be a rate above 0"),
+        (&NETWORKED, "--sim=loss=3", "--sim loss=3: must be a share"),
+        (&NETWORKED, "--sim=delay=5", "--sim delay=5: must be a time with its unit"),
+        (&NETWORKED, "--sim=rate=1gb", "--sim rate=1gb: must be a rate above 0"),
         (&ALL, "--sim=queues=0", "--sim queues=0: must be 1 to 64"),
         (&ALL, "--frobnicate", "unexpected argument '--frobnicate' found"),
         (&ALL, "-o", "unexpected argument '-o' found"),
@@ -105,10 +109,10 @@ fn the_same_mistake_gets_the_same_hint_from_every_command() {
         (&["rings", "doctor"], "nosuch0", "there are: sim0"),
         (&SENDING, "-I 2001:db8::1", "give an address of this machine of the family"),
         (&["rings", "doctor"], "-I eth0", "give the interface as a word: flux "),
-        (&ALL, "--sim=mtu=9", "write mtu=1500"),
+        (&PLACED, "--sim=mtu=9", "write mtu=1500"),
         (&ALL, "--sim=queues=x", "write queues=4"),
-        (&ALL, "--sim=seed=x", "write seed=7"),
-        (&ALL, "--sim=file=", "write file=net.toml"),
+        (&NETWORKED, "--sim=seed=x", "write seed=7"),
+        (&PLACED, "--sim=file=", "write file=net.toml"),
         (&ALL, "--sim=tx-queues=3", "add queues=3"),
         (&SENDING, "10.0.0.2,", "remove the comma: 10.0.0.2"),
         (&SENDING, "loss=5%", "write --sim=loss=5%"),
@@ -332,4 +336,20 @@ fn help_is_found_for_commands_of_commands() {
     }
     assert_eq!(refused("help trace dif").1, "did you mean diff?");
     assert_eq!(refused("help pign").1, "did you mean ping?");
+}
+
+#[test]
+fn a_key_that_a_command_does_not_honour_is_refused_with_those_it_does() {
+    for (line, own) in [
+        ("bench --sim=loss=3%", "it takes queues, tx-queues, wrong_queue"),
+        ("bench --sim=loss=3", "it takes queues, tx-queues, wrong_queue"),
+        ("bench --sim=los=3%", "it takes queues, tx-queues, wrong_queue"),
+        ("bench --sim=link-flap", "it takes queues, tx-queues, wrong_queue"),
+        ("doctor --sim=starve", "it takes queues, tx-queues, zerocopy"),
+        ("doctor --sim=queue=4", "did you mean queues?"),
+    ] {
+        let (error, hint) = refused(line);
+        assert!(error.starts_with("--sim "), "flux {line}: {error}");
+        assert!(hint.starts_with(own), "flux {line}: {hint}");
+    }
 }
