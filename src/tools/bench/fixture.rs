@@ -56,7 +56,7 @@ pub fn report(results: Vec<SettingReport>) -> Report {
     Report {
         backend: "xdp".to_owned(),
         place: "lab".to_owned(),
-        note: None,
+        remark: None,
         version: "0.1.0".to_owned(),
         machine: Machine {
             cpu: Some("Example CPU".to_owned()),

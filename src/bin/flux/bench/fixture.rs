@@ -39,7 +39,7 @@ pub fn report() -> Report {
     Report {
         backend: "xdp".to_owned(),
         place: "lab".to_owned(),
-        note: None,
+        remark: None,
         version: "0.1.0".to_owned(),
         machine: Machine {
             cpu: Some("Example CPU @ 2.60GHz".to_owned()),
