@@ -183,7 +183,7 @@ Register-ArgumentCompleter -Native -CommandName 'flux' -ScriptBlock {
             [CompletionResult]::new('--packet-size', '--packet-size', [CompletionResultType]::ParameterName, 'Bytes of a packet from the Ethernet header on, 60 to 1514 [default: 60]')
             [CompletionResult]::new('--frame', '--frame', [CompletionResultType]::ParameterName, 'The same with the frame check sequence')
             [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'RX queues to open, one thread each [default: 0]')
-            [CompletionResult]::new('--hugepages', '--hugepages', [CompletionResultType]::ParameterName, 'UMEM in huge pages or not [default: off]')
+            [CompletionResult]::new('--hugepages', '--hugepages', [CompletionResultType]::ParameterName, 'Put the UMEM in huge pages [default: off]')
             [CompletionResult]::new('--prefetch', '--prefetch', [CompletionResultType]::ParameterName, 'Prefetch packet headers or not [default: on]')
             [CompletionResult]::new('--mode', '--mode', [CompletionResultType]::ParameterName, 'Modes of the library to measure [default: raw]')
             [CompletionResult]::new('--duration', '--duration', [CompletionResultType]::ParameterName, 'Measured time of one sample, from 1ms on [default: 400ms]')

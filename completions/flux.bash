@@ -114,7 +114,7 @@ _flux() {
                     return 0
                     ;;
                 --hugepages)
-                    COMPREPLY=($(compgen -W "on off" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "auto on 1g thp off" -- "${cur}"))
                     return 0
                     ;;
                 --prefetch)

@@ -176,7 +176,7 @@ set edit:completion:arg-completer[flux] = {|@words|
             cand --packet-size 'Bytes of a packet from the Ethernet header on, 60 to 1514 [default: 60]'
             cand --frame 'The same with the frame check sequence'
             cand --queue 'RX queues to open, one thread each [default: 0]'
-            cand --hugepages 'UMEM in huge pages or not [default: off]'
+            cand --hugepages 'Put the UMEM in huge pages [default: off]'
             cand --prefetch 'Prefetch packet headers or not [default: on]'
             cand --mode 'Modes of the library to measure [default: raw]'
             cand --duration 'Measured time of one sample, from 1ms on [default: 400ms]'

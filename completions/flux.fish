@@ -164,7 +164,10 @@ syscall\t''"
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l packet-size -d 'Bytes of a packet from the Ethernet header on, 60 to 1514 [default: 60]' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l frame -d 'The same with the frame check sequence' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l queue -d 'RX queues to open, one thread each [default: 0]' -r
-complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l hugepages -d 'UMEM in huge pages or not [default: off]' -r -f -a "on\t''
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l hugepages -d 'Put the UMEM in huge pages [default: off]' -r -f -a "auto\t''
+on\t''
+1g\t''
+thp\t''
 off\t''"
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l prefetch -d 'Prefetch packet headers or not [default: on]' -r -f -a "on\t''
 off\t''"

@@ -13,7 +13,7 @@ use counting::allocations_everywhere;
 use fluxnet::simulator::SimSpec;
 use fluxnet::tools::Control;
 use fluxnet::tools::bench::{Library, Place, Plan, Poll, Workload, run};
-use fluxnet::{Config, Queues};
+use fluxnet::{Config, HugePages, Queues};
 use std::time::Duration;
 
 /// Allocations and packets of one sample.
@@ -26,7 +26,7 @@ fn sample(place: Place, workload: Workload, mode: Library, duration: Duration) -
         polls: vec![Poll::Busy],
         packet_sizes: vec![60],
         queues: vec![Queues::Only(vec![0])],
-        hugepages: vec![false],
+        hugepages: vec![HugePages::Off],
         prefetch: vec![true],
         duration,
         repeat: 1,
@@ -34,7 +34,7 @@ fn sample(place: Place, workload: Workload, mode: Library, duration: Duration) -
     };
     let mut packets = 0;
     let count = allocations_everywhere(|| {
-        let report = run(&plan, &Control::default(), &mut |_| {}).unwrap();
+        let report = run(&plan, &Control::default(), &mut |_| {}).unwrap().report;
         packets = report.results[0].packets;
     });
     (count, packets)

@@ -338,3 +338,34 @@ fn a_link_that_is_lost_between_samples_or_in_one_is_waited_for_and_no_longer_tha
         "{text}"
     );
 }
+
+#[test]
+fn what_was_measured_before_the_interface_went_is_printed_and_saved() {
+    use std::io::{BufRead, Read};
+    let Some(lab) = lab::Lab::veth(1) else { return };
+    let name = lab::OURS;
+    let saved = crate::command::temp_dir("bench-gone").join("gone.json");
+    let line = format!(
+        "bench -v -I {name} --workload txonly --batch 16 --poll syscall --duration 20ms \
+         --repeat 1000 --save {}",
+        saved.display()
+    );
+    let mut child = start(&line);
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    let (mut text, mut samples) = (String::new(), 0);
+    while samples < 3 && told.read_line(&mut text).unwrap() > 0 {
+        samples = text.matches(": sample ").count();
+    }
+    assert_eq!(samples, 3, "{text}");
+    lab.run(&format!("ip link del {name}"));
+    told.read_to_string(&mut text).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    assert!(table.contains("txonly"), "{table}\n{text}");
+    assert!(text.contains(name) && text.contains("error: "), "{text}");
+    let report: Value = serde_json::from_slice(&fs::read(&saved).unwrap()).unwrap();
+    assert!(settings(&report)[0]["samples"].as_u64() >= Some(3), "{report}");
+    assert_eq!(report["complete"], false);
+    let _ = fs::remove_dir_all(saved.parent().unwrap());
+}

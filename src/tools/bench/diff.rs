@@ -85,7 +85,8 @@ pub fn diff(a: &Report, b: &Report, tolerance_pct: f64) -> Result<Diff> {
         return Err(FluxError::config(
             format!("tolerance {tolerance_pct} %"),
             "must be at least 0 % and below 100 %",
-        ));
+        )
+        .with_hint("use twice the noise of a run, such as 5%"));
     }
     for (what, a, b) in [("backend", &a.backend, &b.backend), ("place", &a.place, &b.place)] {
         if a != b {
@@ -122,16 +123,18 @@ type Pair<'a> = (&'a SettingReport, &'a SettingReport);
 
 /// Settings with the same settings, and how many of A and of B are left over. Where a run has
 /// several with the same settings (queue 0 and queue 1 are both one queue), the first goes with
-/// the first.
+/// the first. Only a setting that finds none in the same pages takes one in other huge pages.
 fn pairs<'a>(a: &'a [SettingReport], b: &'a [SettingReport]) -> (Vec<Pair<'a>>, [usize; 2]) {
     let mut rest: Vec<&SettingReport> = b.iter().collect();
-    let pairs: Vec<Pair<'_>> = a
-        .iter()
-        .filter_map(|setting| {
-            let at = rest.iter().position(|other| other.key().is_same(&setting.key()))?;
-            Some((setting, rest.remove(at)))
-        })
-        .collect();
+    let mut found: Vec<Option<&SettingReport>> = vec![None; a.len()];
+    for same in [SettingKey::eq, SettingKey::is_same] {
+        for (setting, found) in a.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
+            let at = rest.iter().position(|other| same(&other.key(), &setting.key()));
+            *found = at.map(|at| rest.remove(at));
+        }
+    }
+    let pairs: Vec<Pair<'_>> =
+        a.iter().zip(found).filter_map(|(setting, found)| Some((setting, found?))).collect();
     let left = [a.len() - pairs.len(), rest.len()];
     (pairs, left)
 }

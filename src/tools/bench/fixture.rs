@@ -1,11 +1,10 @@
 //! Reports for the tests of this module.
 
 use super::plan::{Library, Poll, Workload};
-use super::report::{Machine, Report, SettingReport, Start};
+use super::report::{Report, SettingReport};
 use super::stats::Spread;
 use crate::config::Pages;
 use crate::tools::measure::Statistics;
-use crate::tools::session::Opened;
 
 /// A setting with these samples: of Mpps, or of the median latency for that workload.
 pub fn setting(workload: Workload, poll: Poll, batch: u32, samples: &[f64]) -> SettingReport {
@@ -51,41 +50,11 @@ pub fn setting(workload: Workload, poll: Poll, batch: u32, samples: &[f64]) -> S
     }
 }
 
+/// All of a report but its settings: the command's tests have the same one.
+const REST: &[u8] = include_bytes!("../../../tests/saved/bench-without-results.json");
+
 /// A report of these settings.
 pub fn report(results: Vec<SettingReport>) -> Report {
-    Report {
-        backend: "xdp".to_owned(),
-        place: "lab".to_owned(),
-        remark: None,
-        version: "0.1.0".to_owned(),
-        machine: Machine {
-            cpu: Some("Example CPU".to_owned()),
-            cpus: 2,
-            kernel: Some("6.18.0".to_owned()),
-        },
-        opened: Some(Start {
-            opened: Opened {
-                backend: "xdp".to_owned(),
-                interface: "veth0".to_owned(),
-                queues: vec![0],
-                poll: "busy".to_owned(),
-                driver: Some("veth".to_owned()),
-                attach: "native".to_owned(),
-                zero_copy: false,
-                ring_size: 2048,
-                frames: 4096,
-                frame_size: 2048,
-                pages: "4k".into(),
-                kernel_busy_poll: false,
-                notes: Vec::new(),
-                ..Opened::default()
-            },
-            out: None,
-        }),
-        sample_s: 0.4,
-        repeat: 5,
-        complete: true,
-        best: super::advise::best(&results),
-        results,
-    }
+    let best = super::advise::best(&results);
+    Report { best, results, ..Report::from_json(REST).unwrap() }
 }

@@ -9,7 +9,7 @@ use super::work::{self, Work};
 use crate::FluxBuilder;
 use crate::backend::meter::Meter;
 use crate::backend::{Filter, Match};
-use crate::config::{Config, Granted, HugePages, Queues};
+use crate::config::{Config, Granted, Queues};
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::life;
 use crate::proto::MacAddr;
@@ -85,7 +85,7 @@ impl Site {
             queues: setting.queues.clone(),
             poller: setting.poll.poller(),
             batch: setting.batch,
-            huge_pages: if setting.hugepages { HugePages::Auto } else { HugePages::Off },
+            huge_pages: setting.hugepages,
             prefetch: setting.prefetch,
             rx_timestamps: setting.workload == Workload::Latency,
             ..plan.config.clone()
@@ -131,11 +131,6 @@ impl Site {
         };
         if let Site::Interface { begun, .. } = self {
             *begun = true;
-        }
-        if setting.hugepages && !granted.pages.are_huge() {
-            return Err(FluxError::config("huge pages", "the kernel has none for us").with_hint(
-                "reserve some with `sysctl -w vm.nr_hugepages=64`, or use --hugepages off",
-            ));
         }
         self.await_link(setting, patience, control)?;
         self.make_sources(setting, &granted.queues, len)?;

@@ -43,6 +43,6 @@ pub use metric::Metric;
 pub use names::Names;
 pub use plan::{Library, Place, Plan, Poll, Setting, Workload};
 pub use report::{Best, Machine, Report, SettingKey, SettingReport, Start};
-pub use run::run;
+pub use run::{Outcome, run};
 pub use stats::Spread;
 pub use store::{Saved, file_of, load};

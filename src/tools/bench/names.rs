@@ -9,6 +9,8 @@ pub struct Names {
     packet_size: bool,
     queues: bool,
     pages: bool,
+    /// Whether there were huge pages of several kinds.
+    kinds: bool,
     prefetch: bool,
 }
 
@@ -21,11 +23,14 @@ impl Names {
                 .first()
                 .is_some_and(|first| results.iter().any(|setting| differs(first, setting)))
         };
+        let mut huge = results.iter().map(|setting| setting.pages).filter(|pages| pages.are_huge());
+        let first = huge.next();
         Self {
             mode: varies(|a, b| a.mode != b.mode),
             packet_size: varies(|a, b| a.packet_size != b.packet_size),
             queues: varies(|a, b| a.queues != b.queues),
-            pages: varies(|a, b| a.pages.are_huge() != b.pages.are_huge()),
+            pages: varies(|a, b| a.pages != b.pages),
+            kinds: huge.any(|pages| Some(pages) != first),
             prefetch: varies(|a, b| a.prefetch != b.prefetch),
         }
     }
@@ -57,7 +62,10 @@ impl Names {
         let parts = [
             self.mode.then(|| format!("mode {mode}")),
             self.queues.then(|| format!("{queues} queue{plural}")),
-            self.pages.then(|| format!("{} huge pages", with(pages.are_huge()))),
+            self.pages.then(|| match self.kinds {
+                true => format!("{pages} pages"),
+                false => format!("{} huge pages", with(pages.are_huge())),
+            }),
             self.prefetch.then(|| format!("{} prefetch", with(prefetch))),
         ];
         parts.into_iter().flatten()
@@ -69,6 +77,7 @@ mod tests {
     use super::super::fixture::setting;
     use super::super::plan::{Poll, Workload};
     use super::*;
+    use crate::config::Pages;
 
     #[test]
     fn only_what_was_varied_is_named() {
@@ -81,5 +90,20 @@ mod tests {
         let names = Names::of(&[one, other.clone()]);
         assert_eq!(names.setting(&key), "busy, batch 64, 1 queue, with prefetch");
         assert_eq!(names.besides(&other.key()), "508 bytes, 2 queues, without prefetch");
+    }
+
+    #[test]
+    fn huge_pages_of_several_kinds_are_told_apart() {
+        let one = setting(Workload::Rxdrop, Poll::Busy, 64, &[1.0]);
+        let with = |pages| SettingReport { pages, ..one.clone() };
+        let two = [with(Pages::Ordinary), with(Pages::Huge)];
+        let said = |results: &[SettingReport]| {
+            let names = Names::of(results);
+            results.iter().map(|setting| names.besides(&setting.key())).collect::<Vec<_>>()
+        };
+        assert_eq!(said(&two), ["without huge pages", "with huge pages"]);
+        let three = [two, [with(Pages::Transparent), with(Pages::Giant)]].concat();
+        assert_eq!(said(&three), ["4k pages", "2m pages", "thp pages", "1g pages"]);
+        assert_eq!(said(&three[1..3]), ["2m pages", "thp pages"]);
     }
 }

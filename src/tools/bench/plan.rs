@@ -1,6 +1,6 @@
 //! What is to be measured: the axes, the settings they span, and the rules for both.
 
-use crate::config::{Config, Poller, Queues, keyword_enum};
+use crate::config::{Config, HugePages, Poller, Queues, keyword_enum};
 use crate::error::{FluxError, Result};
 use crate::simulator::SimSpec;
 use serde::{Deserialize, Serialize};
@@ -98,8 +98,8 @@ pub struct Setting {
     pub packet_size: u32,
     /// Queues, one thread each.
     pub queues: Queues,
-    /// Whether the UMEM lies in huge pages.
-    pub hugepages: bool,
+    /// Which pages are asked for for the UMEM.
+    pub hugepages: HugePages,
     /// Whether packet headers are prefetched.
     pub prefetch: bool,
 }
@@ -128,8 +128,8 @@ pub struct Plan {
     pub packet_sizes: Vec<u32>,
     /// Queue lists.
     pub queues: Vec<Queues>,
-    /// Huge pages or not.
-    pub hugepages: Vec<bool>,
+    /// Which pages are asked for for the UMEM.
+    pub hugepages: Vec<HugePages>,
     /// Prefetch or not.
     pub prefetch: Vec<bool>,
     /// Measured time of one sample; the warm-up before it comes on top.
@@ -224,7 +224,9 @@ impl Plan {
             }
             0 => bad("no combination".to_owned(), "every axis needs a value".to_owned()),
             n if n > MOST_SETTINGS => {
-                bad(format!("{n} combinations"), format!("must be at most {MOST_SETTINGS}"))
+                let why = format!("must be at most {MOST_SETTINGS}");
+                Err(FluxError::config(format!("{n} combinations"), why)
+                    .with_hint("give fewer values, or measure in several runs"))
             }
             _ => Ok(()),
         }
@@ -268,7 +270,7 @@ mod tests {
             polls: vec![Poll::Busy, Poll::Syscall],
             packet_sizes: vec![60],
             queues: vec![Queues::Only(vec![0])],
-            hugepages: vec![false],
+            hugepages: vec![HugePages::Off],
             prefetch: vec![true],
             duration: Duration::from_millis(400),
             repeat: 5,
@@ -289,7 +291,7 @@ mod tests {
         let wide = Plan {
             packet_sizes: vec![60, 1514],
             queues: vec![Queues::All, Queues::Only(vec![0])],
-            hugepages: vec![false, true],
+            hugepages: vec![HugePages::Off, HugePages::On],
             prefetch: vec![true, false],
             ..plan()
         };

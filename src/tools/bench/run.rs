@@ -9,20 +9,30 @@ use super::report::{Machine, Report, Start};
 use super::sample::Sample;
 use super::{setting, sim};
 use crate::config::Granted;
-use crate::error::Result;
+use crate::error::{FluxError, Result};
 use crate::tools::Control;
 use crate::tools::session::{Opened, Trouble};
 use crate::tools::traffic::rfc2544::PORT;
 use std::collections::BTreeSet;
 
+/// What a run found, and what ended it.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What was measured, as far as it went.
+    pub report: Report,
+    /// Why it did not go on.
+    pub error: Option<FluxError>,
+}
+
 /// Measures what `plan` asks for, and tells `sink` what happens meanwhile. Ends early, with what
-/// there is, when `control` says so.
+/// there is, when `control` says so, and when an error comes after the first sample.
 ///
 /// # Errors
-/// When the plan cannot be, or the kernel refuses what it takes.
-pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Result<Report> {
+/// When the plan cannot be, or the kernel refuses what the first sample takes.
+pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Result<Outcome> {
     plan.check()?;
     let mut place = Measuring::open(plan)?;
+    let mut failed = None;
     let settings = plan.settings();
     let total = settings.len() * plan.repeat as usize;
     let mut measured: Vec<_> = settings.iter().map(|_| setting::Measured::default()).collect();
@@ -33,7 +43,15 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
             if control.is_stopped() {
                 break 'rounds;
             }
-            let (sample, granted) = place.measure(plan, &settings[at], control)?;
+            let (sample, granted) = match place.measure(plan, &settings[at], control) {
+                Ok(measured) => measured,
+                // What was measured before is worth no less.
+                Err(error) if done > 0 => {
+                    failed = Some(error);
+                    break 'rounds;
+                }
+                Err(error) => return Err(error),
+            };
             if start.is_none() {
                 let opened = Opened::of(&granted, settings[at].poll.poller());
                 let first = Start { opened, out: place.out(plan).map(str::to_owned) };
@@ -70,7 +88,7 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
         Place::Interface { .. } => ("xdp", "interface", None),
         Place::Sim(_) => ("sim", "sim", Some("simulated rings: not a NIC figure")),
     };
-    Ok(Report {
+    let report = Report {
         backend: backend.to_owned(),
         place: place.to_owned(),
         remark: remark.map(str::to_owned),
@@ -82,7 +100,8 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
         complete: done == total,
         best: best(&results),
         results,
-    })
+    };
+    Ok(Outcome { report, error: failed })
 }
 
 /// Why a setting that waits for packets may have seen none.
@@ -189,6 +208,7 @@ mod tests {
     #[test]
     fn a_silent_interface_is_explained() {
         use super::super::plan::{Library, Poll};
+        use crate::config::HugePages;
         let setting = |workload| Setting {
             workload,
             mode: Library::Raw,
@@ -196,7 +216,7 @@ mod tests {
             poll: Poll::Busy,
             packet_size: 60,
             queues: crate::Queues::Only(vec![0]),
-            hugepages: false,
+            hugepages: HugePages::Off,
             prefetch: true,
         };
         let why = |workload, packets, wrong_queue| {

@@ -93,7 +93,7 @@ fn percentiles(samples: &[Sample]) -> Option<Statistics> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Queues;
+    use crate::config::{HugePages, Queues};
     use crate::stats::{Calls, XdpStatistics};
     use crate::tools::bench::plan::{Library, Poll};
     use crate::tools::bench::sample::CpuTime;
@@ -106,7 +106,7 @@ mod tests {
             poll: Poll::Busy,
             packet_size: 60,
             queues: Queues::Only(vec![0]),
-            hugepages: false,
+            hugepages: HugePages::Off,
             prefetch: true,
         }
     }

@@ -218,7 +218,8 @@ pub(super) fn check(plan: &Plan, spec: &SimSpec) -> Result<()> {
         )
         .with_hint("measure it with --lab or on an interface; --sim takes the other workloads"));
     }
-    if plan.hugepages.contains(&true) {
+    // What auto falls back to is what the simulator has.
+    if !plan.hugepages.iter().all(|pages| matches!(pages, HugePages::Auto | HugePages::Off)) {
         return Err(FluxError::config(
             "huge pages with --sim",
             "the simulator's memory is in ordinary pages",

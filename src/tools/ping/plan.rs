@@ -112,15 +112,21 @@ impl Plan {
     /// # Errors
     /// `ErrorKind::Config`, naming the value and the rule.
     pub fn check(&self) -> Result<()> {
-        let bad = |what: String, why: &str| Err(FluxError::config(what, why));
+        let wrong = |what: &str, why: &str| FluxError::config(what.to_owned(), why);
+        let bad = |what: String, why: &str| Err(wrong(&what, why));
         if self.targets.is_empty() {
-            return bad("no target".into(), "name at least one host or address");
+            return Err(wrong("no target", "a probe needs somewhere to go")
+                .with_hint("name at least one host or address"));
         }
         if self.targets.len() > MAX_TARGETS {
-            return bad(format!("{} targets", self.targets.len()), "must be at most 1048576");
+            let what = format!("{} targets", self.targets.len());
+            return Err(
+                wrong(&what, "must be at most 1048576").with_hint("probe them in several runs")
+            );
         }
         if self.count == Some(0) {
-            return bad("count 0".into(), "must be at least 1");
+            return Err(wrong("count 0", "must be at least 1")
+                .with_hint("leave it out to go on until stopped"));
         }
         if self.size > MAX_SIZE {
             return bad(format!("size {}", self.size), "must be at most 65507 bytes");
@@ -135,13 +141,17 @@ impl Plan {
         if let Some(rate) = self.rate
             && Rate::per_second_f64(rate).is_none()
         {
-            return bad(format!("rate {rate}"), "must be above 0 and below 10^12 packets a second");
+            let why = "must be above 0 and below 10^12 packets a second";
+            return Err(wrong(&format!("rate {rate}"), why)
+                .with_hint("leave it out to send one probe each interval"));
         }
         if self.timeout.is_zero() {
-            return bad("timeout 0s".into(), "must be above 0s");
+            return Err(wrong("timeout 0s", "must be above 0s")
+                .with_hint("use a time that is longer than the slowest answer takes, such as 1s"));
         }
         if self.deadline == Some(Duration::ZERO) {
-            return bad("deadline 0s".into(), "must be above 0s");
+            return Err(wrong("deadline 0s", "must be above 0s")
+                .with_hint("leave it out for a run without a deadline"));
         }
         let times = [
             ("interval", Some(self.interval)),

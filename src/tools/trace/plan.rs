@@ -176,18 +176,25 @@ impl Plan {
     /// # Errors
     /// `ErrorKind::Config`, naming the value and the rule.
     pub fn check(&self) -> Result<()> {
-        let bad = |what: String, why: &str| Err(FluxError::config(what, why));
+        let wrong = |what: &str, why: &str| FluxError::config(what.to_owned(), why);
+        let bad = |what: String, why: &str| Err(wrong(&what, why));
         if self.targets.is_empty() {
-            return bad("no target".into(), "name at least one host or address");
+            return Err(wrong("no target", "a probe needs somewhere to go")
+                .with_hint("name at least one host or address"));
         }
         if self.targets.len() > MAX_TARGETS {
-            return bad(format!("{} targets", self.targets.len()), "must be at most 1048576");
+            let what = format!("{} targets", self.targets.len());
+            return Err(
+                wrong(&what, "must be at most 1048576").with_hint("trace them in several runs")
+            );
         }
         if self.max_hops == 0 {
             return bad("max hops 0".into(), "must be 1 to 255");
         }
         if self.first == 0 {
-            return bad("first hop 0".into(), "must be at least 1");
+            return Err(
+                wrong("first hop 0", "must be at least 1").with_hint("use 1, the nearest router")
+            );
         }
         if self.first > self.max_hops {
             let (first, last) = (self.first, self.max_hops);
@@ -211,7 +218,8 @@ impl Plan {
                 .with_hint("leave --strategy out: paris is the default"));
         }
         if self.rounds == Rounds::Count(0) {
-            return bad("0 rounds".into(), "must be at least 1");
+            return Err(wrong("0 rounds", "must be at least 1")
+                .with_hint("probe once, or in rounds until stopped"));
         }
         if self.paths.is_some() && self.rounds != Rounds::Once {
             return Err(FluxError::config("--paths", "probes until all paths are known")
@@ -232,7 +240,8 @@ impl Plan {
         }
         self.pace()?;
         if self.wait.is_zero() {
-            return bad("wait 0s".into(), "must be above 0s");
+            return Err(wrong("wait 0s", "must be above 0s")
+                .with_hint("use a time that is longer than the slowest answer takes, such as 1s"));
         }
         for (name, time) in [("wait", self.wait), ("interval", self.interval)] {
             if time > LONGEST {

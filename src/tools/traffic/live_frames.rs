@@ -2,6 +2,7 @@
 
 use super::egress::{Egress, entering};
 use super::runner::Runner;
+use super::source::Source;
 use super::template::PacketTemplate;
 use crate::error::{ErrorKind, FluxError, Op, Result};
 use crate::sys::bpf::{self, XdpLink, XdpMode};
@@ -29,10 +30,11 @@ const SHORTEST_CALL: u32 = 1 << 10;
 const LONGEST_CALL: u32 = 1 << 20;
 
 /// A thread that sends the same packet as fast as it can.
-pub struct LiveSource {
-    runner: Runner,
-    counter: MapHandle,
-    packet: PacketTemplate,
+pub type LiveSource = Source<LiveCount>;
+
+/// What the program counts.
+pub struct LiveCount {
+    map: MapHandle,
     interface: &'static str,
 }
 
@@ -71,13 +73,7 @@ impl LiveSource {
                 Ok(())
             })
         })?;
-        Ok(Self { runner, counter, packet, interface })
-    }
-
-    /// The packet that it sends.
-    #[must_use]
-    pub fn packet(&self) -> &PacketTemplate {
-        &self.packet
+        Ok(Self { runner, packet, count: LiveCount { map: counter, interface } })
     }
 
     /// Frames sent up to now, counted one by one. A frame that found the queue of our end full is
@@ -86,20 +82,11 @@ impl LiveSource {
     /// # Errors
     /// When the kernel refuses.
     pub fn sent(&self) -> Result<u64> {
-        let value = self.counter.lookup(&0u32.to_ne_bytes(), MapFlags::ANY);
+        let LiveCount { map, interface } = &self.count;
+        let value = map.lookup(&0u32.to_ne_bytes(), MapFlags::ANY);
         let value =
-            value.map_err(|error| FluxError::os(Op::Query, self.interface, bpf::errno(&error)))?;
+            value.map_err(|error| FluxError::os(Op::Query, interface, bpf::errno(&error)))?;
         Ok(value.and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_ne_bytes))
-    }
-
-    /// Stops sending for now; nothing is sent any more when it returns, some milliseconds later.
-    pub fn pause(&self) {
-        self.runner.pause();
-    }
-
-    /// Goes on.
-    pub fn resume(&self) {
-        self.runner.resume();
     }
 
     /// Stops for good; returns the number of frames sent.

@@ -5,6 +5,7 @@
 //!                   ├─▶ runner: thread│
 //!   Egress ─────────┘                 └─ paced         each at its time, by an AF_XDP socket
 //!
+//!   source    what both are to their owner
 //!   lab       two namespaces with one or two veth pairs between them
 //!   rfc2544   the packets of benchmarks
 //! ```
@@ -23,6 +24,8 @@ mod paced;
 pub mod rfc2544;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 mod runner;
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+mod source;
 mod template;
 #[cfg(test)]
 #[cfg(all(target_os = "linux", feature = "bpf"))]
@@ -38,4 +41,6 @@ pub use lab::Lab;
 pub use live_frames::{DEFAULT_BATCH, LARGEST_BATCH, LiveSource};
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub use paced::{DEFAULT_RATE_PPS, PacedSource};
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+pub use source::Source;
 pub use template::PacketTemplate;

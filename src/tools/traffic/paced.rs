@@ -2,6 +2,7 @@
 
 use super::egress::Egress;
 use super::runner::Runner;
+use super::source::Source;
 use super::template::PacketTemplate;
 use crate::backend::Filter;
 use crate::builder::FluxBuilder;
@@ -22,15 +23,11 @@ const FRAMES: u32 = 128;
 const RING: u32 = 64;
 
 /// A thread that sends one packet after the other, each at its time.
-pub struct PacedSource {
-    runner: Runner,
-    counts: Arc<Counts>,
-    packet: PacketTemplate,
-}
+pub type PacedSource = Source<Arc<PacedCount>>;
 
-/// Written by the thread alone; nothing else depends on them, so that no order is needed.
+/// What the thread counts. Written by the thread alone; nothing else depends on them, so that no order is needed.
 #[derive(Default)]
-struct Counts {
+pub struct PacedCount {
     sent: AtomicU64,
     missed: AtomicU64,
 }
@@ -49,7 +46,7 @@ impl PacedSource {
                 format!("must be 1 to {HIGHEST_RATE_PPS}"),
             )
         })?;
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(PacedCount::default());
         let (sent, shared) = (packet.clone(), Arc::clone(&counts));
         let runner = Runner::start(egress, move |egress| {
             let mut sender = Sender { raw: open(egress)?, packet: sent, counts: shared };
@@ -65,36 +62,20 @@ impl PacedSource {
                 sender.send()
             })
         })?;
-        Ok(Self { runner, counts, packet })
-    }
-
-    /// The packet that it sends.
-    #[must_use]
-    pub fn packet(&self) -> &PacketTemplate {
-        &self.packet
+        Ok(Self { runner, packet, count: counts })
     }
 
     /// Packets that the kernel took.
     #[must_use]
     pub fn sent(&self) -> u64 {
-        self.counts.sent.load(Ordering::Relaxed)
+        self.count.sent.load(Ordering::Relaxed)
     }
 
     /// Times at which none was sent, because the thread was not running or still busy with the
     /// one before. They are left out, and not made up for by a burst.
     #[must_use]
     pub fn missed(&self) -> u64 {
-        self.counts.missed.load(Ordering::Relaxed)
-    }
-
-    /// Stops sending for now; nothing is sent any more when it returns.
-    pub fn pause(&self) {
-        self.runner.pause();
-    }
-
-    /// Goes on, at times counted from now.
-    pub fn resume(&self) {
-        self.runner.resume();
+        self.count.missed.load(Ordering::Relaxed)
     }
 
     /// Stops for good; returns the number of packets sent.
@@ -130,7 +111,7 @@ fn wait_until(deadline_ns: u64) -> u64 {
 struct Sender {
     raw: FluxRaw,
     packet: PacketTemplate,
-    counts: Arc<Counts>,
+    counts: Arc<PacedCount>,
 }
 
 impl Sender {

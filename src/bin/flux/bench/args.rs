@@ -6,7 +6,7 @@ use crate::socket_options::{
 use clap::{ArgAction, Args as ClapArgs, Subcommand};
 use fluxnet::text::numbers as units;
 use fluxnet::tools::bench::{Library, Place, Plan, Poll, Workload};
-use fluxnet::{Config, FluxError, Queues};
+use fluxnet::{Config, FluxError, HugePages, Queues};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -123,9 +123,13 @@ pub struct Args {
     /// May be repeated: each occurrence is one setting, and a list in it is several queues.
     #[arg(long, value_name = "N|N-M|N,M|all", value_parser = queues)]
     pub queue: Vec<Queues>,
-    /// UMEM in huge pages or not [default: off]
-    #[arg(long, value_name = "LIST", value_delimiter = ',', action = ArgAction::Set, num_args = 1, value_parser = on_off())]
-    pub hugepages: Vec<bool>,
+    /// Put the UMEM in huge pages [default: off]
+    ///
+    /// on takes reserved 2 MiB pages, 1g reserved 1 GiB pages, thp transparent ones, off ordinary
+    /// ones; auto takes reserved ones where there are enough, else transparent ones. The report has
+    /// what each setting got.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', action = ArgAction::Set, num_args = 1, value_parser = keyword::<HugePages>(HugePages::WORDS))]
+    pub hugepages: Vec<HugePages>,
     /// Prefetch packet headers or not [default: on]
     #[arg(long, value_name = "LIST", value_delimiter = ',', action = ArgAction::Set, num_args = 1, value_parser = on_off())]
     pub prefetch: Vec<bool>,
@@ -220,7 +224,7 @@ impl Args {
             polls: axis(&self.poll, &[Poll::Busy, Poll::Adaptive, Poll::Syscall]),
             packet_sizes: self.packet_sizes(),
             queues: axis(&self.queue, &[Queues::Only(vec![0])]),
-            hugepages: axis(&self.hugepages, &[false]),
+            hugepages: axis(&self.hugepages, &[HugePages::Off]),
             prefetch: axis(&self.prefetch, &[true]),
             duration: self.duration.unwrap_or(DURATION),
             repeat: self.repeat.unwrap_or(REPEAT),
@@ -317,7 +321,7 @@ mod tests {
         let cell = &plan.settings()[0];
         assert_eq!((cell.packet_size, cell.mode), (60, Library::Raw));
         assert_eq!(cell.queues, Queues::Only(vec![0]));
-        assert!(!cell.hugepages && cell.prefetch);
+        assert!(cell.hugepages == HugePages::Off && cell.prefetch);
         assert!(matches!(plan.place, Place::Lab));
     }
 
@@ -325,8 +329,8 @@ mod tests {
     fn every_axis_reaches_the_plan() {
         let plan = plan(
             "--sim=queues=4 --workload rxdrop,parse --batch 16,1k --poll busy,syscall --frame \
-             64,512 --queue 0 --queue 0,2 --queue all --hugepages on,off --prefetch off,on --mode \
-             raw,engine,system --duration 2s --repeat 3 --attach skb --bind copy --frames 8k \
+             64,512 --queue 0 --queue 0,2 --queue all --hugepages on,off,thp,1g,auto --prefetch \
+             off,on --mode raw,engine,system --duration 2s --repeat 3 --attach skb --bind copy --frames 8k \
              --frame-size 4k",
         )
         .unwrap();
@@ -335,7 +339,9 @@ mod tests {
         assert_eq!(plan.polls, [Poll::Busy, Poll::Syscall]);
         let queues = [Queues::Only(vec![0]), Queues::Only(vec![0, 2]), Queues::All];
         assert_eq!(plan.queues, queues);
-        assert_eq!((plan.hugepages, plan.prefetch), (vec![true, false], vec![false, true]));
+        let words = ["on", "off", "thp", "1g", "auto"].map(|word| word.parse().unwrap());
+        assert_eq!(plan.hugepages, words);
+        assert_eq!(plan.prefetch, [false, true]);
         assert_eq!(plan.modes, [Library::Raw, Library::Engine, Library::System]);
         assert_eq!((plan.duration, plan.repeat), (Duration::from_secs(2), 3));
         assert_eq!((plan.config.frames, plan.config.frame_size), (Some(8000), 4096));
@@ -426,7 +432,7 @@ mod tests {
             ("--sim=queues=2,seed=7", "seed=7"),
             ("--lab --poll lazily", "'lazily'"),
             ("--lab --queue x", "'x'"),
-            ("--lab --hugepages auto", "'auto'"),
+            ("--lab --hugepages huge", "'huge'"),
             ("--lab --prefetch maybe", "'maybe'"),
             ("--lab --mode fast", "'fast'"),
             ("--lab --mode engine --workload txonly", "txonly in mode engine"),

@@ -1,11 +1,11 @@
 //! A report for the tests of this command.
 
 use fluxnet::Pages;
-use fluxnet::tools::bench::{
-    Best, Library, Machine, Poll, Report, SettingReport, Spread, Start, Workload,
-};
+use fluxnet::tools::bench::{Best, Library, Poll, Report, SettingReport, Spread, Workload};
 use fluxnet::tools::measure::Statistics;
-use fluxnet::tools::session::Opened;
+
+/// All of a report but its settings: the tests of `fluxnet::tools::bench` have the same one.
+const REST: &[u8] = include_bytes!("../../../../tests/saved/bench-without-results.json");
 
 /// All workloads and poll modes in three batch sizes, as a run on a veth pair could come out.
 pub fn report() -> Report {
@@ -36,41 +36,7 @@ pub fn report() -> Report {
               system calls a packet instead of 0.0156)"
             .to_owned(),
     });
-    Report {
-        backend: "xdp".to_owned(),
-        place: "lab".to_owned(),
-        remark: None,
-        version: "0.1.0".to_owned(),
-        machine: Machine {
-            cpu: Some("Example CPU @ 2.60GHz".to_owned()),
-            cpus: 2,
-            kernel: Some("6.18.0".to_owned()),
-        },
-        opened: Some(Start {
-            opened: Opened {
-                backend: "xdp".to_owned(),
-                interface: "veth0".to_owned(),
-                queues: vec![0],
-                poll: "busy".to_owned(),
-                driver: Some("veth".to_owned()),
-                attach: "native".to_owned(),
-                zero_copy: false,
-                ring_size: 2048,
-                frames: 4096,
-                frame_size: 2048,
-                pages: "4k".into(),
-                kernel_busy_poll: false,
-                notes: Vec::new(),
-                ..Opened::default()
-            },
-            out: None,
-        }),
-        sample_s: 0.4,
-        repeat: 5,
-        complete: true,
-        results,
-        best: best.to_vec(),
-    }
+    Report { results, best: best.to_vec(), ..Report::from_json(REST).unwrap() }
 }
 
 /// A setting whose figure is about `value`, noisy when it polls by system calls in batches of 16.

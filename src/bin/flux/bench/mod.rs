@@ -19,7 +19,7 @@ use crate::signals;
 pub use args::Args;
 use args::Command;
 use files::Files;
-use fluxnet::tools::bench::{Event, Plan, Report, Setting, run};
+use fluxnet::tools::bench::{Event, Outcome, Plan, Report, Setting, run};
 use std::io::IsTerminal;
 
 /// Runs the command. What it found is printed first and kept then: whatever cannot be written, one
@@ -38,14 +38,14 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
         EventPrinter::new(args.output.json, text, &control, out).with_progress(progress);
     let result = run(&plan, &control, &mut |event| printer.take(event));
     let printed = printer.finish();
-    let report = result?;
+    let Outcome { report, error } = result?;
     let printed = printed.and_then(|()| print(args, &report, &screen, out));
     let kept = files.keep(&report);
     printed?;
     for line in kept? {
         tell(&line, args.output.json, out)?;
     }
-    Ok(Answer::Yes)
+    error.map_or(Ok(Answer::Yes), |error| Err(error.into()))
 }
 
 /// All of it leaves this process before anything is saved.

@@ -14,6 +14,7 @@ mod progress;
 mod report;
 mod screen;
 mod stdout;
+mod targets_view;
 mod terminal;
 mod wrap;
 
@@ -28,5 +29,6 @@ pub use progress::Progress;
 pub use report::{Column, Report, Show, Table, When, column, percent, short, short_millis, table};
 pub use screen::{Screen, Style, clean};
 pub use stdout::{FlushPolicy, Stdout};
+pub use targets_view::{TargetsView, strong, table_lines};
 pub use terminal::{RawTerminal, restore};
 pub use wrap::wrap;

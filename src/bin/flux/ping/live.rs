@@ -1,12 +1,11 @@
 //! The live view: the table of all targets, redrawn in place while the run goes on.
 
 use super::report::Summaries;
-use crate::output::{Action, Footer, Page, Screen, Scroll, View as Shown, clean, table};
-use crossterm::event::{KeyCode, KeyEvent};
+use crate::output::{Action, Screen, TargetsView, View as Shown, table, table_lines};
+use crossterm::event::KeyEvent;
 use fluxnet::tools::Control;
 use fluxnet::tools::ping::{Event, Plan, Summary};
 use ratatui::Frame;
-use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use std::time::Duration;
 
@@ -27,88 +26,29 @@ pub fn ask(control: &Control) {
 
 /// What is shown, and where in it one is.
 pub struct View {
-    screen: Screen,
-    what: String,
+    shown: TargetsView<Summary>,
     targets: usize,
-    /// The numbers of each target, in the order of the targets.
-    latest: Vec<Summary>,
     /// The target that the next numbers are of: they come for one after the other.
     next: usize,
-    /// What is shown as long as the picture is held.
-    held: Option<Vec<Summary>>,
-    note: Option<String>,
-    scroll: Scroll,
 }
 
 impl View {
     pub fn new(plan: &Plan, screen: Screen) -> Self {
-        Self {
-            screen,
-            what: match plan.targets.as_slice() {
-                [target] => clean(target),
-                targets => format!("{} targets", targets.len()),
-            },
-            targets: plan.targets.len(),
-            latest: Vec::new(),
-            next: 0,
-            held: None,
-            note: None,
-            scroll: Scroll::default(),
-        }
+        let shown = TargetsView::new(&plan.targets, screen);
+        Self { shown, targets: plan.targets.len(), next: 0 }
     }
 
     fn put(&mut self, summary: Summary) {
-        match self.latest.get_mut(self.next) {
-            Some(place) => *place = summary,
-            None => self.latest.push(summary),
-        }
+        self.shown.put(self.next, summary);
         self.next = (self.next + 1) % self.targets.max(1);
     }
+}
 
-    fn body(&self, screen: &Screen) -> Vec<Line<'static>> {
-        let shown = self.held.as_ref().unwrap_or(&self.latest);
-        if shown.is_empty() {
-            return vec![Line::raw("probing ...")];
-        }
-        let mut rows = Summaries::default();
-        shown.iter().for_each(|summary| rows.push(Event::Summary(summary.clone())));
-        let table = table(&rows, screen);
-        let strong = Style::default().add_modifier(Modifier::BOLD);
-        let lines = table.text.lines().enumerate().map(|(at, line)| {
-            // The first line has the headings.
-            let style = match at.checked_sub(1).and_then(|row| shown.get(row)) {
-                None => strong,
-                Some(summary) if summary.lost > 0 => self.odd(),
-                Some(_) => Style::default(),
-            };
-            Line::styled(line.to_owned(), style)
-        });
-        lines.collect()
-    }
-
-    fn odd(&self) -> Style {
-        let style = Style::default();
-        if self.screen.style.colour() { style.fg(Color::Yellow) } else { style }
-    }
-
-    fn title(&self) -> (String, String) {
-        let sent: u64 = self.latest.iter().map(|summary| summary.sent).sum();
-        let received: u64 = self.latest.iter().map(|summary| summary.received).sum();
-        (format!(" flux ping  {}", self.what), format!("{received} of {sent} answered "))
-    }
-
-    fn footer(&self, width: usize) -> Footer {
-        if let Some(note) = &self.note {
-            return Footer::Note(format!(" note: {note}"));
-        }
-        let arrows = match (width >= 60, self.screen.unicode) {
-            (true, true) => "  ↑↓ scroll",
-            (true, false) => "  j k scroll",
-            (false, _) => "",
-        };
-        let hold = if self.held.is_some() { "p HELD, go on" } else { "p hold" };
-        Footer::Keys(format!(" q quit{arrows}  {hold}"))
-    }
+fn body(summaries: &[Summary], screen: &Screen) -> Vec<Line<'static>> {
+    let mut rows = Summaries::default();
+    summaries.iter().for_each(|summary| rows.push(Event::Summary(summary.clone())));
+    let lossy = |row| summaries.get(row).is_some_and(|summary: &Summary| summary.lost > 0);
+    table_lines(&table(&rows, screen).text, screen, lossy).collect()
 }
 
 impl Shown for View {
@@ -121,12 +61,11 @@ impl Shown for View {
                 return None;
             }
             Event::SendError(ref failed) => {
-                let (target, error) = (clean(&failed.target), clean(&failed.error));
-                self.note = Some(format!("cannot send to {target}: {error}"));
+                self.shown.note_send_error(&failed.target, &failed.error);
             }
             Event::Session(ref event) => {
                 if let Some(text) = event.text() {
-                    self.note = Some(text.to_owned());
+                    self.shown.note(text.to_owned());
                 }
             }
             _ => {}
@@ -135,27 +74,15 @@ impl Shown for View {
     }
 
     fn key(&mut self, key: KeyEvent) -> Action {
-        if let Some(action) = self.scroll.key(key) {
-            return action;
-        }
-        self.note = None;
-        if key.code != KeyCode::Char('p') {
-            return Action::Nothing;
-        }
-        self.held = if self.held.is_some() { None } else { Some(self.latest.clone()) };
-        Action::Redraw
+        self.shown.key(key).unwrap_or(Action::Nothing)
     }
 
     fn draw(&mut self, frame: &mut Frame) {
-        let width = usize::from(frame.area().width);
-        let screen = Screen { width: Some(width), ..self.screen };
-        let page = Page {
-            title: self.title(),
-            head: Vec::new(),
-            body: self.body(&screen),
-            footer: self.footer(width),
-        };
-        self.scroll.draw(page, frame);
+        let latest = self.shown.latest();
+        let sent: u64 = latest.iter().map(|summary| summary.sent).sum();
+        let received: u64 = latest.iter().map(|summary| summary.received).sum();
+        let answered = format!("{received} of {sent} answered ");
+        self.shown.draw(frame, "ping", answered, "", body);
     }
 }
 
@@ -164,6 +91,7 @@ mod tests {
     use super::super::report::tests::summary;
     use super::*;
     use crate::output::{drawn, press};
+    use crossterm::event::KeyCode;
 
     fn view(targets: &[&str]) -> View {
         View::new(&Plan::new(targets.iter().copied()), Screen::default())

@@ -2,11 +2,10 @@
 
 use super::report;
 use super::text::{conclusion, named};
-use crate::output::{Action, Footer, Page, Screen, Scroll, View as Shown, clean};
+use crate::output::{Action, Screen, TargetsView, View as Shown, strong, table, table_lines, wrap};
 use crossterm::event::{KeyCode, KeyEvent};
 use fluxnet::tools::trace::{Event, Plan, Rounds, Summary};
 use ratatui::Frame;
-use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::Line;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -16,26 +15,21 @@ pub const HINT: &str = "leave out --live: -c 10 shows the same table at its end,
 
 /// What is shown, and where in it one is.
 pub struct View {
-    screen: Screen,
+    shown: TargetsView<Summary>,
+    /// Where in that each target is.
+    places: HashMap<String, usize>,
     /// Whether there are names, and whether they are shown.
     names: Option<bool>,
     every: Duration,
     rounds: Option<u64>,
     mtu: bool,
-    what: String,
-    /// What is known of each target, in order of appearance.
-    latest: Vec<Summary>,
-    places: HashMap<String, usize>,
-    /// What is shown as long as the picture is held.
-    held: Option<Vec<Summary>>,
-    note: Option<String>,
-    scroll: Scroll,
 }
 
 impl View {
     pub fn new(plan: &Plan, screen: Screen) -> Self {
         Self {
-            screen,
+            shown: TargetsView::new(&plan.targets, screen),
+            places: HashMap::new(),
             names: plan.names.then_some(true),
             every: plan.interval,
             rounds: match plan.rounds {
@@ -43,87 +37,40 @@ impl View {
                 Rounds::Once | Rounds::Endless => None,
             },
             mtu: plan.mtu,
-            what: match plan.targets.as_slice() {
-                [target] => clean(target),
-                targets => format!("{} targets", targets.len()),
-            },
-            latest: Vec::new(),
-            places: HashMap::new(),
-            held: None,
-            note: None,
-            scroll: Scroll::default(),
         }
     }
 
     fn put(&mut self, summary: Summary) {
-        match self.places.get(&summary.target) {
-            Some(&place) => self.latest[place] = summary,
-            None => {
-                self.places.insert(summary.target.clone(), self.latest.len());
-                self.latest.push(summary);
-            }
-        }
+        let new = self.places.len();
+        let place = *self.places.entry(summary.target.clone()).or_insert(new);
+        self.shown.put(place, summary);
     }
 
-    fn body(&self, screen: &Screen) -> Vec<Line<'static>> {
-        let shown = self.held.as_ref().unwrap_or(&self.latest);
-        if shown.is_empty() {
-            return vec![Line::raw("probing ...")];
-        }
-        let strong = Style::default().add_modifier(Modifier::BOLD);
-        let mut lines = Vec::new();
-        for summary in shown {
-            if shown.len() > 1 {
-                lines.push(Line::styled(named(summary), strong));
-            }
-            let rows = report::rows(summary, self.names == Some(true), screen);
-            let lossy: Vec<bool> = rows.lossy().collect();
-            let table = crate::output::table(&rows, screen);
-            // The first line has the headings.
-            for (at, line) in table.text.lines().enumerate() {
-                let style = match at.checked_sub(1).map(|row| lossy.get(row)) {
-                    None => strong,
-                    Some(Some(true)) => self.odd(),
-                    Some(_) => Style::default(),
-                };
-                lines.push(Line::styled(line.to_owned(), style));
-            }
-            let end = crate::output::wrap(&conclusion(summary, self.mtu), screen.width, 2);
-            lines.extend(end.lines().map(|line| Line::raw(line.to_owned())));
-            if shown.len() > 1 {
-                lines.push(Line::default());
-            }
-        }
-        lines
-    }
-
-    fn odd(&self) -> Style {
-        let style = Style::default();
-        if self.screen.style.colour() { style.fg(Color::Yellow) } else { style }
-    }
-
-    fn title(&self) -> (String, String) {
-        let round = self.latest.iter().map(|summary| summary.rounds).max().unwrap_or(0);
+    /// The right end of the title.
+    fn progress(&self) -> String {
+        let round = self.shown.latest().iter().map(|summary| summary.rounds).max().unwrap_or(0);
         let of = self.rounds.map(|rounds| format!(" of {rounds}")).unwrap_or_default();
-        let every = humantime::format_duration(self.every);
-        (format!(" flux trace  {}", self.what), format!("round {round}{of}, every {every} "))
+        format!("round {round}{of}, every {} ", humantime::format_duration(self.every))
     }
+}
 
-    fn footer(&self, width: usize) -> Footer {
-        if let Some(note) = &self.note {
-            return Footer::Note(format!(" note: {note}"));
+fn body(summaries: &[Summary], names: bool, mtu: bool, screen: &Screen) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    for summary in summaries {
+        if summaries.len() > 1 {
+            lines.push(Line::styled(named(summary), strong()));
         }
-        let mut keys = String::from(" q quit");
-        if width >= 60 {
-            let arrows = if self.screen.unicode { "↑↓" } else { "j k" };
-            keys += &format!("  {arrows} scroll");
+        let rows = report::rows(summary, names, screen);
+        let lossy: Vec<bool> = rows.lossy().collect();
+        let is_lossy = |row: usize| lossy.get(row).is_some_and(|lossy| *lossy);
+        lines.extend(table_lines(&table(&rows, screen).text, screen, is_lossy));
+        let end = wrap(&conclusion(summary, mtu), screen.width, 2);
+        lines.extend(end.lines().map(|line| Line::raw(line.to_owned())));
+        if summaries.len() > 1 {
+            lines.push(Line::default());
         }
-        if self.names.is_some() {
-            keys += "  n names";
-        }
-        keys += if self.held.is_some() { "  p HELD, go on" } else { "  p hold" };
-        Footer::Keys(keys)
     }
+    lines
 }
 
 impl Shown for View {
@@ -137,12 +84,11 @@ impl Shown for View {
             }
             Event::Summary(ref summary) => self.put(summary.clone()),
             Event::SendError(ref failed) => {
-                let (target, error) = (clean(&failed.target), clean(&failed.error));
-                self.note = Some(format!("cannot send to {target}: {error}"));
+                self.shown.note_send_error(&failed.target, &failed.error);
             }
             Event::Session(ref event) => {
                 if let Some(text) = event.text() {
-                    self.note = Some(text.to_owned());
+                    self.shown.note(text.to_owned());
                 }
             }
             _ => {}
@@ -151,30 +97,22 @@ impl Shown for View {
     }
 
     fn key(&mut self, key: KeyEvent) -> Action {
-        if let Some(action) = self.scroll.key(key) {
+        if let Some(action) = self.shown.key(key) {
             return action;
         }
-        self.note = None;
-        match key.code {
-            KeyCode::Char('n') => self.names = self.names.map(|shown| !shown),
-            KeyCode::Char('p') => {
-                self.held = if self.held.is_some() { None } else { Some(self.latest.clone()) };
-            }
-            _ => return Action::Nothing,
+        if key.code != KeyCode::Char('n') {
+            return Action::Nothing;
         }
+        self.names = self.names.map(|shown| !shown);
         Action::Redraw
     }
 
     fn draw(&mut self, frame: &mut Frame) {
-        let width = usize::from(frame.area().width);
-        let screen = Screen { width: Some(width), ..self.screen };
-        let page = Page {
-            title: self.title(),
-            head: Vec::new(),
-            body: self.body(&screen),
-            footer: self.footer(width),
-        };
-        self.scroll.draw(page, frame);
+        let progress = self.progress();
+        let own_keys = if self.names.is_some() { "  n names" } else { "" };
+        let (names, mtu) = (self.names == Some(true), self.mtu);
+        let body = |shown: &[Summary], screen: &Screen| body(shown, names, mtu, screen);
+        self.shown.draw(frame, "trace", progress, own_keys, body);
     }
 }
 

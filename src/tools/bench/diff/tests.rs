@@ -1,6 +1,7 @@
 use super::super::fixture::{report, setting};
 use super::super::plan::{Poll, Workload};
 use super::*;
+use crate::config::Pages;
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
@@ -161,7 +162,7 @@ fn what_differs_besides_is_noted() {
     assert_eq!(
         diff(&a, &b, 5.0).unwrap().notes,
         [
-            "another processor: Example CPU, then unknown",
+            "another processor: Example CPU @ 2.60GHz, then unknown",
             "another kernel: 6.18.0, then 6.19.0",
             "another socket: driver veth, native attach, copy, then driver veth, skb attach, copy",
             "another time per sample: 400 ms, then 2000 ms",
@@ -182,6 +183,27 @@ fn cells_that_cannot_be_told_apart_are_taken_in_order() {
     };
     let diff = diff(&twice(5.0, 1.0), &twice(5.0, 1.0), 5.0).unwrap();
     assert_eq!((diff.regressions, diff.improvements, diff.changes.len()), (0, 0, 2));
+}
+
+#[test]
+fn a_setting_goes_with_the_one_in_the_same_pages_and_else_with_one_in_other_huge_pages() {
+    let run = |settings: &[(Pages, f64)]| {
+        let results = settings.iter().map(|&(pages, mpps)| SettingReport {
+            pages,
+            ..setting(Workload::Rxdrop, Poll::Busy, 64, &[mpps; 5])
+        });
+        report(results.collect())
+    };
+    use Pages::{Huge, Ordinary, Transparent};
+    let figures = |a: &[(Pages, f64)], b: &[(Pages, f64)]| {
+        let found = diff(&run(a), &run(b), 5.0).unwrap();
+        found.changes.iter().map(|c| (c.key.pages, c.b.unwrap())).collect::<Vec<_>>()
+    };
+    let both = [(Transparent, 1.0), (Huge, 2.0), (Ordinary, 3.0)];
+    let other_order = [(Ordinary, 3.0), (Huge, 2.0), (Transparent, 1.0)];
+    assert_eq!(figures(&both, &other_order), both);
+    assert_eq!(figures(&both, &[(Huge, 2.0)]), [(Huge, 2.0)]);
+    assert_eq!(figures(&both[..1], &[(Huge, 2.0)]), [(Transparent, 2.0)]);
 }
 
 #[test]

@@ -140,6 +140,25 @@ mod tests {
         assert_eq!(error.hint().unwrap(), "known requests: status, reload, stop");
     }
 
+    #[test]
+    fn an_error_is_the_object_that_commands_print() {
+        let schema = include_str!("../../../../docs/json/error.schema.json");
+        let schema = jsonschema::validator_for(&serde_json::from_str(schema).unwrap()).unwrap();
+        for error in [unknown("statsu", &[]), refuse("it is too long")] {
+            let object = error_object("ping", &error);
+            assert!(schema.is_valid(&Value::Object(object.clone())), "{object:?}");
+            for key in ["event", "command", "error", "hint"] {
+                let mut less = object.clone();
+                less.remove(key);
+                assert!(!schema.is_valid(&Value::Object(less)), "without {key}");
+            }
+            assert!(
+                !schema.is_valid(&error_object("pump", &error).into()),
+                "not a command of flux"
+            );
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_a_request_or_an_error_with_a_hint(
