@@ -67,7 +67,7 @@ _flux() {
             return 0
             ;;
         flux__subcmd__bench)
-            opts="-I -j -v -h -V --interface --out --lab --sim --workload --batch --poll --packet-size --frame --queue --hugepages --prefetch --mode --duration --repeat --backend --tx --attach --bind --frames --frame-size --link-timeout --csv --plot --save --json --verbose --help --version diff"
+            opts="-I -j -v -h -V --interface --out --lab --sim --workload --batch --poll --packet-size --frame --queue --hugepages --prefetch --mode --duration --repeat --backend --tx --attach --bind --frame-size --link-timeout --csv --plot --save --json --verbose --frames --help --version diff"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -149,10 +149,6 @@ _flux() {
                     COMPREPLY=($(compgen -W "auto copy zerocopy" -- "${cur}"))
                     return 0
                     ;;
-                --frames)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --frame-size)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -166,6 +162,10 @@ _flux() {
                     return 0
                     ;;
                 --save)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --frames)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -67,7 +67,7 @@ copy\t''
 zerocopy\t''"
 complete -c flux -n "__fish_flux_using_subcommand ping" -l frames -d 'UMEM frames over all queues, 16 to 1048576 [default: 4096]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -l frame-size -d 'Bytes per frame, 2048 or 4096 (2k or 4k) [default: 2048]' -r
-complete -c flux -n "__fish_flux_using_subcommand ping" -l link-timeout -d 'How long to wait for a link lost during the run; none: for ever [default: 10s, or none]' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -l link-timeout -d 'How long to wait for a link lost during the run; none: for ever [default: 10s; none for a run without end]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -l hugepages -d 'Put the UMEM in huge pages [default: auto]' -r -f -a "auto\t''
 on\t''
 1g\t''
@@ -95,8 +95,8 @@ classic\t''
 dublin\t''"
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s s -l source -d 'Source address, which must be one of this machine\'s; -I takes one, too' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s t -l tos -d 'TOS or traffic class byte, 184 or 0xb8 [default: 0]' -r
-complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l size -d 'Length of the IP packets in bytes, 28 to 65000 [default: 60]' -r
-complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l packet-size -d 'The same from the Ethernet header on, the checksum at its end not counted' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l size -d 'Bytes of each IP packet, 28 to 65000 [default: 60]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l packet-size -d 'Bytes of each packet, from the Ethernet header on, the checksum at its end not counted' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s c -l count -d 'Probe the path so many times and show statistics, as mtr; k and m are 1000 and 1000000' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s i -l interval -d 'Time between the starts of two rounds: seconds, or 200ms [default: 1s]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l rate -d 'Probes per second over all targets, such as 1kpps [default: 10kpps]' -r
@@ -121,7 +121,7 @@ copy\t''
 zerocopy\t''"
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l frames -d 'UMEM frames over all queues, 16 to 1048576 [default: 4096]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l frame-size -d 'Bytes per frame, 2048 or 4096 (2k or 4k) [default: 2048]' -r
-complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l link-timeout -d 'How long to wait for a link lost during the run; none: for ever [default: 10s, or none]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l link-timeout -d 'How long to wait for a link lost during the run; none: for ever [default: 10s; none for a run without end]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l hugepages -d 'Put the UMEM in huge pages [default: auto]' -r -f -a "auto\t''
 on\t''
 1g\t''
@@ -144,7 +144,7 @@ complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_sub
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -a "diff" -d 'Compare two saved traces; exit 1 where they differ'
-complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -l tolerance -d 'Growth of loss, in points, and of a median RTT that does not matter; nor does 1 ms of RTT' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -l tolerance -d 'Ignore growth up to this: of loss in percentage points, of a median RTT in percent' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -s j -l json -d 'One JSON object on standard output, also for errors'
 complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flux -n "__fish_flux_using_subcommand trace; and __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
@@ -161,7 +161,7 @@ complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_sub
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l poll -d 'How to wait for packets [default: busy,adaptive,syscall]' -r -f -a "busy\t''
 adaptive\t''
 syscall\t''"
-complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l packet-size -d 'Bytes of a packet from the Ethernet header on, 60 to 1514 [default: 60]' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l packet-size -d 'Bytes of each packet, from the Ethernet header on, 60 to 1514 [default: 60]' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l frame -d 'The same with the frame check sequence' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l queue -d 'RX queues to open, one thread each [default: 0]' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l hugepages -d 'Put the UMEM in huge pages [default: off]' -r -f -a "auto\t''
@@ -186,11 +186,11 @@ skb\t''"
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l bind -d 'Copy packets or share memory with the NIC [default: auto]' -r -f -a "auto\t''
 copy\t''
 zerocopy\t''"
-complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l frames -d 'UMEM frames over all queues, 16 to 1048576 [default: 4096]' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l frame-size -d 'Bytes per frame, 2048 or 4096 (2k or 4k) [default: 2048]' -r
-complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l link-timeout -d 'How long to wait for a link lost during the run; none: for ever [default: 10s, or none]' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l link-timeout -d 'How long to wait for a link lost during the run; none: for ever [default: 10s; none for a run without end]' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l plot -d 'Draw a chart into this file as well' -r -F
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l save -d 'Keep the run under this name, for flux bench diff' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l frames -d 'UMEM frames over all queues, 16 to 1048576 [default: 4096 for each queue, at most 131072]' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l lab -d 'Measure on a veth pair between two network namespaces of its own; as root'
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -l csv -d 'One line per setting, separated by commas, under a line of headings'
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -s j -l json -d 'One JSON object per line on standard output, also for errors'
@@ -198,7 +198,7 @@ complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_sub
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -s V -l version -d 'Print version'
 complete -c flux -n "__fish_flux_using_subcommand bench; and not __fish_seen_subcommand_from diff" -f -a "diff" -d 'Compare a saved run with an earlier one; exit 1 where it is slower'
-complete -c flux -n "__fish_flux_using_subcommand bench; and __fish_seen_subcommand_from diff" -l tolerance -d 'Change that does not matter' -r
+complete -c flux -n "__fish_flux_using_subcommand bench; and __fish_seen_subcommand_from diff" -l tolerance -d 'Ignore changes up to this share' -r
 complete -c flux -n "__fish_flux_using_subcommand bench; and __fish_seen_subcommand_from diff" -l csv -d 'One line per setting, separated by commas, under a line of headings'
 complete -c flux -n "__fish_flux_using_subcommand bench; and __fish_seen_subcommand_from diff" -s j -l json -d 'One JSON object on standard output, also for errors'
 complete -c flux -n "__fish_flux_using_subcommand bench; and __fish_seen_subcommand_from diff" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -10,6 +10,7 @@
 //!   caps       what a thread may do                  resolver          names of addresses
 //!   promisc    what a NIC lets through               link_watch        what happens to an interface
 //!   event      waking who polls                      process           whose a process is
+//!   unix       connecting to a unix socket
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
@@ -58,6 +59,8 @@ pub(crate) mod resolver;
 pub(crate) mod rings_iter;
 #[cfg(feature = "bpf")]
 pub(crate) mod skel;
+#[cfg(feature = "tools")]
+pub(crate) mod unix;
 #[cfg(all(feature = "bpf", feature = "tools"))]
 pub(crate) mod usage;
 #[cfg(feature = "bpf")]

@@ -1,8 +1,10 @@
-//! Who runs a process: our own user, and the one at the other end of a unix socket.
+//! Who runs a process: our own user, and the one at the other end of a unix socket; and in which
+//! network.
 
 use super::check;
 use std::io;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 
 /// A process and its user, as the kernel knows them.
@@ -17,6 +19,11 @@ pub(crate) struct Peer {
 pub(crate) fn user() -> u32 {
     // SAFETY: takes nothing, and never fails.
     unsafe { libc::geteuid() }
+}
+
+/// Inode number of the network namespace that the calling thread is in.
+pub(crate) fn network() -> io::Result<u64> {
+    Ok(std::fs::metadata("/proc/thread-self/ns/net")?.ino())
 }
 
 /// Who connected, or who listens where we connected to.

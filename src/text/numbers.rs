@@ -26,16 +26,20 @@ pub(super) fn split(text: &str) -> (&str, String) {
 
 /// A whole number with a suffix, `step` being the factor between `k`, `m` and `g`.
 fn whole(text: &str, step: u64) -> Result<u64, String> {
+    let rule = || match step {
+        1024 => "must be a whole number of bytes; 2k is 2048",
+        _ => "must be a whole number; 2k is 2000",
+    };
     let (digits, suffix) = split(text);
     let power = match suffix.as_str() {
         "" => 0,
         "k" => 1,
         "m" => 2,
         "g" => 3,
-        _ => return Err("must be a whole number, with k, m or g if need be".into()),
+        _ => return Err(rule().into()),
     };
     if digits.is_empty() || digits.contains('.') {
-        return Err("must be a whole number, with k, m or g if need be".into());
+        return Err(rule().into());
     }
     digits
         .parse::<u64>()

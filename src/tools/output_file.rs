@@ -82,13 +82,27 @@ pub(crate) fn refused(name: &Path, error: io::Error) -> FluxError {
     let what = format!("cannot write {}", name.display());
     let refused = FluxError::new(ErrorKind::System, what, errno_text(&error));
     let dir = name.parent().filter(|dir| !dir.as_os_str().is_empty() && !dir.exists());
-    match dir {
-        Some(dir) => {
-            refused.with_hint(format!("make its directory first: mkdir -p {}", dir.display()))
+    refused.with_hint(next_step(error.kind(), dir)).with_source(error)
+}
+
+/// What helps; `missing` is the directory, where that is not there.
+fn next_step(why: io::ErrorKind, missing: Option<&Path>) -> String {
+    use io::ErrorKind::{
+        InvalidFilename, IsADirectory, NotADirectory, NotFound, QuotaExceeded, ReadOnlyFilesystem,
+        StorageFull,
+    };
+    let next = match (why, missing) {
+        (InvalidFilename, _) => "use a shorter name",
+        (IsADirectory, _) => "name a file, not a directory",
+        (NotADirectory, _) => "a part of its path is a file: name a file in a directory",
+        (StorageFull | QuotaExceeded, _) => "free some space, or name a file on another disk",
+        (ReadOnlyFilesystem, _) => "name a file on a file system that is not read-only",
+        (NotFound, Some(dir)) => {
+            return format!("make its directory first: mkdir -p {}", dir.display());
         }
-        None => refused.with_hint("name a file in a directory that you may write to"),
-    }
-    .with_source(error)
+        _ => "name a file in a directory that you may write to",
+    };
+    next.to_owned()
 }
 
 #[cfg(test)]
@@ -149,6 +163,33 @@ mod tests {
         assert!(
             OutputFile::open(Path::new("")).is_err() && OutputFile::open(Path::new("/")).is_err()
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn each_cause_has_its_next_step() {
+        let dir = Dir::new("causes");
+        let (there, missing) = (dir.0.join("run.json"), dir.0.join("none/run.json"));
+        let mkdir = format!("mkdir -p {}", dir.0.join("none").display());
+        let table = [
+            (&there, libc::ENAMETOOLONG, "shorter name"),
+            (&there, libc::EISDIR, "not a directory"),
+            (&there, libc::ENOTDIR, "a part of its path is a file"),
+            (&missing, libc::ENOTDIR, "a part of its path is a file"),
+            (&there, libc::ENOSPC, "free some space"),
+            (&there, libc::EDQUOT, "free some space"),
+            (&there, libc::EROFS, "not read-only"),
+            (&there, libc::EACCES, "may write to"),
+            (&missing, libc::EACCES, "may write to"),
+            (&there, libc::ENOENT, "may write to"),
+            (&missing, libc::ENOENT, &mkdir),
+        ];
+        for (name, errno, next) in table {
+            let error = refused(name, io::Error::from_raw_os_error(errno));
+            assert!(error.hint().unwrap().contains(next), "{error}: {:?}", error.hint());
+        }
+        let long = dir.0.join("x".repeat(300));
+        assert_eq!(OutputFile::open(&long).unwrap_err().hint(), Some("use a shorter name"));
     }
 
     #[cfg(unix)]

@@ -582,6 +582,8 @@ fn a_file_that_cannot_be_written_is_refused_before_anything_is_measured() {
     let dir = home.0.display();
     for option in [
         "--save /dev/null/x.json".to_owned(),
+        "--save /no/such/dir/x.json".to_owned(),
+        format!("--save {}", "x".repeat(300)),
         "--plot /dev/null/x.svg".to_owned(),
         "--plot /no/such/dir/x.svg".to_owned(),
         format!("--save {dir}/flux"),
@@ -592,6 +594,13 @@ fn a_file_that_cannot_be_written_is_refused_before_anything_is_measured() {
         let text = stderr(&output);
         assert!(text.starts_with("error: cannot write ") && text.contains("\nhint: "), "{text}");
     }
+    // The directory of names is made, but cannot be everywhere.
+    let line = "bench --sim --duration 1h --save x";
+    let output = flux(line).env("XDG_DATA_HOME", "/dev/null").output().unwrap();
+    assert_exit(line, &output, 2);
+    let text = stderr(&output);
+    assert!(text.starts_with("error: cannot make /dev/null/flux/bench: "), "{text}");
+    assert!(text.contains("\nhint: set another path: --save ./x.json"), "{text}");
 }
 
 #[test]

@@ -226,7 +226,7 @@ fn properties(schema: &Value, into: &mut Vec<(String, Value)>) {
 /// All properties of all schemas, by their keys.
 fn described() -> Vec<(String, Value)> {
     let mut all = Vec::new();
-    for command in COMMANDS.into_iter().chain(["error"]) {
+    for command in COMMANDS.into_iter().chain(["error", "control"]) {
         properties(&schema(command).json, &mut all);
     }
     all

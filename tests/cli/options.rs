@@ -99,6 +99,50 @@ fn the_same_wrong_value_gets_the_same_answer_from_every_command() {
 }
 
 #[test]
+fn the_same_mistake_gets_the_same_hint_from_every_command() {
+    let table: [(&[&str], &str, &str); 17] = [
+        (&SENDING, "-I nosuch0", "there are: sim0"),
+        (&["rings", "doctor"], "nosuch0", "there are: sim0"),
+        (&SENDING, "-I 2001:db8::1", "give an address of this machine of the family"),
+        (&["rings", "doctor"], "-I eth0", "give the interface as a word: flux "),
+        (&ALL, "--sim=mtu=9", "write mtu=1500"),
+        (&ALL, "--sim=queues=x", "write queues=4"),
+        (&ALL, "--sim=seed=x", "write seed=7"),
+        (&ALL, "--sim=file=", "write file=net.toml"),
+        (&ALL, "--sim=tx-queues=3", "add queues=3"),
+        (&SENDING, "10.0.0.2,", "remove the comma: 10.0.0.2"),
+        (&SENDING, "loss=5%", "write --sim=loss=5%"),
+        (&SENDING, "1.2.3", "write 1.2.0.3 if that is meant"),
+        (&SENDING, "010.0.0.2", "write 10.0.0.2, or 8.0.0.2 if octal is meant"),
+        (&SENDING, "root@10.0.0.2", "give the host alone: 10.0.0.2"),
+        (&SENDING, "example.org", "give an address, such as 10.0.0.2"),
+        (&SENDING, "0.0.0.0", "give the address of a host"),
+        (&SENDING, "10.0.0.2 -I 10.0.0.1 -6", "give an address of this machine"),
+    ];
+    for (commands, more, want) in table {
+        let answers: Vec<_> = commands.iter().map(|name| refused(&line(name, more))).collect();
+        for ((error, hint), command) in answers.iter().zip(commands) {
+            assert!(hint.starts_with(want), "flux {command} {more}: {error}: {hint}");
+            assert_eq!(*error, answers[0].0.replace("flux rings", &format!("flux {command}")));
+        }
+    }
+}
+
+#[test]
+fn an_option_of_another_command_is_named_so() {
+    for (line, want) in [
+        ("trace --watch 10.0.0.2", "--watch is an option of flux rings; "),
+        ("bench --watch", "--watch is an option of flux rings; "),
+        ("rings --batch 16", "--batch is an option of flux ping, flux trace and flux bench; "),
+        ("trace --repeat 3 10.0.0.2", "--repeat is an option of flux bench; "),
+        ("ping --tolerance 3 x", "--tolerance is an option of flux trace diff and flux bench diff"),
+    ] {
+        let (_, hint) = refused(line);
+        assert!(hint.starts_with(want), "flux {line}: {hint}");
+    }
+}
+
+#[test]
 fn a_time_is_at_most_a_year_in_every_option() {
     for (command, more) in [
         ("ping", "-i 2y"),
@@ -188,14 +232,29 @@ fn a_key_of_sim_that_a_command_has_no_use_for_is_refused_with_those_it_takes() {
 #[cfg(target_os = "linux")]
 #[test]
 fn what_is_no_host_is_told_alike_in_the_simulated_and_in_the_real_network() {
-    for target in ["10.0.0.2:80", "http://10.0.0.2/", "10.0.0.0/24", "10.0.0.256", "-6 10.0.0.2"] {
+    for target in [
+        "10.0.0.2:80",
+        "http://10.0.0.2/",
+        "10.0.0.0/24",
+        "10.0.0.256",
+        "-6 10.0.0.2",
+        "10.0.0.2,",
+        "1.2.3",
+        "010.0.0.2",
+        "root@10.0.0.2",
+    ] {
         for command in SENDING {
             let simulated = refused(&format!("{command} --sim {target}"));
             assert_eq!(simulated, refused(&format!("{command} {target}")), "{command} {target}");
         }
     }
-    let brackets = "ping -c 1 --sim [2001:db8::2]";
-    assert_exit(brackets, &run(brackets), 0);
+    for brackets in ["ping -c 1 --sim [2001:db8::2]", "trace --sim [2001:db8::2]"] {
+        for brackets in [brackets.to_owned(), format!("{brackets} -j")] {
+            let output = run(&brackets);
+            assert_exit(&brackets, &output, 0);
+            assert!(!stdout(&output).contains("[2001"), "{}", stdout(&output));
+        }
+    }
 }
 
 #[cfg(all(target_os = "linux", feature = "bpf"))]
@@ -213,8 +272,9 @@ fn no_such_interface_is_the_same_sentence_and_status_everywhere() {
         if stderr(&output).contains("CAP_") {
             continue;
         }
-        let (error, _) = refused(line);
+        let (error, hint) = refused(line);
         assert_eq!(error, "cannot find interface nosuch0: no such interface", "flux {line}");
+        assert!(hint.starts_with("there are: ") && hint.contains("lo"), "flux {line}: {hint}");
     }
 }
 

@@ -183,6 +183,32 @@ fn a_closed_pipe_is_a_normal_end() {
     }
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_ends_simulated_time_that_has_a_year_to_go() {
+    use crate::command::{json_lines, signal};
+    use crate::lab::wait_until;
+    for (line, number) in [
+        ("rings --sim --over 1y --json", libc::SIGINT),
+        ("rings --sim --over 30d --json", libc::SIGTERM),
+        ("rings --sim --over 1ms --watch=1y -c 1000000000 --json", libc::SIGINT),
+    ] {
+        let child = start(line);
+        let status = format!("/proc/{}/status", child.id());
+        wait_until("a handler of the signal", || {
+            let status = std::fs::read_to_string(&status).unwrap_or_default();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+            caught.is_some_and(|mask| mask >> (number - 1) & 1 != 0)
+        });
+        signal(&child, number);
+        let output = child.wait_with_output().unwrap();
+        assert_exit(line, &output, 0);
+        let samples = json_lines(&output);
+        assert_eq!(of(&samples, "sample").len(), 1, "flux {line}: {samples:#?}");
+    }
+}
+
 /// Serves metrics until a signal tells it to end.
 #[cfg(target_os = "linux")]
 mod metrics {

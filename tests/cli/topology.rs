@@ -90,7 +90,7 @@ fn commands_cope_with_two_interfaces() {
     let line = format!("doctor --sim=file={TWO} sim2");
     let output = run(&line);
     assert_exit(&line, &output, 2);
-    assert!(stderr(&output).contains("did you mean sim0 or sim1?"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("there are: sim0, sim1"), "{}", stderr(&output));
 
     // The application is where 10.0.0.2 is; the other interface has no socket, which is said.
     let sample = &events(&format!("rings --sim=file={TWO} --json -c 1"), 0)[0];

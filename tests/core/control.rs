@@ -1,12 +1,14 @@
 //! The control socket of commands that run for long: one that is asked, and others that ask it or
 //! want its place.
 
+mod troubles;
+
 use fluxnet::error::{ErrorKind, Result};
 use fluxnet::tools::Control;
 use fluxnet::tools::control::socket::{Directory, Handler, Limits, Object, Request, Server, ask};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
@@ -34,8 +36,11 @@ impl Scratch {
         Directory::at(self.0.join("flux"))
     }
 
+    /// A file of this network namespace.
     fn file(&self, name: &str) -> PathBuf {
-        self.0.join("flux").join(name)
+        let network = std::fs::metadata("/proc/thread-self/ns/net").unwrap().ino();
+        let (name, ending) = name.rsplit_once('.').unwrap();
+        self.0.join("flux").join(format!("{name}@{network}.{ending}"))
     }
 }
 

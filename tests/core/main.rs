@@ -12,6 +12,11 @@ mod control;
 mod forward_pnet;
 mod layering;
 mod manifest;
+mod modules;
 mod proto_pnet;
 mod proto_props;
+#[cfg(all(target_os = "linux", feature = "tools"))]
+#[path = "../support/schema.rs"]
+mod schema;
+mod source;
 mod words;

@@ -27,8 +27,11 @@ fn every_command_finds_an_interface_by_an_alternative_name_of_any_length() {
         let sample = &events(&format!("rings {name} --over 0 -j"), 0)[0];
         assert_eq!(sample["sockets"].as_array().map(Vec::len), Some(1), "{sample:#}");
         drop(owner);
+        let none = run(&format!("rings {name} --over 0"));
+        assert_exit("rings without a socket", &none, 1);
+        assert!(stderr(&none).contains(&format!("{OURS} has no AF_XDP socket")), "{none:?}");
         let report = &events(&format!("doctor {name} -j"), 0)[0];
-        assert_eq!(report["event"], "report", "{report:#}");
+        assert_eq!((&report["event"], &report["interface"]), (&"report".into(), &OURS.into()));
     }
     // Nobody has a name that long.
     let line = format!("ping -c 1 -I {} {PEER_IP}", "x".repeat(200));

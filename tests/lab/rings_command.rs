@@ -325,6 +325,15 @@ fn without_capabilities_the_missing_one_is_named() {
         assert!(stderr.contains(capability), "{source}: {stderr}");
         assert!(!stderr.contains("panicked"), "{stderr}");
     }
+    // None found is not that there is none.
+    let line = format!("rings {OURS} --over 0 --json --source pidfd");
+    let output = flux.as_nobody("", &line);
+    command::assert_exit(&line, &output, 2);
+    let error = command::only(&output, "error");
+    let text = error["error"].as_str().unwrap();
+    assert!(text.starts_with(&format!("found no AF_XDP socket on {OURS}, but ")), "{text}");
+    assert!(text.contains("could not be looked into"), "{text}");
+    assert!(error["hint"].as_str().unwrap().starts_with("run as root"), "{error}");
     // Those that the iterator needs are enough for it.
     let line = format!("rings {OURS} --over 0 --json --source iter");
     let output = flux.as_nobody(",+bpf,+perfmon", &line);

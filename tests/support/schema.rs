@@ -9,12 +9,13 @@ use std::sync::OnceLock;
 pub const COMMANDS: [&str; 5] = ["ping", "trace", "bench", "rings", "doctor"];
 
 /// Compiled in: the tests of guests run where there are no files of ours.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("ping", include_str!("../../docs/json/ping.schema.json")),
     ("trace", include_str!("../../docs/json/trace.schema.json")),
     ("bench", include_str!("../../docs/json/bench.schema.json")),
     ("rings", include_str!("../../docs/json/rings.schema.json")),
     ("doctor", include_str!("../../docs/json/doctor.schema.json")),
+    ("control", include_str!("../../docs/json/control.schema.json")),
     ("error", include_str!("../../docs/json/error.schema.json")),
 ];
 

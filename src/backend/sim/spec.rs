@@ -110,21 +110,24 @@ impl FromStr for SimSpec {
             0 => spec.queues = 1,
             1 if astray => {
                 let why = "there is no wrong queue where there is only one";
-                return Err(bad("wrong_queue,queues=1", why));
+                return Err(bad("wrong_queue,queues=1", why).with_hint("write queues=2"));
             }
             _ => {}
         }
         if let Some(tx) = spec.tx_queues.filter(|&tx| tx > spec.queues) {
             let rx = spec.queues;
-            let why = format!("must be 1 to {rx}, as there are {rx} RX queues (queues={rx})");
-            return Err(bad(&format!("tx-queues={tx}"), &why));
+            let (are, s) = if rx == 1 { ("is", "") } else { ("are", "s") };
+            let why = format!("there {are} only {rx} RX queue{s}");
+            let error = bad(&format!("tx-queues={tx}"), &why);
+            return Err(error.with_hint(format!("add queues={tx}")));
         }
         if spec.troubles.has(Trouble::NoZeroCopy)
             && let Some(part) = claim
         {
             let why =
                 "no_zero_copy is a driver that claims zero-copy and does not have it: choose one";
-            return Err(bad(&format!("no_zero_copy,{part}"), why));
+            let error = bad(&format!("no_zero_copy,{part}"), why);
+            return Err(error.with_hint("leave out one of the two"));
         }
         Ok(spec)
     }
@@ -135,12 +138,18 @@ pub(crate) fn bad(part: &str, rule: &str) -> FluxError {
     FluxError::config(format!("simulator {part}"), rule).with_advice("", Advice::SimulatorWords)
 }
 
-/// What is wrong with `part`, and the same value as it was probably meant.
+/// What is wrong with `part`, and the same value as it was probably meant, or else a right one.
 fn bad_value(part: &str, key: &str, rule: &str, meant: Option<String>) -> FluxError {
-    match meant {
-        Some(value) => bad(part, rule).with_hint(format!("write {key}={value}")),
-        None => bad(part, rule),
-    }
+    let value = meant.as_deref().unwrap_or(match key {
+        "delay" | "jitter" => "5ms",
+        "rate" => "10mbit",
+        "mtu" => "1500",
+        "queues" | "tx-queues" => "4",
+        "seed" => "7",
+        "zerocopy" | "realtime" => "yes",
+        _ => "10%",
+    });
+    bad(part, rule).with_hint(format!("write {key}={value}"))
 }
 
 /// `key` is neither a key, nor a trouble, nor one of `more`: the nearest of them, or all.
@@ -189,10 +198,11 @@ impl SimSpec {
     }
 
     fn set(&mut self, part: &str, key: &str, value: &str) -> Result<()> {
-        let bad = |rule: &str| bad(part, rule);
+        let wrong = |rule: &str| bad_value(part, key, rule, None);
         if let Some(trouble) = Trouble::named(key) {
             if !value.is_empty() {
-                return Err(bad("is a word of its own and takes no value"));
+                let error = bad(part, "is a word of its own and takes no value");
+                return Err(error.with_hint(format!("write {}", trouble.name())));
             }
             self.troubles = self.troubles.and(trouble);
             return Ok(());
@@ -222,24 +232,24 @@ impl SimSpec {
             }
             "mtu" => {
                 let mtu = value.parse().ok().filter(|mtu| (576..=9000).contains(mtu));
-                self.mtu = mtu.ok_or_else(|| bad("must be 576 to 9000 bytes"))?;
+                self.mtu = mtu.ok_or_else(|| wrong("must be 576 to 9000 bytes"))?;
             }
             "queues" => {
                 let queues = value.parse().ok().filter(|n| (1..=64).contains(n));
-                self.queues = queues.ok_or_else(|| bad("must be 1 to 64"))?;
+                self.queues = queues.ok_or_else(|| wrong("must be 1 to 64"))?;
             }
             "tx-queues" => {
                 let queues = value.parse().ok().filter(|n| (1..=64).contains(n));
-                self.tx_queues = Some(queues.ok_or_else(|| bad("must be 1 to 64"))?);
+                self.tx_queues = Some(queues.ok_or_else(|| wrong("must be 1 to 64"))?);
             }
             "seed" => {
-                self.seed = Some(value.parse().map_err(|_| bad("must be a whole number"))?);
+                self.seed = Some(value.parse().map_err(|_| wrong("must be a whole number"))?);
             }
             "zerocopy" => {
-                self.zero_copy = yes_no(value).ok_or_else(|| bad("must be yes or no"))?;
+                self.zero_copy = yes_no(value).ok_or_else(|| wrong("must be yes or no"))?;
             }
             "realtime" => {
-                self.realtime = yes_no(value).ok_or_else(|| bad("must be yes or no"))?;
+                self.realtime = yes_no(value).ok_or_else(|| wrong("must be yes or no"))?;
             }
             _ => return Err(unknown(part, key, &[])),
         }
@@ -322,6 +332,16 @@ mod tests {
             ("delay=5", "write delay=5ms"),
             ("jitter=7", "write jitter=7ms"),
             ("rate=1gb", "write rate=1gbit"),
+            ("loss=", "write loss=10%"),
+            ("delay=-1ms", "write delay=5ms"),
+            ("rate=fast", "write rate=10mbit"),
+            ("mtu=100", "write mtu=1500"),
+            ("queues=0", "write queues=4"),
+            ("tx-queues=65", "write tx-queues=4"),
+            ("tx-queues=3", "add queues=3"),
+            ("seed=x", "write seed=7"),
+            ("realtime=maybe", "write realtime=yes"),
+            ("starved=yes", "write starved"),
         ] {
             let error = text.parse::<SimSpec>().unwrap_err();
             assert_eq!(error.hint(), Some(hint), "{error}");

@@ -209,7 +209,7 @@ mod tests {
         let error = "loss=300%".parse::<SimSpec>().unwrap_err();
         let Failure::Error { error, hint } = error.into() else { panic!("an error") };
         assert!(error.starts_with("--sim loss=300%: "), "{error}");
-        assert_eq!(hint.unwrap(), "e.g. --sim=loss=10%,delay=5ms,seed=7 or --sim=starved");
+        assert_eq!(hint.unwrap(), "write loss=10%");
         let error = "colour=red".parse::<SimSpec>().unwrap_err();
         let Failure::Error { error, hint } = error.into() else { panic!("an error") };
         assert!(error.starts_with("--sim colour=red: "), "{error}");

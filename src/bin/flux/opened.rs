@@ -62,7 +62,7 @@ pub fn neighbour(found: &NeighbourFound, verbose: bool) -> String {
         (true, false) => String::new(),
         (true, true) => format!("{address} is at {mac}\n"),
         (false, _) => format!(
-            "{address} is at {mac}: found in {} ms, which is in no round-trip time\n",
+            "{address} is at {mac}: found in {} ms (not counted in the round-trip times)\n",
             millis(*took_us)
         ),
     }

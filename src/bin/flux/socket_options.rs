@@ -58,8 +58,8 @@ pub struct Common {
     pub batch: Option<u32>,
     /// Use the simulated network instead of an interface; needs no privilege
     ///
-    /// SPEC is a list such as loss=10%,delay=5ms,seed=7, or file=net.toml for a network of one's own.
-    /// `flux help sim` tells its keys and the networks. Time is virtual unless SPEC says realtime:
+    /// SPEC is a list such as loss=10%,delay=5ms,seed=7, or file=net.toml for a network of your own.
+    /// `flux help sim` lists its keys and the networks. Time is virtual unless SPEC says realtime:
     /// the run ends at once.
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub sim: Option<String>,
@@ -85,12 +85,13 @@ pub struct Common {
 pub struct SocketOptions {
     /// What packets are received and sent with [default: auto]
     ///
-    /// auto takes xdp, AF_XDP sockets, which are all there is. With --sim they are simulated.
+    /// xdp is AF_XDP sockets, the only kind so far, and what auto takes. With --sim they are
+    /// simulated.
     #[arg(long, value_name = "BACKEND", value_parser = ["auto", "xdp"])]
     pub backend: Option<String>,
     /// How packets are sent [default: auto]
     ///
-    /// auto takes ring, the TX ring of an AF_XDP socket, which is all there is.
+    /// ring is the TX ring of an AF_XDP socket, the only way so far, and what auto takes.
     #[arg(long, value_name = "WAY", value_parser = ["auto", "ring"])]
     pub tx: Option<String>,
     /// Where the XDP program hooks in [default: auto]
@@ -104,8 +105,6 @@ pub struct SocketOptions {
     #[arg(long, value_name = "MODE", value_parser = keyword::<BindMode>(BindMode::WORDS))]
     pub bind: Option<BindMode>,
     /// UMEM frames over all queues, 16 to 1048576 [default: 4096]
-    ///
-    /// The default of flux bench is 4096 for each queue, at most 131072.
     #[arg(long, value_name = "N", value_parser = frames, allow_negative_numbers = true)]
     pub frames: Option<u32>,
     /// Bytes per frame, 2048 or 4096 (2k or 4k) [default: 2048]
@@ -134,11 +133,10 @@ impl SocketOptions {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = HEADING)]
 pub struct LinkOptions {
-    /// How long to wait for a link lost during the run; none: for ever [default: 10s, or none]
+    /// How long to wait for a link lost during the run; none: for ever [default: 10s; none for a run without end]
     ///
     /// While the interface is down or has no carrier, nothing is sent; the run goes on when the link
-    /// is back. After TIME it ends with an error. The default is 10 s for a run that ends by itself,
-    /// and none for one that does not.
+    /// is back. After TIME it ends with an error.
     #[arg(long, value_name = "TIME|none", value_parser = link_timeout)]
     pub link_timeout: Option<LinkTimeout>,
 }
@@ -194,6 +192,15 @@ impl Common {
         let options: SimOptions = spec.parse()?;
         let virtual_time = !options.spec.realtime;
         Ok(World { env: Env::simulated(topology::simulator(options)?), virtual_time })
+    }
+}
+
+/// Refuses targets that are empty words.
+pub fn given(targets: &[String]) -> Result<(), FluxError> {
+    match targets.iter().find(|name| name.trim().is_empty()) {
+        Some(empty) => Err(FluxError::config(format!("target '{empty}'"), "it is empty")
+            .with_hint("give the name or the address of a host")),
+        None => Ok(()),
     }
 }
 
@@ -274,4 +281,19 @@ pub fn parsed<A: Args>(
     let command = A::augment_args(clap::Command::new("flux").args_override_self(true));
     let matches = command.try_get_matches_from(words).map_err(|e| e.to_string())?;
     A::from_arg_matches(&matches).map_err(|e| e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_target_is_refused_with_what_to_give() {
+        for empty in ["", " "] {
+            let error = given(&["a".to_owned(), empty.to_owned()]).unwrap_err();
+            assert_eq!(error.to_string(), format!("target '{empty}': it is empty"));
+            assert_eq!(error.hint(), Some("give the name or the address of a host"));
+        }
+        assert!(given(&["a".to_owned()]).is_ok());
+    }
 }

@@ -18,7 +18,8 @@ pub fn failure(error: &clap::Error, args: &[OsString], tree: &Command) -> Failur
     }
     let words: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let asked = Asked { error, words: &words, tree, path: path(&words, tree) };
-    Failure::Error { error: message(&text), hint: Some(asked.hint(&text)) }
+    let message = conflict(error).unwrap_or_else(|| message(&text));
+    Failure::Error { error: message, hint: Some(asked.hint(&text)) }
 }
 
 /// What clap says is wrong, in one line.
@@ -31,6 +32,15 @@ fn message(text: &str) -> String {
         .collect();
     let message = body.join(" ");
     message.strip_prefix("error: ").unwrap_or(&message).to_owned()
+}
+
+/// Two options that do not go together, named in one order, whichever came first.
+fn conflict(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(one)) = error.get(ContextKind::InvalidArg) else { return None };
+    let Some(ContextValue::String(other)) = error.get(ContextKind::PriorArg) else { return None };
+    let conflict = error.kind() == ErrorKind::ArgumentConflict && one != other;
+    let (one, other) = (one.min(other), one.max(other));
+    conflict.then(|| format!("the argument '{one}' cannot be used with '{other}'"))
 }
 
 /// The commands that were named, from `flux` down.
@@ -94,41 +104,63 @@ impl Asked<'_> {
     /// An option that the command does not have.
     fn unknown(&self) -> Option<String> {
         let word = self.context(ContextKind::InvalidArg)?;
-        let other = |of: &dyn Fn(&Arg) -> bool| {
-            let commands = self.tree.get_subcommands();
-            let having = commands.filter(|command| command.get_name() != self.command().get_name());
-            having
-                .flat_map(|command| {
-                    let found = command.get_arguments().filter(|option| of(option));
-                    found.filter_map(|option| Some((command.get_name(), option.get_long()?)))
-                })
-                .collect::<Vec<_>>()
-        };
+        if let Some(hint) = self.interface_as_word(word) {
+            return Some(hint);
+        }
         let Some(long) = word.strip_prefix("--") else {
-            let letter = word.strip_prefix('-')?.chars().next()?;
-            let swap = |c: char| {
-                if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }
-            };
-            let meant = self.option(|option| option.get_short() == Some(swap(letter)));
-            let mut hints: Vec<String> = meant.map(described).into_iter().collect();
-            let elsewhere = other(&|option| option.get_short() == Some(letter));
-            hints.extend(
-                elsewhere
-                    .first()
-                    .map(|(command, long)| format!("-{letter} is --{long} in flux {command}")),
-            );
-            hints.push(self.help());
-            return Some(hints.join("; "));
+            return self.unknown_letter(word.strip_prefix('-')?.chars().next()?);
         };
+        let having = self.elsewhere(|option| option.get_long() == Some(long));
+        if !having.is_empty() {
+            let names: Vec<String> = having.into_iter().map(|(command, _)| command).collect();
+            return Some(format!("--{long} is an option of {}; {}", and(&names), self.help()));
+        }
         let options = self.command().get_arguments().filter(|option| !option.is_hide_set());
         let longs: Vec<&str> = options.filter_map(Arg::get_long).collect();
         let near = did_you_mean(long, longs, |long| format!("--{long}"));
-        near.or_else(|| {
-            let found = other(&|option| option.get_long() == Some(long));
-            let (command, _) = found.first()?;
-            Some(format!("--{long} is an option of flux {command}; {}", self.help()))
-        })
-        .or_else(|| Some(self.help()))
+        Some(near.unwrap_or_else(|| self.help()))
+    }
+
+    /// `-I eth0` and `--interface eth0` where the interface is a word of its own.
+    fn interface_as_word(&self, word: &str) -> Option<String> {
+        let is_interface = word.starts_with("-I") || word == "--interface";
+        let mut words = self.command().get_positionals();
+        let takes = words.any(|word| word.get_id() == "interface");
+        if !(is_interface && takes) {
+            return None;
+        }
+        let at = self.words.iter().position(|typed| typed.starts_with(word))?;
+        let joined = self.words[at].strip_prefix(word)?.trim_start_matches('=');
+        let next = self.words.get(at + 1).filter(|next| !next.starts_with('-'));
+        let name = Some(joined).filter(|name| !name.is_empty()).or(next.map(String::as_str));
+        Some(format!("give the interface as a word: {} {}", self.name(), name.unwrap_or("IFACE")))
+    }
+
+    /// A letter that the command does not have: one in the other case, and what it is elsewhere.
+    fn unknown_letter(&self, letter: char) -> Option<String> {
+        let swap = |c: char| {
+            if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }
+        };
+        let meant = self.option(|option| option.get_short() == Some(swap(letter)));
+        let mut hints: Vec<String> = meant.map(described).into_iter().collect();
+        let elsewhere = self.elsewhere(|option| option.get_short() == Some(letter));
+        let first = elsewhere.first();
+        hints.extend(first.map(|(command, long)| format!("-{letter} is --{long} in {command}")));
+        hints.push(self.help());
+        Some(hints.join("; "))
+    }
+
+    /// The other commands, those of commands included, that have such an option, each as it is
+    /// typed and with the option's long name.
+    fn elsewhere(&self, is_it: impl Fn(&Arg) -> bool) -> Vec<(String, &str)> {
+        let here = self.name();
+        let commands = commands(self.tree, self.tree.get_name().to_owned());
+        let others = commands.into_iter().filter(|(name, _)| *name != here);
+        let found = others.filter_map(|(name, command)| {
+            let mut options = command.get_arguments().filter(|option| !option.is_hide_set());
+            Some((name, options.find(|option| is_it(option))?.get_long()?))
+        });
+        found.collect()
     }
 
     fn no_command(&self) -> Option<String> {
@@ -196,6 +228,22 @@ impl Asked<'_> {
     }
 }
 
+/// `command` and those below it, each with its full name.
+fn commands(command: &Command, name: String) -> Vec<(String, &Command)> {
+    let below = command.get_subcommands();
+    let below = below.flat_map(|below| commands(below, format!("{name} {}", below.get_name())));
+    std::iter::once((name.clone(), command)).chain(below).collect()
+}
+
+/// `a`, `a and b`, or `a, b and c`.
+fn and(names: &[String]) -> String {
+    match names.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
 /// An option with its value and what it is: `-s, --size <BYTES>: Bytes of ICMP payload`.
 fn described(option: &Arg) -> String {
     let letter = option.get_short().map(|letter| format!("-{letter}, ")).unwrap_or_default();
@@ -227,8 +275,7 @@ mod tests {
         let (error, hint) = told("flux ping -s x 10.0.0.2");
         assert_eq!(
             error,
-            "invalid value 'x' for '--size <BYTES>': must be a whole number, with k, m or g if \
-             need be"
+            "invalid value 'x' for '--size <BYTES>': must be a whole number of bytes; 2k is 2048"
         );
         assert!(hint.starts_with("-s, --size <BYTES>: Bytes of ICMP payload"), "{hint}");
         assert!(hint.ends_with("; in flux trace, -s is --source"), "{hint}");
@@ -242,6 +289,17 @@ mod tests {
             error,
             "invalid value '9-3' for '--queue <N|N-M|N,M|all>': the range runs backwards"
         );
+    }
+
+    #[test]
+    fn options_that_do_not_go_together_are_named_in_one_order() {
+        for command in ["ping x", "trace x", "rings"] {
+            for options in ["--json --live", "--live --json"] {
+                let (error, hint) = told(&format!("flux {command} {options}"));
+                assert_eq!(error, "the argument '--json' cannot be used with '--live'");
+                assert_eq!(hint, "leave out one of the two");
+            }
+        }
     }
 
     #[test]
@@ -269,6 +327,22 @@ mod tests {
                 "-I took 203.0.113.7 as the interface or source address: add a target; ICMP probes are --icmp",
             ),
             ("flux rings eth9 --all", "leave out one of the two"),
+            ("flux trace --watch x", "--watch is an option of flux rings; `flux trace --help`"),
+            ("flux bench --watch", "--watch is an option of flux rings; "),
+            (
+                "flux rings --batch 1",
+                "--batch is an option of flux ping, flux trace and flux bench",
+            ),
+            ("flux trace --repeat 3 x", "--repeat is an option of flux bench; "),
+            (
+                "flux ping --tolerance 3 x",
+                "--tolerance is an option of flux trace diff and flux bench diff; ",
+            ),
+            ("flux trace diff a b --live", "--live is an option of flux ping, flux trace and "),
+            ("flux rings -I eth0", "give the interface as a word: flux rings eth0"),
+            ("flux rings -Ieth0", "give the interface as a word: flux rings eth0"),
+            ("flux doctor --interface=eth0", "give the interface as a word: flux doctor eth0"),
+            ("flux doctor -I", "give the interface as a word: flux doctor IFACE"),
         ] {
             let (error, hint) = told(line);
             assert!(hint.contains(want), "{line}: {error}: {hint}");

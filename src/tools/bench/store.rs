@@ -4,7 +4,7 @@ use super::earlier;
 use super::report::Report;
 use crate::error::{ErrorKind, FluxError, Result, errno_text};
 use crate::tools::json_line::JsonLine;
-use crate::tools::output_file::{self, OutputFile};
+use crate::tools::output_file::OutputFile;
 use serde_json::Value;
 use std::fs;
 use std::io;
@@ -24,14 +24,17 @@ pub fn file_of(name: &str) -> Result<PathBuf> {
 pub struct Saved(OutputFile);
 
 impl Saved {
-    /// A place for the report called `name`. What was there stays until [`Saved::write`].
+    /// A place for the report called `name`. What was there stays until [`Saved::write`]. The
+    /// directory of reports with a name is made where it is missing, that of a file is not.
     ///
     /// # Errors
     /// When the name cannot be one, or the file cannot be written.
     pub fn open(name: &str) -> Result<Self> {
         let path = file_of(name)?;
-        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            fs::create_dir_all(parent).map_err(|error| output_file::refused(&path, error))?;
+        if !is_file(name)
+            && let Some(dir) = path.parent()
+        {
+            fs::create_dir_all(dir).map_err(|error| no_directory(name, dir, error))?;
         }
         OutputFile::open(&path).map(Self)
     }
@@ -76,9 +79,24 @@ impl Report {
     }
 }
 
-fn locate(name: &str, env: &dyn Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> {
+/// Whether `name` is that of a file, and not one in the data directory.
+fn is_file(name: &str) -> bool {
     let json = Path::new(name).extension().is_some_and(|extension| extension == "json");
-    if json || name.contains(is_separator) {
+    json || name.contains(is_separator)
+}
+
+fn no_directory(name: &str, dir: &Path, error: io::Error) -> FluxError {
+    let what = format!("cannot make {}", dir.display());
+    FluxError::new(ErrorKind::System, what, errno_text(&error))
+        .with_hint(format!(
+            "set another path: --save ./{name}.json, or XDG_DATA_HOME to a directory that you may \
+             write to"
+        ))
+        .with_source(error)
+}
+
+fn locate(name: &str, env: &dyn Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> {
+    if is_file(name) {
         return Ok(PathBuf::from(name));
     }
     if name.trim().is_empty() || name.starts_with('.') {
@@ -193,6 +211,9 @@ mod tests {
     fn what_is_saved_is_loaded_and_nothing_else_is_left() {
         let dir = Dir::new("round");
         let file = dir.file("deeper/run.json");
+        let error = save(&file, &some_report()).unwrap_err();
+        assert!(error.hint().unwrap().contains("mkdir -p"), "it is not made: {error}");
+        fs::create_dir(dir.0.join("deeper")).unwrap();
         let path = save(&file, &some_report()).unwrap();
         assert_eq!(path, PathBuf::from(&file));
         assert_eq!(load(&file).unwrap(), some_report());

@@ -45,7 +45,7 @@ pub fn run(plan: &Plan) -> Result<Report> {
         Some(spec) => sim::facts(spec, plan.interface.as_deref())?,
         None => kernel(plan)?,
     };
-    Ok(checks::examine(&facts, plan.interface.as_deref()))
+    Ok(checks::examine(&facts))
 }
 
 #[cfg(all(target_os = "linux", feature = "bpf"))]

@@ -1,7 +1,7 @@
 //! [`HostError`]: what the host could not answer, about what, and why.
 
 use crate::error::{ErrorKind, FluxError};
-use crate::text::near::did_you_mean;
+use crate::text::near::near;
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
@@ -70,18 +70,32 @@ pub enum Cause {
     Os(io::Error),
 }
 
+/// Most interfaces that a hint names.
+const MOST_NAMES: usize = 8;
+
 impl HostError {
     /// An error of `operation` (`"resolve"`, `"find a route to"`) about `object`.
     pub fn new(operation: &'static str, object: impl fmt::Display, cause: Cause) -> Self {
         HostError { operation, object: object.to_string(), cause, hint: None }
     }
 
-    /// No interface is called `name`; `others` are.
+    /// No interface is called `name`; `others` are. The hint has the nearest first, and not all of
+    /// very many.
     pub fn no_interface<'a>(name: &str, others: impl IntoIterator<Item = &'a str>) -> Self {
+        let error = HostError::new("find interface", name, Cause::NoSuchInterface);
         let others: Vec<&str> = others.into_iter().collect();
-        let near = did_you_mean(name, others.iter().copied(), str::to_owned);
-        let hint = near.unwrap_or_else(|| format!("there are: {}", others.join(", ")));
-        HostError::new("find interface", name, Cause::NoSuchInterface).with_hint(hint)
+        if others.is_empty() {
+            return error.with_hint("there are none");
+        }
+        let mut names = near(name, others.iter().copied());
+        for other in &others {
+            if !names.contains(other) {
+                names.push(other);
+            }
+        }
+        let more = if names.len() > MOST_NAMES { ", …; `ip -br link` lists all" } else { "" };
+        names.truncate(MOST_NAMES);
+        error.with_hint(format!("there are: {}{more}", names.join(", ")))
     }
 
     /// The same error with a next step that the caller knows and the cause alone does not tell.
@@ -255,6 +269,18 @@ mod tests {
     fn a_given_hint_wins_over_the_one_of_the_cause() {
         let error = HostError::new("resolve", "x", Cause::NoAddressInFamily).with_hint("use -6");
         assert_eq!(error.hint().as_deref(), Some("use -6"));
+    }
+
+    #[test]
+    fn the_interfaces_that_there_are_are_named_the_nearest_first() {
+        let hint = |names: &[&str]| HostError::no_interface("eth", names.iter().copied()).hint();
+        assert_eq!(hint(&["lo", "eth1"]).as_deref(), Some("there are: eth1, lo"));
+        assert_eq!(hint(&["lo", "wlan0"]).as_deref(), Some("there are: lo, wlan0"));
+        assert_eq!(hint(&[]).as_deref(), Some("there are none"));
+        let many: Vec<String> = (0..9).map(|n| format!("tap{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let all = hint(&many).unwrap();
+        assert!(all.contains("tap7, …; `ip -br link`") && !all.contains("tap8"), "{all}");
     }
 
     #[test]

@@ -83,7 +83,12 @@ impl Host for SimHost {
     fn resolve(&self, name: &str, family: Family) -> Result<Target, HostError> {
         let index_of = |name: &str| self.port(name).map(|port| port.ifindex);
         Target::from_literal(name, family, index_of).unwrap_or_else(|| {
-            let cause = Cause::UnknownName("the simulated network has no names".into());
+            let letter = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            let why = match name.chars().all(letter) {
+                true => "the simulated network has no names",
+                false => "it is neither an address nor a name",
+            };
+            let cause = Cause::UnknownName(why.into());
             Err(HostError::new("resolve", name, cause)
                 .with_hint("give an address, such as 10.0.0.2; `flux help sim` lists them"))
         })

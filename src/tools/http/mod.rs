@@ -1,15 +1,18 @@
-//! One small HTTP server for metrics, on threads of its own.
+//! One small HTTP server for metrics, on two threads of its own.
 //!
 //! ```text
-//!   clients ─▶ accept ─▶ a thread each, with a deadline ─▶ GET /metrics ─▶ render() ─▶ answer
-//!                        (the oldest goes where they are too many)
+//!   clients ─▶ one thread polls them all ─▶ GET /metrics ─▶ the other: render() ─▶ answer
+//!              (of too many silent ones the one silent longest goes)
 //! ```
 //!
-//! Invariant: no client holds up another one, nor the run: each waits for its own bytes alone, and
-//! only one at a time is in `render`. Called by commands that run for long and take `--metrics`.
+//! Invariant: no client holds up another one, nor the run: none is waited for, and `render` is
+//! called for one request at a time. A new connection is always accepted, and one that has sent a
+//! whole request is never closed for it. Called by commands that run for long and take `--metrics`.
 
 mod address;
+mod connection;
 mod families;
+mod renderer;
 mod request;
 mod server;
 

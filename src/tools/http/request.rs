@@ -1,17 +1,9 @@
-//! One connection: its request, by a deadline, and the answer.
+//! What a client asks for, and the text of its answers.
 
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
-use std::time::{Duration, Instant};
-
-/// Longest time from accepting a request to its last byte, and again for the answer.
-pub(super) const DEADLINE: Duration = Duration::from_secs(2);
 /// Longest request head.
 pub(super) const HEAD: usize = 8 << 10;
 /// Most header fields.
 pub(super) const FIELDS: usize = 64;
-/// How long what follows a refused request is read, so that the answer is not lost to a reset.
-const DRAIN: Duration = Duration::from_millis(100);
 /// Content type of the format (Prometheus, exposition formats).
 const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
@@ -47,29 +39,16 @@ impl Refusal {
 const TOO_LONG: Refusal =
     Refusal::new("431 Request Header Fields Too Large", "the request is too long\n");
 
-/// Reads a request; `None` when the client went before it was complete.
-///
-/// # Errors
-/// When it is not there by the deadline, or the connection broke.
-pub(super) fn read(stream: &mut TcpStream) -> io::Result<Option<Request>> {
-    let deadline = Instant::now() + DEADLINE;
-    let mut head = Vec::new();
-    loop {
-        if let Some(request) = parse(&head) {
-            return Ok(Some(request));
-        }
-        if head.len() >= HEAD {
-            return Ok(Some(Request::Refused(TOO_LONG)));
-        }
-        stream.set_read_timeout(Some(left(deadline)?))?;
-        let mut some = [0; 1024];
-        match stream.read(&mut some) {
-            Ok(0) => return Ok(None),
-            Ok(read) => head.extend_from_slice(&some[..read]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+/// There are too many requests that have yet to be answered.
+pub(super) const BUSY: Refusal = Refusal::new(
+    "503 Service Unavailable",
+    "too many requests wait for their answers: ask again in a moment\n",
+);
+
+/// The request that `head` begins with. `None`: more is to come.
+pub(super) fn request(head: &[u8]) -> Option<Request> {
+    let too_long = || (head.len() >= HEAD).then_some(Request::Refused(TOO_LONG));
+    parse(head).or_else(too_long)
 }
 
 /// `None`: more is to come.
@@ -101,81 +80,36 @@ fn parse(head: &[u8]) -> Option<Request> {
     })
 }
 
-/// Answers with the metrics, or why there are none.
-///
-/// # Errors
-/// When the client does not take the answer by the deadline.
-pub(super) fn answer(stream: &mut TcpStream, metrics: Result<String, String>) -> io::Result<()> {
+/// The answer with the metrics, or why there are none.
+pub(super) fn answer(metrics: Result<String, String>) -> Vec<u8> {
     match metrics {
-        Ok(text) => send(stream, "200 OK", METRICS, "", Some(&text)),
+        Ok(text) => response("200 OK", METRICS, "", Some(&text)),
         Err(why) => {
             let why = format!("{why}\n");
-            send(stream, "500 Internal Server Error", PLAIN, "", Some(&why))
+            response("500 Internal Server Error", PLAIN, "", Some(&why))
         }
     }
 }
 
-/// Answers a HEAD request. How long the metrics would be is only known once they are made.
-///
-/// # Errors
-/// As [`answer`].
-pub(super) fn answer_head(stream: &mut TcpStream) -> io::Result<()> {
-    send(stream, "200 OK", METRICS, "", None)
+/// The answer to a HEAD request. How long the metrics would be is only known once they are made.
+pub(super) fn answer_head() -> Vec<u8> {
+    response("200 OK", METRICS, "", None)
 }
 
-/// Refuses a request.
-///
-/// # Errors
-/// As [`answer`].
-pub(super) fn refuse(stream: &mut TcpStream, refusal: &Refusal) -> io::Result<()> {
+/// The answer to a request that is refused.
+pub(super) fn refuse(refusal: &Refusal) -> Vec<u8> {
     let Refusal { status, body, field, head } = *refusal;
-    send(stream, status, PLAIN, field, (!head).then_some(body))?;
-    drain(stream)
+    response(status, PLAIN, field, (!head).then_some(body))
 }
 
-fn send(
-    stream: &mut TcpStream,
-    status: &str,
-    content: &str,
-    field: &str,
-    body: Option<&str>,
-) -> io::Result<()> {
+fn response(status: &str, content: &str, field: &str, body: Option<&str>) -> Vec<u8> {
     let length = body.map(|body| format!("Content-Length: {}\r\n", body.len()));
     let length = length.unwrap_or_default();
     let mut all = format!(
         "HTTP/1.1 {status}\r\nContent-Type: {content}\r\n{length}{field}Connection: close\r\n\r\n"
     );
     all.push_str(body.unwrap_or_default());
-    let deadline = Instant::now() + DEADLINE;
-    let mut rest = all.as_bytes();
-    while !rest.is_empty() {
-        stream.set_write_timeout(Some(left(deadline)?))?;
-        match stream.write(rest) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => rest = &rest[written..],
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    stream.shutdown(Shutdown::Write)
-}
-
-/// Closing with unread bytes would reset the connection, and take the answer with it.
-fn drain(stream: &mut TcpStream) -> io::Result<()> {
-    let deadline = Instant::now() + DRAIN;
-    let mut some = [0; 4096];
-    loop {
-        stream.set_read_timeout(Some(left(deadline)?))?;
-        if stream.read(&mut some)? == 0 {
-            return Ok(());
-        }
-    }
-}
-
-/// What is left until `deadline`; an error when nothing is.
-fn left(deadline: Instant) -> io::Result<Duration> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(left) }
+    all.into_bytes()
 }
 
 #[cfg(test)]

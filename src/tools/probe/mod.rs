@@ -22,6 +22,7 @@ pub use link::VlanTag;
 pub use next_hops::NeighbourFound;
 pub(crate) use next_hops::NextHops;
 pub(crate) use route::TargetRequest;
+pub use route::check_source;
 pub(crate) use sender::Sender;
 pub use targets::TargetRoute;
 pub(crate) use targets::{Path, ProbeTargets, ip_len};

@@ -140,8 +140,7 @@ impl NextHops {
                     let total = waited + timeout;
                     self.found[hop] = Err(match error.cause() {
                         Cause::NeighbourTimeout { .. } | Cause::NeighbourFailed { .. } => {
-                            let address = self.addresses[hop];
-                            format!("{address} does not tell its link layer address ({total:.1?})")
+                            no_answer(self.addresses[hop], total)
                         }
                         _ => error.to_string(),
                     });
@@ -150,4 +149,14 @@ impl NextHops {
         }
         open
     }
+}
+
+/// Why the link layer address of a next hop is not known.
+fn no_answer(address: IpAddr, asked_for: Duration) -> String {
+    let question = if address.is_ipv4() { "ARP" } else { "neighbour solicitations" };
+    let time = match asked_for.as_secs() {
+        0 => format!("{} ms", asked_for.as_millis()),
+        _ => format!("{:.1} s", asked_for.as_secs_f64()),
+    };
+    format!("{address} did not answer {question} for {time}")
 }

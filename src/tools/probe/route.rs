@@ -70,8 +70,11 @@ impl SourceChoice {
     ) -> Result<ResolvedTarget> {
         let Target { addr, scope } = host.resolve(name, request.family)?;
         if addr.is_unspecified() {
-            return Err(FluxError::config(format!("target {name}"), "is the unspecified address")
-                .with_hint("give the address of a host"));
+            return Err(FluxError::config(
+                format!("target {name}"),
+                "it is the unspecified address, which no host has",
+            )
+            .with_hint("give the address of a host"));
         }
         let wanted = self.interface.as_ref();
         if let (Some(scope), Some(wanted)) = (scope, wanted)
@@ -79,21 +82,18 @@ impl SourceChoice {
         {
             return Err(FluxError::config(
                 format!("target {name}"),
-                format!("names another interface than -I {}", wanted.name),
+                format!("it names another interface than -I {}", wanted.name),
             )
             .with_hint("leave out one of the two"));
         }
-        if self.source.is_some_and(|source| source.is_ipv4() != addr.is_ipv4()) {
-            return Err(FluxError::config(
-                format!("target {name}"),
-                "is not of the family of the source address",
-            ));
+        if let Some(source) = self.source.filter(|source| source.is_ipv4() != addr.is_ipv4()) {
+            return Err(other_family(source, name));
         }
         let oif = wanted.map(|i| i.index).or(scope);
         if oif.is_none() && needs_scope(addr) {
             return Err(FluxError::config(
                 format!("target {name}"),
-                "is valid on one link alone, and the link is not named",
+                "it is valid on one link alone, and the link is not named",
             )
             .with_hint(format!("write {addr}%IFACE, or use -I IFACE")));
         }
@@ -110,7 +110,7 @@ impl SourceChoice {
             .with_hint("choose the tunnel's own interface with -I"));
         }
         Ok(ResolvedTarget {
-            name: name.to_owned(),
+            name: without_brackets(name).to_owned(),
             address: addr,
             ifindex: route.ifindex,
             source: self.source.or(route.source),
@@ -130,8 +130,47 @@ fn needs_scope(address: IpAddr) -> bool {
     }
 }
 
+/// `2001:db8::2` of `[2001:db8::2]`, as which it is shown.
+fn without_brackets(name: &str) -> &str {
+    name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name)
+}
+
+/// Refuses a source address that an address among the targets, or the `family` asked for, cannot
+/// go with.
+///
+/// # Errors
+/// When it is of the other family.
+pub fn check_source(source: Option<IpAddr>, family: Family, targets: &[String]) -> Result<()> {
+    let Some(source) = source else { return Ok(()) };
+    if !family.admits(source) {
+        let why = if source.is_ipv4() {
+            "is not IPv6, as -6 asks for"
+        } else {
+            "is not IPv4, as -4 asks for"
+        };
+        return Err(source_refused(source, why.into()));
+    }
+    let address = |target: &&String| without_brackets(target).parse::<IpAddr>().ok();
+    let other =
+        |target: &&String| address(target).is_some_and(|to| to.is_ipv4() != source.is_ipv4());
+    match targets.iter().find(other) {
+        Some(target) => Err(other_family(source, target)),
+        None => Ok(()),
+    }
+}
+
+/// `source` cannot send to `target`.
+fn other_family(source: IpAddr, target: &str) -> FluxError {
+    source_refused(source, format!("is of another family than the target {target}"))
+}
+
+fn source_refused(source: IpAddr, why: String) -> FluxError {
+    FluxError::config(format!("source address {source}"), why)
+        .with_hint("give an address of this machine of the family of the targets")
+}
+
 pub(super) fn broadcast(name: &str) -> FluxError {
-    FluxError::config(format!("target {name}"), "is a broadcast address")
+    FluxError::config(format!("target {name}"), "it is a broadcast address")
         .with_hint("name the hosts one by one; 224.0.0.1 and ff02::1%IFACE are groups of all hosts")
 }
 

@@ -145,7 +145,9 @@ impl ProbeTargets {
                 let name = &self.link.interface.name;
                 return Err(FluxError::config(
                     format!("size {size}"),
-                    format!("does not fit the MTU {mtu} of {name}, and probes are not fragmented"),
+                    format!(
+                        "it does not fit the MTU {mtu} of {name}, and probes are not fragmented"
+                    ),
                 )
                 .with_hint(format!("the largest {option} to {} is {most}", path.name)));
             }
@@ -153,7 +155,7 @@ impl ProbeTargets {
             if size > most {
                 return Err(FluxError::config(
                     format!("size {size}"),
-                    format!("does not fit a frame of {frame_size} bytes"),
+                    format!("it does not fit a frame of {frame_size} bytes"),
                 )
                 .with_hint(format!(
                     "the largest {option} here is {most}; --frame-size 4096 holds more"

@@ -1,6 +1,6 @@
 //! What was seen so far: the last observations of sockets and interfaces, oldest first.
 
-use super::observe::{InterfaceKey, InterfaceSnapshot};
+use super::observe::{InterfaceKey, InterfaceSnapshot, Missing};
 use crate::snapshot::{RingsSnapshot, SocketSnapshot};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,7 +17,7 @@ const REMEMBERED: usize = 60;
 pub(super) struct Observation {
     pub(super) time_ns: u64,
     pub(super) snapshot: RingsSnapshot,
-    pub(super) missing: Vec<String>,
+    pub(super) missing: Vec<Missing>,
     pub(super) interfaces: Vec<InterfaceSnapshot>,
     pub(super) took: Duration,
 }

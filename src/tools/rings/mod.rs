@@ -26,7 +26,7 @@ mod sim;
 pub use diagnose::Diagnosis;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub use kernel::KernelObserver;
-pub use observe::{Clock, InterfaceKey, InterfaceSnapshot, Observer, Scan};
+pub use observe::{Clock, InterfaceKey, InterfaceSnapshot, Missing, Observer, Scan, Unseen};
 pub use run::{Event, Outcome, Plan, run};
 pub use sample::{
     InterfaceSample, OwnerSample, RingSample, RingsSample, Sample, SocketSample, StatsRates,

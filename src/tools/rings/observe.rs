@@ -21,6 +21,9 @@ impl InterfaceKey {
     }
 }
 
+/// Stands for the name of an XDP program that has none, or does not show it.
+pub(super) const NO_NAME: &str = "no name";
+
 /// An interface at one moment. Counters count from when it was made; `None` is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceSnapshot {
@@ -65,8 +68,30 @@ pub struct Scan {
     pub time_ns: u64,
     /// Each socket once.
     pub sockets: Vec<SocketSnapshot>,
-    /// Why there may be more than these, in words: processes that could not be looked into.
-    pub missing: Vec<String>,
+    /// Why there may be more than these: processes that could not be looked into.
+    pub missing: Vec<Missing>,
+}
+
+/// Why there may be more sockets than a look found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// In words.
+    pub text: String,
+    /// Where those are that it did not find.
+    pub unseen: Unseen,
+}
+
+/// Where sockets can be that a look does not find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    /// In these processes, which may not be looked into.
+    Processes(Vec<u32>),
+    /// In another network namespace than ours, which may not be entered.
+    Namespace,
+    /// In processes or on interfaces that are not known.
+    Anywhere,
+    /// In a pid namespace around ours: rights in here do not help, and few share their interfaces.
+    Outside,
 }
 
 /// How time passes on a machine.

@@ -43,12 +43,14 @@ pub enum Event {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Samples told.
     pub samples: u64,
     /// Most sockets in one of them.
     pub sockets: usize,
+    /// Why the last look may have missed sockets that were asked for, in words.
+    pub doubts: Vec<String>,
 }
 
 /// Takes samples from `sampler` as `plan` says, until it is done or `control` says stop.
@@ -67,13 +69,13 @@ pub fn run(
         for left in (0..looks).rev() {
             sampler.look()?;
             sampler.notes().into_iter().for_each(|text| tell(Event::Note { text }));
-            if left > 0 {
-                pass(plan.over / (FIRST_LOOKS as u32 - 1), plan, sampler, control)?;
-            }
-            if control.is_stopped() {
+            // After a stop it looks once more, so that the sample has rates.
+            if left == 0 || control.is_stopped() {
                 break;
             }
+            pass(plan.over / (FIRST_LOOKS as u32 - 1), plan, sampler, control)?;
         }
+        outcome.doubts = sampler.doubts();
         if let Some(sample) = sampler.sample() {
             outcome.samples += 1;
             outcome.sockets = outcome.sockets.max(sample.sockets.len());
@@ -93,13 +95,13 @@ pub fn run(
 fn pass(time: Duration, plan: &Plan, sampler: &mut Sampler<'_>, control: &Control) -> Result<()> {
     let clock = sampler.clock();
     if clock == Clock::Virtual && !plan.watched {
-        return sampler.advance(time);
+        return sampler.advance(time, control);
     }
     let longest = if clock == Clock::Machine { time } else { STEP };
     let mut left = time;
     while !left.is_zero() && !control.is_stopped() {
         let (start, step, seen) = (Instant::now(), left.min(longest), control.asked());
-        sampler.advance(step)?;
+        sampler.advance(step, control)?;
         control.wait(seen, step.saturating_sub(start.elapsed()));
         // A simulated machine has made the whole step; we may have been woken before its end.
         let passed = if clock == Clock::Machine { start.elapsed() } else { step };
@@ -179,6 +181,47 @@ mod tests {
         }
     }
 
+    /// A machine in whose third step, say, a stop is asked for.
+    struct StopAfter<'a> {
+        machine: &'a mut Machine,
+        control: &'a Control,
+        steps: usize,
+    }
+
+    impl Observer for StopAfter<'_> {
+        fn source(&self) -> Source {
+            self.machine.source()
+        }
+
+        fn notes(&self) -> Vec<String> {
+            self.machine.notes()
+        }
+
+        fn find(&mut self, name: &str) -> Result<InterfaceKey> {
+            self.machine.find(name)
+        }
+
+        fn sockets(&mut self) -> Result<Scan> {
+            self.machine.sockets()
+        }
+
+        fn interface(&mut self, key: InterfaceKey) -> Option<InterfaceSnapshot> {
+            self.machine.interface(key)
+        }
+
+        fn clock(&self) -> Clock {
+            self.machine.clock()
+        }
+
+        fn advance(&mut self, time: Duration) -> Result<()> {
+            self.machine.advance(time)?;
+            if self.machine.paused.len() == self.steps {
+                self.control.stop();
+            }
+            Ok(())
+        }
+    }
+
     fn plan(interface: &str) -> Plan {
         Plan {
             select: Selection { interface: Some(interface.into()), ..Selection::default() },
@@ -208,7 +251,7 @@ mod tests {
     #[test]
     fn one_sample_is_made_of_looks_over_the_time_that_was_asked_for() {
         let (outcome, samples, notes, paused) = go(&plan("eth0"));
-        assert_eq!(outcome.unwrap(), Outcome { samples: 1, sockets: 2 });
+        assert_eq!(outcome.unwrap(), Outcome { samples: 1, sockets: 2, doubts: Vec::new() });
         assert_eq!(paused, [Duration::from_millis(100); 5]);
         assert_eq!(notes, ["a note"]);
         let rx = samples[0].sockets[0].rings.rx.as_ref().unwrap();
@@ -229,8 +272,8 @@ mod tests {
     fn watching_goes_on_at_its_pace_and_tells_who_went() {
         let every = Some(Duration::from_secs(1));
         let (outcome, samples, notes, paused) = go(&Plan { every, count: Some(3), ..plan("eth0") });
-        assert_eq!(outcome.unwrap(), Outcome { samples: 3, sockets: 2 });
-        assert_eq!(paused[5..], [Duration::from_secs(1); 2]);
+        assert_eq!(outcome.unwrap(), Outcome { samples: 3, sockets: 2, doubts: Vec::new() });
+        assert_eq!(paused[5..].iter().sum::<Duration>(), Duration::from_secs(2));
         assert_eq!(
             samples.iter().map(|s| s.elapsed_s).collect::<Vec<_>>(),
             [Some(0.5), Some(1.0), Some(1.0)]
@@ -264,6 +307,36 @@ mod tests {
         });
         assert!(told.iter().any(|event| matches!(event, Event::Sample(_))), "{told:?}");
         assert!(machine.paused.iter().all(|step| *step <= STEP), "{:?}", machine.paused);
+    }
+
+    #[test]
+    fn a_stop_ends_virtual_time_that_nobody_watches() {
+        let year = Duration::from_secs(365 * 86_400);
+        let plan = Plan { over: year, every: Some(year), ..plan("eth0") };
+        let mut machine = Machine { now_ns: 0, paused: Vec::new() };
+        let mut sampler = Sampler::new(&mut machine, &plan.select).unwrap();
+        let control = Control::default();
+        control.stop();
+        let outcome = run(&plan, &mut sampler, &control, &mut |_| ()).unwrap();
+        assert_eq!((outcome.samples, machine.paused.len()), (1, 0));
+    }
+
+    #[test]
+    fn after_a_stop_the_sample_has_the_rates_of_the_time_so_far() {
+        let plan = Plan { over: Duration::from_secs(3600), ..plan("eth0") };
+        let mut machine = Machine { now_ns: 0, paused: Vec::new() };
+        let control = Control::default();
+        let mut observer = StopAfter { machine: &mut machine, control: &control, steps: 3 };
+        let mut sampler = Sampler::new(&mut observer, &plan.select).unwrap();
+        let mut samples = Vec::new();
+        let outcome = run(&plan, &mut sampler, &control, &mut |event| match event {
+            Event::Sample(sample) => samples.push(*sample),
+            Event::Note { .. } => {}
+        });
+        assert_eq!(outcome.unwrap().samples, 1);
+        assert_eq!(machine.paused, [Duration::from_millis(100); 3]);
+        let rx = samples[0].sockets[0].rings.rx.as_ref().unwrap();
+        assert_eq!((samples[0].elapsed_s, rx.per_s), (Some(0.3), Some(1000.0)));
     }
 
     #[test]

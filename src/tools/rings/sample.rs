@@ -2,7 +2,7 @@
 
 use super::diagnose::{self, Diagnosis};
 use super::history::{FIRST_LOOKS, History, Observation};
-use super::observe::{InterfaceKey, InterfaceSnapshot};
+use super::observe::{InterfaceKey, InterfaceSnapshot, NO_NAME};
 use crate::ring::RingSnapshot;
 use crate::snapshot::{SocketOptions, SocketSnapshot, SocketState, UmemSnapshot};
 use crate::stats::XdpStatistics;
@@ -246,7 +246,7 @@ pub(super) fn of(
         time_s: now.time_ns as f64 / 1e9,
         elapsed_s,
         took_us: now.took.as_nanos() as f64 / 1e3,
-        missing: now.missing.clone(),
+        missing: now.missing.iter().map(|missing| missing.text.clone()).collect(),
         interfaces: interfaces.collect(),
         sockets,
     })
@@ -408,7 +408,7 @@ fn interface_sample(
         carrier: now.carrier,
         rx_queues: now.queues,
         xdp_id: now.xdp.as_ref().map(|(id, _)| *id),
-        xdp_name: now.xdp.as_ref().map(|(_, name)| name.clone()),
+        xdp_name: now.xdp.as_ref().map(|(_, name)| name).filter(|name| *name != NO_NAME).cloned(),
         rx_pps: rate(now.rx_packets, before.and_then(|b| b.rx_packets)),
         tx_pps: rate(now.tx_packets, before.and_then(|b| b.tx_packets)),
         queue_rx_pps: queues,

@@ -6,7 +6,11 @@ use super::sample::{self, Sample};
 use super::select::{Chosen, Selection};
 use crate::error::Result;
 use crate::snapshot::RingsSnapshot;
+use crate::tools::Control;
 use std::time::{Duration, Instant};
+
+/// Longest time that a simulated machine runs before a stop is seen.
+const STEP: Duration = Duration::from_millis(100);
 
 /// Looks at the sockets that were chosen. Time is the caller's: it calls [`look`](Self::look) when
 /// it likes, and asks for a [`sample`](Self::sample) of the looks so far.
@@ -60,6 +64,19 @@ impl<'a> Sampler<'a> {
         Some(sample)
     }
 
+    /// Why the last look may have missed sockets that were chosen, in words.
+    #[must_use]
+    pub fn doubts(&self) -> Vec<String> {
+        let missing = self.history.observations.back().map_or(&[][..], |look| &look.missing);
+        let may_hide = missing.iter().filter(|missing| self.chosen.may_be(&missing.unseen));
+        may_hide.map(|missing| missing.text.clone()).collect()
+    }
+
+    /// The interface that was chosen, by the kernel's name; `None` for all, or when it is gone.
+    pub fn interface(&mut self) -> Option<String> {
+        Some(self.observer.interface(self.chosen.key?)?.name)
+    }
+
     /// What the user should know, each once: why a better source is not used, an owner that went.
     pub fn notes(&mut self) -> Vec<String> {
         std::mem::take(&mut self.notes)
@@ -71,12 +88,22 @@ impl<'a> Sampler<'a> {
         self.observer.clock()
     }
 
-    /// Lets a simulated machine run for this time, see [`Observer::advance`].
+    /// Lets a simulated machine run for this time, see [`Observer::advance`]; less when `control`
+    /// says stop.
     ///
     /// # Errors
     /// When the simulated run cannot go on.
-    pub fn advance(&mut self, time: Duration) -> Result<()> {
-        self.observer.advance(time)
+    pub fn advance(&mut self, time: Duration, control: &Control) -> Result<()> {
+        if self.clock() == Clock::Machine {
+            return Ok(());
+        }
+        let mut left = time;
+        while !left.is_zero() && !control.is_stopped() {
+            let step = left.min(STEP);
+            self.observer.advance(step)?;
+            left -= step;
+        }
+        Ok(())
     }
 
     /// Notes which owners went since the look before.

@@ -1,6 +1,6 @@
 //! Which sockets are shown.
 
-use super::observe::InterfaceKey;
+use super::observe::{InterfaceKey, Missing, Unseen};
 use crate::snapshot::{SocketSnapshot, SocketState};
 
 /// Which sockets are shown.
@@ -30,8 +30,19 @@ impl Chosen {
         here && owned && queue
     }
 
+    /// Whether one of those asked for can be there.
+    pub(super) fn may_be(&self, unseen: &Unseen) -> bool {
+        match unseen {
+            Unseen::Processes(pids) => self.pid.is_none_or(|pid| pids.contains(&pid)),
+            // An interface that was asked for is in ours.
+            Unseen::Namespace => self.key.is_none(),
+            Unseen::Anywhere => true,
+            Unseen::Outside => false,
+        }
+    }
+
     /// What is said of sockets that may be meant, were it known where they are bound.
-    pub(super) fn left_out(&self, sockets: &[SocketSnapshot]) -> Option<String> {
+    pub(super) fn left_out(&self, sockets: &[SocketSnapshot]) -> Option<Missing> {
         let unknown = |socket: &&SocketSnapshot| {
             let here = |key: InterfaceKey| match (socket.netns, socket.ifindex) {
                 (Some(netns), _) if key.netns.is_some_and(|ours| ours != netns) => false,
@@ -42,11 +53,12 @@ impl Chosen {
                 || !self.queues.is_empty() && socket.queue.is_none();
             socket.state == SocketState::Bound && place && self.key.is_none_or(here)
         };
-        match sockets.iter().filter(unknown).count() {
-            0 => None,
-            1 => Some("this source cannot tell where one socket is bound: leave out the interface and --queue to see it".into()),
-            n => Some(format!("this source cannot tell where {n} sockets are bound: leave out the interface and --queue to see them")),
-        }
+        let text = match sockets.iter().filter(unknown).count() {
+            0 => return None,
+            1 => "this source cannot tell where one socket is bound: leave out the interface and --queue to see it".into(),
+            n => format!("this source cannot tell where {n} sockets are bound: leave out the interface and --queue to see them"),
+        };
+        Some(Missing { text, unseen: Unseen::Anywhere })
     }
 }
 
@@ -55,6 +67,23 @@ mod tests {
     use super::*;
 
     const HERE: InterfaceKey = InterfaceKey { netns: Some(1), ifindex: 2 };
+
+    #[test]
+    fn an_answer_is_in_doubt_where_what_was_asked_for_can_be() {
+        let chosen = |key, pid| Chosen { key, pid, queues: Vec::new() };
+        let (all, here) = (chosen(None, None), chosen(Some(HERE), None));
+        let (seen, refused) = (chosen(None, Some(7)), chosen(None, Some(8)));
+        let table = [
+            (Unseen::Processes(vec![8, 9]), [true, true, false, true]),
+            (Unseen::Namespace, [true, false, true, true]),
+            (Unseen::Anywhere, [true; 4]),
+            (Unseen::Outside, [false; 4]),
+        ];
+        for (unseen, want) in table {
+            let may_be = [&all, &here, &seen, &refused].map(|chosen| chosen.may_be(&unseen));
+            assert_eq!(may_be, want, "{unseen:?}");
+        }
+    }
 
     #[test]
     fn sockets_that_may_be_meant_are_not_left_out_in_silence() {
@@ -69,7 +98,7 @@ mod tests {
         let sockets = [bound.clone(), elsewhere, placed, ready, bound];
         let left_out = |key, queues: &[u32]| {
             let text = Chosen { key, pid: None, queues: queues.to_vec() }.left_out(&sockets)?;
-            text.split(' ').find_map(|word| word.parse::<u32>().ok())
+            text.text.split(' ').find_map(|word| word.parse::<u32>().ok())
         };
         assert_eq!(left_out(Some(HERE), &[]), Some(2));
         assert_eq!(left_out(Some(HERE), &[0]), Some(3));

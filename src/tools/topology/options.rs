@@ -31,9 +31,10 @@ impl FromStr for SimOptions {
         for (part, key) in SimSpec::parts(text) {
             if key == FILE {
                 let path = part.split_once('=').map(|(_, path)| path.trim());
-                let rule = "must be the path of a topology file, such as file=net.toml";
+                let rule = "must be the path of a topology file";
+                let path = path.filter(|path| !path.is_empty());
                 let path =
-                    path.filter(|path| !path.is_empty()).ok_or_else(|| bad_spec(part, rule))?;
+                    path.ok_or_else(|| bad_spec(part, rule).with_hint("write file=net.toml"))?;
                 file = Some(PathBuf::from(path));
                 continue;
             }
@@ -84,6 +85,7 @@ mod tests {
         for text in ["file=", "file"] {
             let error = text.parse::<SimOptions>().unwrap_err();
             assert!(error.to_string().contains("path of a topology file"), "{error}");
+            assert_eq!(error.hint(), Some("write file=net.toml"));
         }
         let error = "fiel=net.toml".parse::<SimOptions>().unwrap_err();
         assert_eq!(error.hint(), Some("did you mean file?"));

@@ -213,7 +213,8 @@ fn this_namespace() -> io::Result<File> {
     File::open("/proc/thread-self/ns/net")
 }
 
-fn new_namespace() -> io::Result<File> {
+/// Moves the calling thread into a new, empty namespace.
+pub fn new_namespace() -> io::Result<File> {
     // SAFETY: takes a number; changes this thread's namespace only.
     check(unsafe { libc::unshare(libc::CLONE_NEWNET) })?;
     this_namespace()

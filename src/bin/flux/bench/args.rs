@@ -41,6 +41,10 @@ const WORKLOADS: [Workload; 6] = [
     Workload::Parse,
 ];
 
+/// A queue has UMEM of its own here, unlike in the other commands.
+const FRAMES: &str =
+    "UMEM frames over all queues, 16 to 1048576 [default: 4096 for each queue, at most 131072]";
+
 const EXAMPLES: &str = "\
 Examples:
   flux bench --sim --workload rxdrop --repeat 3       simulated rings, no privilege needed
@@ -79,7 +83,8 @@ Exit status:
 #[command(
     after_help = EXAMPLES,
     args_conflicts_with_subcommands = true,
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    mut_arg("frames", |frames| frames.help(FRAMES))
 )]
 pub struct Args {
     /// Two saved runs instead of a new one.
@@ -97,7 +102,7 @@ pub struct Args {
     /// Measure on simulated rings; needs no privilege
     ///
     /// SPEC is a list such as queues=4,starved. It takes queues, tx-queues and the troubles that
-    /// `flux help sim` tells.
+    /// `flux help sim` lists.
     #[arg(long, value_name = "SPEC", group = "place", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub sim: Option<String>,
     /// What to do with the packets [default: all; with -I all but txonly, and forward only with --out; with --sim all but latency]
@@ -109,10 +114,9 @@ pub struct Args {
     /// How to wait for packets [default: busy,adaptive,syscall]
     #[arg(long, value_name = "LIST", value_delimiter = ',', action = ArgAction::Set, num_args = 1, value_parser = keyword::<Poll>(Poll::WORDS))]
     pub poll: Vec<Poll>,
-    /// Bytes of a packet from the Ethernet header on, 60 to 1514 [default: 60]
+    /// Bytes of each packet, from the Ethernet header on, 60 to 1514 [default: 60]
     ///
-    /// The checksum at the end of a frame, 4 bytes, is not counted; the older --frame LIST, with 64 to
-    /// 1518 bytes, counts it.
+    /// The checksum at the end of a frame, 4 bytes, is not counted.
     #[arg(long, value_name = "LIST", value_delimiter = ',', action = ArgAction::Set, num_args = 1, value_parser = packet_size, allow_negative_numbers = true)]
     pub packet_size: Vec<u32>,
     /// The same with the frame check sequence.
@@ -186,7 +190,7 @@ pub struct DiffArgs {
     /// The later run
     #[arg(value_name = "B")]
     pub b: String,
-    /// Change that does not matter
+    /// Ignore changes up to this share
     #[arg(long, value_name = "PERCENT", default_value = "5%", value_parser = units::percent, allow_hyphen_values = true)]
     pub tolerance: f64,
     /// One line per setting, separated by commas, under a line of headings

@@ -32,7 +32,7 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let files = Files::open(args)?;
     let screen = Screen::of_stdout();
     let (control, settings) = (signals::control(), plan.settings());
-    let progress = progress(&plan, &settings, &screen);
+    let progress = progress(args, &plan, &settings, &screen);
     let text = Text { settings: if args.output.verbose > 0 { settings } else { Vec::new() } };
     let mut printer =
         EventPrinter::new(args.output.json, text, &control, out).with_progress(progress);
@@ -99,9 +99,9 @@ impl EventText for Text {
     }
 }
 
-/// A bar where somebody watches.
-fn progress(plan: &Plan, settings: &[Setting], screen: &Screen) -> Progress {
-    if !std::io::stderr().is_terminal() {
+/// A bar where somebody watches. With JSON standard error stays empty.
+fn progress(args: &Args, plan: &Plan, settings: &[Setting], screen: &Screen) -> Progress {
+    if args.output.json || !std::io::stderr().is_terminal() {
         return Progress::none();
     }
     Progress::new(settings.len() as u64 * u64::from(plan.repeat), "samples", screen.unicode)

@@ -19,12 +19,12 @@ Examples:
 Exit status:
   0  AF_XDP works
   1  something stands in its way
-  2  could not run (usage, no such interface, system)";
+  2  could not run, or not to its end (usage, permission, system, interface gone)";
 
 /// Tell whether AF_XDP can run here, how well, and what to do about it
 ///
 /// Each line is ok, a warning (it works, but not as well as it could), or a blocker, with the
-/// command that mends it. Nothing is changed: a program that passes all packets is attached for a
+/// command that fixes it. Nothing is changed: a program that passes all packets is attached for a
 /// moment in each mode, where that is allowed and no other is there, and detached again.
 #[derive(clap::Args, Debug)]
 #[command(after_help = EXAMPLES)]

@@ -1,12 +1,12 @@
 //! What `flux ping` is asked, and the plan that makes.
 
-use crate::socket_options::Common;
+use crate::socket_options::{Common, given};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use fluxnet::FluxError;
 use fluxnet::text::numbers::{self as units, Pattern};
 use fluxnet::tools::host::Family;
 use fluxnet::tools::ping::{MAX_SIZE, PathMtu, Plan};
-use fluxnet::tools::probe::VlanTag;
+use fluxnet::tools::probe::{VlanTag, check_source};
 use std::time::Duration;
 
 /// ICMP payload without `-s`, as ping has it.
@@ -32,7 +32,7 @@ which clocks were used.
 Exit status:
   0  every target answered (with -c and -w: every probe)
   1  a target did not
-  2  could not run (usage, permission, system)";
+  2  could not run, or not to its end (usage, permission, system, interface gone)";
 
 /// Send ICMP echo requests and time the replies
 ///
@@ -125,9 +125,13 @@ pub struct Args {
 impl Args {
     /// The run that is asked for. All checks that need no network are here.
     pub fn plan(&self, virtual_time: bool) -> Result<Plan, FluxError> {
-        if let Some(empty) = self.target.iter().find(|name| name.trim().is_empty()) {
-            return Err(FluxError::config(format!("target '{empty}'"), "is empty"));
-        }
+        given(&self.target)?;
+        let family = match (self.ipv4, self.ipv6) {
+            (true, _) => Family::V4,
+            (_, true) => Family::V6,
+            _ => Family::Any,
+        };
+        check_source(self.common.source(), family, &self.target)?;
         let (default_interval, flood) = match (self.flood, self.interval) {
             // ping -f -i: the interval rules, and the output is that of a flood.
             (true, Some(_)) => (Duration::ZERO, false),
@@ -140,11 +144,7 @@ impl Args {
         let virtual_count = (virtual_time && endless).then_some(VIRTUAL_COUNT);
         Ok(Plan {
             targets: self.target.clone(),
-            family: match (self.ipv4, self.ipv6) {
-                (true, _) => Family::V4,
-                (_, true) => Family::V6,
-                _ => Family::Any,
-            },
+            family,
             count: self.count.or(virtual_count),
             interval: self.interval.unwrap_or(default_interval),
             rate: self.rate,
@@ -189,7 +189,8 @@ fn packet_size(text: &str) -> Result<usize, String> {
 }
 
 fn vlan(text: &str) -> Result<VlanTag, String> {
-    const RULE: &str = "must be a VLAN from 1 to 4094, with :PRIORITY from 0 to 7 if need be";
+    const RULE: &str =
+        "must be a VLAN from 1 to 4094, such as 5, or 5:3 with a priority from 0 to 7";
     let (id, priority) = text.split_once(':').unwrap_or((text, "0"));
     let id = id.parse().ok().filter(|id| (1..=4094).contains(id));
     let priority = priority.parse().ok().filter(|priority| *priority <= 7);

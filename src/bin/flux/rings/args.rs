@@ -40,7 +40,8 @@ A - or ? is what the source cannot know. Nothing is written to any ring, and no 
 Exit status:
   0  sockets were shown, whatever their diagnosis
   1  there is none
-  2  could not run (usage, no such interface, permission, system)";
+  2  could not run, or not to its end (usage, permission, system, interface gone);
+     also where none was found, and processes could not be looked into";
 
 /// Show every AF_XDP socket's rings, and what is wrong with it
 ///

@@ -4,9 +4,9 @@ use fluxnet::RingSnapshot;
 use fluxnet::error::{ErrorKind, FluxError, Result};
 use fluxnet::snapshot::{Owner, SocketSnapshot, SocketState, Source, UmemSnapshot};
 use fluxnet::tools::rings::{
-    Clock, Diagnosis, InterfaceKey, InterfaceSample, InterfaceSnapshot, Observer, OwnerSample,
-    RingSample, RingsSample, Sample, Scan, SocketSample, StatsRates, StatsSample, UmemSample,
-    XskMapSample,
+    Clock, Diagnosis, InterfaceKey, InterfaceSample, InterfaceSnapshot, Missing, Observer,
+    OwnerSample, RingSample, RingsSample, Sample, Scan, SocketSample, StatsRates, StatsSample,
+    UmemSample, Unseen, XskMapSample,
 };
 use fluxnet::tools::session::Trouble;
 use std::time::Duration;
@@ -297,7 +297,8 @@ impl Observer for Fake {
             ..UmemSnapshot::default()
         });
         self.received = self.received.wrapping_add(1000);
-        let missing = vec!["pid 1: made up as well".into()];
+        let text = "pid 1: made up as well".into();
+        let missing = vec![Missing { text, unseen: Unseen::Anywhere }];
         Ok(Scan { time_ns: socket.time_ns, sockets: vec![socket], missing })
     }
 

@@ -38,10 +38,12 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
         needs_terminal(&screen, HINT)?;
     }
     let live = args.redraws() && screen.addressable;
-    let plan = args.plan(live)?;
+    let mut plan = args.plan(live)?;
     let listener = args.metrics.map(http::bind).transpose()?;
     let mut observer = observer(args)?;
     let mut sampler = Sampler::new(&mut *observer, &plan.select)?;
+    // Named by an alternative name, it is told by the kernel's.
+    plan.select.interface = sampler.interface().or(plan.select.interface);
     let control = signals::control();
     if let Some(listener) = listener {
         return scraped(&mut sampler, listener, &control);
@@ -57,6 +59,9 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
         result?
     };
     if outcome.sockets == 0 {
+        if !outcome.doubts.is_empty() {
+            return Err(text::unknown(&plan, &outcome.doubts));
+        }
         tell(&text::none(&plan), args.json, out)?;
         return Ok(Answer::No);
     }

@@ -53,9 +53,9 @@ pub fn serve(
     serving(server.address());
     let mut before = Instant::now();
     while !control.is_stopped() {
-        let Some(answer) = next(sampler, &asked)? else { continue };
+        let Some(answer) = next(sampler, &asked, control)? else { continue };
         if sampler.clock() == Clock::Virtual {
-            sampler.advance(before.elapsed())?;
+            sampler.advance(before.elapsed(), control)?;
         }
         before = Instant::now();
         let text = text(sampler, exporter, told).map_err(|error| error.to_string());
@@ -72,10 +72,11 @@ pub fn serve(
 fn next(
     sampler: &mut Sampler<'_>,
     asked: &Receiver<Ask>,
+    control: &Control,
 ) -> Result<Option<Sender<Text>>, FluxError> {
     let ask = if sampler.clock() == Clock::Realtime {
         // Its application runs in here alone.
-        sampler.advance(STEP)?;
+        sampler.advance(STEP, control)?;
         asked.try_recv().ok()
     } else {
         asked.recv().ok()

@@ -2,6 +2,7 @@
 
 use super::lines::{Layout, Line, Tone, clean, paint};
 use super::page::page;
+use crate::failure::Failure;
 use crate::output::{EventText, Lines, Style, hidden, note};
 use fluxnet::tools::rings::{Event, Plan, Sample};
 
@@ -64,6 +65,13 @@ pub fn none(plan: &Plan) -> String {
             format!("there is no AF_XDP socket{place} on this machine: start the application first")
         }
     }
+}
+
+/// That there may be one all the same, and the next step.
+pub fn unknown(plan: &Plan, doubts: &[String]) -> Failure {
+    let doubts: Vec<String> = doubts.iter().map(|doubt| clean(doubt)).collect();
+    let error = format!("found no AF_XDP socket on {}, but {}", what(plan), doubts.join("; "));
+    Failure::Error { error, hint: Some("run as root to see the sockets of all processes".into()) }
 }
 
 /// Prints samples as pages of text.
@@ -129,6 +137,19 @@ mod tests {
         let interface = interface.map(str::to_owned);
         let select = Selection { interface, pid, queues };
         Plan { select, over: Duration::ZERO, every: None, count: None, watched: false }
+    }
+
+    #[test]
+    fn none_found_is_no_answer_where_not_all_could_be_looked_into() {
+        let doubts = ["9 processes could not be looked into: \x1b is missing".to_owned()];
+        let Failure::Error { error, hint } = unknown(&plan(Some("eth0"), None, vec![1]), &doubts)
+        else {
+            panic!("it is an error")
+        };
+        let want =
+            "found no AF_XDP socket on eth0 queue 1, but 9 processes could not be looked into: ";
+        assert!(error.starts_with(want) && !error.contains('\x1b'), "{error}");
+        assert!(hint.unwrap().starts_with("run as root"));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! What `flux trace` is asked, and the plan that makes.
 
 use super::diff::DiffArgs;
-use crate::socket_options::Common;
+use crate::socket_options::{Common, given};
 use clap::Subcommand;
 use fluxnet::FluxError;
 use fluxnet::text::numbers as units;
 use fluxnet::tools::host::Family;
+use fluxnet::tools::probe::check_source;
 use fluxnet::tools::trace::{MAX_FLOWS, Multipath, Plan, Protocol, RATE, Rounds, SIZES, Strategy};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -37,7 +38,7 @@ come over 5 hops.
 Exit status:
   0  every target was reached
   1  a target was not; diff: something differs
-  2  could not run (usage, permission, system)";
+  2  could not run, or not to its end (usage, permission, system, interface gone)";
 
 /// Show the hops to a host, all of them at once, and with --paths every path
 ///
@@ -100,10 +101,12 @@ pub struct Args {
     /// TOS or traffic class byte, 184 or 0xb8 [default: 0]
     #[arg(short, long, value_name = "TOS", value_parser = units::byte, allow_negative_numbers = true)]
     pub tos: Option<u8>,
-    /// Length of the IP packets in bytes, 28 to 65000 [default: 60]
+    /// Bytes of each IP packet, 28 to 65000 [default: 60]
     #[arg(long, value_name = "BYTES", value_parser = size, allow_negative_numbers = true)]
     pub size: Option<u16>,
-    /// The same from the Ethernet header on, the checksum at its end not counted
+    /// Bytes of each packet, from the Ethernet header on, the checksum at its end not counted
+    ///
+    /// Instead of --size: 74 is what --size 60 makes without a VLAN tag.
     #[arg(long, value_name = "BYTES", value_parser = packet_size, conflicts_with = "size", allow_negative_numbers = true)]
     pub packet_size: Option<u16>,
     /// IPv4 only
@@ -177,16 +180,14 @@ pub enum View {
 impl Args {
     /// The run that is asked for. All checks that need no network are here.
     pub fn plan(&self, virtual_time: bool) -> Result<Plan, FluxError> {
-        if let Some(empty) = self.target.iter().find(|name| name.trim().is_empty()) {
-            return Err(FluxError::config(format!("target '{empty}'"), "is empty"));
-        }
+        given(&self.target)?;
         let family = match (self.ipv4, self.ipv6) {
             (true, _) => Family::V4,
             (_, true) => Family::V6,
             _ => Family::Any,
         };
         let source = self.source()?;
-        self.check_source(source, family)?;
+        check_source(source, family, &self.target)?;
         let rounds = match (self.count, self.live) {
             (Some(count), _) => Rounds::Count(count),
             (None, true) => Rounds::Endless,
@@ -194,7 +195,7 @@ impl Args {
         };
         let endless = rounds == Rounds::Endless;
         if self.interval.is_some() && rounds == Rounds::Once {
-            let rule = "is the time between two rounds, and there is one";
+            let rule = "it is the time between two rounds, and there is only one";
             return Err(FluxError::config("-i", rule).with_hint("add -c or --live"));
         }
         let protocol = match (self.tcp, self.icmp) {
@@ -262,26 +263,6 @@ impl Args {
                     .with_hint("give one of the two; -I takes the name of an interface, too"))
             }
             (source, other) => Ok(source.or(other)),
-        }
-    }
-
-    /// Refuses a source address that no target can be of the same family as.
-    fn check_source(&self, source: Option<IpAddr>, family: Family) -> Result<(), FluxError> {
-        let Some(source) = source else { return Ok(()) };
-        let refused = |why: String| {
-            let error = FluxError::config(format!("source address {source}"), why);
-            Err(error.with_hint("give an address of this machine of the family of the targets"))
-        };
-        let wrong = |v4: bool| source.is_ipv4() != v4;
-        match family {
-            Family::V4 if wrong(true) => return refused("is not IPv4, as -4 asks for".into()),
-            Family::V6 if wrong(false) => return refused("is not IPv6, as -6 asks for".into()),
-            _ => {}
-        }
-        let other = self.target.iter().filter_map(|target| target.parse::<IpAddr>().ok());
-        match other.into_iter().find(|target| wrong(target.is_ipv4())) {
-            Some(target) => refused(format!("is of another family than the target {target}")),
-            None => Ok(()),
         }
     }
 }

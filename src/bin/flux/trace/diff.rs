@@ -11,9 +11,10 @@ use std::path::PathBuf;
 
 /// Compare two saved traces; exit 1 where they differ
 ///
-/// Targets are paired by name, or else by address. Told are targets that only one run has, whether
-/// they were reached, distance, routers hop by hop, MPLS labels, balancing, path MTU, NATs, new
-/// paths, and routers that lose more or answer later. Names and other times do not count.
+/// Targets are paired by name, or else by address. Shown are targets that only one run has, and
+/// changes of: whether a target was reached, distance, routers hop by hop, MPLS labels, balancing,
+/// path MTU, NATs, paths; and routers that lose more or answer later. Names and other times are
+/// not compared.
 #[derive(clap::Args, Debug)]
 pub struct DiffArgs {
     /// The earlier run: a file of flux trace --json
@@ -22,7 +23,9 @@ pub struct DiffArgs {
     /// The later run
     #[arg(value_name = "B.json")]
     pub b: PathBuf,
-    /// Growth of loss, in points, and of a median RTT that does not matter; nor does 1 ms of RTT
+    /// Ignore growth up to this: of loss in percentage points, of a median RTT in percent
+    ///
+    /// Growth of a median RTT by less than 1 ms is always ignored.
     #[arg(long, value_name = "PERCENT", default_value = "20%", value_parser = units::percent, allow_hyphen_values = true)]
     pub tolerance: f64,
     /// One JSON object on standard output, also for errors

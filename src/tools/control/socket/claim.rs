@@ -3,17 +3,20 @@
 //! The lock (`flock`) is what counts: the kernel takes it from a process that dies, however it does,
 //! and of two that start at once one has it. Only who holds it removes the socket's file.
 
-use super::directory::{Directory, foreign};
+use super::directory::{Directory, Place, foreign, next_step};
 use crate::error::{ErrorKind, FluxError, Result, errno_text};
-use crate::sys::process;
+use crate::sys::{process, unix};
 use std::fs::{File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::time::Duration;
 
 /// How often a lock file is opened anew that its owner removed meanwhile.
 const TRIES: usize = 100;
+/// How long who listens on the socket has to take a connection.
+const TIME: Duration = Duration::from_millis(100);
 
 /// The socket of an instance, ours until it is dropped.
 pub(super) struct Claim {
@@ -23,18 +26,21 @@ pub(super) struct Claim {
 
 /// What lies in the directory as long as we run.
 struct Files {
-    socket: PathBuf,
-    lock: PathBuf,
+    place: Place,
+    /// The socket is ours as well.
+    bound: bool,
     /// Locked until it is closed.
-    _locked: File,
+    locked: File,
 }
 
 impl Drop for Files {
     fn drop(&mut self) {
         // While the lock is held, so that neither is another process's. Nothing can be done about an
         // error, and the next process takes over what is left.
-        let _ = std::fs::remove_file(&self.socket);
-        let _ = std::fs::remove_file(&self.lock);
+        if self.bound {
+            let _ = std::fs::remove_file(&self.place.socket);
+        }
+        let _ = std::fs::remove_file(&self.place.lock);
     }
 }
 
@@ -54,7 +60,7 @@ impl Wish<'_> {
     fn failed(&self, error: io::Error) -> FluxError {
         let cause = errno_text(&error);
         self.refuse(ErrorKind::System, cause)
-            .with_hint("check the rights of its directory")
+            .with_hint(next_step(&error).unwrap_or("check the rights of its directory"))
             .with_source(error)
     }
 
@@ -77,18 +83,20 @@ impl Wish<'_> {
 
 impl Claim {
     pub(super) fn new(directory: &Directory, command: &str, instance: &str) -> Result<Self> {
+        let place = directory.place(command, instance)?;
         directory.prepare()?;
-        let socket = directory.file(command, instance, "sock");
-        let lock = directory.file(command, instance, "lock");
+        let socket = place.socket.clone();
         let wish = Wish { command, instance, socket: &socket };
-        let mut locked = locked(&lock, &wish)?;
+        let locked = locked(&place.lock, &wish)?;
+        // From here on dropping removes the lock, and further down the socket.
+        let mut files = Files { place, bound: false, locked };
         clear(&wish)?;
         let listener = UnixListener::bind(&socket).map_err(|error| wish.failed(error))?;
-        // From here on dropping removes them.
+        files.bound = true;
         let number = format!("{}\n", std::process::id());
-        let wrote = locked.set_len(0).and_then(|()| locked.write_all(number.as_bytes()));
-        let files = Files { socket: socket.clone(), lock: lock.clone(), _locked: locked };
-        wrote
+        let emptied = files.locked.set_len(0);
+        emptied
+            .and_then(|()| files.locked.write_all(number.as_bytes()))
             .and_then(|()| std::fs::set_permissions(&socket, Permissions::from_mode(0o600)))
             .and_then(|()| listener.set_nonblocking(true))
             .map_err(|error| wish.failed(error))?;
@@ -96,7 +104,7 @@ impl Claim {
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.files.socket
+        &self.files.place.socket
     }
 }
 
@@ -113,6 +121,10 @@ fn locked(path: &Path, wish: &Wish<'_>) -> Result<File> {
         }
         if !found.is_file() {
             return Err(wish.foreign(path, format!("{} is not a file", path.display())));
+        }
+        if found.nlink() > 1 {
+            let why = format!("{} is another file as well, by a hard link", path.display());
+            return Err(wish.foreign(path, why)); // it would be emptied
         }
         match file.try_lock() {
             Ok(()) => {}
@@ -152,10 +164,15 @@ fn clear(wish: &Wish<'_>) -> Result<()> {
     if !found.file_type().is_socket() {
         return Err(wish.foreign(wish.socket, "what lies there is not a socket".into()));
     }
-    match UnixStream::connect(wish.socket) {
+    match unix::connect(wish.socket, TIME) {
         Ok(stream) => Err(wish.taken(process::peer(&stream).ok().map(|peer| peer.process))),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             std::fs::remove_file(wish.socket).map_err(|error| wish.failed(error))
+        }
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            let why = "another program listens there, and takes no connection";
+            let next = format!("end it (ss -xlp src {} names it)", wish.socket.display());
+            Err(wish.refuse(ErrorKind::Busy, why).with_hint(next))
         }
         Err(error) => Err(wish.failed(error)),
     }

@@ -1,10 +1,12 @@
 //! Asking a command that runs.
 
-use super::directory::{Directory, foreign};
+use super::directory::{Directory, foreign, next_step};
 use super::request::{Object, Request};
 use crate::error::{ErrorKind, FluxError, Result, errno_text};
+use crate::sys::unix;
 use serde_json::Value;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,31 +26,40 @@ pub fn ask(
     request: &Request,
     time: Duration,
 ) -> Result<Object> {
-    let path = directory.file(command, instance, "sock");
+    let deadline = Instant::now() + time;
+    let place = directory.place(command, instance)?;
+    let path = place.socket.as_path();
     let what = format!("cannot ask {command} on {instance}");
     let refuse = |kind, why: String| FluxError::new(kind, what.as_str(), why);
     let failed = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             refuse(ErrorKind::Host, "it does not run".into())
-                .with_hint(running(&directory.names(command), directory.path()))
+                .with_hint(running(&directory.running(command, place.network), directory.path()))
         }
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            let why = format!("no answer within {} s", time.as_secs_f64());
+            let why = format!("it does not answer within {} s", time.as_secs_f64());
             refuse(ErrorKind::Host, why).with_hint("look at what its process does")
         }
         io::ErrorKind::PermissionDenied => refuse(ErrorKind::Permission, errno_text(&error))
             .with_hint("run as the user that started it"),
-        _ => refuse(ErrorKind::System, errno_text(&error))
-            .with_hint(format!("check {}", path.display()))
-            .with_source(error),
+        _ => {
+            let next = next_step(&error).map(str::to_owned);
+            refuse(ErrorKind::System, errno_text(&error))
+                .with_hint(next.unwrap_or_else(|| format!("check {}", path.display())))
+                .with_source(error)
+        }
     };
     let found = path.symlink_metadata().map_err(failed)?;
     directory.check()?;
     if let Some(why) = foreign(&found) {
         return Err(refuse(ErrorKind::Permission, why).with_hint("run as its owner"));
     }
-    let deadline = Instant::now() + time;
-    let stream = UnixStream::connect(&path).map_err(failed)?;
+    if !found.file_type().is_socket() {
+        return Err(refuse(ErrorKind::Host, format!("{} is not a socket", path.display()))
+            .with_hint("remove it, and start the command"));
+    }
+    let left = deadline.saturating_duration_since(Instant::now());
+    let stream = unix::connect(path, left).map_err(failed)?;
     let line = exchange(stream, &request.line(), deadline).map_err(failed)?;
     let strange = |why: &str| {
         refuse(ErrorKind::Host, why.into())
@@ -71,8 +82,8 @@ pub fn ask(
 /// What runs instead.
 fn running(names: &[String], directory: &Path) -> String {
     match names {
-        [] => format!("start it first; {} has no socket of that command", directory.display()),
-        names => format!("there are sockets of it for {}", names.join(", ")),
+        [] => format!("start it first; nothing answers for it in {}", directory.display()),
+        names => format!("it runs on {}", names.join(", ")),
     }
 }
 

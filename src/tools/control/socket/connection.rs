@@ -4,7 +4,7 @@ use super::request::LONGEST;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What is read at a time.
 const CHUNK: usize = 4096;
@@ -17,7 +17,7 @@ pub(super) enum Asks<'a> {
     Refuse(&'static str),
 }
 
-/// An answer, and whether the deadline starts anew.
+/// Answers with a line.
 pub(super) type Answers<'a> = dyn FnMut(Asks<'_>) -> Vec<u8> + 'a;
 
 /// A client. Its stream does not block.
@@ -31,13 +31,15 @@ pub(super) struct Connection {
     pub(super) deadline: Instant,
     /// Nothing more is read from it.
     ends: bool,
+    /// It has had an answer.
+    answered: bool,
 }
 
 impl Connection {
     pub(super) fn new(stream: UnixStream, deadline: Instant) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         let (input, output) = (Vec::new(), Vec::new());
-        Ok(Self { stream, input, output, sent: 0, deadline, ends: false })
+        Ok(Self { stream, input, output, sent: 0, deadline, ends: false, answered: false })
     }
 
     pub(super) fn raw_fd(&self) -> RawFd {
@@ -49,11 +51,16 @@ impl Connection {
         if self.sent < self.output.len() { libc::POLLOUT } else { libc::POLLIN }
     }
 
-    /// Sends, answers and reads as far as it goes without waiting. False: the connection ends.
-    pub(super) fn turn(&mut self, next: Instant, answer: &mut Answers<'_>) -> bool {
-        let mut has_read = false;
+    /// Sends, reads and answers as far as it goes without waiting. False: the connection ends.
+    ///
+    /// It reads at most one request of full length and what came in one read behind it, so that the
+    /// others have their turn. `silence` begins anew with an answer, and once it is sent.
+    pub(super) fn turn(&mut self, silence: Duration, answer: &mut Answers<'_>) -> bool {
+        let mut asked = false;
         loop {
+            let sends = !self.output.is_empty();
             match self.flush() {
+                Ok(true) if sends => self.deadline = Instant::now() + silence,
                 Ok(true) => {}
                 Ok(false) => return true,
                 Err(_) => return false, // it went away
@@ -65,31 +72,33 @@ impl Connection {
                 let rest = self.input.split_off(end + 1);
                 let line = std::mem::replace(&mut self.input, rest);
                 self.put(answer(Asks::Line(&line[..end])));
-                self.deadline = next;
+                self.deadline = Instant::now() + silence;
+                (asked, self.answered) = (true, true);
                 continue;
             }
             if self.input.len() >= LONGEST {
                 self.refuse("the request is longer than 64 KiB", answer);
                 continue;
             }
-            if has_read {
-                return true; // the others have their turn
+            if asked {
+                return true;
             }
-            has_read = true;
             match self.read() {
                 Ok(0) if self.input.is_empty() => return false,
                 Ok(0) => self.refuse("the request does not end with a newline", answer),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => has_read = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return false,
             }
         }
     }
 
-    /// Says why, and ends. What does not go at once is not sent.
+    /// Says why, and ends. What does not go at once is not sent. A client that had its answers and
+    /// asks for nothing gets no line: it would take it for its next answer.
     pub(super) fn expel(mut self, why: &'static str, answer: &mut Answers<'_>) {
-        if self.output.is_empty() {
+        let idle = self.answered && self.input.is_empty();
+        if self.output.is_empty() && !idle {
             self.refuse(why, answer);
         }
         let _ = self.flush();

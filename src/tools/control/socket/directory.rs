@@ -1,18 +1,28 @@
 //! Where control sockets are, and whose they may be.
 
 use crate::error::{ErrorKind, FluxError, Result, errno_text};
-use crate::sys::process;
+use crate::sys::{process, unix};
 use std::fs::{DirBuilder, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Rights that nobody but the owner may have on the directory.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// A directory in which only owners remove and rename, such as /tmp.
 const STICKY: u32 = 0o1000;
-/// Longest name of a socket, without its ending: the system has room for 107 bytes with the path.
+/// Longest name of a socket, without network and ending: the system has room for 107 bytes with the
+/// path.
 const LONGEST_NAME: usize = 48;
+
+/// What an instance has in the directory.
+pub(super) struct Place {
+    pub(super) socket: PathBuf,
+    pub(super) lock: PathBuf,
+    /// Its network namespace, which is in their names: interfaces of two may have one name.
+    pub(super) network: u64,
+}
 
 /// A directory of control sockets.
 #[derive(Clone, Debug)]
@@ -52,7 +62,7 @@ impl Directory {
             Err(error) => {
                 let next = match error.kind() {
                     io::ErrorKind::NotFound => "make the directory above it first",
-                    _ => "set XDG_RUNTIME_DIR to a directory of yours",
+                    _ => next_step(&error).unwrap_or("set XDG_RUNTIME_DIR to a directory of yours"),
                 };
                 return Err(self.refuse(errno_text(&error), next).with_source(error));
             }
@@ -96,22 +106,56 @@ impl Directory {
         FluxError::new(ErrorKind::Permission, what, why).with_hint(next)
     }
 
-    /// The path of an instance's file with this ending.
-    pub(super) fn file(&self, command: &str, instance: &str, ending: &str) -> PathBuf {
-        self.0.join(format!("{}.{ending}", name(command, instance)))
+    /// Where an instance is that runs in the network namespace of the calling thread.
+    pub(super) fn place(&self, command: &str, instance: &str) -> Result<Place> {
+        let network = process::network().map_err(|error| {
+            let why = format!("cannot read the network namespace: {}", errno_text(&error));
+            self.refuse(why, "mount /proc").with_source(error)
+        })?;
+        let file = |ending| self.0.join(format!("{}@{network}.{ending}", name(command, instance)));
+        let (socket, lock) = (file("sock"), file("lock"));
+        let length = socket.as_os_str().len();
+        if length > unix::LONGEST_PATH {
+            let most = unix::LONGEST_PATH;
+            let why = format!("{} has {length} bytes, of at most {most}", socket.display());
+            return Err(self.refuse(why, "use a shorter XDG_RUNTIME_DIR"));
+        }
+        Ok(Place { socket, lock, network })
     }
 
-    /// The names of a command's sockets, for messages: of those that run, and of any that was killed.
-    pub(super) fn names(&self, command: &str) -> Vec<String> {
+    /// On what a command runs, for messages. Those of another network namespace than `network` are
+    /// named with it.
+    pub(super) fn running(&self, command: &str, network: u64) -> Vec<String> {
         let start = format!("{command}-");
         let files = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
         let names = files.filter_map(|file| {
             let name = file.file_name().into_string().ok()?;
-            Some(name.strip_prefix(&start)?.strip_suffix(".sock")?.to_owned())
+            let name = name.strip_prefix(&start)?.strip_suffix(".sock")?;
+            let (instance, of) = name.rsplit_once('@')?;
+            let listens = file.file_type().is_ok_and(|kind| kind.is_socket())
+                && match unix::connect(&file.path(), Duration::ZERO) {
+                    Ok(_) => true,
+                    // Its queue is full.
+                    Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+                };
+            let here = of.parse() == Ok(network);
+            listens.then(|| match here {
+                true => instance.to_owned(),
+                false => format!("{instance} in network namespace {of}"),
+            })
         });
         let mut names: Vec<_> = names.collect();
         names.sort_unstable();
         names
+    }
+}
+
+/// What to do about an error that the rights of a file are not the cause of.
+pub(super) fn next_step(error: &io::Error) -> Option<&'static str> {
+    match error.raw_os_error()? {
+        libc::ENOSPC | libc::EDQUOT => Some("make room on the file system of its directory"),
+        libc::ELOOP => Some("a symbolic link lies in its place: remove it, and start again"),
+        _ => None,
     }
 }
 
@@ -152,6 +196,13 @@ mod tests {
         assert_eq!(of(1000, Some("/run/user/1000")), Path::new("/run/user/1000/flux"));
         assert_eq!(of(1000, None), Path::new("/run/flux"));
         assert_eq!(of(1000, Some("relative")), Path::new("/run/flux"));
+    }
+
+    #[test]
+    fn a_full_disk_and_a_link_have_a_next_step_of_their_own() {
+        let next = |errno| next_step(&io::Error::from_raw_os_error(errno)).unwrap_or("none");
+        assert!(next(libc::ENOSPC).contains("make room") && next(libc::ELOOP).contains("link"));
+        assert_eq!(next(libc::EACCES), "none");
     }
 
     #[test]

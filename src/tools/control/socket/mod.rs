@@ -1,7 +1,7 @@
 //! The control socket: a second process asks a command that runs for long.
 //!
 //! ```text
-//!   ask() ──▶ /run/flux/pump-eth0.sock ──▶ Server (one thread, poll) ──▶ Handler: status, reload,
+//!   ask() ──▶ /run/flux/pump-eth0@N.sock ▶ Server (one thread, poll) ──▶ Handler: status, reload,
 //!     ▲             one JSON object a line          │                      the command's own
 //!     └──────────────── answer or error ◀───────────┴──▶ Control: stop
 //! ```
@@ -9,7 +9,7 @@
 //! Invariant: no client disturbs the command or another client. Each has a deadline; what it sends
 //! and what waits for it are bounded; any bytes get an answer or an error object. A socket belongs to
 //! the process that holds the lock beside it, so one that was killed leaves nothing that stands in the
-//! way.
+//! way. Its name has the network namespace, N.
 //!
 //! The protocol is described in `docs/control.md`. Linux alone has it.
 

@@ -57,7 +57,7 @@ impl Request {
     pub fn line(&self) -> Vec<u8> {
         let mut object = self.fields.clone();
         object.insert("request".into(), self.name.clone().into());
-        line(object)
+        line(&object)
     }
 }
 
@@ -78,11 +78,27 @@ pub(super) fn unknown(name: &str, own: &[&str]) -> FluxError {
     refuse(format!("there is no request \"{shown}\"")).with_hint(hint)
 }
 
+/// Keys that every object begins with, in this order; the others follow by the alphabet.
+const FIRST: [&str; 10] = [
+    "request",
+    "event",
+    "command",
+    "instance",
+    "version",
+    "schema",
+    "process",
+    "elapsed_s",
+    "error",
+    "hint",
+];
+
 /// An object as a line.
-pub(super) fn line(object: Object) -> Vec<u8> {
-    let mut line = Value::Object(object).to_string().into_bytes();
-    line.push(b'\n');
-    line
+pub(super) fn line(object: &Object) -> Vec<u8> {
+    let first = FIRST.iter().filter_map(|key| object.get_key_value(*key));
+    let rest = object.iter().filter(|(key, _)| !FIRST.contains(&key.as_str()));
+    let part = |(key, value): (&String, &Value)| format!("{}:{value}", Value::from(key.as_str()));
+    let parts: Vec<_> = first.chain(rest).map(part).collect();
+    format!("{{{}}}\n", parts.join(",")).into_bytes()
 }
 
 /// An error as an object.

@@ -8,6 +8,7 @@ use crate::error::{ErrorKind, FluxError, Result, errno_text};
 use crate::sys::poll::{Woken, entry, pause, poll};
 use crate::sys::process;
 use crate::tools::control::Control;
+use crate::tools::json_line::SCHEMA;
 use serde_json::Value;
 use std::io::{self, PipeReader, PipeWriter, pipe};
 use std::os::fd::AsRawFd;
@@ -20,10 +21,12 @@ use std::time::{Duration, Instant};
 
 /// Pause after the system refused a connection, for it to have room again.
 const REFUSED: Duration = Duration::from_millis(50);
-/// Version of the answers' keys.
-const SCHEMA: u32 = 1;
 
-/// What a command answers. It is called on the server's thread, and other clients wait for it.
+/// What a command answers. It is called on the server's thread, and other clients wait for it; they
+/// are not expected to send or read meanwhile.
+///
+/// Its keys stand beside those that all answers of the request have. These win: a handler cannot
+/// change `event`, `command` and `instance`, nor what the server itself says in `status`.
 pub trait Handler: Send {
     /// The command's own requests.
     fn requests(&self) -> &[&str] {
@@ -53,7 +56,8 @@ pub trait Handler: Send {
 /// What clients may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How long one may take for a request, and to read an answer.
+    /// How long one may take for a request, and to read an answer. The time that the handler takes
+    /// does not count.
     pub silence: Duration,
     /// How many there may be. With one more, the one that has been silent longest goes.
     pub clients: usize,
@@ -94,7 +98,8 @@ impl Server {
         };
         let (asleep, wake) = pipe().map_err(failed)?;
         let (instance, started) = (instance.to_owned(), Instant::now());
-        let desk = Desk { command, instance, control, started, stop: false, handler };
+        let busy = Duration::ZERO;
+        let desk = Desk { command, instance, control, started, busy, stop: false, handler };
         let service = Service { claim, asleep, limits, clients: Vec::new(), rests: false, desk };
         let thread = Builder::new().name("flux-control".into());
         let thread = thread.spawn(|| service.run()).map_err(failed)?;
@@ -146,6 +151,7 @@ impl<H: Handler> Service<H> {
                 if entries[0].revents != 0 {
                     return;
                 }
+                // Before any expires: what has come by now counts.
                 let ready: Vec<_> = entries[2..].iter().map(|entry| entry.revents != 0).collect();
                 self.turns(&ready);
                 if entries[1].revents != 0 {
@@ -164,16 +170,23 @@ impl<H: Handler> Service<H> {
     }
 
     fn turns(&mut self, ready: &[bool]) {
-        let next = Instant::now() + self.limits.silence;
-        let desk = &mut self.desk;
-        let mut ready = ready.iter();
-        self.clients.retain_mut(|client| {
-            let is_ready = ready.next().is_some_and(|ready| *ready);
-            let goes_on = !is_ready || client.turn(next, &mut |asks| desk.answer(asks));
+        let silence = self.limits.silence;
+        let mut at = 0;
+        for &is_ready in ready {
+            let (client, desk) = (&mut self.clients[at], &mut self.desk);
+            let goes_on = !is_ready || client.turn(silence, &mut |asks| desk.answer(asks));
             // Only now: the answer to `stop` is on its way before the command ends.
             desk.stop_if_asked();
-            goes_on
-        });
+            // The others were silent because they were not served. The deadline of this one is new.
+            let busy = std::mem::take(&mut desk.busy);
+            let others = self.clients.iter_mut().enumerate().filter(|(other, _)| *other != at);
+            others.for_each(|(_, other)| other.deadline += busy);
+            if goes_on {
+                at += 1;
+            } else {
+                self.clients.remove(at);
+            }
+        }
     }
 
     fn accept(&mut self) {
@@ -184,7 +197,12 @@ impl<H: Handler> Service<H> {
                     self.clients.push(client);
                 }
                 if self.clients.len() > self.limits.clients {
-                    self.expel(0, "there are too many connections"); // in the order they came
+                    // All have the same time, so the first deadline is the longest silence.
+                    let clients = self.clients.iter().enumerate();
+                    let silent = clients.min_by_key(|(_, client)| client.deadline);
+                    if let Some((at, _)) = silent {
+                        self.expel(at, "there are too many connections");
+                    }
                 }
             }
             Ok(_) => {}
@@ -220,6 +238,8 @@ struct Desk<H> {
     instance: String,
     control: Arc<Control>,
     started: Instant,
+    /// What the handler took since it was last asked for.
+    busy: Duration,
     /// The command is to be stopped.
     stop: bool,
     handler: H,
@@ -231,15 +251,12 @@ impl<H: Handler> Desk<H> {
             Asks::Refuse(why) => Err(refuse(why).with_hint("send one JSON object a line")),
             Asks::Line(line) => Request::parse(line).and_then(|request| self.answer_to(&request)),
         };
-        line(answer.unwrap_or_else(|error| error_object(self.command, &error)))
+        line(&answer.unwrap_or_else(|error| error_object(self.command, &error)))
     }
 
     fn answer_to(&mut self, request: &Request) -> Result<Object> {
-        let mut object = Object::new();
-        object.insert("event".into(), request.name.as_str().into());
-        object.insert("command".into(), self.command.into());
-        object.insert("instance".into(), self.instance.as_str().into());
         let handler = &mut self.handler;
+        let before = Instant::now();
         // A fault of the handler ends its answer, not the command.
         let told = catch_unwind(AssertUnwindSafe(|| match request.name.as_str() {
             "status" => Ok(handler.status()),
@@ -248,8 +265,13 @@ impl<H: Handler> Desk<H> {
             name if handler.requests().contains(&name) => handler.answer(request),
             name => Err(unknown(name, handler.requests())),
         }));
+        self.busy += before.elapsed();
         let hint = "report it, with what was asked";
-        let told = told.unwrap_or_else(|_| Err(refuse("its handler failed").with_hint(hint)))?;
+        let told = told.unwrap_or_else(|_| Err(refuse("its handler failed").with_hint(hint)));
+        let mut object = told?;
+        object.insert("event".into(), request.name.as_str().into());
+        object.insert("command".into(), self.command.into());
+        object.insert("instance".into(), self.instance.as_str().into());
         match request.name.as_str() {
             "status" => {
                 object.insert("version".into(), env!("CARGO_PKG_VERSION").into());
@@ -261,7 +283,6 @@ impl<H: Handler> Desk<H> {
             "stop" => self.stop = true,
             _ => {}
         }
-        object.extend(told);
         Ok(object)
     }
 

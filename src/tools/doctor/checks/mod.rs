@@ -75,8 +75,8 @@ impl Findings {
     }
 }
 
-/// Judges the facts.
-pub(super) fn examine(facts: &Facts, interface: Option<&str>) -> Report {
+/// Judges the facts. The interface is told by the kernel's name, whatever it was named by.
+pub(super) fn examine(facts: &Facts) -> Report {
     let mut found = Findings::default();
     if let Some(machine) = &facts.machine {
         found.run(machine::CHECKS, machine);
@@ -95,8 +95,12 @@ pub(super) fn examine(facts: &Facts, interface: Option<&str>) -> Report {
         }
     }
     let (warnings, blockers) = (found.count(Status::Warning), found.count(Status::Blocker));
+    let interface = match &facts.subject {
+        Subject::One(nic) => Some(nic.name.clone()),
+        Subject::All(_) => None,
+    };
     Report {
-        interface: interface.map(str::to_owned),
+        interface,
         conclusion: conclusion(warnings, blockers, &facts.subject),
         checks: found.checks,
         unchecked: found.unchecked,

@@ -88,12 +88,12 @@ fn one(nic: Nic) -> Facts {
 }
 
 fn report(nic: Nic) -> Report {
-    examine(&one(nic), Some("eth0"))
+    examine(&one(nic))
 }
 
 fn machine_report(machine: Machine) -> Report {
     let facts = Facts { machine: Some(machine), subject: Subject::default() };
-    examine(&facts, None)
+    examine(&facts)
 }
 
 #[track_caller]
@@ -284,7 +284,7 @@ fn all_interfaces_are_a_line_each() {
         Brief { name: "d".into(), ..Brief::default() },
     ];
     let facts = Facts { machine: None, subject: Subject::All(interfaces) };
-    let report = examine(&facts, None);
+    let report = examine(&facts);
     let lines: Vec<_> =
         report.checks.iter().map(|c| (c.title.as_str(), c.finding.as_str())).collect();
     let expected = [

@@ -66,10 +66,20 @@ impl KernelHost {
         })
     }
 
+    /// The error for a name that was asked for, with the names that there are.
+    fn not_found(&self, name: &str, error: io::Error) -> HostError {
+        match (interface_cause(error), self.interfaces()) {
+            (Cause::NoSuchInterface, Ok(all)) => {
+                HostError::no_interface(name, all.iter().map(|other| other.name.as_str()))
+            }
+            (cause, _) => HostError::new("find interface", name, cause),
+        }
+    }
+
     /// Without its addresses.
     fn bare(&self, name: &str) -> Result<Interface, HostError> {
         link::bare(self.nics.netlink(), Which::Name(name))
-            .map_err(|error| HostError::new("find interface", name, interface_cause(error)))
+            .map_err(|error| self.not_found(name, error))
     }
 
     /// Answers what needs no question, and refuses what no question could answer.
@@ -145,7 +155,7 @@ impl Host for KernelHost {
 
     fn interface(&self, name: &str) -> Result<Interface, HostError> {
         link::whole(self.nics.netlink(), Which::Name(name))
-            .map_err(|error| HostError::new("find interface", name, interface_cause(error)))
+            .map_err(|error| self.not_found(name, error))
     }
 
     fn interfaces(&self) -> Result<Vec<Interface>, HostError> {

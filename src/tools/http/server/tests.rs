@@ -1,11 +1,16 @@
 //! What clients get, however other clients behave.
 
-use super::super::request::{DEADLINE, FIELDS, HEAD};
+use super::super::connection::DEADLINE;
+use super::super::request::{FIELDS, HEAD};
 use super::*;
 use crate::tools::http::{bind, parse_address};
-use std::io::{Read, Write};
-use std::sync::atomic::AtomicU64;
-use std::time::Instant;
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::channel;
 
 /// How long to wait for an answer that must come.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,7 +27,11 @@ fn start(render: impl FnMut() -> std::result::Result<String, String> + Send + 's
 }
 
 fn connect(server: &Server) -> TcpStream {
-    let stream = TcpStream::connect(server.address()).unwrap();
+    connect_to(server.address())
+}
+
+fn connect_to(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
@@ -31,6 +40,11 @@ fn connect(server: &Server) -> TcpStream {
 fn request(server: &Server, bytes: &[u8]) -> String {
     let mut stream = connect(server);
     stream.write_all(bytes).unwrap();
+    all(stream)
+}
+
+/// All that comes.
+fn all(mut stream: TcpStream) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -52,10 +66,6 @@ fn scrape(server: &Server) -> (String, Duration) {
 /// Whether the server closed a connection; it waits until it did.
 fn closed(mut stream: TcpStream) -> bool {
     matches!(stream.read(&mut [0]), Ok(0) | Err(_))
-}
-
-fn open(server: &Server) -> usize {
-    server.shared.connections().open.len()
 }
 
 #[test]
@@ -115,31 +125,177 @@ fn a_client_that_never_reads_is_given_up_and_holds_up_nobody() {
     let mut deaf = connect(&server);
     deaf.write_all(GET).unwrap();
     assert_eq!(scrape(&server).0.len(), 64 << 20);
-    let shared = &server.shared;
-    let (connections, waited) = shared
-        .ended
-        .wait_timeout_while(shared.connections(), PATIENCE, |all| !all.open.is_empty())
-        .unwrap();
-    drop(connections);
-    assert!(!waited.timed_out(), "its deadline of {DEADLINE:?} does not end it");
+    // It was answered first, so its time was up first: reading now is too late.
+    std::thread::sleep(DEADLINE);
     let mut some = Vec::new();
     let _ = deaf.read_to_end(&mut some);
     assert!(some.starts_with(b"HTTP/1.1 200 OK") && some.len() < 64 << 20);
 }
 
 #[test]
-fn of_too_many_connections_the_oldest_goes() {
+fn of_too_many_silent_connections_the_one_silent_longest_goes() {
     let server = counting();
-    let silent: Vec<TcpStream> = (0..MOST + 8).map(|_| connect(&server)).collect();
+    let mut silent: Vec<TcpStream> = (0..MOST + 8).map(|_| connect(&server)).collect();
     // The last of them were accepted once a later one is answered.
     scrape(&server);
-    assert!(open(&server) <= MOST);
+    // The oldest says something, and is not the one silent longest any more.
+    let mut talks = silent.remove(0);
+    talks.write_all(&GET[..4]).unwrap();
     let start = Instant::now();
     let mut silent = silent.into_iter();
     assert!(silent.by_ref().take(8).all(closed));
     // They went long before their deadline, unless this machine is very busy.
+    if start.elapsed() < DEADLINE / 2 {
+        talks.write_all(&GET[4..]).unwrap();
+        assert!(all(talks).starts_with("HTTP/1.1 200 OK"));
+    }
     assert!(start.elapsed() < DEADLINE * 10);
     assert!(silent.all(closed));
+}
+
+#[test]
+fn a_scrape_after_a_crowd_of_silent_connections_is_answered() {
+    let server = counting();
+    let silent: Vec<TcpStream> = (0..210).map(|_| connect(&server)).collect();
+    assert_eq!(scrape(&server).0, "scrapes_total 1\n");
+    // One that is slower than they were connects before they go, and has its time.
+    let mut slow = connect(&server);
+    let start = Instant::now();
+    std::thread::sleep(GRACE / 2);
+    slow.write_all(GET).unwrap();
+    let answer = all(slow);
+    // It is one of the newest, so it stays for all its time, unless this machine is very busy.
+    if start.elapsed() < DEADLINE / 2 {
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    }
+    assert!(silent.into_iter().all(closed));
+}
+
+#[test]
+fn every_scrape_beside_a_flood_of_silent_connections_is_answered() {
+    const FLOOD: u64 = 10_000;
+    let server = counting();
+    let (ends, opened) = (AtomicBool::new(false), AtomicU64::new(0));
+    let flood = || {
+        let mut held = VecDeque::new();
+        while opened.fetch_add(1, Relaxed) < FLOOD && !ends.load(Relaxed) {
+            // The machine may have no port any more.
+            let Ok(stream) = TcpStream::connect(server.address()) else { break };
+            held.push_back(stream);
+            if held.len() > 100 {
+                held.pop_front();
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let floods = [scope.spawn(flood), scope.spawn(flood)];
+        while opened.load(Relaxed) < 400 && !floods.iter().all(|flood| flood.is_finished()) {
+            std::thread::yield_now();
+        }
+        let start = Instant::now();
+        for nth in 1.. {
+            assert_eq!(scrape(&server).0, format!("scrapes_total {nth}\n"));
+            let over = floods.iter().all(|flood| flood.is_finished());
+            if nth >= 20 && (over || start.elapsed() > DEADLINE) {
+                break;
+            }
+        }
+        ends.store(true, Relaxed);
+    });
+}
+
+#[test]
+fn a_request_that_waits_for_its_metrics_stays_however_many_are_silent() {
+    let (go, gate) = channel();
+    let server = start(move || {
+        gate.recv().map_err(|error| error.to_string())?;
+        Ok("up 1\n".to_owned())
+    });
+    let mut waits: Vec<TcpStream> = (0..2).map(|_| connect(&server)).collect();
+    waits.iter_mut().for_each(|stream| stream.write_all(GET).unwrap());
+    // More than there may be: the first of them go, and the two are older still.
+    let mut silent: Vec<TcpStream> = (0..CROWD + 8).map(|_| connect(&server)).collect();
+    assert!(silent.drain(..8).all(closed));
+    for stream in waits {
+        go.send(()).unwrap();
+        assert!(all(stream).ends_with("up 1\n"));
+    }
+}
+
+#[test]
+fn one_request_too_many_is_answered_that_it_is() {
+    let (go, gate) = channel();
+    let server = start(move || {
+        gate.recv().map_err(|error| error.to_string())?;
+        Ok("up 1\n".to_owned())
+    });
+    let streams: Vec<TcpStream> = (0..WHOLE + 2)
+        .map(|_| {
+            let mut stream = connect(&server);
+            stream.write_all(GET).unwrap();
+            stream.set_nonblocking(true).unwrap();
+            stream
+        })
+        .collect();
+    let start = Instant::now();
+    let refused = || streams.iter().filter(|stream| stream.peek(&mut [0]).is_ok()).count();
+    while refused() < 2 {
+        assert!(start.elapsed() < PATIENCE, "{} of 2 are refused", refused());
+        std::thread::yield_now();
+    }
+    (0..WHOLE).for_each(|_| go.send(()).unwrap());
+    let answers = streams.into_iter().map(|stream| {
+        stream.set_nonblocking(false).unwrap();
+        all(stream)
+    });
+    let (met, refused): (Vec<_>, Vec<_>) =
+        answers.partition(|answer| answer.starts_with("HTTP/1.1 200 OK"));
+    assert_eq!(met.len(), WHOLE);
+    assert!(refused.iter().all(|answer| answer.starts_with("HTTP/1.1 503 ")), "{refused:?}");
+}
+
+/// Where this is set, the test below is the process that serves.
+const SERVES: &str = "FLUX_TEST_SERVES";
+
+#[test]
+fn where_descriptors_are_few_silent_connections_go_for_a_scrape() {
+    if std::env::var_os(SERVES).is_some() {
+        let server = start(|| {
+            // Makers of metrics open files, too.
+            std::fs::File::open("/proc/self/stat").map_err(|error| error.to_string())?;
+            Ok("up 1\n".to_owned())
+        });
+        println!("\nserves {}", server.address());
+        let _ = std::io::stdin().read_line(&mut String::new());
+        return;
+    }
+    let name = "where_descriptors_are_few_silent_connections_go_for_a_scrape";
+    let name = format!("tools::http::server::tests::{name}");
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -n 24; exec \"$0\" \"$1\" --exact --nocapture"])
+        .arg(std::env::current_exe().unwrap())
+        .arg(name)
+        .env(SERVES, "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let address = lines
+        .by_ref()
+        .map_while(std::result::Result::ok)
+        .find_map(|line| line.strip_prefix("serves ").map(|address| address.parse().unwrap()))
+        .expect("it serves");
+    let start = Instant::now();
+    let silent: Vec<TcpStream> = (0..30).map(|_| connect_to(address)).collect();
+    let mut stream = connect_to(address);
+    stream.write_all(GET).unwrap();
+    let answer = all(stream);
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(start.elapsed() < DEADLINE * 10);
+    drop(silent);
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]

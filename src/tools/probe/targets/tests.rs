@@ -172,8 +172,8 @@ fn what_cannot_be_reached_from_here_is_named_with_a_next_step() {
         (|p| p.targets[0] = "10.1.0.255".into(), "broadcast", "one by one"),
         (|p| p.targets[0] = "fe80::5%eth0".into(), "no route", ""),
         (|p| p.interface = Some("eth9".into()), "eth9: no such interface", "ip -br link"),
-        (|p| p.source = Some(ip("::1")), "not of the family of the source", ""),
-        (|p| p.size = 1473, "size 1473: does not fit the MTU 1500 of eth0", "is 1472"),
+        (|p| p.source = Some(ip("::1")), "is of another family than the target", ""),
+        (|p| p.size = 1473, "size 1473: it does not fit the MTU 1500 of eth0", "is 1472"),
     ];
     for (change, message, hint) in cases {
         let mut plan = plan(&["10.1.0.5"]);
@@ -219,7 +219,7 @@ fn a_frame_that_is_too_small_is_said_before_anything_is_sent() {
     let mut plan = plan(&["10.1.0.5"]);
     plan.size = 1751;
     let error = find(&plan, &Jumbo).unwrap_err();
-    assert_eq!(error.to_string(), "size 1751: does not fit a frame of 2048 bytes");
+    assert_eq!(error.to_string(), "size 1751: it does not fit a frame of 2048 bytes");
     assert!(error.hint().unwrap().contains("the largest -s here is 1750"));
     plan.size = 1750;
     assert!(find(&plan, &Jumbo).is_ok());

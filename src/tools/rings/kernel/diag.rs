@@ -4,7 +4,7 @@
 
 use super::place::{self, Namespace};
 use super::walk;
-use super::{Scan, Sockets};
+use super::{Missing, Scan, Sockets, Unseen};
 use crate::error::{ErrorKind, FluxError, Result, errno_text};
 use crate::ring::RingSnapshot;
 use crate::snapshot::{SocketSnapshot, SocketState, UmemSnapshot};
@@ -166,9 +166,10 @@ impl Sockets for DiagSockets {
         // Those that were closed since the walk are not missed.
         for owner in walk.sockets.into_values().flatten().filter(walk::still_there) {
             let (comm, pid, fd) = (owner.comm, owner.pid, owner.fd);
-            missing.push(format!(
+            let text = format!(
                 "the socket of {comm} (pid {pid}, fd {fd}) is in a network namespace out of sight"
-            ));
+            );
+            missing.push(Missing { text, unseen: Unseen::Namespace });
         }
         Ok(Scan { sockets, missing, ..Scan::default() })
     }

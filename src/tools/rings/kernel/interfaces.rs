@@ -5,7 +5,8 @@ use crate::sys::ethtool::RxCounters;
 use crate::sys::foreign::Process;
 use crate::sys::netns::NetNs;
 use crate::sys::{bpf, clock};
-use crate::tools::host::{Interface, Nics, XdpFeatures};
+use crate::tools::host::{HostError, Interface, Nics, XdpFeatures};
+use crate::tools::rings::observe::NO_NAME;
 use crate::tools::rings::{InterfaceKey, InterfaceSnapshot};
 use std::collections::{HashMap, HashSet};
 use std::{fs, io};
@@ -73,19 +74,19 @@ impl Interfaces {
     /// # Errors
     /// When there is none.
     pub(super) fn find(&mut self, name: &str) -> Result<InterfaceKey> {
-        let what = || format!("cannot find interface {name}");
         let own = self.namespaces.get(&self.own.unwrap_or(0));
-        let own = own.ok_or_else(|| FluxError::new(ErrorKind::System, what(), "no netlink"))?;
+        let own = own.ok_or_else(|| {
+            let what = format!("cannot find interface {name}");
+            FluxError::new(ErrorKind::System, what, "no netlink")
+        })?;
         match own.nics.link_named(name) {
             Ok(link) => Ok(InterfaceKey { netns: self.own, ifindex: link.index }),
             Err(error) => match error.raw_os_error() {
                 // EINVAL: an empty name; ERANGE: one longer than the kernel takes.
                 Some(libc::ENODEV | libc::EINVAL | libc::ERANGE) => {
-                    let error = FluxError::new(ErrorKind::Device, what(), "no such interface");
-                    Err(error.with_hint(
-                        "`ip -br link` lists the interfaces of this network namespace; sockets of \
-                         one that was removed are shown by `flux rings` without a name",
-                    ))
+                    let links = own.nics.links().unwrap_or_default();
+                    let names = links.iter().map(|link| link.name.as_str());
+                    Err(HostError::no_interface(name, names).into())
                 }
                 _ => Err(FluxError::os(Op::Netdev, name, error)),
             },
@@ -121,7 +122,7 @@ impl Interfaces {
 
     fn program(&mut self, id: u32) -> String {
         let name = self.programs.entry(id);
-        name.or_insert_with(|| bpf::program_name(id).unwrap_or_else(|_| "no name".into())).clone()
+        name.or_insert_with(|| bpf::program_name(id).unwrap_or_else(|_| NO_NAME.into())).clone()
     }
 
     fn enter(&mut self, inode: u32, via: Option<&NamespaceHandle>) -> Option<Nics> {

@@ -9,7 +9,7 @@ use crate::snapshot::{
 use crate::stats::XdpStatistics;
 use crate::sys::libbpf::Refused;
 use crate::sys::rings_iter::{Record, Ring, RingsIter, known};
-use crate::tools::rings::observe::Scan;
+use crate::tools::rings::observe::{Missing, Scan, Unseen};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -31,7 +31,7 @@ const UNALIGNED: u32 = 1;
 pub(super) struct IterSockets {
     iter: RingsIter,
     /// Why what it sees may not be all.
-    missing: Vec<String>,
+    missing: Vec<Missing>,
 }
 
 impl IterSockets {
@@ -43,9 +43,11 @@ impl IterSockets {
         let iter = RingsIter::load().map_err(refused)?;
         let inside = fs::read_link("/proc/self/ns/pid")
             .is_ok_and(|name| name.as_os_str() != FIRST_PID_NAMESPACE);
-        let missing = inside.then(|| {
-            "processes outside this pid namespace are not seen: run flux outside the container"
-                .into()
+        let missing = inside.then(|| Missing {
+            text:
+                "processes outside this pid namespace are not seen: run flux outside the container"
+                    .into(),
+            unseen: Unseen::Outside,
         });
         Ok(Self { iter, missing: missing.into_iter().collect() })
     }

@@ -17,7 +17,7 @@ mod pidfd;
 mod place;
 mod walk;
 
-use super::observe::{Clock, InterfaceKey, InterfaceSnapshot, Observer, Scan};
+use super::observe::{Clock, InterfaceKey, InterfaceSnapshot, Missing, Observer, Scan, Unseen};
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::snapshot::{SocketSnapshot, Source};
 use diag::DiagSockets;

@@ -11,7 +11,7 @@
 
 use super::place::{self, Namespace, Placed, Queues};
 use super::walk;
-use super::{Scan, Sockets};
+use super::{Missing, Scan, Sockets, Unseen};
 use crate::error::{ErrorKind, FluxError, Result, errno_text};
 use crate::ring::RingSnapshot;
 use crate::snapshot::{Owner, SocketOptions, SocketSnapshot, SocketState};
@@ -248,11 +248,13 @@ fn settle(
     Ok(())
 }
 
-fn not_taken(owners: &[Owner]) -> String {
+fn not_taken(owners: &[Owner]) -> Missing {
     let whose = owners.first().map_or_else(String::new, |owner| {
         format!(" of {} (pid {}, fd {})", owner.comm, owner.pid, owner.fd)
     });
-    format!("the socket{whose} could not be looked at: {}", walk::why_refused())
+    let text = format!("the socket{whose} could not be looked at: {}", walk::why_refused());
+    let pids = owners.iter().map(|owner| owner.pid).collect();
+    Missing { text, unseen: Unseen::Processes(pids) }
 }
 
 #[cfg(test)]

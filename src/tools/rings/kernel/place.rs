@@ -12,6 +12,7 @@
 use crate::snapshot::{SocketSnapshot, SocketState};
 use crate::sys::netns::NetNs;
 use crate::tools::host::genl;
+use crate::tools::rings::{Missing, Unseen};
 use std::collections::BTreeMap;
 use std::io;
 
@@ -90,12 +91,13 @@ pub(super) fn names(indices: impl Iterator<Item = u32>) -> BTreeMap<u32, String>
 }
 
 /// That a namespace could not be entered, and what it takes.
-pub(super) fn not_entered(inode: u32, error: &io::Error) -> String {
+pub(super) fn not_entered(inode: u32, error: &io::Error) -> Missing {
     let why = match super::walk::is_refusal(error) {
         true => "CAP_SYS_ADMIN is missing".into(),
         false => error.to_string(),
     };
-    format!("network namespace {inode} could not be entered: {why}")
+    let text = format!("network namespace {inode} could not be entered: {why}");
+    Missing { text, unseen: Unseen::Namespace }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 use crate::error::{ErrorKind, FluxError, errno_text};
 use crate::snapshot::Owner;
 use crate::sys::foreign;
+use crate::tools::rings::{Missing, Unseen};
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
@@ -37,18 +38,21 @@ impl Walk {
     }
 
     /// Why there may be more sockets than these.
-    pub(super) fn missing(&self) -> Vec<String> {
+    pub(super) fn missing(&self) -> Vec<Missing> {
         let mut missing = Vec::new();
         if !self.refused.is_empty() {
             let processes = processes(&self.refused);
-            missing.push(format!("{processes} could not be looked into: {}", why_refused()));
+            let text = format!("{processes} could not be looked into: {}", why_refused());
+            missing.push(Missing { text, unseen: Unseen::Processes(self.refused.clone()) });
         }
         if self.hidden {
             let words = "/proc shows our own processes alone (hidepid)";
-            missing.push(format!("{words}: {}", why_refused()));
+            let text = format!("{words}: {}", why_refused());
+            missing.push(Missing { text, unseen: Unseen::Anywhere });
         }
         if self.nested {
-            missing.push("processes outside of our pid namespace are out of sight".into());
+            let text = "processes outside of our pid namespace are out of sight".into();
+            missing.push(Missing { text, unseen: Unseen::Outside });
         }
         missing
     }
@@ -191,7 +195,8 @@ mod tests {
         assert!(Walk::default().is_complete() && Walk::default().missing().is_empty());
         let walk = Walk { refused: vec![1, 2, 3], hidden: true, nested: true, ..Walk::default() };
         assert!(!walk.is_complete());
-        let [refused, hidden, nested] = <[String; 3]>::try_from(walk.missing()).unwrap();
+        let texts: Vec<_> = walk.missing().into_iter().map(|missing| missing.text).collect();
+        let [refused, hidden, nested] = <[String; 3]>::try_from(texts).unwrap();
         assert!(refused.starts_with("3 processes could not be looked into: "), "{refused}");
         assert!(hidden.contains("hidepid") && nested.contains("pid namespace"));
         let ours = std::process::id();

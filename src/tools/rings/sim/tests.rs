@@ -45,7 +45,7 @@ fn samples_on(
         }
     });
     let sockets = samples[0].sockets.len();
-    assert_eq!(outcome.unwrap(), Outcome { samples: count, sockets });
+    assert_eq!(outcome.unwrap(), Outcome { samples: count, sockets, doubts: Vec::new() });
     samples
 }
 

@@ -7,6 +7,8 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
 
+const HINT: &str = "`flux trace --json TARGET > FILE.json` writes what can be compared";
+
 /// What is read of a saved run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Saved {
@@ -24,11 +26,12 @@ pub fn read(path: impl AsRef<Path>) -> Result<Saved> {
     let path = path.as_ref();
     let bytes = std::fs::read(path).map_err(|error| {
         let what = format!("cannot read {}", path.display());
-        FluxError::new(ErrorKind::System, what, errno_text(&error)).with_source(error)
+        FluxError::new(ErrorKind::System, what, errno_text(&error))
+            .with_source(error)
+            .with_hint(HINT)
     })?;
     parse(&bytes).map_err(|why| {
-        FluxError::config(format!("cannot compare {}", path.display()), why)
-            .with_hint("`flux trace --json TARGET > FILE.json` writes what can be compared")
+        FluxError::config(format!("cannot compare {}", path.display()), why).with_hint(HINT)
     })
 }
 
@@ -50,6 +53,11 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Saved, String> {
             value => vec![value],
         };
         for value in values {
+            if let Some(command) = other_command(&value) {
+                return Err(format!(
+                    "line {line} was written by flux {command}, not by flux trace"
+                ));
+            }
             let why = |error: serde_json::Error| {
                 format!("line {line} is a summary that flux {VERSION} does not read: {error}")
             };
@@ -101,6 +109,14 @@ fn kind(value: &Value) -> Kind {
         (Some("error"), _) => Kind::Error,
         (Some(_), _) => Kind::Other,
         _ => Kind::Foreign,
+    }
+}
+
+/// The command that printed a value, where that is another one.
+fn other_command(value: &Value) -> Option<&str> {
+    match (value.get("command")?.as_str()?, value.get("event")?.as_str()?) {
+        ("trace", _) => None,
+        (command, _) => Some(command),
     }
 }
 

@@ -284,6 +284,10 @@ fn a_summary_that_an_earlier_version_wrote_is_read() {
 #[test]
 fn what_cannot_be_read_says_where_and_why() {
     let error = |text: &str| parse(text.as_bytes()).unwrap_err();
+    assert_eq!(
+        error("{\"event\":\"report\",\"command\":\"bench\"}"),
+        "line 1 was written by flux bench, not by flux trace"
+    );
     assert_eq!(error(" \n"), "it is empty");
     assert_eq!(
         error("{\"event\":\"start\"}\n\n{\"event\":"),

@@ -274,7 +274,7 @@ fn without_capabilities_what_is_missing_is_said() {
     let said = looked
         .missing
         .iter()
-        .any(|words| words.contains("CAP_SYS_PTRACE") && words.contains("CAP_DAC_READ_SEARCH"));
+        .any(|it| it.text.contains("CAP_SYS_PTRACE") && it.text.contains("CAP_DAC_READ_SEARCH"));
     assert!(said, "{:?}", looked.missing);
 }
 
