@@ -163,7 +163,7 @@ pub fn mutated(object: &Value) -> Vec<Mutation> {
                     change(value, &|map| drop(map.insert("too_many".into(), Value::Null)));
                 }));
                 for key in map.keys() {
-                    all.push(with(Fault::Key, &format!("{key} has another name"), &|value| {
+                    all.push(with(Fault::Key, &format!("/{key} has another name"), &|value| {
                         change(value, &|map| {
                             let value = map.remove(key).unwrap();
                             map.insert(format!("{key}_"), value);
