@@ -67,7 +67,7 @@ fn setting(workload: &str, poll: &str, batch: u32, value: f64) -> Value {
 /// A run whose batches of 64 in rxdrop reach `rxdrop` Mpps, and whose median latency is `p50`.
 fn report(rxdrop: f64, p50: f64) -> Value {
     json!({
-        "event": "report", "backend": "xdp", "place": "lab", "note": null, "version": "0.1.0",
+        "event": "report", "backend": "xdp", "place": "lab", "remark": null, "version": "0.1.0",
         "machine": {"cpu": "Example CPU", "cpus": 2, "kernel": "6.18.0"},
         "opened": null, "sample_s": 0.4, "repeat": 5, "complete": true,
         "results": [
@@ -345,7 +345,7 @@ fn a_run_measures_every_combination_and_recommends_one_setting_a_workload() {
          --poll busy,adaptive,syscall --duration 20ms --repeat 3 --json",
     );
     assert_eq!((&report["event"], &report["backend"]), (&json!("report"), &json!("sim")));
-    assert_eq!(report["note"], "simulated rings: not a NIC figure");
+    assert_eq!(report["remark"], "simulated rings: not a NIC figure");
     assert_eq!((&report["complete"], &report["repeat"]), (&json!(true), &json!(3)));
     let settings = report["results"].as_array().unwrap();
     assert_eq!(settings.len(), 45);

@@ -31,7 +31,7 @@ fn the_simulated_machine_needs_nothing_and_is_fine() {
         assert!(check["title"].is_string() && check["finding"].is_string(), "{check:#}");
         assert!(check.as_object().unwrap().contains_key("fix"), "{check:#}");
     }
-    assert!(report["summary"].as_str().unwrap().contains("zero-copy"), "{report:#}");
+    assert!(report["conclusion"].as_str().unwrap().contains("zero-copy"), "{report:#}");
     assert_eq!(check(report, "queues")["finding"], "1 combined");
 }
 

@@ -47,7 +47,9 @@ fn names_stand_beside_addresses_unless_n_is_given() {
 fn every_event_is_a_line_of_json_and_the_summary_has_the_promised_keys() {
     let events = events("trace -n --sim --json 203.0.113.7", 0);
     assert_eq!(events[0]["event"], "start");
-    for key in ["backend", "clocks", "protocol", "strategy", "port", "first", "max_hops"] {
+    for key in
+        ["backend", "tx_clock", "rx_clock", "protocol", "strategy", "port", "first", "max_hops"]
+    {
         assert!(!events[0][key].is_null(), "{key}: {}", events[0]);
     }
     let replies = of(&events, "reply");
@@ -68,8 +70,8 @@ fn every_event_is_a_line_of_json_and_the_summary_has_the_promised_keys() {
         }
         assert_eq!(router["mpls"], Value::Array(Vec::new()));
     }
-    assert_eq!(hops[0]["routers"][0]["icmp"], "time exceeded");
-    assert_eq!(hops[5]["routers"][0]["icmp"], "port unreachable");
+    assert_eq!(hops[0]["routers"][0]["icmp"], "time_exceeded");
+    assert_eq!(hops[5]["routers"][0]["icmp"], "port_unreachable");
     assert_eq!(summary["paths"][0].as_array().unwrap().len(), 6);
     assert_eq!((&summary["mtu"], &summary["nat"]), (&Value::Null, &Value::Array(Vec::new())));
 }
@@ -193,7 +195,7 @@ fn every_protocol_and_strategy_reaches_both_families() {
     let closed = events("trace --sim -T -p 81 --json 10.0.0.2", 0);
     assert_eq!(of(&closed, "reply")[0]["icmp"], "reset");
     let open = events("trace --sim -T --json 10.0.0.2", 0);
-    assert_eq!(of(&open, "reply")[0]["icmp"], "syn-ack");
+    assert_eq!(of(&open, "reply")[0]["icmp"], "syn_ack");
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn flux_doctor_finds_no_blocker() {
     for check in report["unchecked"].as_array().unwrap() {
         println!("unchecked {}: {}", check["id"], check["reason"]);
     }
-    println!("{}", report["summary"]);
+    println!("{}", report["conclusion"]);
     assert_eq!(report["blockers"], 0, "{report:#}");
     assert!(!xdp_attached(OURS));
 }

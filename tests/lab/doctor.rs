@@ -48,7 +48,7 @@ fn on_a_veth_pair_all_is_fine_and_nothing_is_left_attached() {
     let interface = ["kernel", "kernel_config", "btf", "huge_pages", "memlock", "bpf_jit"];
     let warnings = with_status(&report, "warning");
     assert!(warnings.iter().all(|id| interface.contains(id)), "{warnings:?}");
-    let summary = report["summary"].as_str().unwrap();
+    let summary = report["conclusion"].as_str().unwrap();
     assert!(summary.ends_with("AF_XDP works here in native copy mode"), "{summary}");
     assert!(!xdp_attached(OURS));
     // The other end is in another namespace: nobody can say what its kernel leaves out.
@@ -65,7 +65,7 @@ fn without_leave_nothing_is_attached_and_that_is_said() {
         let one = unchecked.iter().find(|one| one["id"] == id).unwrap();
         assert!(one["reason"].as_str().unwrap().contains("--no-attach"), "{one:#}");
     }
-    let summary = report["summary"].as_str().unwrap();
+    let summary = report["conclusion"].as_str().unwrap();
     assert!(summary.contains("should work here in native copy mode"), "{summary}");
 }
 
@@ -79,7 +79,7 @@ fn a_foreign_program_blocks_and_is_named_and_stays() {
     let words = ["foreign_xsk", &format!("id {id}"), "native", "xdp off"];
     assert_check(&report, "program", "blocker", &words);
     assert_eq!(with_status(&report, "blocker"), ["program"]);
-    assert!(report["summary"].as_str().unwrap().ends_with("AF_XDP does not work here"));
+    assert!(report["conclusion"].as_str().unwrap().ends_with("AF_XDP does not work here"));
     assert!(lab.run(&format!("ip link show {OURS}")).contains(&format!("id {id}")));
     // Its socket is seen, where the kernel tells (Linux 6.15).
     let checks = report["checks"].as_array().unwrap();
@@ -103,7 +103,7 @@ fn what_is_wrong_with_the_interface_is_told() {
     let large = report(OURS, 0);
     assert_check(&large, "attach_native", "warning", &["MTU", "other end", "mtu 1500"]);
     assert_check(&large, "attach_skb", "ok", &["works"]);
-    assert!(large["summary"].as_str().unwrap().contains("skb mode alone"));
+    assert!(large["conclusion"].as_str().unwrap().contains("skb mode alone"));
     lab.run_in_peer(&format!("ip link set {PEER} mtu 1500"));
     lab.run(&format!("ip link set {OURS} mtu 3000"));
     assert_check(&report(OURS, 0), "mtu", "warning", &["3000", "--frame-size 4096"]);

@@ -173,7 +173,7 @@ fn each_trouble_gets_its_name_and_a_healthy_run_none() {
     owner.wait("all frames are out", |state| state.count("received") >= 64);
     let starved = sample_when("packets without a frame", &mut owner, "", |_, _, sample| {
         let per_s = &only_socket(sample)["stats_per_s"];
-        per_s["rx_fill_ring_empty_descs"].as_f64() > Some(0.0)
+        per_s["rx_fill_ring_empty_descs_per_s"].as_f64() > Some(0.0)
     });
     assert_kinds(&starved.0, &["starved", "leak"]);
     drop(owner);
@@ -260,7 +260,7 @@ fn our_own_ping_is_seen_healthy_with_its_shared_umem() {
         let per_s = &socket["stats_per_s"];
         let lost = ["rx_dropped", "rx_ring_full", "rx_fill_ring_empty_descs"];
         socket["rings"]["rx"]["per_s"].as_f64() > Some(0.0)
-            && lost.iter().all(|name| per_s[name] == 0.0)
+            && lost.iter().all(|name| per_s[format!("{name}_per_s")] == 0.0)
     };
     let (sockets, healthy) = lab::wait_for("both sockets of ping's at work", || {
         let output = command::run(&format!("rings {OURS} --json"));

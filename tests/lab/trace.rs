@@ -182,7 +182,7 @@ fn eight_routers_are_those_that_traceroute_and_mtr_see() {
             assert!(router["rtt_us"]["min"].as_f64() > Some(0.0), "{traced:?}");
             assert_eq!(router["back_hops"], hop["ttl"], "{traced:?}");
             let last = hop["ttl"] == lab.last();
-            let icmp = if last { "port unreachable" } else { "time exceeded" };
+            let icmp = if last { "port_unreachable" } else { "time_exceeded" };
             assert_eq!(router["icmp"], icmp, "{traced:?}");
         }
         // Who waits no longer than is usual may miss an answer, and mistakes nobody.
@@ -394,15 +394,15 @@ fn every_protocol_and_strategy_reaches_the_target_over_the_same_hops() {
         lab.targets().map(|to| lab.at(lab.last(), || TcpListener::bind((to, 80)).unwrap())).into();
     for target in lab.targets() {
         for (options, end) in [
-            ("", "port unreachable"),
-            ("-U", "port unreachable"),
-            ("-U -p 53", "port unreachable"),
-            ("-U --strategy classic", "port unreachable"),
-            ("-U --strategy dublin", "port unreachable"),
-            ("--icmp", "echo reply"),
-            ("--icmp --strategy classic", "echo reply"),
-            ("-T", "syn-ack"),
-            ("-T -p 80 --strategy classic", "syn-ack"),
+            ("", "port_unreachable"),
+            ("-U", "port_unreachable"),
+            ("-U -p 53", "port_unreachable"),
+            ("-U --strategy classic", "port_unreachable"),
+            ("-U --strategy dublin", "port_unreachable"),
+            ("--icmp", "echo_reply"),
+            ("--icmp --strategy classic", "echo_reply"),
+            ("-T", "syn_ack"),
+            ("-T -p 80 --strategy classic", "syn_ack"),
             ("-T -p 81", "reset"),
         ] {
             let traced = trace(&format!("{PATIENT} {options} {target}"));

@@ -256,7 +256,7 @@ fn what_does_not_get_there_is_marked_and_ends_the_path() {
     assert_eq!((outcome.reached, found.reached, found.distance), (0, false, None));
     assert_eq!(found.hops.len(), 4);
     let last = &found.hops[3].routers[0];
-    assert_eq!((last.mark.as_deref(), last.icmp.as_str()), (Some("!H"), "host unreachable"));
+    assert_eq!((last.mark.as_deref(), last.icmp.as_str()), (Some("!H"), "host_unreachable"));
     // Nobody at all: every TTL up to the last is silent.
     let found = summary(&plan("10.0.0.66"), &default_network(1));
     assert_eq!((found.hops.len(), found.reached), (30, false));
@@ -711,7 +711,7 @@ fn tcp_leaves_no_half_open_connection() {
     simulator.tap("sim0").unwrap();
     let plan = Plan { protocol: Protocol::Tcp, port: 80, ..plan("10.0.0.2") };
     let found = summary(&plan, &simulator);
-    assert_eq!((found.distance, found.hops[0].routers[0].icmp.as_str()), (Some(1), "syn-ack"));
+    assert_eq!((found.distance, found.hops[0].routers[0].icmp.as_str()), (Some(1), "syn_ack"));
     let flags = |frame: &Vec<u8>| match Headers::parse(frame).unwrap().transport {
         Transport::Tcp { flags, .. } => flags,
         other => panic!("{other:?}"),
@@ -730,7 +730,7 @@ fn an_open_udp_port_is_the_target_as_well() {
     let simulator = Chain::new(1, &vec![RouterOptions::default(); 4], host).with_delay(MS);
     let found = summary(&plan(TARGET), &simulator);
     assert_eq!((found.distance, found.reached), (Some(5), true));
-    assert_eq!(found.hops[4].routers[0].icmp, "udp reply");
+    assert_eq!(found.hops[4].routers[0].icmp, "udp_reply");
     let host = HostOptions { udp: UdpPorts::Silent, ..HostOptions::default() };
     let simulator = Chain::new(1, &vec![RouterOptions::default(); 4], host).with_delay(MS);
     let found = summary(&plan(TARGET), &simulator);

@@ -88,39 +88,97 @@ pub fn assert_valid(object: &Value) {
     }
 }
 
-/// Every object that is `object` with one thing wrong: a key too many, a key of another name, a
-/// value of another type.
-pub fn mutated(object: &Value) -> Vec<(String, Value)> {
+/// An object with one thing wrong.
+pub struct Mutation {
+    /// The key that is wrong, or of whose list one value is; empty: the object itself.
+    pub key: String,
+    /// Where it is wrong, and how.
+    pub what: String,
+    pub fault: Fault,
+    pub object: Value,
+}
+
+/// What can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A key too many, or one of another name.
+    Key,
+    /// A value of another type.
+    Type,
+    /// A number below zero.
+    Sign,
+    /// A text in place of a word, a name or an address.
+    Word,
+}
+
+/// No word, name, address or number, but a text.
+const TEXT: &str = "no such word\u{7}";
+
+/// What stands in place of `value`, and what is wrong with it.
+fn wrong_values(value: &Value) -> Vec<(Fault, Value)> {
+    let mut wrong = vec![(Fault::Type, json!({"of": "no type that is taken"}))];
+    let types = match value {
+        Value::Bool(_) => vec![json!(1), json!("true")],
+        Value::Number(_) => vec![json!(true), json!("1")],
+        Value::String(_) => vec![json!(true), json!(1)],
+        _ => Vec::new(),
+    };
+    wrong.extend(types.into_iter().map(|value| (Fault::Type, value)));
+    match value {
+        Value::Number(number) => {
+            if number.is_u64() {
+                wrong.push((Fault::Type, json!(0.5)));
+            }
+            wrong.push((Fault::Sign, json!(-1)));
+        }
+        Value::String(_) => {
+            wrong.push((Fault::Word, json!(TEXT)));
+            wrong.push((Fault::Word, json!("")));
+        }
+        _ => {}
+    }
+    wrong
+}
+
+/// Every object that is `object` with one thing wrong.
+pub fn mutated(object: &Value) -> Vec<Mutation> {
     let mut all = Vec::new();
-    let mut places = vec![String::new()];
-    while let Some(place) = places.pop() {
-        match object.pointer(&place).unwrap() {
+    let mut places = vec![(String::new(), String::new())];
+    while let Some((place, key)) = places.pop() {
+        let value = object.pointer(&place).unwrap();
+        let with = |fault, what: &str, change: &dyn Fn(&mut Value)| {
+            let mut object = object.clone();
+            change(object.pointer_mut(&place).unwrap());
+            Mutation { key: key.clone(), what: format!("{place}: {what}"), fault, object }
+        };
+        for (fault, wrong) in wrong_values(value) {
+            all.push(with(fault, &wrong.to_string(), &|value| *value = wrong.clone()));
+        }
+        match value {
             Value::Object(map) => {
-                let with = |change: &dyn Fn(&mut Map<String, Value>)| {
-                    let mut wrong = object.clone();
-                    change(wrong.pointer_mut(&place).unwrap().as_object_mut().unwrap());
-                    wrong
+                let change = |value: &mut Value, change: &dyn Fn(&mut Map<String, Value>)| {
+                    change(value.as_object_mut().unwrap());
                 };
-                let more = with(&|map| drop(map.insert("too_many".into(), Value::Null)));
-                all.push((format!("{place}: a key too many"), more));
+                all.push(with(Fault::Key, "a key too many", &|value| {
+                    change(value, &|map| drop(map.insert("too_many".into(), Value::Null)));
+                }));
                 for key in map.keys() {
-                    let renamed = with(&|map| {
-                        let value = map.remove(key).unwrap();
-                        map.insert(format!("{key}_"), value);
-                    });
-                    all.push((format!("{place}/{key}: another name"), renamed));
-                    places.push(format!("{place}/{key}"));
+                    all.push(with(Fault::Key, &format!("/{key} has another name"), &|value| {
+                        change(value, &|map| {
+                            let value = map.remove(key).unwrap();
+                            map.insert(format!("{key}_"), value);
+                        });
+                    }));
+                    places.push((format!("{place}/{key}"), key.clone()));
                 }
             }
             Value::Array(values) => {
-                // Enough to see whether the schema looks into it.
-                places.extend((0..values.len().min(2)).map(|at| format!("{place}/{at}")));
+                // Two are enough to see whether the schema looks into it; each change is another.
+                let first = 0..values.len().min(if key == "changes" { 12 } else { 2 });
+                places.extend(first.map(|at| (format!("{place}/{at}"), key.clone())));
             }
             _ => {}
         }
-        let mut wrong = object.clone();
-        *wrong.pointer_mut(&place).unwrap() = json!({"of": "no type that is taken"});
-        all.push((format!("{place}: another type"), wrong));
     }
     all
 }

@@ -27,7 +27,7 @@ fn granted(opened: &Opened) -> String {
     };
     format!(
         "{}: driver {}, {} attach, {}, queue{} {}{sending}, rings of {}, {} frames of {} bytes in {} pages, \
-         {} polling, clocks: tx {}, rx {}\n",
+         {} polling, clocks: tx {} ({}), rx {} ({})\n",
         opened.interface,
         opened.driver.as_deref().unwrap_or("unknown"),
         opened.attach,
@@ -39,9 +39,20 @@ fn granted(opened: &Opened) -> String {
         opened.frame_size,
         if opened.pages == "4k" { "ordinary" } else { "huge" },
         opened.poll,
-        opened.clocks.tx,
-        opened.clocks.rx,
+        opened.tx_clock,
+        place(&opened.tx_stamp),
+        opened.rx_clock,
+        place(&opened.rx_stamp),
     )
+}
+
+/// Where a stamp is taken.
+fn place(stamp: &str) -> &str {
+    match stamp {
+        "user_space" => "user space, before the kick",
+        "xdp_program" => "XDP program",
+        other => other,
+    }
 }
 
 /// A next hop's address that had to be asked for; with `verbose` also one that was known.

@@ -13,9 +13,23 @@ pub(super) fn renew(report: &mut Value) {
     let opened = report.get("opened").and_then(|opened| opened.get("pages"));
     let huge = opened.and_then(Value::as_str).filter(|pages| *pages != "4k").unwrap_or("2m");
     let huge = huge.to_owned();
+    if let Some(opened) = report.get_mut("opened").and_then(Value::as_object_mut) {
+        clocks(opened);
+    }
     for list in ["results", "best"] {
         let settings = report.get_mut(list).and_then(Value::as_array_mut).into_iter().flatten();
         settings.filter_map(Value::as_object_mut).for_each(|setting| renew_setting(setting, &huge));
+    }
+}
+
+/// `clocks` had a sentence for each stamp: `monotonic (XDP program)`.
+fn clocks(opened: &mut Map<String, Value>) {
+    let Some(Value::Object(clocks)) = opened.remove("clocks") else { return };
+    for (side, stamp) in [("tx", "user_space"), ("rx", "xdp_program")] {
+        let Some(clock) = clocks.get(side).and_then(Value::as_str) else { continue };
+        let clock = clock.split(' ').next().unwrap_or_default();
+        opened.entry(format!("{side}_clock")).or_insert(clock.into());
+        opened.entry(format!("{side}_stamp")).or_insert(stamp.into());
     }
 }
 
@@ -48,6 +62,23 @@ mod tests {
         for times in timed.map(|setting| setting.latency_us.unwrap()) {
             assert!(times.p50 > 0.0 && times.mean.is_nan() && times.stddev.is_nan(), "{times:?}");
         }
+    }
+
+    #[test]
+    fn the_earlier_words_for_a_remark_the_way_of_sending_and_the_clocks_are_read() {
+        let old = OLD.replace("\"note\":null", "\"note\":\"simulated\"").replace(
+            "\"opened\":{",
+            "\"opened\":{\"tx\":\"ring\",\"clocks\":{\"tx\":\"monotonic (user space, before the \
+             kick)\",\"rx\":\"virtual (XDP program)\"},",
+        );
+        let report = Report::from_json(old.as_bytes()).unwrap();
+        assert_eq!(report.remark.as_deref(), Some("simulated"));
+        let opened = &report.opened.as_ref().unwrap().opened;
+        assert_eq!(opened.tx_path, "ring");
+        assert_eq!((&*opened.tx_clock, &*opened.tx_stamp), ("monotonic", "user_space"));
+        assert_eq!((&*opened.rx_clock, &*opened.rx_stamp), ("virtual", "xdp_program"));
+        let today = serde_json::to_vec(&report).unwrap();
+        assert!(!String::from_utf8_lossy(&today).contains("\"clocks\""));
     }
 
     #[test]

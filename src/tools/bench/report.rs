@@ -16,7 +16,8 @@ pub struct Report {
     /// `lab`, `interface` or `sim`.
     pub place: String,
     /// What a reader must know before comparing: "simulated rings: not a NIC figure" and such.
-    pub note: Option<String>,
+    #[serde(alias = "note")]
+    pub remark: Option<String>,
     /// Version of flux. It stands at the head of every report: written with what all objects have.
     #[serde(skip_serializing)]
     pub version: String,

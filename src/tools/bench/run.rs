@@ -83,7 +83,7 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
     let measured = settings.iter().zip(&measured);
     let results: Vec<_> =
         measured.filter_map(|(setting, measured)| setting::report(setting, measured)).collect();
-    let (backend, place, note) = match &plan.place {
+    let (backend, place, remark) = match &plan.place {
         Place::Lab => ("xdp", "lab", None),
         Place::Interface { .. } => ("xdp", "interface", None),
         Place::Sim(_) => ("sim", "sim", Some("simulated rings: not a NIC figure")),
@@ -91,7 +91,7 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
     let report = Report {
         backend: backend.to_owned(),
         place: place.to_owned(),
-        note: note.map(str::to_owned),
+        remark: remark.map(str::to_owned),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         machine: machine(),
         opened: start,

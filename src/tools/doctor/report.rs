@@ -67,7 +67,7 @@ pub struct Report {
     /// How many are blockers.
     pub blockers: usize,
     /// What it all comes to, in a line.
-    pub summary: String,
+    pub conclusion: String,
     /// How many of the checks are about the machine.
     #[serde(skip)]
     pub machine_checks: usize,

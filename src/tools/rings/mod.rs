@@ -29,8 +29,8 @@ pub use kernel::KernelObserver;
 pub use observe::{Clock, InterfaceKey, InterfaceSnapshot, Missing, Observer, Scan, Unseen};
 pub use run::{Event, Outcome, Plan, run};
 pub use sample::{
-    InterfaceSample, OwnerSample, RingSample, RingsSample, Sample, SocketSample, StatsSample,
-    UmemSample, XskMapSample,
+    InterfaceSample, OwnerSample, RingSample, RingsSample, Sample, SocketSample, StatsRates,
+    StatsSample, UmemSample, XskMapSample,
 };
 pub use sampler::Sampler;
 pub use select::Selection;

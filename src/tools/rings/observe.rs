@@ -21,6 +21,9 @@ impl InterfaceKey {
     }
 }
 
+/// Stands for the name of an XDP program that has none, or does not show it.
+pub(super) const NO_NAME: &str = "no name";
+
 /// An interface at one moment. Counters count from when it was made; `None` is not known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceSnapshot {

@@ -2,7 +2,7 @@
 
 use super::diagnose::{self, Diagnosis};
 use super::history::{FIRST_LOOKS, History, Observation};
-use super::observe::{InterfaceKey, InterfaceSnapshot};
+use super::observe::{InterfaceKey, InterfaceSnapshot, NO_NAME};
 use crate::ring::RingSnapshot;
 use crate::snapshot::{SocketOptions, SocketSnapshot, SocketState, UmemSnapshot};
 use crate::stats::XdpStatistics;
@@ -103,9 +103,9 @@ pub struct SocketSample {
     /// Its four rings.
     pub rings: RingsSample,
     /// The kernel's counters.
-    pub stats: Option<StatsSample<u64>>,
+    pub stats: Option<StatsSample>,
     /// How fast they rise, per second.
-    pub stats_per_s: Option<StatsSample<f64>>,
+    pub stats_per_s: Option<StatsRates>,
     /// Its packet memory.
     pub umem: Option<UmemSample>,
     /// What is wrong with it.
@@ -166,21 +166,38 @@ pub struct RingSample {
     pub per_s: Option<f64>,
 }
 
-/// The counters of `struct xdp_statistics`, or their rates.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct StatsSample<T> {
+/// The counters of `struct xdp_statistics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct StatsSample {
     /// Dropped: no frame to put it in, or longer than a frame.
-    pub rx_dropped: T,
+    pub rx_dropped: u64,
     /// Invalid RX descriptors.
-    pub rx_invalid_descs: T,
+    pub rx_invalid_descs: u64,
     /// Invalid TX descriptors.
-    pub tx_invalid_descs: T,
+    pub tx_invalid_descs: u64,
     /// Dropped because the RX ring was full.
-    pub rx_ring_full: T,
+    pub rx_ring_full: u64,
     /// Times the kernel found the fill ring empty.
-    pub rx_fill_ring_empty_descs: T,
+    pub rx_fill_ring_empty_descs: u64,
     /// Times the kernel found the TX ring empty.
-    pub tx_ring_empty_descs: T,
+    pub tx_ring_empty_descs: u64,
+}
+
+/// How fast the counters of [`StatsSample`] rise, per second.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct StatsRates {
+    /// Dropped: no frame to put it in, or longer than a frame.
+    pub rx_dropped_per_s: f64,
+    /// Invalid RX descriptors.
+    pub rx_invalid_descs_per_s: f64,
+    /// Invalid TX descriptors.
+    pub tx_invalid_descs_per_s: f64,
+    /// Dropped because the RX ring was full.
+    pub rx_ring_full_per_s: f64,
+    /// Times the kernel found the fill ring empty.
+    pub rx_fill_ring_empty_descs_per_s: f64,
+    /// Times the kernel found the TX ring empty.
+    pub tx_ring_empty_descs_per_s: f64,
 }
 
 /// The packet memory of a socket.
@@ -323,25 +340,38 @@ fn socket(
             fill: sampled(|socket| socket.fill.as_ref()),
             comp: sampled(|socket| socket.comp.as_ref()),
         },
-        stats: socket.stats.map(|stats| counters(&stats, |count| count)),
+        stats: socket.stats.as_ref().map(counters),
         stats_per_s: before.and_then(|before| {
             let risen = socket.stats?.since(&before.stats?);
             let ns = ns.filter(|&ns| ns > 0)?;
-            Some(counters(&risen, |count| count as f64 * 1e9 / ns as f64))
+            Some(rates(&risen, ns))
         }),
         umem: socket.umem.as_ref().map(|umem| memory(umem, now.snapshot.unaccounted(at))),
         diagnosis,
     }
 }
 
-fn counters<T>(stats: &XdpStatistics, of: impl Fn(u64) -> T) -> StatsSample<T> {
+fn counters(stats: &XdpStatistics) -> StatsSample {
     StatsSample {
-        rx_dropped: of(stats.rx_dropped),
-        rx_invalid_descs: of(stats.rx_invalid_descs),
-        tx_invalid_descs: of(stats.tx_invalid_descs),
-        rx_ring_full: of(stats.rx_ring_full),
-        rx_fill_ring_empty_descs: of(stats.rx_fill_ring_empty_descs),
-        tx_ring_empty_descs: of(stats.tx_ring_empty_descs),
+        rx_dropped: stats.rx_dropped,
+        rx_invalid_descs: stats.rx_invalid_descs,
+        tx_invalid_descs: stats.tx_invalid_descs,
+        rx_ring_full: stats.rx_ring_full,
+        rx_fill_ring_empty_descs: stats.rx_fill_ring_empty_descs,
+        tx_ring_empty_descs: stats.tx_ring_empty_descs,
+    }
+}
+
+/// Counters that rose by `risen` in `ns`, per second.
+fn rates(risen: &XdpStatistics, ns: u64) -> StatsRates {
+    let per_s = |count: u64| count as f64 * 1e9 / ns as f64;
+    StatsRates {
+        rx_dropped_per_s: per_s(risen.rx_dropped),
+        rx_invalid_descs_per_s: per_s(risen.rx_invalid_descs),
+        tx_invalid_descs_per_s: per_s(risen.tx_invalid_descs),
+        rx_ring_full_per_s: per_s(risen.rx_ring_full),
+        rx_fill_ring_empty_descs_per_s: per_s(risen.rx_fill_ring_empty_descs),
+        tx_ring_empty_descs_per_s: per_s(risen.tx_ring_empty_descs),
     }
 }
 
@@ -378,7 +408,7 @@ fn interface_sample(
         carrier: now.carrier,
         rx_queues: now.queues,
         xdp_id: now.xdp.as_ref().map(|(id, _)| *id),
-        xdp_name: now.xdp.as_ref().map(|(_, name)| name.clone()),
+        xdp_name: now.xdp.as_ref().map(|(_, name)| name).filter(|name| *name != NO_NAME).cloned(),
         rx_pps: rate(now.rx_packets, before.and_then(|b| b.rx_packets)),
         tx_pps: rate(now.tx_packets, before.and_then(|b| b.tx_packets)),
         queue_rx_pps: queues,

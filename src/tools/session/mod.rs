@@ -27,5 +27,5 @@ pub use event::{Note, SessionEvent, WrongQueue};
 pub use link_watch::InterfaceChange;
 pub(crate) use losses::Losses;
 pub(crate) use open::Session;
-pub use opened::{Clocks, Opened};
+pub use opened::Opened;
 pub use trouble::Trouble;

@@ -13,8 +13,8 @@ pub struct Opened {
     #[serde(default)]
     pub backend: String,
     /// What packets are sent by: `ring`, the TX ring of an AF_XDP socket.
-    #[serde(default)]
-    pub tx: String,
+    #[serde(default, alias = "tx")]
+    pub tx_path: String,
     /// Interface name.
     pub interface: String,
     /// Driver name, where it is known.
@@ -43,20 +43,21 @@ pub struct Opened {
     pub poll: String,
     /// Whether the kernel polls the device from our system calls.
     pub kernel_busy_poll: bool,
-    /// Clocks of the two stamps that an RTT is the difference of.
+    /// Clock of the stamp of the sending: `monotonic` or `virtual`. An RTT is the difference of two
+    /// stamps.
     #[serde(default)]
-    pub clocks: Clocks,
+    pub tx_clock: String,
+    /// Clock of the stamp of the reception.
+    #[serde(default)]
+    pub rx_clock: String,
+    /// Where the stamp of the sending is taken: `user_space`, just before the kick.
+    #[serde(default)]
+    pub tx_stamp: String,
+    /// Where the stamp of the reception is taken: `xdp_program`.
+    #[serde(default)]
+    pub rx_stamp: String,
     /// What fell back, in words.
     pub notes: Vec<String>,
-}
-
-/// Where the two stamps of an RTT come from.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Clocks {
-    /// Stamp of the sending: taken in user space just before the kick.
-    pub tx: String,
-    /// Stamp of the reception: the XDP program's, or user space's.
-    pub rx: String,
 }
 
 impl Opened {
@@ -71,7 +72,7 @@ impl Opened {
     pub(crate) fn of(granted: &Granted, poller: Poller) -> Self {
         Self {
             backend: granted.backend.to_owned(),
-            tx: "ring".to_owned(),
+            tx_path: "ring".to_owned(),
             interface: granted.interface.clone(),
             driver: granted.driver.clone(),
             attach: granted.attach.to_string(),
@@ -84,10 +85,10 @@ impl Opened {
             pages: granted.pages.to_string(),
             poll: poller.to_string(),
             kernel_busy_poll: granted.kernel_busy_poll,
-            clocks: Clocks {
-                tx: format!("{} (user space, before the kick)", granted.tx_clock),
-                rx: format!("{} (XDP program)", granted.rx_clock),
-            },
+            tx_clock: granted.tx_clock.to_owned(),
+            rx_clock: granted.rx_clock.to_owned(),
+            tx_stamp: "user_space".to_owned(),
+            rx_stamp: "xdp_program".to_owned(),
             notes: in_options(&granted.notes),
         }
     }

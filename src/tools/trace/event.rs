@@ -75,7 +75,7 @@ pub struct Reply {
     pub from: IpAddr,
     /// Round-trip time; `None` where it cannot be known.
     pub rtt_us: Option<f64>,
-    /// What was answered: `time exceeded`, `port unreachable`, `echo reply`, `syn-ack`, `reset`, …
+    /// What was answered: `time_exceeded`, `port_unreachable`, `echo_reply`, `syn_ack`, `reset`, …
     pub icmp: String,
     /// As traceroute marks it: `!H`, `!N`, `!X`, `!F-1400`.
     pub mark: Option<String>,
@@ -258,7 +258,7 @@ pub struct Router {
     pub mpls: Vec<Label>,
     /// Other extension objects of its last answer.
     pub extensions: Vec<ExtensionObject>,
-    /// What it answered last.
+    /// What it answered last, as a word.
     pub icmp: String,
     /// As traceroute marks its last answer: `!H`, `!N`, `!X`.
     pub mark: Option<String>,

@@ -1,38 +1,38 @@
-//! Answers in the icmp_names and marks of traceroute, and what they mean for the path.
+//! Answers as words and with the marks of traceroute, and what they mean for the path.
 
 use super::answer::Kind;
 use std::borrow::Cow;
 
-/// Codes of ICMP type 3, in icmp_names and as traceroute marks them.
+/// Codes of ICMP type 3, as words and as traceroute marks them.
 const UNREACHABLE_V4: [(&str, &str); 16] = [
-    ("network unreachable", "!N"),
-    ("host unreachable", "!H"),
-    ("protocol unreachable", "!P"),
-    ("port unreachable", ""),
-    ("fragmentation needed", "!F"),
-    ("source route failed", "!S"),
-    ("network unknown", "!N"),
-    ("host unknown", "!H"),
-    ("source host isolated", "!N"),
-    ("network prohibited", "!X"),
-    ("host prohibited", "!X"),
-    ("network unreachable for this tos", "!N"),
-    ("host unreachable for this tos", "!H"),
+    ("network_unreachable", "!N"),
+    ("host_unreachable", "!H"),
+    ("protocol_unreachable", "!P"),
+    ("port_unreachable", ""),
+    ("fragmentation_needed", "!F"),
+    ("source_route_failed", "!S"),
+    ("network_unknown", "!N"),
+    ("host_unknown", "!H"),
+    ("source_host_isolated", "!N"),
+    ("network_prohibited", "!X"),
+    ("host_prohibited", "!X"),
+    ("network_unreachable_for_this_tos", "!N"),
+    ("host_unreachable_for_this_tos", "!H"),
     ("prohibited", "!X"),
-    ("precedence violation", "!V"),
-    ("precedence cutoff", "!C"),
+    ("precedence_violation", "!V"),
+    ("precedence_cutoff", "!C"),
 ];
 
 /// Codes of ICMPv6 type 1.
 const UNREACHABLE_V6: [(&str, &str); 8] = [
-    ("no route", "!N"),
+    ("no_route", "!N"),
     ("prohibited", "!X"),
-    ("beyond scope of source", "!H"),
-    ("address unreachable", "!H"),
-    ("port unreachable", ""),
-    ("source address prohibited", "!X"),
-    ("route rejected", "!X"),
-    ("source route failed", "!S"),
+    ("beyond_scope_of_source", "!H"),
+    ("address_unreachable", "!H"),
+    ("port_unreachable", ""),
+    ("source_address_prohibited", "!X"),
+    ("route_rejected", "!X"),
+    ("source_route_failed", "!S"),
 ];
 
 /// What an error is, whatever its family.
@@ -52,33 +52,45 @@ fn class(v4: bool, icmp_type: u8, code: u8) -> Class {
         (true, 3, _) => Class::Unreachable(known(&UNREACHABLE_V4)),
         (false, 1, _) => Class::Unreachable(known(&UNREACHABLE_V6)),
         // An unknown next header is how IPv6 says that the protocol is not spoken.
-        (false, 4, 1) => Class::Unreachable(Some(("protocol unreachable", "!P"))),
+        (false, 4, 1) => Class::Unreachable(Some(("protocol_unreachable", "!P"))),
         (true, 11, _) | (false, 3, _) => Class::Expired,
         (true, 12, _) | (false, 4, _) => Class::Problem,
         _ => Class::Other,
     }
 }
 
-/// In icmp_names.
-pub(super) fn text(kind: Kind) -> Cow<'static, str> {
+/// As a word.
+pub(super) fn word(kind: Kind) -> Cow<'static, str> {
     let Kind::Error { v4, icmp_type, code, .. } = kind else {
         return match kind {
-            Kind::TimeExceeded | Kind::Error { .. } => "time exceeded",
-            Kind::EchoReply => "echo reply",
-            Kind::SynAck { .. } => "syn-ack",
+            Kind::TimeExceeded | Kind::Error { .. } => "time_exceeded",
+            Kind::EchoReply => "echo_reply",
+            Kind::SynAck { .. } => "syn_ack",
             Kind::Reset => "reset",
-            Kind::UdpReply => "udp reply",
+            Kind::UdpReply => "udp_reply",
         }
         .into();
     };
     match class(v4, icmp_type, code) {
-        Class::TooBig if v4 => "fragmentation needed".into(),
-        Class::TooBig => "packet too big".into(),
+        Class::TooBig if v4 => "fragmentation_needed".into(),
+        Class::TooBig => "packet_too_big".into(),
         Class::Unreachable(Some((text, _))) => text.into(),
-        Class::Unreachable(None) => format!("unreachable, code {code}").into(),
-        Class::Expired => "reassembly time exceeded".into(),
-        Class::Problem => "parameter problem".into(),
-        Class::Other => format!("icmp type {icmp_type} code {code}").into(),
+        Class::Unreachable(None) => format!("unreachable_code_{code}").into(),
+        Class::Expired => "reassembly_time_exceeded".into(),
+        Class::Problem => "parameter_problem".into(),
+        Class::Other => format!("icmp_type_{icmp_type}_code_{code}").into(),
+    }
+}
+
+/// What [`Reply::icmp`](super::Reply::icmp) says, for people: `time exceeded`.
+#[must_use]
+pub fn icmp_text(word: &str) -> String {
+    match word {
+        "syn_ack" => "syn-ack".into(),
+        word => match word.strip_prefix("unreachable_code_") {
+            Some(code) => format!("unreachable, code {code}"),
+            None => word.replace('_', " "),
+        },
     }
 }
 
@@ -122,7 +134,7 @@ mod tests {
 
     #[test]
     fn answers_read_and_are_marked_as_traceroute_prints_them() {
-        for (kind, icmp_names, marked) in [
+        for (kind, text, marked) in [
             (Kind::TimeExceeded, "time exceeded", None),
             (Kind::EchoReply, "echo reply", None),
             (Kind::SynAck { ack: 1 }, "syn-ack", None),
@@ -139,6 +151,7 @@ mod tests {
             (error(true, 3, 14), "precedence violation", Some("!V")),
             (error(true, 3, 15), "precedence cutoff", Some("!C")),
             (error(true, 3, 77), "unreachable, code 77", Some("!<77>")),
+            (error(true, 5, 1), "icmp type 5 code 1", Some("!<5-1>")),
             (error(true, 11, 1), "reassembly time exceeded", Some("!<11-1>")),
             (error(true, 12, 0), "parameter problem", Some("!<12-0>")),
             (error(false, 1, 0), "no route", Some("!N")),
@@ -148,7 +161,10 @@ mod tests {
             (error(false, 2, 0), "packet too big", Some("!F-1400")),
             (error(false, 4, 1), "protocol unreachable", Some("!P")),
         ] {
-            assert_eq!((&*text(kind), mark(kind).as_deref()), (icmp_names, marked));
+            let word = super::word(kind);
+            let is_word = |c: char| c == '_' || c.is_ascii_lowercase() || c.is_ascii_digit();
+            assert!(word.chars().all(is_word), "{word}");
+            assert_eq!((&*icmp_text(&word), mark(kind).as_deref()), (text, marked));
         }
         let old = Kind::Error { v4: true, icmp_type: 3, code: 4, mtu: None };
         assert_eq!(mark(old).as_deref(), Some("!F"), "routers older than RFC 1191");

@@ -40,6 +40,7 @@ mod turns;
 
 pub use diff::{Change, Diff, Saved, TargetDiff, diff, read};
 pub use event::*;
+pub use icmp_names::icmp_text;
 pub use open::run;
 pub use plan::*;
 pub use tally::back_hops;
@@ -59,7 +60,7 @@ pub fn read_answer(frame: &[u8]) {
         let identity = identity::Identity::new(protocol, strategy, port, 4096, true);
         if let answer::Seen::Answer(seen) = answer::read(frame, &identity) {
             assert!(seen.number != Some(0) && seen.flow.is_some_and(|flow| flow < 4096));
-            assert!(!icmp_names::text(seen.kind).is_empty());
+            assert!(!icmp_names::word(seen.kind).is_empty());
             assert!(icmp_names::mark(seen.kind).is_none_or(|mark| mark.starts_with('!')));
         }
     }

@@ -113,7 +113,7 @@ fn reply(target: &str, answer: &Answer, sent: &Sent, at: u64, reached: bool) -> 
         round: sent.what.round,
         from: answer.from,
         rtt_us: at.checked_sub(sent.sent_ns).map(|ns| ns as f64 / 1e3),
-        icmp: icmp_names::text(answer.kind).into_owned(),
+        icmp: icmp_names::word(answer.kind).into_owned(),
         mark: icmp_names::mark(answer.kind),
         reached,
         reply_ttl: answer.reply_ttl,

@@ -227,7 +227,7 @@ impl RouterTally {
             rtt_us: rtt(&self.times, self.last_ns, jitter),
             mpls: self.last.mpls.clone(),
             extensions: self.last.extensions.clone(),
-            icmp: icmp_names::text(self.last.kind).into_owned(),
+            icmp: icmp_names::word(self.last.kind).into_owned(),
             mark: icmp_names::mark(self.last.kind),
             reply_ttl: self.last.reply_ttl,
             back_hops: back_hops(self.last.reply_ttl, ttl),

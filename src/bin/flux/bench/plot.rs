@@ -76,7 +76,7 @@ fn draw<'a>(report: &Report, svg: &'a mut String) -> Drawn<'a> {
 fn lines(report: &Report) -> Vec<String> {
     let mut lines = vec![text::machine(report), text::place(report)];
     let early = (!report.complete).then(|| "ended early: some settings have fewer samples".into());
-    for line in report.note.iter().cloned().chain(early) {
+    for line in report.remark.iter().cloned().chain(early) {
         lines.extend(crate::output::wrap(&line, Some(LETTERS), 0).lines().map(str::to_owned));
     }
     lines
@@ -332,7 +332,7 @@ mod tests {
     fn odd_reports_are_drawn_too() {
         let mut report = fixture::report();
         report.machine.cpu = Some("A & B <c>".into());
-        report.note = Some("simulated rings: ".repeat(20));
+        report.remark = Some("simulated rings: ".repeat(20));
         report.complete = false;
         report.results.truncate(1);
         report.results[0].mpps.median = 0.0;

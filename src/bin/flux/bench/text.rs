@@ -136,7 +136,7 @@ fn header(report: &Report, screen: &Screen) -> String {
     let line = format!("{}: {settings} setting{s}, medians; IQR in % of the median", place(report));
     let mut text = wrap(&line, screen.width, 2);
     text.push_str(&wrap(&machine(report), screen.width, 2));
-    if let Some(note) = &report.note {
+    if let Some(note) = &report.remark {
         text.push_str(&wrap(&screen.fit(&format!("note: {note}")), screen.width, 2));
     }
     text

@@ -42,7 +42,7 @@ pub fn report(report: &Report, screen: &Screen) -> String {
         }
         text.push('\n');
     }
-    let summary = wrap(&report.summary, screen.width, 2);
+    let summary = wrap(&report.conclusion, screen.width, 2);
     text.push_str(&match (report.blockers, report.warnings) {
         (0, 0) => summary,
         (0, _) => painted(&summary, |line| screen.style.odd(line)),
@@ -118,7 +118,7 @@ mod tests {
             }],
             warnings: 1,
             blockers: 2,
-            summary: "1 warning, 2 blockers: AF_XDP does not work here".into(),
+            conclusion: "1 warning, 2 blockers: AF_XDP does not work here".into(),
             machine_checks: 3,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::lines::{Layout, Line, Page, Tone, clean, or, owner, sentence, tone, words};
 use crate::output::{bar, short};
-use fluxnet::tools::rings::{RingSample, Sample, SocketSample, StatsSample};
+use fluxnet::tools::rings::{RingSample, Sample, SocketSample, StatsRates, StatsSample};
 
 /// Columns in front of the lines of a socket.
 const INDENT: usize = 2;
@@ -236,7 +236,7 @@ fn row(shown: &[usize], cells: &[String; 8], room: usize) -> Line {
 }
 
 /// The kernel's names of the counters, with their values.
-fn named<T: Copy>(stats: &StatsSample<T>) -> [(&'static str, T); 6] {
+fn named(stats: &StatsSample) -> [(&'static str, u64); 6] {
     [
         ("rx_dropped", stats.rx_dropped),
         ("rx_invalid_descs", stats.rx_invalid_descs),
@@ -247,15 +247,27 @@ fn named<T: Copy>(stats: &StatsSample<T>) -> [(&'static str, T); 6] {
     ]
 }
 
+/// In the same order.
+fn rates(rates: &StatsRates) -> [f64; 6] {
+    [
+        rates.rx_dropped_per_s,
+        rates.rx_invalid_descs_per_s,
+        rates.tx_invalid_descs_per_s,
+        rates.rx_ring_full_per_s,
+        rates.rx_fill_ring_empty_descs_per_s,
+        rates.tx_ring_empty_descs_per_s,
+    ]
+}
+
 /// Those that are not zero, or all; those that rise with their rate.
 fn counters(socket: &SocketSample, all: bool) -> Option<String> {
     let Some(stats) = &socket.stats else { return Some("counters unknown".into()) };
-    let rates = socket.stats_per_s.as_ref().map(named);
+    let rates = socket.stats_per_s.as_ref().map(rates);
     let counted: Vec<String> = named(stats)
         .into_iter()
         .enumerate()
         .filter(|(_, (_, count))| all || *count > 0)
-        .map(|(at, (name, count))| match rates.map(|rates| rates[at].1) {
+        .map(|(at, (name, count))| match rates.map(|rates| rates[at]) {
             Some(rate) if rate > 0.0 => format!("{name} {count} (+{}/s)", short(rate)),
             _ => format!("{name} {count}"),
         })

@@ -5,8 +5,8 @@ use fluxnet::error::{ErrorKind, FluxError, Result};
 use fluxnet::snapshot::{Owner, SocketSnapshot, SocketState, Source, UmemSnapshot};
 use fluxnet::tools::rings::{
     Clock, Diagnosis, InterfaceKey, InterfaceSample, InterfaceSnapshot, Missing, Observer,
-    OwnerSample, RingSample, RingsSample, Sample, Scan, SocketSample, StatsSample, UmemSample,
-    Unseen, XskMapSample,
+    OwnerSample, RingSample, RingsSample, Sample, Scan, SocketSample, StatsRates, StatsSample,
+    UmemSample, Unseen, XskMapSample,
 };
 use fluxnet::tools::session::Trouble;
 use std::time::Duration;
@@ -29,7 +29,7 @@ pub fn ring(used: u32, per_s: f64) -> Option<RingSample> {
     })
 }
 
-pub fn stats(rx_dropped: u64) -> StatsSample<u64> {
+pub fn stats(rx_dropped: u64) -> StatsSample {
     StatsSample {
         rx_dropped,
         rx_invalid_descs: 0,
@@ -70,13 +70,13 @@ pub fn socket(queue: u32) -> SocketSample {
             comp: ring(0, 0.0),
         },
         stats: Some(stats(0)),
-        stats_per_s: Some(StatsSample {
-            rx_dropped: 0.0,
-            rx_invalid_descs: 0.0,
-            tx_invalid_descs: 0.0,
-            rx_ring_full: 0.0,
-            rx_fill_ring_empty_descs: 0.0,
-            tx_ring_empty_descs: 0.0,
+        stats_per_s: Some(StatsRates {
+            rx_dropped_per_s: 0.0,
+            rx_invalid_descs_per_s: 0.0,
+            tx_invalid_descs_per_s: 0.0,
+            rx_ring_full_per_s: 0.0,
+            rx_fill_ring_empty_descs_per_s: 0.0,
+            tx_ring_empty_descs_per_s: 0.0,
         }),
         umem: Some(UmemSample {
             size_bytes: Some(8 << 20),
@@ -101,8 +101,8 @@ pub fn starved(queue: u32) -> SocketSample {
     }
     socket.stats = Some(stats(123_456));
     if let Some(rates) = &mut socket.stats_per_s {
-        rates.rx_dropped = 20_400.0;
-        rates.rx_fill_ring_empty_descs = 20_400.0;
+        rates.rx_dropped_per_s = 20_400.0;
+        rates.rx_fill_ring_empty_descs_per_s = 20_400.0;
     }
     let text = "the fill ring is empty and the kernel found no free frame 20.4k times a second; \
                 the application holds 4084 of 4096 frames: give frames back to the fill ring, or \

@@ -161,7 +161,7 @@ fn rings(socket: &SocketSample) -> [Option<&RingSample>; 4] {
 
 fn counts(socket: &SocketSample) -> Counts {
     let rings = rings(socket);
-    let stats = socket.stats.map(|stats: StatsSample<u64>| {
+    let stats = socket.stats.map(|stats: StatsSample| {
         [
             stats.rx_dropped,
             stats.rx_invalid_descs,

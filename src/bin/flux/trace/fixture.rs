@@ -2,7 +2,7 @@
 
 use fluxnet::tools::measure::Statistics;
 use fluxnet::tools::probe::TargetRoute;
-use fluxnet::tools::session::{Clocks, Opened};
+use fluxnet::tools::session::Opened;
 use fluxnet::tools::trace::{
     Balancing, Certainty, Hop, Label, Link, PathStats, Protocol, Reply, Router, Rtt, Start,
     Strategy, Summary, Timeout,
@@ -26,7 +26,7 @@ pub fn reply(target: &str, ttl: u8, probe: u64, from: &str, us: f64) -> Reply {
         round: 1,
         from: address(from),
         rtt_us: Some(us),
-        icmp: "time exceeded".into(),
+        icmp: "time_exceeded".into(),
         mark: None,
         reached: from == target,
         reply_ttl: 65 - ttl,
@@ -52,7 +52,7 @@ pub fn start(targets: &[(&str, &str)]) -> Start {
     Start {
         opened: Opened {
             backend: "sim".into(),
-            tx: "ring".into(),
+            tx_path: "ring".into(),
             interface: "sim0".into(),
             driver: Some("sim".into()),
             attach: "native".into(),
@@ -65,7 +65,10 @@ pub fn start(targets: &[(&str, &str)]) -> Start {
             pages: "4k".into(),
             kernel_busy_poll: false,
             poll: "adaptive".into(),
-            clocks: Clocks { tx: "virtual".into(), rx: "virtual".into() },
+            tx_clock: "virtual".into(),
+            rx_clock: "virtual".into(),
+            tx_stamp: "user_space".into(),
+            rx_stamp: "xdp_program".into(),
             notes: Vec::new(),
         },
         targets: targets.iter().map(route).collect(),
@@ -96,7 +99,7 @@ pub fn router(at: &str, sent: u64, received: u64, us: f64) -> Router {
         rtt_us: (received > 0).then(|| rtt(us)),
         mpls: Vec::new(),
         extensions: Vec::new(),
-        icmp: "time exceeded".into(),
+        icmp: "time_exceeded".into(),
         mark: None,
         reply_ttl: 64,
         back_hops: None,
@@ -207,7 +210,7 @@ pub fn troubled() -> Summary {
     };
     let last = Router {
         mark: Some("!X".into()),
-        icmp: "communication administratively prohibited".into(),
+        icmp: "communication_administratively_prohibited".into(),
         ..router("172.16.34.4", 3, 3, 8000.0)
     };
     let mut summary = summary(

@@ -5,7 +5,7 @@ use super::hop::{self, Layout, Probe};
 use crate::opened;
 use crate::output::{Lines, Screen, clean, short_millis, wrap};
 use fluxnet::tools::probe::TargetRoute;
-use fluxnet::tools::trace::{Event, Hop, Plan, Protocol, Reply, Router, Start, Summary};
+use fluxnet::tools::trace::{Event, Hop, Plan, Protocol, Reply, Router, Start, Summary, icmp_text};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
@@ -224,7 +224,7 @@ fn obstacle(summary: &Summary) -> String {
     let stops = |router: &&Router| router.mark.is_some();
     match last.routers.iter().find(stops).or(last.routers.first()) {
         Some(Router { address, icmp, mark: Some(_), .. }) => {
-            format!("; hop {} ({address}) says {}", last.ttl, clean(icmp))
+            format!("; hop {} ({address}) says {}", last.ttl, clean(&icmp_text(icmp)))
         }
         Some(Router { address, .. }) => {
             format!("; the last to answer is hop {} ({address})", last.ttl)

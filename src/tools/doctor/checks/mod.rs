@@ -101,7 +101,7 @@ pub(super) fn examine(facts: &Facts) -> Report {
     };
     Report {
         interface,
-        summary: summary(warnings, blockers, &facts.subject),
+        conclusion: conclusion(warnings, blockers, &facts.subject),
         checks: found.checks,
         unchecked: found.unchecked,
         warnings,
@@ -122,7 +122,7 @@ fn brief(interface: &Brief) -> Verdict {
     ok(format!("{driver}, {state}, {modes}"))
 }
 
-fn summary(warnings: usize, blockers: usize, subject: &Subject) -> String {
+fn conclusion(warnings: usize, blockers: usize, subject: &Subject) -> String {
     let count = |n: usize, what: &str| match n {
         0 => format!("no {what}"),
         1 => format!("1 {what}"),

@@ -129,7 +129,7 @@ fn where_nothing_is_wrong_every_line_is_ok() {
     assert!(odd.is_empty() && report.unchecked.is_empty(), "{odd:#?} {:#?}", report.unchecked);
     assert_eq!((report.warnings, report.blockers), (0, 0));
     assert_eq!(
-        report.summary,
+        report.conclusion,
         "no warning, no blocker: AF_XDP works here in native zero-copy mode, by the driver's word"
     );
     assert_eq!(report.machine_checks, machine::CHECKS.len());
@@ -367,7 +367,7 @@ fn a_foreign_program_is_a_blocker_with_the_way_to_detach_it() {
     let words = ["id 17", "xdp_fw", "native", "ip link set dev eth0 xdp off", "bpftool"];
     assert_found(&with("native"), "program", Status::Blocker, &words);
     assert_found(&with("skb"), "program", Status::Blocker, &["eth0 xdpgeneric off"]);
-    assert!(with("skb").summary.contains("does not work here"));
+    assert!(with("skb").conclusion.contains("does not work here"));
 }
 
 #[test]
@@ -382,7 +382,7 @@ fn what_the_driver_says_of_its_xdp_is_told() {
     let old = report(Nic { xdp: Err("Linux 6.3".into()), ..nic() });
     assert_unchecked(&old, "xdp_features", "6.3");
     assert_unchecked(&old, "zero_copy", "6.3");
-    assert!(old.summary.ends_with("AF_XDP works here in native mode"), "{}", old.summary);
+    assert!(old.conclusion.ends_with("AF_XDP works here in native mode"), "{}", old.conclusion);
     let virtio = report(Nic { driver: Some("virtio_net".into()), ..nic() });
     assert_found(&virtio, "zero_copy", Status::Ok, &["iommu_platform"]);
 }
@@ -398,7 +398,7 @@ fn attempts_to_attach_are_told_with_what_mends_them() {
     assert_found(&fine, "attach_skb", Status::Ok, &["works"]);
     let none = native(libc::EOPNOTSUPP, nic());
     assert_found(&none, "attach_native", Status::Warning, &["driver has none", "--attach skb"]);
-    assert!(none.summary.ends_with("in skb mode alone, which is slow"), "{}", none.summary);
+    assert!(none.conclusion.ends_with("in skb mode alone, which is slow"), "{}", none.conclusion);
     let words = ["1500", "other end", "mtu 1500"];
     assert_found(&native(libc::ERANGE, veth()), "attach_native", Status::Warning, &words);
     let words = ["fewer RX queues", "ethtool -L eth0"];
@@ -415,7 +415,11 @@ fn attempts_to_attach_are_told_with_what_mends_them() {
     let not = || Tried::Not("not tried: --no-attach".into());
     let untouched = report(Nic { native: not(), skb: not(), ..nic() });
     assert_unchecked(&untouched, "attach_native", "--no-attach");
-    assert!(untouched.summary.contains("should work here in native"), "{}", untouched.summary);
+    assert!(
+        untouched.conclusion.contains("should work here in native"),
+        "{}",
+        untouched.conclusion
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::sys::foreign::Process;
 use crate::sys::netns::NetNs;
 use crate::sys::{bpf, clock};
 use crate::tools::host::{HostError, Interface, Nics, XdpFeatures};
+use crate::tools::rings::observe::NO_NAME;
 use crate::tools::rings::{InterfaceKey, InterfaceSnapshot};
 use std::collections::{HashMap, HashSet};
 use std::{fs, io};
@@ -121,7 +122,7 @@ impl Interfaces {
 
     fn program(&mut self, id: u32) -> String {
         let name = self.programs.entry(id);
-        name.or_insert_with(|| bpf::program_name(id).unwrap_or_else(|_| "no name".into())).clone()
+        name.or_insert_with(|| bpf::program_name(id).unwrap_or_else(|_| NO_NAME.into())).clone()
     }
 
     fn enter(&mut self, inode: u32, via: Option<&NamespaceHandle>) -> Option<Nics> {

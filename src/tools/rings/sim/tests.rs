@@ -76,8 +76,10 @@ fn a_healthy_run_moves_all_four_rings_steadily_and_nothing_is_said_about_it() {
             assert!((99_000.0..101_000.0).contains(&rate), "{rate}: {rings:?}");
         }
         let risen = socket.stats_per_s.unwrap();
-        let lost = risen.rx_dropped + risen.rx_ring_full + risen.rx_fill_ring_empty_descs;
-        assert_eq!(lost + risen.rx_invalid_descs + risen.tx_invalid_descs, 0.0);
+        let lost = risen.rx_dropped_per_s
+            + risen.rx_ring_full_per_s
+            + risen.rx_fill_ring_empty_descs_per_s;
+        assert_eq!(lost + risen.rx_invalid_descs_per_s + risen.tx_invalid_descs_per_s, 0.0);
         assert_eq!((socket.zero_copy, socket.pid), (Some(true), Some(std::process::id())));
         assert_eq!(
             (socket.interface.as_deref(), socket.comm.as_deref()),
@@ -153,7 +155,7 @@ fn counters_are_told_per_second() {
     let sample = sample("starved", &config(), Behaviour::Healthy);
     let socket = &sample.sockets[0];
     let (risen, rx_pps) = (socket.stats_per_s.unwrap(), sample.interfaces[0].rx_pps.unwrap());
-    let dropped = risen.rx_fill_ring_empty_descs;
+    let dropped = risen.rx_fill_ring_empty_descs_per_s;
     assert!((99_000.0..101_000.0).contains(&dropped), "{risen:?}");
     assert!((dropped / rx_pps - 1.0).abs() < 0.01, "{dropped} of {rx_pps} packets a second");
 }

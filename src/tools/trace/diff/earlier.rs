@@ -5,6 +5,7 @@
 //!   routers[].addr          address
 //!   nat[].addr              address
 //!   balancing: per-flow     per_flow
+//!   icmp: time exceeded     time_exceeded
 //!   rtt_us without p99 …    with the largest in their place
 //! ```
 
@@ -27,6 +28,9 @@ pub(super) fn upgrade(summary: &mut Value) {
         objects(hop, "routers", |router| {
             address(router);
             percentiles(router);
+            if let Some(Value::String(icmp)) = router.get_mut("icmp") {
+                *icmp = icmp.replace(", ", "_").replace([' ', '-'], "_");
+            }
         });
     });
 }

@@ -35,7 +35,7 @@ fn router(last: u8) -> Router {
         rtt_us: Some(rtt(5000.0)),
         mpls: Vec::new(),
         extensions: Vec::new(),
-        icmp: "time exceeded".into(),
+        icmp: "time_exceeded".into(),
         mark: None,
         reply_ttl: 60,
         back_hops: Some(4),
@@ -275,7 +275,7 @@ fn a_summary_that_an_earlier_version_wrote_is_read() {
     assert_eq!(parse(old.as_bytes()).unwrap(), saved(vec![today.clone()]));
     // What is written today is read as it is.
     let new = serde_json::to_string(&crate::tools::trace::Event::Summary(today.clone())).unwrap();
-    for key in ["addr\"", "elapsed_ms", "per-flow"] {
+    for key in ["addr\"", "elapsed_ms", "per-flow", "time exceeded"] {
         assert!(!new.contains(key), "{key}: {new}");
     }
     assert_eq!(parse(new.as_bytes()).unwrap(), saved(vec![today]));

@@ -6,7 +6,7 @@ use crate::cli::Cli;
 use clap::Parser;
 use fluxnet::tools::ping::{IcmpError, SendError, Timeout};
 use fluxnet::tools::probe::NeighbourFound;
-use fluxnet::tools::session::{Clocks, Note, Opened, SessionEvent, Trouble};
+use fluxnet::tools::session::{Note, Opened, SessionEvent, Trouble};
 
 #[derive(Parser)]
 struct Command {
@@ -25,7 +25,7 @@ fn start(targets: &[(&str, &str)]) -> Start {
     Start {
         opened: Opened {
             backend: "sim".into(),
-            tx: "ring".into(),
+            tx_path: "ring".into(),
             interface: "sim0".into(),
             driver: Some("sim".into()),
             attach: "native".into(),
@@ -38,7 +38,10 @@ fn start(targets: &[(&str, &str)]) -> Start {
             pages: "4k".into(),
             kernel_busy_poll: false,
             poll: "adaptive".into(),
-            clocks: Clocks { tx: "virtual".into(), rx: "virtual".into() },
+            tx_clock: "virtual".into(),
+            rx_clock: "virtual".into(),
+            tx_stamp: "user_space".into(),
+            rx_stamp: "xdp_program".into(),
             notes: vec!["no huge pages".into()],
         },
         targets: targets
@@ -81,7 +84,7 @@ fn one_target_reads_as_ping_does() {
     assert_eq!(
         lines.err,
         "sim0: driver sim, native attach, zero-copy, queues 0,1, rings of 2048, 8192 frames of \
-         2048 bytes in ordinary pages, adaptive polling, clocks: tx virtual, rx virtual\n\
+         2048 bytes in ordinary pages, adaptive polling, clocks: tx virtual (user space, before the kick), rx virtual (XDP program)\n\
          note: no huge pages\n"
     );
     let line = "64 bytes from 10.0.0.2: icmp_seq=1 ttl=64 time=0.200 ms";
