@@ -1,17 +1,19 @@
 //! [`OutputFile`]: a file that a command opens before its work and writes after it.
 //!
 //! ```text
-//!   open ──▶ NAME.123.tmp ──▶ commit: written, on the disk, renamed to NAME
-//!                    └──────▶ dropped: removed; a NAME that was there is as it was
+//!   open ──▶ .flux-123-0.tmp ──▶ commit: written, on the disk, renamed to NAME
+//!                    └─────────▶ dropped: removed; a NAME that was there is as it was
 //! ```
 //!
 //! Invariant: readers find the old file or the new one, never a part. What cannot be replaced by
-//! its name (a pipe, a device) is opened as it is. Callers: what saves reports and draws charts.
+//! its name (a pipe, a device, a file in a directory that is not ours) is written where it is.
+//! Callers: what saves reports and draws charts.
 
 use crate::error::{ErrorKind, FluxError, Result, errno_text};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// A file that is there once it is complete.
 #[derive(Debug)]
@@ -30,8 +32,7 @@ impl OutputFile {
     /// When no file of that name can be written.
     pub fn open(name: &Path) -> Result<Self> {
         let failed = |error| refused(name, error);
-        // Where a link leads to: the link itself stays.
-        let target = fs::canonicalize(name).unwrap_or_else(|_| name.to_owned());
+        let target = target(name);
         let there = match fs::metadata(&target) {
             Ok(there) => Some(there),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -40,16 +41,27 @@ impl OutputFile {
         if target.file_name().is_none() || there.as_ref().is_some_and(fs::Metadata::is_dir) {
             return Err(failed(io::ErrorKind::IsADirectory.into()));
         }
-        if there.is_some_and(|there| !there.is_file()) {
-            let file = File::options().write(true).open(&target).map_err(failed)?;
+        let in_place = || File::options().write(true).open(&target);
+        if there.as_ref().is_some_and(|there| !there.is_file()) {
+            let file = in_place().map_err(failed)?;
             return Ok(Self { name: name.to_owned(), file, scratch: None });
         }
-        let mut scratch = target.clone().into_os_string();
-        scratch.push(format!(".{}.tmp", std::process::id()));
-        let scratch = PathBuf::from(scratch);
+        let scratch = scratch(&target);
         let _ = fs::remove_file(&scratch); // of a process that had our number and was killed
-        let file = File::options().write(true).create_new(true).open(&scratch).map_err(failed)?;
-        Ok(Self { name: name.to_owned(), file, scratch: Some((scratch, target)) })
+        match File::options().write(true).create_new(true).open(&scratch) {
+            Ok(file) => {
+                if let Some(there) = there {
+                    let _ = fs::set_permissions(&scratch, there.permissions()); // else the usual ones
+                }
+                Ok(Self { name: name.to_owned(), file, scratch: Some((scratch, target)) })
+            }
+            // A directory that is not ours may have a file that is.
+            Err(_) if there.is_some() => {
+                let file = in_place().map_err(failed)?;
+                Ok(Self { name: name.to_owned(), file, scratch: None })
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
 
     /// Makes `bytes` the file's content.
@@ -58,13 +70,22 @@ impl OutputFile {
     /// When they cannot be written; then the file is as it was before.
     pub fn commit(mut self, bytes: &[u8]) -> Result<PathBuf> {
         let mut write = || {
+            let Some((scratch, target)) = &self.scratch else {
+                self.file.write_all(bytes)?;
+                return cut(&self.file, bytes.len());
+            };
             self.file.write_all(bytes)?;
-            let Some((scratch, target)) = &self.scratch else { return Ok(()) };
             self.file.sync_all()?;
-            fs::rename(scratch, target)
+            // Some names cannot be taken over (a mount on the file, a sticky directory).
+            fs::rename(scratch, target).or_else(|error| match fs::metadata(target) {
+                Ok(_) => fs::write(target, bytes),
+                Err(_) => Err(error),
+            })
         };
         write().map_err(|error| refused(&self.name, error))?;
-        self.scratch = None;
+        if let Some((scratch, _)) = self.scratch.take() {
+            let _ = fs::remove_file(scratch); // where it was not renamed
+        }
         Ok(std::mem::take(&mut self.name))
     }
 }
@@ -75,6 +96,26 @@ impl Drop for OutputFile {
             let _ = fs::remove_file(scratch); // nothing can be done about it in here
         }
     }
+}
+
+/// Where links lead to, also to a file that is not there yet: the link itself stays.
+fn target(name: &Path) -> PathBuf {
+    fs::canonicalize(name).unwrap_or_else(|_| match fs::read_link(name) {
+        Ok(led) => name.parent().map_or_else(|| led.clone(), |dir| dir.join(&led)),
+        Err(_) => name.to_owned(),
+    })
+}
+
+/// A name beside `target` that no other file of this process has.
+fn scratch(target: &Path) -> PathBuf {
+    static FILES: AtomicU32 = AtomicU32::new(0);
+    let number = FILES.fetch_add(1, Relaxed);
+    target.with_file_name(format!(".flux-{}-{number}.tmp", std::process::id()))
+}
+
+/// Leaves the first `len` bytes of a file; a pipe or a device has no length.
+fn cut(file: &File, len: usize) -> io::Result<()> {
+    if file.metadata()?.is_file() { file.set_len(len as u64) } else { Ok(()) }
 }
 
 /// Why `name` cannot be written.
@@ -139,6 +180,26 @@ mod tests {
         assert_eq!(fs::read(&name).unwrap(), b"old");
         assert_eq!(file.commit(b"new").unwrap(), name);
         assert_eq!((fs::read(&name).unwrap(), dir.count()), (b"new".to_vec(), 1));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn rights_and_links_stay_and_two_files_of_one_directory_do_not_meet() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+        let dir = Dir::new("kept");
+        let (name, link) = (dir.0.join("run.json"), dir.0.join("link.json"));
+        fs::write(&name, "old").unwrap();
+        fs::set_permissions(&name, fs::Permissions::from_mode(0o600)).unwrap();
+        let (one, other) = (OutputFile::open(&name).unwrap(), OutputFile::open(&name).unwrap());
+        one.commit(b"one").unwrap();
+        other.commit(b"other").unwrap();
+        assert_eq!(fs::read(&name).unwrap(), b"other");
+        assert_eq!(fs::metadata(&name).unwrap().permissions().mode() & 0o777, 0o600);
+        symlink("later.json", &link).unwrap();
+        OutputFile::open(&link).unwrap().commit(b"new").unwrap();
+        assert_eq!(fs::read(dir.0.join("later.json")).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(dir.count(), 3);
     }
 
     #[test]

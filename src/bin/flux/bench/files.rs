@@ -5,6 +5,7 @@ use super::plot;
 use crate::failure::Failure;
 use fluxnet::tools::bench::{Report, Saved};
 use fluxnet::tools::output_file::OutputFile;
+use std::path::Path;
 
 /// Where a run is kept and drawn, if it is.
 pub struct Files {
@@ -15,6 +16,14 @@ pub struct Files {
 impl Files {
     /// Refuses before minutes of measuring what could not be written after it.
     pub fn open(args: &Args) -> Result<Self, Failure> {
+        // A name without a directory is one among the saved runs.
+        let path = args.save.as_deref().filter(|name| name.contains('/')).map(Path::new);
+        if path.is_some() && path == args.plot.as_deref() {
+            return Err(Failure::Error {
+                error: "--save and --plot name the same file".to_owned(),
+                hint: Some("give each a file of its own".to_owned()),
+            });
+        }
         let save = args.save.as_deref().map(Saved::open).transpose()?;
         let plot = args.plot.as_deref().map(OutputFile::open).transpose()?;
         Ok(Self { save, plot })
