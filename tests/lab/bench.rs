@@ -345,6 +345,7 @@ fn what_was_measured_before_the_interface_went_is_printed_and_saved() {
     let Some(lab) = lab::Lab::veth(1) else { return };
     let name = lab::OURS;
     let saved = crate::command::temp_dir("bench-gone").join("gone.json");
+    fs::create_dir_all(saved.parent().unwrap()).unwrap();
     let line = format!(
         "bench -v -I {name} --workload txonly --batch 16 --poll syscall --duration 20ms \
          --repeat 1000 --save {}",
