@@ -164,7 +164,7 @@ fn what_the_host_cannot_do_is_refused_with_value_and_next_step() {
         (|p| p.targets[0] = "10.9.0.1".into(), ErrorKind::Host, "own address", "another host"),
         (|p| p.targets[0] = "10.9.0.255".into(), ErrorKind::Config, "broadcast", "one by one"),
         (|p| p.targets[0] = "no.such.host.invalid".into(), ErrorKind::Host, "no.such.host", ""),
-        (|p| p.interface = Some("nope".into()), ErrorKind::Device, "nope", "ip -br link"),
+        (|p| p.interface = Some("nope".into()), ErrorKind::Device, "nope", "there are: lo, flux0"),
         (|p| p.interface = Some("asleep".into()), ErrorKind::Device, "is down", "set asleep up"),
         (|p| p.size = 1473, ErrorKind::Config, "MTU 1500 of flux0", "is 1472"),
         (
