@@ -138,7 +138,7 @@ pub(super) fn with_units(text: &str) -> Option<Duration> {
     Some(sum)
 }
 
-/// So many of a unit of time. What is beyond [`LONGEST`] may become anything beyond it.
+/// A number of a unit of time, such as 3 hours. What is beyond [`LONGEST`] may become anything beyond it.
 fn of_unit(digits: &str, unit: &str) -> Option<Duration> {
     let one: u64 = match unit {
         "ns" | "nsec" => 1,

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Packets per second where nothing else is asked for.
 pub const DEFAULT_RATE_PPS: u32 = 10_000;
-/// One kick per packet does not go faster than some hundred thousand a second.
+/// One kick per packet reaches a few hundred thousand a second at most.
 const HIGHEST_RATE_PPS: u32 = 1_000_000;
 
 /// Frames in flight are one or two; the rest is there because UMEMs are not smaller.

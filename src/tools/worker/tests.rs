@@ -142,7 +142,7 @@ impl Turn for Echo<'_> {
     }
 }
 
-/// What each of two workers, one a pair of ports, received and sent back of so many packets.
+/// What each of two workers, one a pair of ports, received and sent back of a number of packets.
 fn echoed(realtime: bool, packets: [u32; 2]) -> Vec<(u64, usize)> {
     let mut net = NetworkBuilder::new(0);
     for port in ["a0", "a1"] {

@@ -153,7 +153,7 @@ pub fn needs_terminal(screen: &Screen, hint: &str) -> Result<(), Failure> {
     if screen.addressable {
         return Ok(());
     }
-    let error = "cannot draw for --live: standard output is no terminal that can be redrawn";
+    let error = "cannot draw for --live: standard output is not a terminal that can be redrawn";
     Err(Failure::Error { error: error.into(), hint: Some(hint.into()) })
 }
 

@@ -94,7 +94,7 @@ impl Connection {
         }
     }
 
-    /// Says why, and ends. What does not go at once is not sent. A client that had its answers and
+    /// Says why, and ends. What the socket has no room for is not sent. A client that had its answers and
     /// asks for nothing gets no line: it would take it for its next answer.
     pub(super) fn expel(mut self, why: &'static str, answer: &mut Answers<'_>) {
         let idle = self.answered && self.input.is_empty();
