@@ -24,6 +24,7 @@ mod alternative_names;
 mod bench;
 mod conformance;
 mod doctor;
+mod field;
 mod host;
 mod modes;
 mod neighbours;
