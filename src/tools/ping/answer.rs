@@ -1,7 +1,7 @@
 //! What a received frame says about our probes. Total: any bytes give one of the four.
 
 use super::icmp_text::Report;
-use crate::proto::{Headers, Icmpv4Kind, Icmpv6Kind, Quote, Transport};
+use crate::proto::{Headers, ICMP_LEN, Icmpv4Kind, Icmpv6Kind, Quote, Transport};
 use std::net::IpAddr;
 
 /// What a frame turned out to be.
@@ -10,7 +10,7 @@ pub(super) enum Seen<'a> {
     /// An echo reply, to us or to others.
     Reply(EchoReply<'a>),
     /// An ICMP error about an echo request, ours or not.
-    Error(EchoError),
+    Error(EchoError<'a>),
     /// A sound packet that is neither.
     Foreign,
     /// A frame that is not what it says it is.
@@ -32,12 +32,14 @@ pub(super) struct EchoReply<'a> {
 
 /// An ICMP error about an echo request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct EchoError {
+pub(super) struct EchoError<'a> {
     pub(super) from: IpAddr,
     /// Source and destination of the request it quotes.
     pub(super) probe: (IpAddr, IpAddr),
     pub(super) id: u16,
     pub(super) seq: u16,
+    /// What is quoted of its payload.
+    pub(super) payload: &'a [u8],
     pub(super) report: Report,
 }
 
@@ -92,6 +94,7 @@ pub(super) fn read(frame: &[u8]) -> Seen<'_> {
         probe: (quote.ip.src(), quote.ip.dst()),
         id,
         seq,
+        payload: quote.l4.get(ICMP_LEN..).unwrap_or_default(),
         report: Report { v4, icmp_type, code, rest },
     })
 }

@@ -11,9 +11,12 @@
 
 mod answer;
 mod event;
+mod flight;
 mod frame;
 mod icmp_text;
 mod ids;
+mod mark;
+mod members;
 mod open;
 mod outgoing;
 mod plan;

@@ -1,6 +1,7 @@
 //! From a plan to an open socket and a run that knows where everything goes.
 
 use super::event::{Event, Start};
+use super::flight;
 use super::frame;
 use super::ids::EchoIds;
 use super::outgoing::Outgoing;
@@ -48,6 +49,7 @@ pub fn run(
     let headers = |address| ip_len(address) + ICMP_LEN;
     let plan = &sized(plan, &targets)?;
     targets.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
+    let span = flight::span(plan)?;
     let filter = filter(&targets, &ids.range());
     let wire = Wire::open(env, &plan.config, &targets, filter, control, plan.timeout)?;
     sink(Event::Start(Start {
@@ -66,9 +68,10 @@ pub fn run(
         attention: Attention::new(control, deadline_ns),
         hops,
         outgoing: Outgoing::new(plan, count, *ids.range().start()),
-        progress: Progress::new(plan, count, wire.now()),
+        progress: Progress::new(plan, &targets.paths, span, wire.now()),
         reporter: Reporter::new(sink, (plan.each, plan.wall_clock), is_virtual, count),
         group_sent_ns: None,
+        complete_ns: None,
         targets,
         wire,
         ids,

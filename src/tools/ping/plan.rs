@@ -43,6 +43,8 @@ pub struct Plan {
     pub packet_size: Option<usize>,
     /// How long to wait for each reply.
     pub timeout: Duration,
+    /// How long to wait at the end, besides, for errors that say why no answer came at all.
+    pub linger: Duration,
     /// End of the whole run.
     pub deadline: Option<Duration>,
     /// TTL or hop limit of the probes.
@@ -75,6 +77,9 @@ pub const MAX_SIZE: usize = 65507;
 pub const MAX_PATTERN: usize = 16;
 /// Most targets of a run.
 pub const MAX_TARGETS: usize = 1 << 20;
+/// Routers say that a host is unreachable when it did not answer their three questions for its link
+/// layer address, a second apart.
+const LINGER: Duration = Duration::from_secs(3);
 /// Longest of all times that can be asked for: a hundred years.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -92,6 +97,7 @@ impl Plan {
             size: 56,
             packet_size: None,
             timeout: Duration::from_secs(1),
+            linger: LINGER,
             deadline: None,
             ttl: 64,
             tos: 0,
@@ -156,6 +162,7 @@ impl Plan {
         let times = [
             ("interval", Some(self.interval)),
             ("timeout", Some(self.timeout)),
+            ("linger", Some(self.linger)),
             ("deadline", self.deadline),
         ];
         if let Some((name, Some(time))) = times.iter().find(|(_, t)| t.is_some_and(|t| t > LONGEST))

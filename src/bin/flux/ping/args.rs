@@ -46,7 +46,8 @@ pub struct Args {
     pub target: Vec<String>,
     /// Stop after this many probes per target; k and m are 1000 and 1000000
     ///
-    /// Without -c and -w the run goes on until Ctrl-C; with --sim in virtual time, where nothing
+    /// With -w it goes on sending until this many replies came, or the time is over: -c 1 -w 60
+    /// waits for a host that starts. Without -c and -w the run goes on until Ctrl-C; with --sim in virtual time, where nothing
     /// would end it, 5 probes are sent.
     #[arg(short, long, value_name = "COUNT", value_parser = units::count, allow_negative_numbers = true)]
     pub count: Option<u64>,
@@ -68,10 +69,11 @@ pub struct Args {
     pub packet_size: Option<usize>,
     /// How long to wait for each reply; 0: without limit [default: 1s]
     ///
-    /// A reply after that time is reported as late and counts as lost.
+    /// A reply after that time is reported as late and counts as lost. Without -W, a run that nothing
+    /// at all answered waits up to 3 s more for an error that says why.
     #[arg(short = 'W', long, value_name = "TIME", value_parser = units::time, allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
-    /// Stop after this time, whatever came; 0: never; with -c, exit 0 needs every reply
+    /// Stop after this time; 0: never; with -c, once that many replies came (exit 0), or after it
     #[arg(short = 'w', long, value_name = "TIME", value_parser = units::time, allow_negative_numbers = true)]
     pub deadline: Option<Duration>,
     /// TTL or hop limit of the probes, 1 to 255 [default: 64]
@@ -142,6 +144,7 @@ impl Args {
         let endless = self.count.is_none() && deadline.is_none();
         // Nobody could end what takes no time.
         let virtual_count = (virtual_time && endless).then_some(VIRTUAL_COUNT);
+        let usual = Plan::new::<&str>([]);
         Ok(Plan {
             targets: self.target.clone(),
             family,
@@ -152,6 +155,8 @@ impl Args {
             size: self.size.unwrap_or(SIZE),
             packet_size: self.packet_size,
             timeout: self.timeout.map_or(Duration::from_secs(1), units::limit),
+            // Who says how long to wait waits as long.
+            linger: if self.timeout.is_some() { Duration::ZERO } else { usual.linger },
             deadline,
             ttl: self.ttl.unwrap_or(64),
             tos: self.tos.unwrap_or(0),

@@ -4,7 +4,7 @@ use super::Args;
 use super::report::Summaries;
 use crate::opened::{self, millis};
 use crate::output::{EventText, Json, Lines, Screen, chart, hidden, percent, table};
-use fluxnet::tools::ping::{Event, Plan, Reply, Start, Summary};
+use fluxnet::tools::ping::{Answerer, Event, Plan, Reply, Start, Summary, WrongByte};
 use fluxnet::tools::probe::TargetRoute;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -64,12 +64,14 @@ impl Text {
             Event::Reply(reply) => self.reply(reply, ""),
             Event::Duplicate(reply) => self.reply(reply, "(DUP!)"),
             Event::Late(reply) => self.reply(reply, "(LATE!)"),
-            Event::Corrupt(reply) => self.reply(reply, "(CORRUPT!)"),
+            Event::Corrupt(reply) => self.reply(reply, "(BAD CHECKSUM!)"),
             Event::Icmp(error) => {
                 let text = self.screen.style.bad(&error.text);
                 let to = self.of(&error.target);
                 Lines::out(format!("From {}{to} icmp_seq={} {text}\n", error.from, error.seq))
             }
+            // The error was its line.
+            Event::Timeout(timeout) if timeout.after_error => Lines::default(),
             Event::Timeout(timeout) => {
                 let text = self.screen.style.bad("timed out");
                 let target = if self.several { format!("{} ", timeout.target) } else { "".into() };
@@ -132,19 +134,28 @@ impl Text {
         if let Some(rtt) = reply.rtt_us {
             let _ = write!(line, " time={} ms", millis(rtt));
         }
-        for mark in [mark, if reply.out_of_order { "(REORDERED)" } else { "" }] {
-            if !mark.is_empty() {
-                let _ = write!(line, " {}", self.screen.style.odd(mark));
-            }
+        let marks = [
+            (!mark.is_empty(), mark),
+            (reply.out_of_order, "(REORDERED)"),
+            (reply.truncated, "(truncated)"),
+            (reply.different_address, "(DIFFERENT ADDRESS!)"),
+        ];
+        for (_, mark) in marks.iter().filter(|(is_so, _)| *is_so) {
+            let _ = write!(line, " {}", self.screen.style.odd(mark));
         }
         line.push('\n');
+        if let Some(WrongByte { offset, expected, actual }) = reply.wrong_byte {
+            let text =
+                format!("wrong data byte #{offset} should be 0x{expected:x} but was 0x{actual:x}");
+            let _ = writeln!(line, "{}", self.screen.style.odd(&text));
+        }
         Lines::out(line)
     }
 
     /// ping prints a dot for each probe and a backspace for each reply: what stays are the lost.
     fn dot(&mut self, event: &Event) -> String {
         let mark = match event {
-            Event::Timeout(_) => ".",
+            Event::Timeout(timeout) if !timeout.after_error => ".",
             Event::Icmp(_) => "E",
             Event::Corrupt(_) => "C",
             _ => "",
@@ -179,6 +190,7 @@ impl EventText for Text {
             lines.out += &format!("\n{}", table.text);
             lines.err = hidden(&table.hidden);
         }
+        lines.out.extend(self.summaries.each().filter_map(answerers));
         for summary in self.summaries.each().filter(|s| !s.histogram.is_empty()) {
             let replies: u64 = summary.histogram.iter().map(|row| row.count).sum();
             let lost = percent(summary.loss_pct);
@@ -193,9 +205,9 @@ impl EventText for Text {
         if matches!(event, Event::Summary(_)) { Json::Last } else { Json::Now }
     }
 
-    /// A corrupt answer does not end a probe, which goes on waiting for an intact one.
+    /// Errors and answers with a wrong checksum do not end a probe, which goes on waiting.
     fn is_step(&self, event: &Event) -> bool {
-        matches!(event, Event::Reply(_) | Event::Icmp(_) | Event::Timeout(_))
+        matches!(event, Event::Reply(_) | Event::Timeout(_))
     }
 }
 
@@ -206,6 +218,8 @@ fn block(summary: &Summary) -> String {
     let _ = write!(text, "{} packets transmitted, {} received", summary.sent, summary.received);
     let odd = [
         (summary.duplicates, "duplicates"),
+        (summary.truncated, "truncated"),
+        (summary.different_address, "from a different address"),
         (summary.corrupt, "corrupted"),
         (summary.errors, "errors"),
         (summary.reordered, "reordered"),
@@ -220,6 +234,24 @@ fn block(summary: &Summary) -> String {
         let _ = writeln!(text, "rtt {times}");
     }
     text
+}
+
+/// Who answered for a group.
+fn answerers(summary: &Summary) -> Option<String> {
+    let all = summary.answerers.as_ref().filter(|all| !all.is_empty())?;
+    let mut text = format!("\n{} was answered by {}:\n", summary.target, all.len());
+    for Answerer { address, received, duplicates, rtt_us } in all {
+        let _ = write!(text, "  {address}: {received} received");
+        if *duplicates > 0 {
+            let _ = write!(text, ", +{duplicates} duplicates");
+        }
+        if let Some(rtt) = rtt_us {
+            let [min, mean, max] = [rtt.min, rtt.mean, rtt.max].map(millis);
+            let _ = write!(text, ", min/mean/max = {min}/{mean}/{max} ms");
+        }
+        text.push('\n');
+    }
+    Some(text)
 }
 
 /// Whole milliseconds, as ping prints them. Seconds were made from nanoseconds, which are counted

@@ -66,6 +66,9 @@ fn reply(target: &str, from: &str) -> Reply {
         reply_ttl: 64,
         rtt_us: Some(200.0),
         out_of_order: false,
+        truncated: false,
+        different_address: false,
+        wrong_byte: None,
         unix_time_s: None,
     }
 }
@@ -92,10 +95,22 @@ fn one_target_reads_as_ping_does() {
     assert_eq!(out(&mut text, Event::Reply(plain())), format!("{line}\n"));
     assert_eq!(out(&mut text, Event::Duplicate(plain())), format!("{line} (DUP!)\n"));
     assert_eq!(out(&mut text, Event::Late(plain())), format!("{line} (LATE!)\n"));
-    assert_eq!(out(&mut text, Event::Corrupt(plain())), format!("{line} (CORRUPT!)\n"));
+    assert_eq!(out(&mut text, Event::Corrupt(plain())), format!("{line} (BAD CHECKSUM!)\n"));
     let reordered = Reply { out_of_order: true, unix_time_s: Some(1.5), ..plain() };
     assert_eq!(out(&mut text, Event::Reply(reordered)), format!("[1.500000] {line} (REORDERED)\n"));
-    let timeout = Timeout { target: "10.0.0.2".into(), seq: 3 };
+    let cut = Reply { truncated: true, different_address: true, ..plain() };
+    assert_eq!(
+        out(&mut text, Event::Reply(cut)),
+        format!("{line} (truncated) (DIFFERENT ADDRESS!)\n")
+    );
+    let wrong_byte = Some(WrongByte { offset: 20, expected: 0x14, actual: 0xff });
+    assert_eq!(
+        out(&mut text, Event::Reply(Reply { wrong_byte, ..plain() })),
+        format!("{line}\nwrong data byte #20 should be 0x14 but was 0xff\n")
+    );
+    let timeout = Timeout { target: "10.0.0.2".into(), seq: 4, after_error: true };
+    assert_eq!(out(&mut text, Event::Timeout(timeout)), "", "the error said it");
+    let timeout = Timeout { target: "10.0.0.2".into(), seq: 3, after_error: false };
     assert_eq!(out(&mut text, Event::Timeout(timeout)), "icmp_seq=3 timed out\n");
     assert_eq!(
         out(&mut text, Event::Icmp(unreachable())),
@@ -143,7 +158,7 @@ fn several_targets_are_told_apart() {
     let both = start(&[("a", "10.0.0.2"), ("b", "2001:db8::2")]);
     assert_eq!(text.event(&Event::Start(both.clone())).out, "PING 2 targets, 56 data bytes\n");
     assert_eq!(text.event(&Event::Start(both)).out, "");
-    let timeout = Timeout { target: "b".into(), seq: 3 };
+    let timeout = Timeout { target: "b".into(), seq: 3, after_error: false };
     assert_eq!(out(&mut text, Event::Timeout(timeout)), "b icmp_seq=3 timed out\n");
     assert_eq!(
         out(&mut text, Event::Icmp(unreachable())),
@@ -163,7 +178,7 @@ fn the_header_tells_the_interface_that_was_asked_for_and_ipv6_without_headers() 
 
 #[test]
 fn a_flood_leaves_a_dot_for_each_loss_on_a_terminal_alone() {
-    let lost = || Event::Timeout(Timeout { target: "x".into(), seq: 3 });
+    let lost = || Event::Timeout(Timeout { target: "x".into(), seq: 3, after_error: false });
     let terminal = Screen { terminal: true, ..Screen::default() };
     let mut flood = text("-f x", terminal);
     assert_eq!(out(&mut flood, Event::Reply(reply("x", "10.0.0.2"))), "");
@@ -211,6 +226,8 @@ fn the_block_is_that_of_ping_with_what_went_wrong_when_it_did() {
     );
     let bad = Summary {
         duplicates: 1,
+        truncated: 6,
+        different_address: 7,
         corrupt: 2,
         errors: 3,
         reordered: 4,
@@ -220,8 +237,8 @@ fn the_block_is_that_of_ping_with_what_went_wrong_when_it_did() {
     assert_eq!(
         block(&bad),
         "\n--- 10.0.0.66 ping statistics ---\n\
-         10 packets transmitted, 0 received, +1 duplicates, +2 corrupted, +3 errors, \
-         +4 reordered, +5 late, 100% packet loss, time 9001ms\n"
+         10 packets transmitted, 0 received, +1 duplicates, +6 truncated, \
+         +7 from a different address, +2 corrupted, +3 errors, +4 reordered, +5 late, 100% packet loss, time 9001ms\n"
     );
     let mut running = text("x", Screen::default());
     let lines = running.event(&Event::Interim(summary("10.0.0.66", 0)));
