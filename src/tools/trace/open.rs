@@ -12,6 +12,7 @@ use super::run::Run;
 use super::sizes::Sizes;
 use super::turns::Turns;
 use crate::backend::Filter;
+use crate::config::Config;
 use crate::error::{FluxError, Result};
 use crate::tools::probe::{NextHops, ProbeTargets, TargetRequest, Wire};
 use crate::tools::session::Attention;
@@ -22,6 +23,9 @@ use std::time::Duration;
 
 /// Source ports of the classic strategy with TCP, where each probe has one of its own.
 const CLASSIC_SPAN: u16 = 256;
+/// Frames that are enough for as many targets at a time: all probes to them, and their answers.
+const FEW_FRAMES: u32 = 1024;
+const FEW_TARGETS: usize = 4;
 /// How long next hops are waited for.
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -55,7 +59,8 @@ pub fn run(
     let identity = identity(plan, env.simulator.is_some());
     let paths: Vec<_> = targets.paths.iter().map(|path| (path.source, path.address)).collect();
     let filter = Filter::Any(probe::rows(&identity, &paths));
-    let wire = Wire::open(env, &plan.config, &targets, filter, control, plan.wait)?;
+    let config = config(plan, targets.paths.len());
+    let wire = Wire::open(env, &config, &targets, filter, control, plan.wait)?;
     let sizes = Sizes::new(plan, &targets.link);
     sink(Event::Start(start(plan, &wire, &targets, sizes)));
     let mut hops = NextHops::new(targets.link.interface.index, targets.hops.clone());
@@ -78,6 +83,14 @@ pub fn run(
     let ended = run.go();
     let outcome = run.finish(&*env.host);
     ended.map(|()| outcome)
+}
+
+/// The plan's sockets. The kernel clears every page of the UMEM before the first probe: a path or two
+/// need few.
+fn config(plan: &Plan, targets: usize) -> Config {
+    let few = plan.paths.is_none() && targets <= FEW_TARGETS;
+    let frames = plan.config.frames.or(few.then_some(FEW_FRAMES));
+    Config { frames, ..plan.config.clone() }
 }
 
 /// The plan with the IP packets that frames of the asked size hold.
