@@ -10,7 +10,7 @@
 //!   caps       what a thread may do                  resolver          names of addresses
 //!   promisc    what a NIC lets through               link_watch        what happens to an interface
 //!   event      waking who polls                      process           whose a process is
-//!   unix       connecting to a unix socket
+//!   unix       connecting to a unix socket           port              ports without a listener
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
@@ -49,6 +49,8 @@ pub(crate) mod netns;
 pub(crate) mod perf;
 #[cfg(any(feature = "bpf", feature = "tools"))]
 pub(crate) mod poll;
+#[cfg(all(target_os = "linux", feature = "tools"))]
+pub(crate) mod port;
 #[cfg(feature = "tools")]
 pub(crate) mod process;
 #[cfg(feature = "bpf")]
