@@ -10,7 +10,7 @@
 //!   caps       what a thread may do                  resolver          names of addresses
 //!   promisc    what a NIC lets through               link_watch        what happens to an interface
 //!   event      waking who polls                      process           whose a process is
-//!   unix       connecting to a unix socket
+//!   unix       connecting to a unix socket           links             interfaces and their programs
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
@@ -39,6 +39,8 @@ pub(crate) mod if_xdp;
 pub(crate) mod libbpf;
 #[cfg(feature = "bpf")]
 pub(crate) mod link_watch;
+#[cfg(feature = "bpf")]
+pub(crate) mod links;
 #[cfg(feature = "bpf")]
 pub(crate) mod mapping;
 #[cfg(feature = "bpf")]

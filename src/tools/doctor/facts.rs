@@ -99,13 +99,13 @@ pub(super) struct Xdp {
     pub(super) tx_metadata: Option<Vec<&'static str>>,
 }
 
-/// A program that is attached.
+/// A program that is in the way of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Program {
-    pub(super) id: u32,
-    pub(super) name: String,
-    /// `native`, `skb`, `hardware`, `several`.
-    pub(super) mode: &'static str,
+    /// Where it is, whose, and in which mode.
+    pub(super) told: String,
+    /// What takes it off.
+    pub(super) cure: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
