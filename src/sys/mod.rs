@@ -8,6 +8,7 @@
 //!   usage      CPU time of a thread                  perf              its cycles, instructions
 //!   rings_iter every AF_XDP socket of the machine    foreign           one, from its owner
 //!   caps       what a thread may do                  resolver          names of addresses
+//!   rights     why it may not
 //!   promisc    what a NIC lets through               link_watch        what happens to an interface
 //!   event      waking who polls                      process           whose a process is
 //!   unix       connecting to a unix socket           links             interfaces and their programs
@@ -21,7 +22,7 @@
 pub(crate) mod affinity;
 #[cfg(feature = "bpf")]
 pub(crate) mod bpf;
-#[cfg(all(feature = "bpf", feature = "tools"))]
+#[cfg(feature = "bpf")]
 pub(crate) mod caps;
 #[cfg(feature = "bpf")]
 pub(crate) mod clock;
@@ -57,6 +58,8 @@ pub(crate) mod process;
 pub(crate) mod promisc;
 #[cfg(all(unix, feature = "tools"))]
 pub(crate) mod resolver;
+#[cfg(feature = "bpf")]
+pub(crate) mod rights;
 #[cfg(all(feature = "bpf", feature = "tools"))]
 pub(crate) mod rings_iter;
 #[cfg(feature = "bpf")]

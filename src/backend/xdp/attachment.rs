@@ -106,10 +106,16 @@ fn attach_error(
     if busy && let Some(found) = holder::in_the_way(ifindex, said.as_deref()) {
         return found.explain(error);
     }
-    match said {
-        Some(said) => error.with_cause(format!("{said} ({short})")),
-        None => error,
+    let Some(said) = said else { return error };
+    let above = said.contains("upper device");
+    let error = error.with_cause(format!("{said} ({short})"));
+    if !above {
+        return error;
     }
+    error.with_hint(format!(
+        "it is above {interface} in another network namespace, a macvlan or a VLAN that was moved \
+         there: `ip -d link` shows it there"
+    ))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! Looked up when something was refused, never before: it reads the descriptors of all processes.
 
 use crate::error::{Advice, ErrorKind, FluxError};
-use crate::sys::links::{self, Hook, Link};
 use crate::sys::bpf;
+use crate::sys::links::{self, Hook, Link};
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;

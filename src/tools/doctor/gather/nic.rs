@@ -53,6 +53,7 @@ pub(super) fn facts(
         up: link.up,
         carrier: link.carrier,
         mtu: link.mtu,
+        speed_mbit: ethtool.speed_mbit(name).ok().flatten(),
         pcie: pcie(&read),
         numa_node: numa_node(&read),
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
