@@ -12,9 +12,11 @@ mod bind;
 mod freed;
 mod open;
 mod port;
+mod refused;
 mod watch;
 
 pub(crate) use open::{open, queue_counts, region};
+pub(crate) use refused::{affordable, explained};
 
 use super::filter::Filter;
 use super::{Backend, Interest, Kick};
