@@ -141,14 +141,15 @@ fn shorter_answers_are_received_and_called_truncated() {
 
 #[test]
 fn longer_answers_are_plain_ones() {
-    for size in [0, 5, 56] {
-        let longer = |probe: &Probe| [&probe.payload[..], &[7; 40]].concat();
+    // What is too short to say whose it is must not become long enough to.
+    for (size, more) in [(0, 7), (5, 2), (8, 40), (15, 40), (56, 40)] {
+        let longer = |probe: &Probe| [&probe.payload[..], &[7; 40][..more]].concat();
         let done = ping(silent(size), |probe| vec![probe.answer(SILENT, &longer(probe))]);
         let summary = done.summary();
         assert_eq!((summary.received, summary.truncated, summary.corrupt), (2, 0, 0), "{size}");
         for (kind, reply) in done.answers() {
             assert!(kind == "reply" && !reply.truncated && reply.wrong_byte.is_none());
-            assert_eq!(reply.bytes, 8 + size + 40);
+            assert_eq!(reply.bytes, 8 + size + more);
         }
     }
 }

@@ -94,9 +94,17 @@ pub(super) fn read(frame: &[u8]) -> Seen<'_> {
         probe: (quote.ip.src(), quote.ip.dst()),
         id,
         seq,
-        payload: quote.l4.get(ICMP_LEN..).unwrap_or_default(),
+        payload: quoted_payload(&quote),
         report: Report { v4, icmp_type, code, rest },
     })
+}
+
+/// What is there of a quoted request's payload. Some routers fill up with zeros what they do not quote.
+fn quoted_payload<'a>(quote: &Quote<'a>) -> &'a [u8] {
+    let within = quote.total_len.saturating_sub(quote.header_len as u32) as usize;
+    let l4 = quote.l4.get(..within.min(quote.l4.len()));
+    let payload = l4.and_then(|l4| l4.get(ICMP_LEN..)).unwrap_or_default();
+    if payload.starts_with(&[0; 8]) { &[] } else { payload }
 }
 
 #[cfg(test)]

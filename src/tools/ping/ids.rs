@@ -23,9 +23,18 @@ const MAX_SLOTS: u16 = 1024;
 /// First identifier on the simulated network, where two runs are to be alike.
 const SIMULATED_ID: u16 = 0x4658;
 
+/// What says that an answer is ours and not of another program that has the same identifier: random,
+/// at the front of the payload.
+pub(super) type Token = [u8; 8];
+/// The one on the simulated network.
+const SIMULATED_TOKEN: Token = *b"flux\x15\xca\x1e\x5e";
+/// How often an identifier is chosen anew that somebody else uses.
+const TRIES: usize = 64;
+
 /// The identifiers of a run.
 pub(super) struct EchoIds {
     base: u16,
+    token: Token,
     /// How many slots there are.
     slots: u16,
     /// By target.
@@ -39,15 +48,20 @@ pub(super) struct EchoIds {
 }
 
 impl EchoIds {
-    /// Of these targets. Not those of another run at the same time, as far as chance can do that.
-    pub(super) fn new(paths: &[Path], simulated: bool) -> Result<Self> {
+    /// Of these targets. None that is in `used`, nor those of another run at the same time, as far as
+    /// chance can do that.
+    pub(super) fn new(paths: &[Path], simulated: bool, used: &[u16]) -> Result<Self> {
         let (slot_of, slots) = assign(paths)?;
         let span = slots.saturating_mul(IDS_PER_SLOT).max(1);
         let room = u16::MAX - span;
-        let wish = if simulated {
-            SIMULATED_ID
+        let random = || RandomState::new().build_hasher().finish();
+        let base = |wish: u16| wish % room + 1;
+        let free = |&base: &u16| !used.iter().any(|id| (base..base + span).contains(id));
+        let (base, token) = if simulated {
+            (base(SIMULATED_ID), SIMULATED_TOKEN)
         } else {
-            RandomState::new().build_hasher().finish() as u16
+            let mut tries = (0..TRIES).map(|_| base(random() as u16));
+            (tries.find(free).unwrap_or_else(|| base(random() as u16)), random().to_ne_bytes())
         };
         let (mut by_address, mut by_slot) = (HashMap::new(), HashMap::new());
         let (mut alone, mut taken) =
@@ -61,7 +75,12 @@ impl EchoIds {
                 by_address.insert((path.address, slot), at);
             }
         }
-        Ok(Self { base: wish % room + 1, slots, slot_of, by_address, by_slot, alone })
+        Ok(Self { base, token, slots, slot_of, by_address, by_slot, alone })
+    }
+
+    /// The token of probes with `size` bytes of payload; `None` where it has no room.
+    pub(super) fn token(&self, size: usize) -> Option<Token> {
+        (size >= self.token.len()).then_some(self.token)
     }
 
     /// All identifiers: for the filter.
@@ -152,17 +171,7 @@ mod tests {
     use super::*;
 
     fn paths(targets: &[&str]) -> Vec<Path> {
-        let path = |target: &&str| {
-            let address: IpAddr = target.parse().unwrap();
-            Path {
-                name: (*target).into(),
-                address,
-                source: [10, 0, 0, 1].into(),
-                gateway: None,
-                hop: 0,
-                multicast: address.is_multicast(),
-            }
-        };
+        let path = |target: &&str| Path::between([10, 0, 0, 1].into(), target.parse().unwrap());
         targets.iter().map(path).collect()
     }
 
@@ -177,8 +186,27 @@ mod tests {
     }
 
     #[test]
+    fn an_identifier_that_a_socket_has_is_not_taken() {
+        let paths = paths(&["10.0.0.2"]);
+        let used: Vec<u16> = (0..=u16::MAX).filter(|id| !(16_384..50_000).contains(id)).collect();
+        for _ in 0..100 {
+            let range = EchoIds::new(&paths, false, &used).unwrap().range();
+            assert!(!used.iter().any(|id| range.contains(id)), "{range:?}");
+        }
+        // With none left, chance and the token have to do.
+        let all: Vec<u16> = (0..=u16::MAX).collect();
+        assert!(*EchoIds::new(&paths, false, &all).unwrap().range().start() > 0);
+    }
+
+    #[test]
+    fn there_is_a_token_where_the_payload_has_room() {
+        let ids = EchoIds::new(&paths(&["10.0.0.2"]), true, &[]).unwrap();
+        assert_eq!((ids.token(7), ids.token(8)), (None, Some(SIMULATED_TOKEN)));
+    }
+
+    #[test]
     fn an_answer_without_a_mark_names_the_newest_probe_with_its_18_bits() {
-        let ids = EchoIds::new(&paths(&["10.0.0.2", "10.0.0.2", "224.0.0.1"]), true).unwrap();
+        let ids = EchoIds::new(&paths(&["10.0.0.2", "10.0.0.2", "224.0.0.1"]), true, &[]).unwrap();
         let host: IpAddr = [10, 0, 0, 2].into();
         let find = |from, id, seq, last: u64| ids.find(from, (id, seq), Claim::Silent, |_| last);
         for (target, from) in [(0, host), (1, host), (2, [10, 0, 0, 9].into())] {
@@ -198,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_mark_names_the_probe_whoever_answers_and_however_old_it_is() {
-        let ids = EchoIds::new(&paths(&["10.0.0.2", "10.0.0.3", "10.0.0.2"]), true).unwrap();
+        let ids = EchoIds::new(&paths(&["10.0.0.2", "10.0.0.3", "10.0.0.2"]), true, &[]).unwrap();
         let foreign: IpAddr = [10, 9, 9, 9].into();
         let last = |_| 1_000_000;
         for target in 0..3_u32 {

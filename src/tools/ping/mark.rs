@@ -68,6 +68,8 @@ impl Claim {
                 Some(mark) => Self::Marked(mark),
                 None => Self::Ours,
             },
+            // A foreign one that has room for a token is not cut from ours, which have none.
+            (Some(_), None) => Self::Foreign,
             _ => Self::Silent,
         }
     }
@@ -130,7 +132,8 @@ mod tests {
         assert_eq!(Claim::read(&this[..7], &all), Claim::Silent);
         // Longer than it was sent: what is behind says nothing.
         assert_eq!(Claim::read(&this, &all[..10]), Claim::Ours);
-        assert_eq!(Claim::read(&this, &all[..5]), Claim::Silent);
+        assert_eq!(Claim::read(&this[..7], &all[..5]), Claim::Silent);
+        assert_eq!(Claim::read(&this, &all[..5]), Claim::Foreign);
         let mut other = this;
         other[3] ^= 1;
         assert_eq!(Claim::read(&other, &all), Claim::Foreign);

@@ -29,11 +29,12 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(plan: &Plan, targets: usize, ident: u16) -> Self {
-        let mut payload = frame::payload(plan.size, &plan.pattern);
+    pub(super) fn new(plan: &Plan, targets: usize, ids: &EchoIds) -> Self {
+        let mut payload = frame::payload(plan.size, &plan.pattern, ids.token(plan.size));
         if let Some(mark) = payload.get_mut(MARK) {
             mark.fill(0);
         }
+        let ident = *ids.range().start();
         Self { templates: (0..targets).map(|_| None).collect(), payload, ident }
     }
 

@@ -11,6 +11,7 @@
 
 mod link;
 mod next_hops;
+mod port_of;
 mod route;
 mod sender;
 pub(crate) mod table;

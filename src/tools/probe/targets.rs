@@ -25,6 +25,15 @@ pub(crate) struct Path {
     pub(crate) multicast: bool,
 }
 
+#[cfg(test)]
+impl Path {
+    /// To a neighbour, for tests.
+    pub(crate) fn between(source: IpAddr, address: IpAddr) -> Self {
+        let (name, multicast) = (address.to_string(), address.is_multicast());
+        Self { name, address, source, gateway: None, hop: 0, multicast }
+    }
+}
+
 /// How one target of a run is reached.
 #[derive(Clone, Debug, Serialize)]
 pub struct TargetRoute {

@@ -2,7 +2,7 @@
 
 use super::sender::Sender;
 use super::targets::ProbeTargets;
-use crate::backend::Filter;
+use crate::backend::{Filter, VlanMatch};
 use crate::config::{Config, Poller};
 use crate::error::Result;
 use crate::packet::{Packet, Packets};
@@ -38,6 +38,8 @@ pub(crate) struct Wire {
     rx: FluxRx,
     pub(crate) sender: Sender,
     inbox: Packets,
+    /// The VLAN that answers are in; `None` where that cannot be told.
+    vlan: Option<VlanMatch>,
     /// Packets that answered none of our probes.
     pub(crate) foreign: u64,
     /// Packets that made no sense.
@@ -67,9 +69,11 @@ impl Wire {
         if config.poller == Poller::ADAPTIVE {
             config.poller = Poller::Adaptive { spin: SPIN };
         }
+        let vlan = targets.link.vlan(&*env.host);
         let (session, rx, tx) = Session::open(env, config, filter, control)?;
         Ok(Self {
             session,
+            vlan,
             rx,
             sender: Sender::new(tx, stuck),
             inbox: Packets::with_capacity(INBOX),
@@ -133,6 +137,10 @@ impl Wire {
             // A stamp of the future is none.
             let stamp = packet.rx_timestamp().filter(|&at| at <= now);
             self.unstamped += u64::from(stamp.is_none());
+            if self.vlan.is_some_and(|vlan| vlan != VlanMatch::of_frame(packet.data())) {
+                self.foreign += 1;
+                continue;
+            }
             match take(packet.data(), stamp.unwrap_or(now), now, &mut self.sender) {
                 Arrival::Ours => {}
                 Arrival::Foreign => self.foreign += 1,

@@ -4,8 +4,8 @@ use super::event::{ExtensionObject, Label, Rewritten};
 use super::identity::{Identity, ip_proto};
 use super::plan::{Protocol, Strategy};
 use crate::proto::{
-    ErrorBody, Extensions, Headers, Icmpv4Kind, Icmpv6Kind, IpPair, IpProto, Quote, TcpFlags,
-    TcpView, Transport,
+    ErrorBody, Extensions, Headers, ICMP_LEN, Icmpv4Kind, Icmpv6Kind, IpPair, IpProto, Quote,
+    TcpFlags, TcpView, Transport,
 };
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -168,7 +168,8 @@ fn direct(
             Protocol::Icmp,
         ) => {
             let flow = identity.flow_of(id)?;
-            (seq != 0).then(|| (known(flow, Some(seq)), Kind::EchoReply))
+            let own = identity.is_own(l4.get(ICMP_LEN..)?);
+            (own && seq != 0).then(|| (known(flow, Some(seq)), Kind::EchoReply))
         }
         (Transport::Udp { src_port, dst_port }, Protocol::Udp) => {
             let flow = identity.flow_of(dst_port)?;
@@ -274,6 +275,12 @@ fn quoted_udp(quote: &Quote<'_>, identity: &Identity) -> Option<Probe> {
 fn quoted_echo(quote: &Quote<'_>, identity: &Identity) -> Option<Probe> {
     let (id, seq) = quote.echo()?;
     let by_id = identity.flow_of(id)?;
+    let within = quote.total_len.saturating_sub(quote.header_len as u32) as usize;
+    let payload = quote.l4.get(ICMP_LEN..within.min(quote.l4.len())).unwrap_or_default();
+    // Some routers fill up with zeros what they do not quote.
+    if !payload.starts_with(&[0; 8]) && !identity.is_own(payload) {
+        return None;
+    }
     let flow = marks(quote, identity).map_or(by_id, |(_, flow)| flow);
     let checksum = quote.l4.get(2..4)?.try_into().map(u16::from_be_bytes).ok()?;
     let kept = identity.strategy != Strategy::Classic;

@@ -1,7 +1,7 @@
 //! What the probes of a run have in common, and which packets are about them.
 
 use super::plan::{Protocol, Strategy};
-use crate::backend::Match;
+use crate::backend::{Match, PayloadMatch, VlanMatch};
 use crate::proto::{Icmpv4Kind, Icmpv6Kind, IpProto};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -101,6 +101,18 @@ impl Identity {
         u32::from(self.base.wrapping_add(flow)).wrapping_mul(0x000c_a4ed) & 0x000f_ffff
     }
 
+    /// What says that an echo reply is ours and not of another program that has the same identifier:
+    /// behind number and flow in the payload, never 0.
+    pub(super) fn token(&self) -> u16 {
+        (mix(self.key) as u16).max(1)
+    }
+
+    /// Whether an echo message is ours, as far as its payload says: what is shorter has no token.
+    pub(super) fn is_own(&self, payload: &[u8]) -> bool {
+        let token = payload.first_chunk::<8>().map(|&[.., a, b]| u16::from_be_bytes([a, b]));
+        token.is_none_or(|token| token == self.token())
+    }
+
     pub(super) fn target_key(&self, target: IpAddr) -> u64 {
         let bits = match target {
             IpAddr::V4(address) => u128::from(address.to_bits()),
@@ -195,10 +207,18 @@ pub(super) fn ip_proto(protocol: Protocol, v4: bool) -> IpProto {
 ///
 /// What errors quote is not asked for its source, nor are errors for their sender: a NAT may have
 /// changed the one, and anybody may send the other.
-pub(super) fn rows(identity: &Identity, paths: &[(IpAddr, IpAddr)]) -> Vec<Match> {
+///
+/// Echo messages are known by their token besides, so that replies may come from any address and those
+/// of another program stay with it; what is too short for a token, by its target where targets are few.
+pub(super) fn rows(
+    identity: &Identity,
+    paths: &[(IpAddr, IpAddr)],
+    vlan: Option<VlanMatch>,
+) -> Vec<Match> {
     let mut rows: Vec<Match> = Vec::new();
     // UDP and TCP have the same number in both families, and copies would only cost time.
     let mut add = |row: Match| {
+        let row = Match { vlan, ..row };
         if !rows.contains(&row) {
             rows.push(row);
         }
@@ -206,7 +226,14 @@ pub(super) fn rows(identity: &Identity, paths: &[(IpAddr, IpAddr)]) -> Vec<Match
     if paths.len() <= MAX_PATHS {
         for &(source, target) in paths {
             add(Match { dst: Some(exact(target)), ..probe_row(identity, target.is_ipv4()) });
-            add(Match { src: Some(exact(target)), ..answer_row(identity, exact(source)) });
+            let answer = answer_row(identity, exact(source));
+            if identity.protocol == Protocol::Icmp {
+                let payload = Some(PayloadMatch::Shorter);
+                add(Match { src: Some(exact(target)), payload, ..answer.clone() });
+                add(answer);
+            } else {
+                add(Match { src: Some(exact(target)), ..answer });
+            }
         }
         return rows;
     }
@@ -236,7 +263,9 @@ fn probe_row(identity: &Identity, v4: bool) -> Match {
     let row = Match { ip_proto, quoted: true, ..Match::default() };
     if identity.protocol == Protocol::Icmp {
         let kind = if v4 { Icmpv4Kind::ECHO_REQUEST.0 } else { Icmpv6Kind::ECHO_REQUEST.0 };
-        return Match { icmp_type: Some(kind), icmp_id: Some(identity.range()), ..row };
+        let (bytes, mask) = token_bits(identity);
+        let payload = Some(PayloadMatch::IsOrShorter { bytes, mask });
+        return Match { icmp_type: Some(kind), icmp_id: Some(identity.range()), payload, ..row };
     }
     Match { src_ports: Some(identity.range()), dst_ports: ports(identity), ..row }
 }
@@ -248,9 +277,17 @@ fn answer_row(identity: &Identity, prefix: (IpAddr, u8)) -> Match {
     let row = Match { ip_proto, dst: Some(prefix), ..Match::default() };
     if identity.protocol == Protocol::Icmp {
         let kind = if v4 { Icmpv4Kind::ECHO_REPLY.0 } else { Icmpv6Kind::ECHO_REPLY.0 };
-        return Match { icmp_type: Some(kind), icmp_id: Some(identity.range()), ..row };
+        let (bytes, mask) = token_bits(identity);
+        let payload = Some(PayloadMatch::Is { bytes, mask });
+        return Match { icmp_type: Some(kind), icmp_id: Some(identity.range()), payload, ..row };
     }
     Match { src_ports: ports(identity), dst_ports: Some(identity.range()), ..row }
+}
+
+/// Where the token is in the first bytes of a payload, and what it is.
+fn token_bits(identity: &Identity) -> ([u8; 8], [u8; 8]) {
+    let [a, b] = identity.token().to_be_bytes();
+    ([0, 0, 0, 0, 0, 0, a, b], [0, 0, 0, 0, 0, 0, 0xff, 0xff])
 }
 
 /// Ports that are probed; `None` for all.
@@ -334,13 +371,13 @@ mod tests {
         for case in CASES {
             let identity = identity(case);
             for (paths, most) in [
-                (paths(1, 2), 8),
+                (paths(1, 2), 10),
                 (paths(1, 100), 4),
                 (paths(4, 100), 10),
                 (paths(50, 100), 4),
                 (vec![paths(1, 1)[0]; 9], 2),
             ] {
-                let rows = rows(&identity, &paths);
+                let rows = rows(&identity, &paths, Some(VlanMatch::UNTAGGED));
                 assert!(rows.len() <= most, "{rows:?}");
                 // Each path has the row of its probes and that of its target's answers.
                 for (source, target) in paths {
@@ -351,7 +388,7 @@ mod tests {
                     };
                     let has = |wanted: Match, src, dst| {
                         rows.iter().any(|row| {
-                            let bare = Match { src: None, dst: None, ..row.clone() };
+                            let bare = Match { src: None, dst: None, vlan: None, ..row.clone() };
                             bare == wanted && covered(row.src, src) && covered(row.dst, dst)
                         })
                     };

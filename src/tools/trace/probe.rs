@@ -9,7 +9,7 @@
 //!      classic (one)                    source port, sequence number
 //! ICMP paris   identifier, checksum     sequence number                       checksum
 //!      classic identifier               sequence number
-//! UDP and ICMP payload: compensation · number · flow · zeros
+//! UDP and ICMP payload: compensation · number · flow · zeros; ICMP has the run's token before the zeros
 //! ```
 //!
 //! Invariant: with paris and dublin, whatever a per-flow balancer hashes (addresses, protocol,
@@ -32,6 +32,8 @@ use std::net::IpAddr;
 const MAX_HEAD: usize = ETHERNET_LEN + 2 * TAG_LEN + IPV6_LEN;
 /// Compensation, number and flow, at the front of UDP and ICMP payloads.
 const MARKS_LEN: usize = 6;
+/// The token behind them in ICMP payloads.
+const TOKEN_LEN: usize = 2;
 /// Window of a SYN: any but 0 will do.
 const WINDOW: u16 = 1024;
 /// TTL of resets, which are to get there.
@@ -138,7 +140,8 @@ impl Template {
         // The pseudo-header's length; ICMP for IPv4 has none.
         let length = if self.v4 && id.protocol == Protocol::Icmp { 0 } else { len };
         let sum = icmp_names.iter().fold(self.pseudo.u16(length), |sum, word| sum.u16(*word));
-        let sum = sum.u16(number).u16(flow);
+        let token = if id.protocol == Protocol::Icmp { id.token() } else { 0 };
+        let sum = sum.u16(number).u16(flow).u16(token);
         let wanted = match (id.strategy, id.protocol) {
             (Strategy::Classic, _) => None,
             (Strategy::Paris, Protocol::Udp) => Some(number),
@@ -158,7 +161,9 @@ impl Template {
             Protocol::Icmp => [a, checksum, b, c],
             _ => [a, b, c, checksum],
         };
-        for (at, word) in icmp_names.into_iter().chain([compensation, number, flow]).enumerate() {
+        let marks = [compensation, number, flow, token];
+        for (at, word) in icmp_names.into_iter().chain(marks).enumerate() {
+            // UDP has zeros there, or ends before.
             put(body, 2 * at, word);
         }
     }
@@ -236,7 +241,7 @@ pub(super) fn min_size(protocol: Protocol, v4: bool) -> u16 {
     let behind = match protocol {
         Protocol::Udp => UDP_LEN + MARKS_LEN,
         Protocol::Tcp => TCP_LEN,
-        Protocol::Icmp => ICMP_LEN + MARKS_LEN,
+        Protocol::Icmp => ICMP_LEN + MARKS_LEN + TOKEN_LEN,
     };
     (ip + behind) as u16
 }

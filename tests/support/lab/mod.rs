@@ -22,6 +22,7 @@ pub mod bump;
 pub mod detach;
 pub mod etc;
 pub mod icmp;
+pub mod responder;
 pub mod routers;
 mod turns;
 pub mod vanish;

@@ -227,8 +227,8 @@ fn the_filter_takes_answers_to_our_probes_and_nothing_of_the_kernel() {
     {
         let (source, target, router) = (address(source), address(target), address(router));
         let template = template(case, v6);
-        let rows = rows(&template.identity, &[(source, target)]);
-        assert_eq!(rows.len(), 2);
+        let rows = rows(&template.identity, &[(source, target)], None);
+        assert_eq!(rows.len(), if case.0 == Protocol::Icmp { 3 } else { 2 });
         let filter = Filter::Any(rows);
         let probe = written(&template, numbers(0, 77));
         let error = |frame: &[u8]| {
@@ -257,5 +257,9 @@ fn the_filter_takes_answers_to_our_probes_and_nothing_of_the_kernel() {
         let elsewhere = Net::new(IpPair::new(source, router).unwrap());
         let ping = made(|to| build::echo_request(to, &link, &elsewhere, 61_200, 1, b"ping"));
         assert!(!filter.matches(&made(|to| respond::echo_reply(to, &ping))));
+        // Nor to this one, where the payload says whose it is.
+        let ping = made(|to| build::echo_request(to, &link, &net, 61_200, 1, b"whose ping"));
+        assert!(!filter.matches(&made(|to| respond::echo_reply(to, &ping))));
+        assert!(!filter.matches(&error(&ping)), "{case:?}");
     }
 }

@@ -285,18 +285,6 @@ fn the_missing_capability_is_named() {
 }
 
 #[test]
-fn an_eperm_is_explained_from_the_capabilities() {
-    let cause = |mask: &str| forbidden(&format!("Name:\tx\nCapEff:\t{mask}\nSeccomp:\t0\n")).0;
-    assert_eq!(cause("0000000000000000"), "CAP_BPF and CAP_PERFMON are missing");
-    assert_eq!(cause("000000bfffffffff"), "the kernel refuses, though no capability is missing");
-    assert_eq!(cause("0000008000000000"), "CAP_PERFMON is missing");
-    assert_eq!(cause("0000004000000000"), "CAP_BPF is missing");
-    assert_eq!(cause("000000000020 0000"), "CAP_BPF or CAP_PERFMON is missing");
-    assert_eq!(cause("0000000000200000"), "the kernel refuses, though no capability is missing");
-    assert_eq!(forbidden("").0, "CAP_BPF or CAP_PERFMON is missing");
-}
-
-#[test]
 fn a_kernel_without_type_information_is_told_from_one_without_iterator() {
     assert!(nothing_there(false).0.contains("type information"));
     assert!(nothing_there(true).0.contains("iterator"));
