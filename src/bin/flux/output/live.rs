@@ -119,7 +119,7 @@ impl Scroll {
             Footer::Keys(keys) => spread(&keys, &self.place(), width),
         };
         let middle = head.into_iter().chain(body.into_iter().skip(self.top).take(fit));
-        let rows = std::iter::once(bar(&spread(&left, &right, width), width))
+        let rows = std::iter::once(bar(&title(&left, &right, width), width))
             .chain(middle)
             .take(height.saturating_sub(1));
         for (y, line) in (area.y..).zip(rows) {
@@ -140,6 +140,19 @@ impl Scroll {
 fn spread(left: &str, right: &str, width: usize) -> String {
     let gap = width.saturating_sub(left.chars().count() + right.chars().count());
     format!("{left}{}{right}", " ".repeat(gap.max(1)))
+}
+
+/// The title, of which only whole parts are left out where it is too long: what it is about, which
+/// stands behind two spaces, then one of its ends.
+fn title(left: &str, right: &str, width: usize) -> String {
+    let command = left.trim_start().split_once("  ").map_or(left, |(command, _)| command);
+    let ends = [(left, right), (command, right), ("", right), (command, "")];
+    let fits = |(left, right): &&(&str, &str)| {
+        let gap = usize::from(!left.is_empty() && !right.is_empty());
+        left.chars().count() + gap + right.trim_end().chars().count() <= width
+    };
+    let (left, right) = ends.iter().find(fits).unwrap_or(&("", ""));
+    spread(left, right, width)
 }
 
 /// A line across the screen, in reverse.

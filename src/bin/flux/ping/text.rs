@@ -274,8 +274,20 @@ fn interim(summary: &Summary) -> String {
 
 fn times(summary: &Summary) -> Option<String> {
     let rtt = summary.rtt_us?;
-    let values = [rtt.min, rtt.mean, rtt.p50, rtt.p90, rtt.p99, rtt.max, rtt.stddev].map(millis);
-    Some(format!("min/mean/p50/p90/p99/max/stddev = {} ms", values.join("/")))
+    let values = [rtt.min, rtt.mean, rtt.p50, rtt.p90, rtt.p99, rtt.max, rtt.stddev].map(five);
+    Some(format!("min/mean/p50/p90/p99/max/sd = {} ms", values.join("/")))
+}
+
+/// µs as ms in five characters, so that a line of seven fits 80 columns.
+fn five(us: f64) -> String {
+    let ms = us / 1000.0;
+    let decimals = match ms {
+        ms if ms >= 999.95 => 0,
+        ms if ms >= 99.995 => 1,
+        ms if ms >= 9.9995 => 2,
+        _ => 3,
+    };
+    format!("{ms:.decimals$}")
 }
 
 #[cfg(test)]

@@ -84,11 +84,14 @@ fn one_target_reads_as_ping_does() {
     let mut text = text("10.0.0.2", Screen::default());
     let lines = text.event(&Event::Start(start(&[("10.0.0.2", "10.0.0.2")])));
     assert_eq!(lines.out, "PING 10.0.0.2 (10.0.0.2) 56(84) bytes of data.\n");
+    assert_eq!(lines.err, "", "nothing that one could do better");
+    let mut verbose = self::text("-v 10.0.0.2", Screen::default());
+    let lines = verbose.event(&Event::Start(start(&[("10.0.0.2", "10.0.0.2")])));
     assert_eq!(
         lines.err,
         "sim0: driver sim, native attach, zero-copy, queues 0,1, rings of 2048, 8192 frames of \
          2048 bytes in ordinary pages, adaptive polling, clocks: tx virtual (user space, before the kick), rx virtual (XDP program)\n\
-         note: no huge pages\n"
+         note: no huge pages\n10.0.0.2: from 10.0.0.1\n"
     );
     let line = "64 bytes from 10.0.0.2: icmp_seq=1 ttl=64 time=0.200 ms";
     let plain = || reply("10.0.0.2", "10.0.0.2");
@@ -116,6 +119,39 @@ fn one_target_reads_as_ping_does() {
         out(&mut text, Event::Icmp(unreachable())),
         "From 192.0.2.254 icmp_seq=1 Destination Host Unreachable\n"
     );
+}
+
+#[test]
+fn what_could_be_better_is_said_in_a_line() {
+    let mut slow = start(&[("10.0.0.2", "10.0.0.2")]);
+    (slow.opened.attach, slow.opened.rx_stamp) = ("skb".into(), "user_space".into());
+    slow.opened.notes.push("queue 1 of sim0 only receives".into());
+    let lines = text("10.0.0.2", Screen::default()).event(&Event::Start(slow));
+    assert_eq!(
+        lines.err,
+        "note: queue 1 of sim0 only receives\n\
+         note: skb mode on sim0: each packet costs more time than in native mode\n\
+         note: round-trip times on sim0 include the way to user space\n"
+    );
+}
+
+#[test]
+fn seven_times_fit_eighty_columns_however_long_they_are() {
+    for (us, shown) in [
+        (1.0, "0.001"),
+        (9_999.4, "9.999"),
+        (9_999.6, "10.00"),
+        (99_994.0, "99.99"),
+        (99_996.0, "100.0"),
+        (999_940.0, "999.9"),
+        (999_960.0, "1000"),
+        (59_000_000.0, "59000"),
+    ] {
+        assert_eq!(five(us), shown);
+        assert!(five(us).len() <= 5);
+    }
+    let line = block(&summary("10.0.0.2", 10)).lines().last().unwrap().len();
+    assert!(line + "9.999".len() * 7 - "0.190".len() * 7 <= 80, "{line}");
 }
 
 #[test]
@@ -222,7 +258,7 @@ fn the_block_is_that_of_ping_with_what_went_wrong_when_it_did() {
         block(&summary("10.0.0.2", 10)),
         "\n--- 10.0.0.2 ping statistics ---\n\
          10 packets transmitted, 10 received, 0% packet loss, time 9001ms\n\
-         rtt min/mean/p50/p90/p99/max/stddev = 0.190/0.202/0.200/0.210/0.220/0.220/0.005 ms\n"
+         rtt min/mean/p50/p90/p99/max/sd = 0.190/0.202/0.200/0.210/0.220/0.220/0.005 ms\n"
     );
     let bad = Summary {
         duplicates: 1,
