@@ -1,5 +1,6 @@
 //! What a trace is asked to do. Made by the command from its arguments; checked here.
 
+use super::identity::CLASSIC_PORTS;
 use crate::config::Config;
 use crate::error::{FluxError, Result};
 use crate::tools::host::Family;
@@ -249,6 +250,12 @@ impl Plan {
             }
         }
         self.config.validate()
+    }
+
+    /// How many probes in a row have different destination ports, where these vary.
+    pub(super) fn ports_in_a_row(&self) -> Option<u16> {
+        let varied = (self.protocol, self.strategy) == (Protocol::Udp, Strategy::Classic);
+        varied.then_some(CLASSIC_PORTS)
     }
 
     /// The rate, as something to count with.

@@ -105,7 +105,7 @@ impl TargetTrace {
             mtu,
             // A SYN with data would leave a connection in the way of the others.
             mtu_last: plan.protocol == Protocol::Tcp,
-            flight: Flight::default(),
+            flight: Flight::with_room(plan.ports_in_a_row()),
             tally: Tally::new(plan.first),
             distance: None,
             end: None,
@@ -287,7 +287,8 @@ impl TargetTrace {
 
     /// What `answer`, which came at `at`, is about, and what it means.
     pub(super) fn answer(&mut self, answer: &Answer, at: u64, now: u64) -> Told {
-        let number = answer.number.or_else(|| {
+        let by_port = || answer.place.map(|place| self.flight.at_place(place));
+        let number = answer.number.map(Some).or_else(by_port).unwrap_or_else(|| {
             // What the target itself says is about no TTL that a router used up.
             let beyond = self.tally.hops.iter().rposition(|hop| hop.received > 0);
             let next = |at| self.first.saturating_add(at as u8).saturating_add(1);
