@@ -57,7 +57,8 @@ impl Flight {
 
     /// The number that the next probe gets; `None` while too many are remembered or in flight.
     pub(super) fn next_number(&self) -> Option<u16> {
-        let fits = |room| self.in_flight().next().is_none_or(|sent| sent.serial + room > self.count());
+        let fits =
+            |room| self.in_flight().next().is_none_or(|sent| sent.serial + room > self.count());
         let free = self.table.remembered() < MOST && self.room.is_none_or(fits);
         free.then(|| number_of(self.count()))
     }

@@ -1,7 +1,7 @@
+use super::super::identity::place_of;
 use super::super::probe::tests::{
     CASES, NEXT, PLACES, address, identity, numbers, template, written,
 };
-use super::super::identity::place_of;
 use super::super::probe::{Numbers, Template};
 use super::*;
 use crate::proto::build::{self, Link, Net};
