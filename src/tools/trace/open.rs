@@ -15,7 +15,7 @@ use crate::backend::Filter;
 use crate::config::Config;
 use crate::error::{FluxError, Result};
 use crate::tools::host::{HeldPorts, Host, PortKind};
-use crate::tools::probe::{NextHops, ProbeTargets, TargetRequest, Wire};
+use crate::tools::probe::{NextHops, ProbeTargets, TargetRequest, Wire, fitted};
 use crate::tools::session::Attention;
 use crate::tools::{Control, Env};
 use std::collections::HashMap;
@@ -57,6 +57,8 @@ pub fn run(
     let targets = ProbeTargets::find(&request, &*env.host)?;
     single_hosts(&targets)?;
     let plan = &sized(plan, &targets);
+    let plan =
+        &Plan { config: fitted(&plan.config, &targets.link, plan.fit_frames), ..plan.clone() };
     if let Some(size) = plan.size {
         targets.check_size(size.into(), "--size", |_| 0, plan.config.frame_size)?;
     }
@@ -78,7 +80,7 @@ pub fn run(
         outgoing: Outgoing::new(plan, identity, plan.pace()?, wire.now()),
         members: Members::new(&targets.paths),
         turns: Turns::new(targets.paths.len()),
-        reports: Reports::new(sink, plan.each, plan.names.then(|| names(env))),
+        reports: Reports::new(sink, plan, plan.names.then(|| names(env))),
         sizes,
         targets,
         wire,
@@ -156,15 +158,21 @@ fn identity(plan: &Plan, host: &dyn Host, simulated: bool) -> (Identity, HeldPor
 }
 
 fn start(plan: &Plan, wire: &Wire, targets: &ProbeTargets, sizes: Sizes) -> Start {
+    let mut routes = targets.routes();
+    for route in &mut routes {
+        route.packet_bytes = Some(sizes.to(route.address));
+    }
+    let first = routes.first().and_then(|route| route.packet_bytes);
+    let same = routes.iter().all(|route| route.packet_bytes == first);
     Start {
         opened: wire.opened(targets),
-        targets: targets.routes(),
+        targets: routes,
         protocol: plan.protocol,
         strategy: plan.strategy,
         port: if plan.protocol == Protocol::Icmp { 0 } else { plan.port },
         first: plan.first,
         max_hops: plan.max_hops,
         queries: plan.queries,
-        packet_bytes: targets.paths.first().map_or(0, |path| sizes.to(path.address)),
+        packet_bytes: first.filter(|_| same).unwrap_or(0),
     }
 }
