@@ -26,6 +26,8 @@ pub enum Event {
     Icmp(IcmpError),
     /// A probe was not answered in time.
     Timeout(Timeout),
+    /// A probe was not answered when the next one was to be sent, where that was asked for.
+    Outstanding(Outstanding),
     /// A probe could not be sent.
     SendError(SendError),
     /// The numbers of one target, at the end or in between.
@@ -125,6 +127,15 @@ pub struct Timeout {
     /// An ICMP error about it came before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub after_error: bool,
+}
+
+/// A probe that still waits for its answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outstanding {
+    /// The target, as given.
+    pub target: String,
+    /// The probe.
+    pub seq: u64,
 }
 
 /// A probe that could not be sent.

@@ -36,6 +36,10 @@ pub struct Plan {
     pub rate: Option<f64>,
     /// Flood: send when a reply comes, at least 100 a second (as `ping -f`), or at `rate`.
     pub flood: bool,
+    /// Send when a reply comes, or the timeout has passed: one probe per target under way (`ping -A`).
+    pub adaptive: bool,
+    /// Say of a probe that waits for its answer so, before the next one is sent (`ping -O`).
+    pub outstanding: bool,
     /// ICMP payload bytes.
     pub size: usize,
     /// Bytes of a packet from the Ethernet header on, without the frame check sequence; replaces
@@ -96,6 +100,8 @@ impl Plan {
             interval: Duration::from_secs(1),
             rate: None,
             flood: false,
+            adaptive: false,
+            outstanding: false,
             size: 56,
             packet_size: None,
             timeout: Duration::from_secs(1),
@@ -185,7 +191,7 @@ impl Plan {
 
     /// Whether probes go out as fast as answers come.
     pub(super) fn floods(&self) -> bool {
-        self.rate.is_none() && (self.flood || self.interval.is_zero())
+        self.rate.is_none() && (self.flood || self.adaptive || self.interval.is_zero())
     }
 }
 

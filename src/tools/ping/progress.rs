@@ -143,6 +143,12 @@ impl Progress {
         Some(probe)
     }
 
+    /// The newest probe to a target, if it was neither answered nor given up, nor an error came.
+    pub(super) fn outstanding(&self, at: usize) -> Option<u64> {
+        let newest = self.members[at].tally.sent;
+        self.probes.is_open(at as u32, newest).then_some(newest)
+    }
+
     /// The newest `count` probes leave together, now.
     pub(super) fn leave(&mut self, count: usize, now: u64) {
         self.probes.leave(count, now);

@@ -1,7 +1,7 @@
 //! [`Reporter`]: events of single probes, where each is to be reported.
 
 use super::answer::{EchoError, EchoReply};
-use super::event::{Event, IcmpError, Reply, SendError, Timeout, WrongByte};
+use super::event::{Event, IcmpError, Outstanding, Reply, SendError, Timeout, WrongByte};
 use super::mark::Difference;
 use super::progress::Odd;
 use super::sequences::Probe;
@@ -55,6 +55,13 @@ impl<'a> Reporter<'a> {
             let target = targets.paths[probe.target as usize].name.clone();
             let (seq, after_error) = (probe.sequence, probe.failed);
             (self.sink)(Event::Timeout(Timeout { target, seq, after_error }));
+        }
+    }
+
+    /// A probe waits for its answer while the next one is sent.
+    pub(super) fn outstanding(&mut self, path: &Path, seq: u64) {
+        if self.each {
+            (self.sink)(Event::Outstanding(Outstanding { target: path.name.clone(), seq }));
         }
     }
 

@@ -126,6 +126,9 @@ impl Run<'_> {
 
     /// Sends a probe, or counts one that cannot be sent.
     fn probe(&mut self, at: usize, now: u64) {
+        if let Some(seq) = self.progress.outstanding(at).filter(|_| self.plan.outstanding) {
+            self.reporter.outstanding(&self.targets.paths[at], seq);
+        }
         let lost = |old| self.reporter.timeout(&self.targets, old);
         let Some(probe) = self.progress.number(at, now, lost) else { return };
         let path = &self.targets.paths[at];

@@ -200,6 +200,13 @@ impl Sequences {
         Some(Failed { probe, given_up: !in_flight && !answered })
     }
 
+    /// Whether nothing became of the probe with this number yet.
+    pub(super) fn is_open(&self, target: u32, sequence: u64) -> bool {
+        let Some(serial) = self.serial(target, sequence) else { return false };
+        let failed = self.table.get(serial).is_some_and(|probe| probe.what.failed);
+        self.table.is_in_flight(serial) && !failed
+    }
+
     /// The probe with this number, if it is remembered.
     pub(super) fn get(&self, target: u32, sequence: u64) -> Option<Probe> {
         self.table.get(self.serial(target, sequence)?).map(probe_of)

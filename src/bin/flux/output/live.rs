@@ -312,3 +312,18 @@ pub fn drawn(view: &mut impl View, width: u16, height: u16) -> Vec<String> {
 pub fn press(view: &mut impl View, code: KeyCode) -> Action {
     view.key(KeyEvent::new(code, KeyModifiers::NONE))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_loses_whole_parts_and_never_half_a_word() {
+        let title = |width| title(" flux ping  2 targets", "19 of 20 answered ", width);
+        assert_eq!(title(44), " flux ping  2 targets     19 of 20 answered ");
+        assert_eq!(title(30), "flux ping   19 of 20 answered ");
+        assert_eq!(title(20), "  19 of 20 answered ");
+        assert_eq!(title(12).trim(), "flux ping");
+        assert_eq!(title(4).trim(), "");
+    }
+}

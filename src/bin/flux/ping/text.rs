@@ -4,7 +4,7 @@ use super::Args;
 use super::report::Summaries;
 use crate::opened::{self, millis};
 use crate::output::{EventText, Json, Lines, Screen, chart, hidden, percent, table};
-use fluxnet::tools::ping::{Answerer, Event, Plan, Reply, Start, Summary, WrongByte};
+use fluxnet::tools::ping::{Answerer, Event, Outstanding, Plan, Reply, Start, Summary, Timeout, WrongByte};
 use fluxnet::tools::probe::TargetRoute;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -15,6 +15,10 @@ pub struct Text {
     screen: Screen,
     numeric: bool,
     quiet: bool,
+    /// Which targets are listed at the end, instead of all else: those that answered, or the others.
+    list: Option<bool>,
+    /// The newest probe of each target that was said to be outstanding.
+    outstanding: HashMap<String, u64>,
     flood: bool,
     verbose: bool,
     /// Whether the interface was asked for: then ping tells it in its header.
@@ -34,7 +38,9 @@ impl Text {
         Self {
             screen,
             numeric: args.numeric,
-            quiet: args.quiet,
+            quiet: args.quiet || args.lists(),
+            list: args.lists().then_some(args.alive),
+            outstanding: HashMap::new(),
             flood: args.flood,
             verbose: args.common.output.verbose,
             interface: plan.interface.is_some(),
@@ -71,7 +77,14 @@ impl Text {
                 Lines::out(format!("From {}{to} icmp_seq={} {text}\n", error.from, error.seq))
             }
             // The error was its line.
-            Event::Timeout(timeout) if timeout.after_error => Lines::default(),
+            Event::Timeout(timeout) if timeout.after_error || self.was_said(timeout) => {
+                Lines::default()
+            }
+            Event::Outstanding(Outstanding { target, seq }) => {
+                self.outstanding.insert(target.clone(), *seq);
+                let target = if self.several { format!("{target} ") } else { String::new() };
+                Lines::out(format!("{target}no answer yet for icmp_seq={seq}\n"))
+            }
             Event::Timeout(timeout) => {
                 let text = self.screen.style.bad("timed out");
                 let target = if self.several { format!("{} ", timeout.target) } else { "".into() };
@@ -88,7 +101,7 @@ impl Text {
         }
         let err = opened::start(&start.opened, &start.targets, self.verbose);
         // One start comes per interface; the header is for the run.
-        let out = if self.header_done { String::new() } else { self.header(start) };
+        let out = if self.header_done || self.list.is_some() { String::new() } else { self.header(start) };
         self.header_done = true;
         Lines { out, err }
     }
@@ -113,6 +126,11 @@ impl Text {
             }
             _ => format!("PING {} targets, {size} data bytes\n", start.targets.len()),
         }
+    }
+
+    /// Whether a probe was said to be outstanding: that it was given up then is nothing new.
+    fn was_said(&self, timeout: &Timeout) -> bool {
+        self.outstanding.get(&timeout.target).is_some_and(|&seq| timeout.seq <= seq)
     }
 
     fn reply(&self, reply: &Reply, mark: &str) -> Lines {
@@ -182,6 +200,10 @@ impl EventText for Text {
 
     /// The summaries: a block for one target, a table for several; and the histograms.
     fn end(&mut self) -> Lines {
+        if let Some(alive) = self.list {
+            let listed = self.summaries.each().filter(|s| (s.received > 0) == alive);
+            return Lines::out(listed.map(|s| format!("{}\n", s.target)).collect());
+        }
         let mut lines = Lines::out(if self.dots { "\n".into() } else { String::new() });
         if !self.several {
             lines.out.extend(self.summaries.each().map(block));

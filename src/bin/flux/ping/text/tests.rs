@@ -4,7 +4,7 @@ use super::super::report::tests::summary;
 use super::*;
 use crate::cli::Cli;
 use clap::Parser;
-use fluxnet::tools::ping::{IcmpError, SendError, Timeout};
+use fluxnet::tools::ping::{IcmpError, SendError};
 use fluxnet::tools::probe::NeighbourFound;
 use fluxnet::tools::session::{Note, Opened, SessionEvent, Trouble};
 
@@ -280,6 +280,28 @@ fn the_block_is_that_of_ping_with_what_went_wrong_when_it_did() {
     let mut running = text("x", Screen::default());
     let lines = running.event(&Event::Interim(summary("10.0.0.66", 0)));
     assert_eq!(lines, Lines::err("10.0.0.66: 0/10 packets, 100% loss\n".into()));
+}
+
+#[test]
+fn what_was_outstanding_is_not_told_again_when_it_is_given_up() {
+    let mut text = text("-O x", Screen::default());
+    let waits = |seq| Event::Outstanding(Outstanding { target: "x".into(), seq });
+    let lost = |seq| Event::Timeout(Timeout { target: "x".into(), seq, after_error: false });
+    assert_eq!(out(&mut text, waits(1)), "no answer yet for icmp_seq=1\n");
+    assert_eq!(out(&mut text, lost(1)), "");
+    assert_eq!(out(&mut text, lost(2)), "icmp_seq=2 timed out\n");
+}
+
+#[test]
+fn lists_are_names_alone() {
+    for (letter, name) in [("-a", "up\n"), ("-u", "down\n")] {
+        let mut text = text(&format!("{letter} up down"), Screen::default());
+        let lines = text.event(&Event::Start(start(&[("up", "10.0.0.2"), ("down", "10.0.0.66")])));
+        assert_eq!(lines, Lines::default());
+        text.event(&Event::Summary(summary("up", 1)));
+        text.event(&Event::Summary(summary("down", 0)));
+        assert_eq!(text.end(), Lines::out(name.into()));
+    }
 }
 
 #[test]
