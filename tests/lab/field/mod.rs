@@ -2,5 +2,6 @@
 //! made anew in namespaces, with the right behaviour. `docs/field.md` lists them.
 
 mod another_pinger;
+mod far_hosts;
 mod odd_answers;
 mod vlan;
