@@ -1,9 +1,10 @@
 //! A router's ICMP errors: how many, when, and what they look like.
 
 use super::balance::Dice;
+use super::icmp_limit::Limiter;
 use super::outbox::Outbox;
 use super::wire::Ip;
-use super::{Flaw, Quoting, RouterOptions};
+use super::{Flaw, IcmpLimit, Quoting, RouterOptions};
 use crate::proto::extensions::{self, ORIGINAL_LEN};
 use crate::proto::respond::{self, IcmpError};
 use crate::proto::{ICMP_LEN, IpPair, MacAddr, checksum};
@@ -12,33 +13,6 @@ use std::net::IpAddr;
 /// Most MPLS labels of a router: more than fit into any stack that is in use.
 pub(super) const MAX_LABELS: usize = 32;
 
-/// ICMP errors a router may send: so many at once, and one more every `gap` ns.
-struct Limit {
-    burst: u64,
-    gap: u64,
-    /// When the bucket will be full again.
-    full_at: u64,
-}
-
-impl Limit {
-    fn new((per_second, burst): (u32, u32)) -> Self {
-        Self {
-            burst: u64::from(burst.max(1)),
-            gap: 1_000_000_000 / u64::from(per_second.max(1)),
-            full_at: 0,
-        }
-    }
-
-    fn allows(&mut self, now: u64) -> bool {
-        let full_at = self.full_at.max(now).saturating_add(self.gap);
-        let allowed = full_at - now <= self.burst * self.gap;
-        if allowed {
-            self.full_at = full_at;
-        }
-        allowed
-    }
-}
-
 /// Whose errors they are: the address and Ethernet address they come from.
 #[derive(Clone, Copy)]
 pub(super) struct Sender {
@@ -46,9 +20,16 @@ pub(super) struct Sender {
     pub(super) mac: MacAddr,
 }
 
+/// Who asked, and how long the prefix is of the route that leads there.
+#[derive(Clone, Copy)]
+pub(super) struct Asker {
+    pub(super) address: IpAddr,
+    pub(super) prefix_len: u8,
+}
+
 /// What a router does about packets that it cannot forward.
 pub(super) struct Errors {
-    limit: Option<Limit>,
+    limit: Option<Limiter>,
     delay_ns: u64,
     options: RouterOptions,
     /// Nothing has to be done to an error after it was written.
@@ -61,7 +42,7 @@ impl Errors {
         let plain =
             mpls.is_empty() && quoting == Quoting::Full && flaw.is_none() && ttl == respond::TTL;
         Self {
-            limit: options.icmp_limit.map(Limit::new),
+            limit: options.icmp_limit.map(Limiter::new),
             delay_ns: super::clock::nanos(options.icmp_delay),
             plain,
             options,
@@ -69,8 +50,8 @@ impl Errors {
     }
 
     /// The limit of later errors, instead of the one there was.
-    pub(super) fn set_limit(&mut self, per_second: u32, burst: u32) {
-        self.limit = Some(Limit::new((per_second, burst)));
+    pub(super) fn set_limit(&mut self, limit: IcmpLimit) {
+        self.limit = Some(Limiter::new(limit));
     }
 
     /// How much later than it could an error leaves.
@@ -82,7 +63,7 @@ impl Errors {
     pub(super) fn write(
         &mut self,
         packet: &[u8],
-        sender: Sender,
+        (sender, asker): (Sender, Asker),
         trouble: IcmpError,
         out: &mut Outbox,
     ) -> Option<Vec<u8>> {
@@ -93,7 +74,8 @@ impl Errors {
         let mut error =
             out.answer_to(packet, |to| respond::icmp_error(to, packet, address, mac, trouble))?;
         let now = out.now;
-        let allowed = self.limit.as_mut().is_none_or(|limit| limit.allows(now));
+        let Asker { address: asker, prefix_len } = asker;
+        let allowed = self.limit.as_mut().is_none_or(|l| l.allows(asker, trouble, prefix_len, now));
         if !allowed || !(self.plain || self.shape(&mut error, trouble).is_some()) {
             out.recycle(error);
             return None;
@@ -139,7 +121,7 @@ impl Errors {
 }
 
 /// Writes the length and the checksums of an ICMP message that has grown, shrunk or changed.
-fn seal(error: &mut [u8], ip: &Ip, wrongly: bool) -> Option<()> {
+pub(super) fn seal(error: &mut [u8], ip: &Ip, wrongly: bool) -> Option<()> {
     let len = error.len() - ip.l3;
     let (mut sum, proto) = (checksum::Sum::new(), ip.proto);
     if ip.src.is_ipv4() {

@@ -16,7 +16,8 @@
 //! (`Workers::run`); for threads of one's own there is [`SimSpec::realtime`].
 //!
 //! [`Trouble`]s are what a port, its driver or its link does wrong, by name; they lose packets or
-//! leave entries where they are, and never a frame.
+//! leave entries where they are, and never a frame. [`NetworkTrouble`]s are what the network behind
+//! the port does.
 //!
 //! Callers: the builder opens ports; tests and users build networks, inject, capture and step.
 #![deny(unsafe_code)]
@@ -33,13 +34,17 @@ mod fib;
 mod fragment;
 mod host;
 mod icmp;
+mod icmp_limit;
 mod link;
+mod manners;
 mod nat;
+mod net_trouble;
 mod network;
 mod options;
 mod outbox;
 mod port;
 mod queue;
+mod reassembly;
 mod router;
 mod routes;
 mod segments;
@@ -51,11 +56,14 @@ mod tests;
 mod time;
 mod trouble;
 mod view;
+mod vlan;
 pub(crate) mod wire;
 mod world;
 
+pub use icmp_limit::IcmpLimit;
 pub use link::Profile;
 pub use nat::NatQuotes;
+pub use net_trouble::{NetworkTrouble, NetworkTroubles};
 pub use network::{End, NetworkBuilder, NodeId};
 pub use options::{Balance, Flaw, HostOptions, Quoting, RouterOptions, UdpPorts};
 pub use spec::SimSpec;

@@ -12,7 +12,10 @@ use super::router::{Action, Hop, Interface, Router};
 use super::segments::{self, Laid};
 use super::switch::Switch;
 use super::world::{Node, World};
-use super::{Balance, HostOptions, RouterOptions, SimSpec, Simulator, Trouble};
+use super::{
+    Balance, HostOptions, NetworkTrouble, NetworkTroubles, RouterOptions, SimSpec, Simulator,
+    Trouble,
+};
 use crate::error::{FluxError, Result};
 use crate::proto::MacAddr;
 use crate::proto::respond::IcmpError;
@@ -76,6 +79,14 @@ impl End {
     }
 }
 
+/// Another address beside this one, for [`NetworkTrouble::OtherAddress`]: 10.0.0.130 for 10.0.0.2.
+fn other(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() ^ 0x80).into()),
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() ^ 0x80).into()),
+    }
+}
+
 /// Puts a network together.
 ///
 /// ```
@@ -102,6 +113,8 @@ pub struct NetworkBuilder {
     segments: usize,
     ports: u32,
     interfaces: HashMap<usize, usize>,
+    /// What is wrong with all nodes that do not say it themselves.
+    troubles: NetworkTroubles,
     /// The first thing that was wrong; told by [`NetworkBuilder::build`].
     trouble: Option<FluxError>,
 }
@@ -117,6 +130,7 @@ impl NetworkBuilder {
             segments: 0,
             ports: 0,
             interfaces: HashMap::new(),
+            troubles: NetworkTroubles::NONE,
             trouble: None,
         }
     }
@@ -125,7 +139,7 @@ impl NetworkBuilder {
     /// seed counts where `spec` has none.
     #[must_use]
     pub fn of(spec: &SimSpec, seed: Option<u64>) -> (Self, NodeId) {
-        let mut net = Self::new(spec.seed_or(seed));
+        let mut net = Self { troubles: spec.network, ..Self::new(spec.seed_or(seed)) };
         if spec.realtime {
             net.realtime();
         }
@@ -183,6 +197,7 @@ impl NetworkBuilder {
 
     /// A host that is like this.
     pub fn host_with(&mut self, options: HostOptions) -> NodeId {
+        let options = options.with(self.troubles);
         let prefixes = self.parse_all(&options.prefixes);
         NodeId(self.world.add(Node::Host(Host::new(options, prefixes))))
     }
@@ -195,6 +210,7 @@ impl NetworkBuilder {
 
     /// A router that is like this.
     pub fn router_with(&mut self, options: RouterOptions) -> NodeId {
+        let options = options.with(self.troubles);
         if options.mpls.len() > MAX_LABELS {
             let what = format!("{} MPLS labels", options.mpls.len());
             self.fail(FluxError::config(what, format!("must be at most {MAX_LABELS}")));
@@ -244,7 +260,11 @@ impl NetworkBuilder {
             }
             Some(Node::Host(host)) => {
                 host.mac = mac;
-                host.addresses = addresses.iter().map(|a| a.0).collect();
+                host.mtu = end.mtu;
+                if self.troubles.has(NetworkTrouble::OtherAddress) {
+                    host.answer_from(addresses.iter().map(|a| other(a.0)).collect());
+                }
+                host.addresses = addresses.clone();
             }
             Some(Node::Router(router)) => router.interfaces.push(Interface {
                 mac,
@@ -322,7 +342,7 @@ impl NetworkBuilder {
     /// Lets `router` send this many ICMP errors a second, and `burst` at once.
     pub fn limit_icmp(&mut self, router: NodeId, per_second: u32, burst: u32) {
         match self.world.node(router.0) {
-            Some(Node::Router(router)) => router.errors.set_limit(per_second, burst),
+            Some(Node::Router(router)) => router.errors.set_limit((per_second, burst).into()),
             _ => self.fail(FluxError::config("network", "only routers have ICMP limits")),
         }
     }

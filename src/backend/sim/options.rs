@@ -1,6 +1,8 @@
 //! What routers and hosts are like: plain data for [`NetworkBuilder`](super::NetworkBuilder).
 
+use super::{IcmpLimit, NetworkTrouble, NetworkTroubles};
 use crate::proto::extensions::MplsEntry;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How a router chooses among several next hops.
@@ -47,8 +49,8 @@ pub struct RouterOptions {
     pub silent: bool,
     /// Does not answer packets to its own addresses, but for ARP and neighbour discovery.
     pub deaf: bool,
-    /// ICMP errors a second, and how many at once.
-    pub icmp_limit: Option<(u32, u32)>,
+    /// How many ICMP errors it sends.
+    pub icmp_limit: Option<IcmpLimit>,
     /// ICMP errors leave up to this much later than they could.
     pub icmp_delay: Duration,
     /// Labels that its time-exceeded errors report, outermost first, 32 at most (RFC 4950).
@@ -106,10 +108,26 @@ pub struct HostOptions {
     pub tcp_filtered: bool,
     /// How UDP ports answer.
     pub udp: UdpPorts,
+    /// How many ICMP errors it sends.
+    pub icmp_limit: Option<IcmpLimit>,
     /// It answers for each address of these prefixes as well; routes to it are the routers'.
     pub prefixes: Vec<String>,
     /// TTL or hop limit of its packets.
     pub ttl: u8,
+    /// Most bytes of an echo request's payload that its reply has.
+    pub truncate: Option<u32>,
+    /// Bytes that its echo replies have besides.
+    pub longer: u32,
+    /// Its answers come from the first of these of the family, instead of the address that was asked.
+    pub answers_from: Vec<IpAddr>,
+    /// Sends "host unreachable" about each packet before it answers it.
+    pub error_first: bool,
+    /// Its answers leave this much later.
+    pub answer_delay: Duration,
+    /// Its answers leave in fragments of this many bytes at most, whatever the link would take.
+    pub fragment: Option<u32>,
+    /// The VLAN that it is in: it hears what has this one tag, and answers with it.
+    pub vlan: Option<u16>,
 }
 
 impl Default for HostOptions {
@@ -120,8 +138,45 @@ impl Default for HostOptions {
             tcp: vec![80],
             tcp_filtered: false,
             udp: UdpPorts::Closed,
+            icmp_limit: None,
             prefixes: Vec::new(),
             ttl: crate::proto::respond::TTL,
+            truncate: None,
+            longer: 0,
+            answers_from: Vec::new(),
+            error_first: false,
+            answer_delay: Duration::ZERO,
+            fragment: None,
+            vlan: None,
+        }
+    }
+}
+
+/// Bytes of a payload that come back with [`NetworkTrouble::Truncated`].
+const TRUNCATED: u32 = 64;
+/// Longest packet with [`NetworkTrouble::Fragmented`].
+const FRAGMENT: u32 = 576;
+
+impl RouterOptions {
+    /// The same with troubles of the network, where these options leave room for them.
+    pub(super) fn with(self, troubles: NetworkTroubles) -> Self {
+        let limits = troubles.has(NetworkTrouble::IcmpLimit).then_some(IcmpLimit::Linux);
+        Self { icmp_limit: self.icmp_limit.or(limits), ..self }
+    }
+}
+
+impl HostOptions {
+    /// The same with troubles of the network, where these options leave room for them.
+    pub(super) fn with(self, troubles: NetworkTroubles) -> Self {
+        let limits = troubles.has(NetworkTrouble::IcmpLimit).then_some(IcmpLimit::Linux);
+        let truncate = troubles.has(NetworkTrouble::Truncated).then_some(TRUNCATED);
+        let fragment = troubles.has(NetworkTrouble::Fragmented).then_some(FRAGMENT);
+        Self {
+            icmp_limit: self.icmp_limit.or(limits),
+            truncate: self.truncate.or(truncate),
+            fragment: self.fragment.or(fragment),
+            error_first: self.error_first || troubles.has(NetworkTrouble::ErrorFirst),
+            ..self
         }
     }
 }

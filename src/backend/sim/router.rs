@@ -4,7 +4,7 @@ use super::answer::{self, Services};
 use super::balance::Dice;
 use super::fib::{Fib, Known, QuickMap};
 use super::fragment::fragment;
-use super::icmp::{Errors, Sender};
+use super::icmp::{Asker, Errors, Sender};
 use super::nat::Nat;
 use super::outbox::Outbox;
 use super::wire::{ETH, Ip};
@@ -284,7 +284,9 @@ impl Router {
         out: &mut Outbox,
     ) -> Option<()> {
         let sender = Sender { address, mac: self.interfaces.get(at)?.mac };
-        let error = self.errors.write(packet, sender, trouble, out)?;
+        let asker = Ip::of_frame(packet)?.src;
+        let asker = Asker { address: asker, prefix_len: self.fib.prefix_len(asker) };
+        let error = self.errors.write(packet, (sender, asker), trouble, out)?;
         let hold = self.errors.hold(&mut self.dice);
         self.originate(error, hold, out)
     }

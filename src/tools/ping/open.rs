@@ -11,7 +11,7 @@ use super::run::Run;
 use crate::error::{FluxError, Result};
 use crate::proto::ICMP_LEN;
 use crate::tools::measure::pacer::ns;
-use crate::tools::probe::{NextHops, ProbeTargets, TargetRequest, Wire, ip_len};
+use crate::tools::probe::{NextHops, ProbeTargets, TargetRequest, Wire, fitted, ip_len};
 use crate::tools::session::Attention;
 use crate::tools::{Control, Env};
 
@@ -41,6 +41,8 @@ pub fn run(
     let ids = EchoIds::new(&targets.paths, is_virtual, &env.host.echo_ids())?;
     let headers = |address| ip_len(address) + ICMP_LEN;
     let plan = &sized(plan, &targets)?;
+    let plan =
+        &Plan { config: fitted(&plan.config, &targets.link, plan.fit_frames), ..plan.clone() };
     targets.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
     let filter = filter(&targets.paths, &ids, plan.size, targets.link.vlan(&*env.host));
     let wire = Wire::open(env, &plan.config, &targets, filter, control, plan.timeout)?;

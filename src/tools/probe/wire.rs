@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Adaptive waiting spins through gaps as short as that: what else runs on the CPU while we sleep
 /// makes the next round trip slower (on veth by half). With longer gaps it learns not to.
 const SPIN: Duration = Duration::from_micros(2_500);
-/// Frames over all queues: as much as the usual memlock limit of 8 MiB lets a user without
+/// Frames of 2048 bytes over all queues, or half as many of 4096: as much as the usual memlock limit of 8 MiB lets a user without
 /// CAP_IPC_LOCK pin, and plenty for probes.
 const FRAMES: u32 = 4096;
 /// Packets that are read at a time.
@@ -65,7 +65,7 @@ impl Wire {
         let mut config = config.clone();
         config.interface.clone_from(&targets.link.device);
         config.rx_timestamps = true;
-        config.frames.get_or_insert(FRAMES);
+        config.frames.get_or_insert(FRAMES / (config.frame_size / 2048).max(1));
         if config.poller == Poller::ADAPTIVE {
             config.poller = Poller::Adaptive { spin: SPIN };
         }

@@ -16,6 +16,7 @@
 mod addressing;
 mod build;
 mod model;
+mod nodes;
 mod options;
 mod parts;
 mod paths;

@@ -1,7 +1,7 @@
 //! A whole file: its tables in turn, and whether they make one network.
 
 use super::model::{Kind, MOST_LINKS, MOST_PORTS, Model, Names, US, US_NAME, too_many_links};
-use super::parts;
+use super::{nodes, parts};
 use crate::tools::config_file::{Fields, Read, SyntaxError, Word, tables};
 
 /// Reads a file.
@@ -18,15 +18,15 @@ pub(super) fn read(text: &str) -> Read<Model> {
         SyntaxError::missing("there is no [us], our own machine", hint)
     })?;
     names.add(&Word { at, value: US_NAME })?;
-    nodes.push(parts::us(at, us)?);
+    nodes.push(nodes::us(at, us)?);
     for (at, table) in top.tables("router")? {
-        for (name, node) in parts::routers(at, table)? {
+        for (name, node) in nodes::routers(at, table)? {
             names.add(&name)?;
             nodes.push(node);
         }
     }
     for (at, table) in top.tables("host")? {
-        for (name, node) in parts::hosts(at, table)? {
+        for (name, node) in nodes::hosts(at, table)? {
             names.add(&name)?;
             nodes.push(node);
         }

@@ -1,5 +1,6 @@
 //! The simulated machine driven through the halves that real sockets have.
 
+mod answers;
 mod between;
 mod conservation;
 mod device;
