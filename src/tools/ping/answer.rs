@@ -1,7 +1,7 @@
 //! What a received frame says about our probes. Total: any bytes give one of the four.
 
 use super::icmp_text::Report;
-use crate::proto::{Headers, Icmpv4Kind, Icmpv6Kind, Quote, Transport};
+use crate::proto::{Headers, ICMP_LEN, Icmpv4Kind, Icmpv6Kind, Quote, Transport};
 use std::net::IpAddr;
 
 /// What a frame turned out to be.
@@ -38,6 +38,8 @@ pub(super) struct EchoError {
     pub(super) probe: (IpAddr, IpAddr),
     pub(super) id: u16,
     pub(super) seq: u16,
+    /// The beginning of the request's payload, where it is quoted.
+    pub(super) payload: Option<[u8; 8]>,
     pub(super) report: Report,
 }
 
@@ -92,8 +94,16 @@ pub(super) fn read(frame: &[u8]) -> Seen<'_> {
         probe: (quote.ip.src(), quote.ip.dst()),
         id,
         seq,
+        payload: quoted_payload(&quote),
         report: Report { v4, icmp_type, code, rest },
     })
+}
+
+/// The first bytes of a quoted request's payload. Some routers fill up with zeros what they do not quote.
+fn quoted_payload(quote: &Quote<'_>) -> Option<[u8; 8]> {
+    let within = quote.total_len.saturating_sub(quote.header_len as u32) as usize;
+    let first = quote.l4.get(..within.min(quote.l4.len()))?.get(ICMP_LEN..)?.first_chunk()?;
+    Some(*first).filter(|first| *first != [0; 8])
 }
 
 #[cfg(test)]

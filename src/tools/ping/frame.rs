@@ -1,5 +1,6 @@
 //! The probe of one target, ready but for its numbers.
 
+use super::ids::Token;
 use super::plan::{PathMtu, Plan};
 use crate::proto::checksum::{self, Sum};
 use crate::proto::vlan::TAG_LEN;
@@ -115,13 +116,18 @@ fn put(head: &mut [u8], at: usize, value: u16) {
     }
 }
 
-/// The payload of all probes: nothing secret, nothing read back but to be compared. `size` bytes
-/// that repeat `pattern`; without one they count up, as ping fills them.
-pub(super) fn payload(size: usize, pattern: &[u8]) -> Vec<u8> {
-    if pattern.is_empty() {
-        return (0..size).map(|at| at as u8).collect();
+/// The payload of all probes: nothing read back but to be compared. `size` bytes that repeat
+/// `pattern`; without one they count up, as ping fills them. The token stands over the first of them,
+/// where ping has its time stamp.
+pub(super) fn payload(size: usize, pattern: &[u8], token: Option<Token>) -> Vec<u8> {
+    let mut payload: Vec<u8> = match pattern {
+        [] => (0..size).map(|at| at as u8).collect(),
+        pattern => pattern.iter().copied().cycle().take(size).collect(),
+    };
+    if let (Some(token), Some(front)) = (token, payload.first_chunk_mut()) {
+        *front = token;
     }
-    pattern.iter().copied().cycle().take(size).collect()
+    payload
 }
 
 /// The row of the XDP filter that takes the answers from `address`'s family to us.

@@ -22,9 +22,18 @@ const MAX_SLOTS: u16 = 1024;
 /// First identifier on the simulated network, where two runs are to be alike.
 const SIMULATED_ID: u16 = 0x4658;
 
+/// What says that an answer is ours and not of another program that has the same identifier: random,
+/// at the front of the payload.
+pub(super) type Token = [u8; 8];
+/// The one on the simulated network.
+const SIMULATED_TOKEN: Token = *b"flux\x15\xca\x1e\x5e";
+/// How often an identifier is chosen anew that somebody else uses.
+const TRIES: usize = 64;
+
 /// The identifiers of a run.
 pub(super) struct EchoIds {
     base: u16,
+    token: Token,
     /// How many slots there are.
     slots: u16,
     /// By target.
@@ -36,15 +45,20 @@ pub(super) struct EchoIds {
 }
 
 impl EchoIds {
-    /// Of these targets. Not those of another run at the same time, as far as chance can do that.
-    pub(super) fn new(paths: &[Path], simulated: bool) -> Result<Self> {
+    /// Of these targets. None that is in `used`, nor those of another run at the same time, as far as
+    /// chance can do that.
+    pub(super) fn new(paths: &[Path], simulated: bool, used: &[u16]) -> Result<Self> {
         let (slot_of, slots) = assign(paths)?;
         let span = slots.saturating_mul(IDS_PER_SLOT).max(1);
         let room = u16::MAX - span;
-        let wish = if simulated {
-            SIMULATED_ID
+        let random = || RandomState::new().build_hasher().finish();
+        let base = |wish: u16| wish % room + 1;
+        let free = |&base: &u16| !used.iter().any(|id| (base..base + span).contains(id));
+        let (base, token) = if simulated {
+            (base(SIMULATED_ID), SIMULATED_TOKEN)
         } else {
-            RandomState::new().build_hasher().finish() as u16
+            let mut tries = (0..TRIES).map(|_| base(random() as u16));
+            (tries.find(free).unwrap_or_else(|| base(random() as u16)), random().to_ne_bytes())
         };
         let (mut by_address, mut by_slot) = (HashMap::new(), HashMap::new());
         for ((path, &slot), at) in paths.iter().zip(&slot_of).zip(0_u32..) {
@@ -54,7 +68,18 @@ impl EchoIds {
                 by_address.insert((path.address, slot), at);
             }
         }
-        Ok(Self { base: wish % room + 1, slots, slot_of, by_address, by_slot })
+        Ok(Self { base, token, slots, slot_of, by_address, by_slot })
+    }
+
+    /// The token of probes with `size` bytes of payload; `None` where it has no room.
+    pub(super) fn token(&self, size: usize) -> Option<Token> {
+        (size >= self.token.len()).then_some(self.token)
+    }
+
+    /// Whether an answer may be about a probe with `size` bytes of payload, as far as the beginning of
+    /// its own payload says: what is shorter than a token has none.
+    pub(super) fn is_own(&self, payload: &[u8], size: usize) -> bool {
+        payload.first_chunk().is_none_or(|first| self.token(size) == Some(*first))
     }
 
     /// All identifiers: for the filter.
@@ -123,17 +148,7 @@ mod tests {
     use super::*;
 
     fn paths(targets: &[&str]) -> Vec<Path> {
-        let path = |target: &&str| {
-            let address: IpAddr = target.parse().unwrap();
-            Path {
-                name: (*target).into(),
-                address,
-                source: [10, 0, 0, 1].into(),
-                gateway: None,
-                hop: 0,
-                multicast: address.is_multicast(),
-            }
-        };
+        let path = |target: &&str| Path::between([10, 0, 0, 1].into(), target.parse().unwrap());
         targets.iter().map(path).collect()
     }
 
@@ -148,8 +163,30 @@ mod tests {
     }
 
     #[test]
+    fn an_identifier_that_a_socket_has_is_not_taken() {
+        let paths = paths(&["10.0.0.2"]);
+        let used: Vec<u16> = (0..=u16::MAX).filter(|id| !(16_384..50_000).contains(id)).collect();
+        for _ in 0..100 {
+            let range = EchoIds::new(&paths, false, &used).unwrap().range();
+            assert!(!used.iter().any(|id| range.contains(id)), "{range:?}");
+        }
+        // With none left, chance and the token have to do.
+        let all: Vec<u16> = (0..=u16::MAX).collect();
+        assert!(*EchoIds::new(&paths, false, &all).unwrap().range().start() > 0);
+    }
+
+    #[test]
+    fn a_payload_is_ours_by_its_token_or_too_short_to_say() {
+        let ids = EchoIds::new(&paths(&["10.0.0.2"]), true, &[]).unwrap();
+        assert_eq!((ids.token(7), ids.token(8)), (None, Some(SIMULATED_TOKEN)));
+        let long = [&SIMULATED_TOKEN[..], b"more"].concat();
+        assert!(ids.is_own(&long, 56) && ids.is_own(&long[..7], 56) && ids.is_own(b"", 0));
+        assert!(!ids.is_own(b"12345678", 56) && !ids.is_own(b"12345678", 7));
+    }
+
+    #[test]
     fn an_answer_names_the_newest_probe_with_its_18_bits() {
-        let ids = EchoIds::new(&paths(&["10.0.0.2", "10.0.0.2", "224.0.0.1"]), true).unwrap();
+        let ids = EchoIds::new(&paths(&["10.0.0.2", "10.0.0.2", "224.0.0.1"]), true, &[]).unwrap();
         let host: IpAddr = [10, 0, 0, 2].into();
         for (target, from) in [(0, host), (1, host), (2, [10, 0, 0, 9].into())] {
             for sequence in [1_u64, 65_535, 65_536, 262_144, 1_000_000] {

@@ -28,8 +28,9 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(plan: &Plan, targets: usize, ident: u16) -> Self {
-        let payload = frame::payload(plan.size, &plan.pattern);
+    pub(super) fn new(plan: &Plan, targets: usize, ids: &EchoIds) -> Self {
+        let payload = frame::payload(plan.size, &plan.pattern, ids.token(plan.size));
+        let ident = *ids.range().start();
         Self { templates: (0..targets).map(|_| None).collect(), payload, ident }
     }
 

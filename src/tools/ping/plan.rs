@@ -65,6 +65,8 @@ pub struct Plan {
     pub interface: Option<String>,
     /// The source address, where one was asked for.
     pub source: Option<IpAddr>,
+    /// Whether frames of 4096 bytes are taken where the MTU asks for them; else those of `config`.
+    pub fit_frames: bool,
     /// Socket options.
     pub config: Config,
 }
@@ -103,6 +105,7 @@ impl Plan {
             each: true,
             interface: None,
             source: None,
+            fit_frames: true,
             config: Config::new(""),
         }
     }

@@ -32,6 +32,9 @@ impl Reader<'_, '_> {
 
     /// `None` if it answers none of our probes.
     fn reply(&mut self, reply: &EchoReply<'_>, times: Times) -> Option<()> {
+        if !self.ids.is_own(reply.payload, self.payload.len()) {
+            return None;
+        }
         let last = |target: usize| self.progress.last_sequence(target);
         let (target, seq) = self.ids.find(reply.from, reply.id, reply.seq, last)?;
         let path = self.paths.get(target).filter(|path| path.source == reply.to)?;
@@ -55,6 +58,10 @@ impl Reader<'_, '_> {
     /// `None` if it is about none of our probes.
     fn error(&mut self, error: &EchoError, times: Times) -> Option<()> {
         let (source, destination) = error.probe;
+        let quoted = error.payload.as_ref().map_or(&[][..], |first| first);
+        if !self.ids.is_own(quoted, self.payload.len()) {
+            return None;
+        }
         let last = |target: usize| self.progress.last_sequence(target);
         let (target, seq) = self.ids.find(destination, error.id, error.seq, last)?;
         let path = self.paths.get(target).filter(|path| path.source == source)?;

@@ -163,6 +163,7 @@ impl Args {
             each: !self.quiet,
             interface: self.common.device(),
             source: self.common.source(),
+            fit_frames: self.common.socket.frame_size.is_none(),
             config: self.common.config(endless)?,
         })
     }

@@ -47,6 +47,7 @@ fn start(targets: &[(&str, &str)]) -> Start {
         targets: targets
             .iter()
             .map(|(name, address)| TargetRoute {
+                packet_bytes: None,
                 name: (*name).into(),
                 address: address.parse().unwrap(),
                 source: "10.0.0.1".parse().unwrap(),
