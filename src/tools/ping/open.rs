@@ -2,6 +2,7 @@
 
 use super::event::{Event, Start};
 use super::filter::filter;
+use super::flight;
 use super::ids::EchoIds;
 use super::outgoing::Outgoing;
 use super::plan::{Outcome, Plan};
@@ -44,6 +45,7 @@ pub fn run(
     let plan =
         &Plan { config: fitted(&plan.config, &targets.link, plan.fit_frames), ..plan.clone() };
     targets.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
+    let span = flight::span(plan)?;
     let filter = filter(&targets.paths, &ids, plan.size, targets.link.vlan(&*env.host));
     let wire = Wire::open(env, &plan.config, &targets, filter, control, plan.timeout)?;
     sink(Event::Start(Start {
@@ -62,9 +64,10 @@ pub fn run(
         attention: Attention::new(control, deadline_ns),
         hops,
         outgoing: Outgoing::new(plan, count, &ids),
-        progress: Progress::new(plan, count, wire.now()),
+        progress: Progress::new(plan, &targets.paths, span, wire.now()),
         reporter: Reporter::new(sink, (plan.each, plan.wall_clock), is_virtual, count),
         group_sent_ns: None,
+        complete_ns: None,
         targets,
         wire,
         ids,

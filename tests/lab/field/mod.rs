@@ -2,4 +2,5 @@
 //! made anew in namespaces, with the right behaviour. `docs/field.md` lists them.
 
 mod another_pinger;
+mod odd_answers;
 mod vlan;
