@@ -52,9 +52,13 @@ pub fn run(
     targets.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
     let filter = filter(&targets, &ids.range());
     let wire = Wire::open(env, &plan.config, &targets, filter, control, plan.timeout)?;
+    let mut routes = targets.routes();
+    for route in &mut routes {
+        route.packet_bytes = u16::try_from(plan.size + headers(route.address)).ok();
+    }
     sink(Event::Start(Start {
         opened: wire.opened(&targets),
-        targets: targets.routes(),
+        targets: routes,
         payload_bytes: plan.size,
     }));
     let deadline_ns = plan.deadline.map(|time| wire.now().saturating_add(ns(time)));
