@@ -115,6 +115,7 @@ set edit:completion:arg-completer[flux] = {|@words|
             cand --rate 'Probes per second over all targets, such as 1kpps [default: 10kpps]'
             cand --confidence 'How sure --paths is to have missed no router, 50% to 99.99% [default: 95%]'
             cand --max-flows 'Most flows that --paths uses per target, 1 to 4096 [default: 1024]'
+            cand --asn 'Show the autonomous system of each address, looked up in FILE'
             cand -I 'Interface to use, or address to send from; without it the route to the target decides'
             cand --interface 'Interface to use, or address to send from; without it the route to the target decides'
             cand --queue 'RX queues to open [default: all]'

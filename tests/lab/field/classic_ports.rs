@@ -12,8 +12,11 @@ fn a_long_classic_run_keeps_to_the_ports_that_hosts_answer() {
     let Some(lab) = Chain::of(1).up() else { return };
     lab.nft(
         2,
-        "table inet f { chain in1 { type filter hook input priority 0;
-           udp dport != 33434-33534 drop; } }",
+        "table inet f { chain in1 { type filter hook input priority 0; policy accept;
+           udp dport != 33434-33534 drop
+         }
+         }
+",
     );
     for target in lab.targets() {
         for options in ["-m 5 -c 100 -i 0.01", "-q 120 -m 3"] {
