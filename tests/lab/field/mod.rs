@@ -4,3 +4,7 @@
 mod another_pinger;
 mod odd_answers;
 mod vlan;
+mod classic_ports;
+mod mpls;
+mod mtu;
+mod tcp_syn;
