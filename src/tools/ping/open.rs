@@ -48,9 +48,13 @@ pub fn run(
     let span = flight::span(plan)?;
     let filter = filter(&targets.paths, &ids, plan.size, targets.link.vlan(&*env.host));
     let wire = Wire::open(env, &plan.config, &targets, filter, control, plan.timeout)?;
+    let mut routes = targets.routes();
+    for route in &mut routes {
+        route.packet_bytes = u16::try_from(plan.size + headers(route.address)).ok();
+    }
     sink(Event::Start(Start {
         opened: wire.opened(&targets),
-        targets: targets.routes(),
+        targets: routes,
         payload_bytes: plan.size,
     }));
     let deadline_ns = plan.deadline.map(|time| wire.now().saturating_add(ns(time)));

@@ -5,3 +5,7 @@ mod another_pinger;
 mod far_hosts;
 mod odd_answers;
 mod vlan;
+mod classic_ports;
+mod mpls;
+mod mtu;
+mod tcp_syn;
