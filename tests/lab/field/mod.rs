@@ -2,9 +2,9 @@
 //! made anew in namespaces, with the right behaviour. `docs/field.md` lists them.
 
 mod another_pinger;
-mod odd_answers;
-mod vlan;
 mod classic_ports;
 mod mpls;
 mod mtu;
+mod odd_answers;
 mod tcp_syn;
+mod vlan;
