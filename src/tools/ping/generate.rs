@@ -47,7 +47,9 @@ fn range(first: &str, last: &str) -> Result<Vec<String>> {
 fn network(word: &str) -> Result<Vec<String>> {
     let wrong = || {
         FluxError::config(format!("target {word}"), "is not a network, and not one end of a range")
-            .with_hint("with -g give networks such as 192.0.2.0/24, or the first and the last address")
+            .with_hint(
+                "with -g give networks such as 192.0.2.0/24, or the first and the last address",
+            )
     };
     let (net, len) = word.split_once('/').ok_or_else(wrong)?;
     let len: u32 = len.parse().map_err(|_| wrong())?;

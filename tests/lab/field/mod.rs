@@ -2,10 +2,10 @@
 //! made anew in namespaces, with the right behaviour. `docs/field.md` lists them.
 
 mod another_pinger;
-mod far_hosts;
-mod odd_answers;
-mod vlan;
 mod classic_ports;
+mod far_hosts;
 mod mpls;
 mod mtu;
+mod odd_answers;
 mod tcp_syn;
+mod vlan;

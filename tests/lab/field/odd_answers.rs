@@ -81,7 +81,8 @@ fn ended(line: &str) -> (Ended, Value) {
 #[test]
 fn answers_that_are_cut_stretched_changed_or_from_elsewhere_are_told_from_loss() {
     let Some(lab) = lab() else { return };
-    for (mode, (target, other)) in ["native", "skb"].into_iter().flat_map(|m| targets().map(|t| (m, t)))
+    for (mode, (target, other)) in
+        ["native", "skb"].into_iter().flat_map(|m| targets().map(|t| (m, t)))
     {
         let _responder = answering(&lab, target, move |seq, frame| {
             let data = payload(frame);

@@ -24,7 +24,9 @@ fn fold(text: &str, width: Option<usize>) -> String {
     let Some(width) = width else { return text.to_owned() };
     let fits = |line: &str| line.trim_end().chars().count() <= width;
     let lines = text.split_inclusive('\n');
-    lines.map(|line| if fits(line) { line.to_owned() } else { wrap(line, Some(width), 2) }).collect()
+    lines
+        .map(|line| if fits(line) { line.to_owned() } else { wrap(line, Some(width), 2) })
+        .collect()
 }
 
 /// `text` as a note: a line for standard error.

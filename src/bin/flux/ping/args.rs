@@ -163,8 +163,7 @@ impl Args {
     /// All targets, in the order of the line, those of the file behind the others.
     fn targets(&self) -> Result<Vec<String>, FluxError> {
         given(&self.target)?;
-        let mut targets =
-            if self.generate { generate(&self.target)? } else { self.target.clone() };
+        let mut targets = if self.generate { generate(&self.target)? } else { self.target.clone() };
         if let Some(file) = &self.file {
             let text = read(file)?;
             targets.extend(listed(&text).map(|(_, target)| target.to_owned()));

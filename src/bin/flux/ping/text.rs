@@ -4,7 +4,9 @@ use super::Args;
 use super::report::Summaries;
 use crate::opened::{self, millis};
 use crate::output::{EventText, Json, Lines, Screen, chart, hidden, percent, table};
-use fluxnet::tools::ping::{Answerer, Event, Outstanding, Plan, Reply, Start, Summary, Timeout, WrongByte};
+use fluxnet::tools::ping::{
+    Answerer, Event, Outstanding, Plan, Reply, Start, Summary, Timeout, WrongByte,
+};
 use fluxnet::tools::probe::TargetRoute;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -101,7 +103,11 @@ impl Text {
         }
         let err = opened::start(&start.opened, &start.targets, self.verbose);
         // One start comes per interface; the header is for the run.
-        let out = if self.header_done || self.list.is_some() { String::new() } else { self.header(start) };
+        let out = if self.header_done || self.list.is_some() {
+            String::new()
+        } else {
+            self.header(start)
+        };
         self.header_done = true;
         Lines { out, err }
     }
