@@ -1,7 +1,7 @@
 //! What a run reports while it goes and at its end. The command prints these as text or JSON.
 
 use crate::tools::measure::duration_stats::{HistogramRow, Statistics};
-use crate::tools::probe::{NeighbourFound, TargetRoute};
+use crate::tools::probe::{NeighbourFound, TargetRoute, Zoned};
 use crate::tools::session::{Opened, SessionEvent};
 use serde::Serialize;
 use std::net::IpAddr;
@@ -57,7 +57,7 @@ pub struct Reply {
     /// The target, as given.
     pub target: String,
     /// Who answered.
-    pub from: IpAddr,
+    pub from: Zoned,
     /// Sequence number, extended past 16 bits; the first probe is 1.
     pub seq: u64,
     /// ICMP message length: header and payload.
@@ -100,7 +100,7 @@ pub struct IcmpError {
     /// The target, as given.
     pub target: String,
     /// Who sent the error.
-    pub from: IpAddr,
+    pub from: Zoned,
     /// The probe it is about.
     pub seq: u64,
     /// ICMP type.
@@ -194,7 +194,7 @@ pub struct Summary {
 #[derive(Clone, Debug, Serialize)]
 pub struct Answerer {
     /// Its address.
-    pub address: IpAddr,
+    pub address: Zoned,
     /// Probes that it answered.
     pub received: u64,
     /// Further answers of it to these.

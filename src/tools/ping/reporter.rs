@@ -78,7 +78,7 @@ impl<'a> Reporter<'a> {
     /// An answer; `event` says which kind.
     pub(super) fn reply(
         &mut self,
-        path: &Path,
+        (targets, path): (&ProbeTargets, &Path),
         reply: &EchoReply<'_>,
         event: fn(Reply) -> Event,
         facts: &Facts,
@@ -90,7 +90,7 @@ impl<'a> Reporter<'a> {
         let unix_time_s = self.wall_clock.then(|| self.time_of_day(times));
         (self.sink)(event(Reply {
             target: path.name.clone(),
-            from: reply.from,
+            from: targets.zoned(path, reply.from),
             seq: facts.seq,
             bytes: ICMP_LEN + reply.payload.len(),
             reply_ttl: reply.ttl,
@@ -110,7 +110,7 @@ impl<'a> Reporter<'a> {
     /// An ICMP error about a probe.
     pub(super) fn error(
         &mut self,
-        path: &Path,
+        (targets, path): (&ProbeTargets, &Path),
         error: &EchoError<'_>,
         seq: u64,
         rtt_ns: Option<u64>,
@@ -118,7 +118,7 @@ impl<'a> Reporter<'a> {
         if self.each {
             (self.sink)(Event::Icmp(IcmpError {
                 target: path.name.clone(),
-                from: error.from,
+                from: targets.zoned(path, error.from),
                 seq,
                 icmp_type: error.report.icmp_type,
                 code: error.report.code,

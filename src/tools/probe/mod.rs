@@ -18,6 +18,7 @@ mod sender;
 pub(crate) mod table;
 mod targets;
 mod wire;
+mod zoned;
 
 pub(crate) use frames::fitted;
 pub(crate) use link::Link;
@@ -30,3 +31,4 @@ pub(crate) use sender::Sender;
 pub use targets::TargetRoute;
 pub(crate) use targets::{Path, ProbeTargets, ip_len};
 pub(crate) use wire::{Arrival, Wire};
+pub use zoned::Zoned;

@@ -106,7 +106,11 @@ fn answers_that_are_cut_stretched_changed_or_from_elsewhere_are_told_from_loss()
         assert_eq!(ended.status, Some(0), "{ended:?}");
         let count = |key: &str| summary[key].as_u64().unwrap();
         assert_eq!((count("received"), count("lost"), count("duplicates")), (7, 0, 0), "{summary}");
-        assert_eq!((count("truncated_replies"), count("different_address_replies")), (3, 1), "{summary}");
+        assert_eq!(
+            (count("truncated_replies"), count("different_address_replies")),
+            (3, 1),
+            "{summary}"
+        );
         assert_eq!((count("corrupt"), count("bad_checksum")), (2, 1), "{summary}");
         let replies: Vec<&Value> = ended.of("reply").collect();
         let lengths: Vec<_> = replies.iter().map(|r| r["bytes"].as_u64().unwrap()).collect();
@@ -155,7 +159,12 @@ fn a_target_whose_probes_fail_at_first_is_waited_for() {
 #[test]
 fn each_member_of_a_group_is_an_answerer_and_none_a_duplicate() {
     let Some(lab) = lab().map(Lab::with_link_local) else { return };
-    let members = |family: usize| targets().map(|(a, b)| [a, b])[family];
+    // A link-local address is printed so that it can be given back.
+    let local: IpAddr = "fe80::77".parse().unwrap();
+    let members = move |family: usize| match targets()[family] {
+        (a @ IpAddr::V4(_), b) => [a, b],
+        (_, b) => [local, b],
+    };
     for (group, family) in [("224.0.0.1", 0), ("ff02::1%flux0", 1)] {
         let address: IpAddr = group.split('%').next().unwrap().parse().unwrap();
         let _responder = answering(&lab, address, move |_, frame| {
@@ -167,7 +176,10 @@ fn each_member_of_a_group_is_an_answerer_and_none_a_duplicate() {
         assert_eq!(ended.of("duplicate").count(), 0, "{ended:?}");
         let answerers = summary["answerers"].as_array().unwrap();
         for member in members(family) {
-            let it = answerers.iter().find(|a| a["address"] == member.to_string());
+            let zone = if member == local { "%flux0" } else { "" };
+            let shown = format!("{member}{zone}");
+            let it = answerers.iter().find(|a| a["address"] == *shown);
+            assert_eq!(ended.of("reply").filter(|r| r["from"] == *shown).count(), 2, "{ended:?}");
             assert_eq!(it.map(|a| &a["received"]), Some(&json!(2)), "{member}: {summary}");
         }
     }
