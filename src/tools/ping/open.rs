@@ -36,6 +36,7 @@ pub fn run(
         interface: plan.interface.as_deref(),
         source: plan.source,
         vlan: plan.vlan,
+        broadcast: Some(plan.broadcast),
     };
     let targets = ProbeTargets::find(&request, &*env.host)?;
     let is_virtual = env.simulator.is_some();

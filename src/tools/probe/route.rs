@@ -19,6 +19,8 @@ pub(crate) struct TargetRequest<'a> {
     pub(crate) source: Option<IpAddr>,
     /// A VLAN tag, besides the one of a VLAN interface.
     pub(crate) vlan: Option<VlanTag>,
+    /// Whether broadcast addresses are asked for; `None` where a command cannot use them.
+    pub(crate) broadcast: Option<bool>,
 }
 
 /// The interface or source address asked for with `-I`.
@@ -105,8 +107,8 @@ impl SourceChoice {
         }
         let route = host.route(addr, oif, self.source)?;
         route.require_wire(addr, wanted.map_or("any interface", |i| &i.name))?;
-        if route.kind == RouteKind::Broadcast {
-            return Err(broadcast(name));
+        if route.kind == RouteKind::Broadcast && request.broadcast != Some(true) {
+            return Err(broadcast(name, request.broadcast));
         }
         if route.encapsulated {
             return Err(FluxError::config(
@@ -175,9 +177,12 @@ fn source_refused(source: IpAddr, why: String) -> FluxError {
         .with_hint("give an address of this machine of the family of the targets")
 }
 
-pub(super) fn broadcast(name: &str) -> FluxError {
-    FluxError::config(format!("target {name}"), "it is a broadcast address")
-        .with_hint("name the hosts one by one; 224.0.0.1 and ff02::1%IFACE are groups of all hosts")
+pub(super) fn broadcast(name: &str, asked_for: Option<bool>) -> FluxError {
+    let ask = asked_for.map_or("", |_| "use -b to ping all hosts of the network, or ");
+    FluxError::config(format!("target {name}"), "it is a broadcast address").with_hint(
+        ask.to_owned()
+            + "name the hosts one by one; 224.0.0.1 and ff02::1%IFACE are groups of all hosts",
+    )
 }
 
 pub(super) fn no_source(target: &ResolvedTarget, link: &Link) -> FluxError {

@@ -94,15 +94,16 @@ impl ProbeTargets {
         {
             return Err(no_source(target, &link));
         }
-        Self::assemble(link, found)
+        Self::assemble(link, found, request.broadcast)
     }
 
-    fn assemble(link: Link, found: Vec<ResolvedTarget>) -> Result<Self> {
+    fn assemble(link: Link, found: Vec<ResolvedTarget>, broadcasts: Option<bool>) -> Result<Self> {
         let mut hop_at: HashMap<IpAddr, usize> = HashMap::new();
         let (mut hops, mut paths) = (Vec::new(), Vec::with_capacity(found.len()));
         for target in found {
-            if link.interface.is_broadcast(target.address) {
-                return Err(broadcast(&target.name));
+            let is_broadcast = link.interface.is_broadcast(target.address);
+            if is_broadcast && broadcasts != Some(true) {
+                return Err(broadcast(&target.name, broadcasts));
             }
             let source = target.source.ok_or_else(|| no_source(&target, &link))?;
             let next = target.next_hop();
@@ -111,7 +112,7 @@ impl ProbeTargets {
                 hops.len() - 1
             });
             paths.push(Path {
-                multicast: target.address.is_multicast(),
+                multicast: is_broadcast || target.address.is_multicast(),
                 name: target.name,
                 address: target.address,
                 source,

@@ -53,6 +53,7 @@ pub fn run(
         interface: plan.interface.as_deref(),
         source: plan.source,
         vlan: None,
+        broadcast: None,
     };
     no_groups(&plan.targets)?;
     let targets = ProbeTargets::find(&request, &*env.host)?;

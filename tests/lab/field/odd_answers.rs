@@ -184,3 +184,24 @@ fn each_member_of_a_group_is_an_answerer_and_none_a_duplicate() {
         }
     }
 }
+
+#[test]
+fn a_broadcast_address_is_pinged_when_that_is_asked_for() {
+    let Some(lab) = lab() else { return };
+    let [(one, other), _] = targets();
+    let broadcast = "10.9.0.255";
+    let _responder = answering(&lab, broadcast.parse().unwrap(), move |_, frame| {
+        [one, other].map(|member| reply(frame, member, payload(frame))).to_vec()
+    });
+    let refused = Running::start(&format!("ping -c 1 {broadcast}")).end();
+    assert_eq!(refused.status, Some(2), "{refused:?}");
+    assert!(format!("{refused:?}").contains("use -b"), "{refused:?}");
+    let (ended, summary) = ended(&format!("ping -b -c 2 -i 0.02 -W 2 {broadcast}"));
+    assert_eq!((ended.status, &summary["received"]), (Some(0), &json!(2)), "{ended:?}");
+    assert_eq!(summary["duplicates"], 0, "{summary}");
+    let answerers = summary["answerers"].as_array().unwrap();
+    let received = |member: IpAddr| {
+        answerers.iter().find(|a| a["address"] == member.to_string()).map(|a| &a["received"])
+    };
+    assert_eq!((received(one), received(other)), (Some(&json!(2)), Some(&json!(2))), "{summary}");
+}
