@@ -32,7 +32,7 @@ Register-ArgumentCompleter -Native -CommandName 'flux' -ScriptBlock {
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Tell whether AF_XDP can run here, how well, and what to do about it')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print the completion script for a shell')
             [CompletionResult]::new('man', 'man', [CompletionResultType]::ParameterValue, 'Write the manual pages to a directory')
-            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print the help of a command, or of the simulated network (flux help sim)')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print the help of a command, or on the simulated network (flux help sim, flux help topology)')
             break
         }
         'flux;ping' {
@@ -120,6 +120,7 @@ Register-ArgumentCompleter -Native -CommandName 'flux' -ScriptBlock {
             [CompletionResult]::new('--rate', '--rate', [CompletionResultType]::ParameterName, 'Probes per second over all targets, such as 1kpps [default: 10kpps]')
             [CompletionResult]::new('--confidence', '--confidence', [CompletionResultType]::ParameterName, 'How sure --paths is to have missed no router, 50% to 99.99% [default: 95%]')
             [CompletionResult]::new('--max-flows', '--max-flows', [CompletionResultType]::ParameterName, 'Most flows that --paths uses per target, 1 to 4096 [default: 1024]')
+            [CompletionResult]::new('--asn', '--asn', [CompletionResultType]::ParameterName, 'Show the autonomous system of each address, looked up in FILE')
             [CompletionResult]::new('-I', '-I ', [CompletionResultType]::ParameterName, 'Interface to use, or address to send from; without it the route to the target decides')
             [CompletionResult]::new('--interface', '--interface', [CompletionResultType]::ParameterName, 'Interface to use, or address to send from; without it the route to the target decides')
             [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'RX queues to open [default: all]')

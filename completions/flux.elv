@@ -29,7 +29,7 @@ set edit:completion:arg-completer[flux] = {|@words|
             cand doctor 'Tell whether AF_XDP can run here, how well, and what to do about it'
             cand completions 'Print the completion script for a shell'
             cand man 'Write the manual pages to a directory'
-            cand help 'Print the help of a command, or of the simulated network (flux help sim)'
+            cand help 'Print the help of a command, or on the simulated network (flux help sim, flux help topology)'
         }
         &'flux;ping'= {
             cand -c 'Stop after this many probes per target; k and m are 1000 and 1000000'
@@ -115,6 +115,7 @@ set edit:completion:arg-completer[flux] = {|@words|
             cand --rate 'Probes per second over all targets, such as 1kpps [default: 10kpps]'
             cand --confidence 'How sure --paths is to have missed no router, 50% to 99.99% [default: 95%]'
             cand --max-flows 'Most flows that --paths uses per target, 1 to 4096 [default: 1024]'
+            cand --asn 'Show the autonomous system of each address, looked up in FILE'
             cand -I 'Interface to use, or address to send from; without it the route to the target decides'
             cand --interface 'Interface to use, or address to send from; without it the route to the target decides'
             cand --queue 'RX queues to open [default: all]'

@@ -329,7 +329,7 @@ fn simulated_nodes_are_found_by_their_names() {
         [("server.sim", "203.0.113.7"), ("server", "203.0.113.7"), ("-6 h2.sim", "2001:db8::2")]
     {
         let events = events(&format!("ping -q -j -c 1 --sim {target}"), 0);
-        assert_eq!(of(&events, "summary")[0]["target"], address, "{target}");
+        assert_eq!(of(&events, "start")[0]["targets"][0]["address"], address, "{target}");
     }
     let line = "ping -c 1 --sim servr.sim";
     let output = run(line);
