@@ -72,7 +72,7 @@ pub fn run(
     sink(Event::Start(start(plan, &wire, &targets, sizes)));
     let mut hops = NextHops::new(targets.link.interface.index, targets.hops.clone());
     let stopped = || control.is_stopped();
-    let attention = Attention::new(control, None);
+    let attention = Attention::new(control, None).in_world(env);
     let tell = |found| sink(Event::Neighbour(found));
     hops.find_all(&mut *env.host, PATIENCE, None, stopped, tell);
     let mut run = Run {
