@@ -25,7 +25,7 @@ const CASES: [Case; 9] = [
         sent: 5,
     },
     Case {
-        line: "ping -c 5 10.0.0.2 --sim=wrong_queue",
+        line: "ping -v -c 5 10.0.0.2 --sim=wrong_queue",
         exit: 0,
         told: "queues 0,1,",
         received: 5,

@@ -3,6 +3,7 @@
 
 mod another_pinger;
 mod classic_ports;
+mod far_hosts;
 mod mpls;
 mod mtu;
 mod odd_answers;
