@@ -11,6 +11,7 @@
 //!   rights     why it may not
 //!   promisc    what a NIC lets through               link_watch        what happens to an interface
 //!   event      waking who polls                      process           whose a process is
+//!   unix       connecting to a unix socket           port              ports without a listener
 //!   unix       connecting to a unix socket           links             interfaces and their programs
 //! ```
 //!
@@ -52,6 +53,8 @@ pub(crate) mod netns;
 pub(crate) mod perf;
 #[cfg(any(feature = "bpf", feature = "tools"))]
 pub(crate) mod poll;
+#[cfg(all(target_os = "linux", feature = "tools"))]
+pub(crate) mod port;
 #[cfg(feature = "tools")]
 pub(crate) mod process;
 #[cfg(feature = "bpf")]

@@ -9,6 +9,7 @@
 //! Invariant: time is always a parameter; nothing in here reads a clock. Called by `ping` and
 //! `trace`.
 
+mod frames;
 mod link;
 mod next_hops;
 mod port_of;
@@ -18,6 +19,7 @@ pub(crate) mod table;
 mod targets;
 mod wire;
 
+pub(crate) use frames::fitted;
 pub(crate) use link::Link;
 pub use link::VlanTag;
 pub use next_hops::NeighbourFound;
@@ -27,4 +29,4 @@ pub use route::check_source;
 pub(crate) use sender::Sender;
 pub use targets::TargetRoute;
 pub(crate) use targets::{Path, ProbeTargets, ip_len};
-pub(crate) use wire::{Arrival, Wire};
+pub(crate) use wire::{Arrival, FRAMES, Wire};

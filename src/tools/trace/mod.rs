@@ -14,6 +14,7 @@
 //! counted as foreign. No terminal and no argument parsing in here.
 
 mod answer;
+mod asn;
 mod diff;
 mod event;
 mod explore;
@@ -38,6 +39,7 @@ mod tally;
 mod target;
 mod turns;
 
+pub use asn::{AsTable, Origin};
 pub use diff::{Change, Diff, Saved, TargetDiff, diff, read};
 pub use event::*;
 pub use icmp_names::icmp_text;

@@ -4,7 +4,7 @@
 use crate::command::{Copy, assert_exit, stderr};
 use crate::foreign::Foreign;
 use crate::lab::{self, Lab, OURS, PEER_IP, has, wait_until, xdp_attached};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 const NEEDED: [&str; 4] = ["net_raw", "net_admin", "bpf", "perfmon"];
 
@@ -71,12 +71,22 @@ fn root_of_a_user_namespace_is_told_so_and_is_not_sent_for_capabilities() {
     assert!(stderr(&rings).contains("no AF_XDP socket that can be seen from here"));
 }
 
+/// A process, killed with this value.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn starts_in_a_row_and_two_at_once_all_work_within_the_memory_that_a_user_may_lock() {
     let Some(lab) = Lab::veth(2).filter(|_| has(&["setpriv", "prlimit"])) else { return };
     let flux = Copy::new("flux-memlock");
     let rights = capabilities(&NEEDED);
-    // The usual UMEM of two queues takes 16 MiB.
+    // The usual UMEM takes 8 MiB: all that may be locked.
     let limited = |line: &str| {
         let inner = flux.command_as_nobody(&rights, line);
         let mut outer = Command::new("prlimit");
@@ -90,14 +100,14 @@ fn starts_in_a_row_and_two_at_once_all_work_within_the_memory_that_a_user_may_lo
     lab.run("ip link set by1 up");
     lab.run("ip addr add 192.0.2.1/24 dev by0");
     lab.run("ip neigh add 192.0.2.2 lladdr 02:00:00:00:00:01 dev by0");
-    let mut beside = limited("ping -q 192.0.2.2").stdout(Stdio::null()).spawn().unwrap();
+    let beside = limited("ping -q -w 30 192.0.2.2").stdout(Stdio::null()).spawn().unwrap();
+    let beside = Running(beside);
     wait_until("the first", || xdp_attached("by0"));
     for start in 0..6 {
         let output = limited(&line).output().unwrap();
         assert_exit(&format!("start {start}"), &output, 0);
     }
-    beside.kill().unwrap();
-    beside.wait().unwrap();
+    drop(beside);
     let tight = limited(&format!("{line} --frames 8192")).output().unwrap();
     assert_exit("more than the limit", &tight, 2);
     let text = stderr(&tight);

@@ -90,12 +90,10 @@ fn hints_of_refused_runs_work() {
         ("--bind zerocopy", "--bind copy"),
         ("--queue 7", "--queue all"),
         ("--hugepages 1g", "--hugepages auto"),
-        ("--frames 16 --queue all", "--frames 64 --queue all"),
     ] {
         let (_, hint) = refused(&format!("{ping} {bad}"));
         let option: Vec<_> = good.split(' ').take(2).collect();
-        let said = hint.contains(&option.join(" ")) || hint.contains("more --frames");
-        assert!(said, "{bad}: {hint}");
+        assert!(hint.contains(&option.join(" ")), "{bad}: {hint}");
         assert_exit(good, &run(&format!("{ping} {good}")), 0);
     }
     lab.run_in_peer(&format!("ip link set {PEER} mtu 9000"));

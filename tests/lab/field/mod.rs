@@ -1,11 +1,18 @@
 //! What users of other tools reported from networks that nobody here built: each report is a case,
 //! made anew in namespaces, with the right behaviour. `docs/field.md` lists them.
 
+mod another_pinger;
 mod capabilities;
+mod classic_ports;
 mod fixes;
 mod long_names;
+mod mpls;
+mod mtu;
+mod odd_answers;
 mod second_run;
+mod tcp_syn;
 mod upper_program;
+mod vlan;
 
 use crate::command::{assert_exit, run, stderr};
 

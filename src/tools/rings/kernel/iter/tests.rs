@@ -279,7 +279,7 @@ fn the_missing_capability_is_named() {
         assert_eq!(error.to_string(), text);
         assert!(error.hint().unwrap().contains("cap_bpf,cap_perfmon"), "{error:?}");
     }
-    for enough in [&[lab::CAP_BPF, lab::CAP_PERFMON][..], &[CAP_SYS_ADMIN]] {
+    for enough in [&[lab::CAP_BPF, lab::CAP_PERFMON][..], &[lab::CAP_SYS_ADMIN]] {
         assert!(open(enough).is_none(), "{enough:?}: {:?}", open(enough));
     }
 }
