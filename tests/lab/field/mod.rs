@@ -1,5 +1,7 @@
 //! What users of other tools reported from networks that nobody here built: each report is a case,
 //! made anew in namespaces, with the right behaviour. `docs/field.md` lists them.
 
+mod another_interface;
 mod another_pinger;
+mod fragments;
 mod vlan;
