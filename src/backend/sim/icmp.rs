@@ -4,7 +4,7 @@ use super::balance::Dice;
 use super::icmp_limit::Limiter;
 use super::outbox::Outbox;
 use super::wire::Ip;
-use super::{Flaw, IcmpLimit, Quoting, RouterOptions};
+use super::{Flaw, IcmpLimit, Quoting, RouterOptions, WrongLength};
 use crate::proto::extensions::{self, ORIGINAL_LEN};
 use crate::proto::respond::{self, IcmpError};
 use crate::proto::{ICMP_LEN, IpPair, MacAddr, checksum};
@@ -12,6 +12,22 @@ use std::net::IpAddr;
 
 /// Most MPLS labels of a router: more than fit into any stack that is in use.
 pub(super) const MAX_LABELS: usize = 32;
+
+/// MTU of [`Flaw::TooBig`].
+const NONSENSE: u16 = 9000;
+
+/// How a router refuses packets for a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// With "host unreachable".
+    Unreachable,
+    /// With "administratively prohibited".
+    Prohibited,
+    /// With "packet too big" and this MTU, however short the packet is.
+    TooBig(u16),
+    /// Without a word.
+    BlackHole,
+}
 
 /// Whose errors they are: the address and Ethernet address they come from.
 #[derive(Clone, Copy)]
@@ -70,6 +86,10 @@ impl Errors {
         if self.options.silent {
             return None;
         }
+        let trouble = match (self.options.flaw, trouble) {
+            (Some(Flaw::TooBig), IcmpError::TimeExceeded) => IcmpError::PacketTooBig(NONSENSE),
+            _ => trouble,
+        };
         let Sender { address, mac } = sender;
         let mut error =
             out.answer_to(packet, |to| respond::icmp_error(to, packet, address, mac, trouble))?;
@@ -85,7 +105,8 @@ impl Errors {
 
     /// Makes a well-formed error into what this router sends.
     fn shape(&self, error: &mut Vec<u8>, trouble: IcmpError) -> Option<()> {
-        let RouterOptions { ref mpls, mpls_length, quoting, flaw, ttl, .. } = self.options;
+        let RouterOptions { ref mpls, mpls_length, wrong_length, quoting, flaw, ttl, .. } =
+            self.options;
         let ip = Ip::of_frame(error)?;
         let quote = ip.l4 + ICMP_LEN;
         let quoted = ip.quoted(error)?;
@@ -97,11 +118,15 @@ impl Errors {
             let mut structure = [0; 8 + 4 * MAX_LABELS];
             let len = extensions::emit(mpls, &mut structure)?;
             error.extend_from_slice(&structure[..len]);
-            if mpls_length {
-                // In words of 32 bits, and of 64 for IPv6 (RFC 4884 §4).
-                let (at, words) = if ip.src.is_ipv4() { (5, 4) } else { (4, 8) };
-                error[ip.l4 + at] = (ORIGINAL_LEN / words) as u8;
-            }
+            // In words of 32 bits, and of 64 for IPv6 (RFC 4884 §4).
+            let (at, words) = if ip.src.is_ipv4() { (5, 4) } else { (4, 8) };
+            let right = mpls_length.then_some((ORIGINAL_LEN / words) as u8);
+            let length = match wrong_length {
+                Some(WrongLength::Bytes) => Some(ORIGINAL_LEN as u8),
+                Some(WrongLength::Value(value)) => Some(value),
+                None => right,
+            };
+            error[ip.l4 + at] = length.unwrap_or(0);
         }
         if flaw == Some(Flaw::Lengths) {
             if ip.src.is_ipv4() {

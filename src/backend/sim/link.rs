@@ -74,6 +74,8 @@ pub(super) struct LinkDirection {
     pub(super) to: (usize, usize),
     profile: Profile,
     plain: bool,
+    /// What is sent by it is lost.
+    pub(super) down: bool,
     delay_ns: u64,
     jitter_ns: u64,
     rng: Xoshiro256StarStar,
@@ -95,6 +97,7 @@ impl LinkDirection {
         Self {
             to,
             plain: profile.is_plain(),
+            down: false,
             delay_ns: nanos(profile.delay),
             jitter_ns: nanos(profile.jitter),
             profile,
@@ -106,6 +109,9 @@ impl LinkDirection {
 
     /// Sends `packet` at `now`. A bit of it may flip, and its VLAN tags may change.
     pub(super) fn send(&mut self, packet: &mut Vec<u8>, now: u64) -> Passage {
+        if self.down {
+            return Passage::default();
+        }
         if self.plain {
             return Passage { arrival: Some(now.saturating_add(self.delay_ns)), again: None };
         }

@@ -32,6 +32,8 @@ mod default_network;
 mod event_queue;
 mod fib;
 mod fragment;
+mod happen;
+mod happening;
 mod host;
 mod icmp;
 mod icmp_limit;
@@ -49,6 +51,7 @@ mod router;
 mod routes;
 mod segments;
 mod spec;
+mod stack;
 mod station;
 mod switch;
 #[cfg(test)]
@@ -60,15 +63,20 @@ mod vlan;
 pub(crate) mod wire;
 mod world;
 
+#[cfg(feature = "tools")]
+pub(crate) use happening::Noted;
+pub use happening::{NetworkEvent, NodeId, RouteTo};
+pub use icmp::Refusal;
 pub use icmp_limit::IcmpLimit;
 pub use link::Profile;
 pub use nat::NatQuotes;
 pub use net_trouble::{NetworkTrouble, NetworkTroubles};
-pub use network::{End, NetworkBuilder, NodeId};
-pub use options::{Balance, Flaw, HostOptions, Quoting, RouterOptions, UdpPorts};
+pub use network::{End, NetworkBuilder};
+pub use options::{Balance, Flaw, HostOptions, Quoting, RouterOptions, UdpPorts, WrongLength};
 pub use spec::SimSpec;
 #[cfg(feature = "tools")]
 pub(crate) use spec::{bad as bad_spec, unknown as unknown_key};
+pub use stack::StackPacket;
 pub use trouble::{Trouble, Troubles};
 pub use view::{PortInfo, RouteInfo};
 
@@ -311,7 +319,12 @@ impl Simulator {
     /// # Errors
     /// When there is no such port.
     pub fn inject(&self, port: &str, queue: Option<u32>, packet: &[u8]) -> Result<()> {
-        self.with_port(port, |port, now| port.receive(packet, queue, now))?;
+        let mut world = self.shared.enter();
+        let (at, now) = (Self::find(&world, port)?, world.now());
+        if world.port(at).is_some_and(|port| port.receive(packet, queue, now)) {
+            world.to_stack(at, packet);
+        }
+        drop(world);
         self.shared.changed.notify_all();
         Ok(())
     }

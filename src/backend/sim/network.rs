@@ -1,10 +1,11 @@
 //! Building networks: nodes, addresses, links, routes.
 
 use super::balance::Dice;
-use super::clock::Clock;
+use super::clock::{Clock, START_NS, nanos};
 use super::fib::QuickMap;
+use super::happening::{Happening, NetworkEvent, NodeId, RouteTo};
 use super::host::Host;
-use super::icmp::MAX_LABELS;
+use super::icmp::{MAX_LABELS, Refusal};
 use super::link::Profile;
 use super::nat::{Nat, NatQuotes};
 use super::port::Port;
@@ -18,13 +19,9 @@ use super::{
 };
 use crate::error::{FluxError, Result};
 use crate::proto::MacAddr;
-use crate::proto::respond::IcmpError;
 use std::collections::HashMap;
 use std::net::IpAddr;
-
-/// A node of a [`NetworkBuilder`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NodeId(usize);
+use std::time::Duration;
 
 /// One end of a link: a node's next interface.
 #[derive(Clone, Debug)]
@@ -111,6 +108,9 @@ pub struct NetworkBuilder {
     /// By node.
     names: HashMap<usize, String>,
     segments: usize,
+    /// Our machine's routes over those that follow from its links.
+    pub(super) our_routes: Vec<((IpAddr, u8), Vec<IpAddr>)>,
+    events: Vec<(Duration, NetworkEvent)>,
     ports: u32,
     interfaces: HashMap<usize, usize>,
     /// What is wrong with all nodes that do not say it themselves.
@@ -128,6 +128,8 @@ impl NetworkBuilder {
             laid: Vec::new(),
             names: HashMap::new(),
             segments: 0,
+            our_routes: Vec::new(),
+            events: Vec::new(),
             ports: 0,
             interfaces: HashMap::new(),
             troubles: NetworkTroubles::NONE,
@@ -318,17 +320,22 @@ impl NetworkBuilder {
 
     /// At `router`, answers packets for `prefix` with "host unreachable".
     pub fn unreachable(&mut self, router: NodeId, prefix: &str) {
-        self.add_route(router, prefix, Action::Refuse(IcmpError::HostUnreachable));
+        self.refuse(router, prefix, Refusal::Unreachable);
     }
 
     /// At `router`, answers packets for `prefix` with "administratively prohibited".
     pub fn prohibit(&mut self, router: NodeId, prefix: &str) {
-        self.add_route(router, prefix, Action::Refuse(IcmpError::Prohibited));
+        self.refuse(router, prefix, Refusal::Prohibited);
     }
 
     /// At `router`, drops packets for `prefix` without a word.
     pub fn blackhole(&mut self, router: NodeId, prefix: &str) {
-        self.add_route(router, prefix, Action::Drop);
+        self.refuse(router, prefix, Refusal::BlackHole);
+    }
+
+    /// At `router`, refuses packets for `prefix` in this way.
+    pub fn refuse(&mut self, router: NodeId, prefix: &str, how: Refusal) {
+        self.add_route(router, prefix, how.into());
     }
 
     fn add_route(&mut self, router: NodeId, prefix: &str, action: Action) {
@@ -345,6 +352,11 @@ impl NetworkBuilder {
             Some(Node::Router(router)) => router.errors.set_limit((per_second, burst).into()),
             _ => self.fail(FluxError::config("network", "only routers have ICMP limits")),
         }
+    }
+
+    /// Lets something happen once this much simulated time has passed.
+    pub fn happens(&mut self, after: Duration, what: NetworkEvent) {
+        self.events.push((after, what));
     }
 
     pub(super) fn fail(&mut self, error: FluxError) {
@@ -383,11 +395,19 @@ impl NetworkBuilder {
         if let Some(trouble) = self.trouble.take() {
             return Err(trouble);
         }
-        let Self { mut world, mut laid, names, .. } = self;
+        let Self { mut world, mut laid, names, troubles, our_routes, events, .. } = self;
         segments::join(&mut world, &mut laid);
         segments::introduce(&mut world, &laid);
         segments::name_addresses(&mut world, &laid, &names);
         world.compile_routers();
+        for (prefix, hops) in our_routes {
+            world.set_our_route(prefix, RouteTo::Via(hops));
+        }
+        world.noted.clear();
+        world.lay_troubles(troubles);
+        for (after, what) in events {
+            world.happen_at(START_NS.saturating_add(nanos(after)), Happening::Network(what));
+        }
         Ok(Simulator::from_world(world))
     }
 }

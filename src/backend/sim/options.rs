@@ -30,6 +30,15 @@ pub enum Quoting {
     Short,
 }
 
+/// What a router writes where the length of its quote belongs (RFC 4884), and is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WrongLength {
+    /// The right number of bytes, where words are meant.
+    Bytes,
+    /// Always this.
+    Value(u8),
+}
+
 /// What is wrong with a router's ICMP errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
@@ -38,6 +47,8 @@ pub enum Flaw {
     /// They lie about lengths: the RFC 4884 length points far beyond the end, the quoted IPv4
     /// header says that it has 60 bytes, and the quoted IPv6 header that 65535 follow.
     Lengths,
+    /// Where the TTL is used up they say that the packet is too big for an MTU of 9000.
+    TooBig,
 }
 
 /// What a router is like. The default is one without a fault that balances by flow.
@@ -58,10 +69,15 @@ pub struct RouterOptions {
     /// Whether those say how long the quote is (RFC 4884), or leave that to be guessed, as
     /// routers did before.
     pub mpls_length: bool,
+    /// What they say instead, where that is wrong.
+    pub wrong_length: Option<WrongLength>,
     /// What its ICMP errors quote.
     pub quoting: Quoting,
     /// What is wrong with its ICMP errors.
     pub flaw: Option<Flaw>,
+    /// Drops the first segments of TCP connections that have no maximum segment size, as some
+    /// firewalls do.
+    pub drop_bare_syn: bool,
     /// TTL or hop limit of its own packets.
     pub ttl: u8,
 }
@@ -76,6 +92,8 @@ impl Default for RouterOptions {
             icmp_delay: Duration::ZERO,
             mpls: Vec::new(),
             mpls_length: true,
+            wrong_length: None,
+            drop_bare_syn: false,
             quoting: Quoting::Full,
             flaw: None,
             ttl: crate::proto::respond::TTL,

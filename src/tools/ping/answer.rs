@@ -10,7 +10,7 @@ pub(super) enum Seen<'a> {
     /// An echo reply, to us or to others.
     Reply(EchoReply<'a>),
     /// An ICMP error about an echo request, ours or not.
-    Error(EchoError),
+    Error(EchoError<'a>),
     /// A sound packet that is neither.
     Foreign,
     /// A frame that is not what it says it is.
@@ -32,14 +32,14 @@ pub(super) struct EchoReply<'a> {
 
 /// An ICMP error about an echo request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct EchoError {
+pub(super) struct EchoError<'a> {
     pub(super) from: IpAddr,
     /// Source and destination of the request it quotes.
     pub(super) probe: (IpAddr, IpAddr),
     pub(super) id: u16,
     pub(super) seq: u16,
-    /// The beginning of the request's payload, where it is quoted.
-    pub(super) payload: Option<[u8; 8]>,
+    /// What is quoted of its payload.
+    pub(super) payload: &'a [u8],
     pub(super) report: Report,
 }
 
@@ -99,11 +99,12 @@ pub(super) fn read(frame: &[u8]) -> Seen<'_> {
     })
 }
 
-/// The first bytes of a quoted request's payload. Some routers fill up with zeros what they do not quote.
-fn quoted_payload(quote: &Quote<'_>) -> Option<[u8; 8]> {
+/// What is there of a quoted request's payload. Some routers fill up with zeros what they do not quote.
+fn quoted_payload<'a>(quote: &Quote<'a>) -> &'a [u8] {
     let within = quote.total_len.saturating_sub(quote.header_len as u32) as usize;
-    let first = quote.l4.get(..within.min(quote.l4.len()))?.get(ICMP_LEN..)?.first_chunk()?;
-    Some(*first).filter(|first| *first != [0; 8])
+    let l4 = quote.l4.get(..within.min(quote.l4.len()));
+    let payload = l4.and_then(|l4| l4.get(ICMP_LEN..)).unwrap_or_default();
+    if payload.starts_with(&[0; 8]) { &[] } else { payload }
 }
 
 #[cfg(test)]

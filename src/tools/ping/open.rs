@@ -2,6 +2,7 @@
 
 use super::event::{Event, Start};
 use super::filter::filter;
+use super::flight;
 use super::ids::EchoIds;
 use super::outgoing::Outgoing;
 use super::plan::{Outcome, Plan};
@@ -45,14 +46,19 @@ pub fn run(
     let plan =
         &Plan { config: fitted(&plan.config, &targets.link, plan.fit_frames), ..plan.clone() };
     targets.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
+    let span = flight::span(plan)?;
     let filter = filter(&targets.paths, &ids, plan.size, targets.link.vlan(&*env.host));
     let mut wire = Wire::open(env, &plan.config, &targets, filter, control, plan.timeout)?;
     let has = |v4: bool| targets.paths.iter().any(|path| path.address.is_ipv4() == v4);
     let listen = Listen { probes: Probes::Echo(ids.range()), v4: has(true), v6: has(false) };
     wire.listen(&*env.host, &listen, &targets);
+    let mut routes = targets.routes();
+    for route in &mut routes {
+        route.packet_bytes = u16::try_from(plan.size + headers(route.address)).ok();
+    }
     sink(Event::Start(Start {
         opened: wire.opened(&targets),
-        targets: targets.routes(),
+        targets: routes,
         payload_bytes: plan.size,
     }));
     let deadline_ns = plan.deadline.map(|time| wire.now().saturating_add(ns(time)));
@@ -66,9 +72,10 @@ pub fn run(
         attention: Attention::new(control, deadline_ns),
         hops,
         outgoing: Outgoing::new(plan, count, &ids),
-        progress: Progress::new(plan, count, wire.now()),
+        progress: Progress::new(plan, &targets.paths, span, wire.now()),
         reporter: Reporter::new(sink, (plan.each, plan.wall_clock), is_virtual, count),
         group_sent_ns: None,
+        complete_ns: None,
         targets,
         wire,
         ids,

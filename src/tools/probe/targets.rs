@@ -166,13 +166,12 @@ impl ProbeTargets {
             }
             let most = frame.saturating_sub(l2 + headers);
             if size > most {
+                let larger = if frame_size < 4096 { "; --frame-size 4096 holds more" } else { "" };
                 return Err(FluxError::config(
                     format!("size {size}"),
                     format!("it does not fit a frame of {frame_size} bytes"),
                 )
-                .with_hint(format!(
-                    "the largest {option} here is {most}; --frame-size 4096 holds more"
-                )));
+                .with_hint(format!("the largest {option} here is {most}{larger}")));
             }
         }
         Ok(())

@@ -15,6 +15,7 @@
 
 mod addressing;
 mod build;
+mod events;
 mod model;
 mod nodes;
 mod options;

@@ -15,6 +15,9 @@ fn addresses(fields: &Fields<'_>) -> Read<Vec<(usize, Prefix)>> {
     words.iter().map(|word| Ok((word.at, values::address(word)?))).collect()
 }
 
+const FLAWS: [(&str, Flaw); 3] =
+    [("checksum", Flaw::Checksum), ("lengths", Flaw::Lengths), ("too-big", Flaw::TooBig)];
+
 /// TTL or hop limit of a node's own packets.
 fn ttl(fields: &Fields<'_>) -> Read<u8> {
     Ok(fields.whole("ttl", 1..=255)?.unwrap_or(64) as u8)
@@ -40,8 +43,10 @@ pub(super) fn routers<'t>(at: usize, table: &'t DeTable<'t>) -> Read<Vec<(Word<'
         "icmp_delay",
         "mpls",
         "mpls_form",
+        "extension_length",
         "quote",
         "flaw",
+        "drop_bare_syn",
         "ttl",
     ];
     let fields = Fields::new("[[router]]", at, table, &keys)?;
@@ -56,10 +61,12 @@ pub(super) fn routers<'t>(at: usize, table: &'t DeTable<'t>) -> Read<Vec<(Word<'
         icmp_delay: delay.unwrap_or_default(),
         mpls: fields.get("mpls").map(values::labels).transpose()?.unwrap_or_default(),
         mpls_length: fields.choice("mpls_form", &forms)?.unwrap_or(true),
+        wrong_length: fields.get("extension_length").map(values::wrong_length).transpose()?,
+        drop_bare_syn: fields.flag("drop_bare_syn")?,
         quoting: fields
             .choice("quote", &[("full", Quoting::Full), ("short", Quoting::Short)])?
             .unwrap_or_default(),
-        flaw: fields.choice("flaw", &[("checksum", Flaw::Checksum), ("lengths", Flaw::Lengths)])?,
+        flaw: fields.choice("flaw", &FLAWS)?,
         ttl: ttl(&fields)?,
     };
     let names = names(&fields)?;

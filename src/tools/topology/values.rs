@@ -1,7 +1,7 @@
 //! Values of topology files that are more than a word or a number.
 
 use crate::proto::extensions::MplsEntry;
-use crate::simulator::{IcmpLimit, Profile};
+use crate::simulator::{IcmpLimit, Profile, WrongLength};
 use crate::text::values::{bit_rate, share, time};
 use crate::tools::config_file::{Fields, Word, whole};
 use crate::tools::config_file::{Read, SyntaxError};
@@ -156,6 +156,17 @@ pub(super) fn labels(value: &Spanned<DeValue<'_>>) -> Read<Vec<MplsEntry>> {
         Ok(MplsEntry { label, tc: 0, ttl: 1 })
     };
     list.iter().map(entry).collect()
+}
+
+/// What a router writes instead of the length of its quote: `bytes`, or a number.
+pub(super) fn wrong_length(value: &Spanned<DeValue<'_>>) -> Read<WrongLength> {
+    let bytes = value.get_ref().as_str().filter(|word| *word == "bytes");
+    let number = whole(value).and_then(|number| u8::try_from(number).ok());
+    let found = bytes.map(|_| WrongLength::Bytes).or(number.map(WrongLength::Value));
+    found.ok_or_else(|| {
+        let what = "extension_length is neither \"bytes\" nor a number from 0 to 255";
+        SyntaxError::at(value.span().start, what, "write extension_length = \"bytes\" or 15")
+    })
 }
 
 /// TCP ports: a list of numbers.

@@ -54,6 +54,7 @@ pub fn run(
         source: plan.source,
         vlan: None,
     };
+    no_groups(&plan.targets)?;
     let targets = ProbeTargets::find(&request, &*env.host)?;
     single_hosts(&targets)?;
     let plan = &sized(plan, &targets);
@@ -109,13 +110,26 @@ fn sized(plan: &Plan, targets: &ProbeTargets) -> Plan {
     Plan { size: ip.or(plan.size), ..plan.clone() }
 }
 
+/// Refuses groups that are given by address: to most of them there is no route, which says nothing.
+fn no_groups(targets: &[String]) -> Result<()> {
+    let is_group = |name: &&String| {
+        let address = name.split('%').next().unwrap_or(name).trim_matches(['[', ']']);
+        address.parse().is_ok_and(|address: IpAddr| address.is_multicast())
+    };
+    targets.iter().find(is_group).map_or(Ok(()), |name| Err(group(name)))
+}
+
+fn group(name: &str) -> FluxError {
+    FluxError::config(format!("target {name}"), "is a group: a path leads to one host")
+        .with_hint(format!("`flux ping {name}` lists who answers; trace one of those"))
+}
+
 /// What cannot be traced, or not twice at a time.
 fn single_hosts(targets: &ProbeTargets) -> Result<()> {
     let mut names: HashMap<IpAddr, &str> = HashMap::new();
     for path in &targets.paths {
         if path.multicast {
-            let why = "is a group: a path leads to one host";
-            return Err(FluxError::config(format!("target {}", path.name), why));
+            return Err(group(&path.name));
         }
         if let Some(other) = names.insert(path.address, &path.name) {
             let what = format!("target {}", path.name);

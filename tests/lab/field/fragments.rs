@@ -8,7 +8,9 @@ use std::net::IpAddr;
 fn answers_in_fragments_count_and_are_said() {
     let Some(lab) = Lab::veth(1).map(Lab::with_neighbours) else { return };
     lab.run_in_peer(&format!("ip route change 10.9.0.0/24 dev {PEER} mtu 1300"));
-    lab.run_in_peer(&format!("ip -6 route replace fd09::/64 dev {PEER} proto kernel metric 256 mtu 1300"));
+    lab.run_in_peer(&format!(
+        "ip -6 route replace fd09::/64 dev {PEER} proto kernel metric 256 mtu 1300"
+    ));
     let targets: [IpAddr; 2] = [PEER_IP.into(), PEER_IP6.into()];
     for mode in ["native", "skb"] {
         for target in targets {

@@ -3,5 +3,10 @@
 
 mod another_interface;
 mod another_pinger;
+mod classic_ports;
 mod fragments;
+mod mpls;
+mod mtu;
+mod odd_answers;
+mod tcp_syn;
 mod vlan;

@@ -4,10 +4,12 @@ mod answers;
 mod between;
 mod conservation;
 mod device;
+mod happenings;
 mod network;
 mod packets;
 mod paths;
 mod routers;
+mod stack;
 mod troubles;
 
 use super::Simulator;

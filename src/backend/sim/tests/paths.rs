@@ -34,7 +34,7 @@ fn to(rig: &Rig, dst: &str) -> Way {
     Way { macs: (mac, US), addresses: (ip("10.0.0.1"), ip(dst)) }
 }
 
-fn kind_code(packet: &[u8]) -> (u8, u8) {
+pub(super) fn kind_code(packet: &[u8]) -> (u8, u8) {
     let ip = judge(packet);
     (packet[ip.l4], packet[ip.l4 + 1])
 }

@@ -35,11 +35,11 @@ impl Report for Nodes {
     const COLUMNS: &'static [Column] = &[
         column("/router", "router", Show::Name, When::Always, 0),
         column("/after", "after", Show::Name, When::Any, 3),
+        column("/asn", "AS", Show::Name, When::Any, 6),
         column("/share_pct", "share", Show::Fixed(0, "%"), When::Varied, 4),
         column("/rtt_us/p50", "ms", Show::ShortMillis, When::Always, 1),
         column("/loss_pct", "loss", Show::Fixed(1, "%"), When::Always, 5),
         column("/notes", "", Show::Name, When::Any, 2),
-        column("/asn", "AS", Show::Name, When::Any, 6),
         column("/name", "name", Show::Name, When::Any, 6),
     ];
 

@@ -208,8 +208,8 @@ mod tests {
         let router = &mut summary.hops[2].routers[0];
         (router.asn, router.other_asns) = (Some(64500), vec![64501]);
         let text = report(&summary, true, &screen(Some(100))).text;
-        assert!(text.starts_with("Host                  AS               Loss%"), "{text}");
-        assert!(text.contains(" 3. core.example.net  AS64500/AS64501  33.3%"), "{text}");
+        assert!(text.starts_with("Host                  AS                Loss%"), "{text}");
+        assert!(text.contains(" 3. core.example.net  AS64500/AS64501   33.3%"), "{text}");
         assert!(!report(&troubled(), true, &screen(Some(100))).text.contains("AS"));
     }
 

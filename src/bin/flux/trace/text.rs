@@ -227,7 +227,13 @@ pub fn conclusion(summary: &Summary, mtu: bool) -> String {
     let target = named(summary);
     let mut parts = vec![match (summary.reached, summary.distance) {
         (true, Some(hops)) => {
-            let hops = if hops == 1 { "1 hop".into() } else { format!("{hops} hops") };
+            // With a first TTL that is enough, it is not known how many are too few.
+            let enough = hops > 1 && summary.hops.first().is_some_and(|hop| hop.ttl == hops);
+            let hops = match hops {
+                1 => "1 hop".into(),
+                _ if enough => format!("at most {hops} hops"),
+                _ => format!("{hops} hops"),
+            };
             let time = target_rtt(summary).map(|us| format!(", {} ms", short_millis(us)));
             format!("reached {target} in {hops}{}", time.unwrap_or_default())
         }
@@ -368,7 +374,7 @@ mod tests {
         let mut text = text("203.0.113.7");
         let lines = text.event(&Event::Start(start(&[(TARGET, TARGET)])));
         assert_eq!(lines.out, "trace to 203.0.113.7 (203.0.113.7), 30 hops max, 60 byte packets\n");
-        assert!(lines.err.starts_with("sim0: driver sim, native attach, zero-copy, queue 0, "));
+        assert_eq!(lines.err, "");
         assert_eq!(answers(&mut text), "", "names may still come");
         let end = format!("{HOPS}reached 203.0.113.7 in 6 hops, 20.0 ms\n");
         assert_eq!(text.hops(&plain()), end);
@@ -506,6 +512,15 @@ mod tests {
         assert!(hop(Some(3), Some(1400)).ends_with(&format!("{stop}hop 3 (172.16.23.2)")));
         assert!(hop(None, None).ends_with(&format!("{stop}172.16.23.2")));
         assert!(hop(Some(3), Some(1450)).ends_with("; path MTU 1400"));
+    }
+
+    #[test]
+    fn a_first_hop_that_is_far_enough_is_no_distance() {
+        let mut hops = plain().hops.split_off(5);
+        let at_most = conclusion(&summary(TARGET, hops.clone()), false);
+        assert_eq!(at_most, "reached 203.0.113.7 in at most 6 hops, 20.0 ms");
+        hops.insert(0, super::super::fixture::hop(5, 3, Vec::new()));
+        assert!(conclusion(&summary(TARGET, hops), false).contains(" in 6 hops"));
     }
 
     #[test]

@@ -123,11 +123,10 @@ proptest! {
                 prop_assert_eq!(options.mss, Some(1500 - headers));
                 prop_assert_eq!((options.sack_permitted, options.window_scale), (true, Some(7)));
                 prop_assert!(options.timestamps.is_some_and(|(ours, theirs)| ours != 0 && theirs == 0));
-                // In Linux's order: what is written again as values is the same.
-                let mut again = vec![0; frame.len()];
-                let pair = Headers::parse(&frame).unwrap().ip.unwrap();
-                let len = tcp.repr().emit(&pair, tcp.payload(), &mut again).unwrap();
-                prop_assert_eq!(&again[..len], &frame[frame.len() - len..]);
+                // In Linux's order, with the padding where Linux has it.
+                let bytes = tcp.options_bytes();
+                prop_assert_eq!((&bytes[..2], &bytes[4..8]), (&[2, 4][..], &[4, 2, 8, 10][..]));
+                prop_assert_eq!(&bytes[12..], &[0, 0, 0, 0, 1, 3, 3, 7]);
             }
             Transport::Icmpv4 { id, seq, .. } | Transport::Icmpv6 { id, seq, .. } => {
                 prop_assert_eq!((id, seq), (source, number));
@@ -166,7 +165,7 @@ fn classic_probes_differ_where_balancers_look() {
         for v6 in [false, true] {
             let template = template(case, v6);
             let at = |number| hashed(&written(&template, numbers(0, number)));
-            assert!((2..200).all(|number| at(1) != at(number)), "{case:?}");
+            assert!((2..=101).all(|number| at(1) != at(number)), "{case:?}");
         }
     }
 }
