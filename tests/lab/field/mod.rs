@@ -1,12 +1,14 @@
 //! What users of other tools reported from networks that nobody here built: each report is a case,
 //! made anew in namespaces, with the right behaviour. `docs/field.md` lists them.
 
+mod another_interface;
 mod another_pinger;
 mod capabilities;
 mod classic_ports;
 mod far_hosts;
 mod fixes;
 mod long_names;
+mod fragments;
 mod mpls;
 mod mtu;
 mod odd_answers;
