@@ -54,7 +54,10 @@ pub fn run(
     }
     let identity = identity(plan, env.simulator.is_some());
     let paths: Vec<_> = targets.paths.iter().map(|path| (path.source, path.address)).collect();
-    let filter = Filter::Any(probe::rows(&identity, &paths));
+    let echo = echo(plan, env.simulator.is_some());
+    let mut rows = probe::rows(&identity, &paths);
+    rows.extend(echo.iter().flat_map(|echo| probe::rows(echo, &paths)));
+    let filter = Filter::Any(rows);
     let wire = Wire::open(env, &plan.config, &targets, filter, control, plan.wait)?;
     let sizes = Sizes::new(plan, &targets.link);
     sink(Event::Start(start(plan, &wire, &targets, sizes)));
@@ -66,7 +69,7 @@ pub fn run(
     let mut run = Run {
         plan,
         attention,
-        outgoing: Outgoing::new(plan, identity, plan.pace()?, wire.now()),
+        outgoing: Outgoing::new(plan, identity, echo, plan.pace()?, wire.now()),
         members: Members::new(&targets.paths),
         turns: Turns::new(targets.paths.len()),
         reports: Reports::new(sink, plan.each, plan.names.then(|| names(env))),
@@ -119,6 +122,13 @@ fn identity(plan: &Plan, simulated: bool) -> Identity {
         _ => 1,
     };
     Identity::new(plan.protocol, plan.strategy, plan.port, span, simulated)
+}
+
+/// Echo requests for hosts that limit their errors, beside UDP: no ICMP error answers them. SYNs
+/// need none, as nobody limits what TCP says.
+fn echo(plan: &Plan, simulated: bool) -> Option<Identity> {
+    let helps = plan.protocol == Protocol::Udp && plan.paths.is_none();
+    helps.then(|| Identity::new(Protocol::Icmp, Strategy::Paris, 0, 1, simulated))
 }
 
 fn start(plan: &Plan, wire: &Wire, targets: &ProbeTargets, sizes: Sizes) -> Start {

@@ -58,6 +58,8 @@ pub struct Layout {
     pub verbose: bool,
     /// Probes per hop.
     pub queries: u8,
+    /// Whether the hop limits its answers.
+    pub limited: bool,
 }
 
 /// A piece of a line that is not broken: its letters, and the same with colours.
@@ -79,8 +81,13 @@ pub fn lines(
 ) -> String {
     let mut probes: Vec<&Probe> = probes.iter().collect();
     probes.sort_by_key(|probe| probe.number);
-    // Later ones looked for the MTU.
-    probes.truncate(usize::from(layout.queries.max(1)));
+    // Later ones were second tries: with an answer, they take the place of the first that had none.
+    let most = usize::from(layout.queries.max(1));
+    while probes.len() > most {
+        let Some(silent) = probes.iter().position(|probe| probe.answer.is_none()) else { break };
+        probes.remove(silent);
+    }
+    probes.truncate(most);
     let mut pieces = Vec::new();
     let mut before = None;
     let mut below: Vec<String> = Vec::new();
@@ -109,6 +116,11 @@ pub fn lines(
             let painted = layout.screen.style.bad(&mark);
             add(&mut pieces, 1, mark, painted);
         }
+    }
+    if layout.limited {
+        let odd = "limits its answers".to_owned();
+        let painted = layout.screen.style.odd(&odd);
+        add(&mut pieces, 2, odd, painted);
     }
     if pieces.is_empty() {
         add(&mut pieces, 2, "*".into(), "*".into());
@@ -148,6 +160,12 @@ impl Answer {
             lines.push(format!("[extension: class {class} type {ctype} {}]", clean(data)));
         }
     }
+}
+
+/// Whether some of these were answered and some were not.
+pub fn is_lossy(probes: &[Probe]) -> bool {
+    let answered = probes.iter().filter(|probe| probe.answer.is_some()).count();
+    answered > 0 && answered < probes.len()
 }
 
 /// A label stack as traceroute and mtr print it.
@@ -201,7 +219,7 @@ mod tests {
 
     fn layout(width: Option<usize>) -> Layout {
         let screen = Screen { width, ..Screen::default() };
-        Layout { screen, verbose: false, queries: 3 }
+        Layout { screen, verbose: false, queries: 3, limited: false }
     }
 
     fn line(ttl: u8, probes: &[Probe]) -> String {

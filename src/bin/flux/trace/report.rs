@@ -11,7 +11,8 @@ const LONG_NAME: usize = 64;
 #[derive(Debug, Serialize)]
 pub struct Row {
     host: String,
-    loss_pct: f64,
+    /// None where the router limits its answers: how much gets that far, those behind it show.
+    loss_pct: Option<f64>,
     sent: u64,
     rtt_us: Option<Rtt>,
     notes: Option<String>,
@@ -45,7 +46,7 @@ impl Report for Rows {
 impl Rows {
     /// Whether probes were lost, row by row.
     pub fn lossy(&self) -> impl Iterator<Item = bool> {
-        self.0.iter().map(|row| row.loss_pct > 0.0)
+        self.0.iter().map(|row| row.loss_pct > Some(0.0))
     }
 }
 
@@ -63,7 +64,7 @@ pub fn rows(summary: &Summary, names: bool, screen: &Screen) -> Rows {
         if hop.routers.is_empty() {
             rows.push(Row {
                 host: format!("{place}???"),
-                loss_pct: hop.loss_pct,
+                loss_pct: Some(hop.loss_pct),
                 sent: hop.sent,
                 rtt_us: None,
                 notes: None,
@@ -73,7 +74,7 @@ pub fn rows(summary: &Summary, names: bool, screen: &Screen) -> Rows {
             let place = if at == 0 { &place } else { "    " };
             rows.push(Row {
                 host: format!("{place}{}", host(router, names, longest)),
-                loss_pct: router.loss_pct,
+                loss_pct: (!router.limited).then_some(router.loss_pct),
                 sent: router.sent,
                 rtt_us: router.rtt_us,
                 notes: notes(summary, hop, at).map(|notes| screen.fit(&notes)),
@@ -118,6 +119,9 @@ pub fn notes(summary: &Summary, hop: &Hop, at: usize) -> Option<String> {
             Balancing::Unknown => format!("balanced ×{}", hop.routers.len()),
         });
     }
+    if router.limited {
+        notes.push("limits its answers".into());
+    }
     if let Some(mark) = &router.mark {
         notes.push(clean(mark));
     }
@@ -148,7 +152,7 @@ mod tests {
 
     #[test]
     fn every_column_is_a_key_of_its_row() {
-        let row = Row { host: "x".into(), loss_pct: 0.0, sent: 1, rtt_us: None, notes: None };
+        let row = Row { host: "x".into(), loss_pct: Some(0.0), sent: 1, rtt_us: None, notes: None };
         let rtt = Some(super::super::fixture::rtt(1.0));
         let row = serde_json::to_value(Row { rtt_us: rtt, ..row }).unwrap();
         for column in Rows::COLUMNS {

@@ -34,13 +34,31 @@ struct Target {
     printed: u8,
     /// The first hop behind which there is nothing to wait for.
     end: Option<u8>,
+    /// The first hop that is printed with the summary, as are all behind it: what comes then says
+    /// whether the path ends there, and whether a probe without an answer was lost.
+    held: Option<u8>,
 }
 
 impl Target {
+    /// Has a hop and those behind it printed with the summary.
+    fn hold(&mut self, ttl: u8) {
+        self.held = Some(self.held.map_or(ttl, |held| held.min(ttl)));
+    }
+
+    /// Notes what an answer says about the end. The summary alone knows whether a refusal is one.
+    fn note_end(&mut self, reply: &Reply) {
+        if reply.reached {
+            self.end = Some(self.end.map_or(reply.ttl, |end| end.min(reply.ttl)));
+        } else if reply.mark.is_some() {
+            self.hold(reply.ttl.saturating_add(1));
+        }
+    }
+
     /// The lines of the hops that are complete, as are all before them.
     fn due(&mut self, layout: &Layout) -> String {
         let mut text = String::new();
         let last = self.end.unwrap_or(u8::MAX);
+        let last = self.held.map_or(last, |held| last.min(held.saturating_sub(1)));
         while self.printed < last {
             let next = self.printed + 1;
             let complete = |probes: &&Vec<Probe>| probes.len() >= layout.queries.into();
@@ -59,7 +77,7 @@ impl Text {
         let several = plan.targets.len() > 1;
         Self {
             view: args.view(),
-            layout: Layout { screen, verbose, queries: plan.queries },
+            layout: Layout { screen, verbose, queries: plan.queries, limited: false },
             mtu: plan.mtu,
             verbose,
             several,
@@ -85,10 +103,15 @@ impl Text {
             Event::Interim(summary) => Lines::err(interim(summary)),
             Event::Reply(reply) => {
                 let probe = Probe::from(reply);
-                Lines::out(self.probe(&reply.target, reply.ttl, probe, ends(reply)))
+                self.probe(&reply.target, reply.ttl, probe);
+                if let Some(known) = self.targets.get_mut(&reply.target) {
+                    known.note_end(reply);
+                }
+                Lines::out(self.due(&reply.target))
             }
             Event::Timeout(timeout) => {
-                Lines::out(self.probe(&timeout.target, timeout.ttl, timeout.into(), false))
+                self.probe(&timeout.target, timeout.ttl, timeout.into());
+                Lines::out(self.due(&timeout.target))
             }
             Event::Duplicate(_) | Event::Late(_) | Event::Summary(_) => Lines::default(),
         }
@@ -132,21 +155,27 @@ impl Text {
         wrap(&text, self.layout.screen.width, 2)
     }
 
-    /// Keeps what became of a probe; the lines of the hops that are complete with it.
-    fn probe(&mut self, target: &str, ttl: u8, probe: Probe, ends: bool) -> String {
+    /// Keeps what became of a probe.
+    fn probe(&mut self, target: &str, ttl: u8, probe: Probe) {
         if self.view != View::Hops {
-            return String::new();
+            return;
         }
         let first = self.first;
         let known = self
             .targets
             .entry(target.to_owned())
             .or_insert_with(|| Target { printed: first.saturating_sub(1), ..Target::default() });
-        known.hops.entry(ttl).or_default().push(probe);
-        if ends {
-            known.end = Some(known.end.map_or(ttl, |end| end.min(ttl)));
+        let probes = known.hops.entry(ttl).or_default();
+        probes.push(probe);
+        if hop::is_lossy(probes) {
+            known.hold(ttl);
         }
-        if self.stream { known.due(&self.layout) } else { String::new() }
+    }
+
+    /// The lines of the hops that are complete.
+    fn due(&mut self, target: &str) -> String {
+        let known = self.targets.get_mut(target).filter(|_| self.stream);
+        known.map(|known| known.due(&self.layout)).unwrap_or_default()
     }
 
     /// What is known of one target at the end: its header where there are several, the hops that
@@ -157,7 +186,8 @@ impl Text {
         let names = hop::names(summary.hops.iter().flat_map(|hop| &hop.routers));
         for hop in summary.hops.iter().filter(|hop| hop.ttl > known.printed) {
             let probes = known.hops.get(&hop.ttl).map(Vec::as_slice).unwrap_or_default();
-            text += &hop::lines(hop.ttl, probes, &names, &self.layout);
+            let layout = Layout { limited: hop.limited, ..self.layout };
+            text += &hop::lines(hop.ttl, probes, &names, &layout);
         }
         text + &self.conclusion(summary)
     }
@@ -177,24 +207,23 @@ impl Text {
     }
 }
 
-/// Whether there is nothing behind the hop that answers so.
-fn ends(reply: &Reply) -> bool {
-    let unreachable = |mark: &str| mark.starts_with('!') && !mark.starts_with("!F");
-    reply.reached || reply.mark.as_deref().is_some_and(unreachable)
-}
-
 /// The result of a trace, in a sentence; with `mtu` also that none was found.
 pub fn conclusion(summary: &Summary, mtu: bool) -> String {
     let target = named(summary);
     let mut parts = vec![match (summary.reached, summary.distance) {
         (true, Some(hops)) => {
+            let first = summary.hops.first().map_or(1, |hop| hop.ttl);
+            // Nobody knows whether the target is nearer than the first TTL.
+            let most = if hops > 1 && hops == first { "at most " } else { "" };
             let hops = if hops == 1 { "1 hop".into() } else { format!("{hops} hops") };
             let time = target_rtt(summary).map(|us| format!(", {} ms", short_millis(us)));
-            format!("reached {target} in {hops}{}", time.unwrap_or_default())
+            format!("reached {target} in {most}{hops}{}", time.unwrap_or_default())
         }
         (true, None) => format!("reached {target}"),
         (false, _) => format!("not reached: {target}{}", obstacle(summary)),
     }];
+    parts.extend(summary.answered_by.map(|by| format!("{by} answered")));
+    parts.extend(limits(summary));
     match (summary.mtu, mtu) {
         (Some(bytes), _) => parts.push(format!("path MTU {bytes}")),
         (None, true) => parts.push("path MTU unknown".into()),
@@ -213,6 +242,30 @@ pub fn conclusion(summary: &Summary, mtu: bool) -> String {
         }
     }
     parts.join("; ")
+}
+
+/// Who limits its answers: hops on the way, and the target itself.
+fn limits(summary: &Summary) -> Vec<String> {
+    let mut said = Vec::new();
+    let limited = summary.hops.iter().filter(|hop| hop.limited);
+    let (target, hops): (Vec<&Hop>, Vec<&Hop>) =
+        limited.partition(|hop| summary.distance == Some(hop.ttl));
+    let ttls: Vec<String> = hops.iter().map(|hop| hop.ttl.to_string()).collect();
+    match &ttls[..] {
+        [] => {}
+        [ttl] => said.push(format!("hop {ttl} limits its answers")),
+        ttls => said.push(format!("hops {} limit their answers", ttls.join(", "))),
+    }
+    if let Some(hop) = target.first() {
+        // The last answer was to the echo request that was sent because others had none.
+        let echo = hop.routers.iter().any(|router| router.icmp == "echo_reply");
+        said.push(if echo {
+            "it answers echo; its other answers are limited".into()
+        } else {
+            "the target limits its answers".into()
+        });
+    }
+    said
 }
 
 /// Why a target was not reached, as far as it is known.
@@ -246,7 +299,8 @@ pub fn named(summary: &Summary) -> String {
 /// Round-trip time to the target.
 fn target_rtt(summary: &Summary) -> Option<f64> {
     let mut routers = summary.hops.iter().rev().flat_map(|hop| &hop.routers);
-    let target = routers.find(|router| router.address == summary.address)?;
+    let address = summary.answered_by.unwrap_or(summary.address);
+    let target = routers.find(|router| router.address == address)?;
     target.rtt_us.map(|rtt| rtt.times.p50)
 }
 
@@ -348,7 +402,7 @@ mod tests {
             Event::Reply(Reply { mark: Some("!X".into()), ..reply })
         };
         assert_eq!(out(&mut text, said(1)), " 1  172.16.34.4  8.000 ms !X\n");
-        assert_eq!(out(&mut text, said(2)), "");
+        assert_eq!(out(&mut text, said(2)), "", "the summary knows whether others got further");
         assert_eq!(
             text.conclusion(&troubled()),
             "not reached: 203.0.113.7; hop 4 (172.16.34.4) says communication administratively \
