@@ -18,6 +18,8 @@ const LATE_NS: u64 = 10_000_000;
 /// Which try a probe is, beyond the first.
 pub(super) const EARLY: u8 = 1;
 const LATE: u8 = 2;
+/// So many probes ask a target that answers echo requests whether it answers them, too.
+const CONTROLS: u8 = 2;
 
 /// A probe that is to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(super) struct Again {
     /// Sent, and neither answered nor given up.
     open: u32,
     late: bool,
+    /// The TTL at which the target is asked once more, and how many answers it gave there.
+    control: Option<(u8, u8)>,
 }
 
 impl Again {
@@ -52,6 +56,34 @@ impl Again {
         if self.asked.insert(ttl) {
             self.queue.push_back(Try { ttl, echo, which: EARLY });
         }
+    }
+
+    /// The target answers echo requests at this TTL: what about the others?
+    pub(super) fn control(&mut self, ttl: u8) {
+        if self.control.is_none() {
+            self.control = Some((ttl, 0));
+            let again = Try { ttl, echo: false, which: EARLY };
+            self.queue.extend([again; CONTROLS as usize]);
+        }
+    }
+
+    /// Whether that was asked.
+    pub(super) fn is_controlled(&self) -> bool {
+        self.control.is_some()
+    }
+
+    /// A second try that is no echo request was answered.
+    pub(super) fn answered(&mut self, ttl: u8) {
+        if let Some((at, count)) = &mut self.control
+            && *at == ttl
+        {
+            *count += 1;
+        }
+    }
+
+    /// Whether the target gave the answers to echo requests that it did not give to others.
+    pub(super) fn shows_a_limit(&self) -> bool {
+        self.control.is_some_and(|(_, answered)| answered < CONTROLS)
     }
 
     /// Whether the late tries are still to come.

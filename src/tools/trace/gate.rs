@@ -22,6 +22,8 @@ const TRUST: u32 = 16;
 /// has 62.5 ms with the default route, IPv4 one second.
 const FASTEST_NS: u64 = 65_000_000;
 const SLOWEST_NS: u64 = 2_080_000_000;
+/// From here on it is asked whether it limits its answers at all.
+const SETTLED_NS: u64 = 1_040_000_000;
 /// A hop that never answered is asked again after so long.
 const COLD_NS: u64 = 1_050_000_000;
 /// So many answers in a row have it asked faster again.
@@ -171,6 +173,11 @@ impl Gate {
         self.under_way = self.under_way.saturating_sub(1);
         self.lost_in_row += 1;
         let again = (flow, tries.saturating_add(1));
+        if self.state == State::Slow && self.interval_ns < SETTLED_NS {
+            self.slow_down(now);
+            self.waiting.push_front(again);
+            return false;
+        }
         if self.known.is_empty() {
             return self.lost_unknown(again, repeats, now);
         }
@@ -209,11 +216,23 @@ impl Gate {
     fn check(&mut self, now: u64) {
         self.state = State::Checking;
         self.check_lost = false;
-        self.checks = self.known.iter().map(|&(_, flow)| flow).collect();
         self.good = 0;
+        let known = self.known.iter().map(|&(_, flow)| flow);
         if self.interval_ns == 0 {
+            // At once, and several, as those that were lost: a router may have earned one answer.
+            let most = known.len().max(SUSPECT as usize);
+            self.checks = known.cycle().take(most).collect();
             self.next_ns = now;
+        } else {
+            self.checks = known.collect();
         }
+    }
+
+    /// Has the hop asked more slowly from now on.
+    fn slow_down(&mut self, now: u64) {
+        self.interval_ns = (self.interval_ns * 2).clamp(FASTEST_NS, SLOWEST_NS);
+        self.next_ns = now.saturating_add(self.interval_ns);
+        self.good = 0;
     }
 
     /// What became of a check. Returns the probes whose silence is real.
@@ -228,8 +247,13 @@ impl Gate {
         self.checks.clear();
         if self.check_lost {
             self.state = State::Slow;
-            self.interval_ns = (self.interval_ns * 2).clamp(FASTEST_NS, SLOWEST_NS);
-            self.next_ns = now.saturating_add(self.interval_ns);
+            self.slow_down(now);
+            return Vec::new();
+        }
+        if self.interval_ns > 0 && self.interval_ns < SLOWEST_NS {
+            // Every other probe is answered, as when they come twice too fast.
+            self.state = State::Slow;
+            self.slow_down(now);
             return Vec::new();
         }
         self.state = if self.interval_ns == 0 { State::Open } else { State::Slow };

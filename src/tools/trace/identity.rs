@@ -206,8 +206,7 @@ pub(super) fn rows(identity: &Identity, paths: &[(IpAddr, IpAddr)]) -> Vec<Match
     if paths.len() <= MAX_PATHS {
         for &(source, target) in paths {
             add(Match { dst: Some(exact(target)), ..probe_row(identity, target.is_ipv4()) });
-            // From any address: a host may answer from another than it was asked at.
-            add(answer_row(identity, exact(source)));
+            add(Match { src: Some(exact(target)), ..answer_row(identity, exact(source)) });
         }
         return rows;
     }

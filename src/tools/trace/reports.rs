@@ -53,7 +53,7 @@ impl<'a> Reports<'a> {
         reached: bool,
     ) {
         self.ask_name(answer.from);
-        if self.each && sent.what.role == Role::Hop {
+        if self.each && sent.what.role != Role::Size {
             (self.sink)(event(reply(target, answer, sent, at, reached)));
         }
     }

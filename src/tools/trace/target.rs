@@ -387,6 +387,9 @@ impl TargetTrace {
             Role::Hop => self.tally.answered(ttl, sent.what.lane, answer, rtt_ns),
             Role::Again | Role::Echo => {
                 self.again.settled();
+                if sent.what.role == Role::Again {
+                    self.again.answered(ttl);
+                }
                 self.tally.answered_again(ttl, sent.what.lane, answer, rtt_ns);
             }
         }

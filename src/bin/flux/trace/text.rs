@@ -260,7 +260,7 @@ fn limits(summary: &Summary) -> Vec<String> {
         // The last answer was to the echo request that was sent because others had none.
         let echo = hop.routers.iter().any(|router| router.icmp == "echo_reply");
         said.push(if echo {
-            "it answers echo; its other answers are limited".into()
+            "it answers echo requests, and limits or filters the rest".into()
         } else {
             "the target limits its answers".into()
         });

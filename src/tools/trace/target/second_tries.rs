@@ -18,7 +18,7 @@ impl TargetTrace {
     /// `--paths` when it was asked more slowly.
     pub(crate) fn is_limited_target(&self) -> bool {
         match &self.work {
-            Work::Sweep(_) => self.echoed,
+            Work::Sweep(_) => self.echoed && self.again.shows_a_limit(),
             Work::Explore(exploring) => {
                 self.distance().is_some_and(|ttl| exploring.was_limited(ttl))
             }
@@ -54,6 +54,9 @@ impl TargetTrace {
             return None;
         }
         self.ask_early(now);
+        if let Some(ttl) = self.end.distance().filter(|_| self.echoed) {
+            self.again.control(ttl);
+        }
         if self.is_late_due() {
             self.ask_late();
         }
@@ -120,7 +123,8 @@ impl TargetTrace {
 
     /// Whether nothing is left to be asked again.
     pub(super) fn is_asked_again(&self, known: Known) -> bool {
-        !self.may_ask_again(known) || self.again.is_idle() && !self.is_late_due()
+        let asked = !self.echoed || self.again.is_controlled();
+        !self.may_ask_again(known) || self.again.is_idle() && asked && !self.is_late_due()
     }
 
     /// The link was lost, and with it what was under way: that is sent once more.
