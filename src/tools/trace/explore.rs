@@ -233,6 +233,12 @@ impl Explorer {
         self.complete && !self.given_up && self.survey.certain()
     }
 
+    /// Whether a flow is known to end before this TTL.
+    pub(super) fn is_behind_end(&self, flow: u16, ttl: u8) -> bool {
+        let end = self.flows.get(usize::from(flow)).and_then(|flow| flow.end);
+        end.is_some_and(|end| usize::from(ttl.saturating_sub(self.first)) > end)
+    }
+
     /// Nothing more is asked: what was not answered by now is not known, and no silence either.
     pub(super) fn give_up(&mut self) {
         (self.complete, self.given_up) = (true, true);

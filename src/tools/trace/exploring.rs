@@ -11,7 +11,7 @@ const REPEATS: u8 = 2;
 /// Probes that are asked for at a time.
 const ROOM: usize = 64;
 /// While nobody knows where the path ends, so many leave together, so long apart.
-const GROUP: u32 = 8;
+const GROUP: u32 = 4;
 const GROUP_NS: u64 = 1_000_000;
 /// Routers that limit their answers are asked for no longer than that.
 const LONGEST_NS: u64 = 50_000_000_000;
@@ -66,14 +66,8 @@ impl Exploring {
         if self.over {
             return None;
         }
-        for &ttl in &self.busy {
-            let Some(out) = self.gates.get_mut(&ttl).and_then(|gate| gate.next(now)) else {
-                continue;
-            };
-            return Some(match out {
-                Out::Probe((flow, tries)) => Asked { flow, ttl, tries, check: false },
-                Out::Check(flow) => Asked { flow, ttl, tries: 0, check: true },
-            });
+        if let Some(held) = self.next_held(now) {
+            return Some(held);
         }
         loop {
             if self.queue.is_empty() {
@@ -97,6 +91,30 @@ impl Exploring {
             };
             return Some(Asked { flow, ttl, tries: 0, check: false });
         }
+    }
+
+    /// The next probe that was held up, or that checks a hop.
+    fn next_held(&mut self, now: u64) -> Option<Asked> {
+        let mut at = 0;
+        while let Some(&ttl) = self.busy.get(at) {
+            match self.gates.get_mut(&ttl).and_then(|gate| gate.next(now)) {
+                None => at += 1,
+                Some(Out::Check(flow)) => {
+                    return Some(Asked { flow, ttl, tries: 0, check: true });
+                }
+                Some(Out::Probe((flow, tries))) if !self.explorer.is_behind_end(flow, ttl) => {
+                    return Some(Asked { flow, ttl, tries, check: false });
+                }
+                // The flow ends before: nobody wants to know any more.
+                Some(Out::Probe((flow, _))) => {
+                    if let Some(gate) = self.gates.get_mut(&ttl) {
+                        gate.forget();
+                    }
+                    self.silent(ttl, std::iter::once(flow));
+                }
+            }
+        }
+        None
     }
 
     /// When there is something to be sent although nothing comes.
@@ -130,6 +148,10 @@ impl Exploring {
         if check {
             gate.checked(false, REPEATS, now);
             return self.note(ttl);
+        }
+        if self.explorer.is_behind_end(flow, ttl) {
+            gate.forget();
+            return self.silent(ttl, std::iter::once(flow));
         }
         let real = gate.lost((flow, tries), REPEATS, now);
         let others = gate.take_silent();

@@ -270,6 +270,11 @@ impl Gate {
         self.waiting.clear();
     }
 
+    /// Nobody wants to know any more what becomes of a probe that is under way.
+    pub(super) fn forget(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+    }
+
     /// A probe that is under way is to be sent once more, as it was.
     pub(super) fn redo(&mut self, probe: Probe) {
         self.under_way = self.under_way.saturating_sub(1);
