@@ -240,7 +240,7 @@ fn answers_that_came_while_we_slept_are_not_late_however_many_they_are() {
 #[test]
 fn a_router_that_answers_little_shifts_nothing() {
     let mut options = vec![RouterOptions::default(); 6];
-    options[2].icmp_limit = Some((1, 1));
+    options[2].icmp_limit = Some((1, 1).into());
     let simulator = Chain::new(1, &options, HostOptions::default()).with_delay(MS);
     let found = summary(&plan(TARGET), &simulator);
     assert_eq!(addresses(&found), chain_hops(6, true));

@@ -1,25 +1,20 @@
 //! From a plan to an open socket and a run that knows where everything goes.
 
 use super::event::{Event, Start};
-use super::frame;
+use super::filter::filter;
+use super::flight;
 use super::ids::EchoIds;
 use super::outgoing::Outgoing;
 use super::plan::{Outcome, Plan};
 use super::progress::Progress;
 use super::reporter::Reporter;
 use super::run::Run;
-use crate::backend::{Filter, Match};
 use crate::error::{FluxError, Result};
 use crate::proto::ICMP_LEN;
 use crate::tools::measure::pacer::ns;
-use crate::tools::probe::{NextHops, ProbeTargets, TargetRequest, Wire, ip_len};
+use crate::tools::probe::{NextHops, ProbeTargets, TargetRequest, Wire, fitted, ip_len};
 use crate::tools::session::Attention;
 use crate::tools::{Control, Env};
-use std::net::IpAddr;
-use std::ops::RangeInclusive;
-
-/// Source addresses that get filter rows of their own; beyond that, rows are for all addresses.
-const MAX_SOURCES: usize = 8;
 
 /// Pings as `plan` says, telling `sink` what happens as it happens.
 ///
@@ -44,15 +39,22 @@ pub fn run(
     };
     let targets = ProbeTargets::find(&request, &*env.host)?;
     let is_virtual = env.simulator.is_some();
-    let ids = EchoIds::new(&targets.paths, is_virtual)?;
+    let ids = EchoIds::new(&targets.paths, is_virtual, &env.host.echo_ids())?;
     let headers = |address| ip_len(address) + ICMP_LEN;
     let plan = &sized(plan, &targets)?;
+    let plan =
+        &Plan { config: fitted(&plan.config, &targets.link, plan.fit_frames), ..plan.clone() };
     targets.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
-    let filter = filter(&targets, &ids.range());
+    let span = flight::span(plan)?;
+    let filter = filter(&targets.paths, &ids, plan.size, targets.link.vlan(&*env.host));
     let wire = Wire::open(env, &plan.config, &targets, filter, control, plan.timeout)?;
+    let mut routes = targets.routes();
+    for route in &mut routes {
+        route.packet_bytes = u16::try_from(plan.size + headers(route.address)).ok();
+    }
     sink(Event::Start(Start {
         opened: wire.opened(&targets),
-        targets: targets.routes(),
+        targets: routes,
         payload_bytes: plan.size,
     }));
     let deadline_ns = plan.deadline.map(|time| wire.now().saturating_add(ns(time)));
@@ -65,10 +67,11 @@ pub fn run(
         plan,
         attention: Attention::new(control, deadline_ns),
         hops,
-        outgoing: Outgoing::new(plan, count, *ids.range().start()),
-        progress: Progress::new(plan, count, wire.now()),
+        outgoing: Outgoing::new(plan, count, &ids),
+        progress: Progress::new(plan, &targets.paths, span, wire.now()),
         reporter: Reporter::new(sink, (plan.each, plan.wall_clock), is_virtual, count),
         group_sent_ns: None,
+        complete_ns: None,
         targets,
         wire,
         ids,
@@ -98,38 +101,4 @@ fn sized(plan: &Plan, targets: &ProbeTargets) -> Result<Plan> {
         }
     }
     Ok(Plan { size, ..plan.clone() })
-}
-
-/// Answers to our probes and errors about them; everything else goes on to the kernel.
-fn filter(targets: &ProbeTargets, ids: &RangeInclusive<u16>) -> Filter {
-    let mut sources: Vec<IpAddr> = Vec::new();
-    let mut prefix_len = u8::MAX;
-    for path in &targets.paths {
-        let same = |s: &IpAddr| {
-            *s == path.source || prefix_len == 0 && s.is_ipv4() == path.source.is_ipv4()
-        };
-        if !sources.iter().any(same) {
-            sources.push(path.source);
-        }
-        if sources.len() > MAX_SOURCES {
-            prefix_len = 0;
-            let v6 = sources.iter().find(|s| s.is_ipv6()).copied();
-            let v4 = sources.iter().find(|s| s.is_ipv4()).copied();
-            sources = v4.into_iter().chain(v6).collect();
-        }
-    }
-    let rows = sources.into_iter().flat_map(|source| {
-        let prefix = Some((source, prefix_len.min(if source.is_ipv4() { 32 } else { 128 })));
-        let row = |(ip_proto, icmp_type): (u8, u8)| Match {
-            ip_proto: Some(ip_proto),
-            icmp_type: Some(icmp_type),
-            icmp_id: Some(ids.clone()),
-            ..Match::default()
-        };
-        [
-            Match { dst: prefix, ..row(frame::echo_reply(source)) },
-            Match { src: prefix, quoted: true, ..row(frame::echo_request(source)) },
-        ]
-    });
-    Filter::Any(rows.collect())
 }

@@ -27,6 +27,8 @@ pub(super) struct Run<'a> {
     pub(super) reporter: Reporter<'a>,
     /// When the last probe to a group was sent.
     pub(super) group_sent_ns: Option<u64>,
+    /// When the last probe was answered or given up.
+    pub(super) complete_ns: Option<u64>,
 }
 
 impl Run<'_> {
@@ -48,7 +50,7 @@ impl Run<'_> {
             self.look_for_hops(host, now);
             self.send_due(now)?;
             self.give_up_until(now)?;
-            if self.is_complete(now) {
+            if self.is_complete(now) && self.has_lingered(now) {
                 break;
             }
             let until = self.wake_up_ns(now);
@@ -79,7 +81,8 @@ impl Run<'_> {
         let due = retry.or_else(|| self.progress.next_due_ns());
         let timeout = self.progress.next_timeout_ns();
         let group = self.group_end_ns().filter(|&at| at > now);
-        self.attention.wake_up_ns(now, [due, timeout, group, self.hops.next_ns()])
+        let linger = self.linger_end_ns().filter(|&at| at > now);
+        self.attention.wake_up_ns(now, [due, timeout, group, self.hops.next_ns(), linger])
     }
 
     /// Answers of further group members come until then.
@@ -90,6 +93,16 @@ impl Run<'_> {
     fn is_complete(&self, now: u64) -> bool {
         let groups = self.group_end_ns().is_none_or(|at| at <= now);
         groups && self.progress.is_complete(self.wire.sender.is_idle())
+    }
+
+    /// Where nothing came at all, errors that say why are waited for until then.
+    fn linger_end_ns(&self) -> Option<u64> {
+        self.complete_ns.map(|at| at.saturating_add(ns(self.plan.linger)))
+    }
+
+    fn has_lingered(&mut self, now: u64) -> bool {
+        self.complete_ns.get_or_insert(now);
+        !self.progress.is_unexplained() || self.linger_end_ns().is_none_or(|at| at <= now)
     }
 
     /// Sends the probes that are due, at most a batch of them.
@@ -113,6 +126,9 @@ impl Run<'_> {
 
     /// Sends a probe, or counts one that cannot be sent.
     fn probe(&mut self, at: usize, now: u64) {
+        if let Some(seq) = self.progress.outstanding(at).filter(|_| self.plan.outstanding) {
+            self.reporter.outstanding(&self.targets.paths[at], seq);
+        }
         let lost = |old| self.reporter.timeout(&self.targets, old);
         let Some(probe) = self.progress.number(at, now, lost) else { return };
         let path = &self.targets.paths[at];
@@ -192,7 +208,9 @@ impl Run<'_> {
         let now = self.wire.now();
         let tell = |event| (self.reporter.sink)(Event::Session(event));
         self.wire.tell_losses(host, self.progress.losses(), tell);
-        self.tell_summaries(Moment::End, Event::Summary, now);
+        // A wait for errors alone is no part of the run.
+        let ended = self.complete_ns.unwrap_or(now);
+        self.tell_summaries(Moment::End, Event::Summary, ended);
         Outcome {
             answered: self.progress.answered_targets(),
             targets: self.targets.paths.len(),

@@ -1,9 +1,10 @@
 //! [`Link`]: the interface that probes leave by, and what stands in front of each packet there.
 
+use crate::backend::VlanMatch;
 use crate::error::{FluxError, Result};
 use crate::proto::vlan::TAG_LEN;
 use crate::proto::{ETHERNET_LEN, EtherType, EthernetRepr, MacAddr, Tag};
-use crate::tools::host::{Cause, HostError, Interface};
+use crate::tools::host::{Cause, Host, HostError, Interface};
 use std::net::IpAddr;
 
 /// A VLAN tag for every probe.
@@ -33,6 +34,13 @@ impl Link {
     pub(crate) fn has_family(&self, address: IpAddr) -> bool {
         let mut own = self.interface.addresses.iter();
         own.any(|own| own.is_usable() && own.addr.is_ipv4() == address.is_ipv4())
+    }
+
+    /// The VLAN that answers are in, since probes are; `None` where the device takes tags off before
+    /// anybody sees them.
+    pub(crate) fn vlan(&self, host: &dyn Host) -> Option<VlanMatch> {
+        let seen = self.tags.is_empty() || !host.strips_tags(&self.device);
+        seen.then(|| VlanMatch::of(&self.tags))
     }
 
     /// Writes the Ethernet header and the tags in front of a packet; returns their length.

@@ -9,14 +9,17 @@
 //! Invariant: time is always a parameter; nothing in here reads a clock. Called by `ping` and
 //! `trace`.
 
+mod frames;
 mod link;
 mod next_hops;
+mod port_of;
 mod route;
 mod sender;
 pub(crate) mod table;
 mod targets;
 mod wire;
 
+pub(crate) use frames::fitted;
 pub(crate) use link::Link;
 pub use link::VlanTag;
 pub use next_hops::NeighbourFound;

@@ -1,6 +1,7 @@
 //! From a name to a route: which address, by which interface, from which source, to which next hop.
 
 use super::link::{Link, VlanTag, check_up};
+use super::port_of::without_address;
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::tools::host::{Family, Host, Interface, RouteKind, Target};
 use std::net::IpAddr;
@@ -96,6 +97,11 @@ impl SourceChoice {
                 "it is valid on one link alone, and the link is not named",
             )
             .with_hint(format!("write {addr}%IFACE, or use -I IFACE")));
+        }
+        if self.source.is_none()
+            && let Some(error) = wanted.and_then(|port| without_address(port, addr, host))
+        {
+            return Err(error);
         }
         let route = host.route(addr, oif, self.source)?;
         route.require_wire(addr, wanted.map_or("any interface", |i| &i.name))?;

@@ -25,6 +25,15 @@ pub(crate) struct Path {
     pub(crate) multicast: bool,
 }
 
+#[cfg(test)]
+impl Path {
+    /// To a neighbour, for tests.
+    pub(crate) fn between(source: IpAddr, address: IpAddr) -> Self {
+        let (name, multicast) = (address.to_string(), address.is_multicast());
+        Self { name, address, source, gateway: None, hop: 0, multicast }
+    }
+}
+
 /// How one target of a run is reached.
 #[derive(Clone, Debug, Serialize)]
 pub struct TargetRoute {
@@ -36,6 +45,9 @@ pub struct TargetRoute {
     pub source: IpAddr,
     /// Next hop, where it is not the target itself.
     pub gateway: Option<IpAddr>,
+    /// Length of the IP packets to it in bytes, where it is the same for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet_bytes: Option<u16>,
 }
 
 /// All targets of a run.
@@ -117,6 +129,7 @@ impl ProbeTargets {
             address: path.address,
             source: path.source,
             gateway: path.gateway,
+            packet_bytes: None,
         };
         self.paths.iter().map(route).collect()
     }
@@ -153,13 +166,12 @@ impl ProbeTargets {
             }
             let most = frame.saturating_sub(l2 + headers);
             if size > most {
+                let larger = if frame_size < 4096 { "; --frame-size 4096 holds more" } else { "" };
                 return Err(FluxError::config(
                     format!("size {size}"),
                     format!("it does not fit a frame of {frame_size} bytes"),
                 )
-                .with_hint(format!(
-                    "the largest {option} here is {most}; --frame-size 4096 holds more"
-                )));
+                .with_hint(format!("the largest {option} here is {most}{larger}")));
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::sender::Sender;
 use super::targets::ProbeTargets;
-use crate::backend::Filter;
+use crate::backend::{Filter, VlanMatch};
 use crate::config::{Config, Poller};
 use crate::error::Result;
 use crate::packet::{Packet, Packets};
@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Adaptive waiting spins through gaps as short as that: what else runs on the CPU while we sleep
 /// makes the next round trip slower (on veth by half). With longer gaps it learns not to.
 const SPIN: Duration = Duration::from_micros(2_500);
-/// Frames over all queues: as much as the usual memlock limit of 8 MiB lets a user without
+/// Frames of 2048 bytes over all queues, or half as many of 4096: as much as the usual memlock limit of 8 MiB lets a user without
 /// CAP_IPC_LOCK pin, and plenty for probes.
 const FRAMES: u32 = 4096;
 /// Packets that are read at a time.
@@ -38,6 +38,8 @@ pub(crate) struct Wire {
     rx: FluxRx,
     pub(crate) sender: Sender,
     inbox: Packets,
+    /// The VLAN that answers are in; `None` where that cannot be told.
+    vlan: Option<VlanMatch>,
     /// Packets that answered none of our probes.
     pub(crate) foreign: u64,
     /// Packets that made no sense.
@@ -63,13 +65,15 @@ impl Wire {
         let mut config = config.clone();
         config.interface.clone_from(&targets.link.device);
         config.rx_timestamps = true;
-        config.frames.get_or_insert(FRAMES);
+        config.frames.get_or_insert(FRAMES / (config.frame_size / 2048).max(1));
         if config.poller == Poller::ADAPTIVE {
             config.poller = Poller::Adaptive { spin: SPIN };
         }
+        let vlan = targets.link.vlan(&*env.host);
         let (session, rx, tx) = Session::open(env, config, filter, control)?;
         Ok(Self {
             session,
+            vlan,
             rx,
             sender: Sender::new(tx, stuck),
             inbox: Packets::with_capacity(INBOX),
@@ -133,6 +137,10 @@ impl Wire {
             // A stamp of the future is none.
             let stamp = packet.rx_timestamp().filter(|&at| at <= now);
             self.unstamped += u64::from(stamp.is_none());
+            if self.vlan.is_some_and(|vlan| vlan != VlanMatch::of_frame(packet.data())) {
+                self.foreign += 1;
+                continue;
+            }
             match take(packet.data(), stamp.unwrap_or(now), now, &mut self.sender) {
                 Arrival::Ours => {}
                 Arrival::Foreign => self.foreign += 1,

@@ -15,7 +15,9 @@
 
 mod addressing;
 mod build;
+mod events;
 mod model;
+mod nodes;
 mod options;
 mod parts;
 mod paths;

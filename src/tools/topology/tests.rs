@@ -575,6 +575,16 @@ to = "server"
 via = "r2"
 "#;
 
+/// The sound file with an event of these lines, what is said about it and what to do.
+fn event<'t>(
+    lines: &str,
+    what: &'t str,
+    hint: &'t str,
+) -> (&'static str, &'static str, &'t str, &'t str) {
+    let text: &str = Box::leak(format!("via = \"r2\"\n\n[[event]]\n{lines}").into_boxed_str());
+    ("via = \"r2\"", text, what, hint)
+}
+
 /// What is said about the sound file with `old` replaced by `new`.
 fn spoilt(old: &str, new: &str) -> (String, String) {
     assert!(SOUND.contains(old), "{old}");
@@ -804,7 +814,18 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
             "[[link]]",
         ),
         // Routes.
-        ("at = \"r1\"", "at = \"us\"", "line 15: 'us' is no router", "only routers"),
+        (
+            "at = \"r1\"",
+            "at = \"server\"",
+            "line 15: 'server' is no router",
+            "only routers and 'us'",
+        ),
+        (
+            "at = \"r1\"",
+            "at = \"us\"",
+            "line 17: 'r2' is no neighbour of 'us'",
+            "or their addresses there",
+        ),
         ("at = \"r1\"", "at = \"r9\"", "line 15: unknown node 'r9'", "known nodes"),
         ("at = \"r1\"", "", "line 14: [[route]] without at", "at = "),
         (
@@ -845,6 +866,88 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
             "line 18: balance without via",
             "leave it out",
         ),
+        (
+            "via = \"r2\"",
+            "via = \"192.0.2.7\"",
+            "line 17: '192.0.2.7' is no neighbour of 'r1'",
+            "or their addresses there",
+        ),
+        (
+            "via = \"r2\"",
+            "action = \"blackhole\"\nmtu = 9000",
+            "line 18: mtu goes with action = \"too-big\"",
+            "leave out mtu",
+        ),
+        (
+            "via = \"r2\"",
+            "action = \"withdrawn\"",
+            "line 17: action = \"withdrawn\" is no one of",
+            "\"unreachable\"",
+        ),
+        // Troubles.
+        (
+            "\"r2\"]\n\n[[host]]",
+            "\"r2\"]\nicmp_limit = \"bsd\"\n\n[[host]]",
+            "line 6: icmp_limit = \"bsd\" is no limit of ICMP errors",
+            "\"linux\"",
+        ),
+        (
+            "\"r2\"]\n\n[[host]]",
+            "\"r2\"]\nicmp_limit = \"linux\"\nicmp_rate = \"1/s\"\n\n[[host]]",
+            "line 7: icmp_limit and icmp_rate are two names for one thing",
+            "leave out icmp_rate",
+        ),
+        (
+            "\"r2\"]\n\n[[host]]",
+            "\"r2\"]\nextension_length = 256\n\n[[host]]",
+            "line 6: extension_length is neither \"bytes\" nor a number",
+            "15",
+        ),
+        (
+            "name = \"server\"",
+            "name = \"server\"\nanswers_from = \"x\"",
+            "line 9: 'x' is no IP address",
+            "write answers_from = ",
+        ),
+        (
+            between,
+            "between = [\"us\", \"r1\", \"r2\", \"server\"]\nvlan = 4095",
+            "line 13: vlan is neither a VLAN id from 0 to 4094",
+            "[200, 100]",
+        ),
+        // Events.
+        event("move = \"r1\"", "line 19: [[event]] without at", "add at = \"2s\""),
+        event("at = \"2\"\nmove = \"r1\"", "line 20: at = \"2\" is no time", "\"2s\""),
+        event("at = \"2s\"", "line 19: [[event]] needs one of move, down, up", "move = \"r1\""),
+        event(
+            "at = \"2s\"\nmove = \"r1\"\nup = \"sim0\"",
+            "line 19: [[event]] needs one of move",
+            "route = {",
+        ),
+        event("at = \"2s\"\nmove = \"us\"", "line 21: 'us' cannot move", "routers and hosts"),
+        event(
+            "at = \"2s\"\ndown = \"sim0\"\ntold = false",
+            "line 22: told goes with move",
+            "leave out told",
+        ),
+        event("at = \"2s\"\ndown = \"sim1\"", "line 19: there is no interface sim1", "sim0"),
+        event("at = \"2s\"\ndown = \"r1\"", "line 21: 'r1' is no interface of ours", "sim0"),
+        event(
+            "at = \"2s\"\ndown = [\"us\", \"r2\"]",
+            "line 19: there is no link between 'us' and 'r2'",
+            "[[link]]",
+        ),
+        event(
+            "at = \"2s\"\nroute = { at = \"r1\", to = \"default\" }",
+            "line 21: route needs one of via and action",
+            "via = ",
+        ),
+        event(
+            "at = \"2s\"\nremove = \"10.0.0.2\"",
+            "line 21: 10.0.0.2 is no address of 'us'",
+            "our interfaces",
+        ),
+        event("at = \"2s\"\nadd = \"10.0.0.9\"", "line 21: '10.0.0.9' has no prefix", "/24"),
         // Syntax.
         ("name = \"server\"", "name = server", "line 8: no TOML: ", "toml.io"),
         ("[[host]]", "[[host]", "line 7: no TOML: ", "toml.io"),
@@ -916,6 +1019,20 @@ fn line() -> impl Strategy<Value = String> {
             "prefix = [\"0.0.0.0/0\", \"::/0\"]",
             "to = \"::/0\"",
             "seed = 9223372036854775807",
+            "[[event]]",
+            "at = \"0s\"",
+            "at = \"1h\"",
+            "move = [\"r1\", \"server\"]",
+            "down = [\"us\", [\"r1\", \"r2\"]]",
+            "up = \"sim63\"",
+            "route = { at = \"us\", to = \"::/0\", via = \"r1\" }",
+            "remove = \"10.0.0.1\"",
+            "add = \"2001:db8::9/128\"",
+            "vlan = [0, 4094]",
+            "answers_from = [\"::\", \"255.255.255.255\"]",
+            "longer = 1400",
+            "fragment = 576",
+            "extension_length = 255",
         ]
         .map(str::to_owned),
     );

@@ -1,6 +1,7 @@
 //! Answers as words and with the marks of traceroute, and what they mean for the path.
 
 use super::answer::Kind;
+use super::event::PortState;
 use std::borrow::Cow;
 
 /// Codes of ICMP type 3, as words and as traceroute marks them.
@@ -102,6 +103,15 @@ pub(super) fn mark(kind: Kind) -> Option<String> {
         Class::Unreachable(Some((_, mark))) => (!mark.is_empty()).then(|| mark.into()),
         Class::Unreachable(None) => Some(format!("!<{code}>")),
         Class::Expired | Class::Problem | Class::Other => Some(format!("!<{icmp_type}-{code}>")),
+    }
+}
+
+/// What an answer says of the TCP port that was probed.
+pub(super) fn port_state(kind: Kind) -> Option<PortState> {
+    match kind {
+        Kind::SynAck { .. } => Some(PortState::Open),
+        Kind::Reset => Some(PortState::Closed),
+        _ => None,
     }
 }
 

@@ -15,6 +15,7 @@
 
 mod again;
 mod answer;
+mod asn;
 mod diff;
 mod event;
 mod explore;
@@ -43,6 +44,7 @@ mod tally;
 mod target;
 mod turns;
 
+pub use asn::{AsTable, Origin};
 pub use diff::{Change, Diff, Saved, TargetDiff, diff, read};
 pub use event::*;
 pub use icmp_names::icmp_text;

@@ -2,6 +2,7 @@
 
 use super::answer::{self, Answer, Kind, Seen};
 use super::event::{Event, Reply};
+use super::icmp_names;
 use super::members::Members;
 use super::outgoing::Outgoing;
 use super::reports::Reports;
@@ -58,6 +59,8 @@ impl Reader<'_, '_> {
         // Behind the end of a path answers come that nobody waits for.
         let Some(trace) = self.members.trace(member) else { return Arrival::Ours };
         let told = trace.answer(answer, echo, at, now);
+        let state = icmp_names::port_state(answer.kind);
+        let state = state.map(|state| trace.port_state().unwrap_or(state));
         let (event, sent): (fn(Reply) -> Event, _) = match told {
             Told::First(sent) => (Event::Reply, sent),
             Told::Late(sent) => (Event::Late, sent),
@@ -67,7 +70,7 @@ impl Reader<'_, '_> {
         let reached = trace.is_reached(answer, &sent);
         self.turns.heard_from(member);
         let target = &self.paths[member as usize].name;
-        self.reports.answer(target, answer, (event, &sent), at, reached);
+        self.reports.answer(target, answer, (event, &sent), at, (reached, state));
         Arrival::Ours
     }
 

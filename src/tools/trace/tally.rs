@@ -264,6 +264,9 @@ impl RouterTally {
             reply_ttl: self.last.reply_ttl,
             back_hops: back_hops(self.last.reply_ttl, ttl),
             mtu: self.last.mtu,
+            port_state: icmp_names::port_state(self.last.kind),
+            asn: None,
+            other_asns: Vec::new(),
         }
     }
 }

@@ -4,9 +4,11 @@
 
 use super::answer::{Answer, Kind};
 use super::again::Again;
+use super::event::{MtuHop, PortState};
 use super::explore::Explorer;
 use super::exploring::{Asked, Exploring};
 use super::flight::{Flight, Match, Purpose, Role, Sent};
+use super::icmp_names;
 use super::path_end::{Meaning, PathEnd, meaning};
 use super::path_mtu::{Fate, PathMtu};
 use super::plan::{Plan, Protocol, Rounds};
@@ -30,6 +32,8 @@ pub(super) struct Goal {
     pub(super) size: u16,
     /// Longest packet of our link, and shortest there can be, for the path MTU.
     pub(super) sizes: (u16, u16),
+    /// Whether our link would take packets that are longer than that.
+    pub(super) cut_by_frames: bool,
 }
 
 /// A probe that is to be sent.
@@ -67,6 +71,8 @@ pub(super) struct TargetTrace {
     max_hops: u8,
     work: Work,
     mtu: Option<PathMtu>,
+    /// Who told the smallest MTU so far.
+    mtu_hop: Option<MtuHop>,
     /// Sizes are probed when the hops are known, not beside them.
     mtu_last: bool,
     flight: Flight,
@@ -102,9 +108,10 @@ impl TargetTrace {
             max_hops: plan.max_hops,
             work,
             mtu,
+            mtu_hop: None,
             // A SYN with data would leave a connection in the way of the others.
             mtu_last: plan.protocol == Protocol::Tcp,
-            flight: Flight::default(),
+            flight: Flight::with_room(plan.ports_in_a_row()),
             tally: Tally::new(plan.first),
             end: PathEnd::default(),
             again: Again::default(),
@@ -144,8 +151,21 @@ impl TargetTrace {
         }
     }
 
-    pub(super) fn mtu(&self) -> Option<&PathMtu> {
-        self.mtu.as_ref()
+    /// The path MTU, or what it is at least where our frames hold no more.
+    pub(super) fn path_mtu(&self) -> (Option<u16>, Option<u16>) {
+        let found = self.mtu.as_ref().and_then(PathMtu::mtu);
+        let cut = self.goal.cut_by_frames && found.is_some_and(|mtu| mtu >= self.goal.sizes.0);
+        if cut { (None, found) } else { (found, None) }
+    }
+
+    /// The hop whose next link takes no more than the path MTU, as far as it says so.
+    pub(super) fn mtu_hop(&self) -> Option<MtuHop> {
+        self.mtu_hop
+    }
+
+    /// After which TTL packets over the path MTU vanish.
+    pub(super) fn mtu_black_hole(&self) -> Option<u8> {
+        self.mtu.as_ref().and_then(PathMtu::black_hole)
     }
 
     /// The least TTL with which the target was reached.
@@ -317,7 +337,8 @@ impl TargetTrace {
     /// What `answer`, which came at `at`, is about, and what it means. `echo`: it is about one of
     /// the echo requests among other probes.
     pub(super) fn answer(&mut self, answer: &Answer, echo: bool, at: u64, now: u64) -> Told {
-        let number = answer.number.or_else(|| {
+        let by_port = || answer.place.map(|place| self.flight.at_place(place));
+        let number = answer.number.map(Some).or_else(by_port).unwrap_or_else(|| {
             // What the target itself says is about no TTL that a router used up.
             let ttl = self.tally.farthest().map_or(self.first, |ttl| ttl.saturating_add(1));
             self.flight.guess(answer.flow.unwrap_or(0), self.distance().unwrap_or(ttl))
@@ -357,6 +378,16 @@ impl TargetTrace {
     /// Whether a probe with this number is under way.
     pub(super) fn waits_for(&self, number: u16) -> bool {
         self.flight.in_flight().any(|sent| sent.what.numbers.number == number)
+    }
+
+    /// What the port is that was probed, as far as the target said so.
+    pub(super) fn port_state(&self) -> Option<PortState> {
+        let routers = self.tally.hops.iter().flat_map(|hop| &hop.routers);
+        let states = routers.filter(|router| router.address == self.goal.target);
+        let mut states = states.filter_map(|router| icmp_names::port_state(router.last.kind));
+        let first = states.next()?;
+        // One that was once open is no closed one: it resets what comes before our reset does.
+        Some(if states.any(|state| state == PortState::Open) { PortState::Open } else { first })
     }
 
     fn meaning(&self, answer: &Answer, sent: &Sent) -> Meaning {
@@ -404,7 +435,10 @@ impl TargetTrace {
     /// A router told the MTU of the link behind it. How far it is, the TTL that it quotes says.
     fn narrow(&mut self, ttl: u8, answer: &Answer, mtu: u32) {
         let by_ttl = answer.quoted_ttl.and_then(|left| (ttl + 1).checked_sub(left));
-        let Some(at) = by_ttl.filter(|&at| at >= self.first && at <= self.max_hops) else { return };
+        let at = by_ttl.filter(|&at| at >= self.first && at <= self.max_hops);
+        let told = MtuHop { ttl: at, address: answer.from, mtu: (mtu > 0).then_some(mtu) };
+        self.mtu_hop = Some(told);
+        let (Some(at), Some(mtu)) = (at, told.mtu) else { return };
         let hop = self.tally.hop(at);
         match hop.routers.iter_mut().find(|router| router.address == answer.from) {
             Some(router) => router.last.mtu = Some(mtu),

@@ -1,2 +1,10 @@
 //! What users of other tools reported from networks that nobody here built: each report is a case,
 //! made anew in namespaces, with the right behaviour. `docs/field.md` lists them.
+
+mod another_pinger;
+mod classic_ports;
+mod mpls;
+mod mtu;
+mod odd_answers;
+mod tcp_syn;
+mod vlan;

@@ -22,6 +22,7 @@ pub mod bump;
 pub mod detach;
 pub mod etc;
 pub mod icmp;
+pub mod responder;
 pub mod routers;
 mod turns;
 pub mod vanish;
@@ -616,7 +617,7 @@ pub const CAP_NET_ADMIN: u32 = 12;
 pub const CAP_NET_RAW: u32 = 13;
 const CAP_SYS_CHROOT: u32 = 18;
 const CAP_SYS_PTRACE: u32 = 19;
-const CAP_SYS_ADMIN: u32 = 21;
+pub const CAP_SYS_ADMIN: u32 = 21;
 pub const CAP_PERFMON: u32 = 38;
 pub const CAP_BPF: u32 = 39;
 

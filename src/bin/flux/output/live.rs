@@ -119,7 +119,7 @@ impl Scroll {
             Footer::Keys(keys) => spread(&keys, &self.place(), width),
         };
         let middle = head.into_iter().chain(body.into_iter().skip(self.top).take(fit));
-        let rows = std::iter::once(bar(&spread(&left, &right, width), width))
+        let rows = std::iter::once(bar(&title(&left, &right, width), width))
             .chain(middle)
             .take(height.saturating_sub(1));
         for (y, line) in (area.y..).zip(rows) {
@@ -140,6 +140,19 @@ impl Scroll {
 fn spread(left: &str, right: &str, width: usize) -> String {
     let gap = width.saturating_sub(left.chars().count() + right.chars().count());
     format!("{left}{}{right}", " ".repeat(gap.max(1)))
+}
+
+/// The title, of which only whole parts are left out where it is too long: what it is about, which
+/// stands behind two spaces, then one of its ends.
+fn title(left: &str, right: &str, width: usize) -> String {
+    let command = left.trim_start().split_once("  ").map_or(left, |(command, _)| command);
+    let ends = [(left, right), (command, right), ("", right), (command, "")];
+    let fits = |(left, right): &&(&str, &str)| {
+        let gap = usize::from(!left.is_empty() && !right.is_empty());
+        left.chars().count() + gap + right.trim_end().chars().count() <= width
+    };
+    let (left, right) = ends.iter().find(fits).unwrap_or(&("", ""));
+    spread(left, right, width)
 }
 
 /// A line across the screen, in reverse.
@@ -298,4 +311,19 @@ pub fn drawn(view: &mut impl View, width: u16, height: u16) -> Vec<String> {
 #[cfg(test)]
 pub fn press(view: &mut impl View, code: KeyCode) -> Action {
     view.key(KeyEvent::new(code, KeyModifiers::NONE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_loses_whole_parts_and_never_half_a_word() {
+        let title = |width| title(" flux ping  2 targets", "19 of 20 answered ", width);
+        assert_eq!(title(44), " flux ping  2 targets     19 of 20 answered ");
+        assert_eq!(title(30), "flux ping   19 of 20 answered ");
+        assert_eq!(title(20), "  19 of 20 answered ");
+        assert_eq!(title(12).trim(), "flux ping");
+        assert_eq!(title(4).trim(), "");
+    }
 }

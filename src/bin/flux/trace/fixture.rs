@@ -35,6 +35,9 @@ pub fn reply(target: &str, ttl: u8, probe: u64, from: &str, us: f64) -> Reply {
         extensions: Vec::new(),
         mtu: None,
         rewritten: None,
+        port_state: None,
+        asn: None,
+        other_asns: Vec::new(),
     }
 }
 
@@ -48,6 +51,7 @@ pub fn start(targets: &[(&str, &str)]) -> Start {
         address: address(at),
         source: address("10.0.0.1"),
         gateway: Some(address("10.0.0.254")),
+        packet_bytes: Some(60),
     };
     Start {
         opened: Opened {
@@ -105,6 +109,9 @@ pub fn router(at: &str, sent: u64, received: u64, us: f64) -> Router {
         reply_ttl: 64,
         back_hops: None,
         mtu: None,
+        port_state: None,
+        asn: None,
+        other_asns: Vec::new(),
     }
 }
 
@@ -145,7 +152,10 @@ pub fn summary(target: &str, hops: Vec<Hop>) -> Summary {
         links: Vec::new(),
         multipath: None,
         mtu: None,
+        mtu_at_least: None,
+        mtu_hop: None,
         mtu_black_hole: None,
+        port_state: None,
         nat: Vec::new(),
         duplicates: 0,
         late: 0,

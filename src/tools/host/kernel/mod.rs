@@ -21,6 +21,7 @@ mod netdev_family;
 mod netlink;
 mod nic;
 mod route;
+mod sockets;
 #[cfg(feature = "bpf")]
 pub(crate) mod veth;
 mod watch;
@@ -28,14 +29,15 @@ mod watch;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::Host;
 use super::error::{Cause, HostError};
 use super::model::{
     Address, AddressScope, Family, Interface, Neighbour, Queues, Route, Target, group_mac,
 };
 use super::watch::Watch;
+use super::{HeldPorts, Host, PortKind};
 use link::Which;
 
 #[cfg(feature = "bpf")]
@@ -225,6 +227,20 @@ impl Host for KernelHost {
 
     fn queues(&self, ifname: &str) -> Result<Queues, HostError> {
         self.bare(ifname).map(|interface| self.nics.queues(&interface))
+    }
+
+    fn strips_tags(&self, ifname: &str) -> bool {
+        // Veth takes none off, whatever it says; its peer may leave one beside the packet.
+        self.bare(ifname)
+            .is_ok_and(|interface| interface.kind != "veth" && self.nics.strips_tags(&interface))
+    }
+
+    fn echo_ids(&self) -> Vec<u16> {
+        sockets::echo_ids()
+    }
+
+    fn hold_ports(&self, kind: PortKind, ports: RangeInclusive<u16>) -> io::Result<HeldPorts> {
+        sockets::hold_ports(kind, ports)
     }
 
     fn watch(&self) -> Result<Box<dyn Watch>, HostError> {

@@ -41,6 +41,9 @@ fn router(last: u8) -> Router {
         reply_ttl: 60,
         back_hops: Some(4),
         mtu: None,
+        port_state: None,
+        asn: None,
+        other_asns: Vec::new(),
     }
 }
 
@@ -64,7 +67,10 @@ fn summary(target: &str) -> Summary {
         links: Vec::new(),
         multipath: None,
         mtu: Some(1400),
+        mtu_at_least: None,
+        mtu_hop: None,
         mtu_black_hole: None,
+        port_state: None,
         nat: Vec::new(),
         duplicates: 0,
         late: 0,
