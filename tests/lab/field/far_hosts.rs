@@ -69,7 +69,10 @@ fn the_anycast_address_of_a_links_routers_is_answered_from_another_address() {
     let ended = Running::start(&format!("ping -c 3 -i 0.02 -W 60 {anycast}")).end();
     let summary = ended.first("summary");
     assert_eq!(ended.status, Some(0), "{ended:?}");
-    assert_eq!((&summary["received"], &summary["different_address_replies"]), (&json!(3), &json!(3)));
+    assert_eq!(
+        (&summary["received"], &summary["different_address_replies"]),
+        (&json!(3), &json!(3))
+    );
     let from: Vec<&Value> = ended.of("reply").map(|reply| &reply["from"]).collect();
     assert!(from.iter().all(|from| **from == lab.hop6(1).to_string()), "{from:?}");
 }

@@ -99,7 +99,11 @@ impl TargetTrace {
     /// Whether it is time for late tries: all else was answered or given up.
     fn is_late_due(&self) -> bool {
         let settled = self.tally.hops.iter().all(|hop| hop.open == 0);
-        settled && self.is_last_round() && self.again.is_idle() && self.is_late_to_come() && self.end.cut().is_none()
+        settled
+            && self.is_last_round()
+            && self.again.is_idle()
+            && self.is_late_to_come()
+            && self.end.cut().is_none()
     }
 
     fn ask_late(&mut self) {
