@@ -33,7 +33,7 @@ complete -c flux -n "__fish_flux_needs_command" -f -a "rings" -d 'Show every AF_
 complete -c flux -n "__fish_flux_needs_command" -f -a "doctor" -d 'Tell whether AF_XDP can run here, how well, and what to do about it'
 complete -c flux -n "__fish_flux_needs_command" -f -a "completions" -d 'Print the completion script for a shell'
 complete -c flux -n "__fish_flux_needs_command" -f -a "man" -d 'Write the manual pages to a directory'
-complete -c flux -n "__fish_flux_needs_command" -f -a "help" -d 'Print the help of a command, or of the simulated network (flux help sim)'
+complete -c flux -n "__fish_flux_needs_command" -f -a "help" -d 'Print the help of a command, or on the simulated network (flux help sim, flux help topology)'
 complete -c flux -n "__fish_flux_using_subcommand ping" -l file -d 'Read more targets from FILE, one a line; - is standard input' -r -F
 complete -c flux -n "__fish_flux_using_subcommand ping" -s c -l count -d 'Stop after this many probes per target; k and m are 1000 and 1000000' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -s i -l interval -d 'Time between two probes to one target: seconds, or 2ms, 50us [default: 1s]' -r
