@@ -3,8 +3,11 @@
 
 mod another_pinger;
 mod classic_ports;
+mod icmp_limits;
 mod mpls;
 mod mtu;
 mod odd_answers;
+mod path_end;
+mod refusals;
 mod tcp_syn;
 mod vlan;
