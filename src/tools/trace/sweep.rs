@@ -197,7 +197,10 @@ mod tests {
         assert_eq!(sweep.next(10, answered), Some((5, 0)));
         assert_eq!(take(&mut sweep, 10, open), [6, 7, 8]);
         assert_eq!(take(&mut sweep, GROUP_NS + 10, open), [9, 10]);
-        assert_eq!((take(&mut sweep, 2 * GROUP_NS, open), sweep.wake_ns(open)), (vec![], Some(END_NS)));
+        assert_eq!(
+            (take(&mut sweep, 2 * GROUP_NS, open), sweep.wake_ns(open)),
+            (vec![], Some(END_NS))
+        );
         // The end is known: no more than that is asked for again.
         assert_eq!(take(&mut sweep, 3 * GROUP_NS, to(2)), [1, 2]);
         assert!(sweep.is_done(to(2)) && sweep.wake_ns(to(2)).is_none());

@@ -2,8 +2,8 @@
 //!
 //! Knows no socket and no clock: times are parameters, packets are numbers and answers.
 
-use super::answer::{Answer, Kind};
 use super::again::Again;
+use super::answer::{Answer, Kind};
 use super::event::{MtuHop, PortState};
 use super::explore::Explorer;
 use super::exploring::{Asked, Exploring};

@@ -39,7 +39,11 @@ fn a_linux_host_is_reached_twenty_times_in_a_row() {
         let (ended, summary) = trace(options, target);
         let what = format!("run {at} {options} {ended:?}", ended = (&ended.events, &ended.stderr));
         assert_eq!(ended.status, Some(0), "{what}");
-        assert_eq!((&summary["reached"], &summary["distance"]), (&json!(true), &json!(2)), "{what}");
+        assert_eq!(
+            (&summary["reached"], &summary["distance"]),
+            (&json!(true), &json!(2)),
+            "{what}"
+        );
         assert_eq!(summary["hops"].as_array().map(Vec::len), Some(2), "{what}");
         assert!(summary["elapsed_s"].as_f64() < Some(3.0), "{what}");
         // The host loses nothing; what it does not answer is its limit.

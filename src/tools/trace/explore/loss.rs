@@ -10,7 +10,8 @@ use super::{Cell, Flow, Hop};
 /// hop's routers, and every flow that met it could have come the same way through one of them. Where
 /// probes were not asked often enough to know, it is nothing else.
 pub(super) fn lost(flows: &[Flow], hops: &[Hop], steps: &Steps) -> Vec<bool> {
-    let mut lost: Vec<bool> = hops.iter().map(|hop| hop.is_rarely_silent() || hop.unknown).collect();
+    let mut lost: Vec<bool> =
+        hops.iter().map(|hop| hop.is_rarely_silent() || hop.unknown).collect();
     if !lost.contains(&true) {
         return lost;
     }
