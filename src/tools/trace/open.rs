@@ -14,7 +14,7 @@ use super::turns::Turns;
 use crate::backend::Filter;
 use crate::config::Config;
 use crate::error::{FluxError, Result};
-use crate::tools::host::{HeldPorts, Host, PortKind};
+use crate::tools::host::{HeldPorts, Host, Listen, PortKind, Probes};
 use crate::tools::probe::{NextHops, ProbeTargets, TargetRequest, Wire, fitted};
 use crate::tools::session::Attention;
 use crate::tools::{Control, Env};
@@ -70,12 +70,15 @@ pub fn run(
     let mut rows = probe::rows(&identity, &paths, vlan);
     rows.extend(echo.iter().flat_map(|echo| probe::rows(echo, &paths, vlan)));
     let config = config(plan, targets.paths.len());
-    let wire = Wire::open(env, &config, &targets, Filter::Any(rows), control, plan.wait)?;
+    let mut wire = Wire::open(env, &config, &targets, Filter::Any(rows), control, plan.wait)?;
+    let has = |v4: bool| targets.paths.iter().any(|path| path.address.is_ipv4() == v4);
+    let listen = Listen { probes: listened_for(&identity), v4: has(true), v6: has(false) };
+    wire.listen(&*env.host, &listen, &targets);
     let sizes = Sizes::new(plan, &targets.link);
     sink(Event::Start(start(plan, &wire, &targets, sizes)));
     let mut hops = NextHops::new(targets.link.interface.index, targets.hops.clone());
     let stopped = || control.is_stopped();
-    let attention = Attention::new(control, None);
+    let attention = Attention::new(control, None).in_world(env);
     let tell = |found| sink(Event::Neighbour(found));
     hops.find_all(&mut *env.host, PATIENCE, None, stopped, tell);
     let mut run = Run {
@@ -145,6 +148,15 @@ fn names(env: &Env) -> Names {
     match env.simulator.clone() {
         Some(simulator) => Names::direct(Box::new(move |addr| simulator.name_of(addr))),
         None => Names::new(Box::new(HostResolver)),
+    }
+}
+
+/// What answers are known by that come to the host's stack.
+fn listened_for(identity: &Identity) -> Probes {
+    match identity.protocol {
+        Protocol::Udp => Probes::Udp(identity.range()),
+        Protocol::Tcp => Probes::Tcp(identity.range()),
+        Protocol::Icmp => Probes::Echo(identity.range()),
     }
 }
 

@@ -235,6 +235,8 @@ impl Run<'_> {
 
     /// Reports why packets were lost and the summaries that are left; returns the result.
     pub(super) fn finish(&mut self, host: &dyn Host) -> Outcome {
+        self.wire.listen_at_last();
+        self.read();
         let tell = |event| (self.reports.sink)(Event::Session(event));
         self.wire.tell_losses(host, (self.members.lost, 0), tell);
         self.reports.settle_names();
