@@ -254,7 +254,8 @@ pub(super) fn rows(
                 add(Match { src: Some(exact(target)), payload, ..answer.clone() });
                 add(answer);
             } else {
-                add(Match { src: Some(exact(target)), ..answer });
+                // From any address: the port that it comes to is held, and nobody else's.
+                add(answer);
             }
         }
         return rows;
