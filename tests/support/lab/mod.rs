@@ -26,6 +26,7 @@ pub mod responder;
 pub mod routers;
 mod turns;
 pub mod vanish;
+pub mod xdp;
 
 pub use turns::Turn;
 
@@ -122,7 +123,7 @@ pub fn has(programs: &[&str]) -> bool {
             "nft" => "nftables",
             "ping" => "iputils-ping",
             "script" => "bsdutils",
-            "setpriv" | "setsid" => "util-linux",
+            "prlimit" | "setpriv" | "setsid" => "util-linux",
             "sysctl" => "procps",
             other => other,
         }
@@ -322,6 +323,21 @@ impl Lab {
             run("ip -6 route show table local").contains("local fe80::1 ")
         });
         self
+    }
+
+    /// A second pair between the two, both ends up and without addresses. Their names are at most 15
+    /// bytes long.
+    pub fn add_pair(&self, ours: &str, theirs: &str) {
+        let ns = format!("/proc/{}/fd/{}", std::process::id(), self.peer.as_raw_fd());
+        run(&format!("ip link add {ours} type veth peer name {theirs} netns {ns}"));
+        run(&format!("ip link set {ours} up"));
+        offloads_off(ours);
+        self.in_peer(|| {
+            run(&format!("ip link set {theirs} up"));
+            offloads_off(theirs);
+            wait_for_carrier(&[theirs]);
+        });
+        wait_for_carrier(&[ours]);
     }
 
     /// Calls `f` on a thread in the peer's namespace. What it opens there stays there.
