@@ -1,16 +1,17 @@
 //! `tools::trace` on simulated networks, in virtual time.
 
 use fluxnet::proto::extensions::MplsEntry;
-use fluxnet::proto::{Headers, TcpFlags, Transport};
+use fluxnet::proto::{Headers, TcpFlags, TcpView, Transport};
 use fluxnet::simulator::{
     Balance, End, Flaw, HostOptions, IcmpLimit, NatQuotes, NetworkBuilder, NodeId, Profile,
-    Quoting, RouterOptions, SimSpec, Simulator, UdpPorts,
+    Quoting, RouterOptions, SimSpec, Simulator, UdpPorts, WrongLength,
 };
 use fluxnet::tools::trace::{
-    Balancing, Event, Hop, Multipath, Outcome, Plan, Protocol, Rewritten, Rounds, Strategy,
-    Summary, run,
+    Balancing, Event, Hop, Multipath, Outcome, Plan, PortState, Protocol, Rewritten, Rounds,
+    Strategy, Summary, run,
 };
 use fluxnet::tools::{Control, Env, topology};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -871,6 +872,90 @@ fn tcp_leaves_no_half_open_connection() {
     let closed = Plan { port: 81, ..plan };
     let found = summary(&closed, &simulator);
     assert_eq!((found.distance, found.hops[0].routers[0].icmp.as_str()), (Some(1), "reset"));
+}
+
+#[test]
+fn syns_look_like_those_of_linux() {
+    let simulator = default_network(1);
+    simulator.tap("sim0").unwrap();
+    for (target, ip) in [("203.0.113.7", 20), ("2001:db8:7::7", 40)] {
+        let plan = Plan { protocol: Protocol::Tcp, port: 80, ..plan(target) };
+        let found = summary(&plan, &simulator);
+        assert_eq!((found.distance, found.port_state), (Some(6), Some(PortState::Open)));
+        let mut syns = 0;
+        for frame in simulator.sent("sim0") {
+            let Transport::Tcp { flags, .. } = Headers::parse(&frame).unwrap().transport else {
+                continue;
+            };
+            let tcp = &frame[14 + ip..];
+            let view = TcpView::parse(tcp).unwrap();
+            if flags == TcpFlags::SYN {
+                syns += 1;
+                let mss = (1500 - ip as u16 - 20).to_be_bytes();
+                assert_eq!((tcp.len(), view.header_len(), view.window()), (40, 40, 64_240));
+                assert_eq!(tcp[20..28], [2, 4, mss[0], mss[1], 4, 2, 8, 10]);
+                assert_eq!(tcp[32..40], [0, 0, 0, 0, 1, 3, 3, 7]);
+            } else {
+                assert_eq!((flags, tcp.len(), view.window()), (TcpFlags::RST, 20, 0));
+            }
+        }
+        assert!(syns >= 6 * 3, "{syns}");
+    }
+}
+
+#[test]
+fn long_classic_runs_keep_to_the_ports_of_traceroute() {
+    for target in [TARGET, TARGET_V6] {
+        let chain = Chain::new(1, &vec![RouterOptions::default(); 3], HostOptions::default());
+        let simulator = chain.with_delay(MS);
+        simulator.tap("sim0").unwrap();
+        for (rounds, queries) in [(Rounds::Count(100), 1), (Rounds::Once, 60)] {
+            let strategy = Strategy::Classic;
+            let plan = Plan { strategy, rounds, queries, ..plan(target) };
+            let found = summary(&plan, &simulator);
+            assert_eq!((found.distance, found.hops.len()), (Some(4), 4));
+            for hop in &found.hops {
+                assert_eq!(hop.received, hop.sent, "{hop:?}");
+                assert!(hop.sent >= 60, "{hop:?}");
+            }
+            let mut ports = BTreeSet::new();
+            for frame in simulator.sent("sim0") {
+                if let Transport::Udp { dst_port, .. } = Headers::parse(&frame).unwrap().transport {
+                    ports.insert(dst_port);
+                }
+            }
+            assert_eq!((ports.first(), ports.last()), (Some(&33_434), Some(&33_534)));
+        }
+    }
+}
+
+#[test]
+fn labels_behind_a_quote_whose_length_is_wrong_are_read() {
+    let lengths = [
+        WrongLength::Bytes,
+        WrongLength::Value(15),
+        WrongLength::Value(17),
+        WrongLength::Value(1),
+        WrongLength::Value(255),
+    ];
+    for wrong in lengths {
+        let mpls = vec![MplsEntry { label: 416_240, tc: 0, ttl: 1 }];
+        let odd = RouterOptions { mpls, wrong_length: Some(wrong), ..RouterOptions::default() };
+        let routers = vec![RouterOptions::default(), odd, RouterOptions::default()];
+        for target in [TARGET, TARGET_V6] {
+            for protocol in [Protocol::Udp, Protocol::Tcp, Protocol::Icmp] {
+                let simulator = Chain::new(1, &routers, HostOptions::default()).with_delay(MS);
+                let port = protocol.default_port();
+                let found = summary(&Plan { protocol, port, ..plan(target) }, &simulator);
+                assert_eq!(found.hops.len(), 4, "{wrong:?} {protocol:?}");
+                for hop in &found.hops {
+                    let labels: Vec<_> = hop.routers[0].mpls.iter().map(|l| l.label).collect();
+                    let expected: &[u32] = if hop.ttl == 2 { &[416_240] } else { &[] };
+                    assert_eq!(labels, expected, "{wrong:?} {protocol:?} {target}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
