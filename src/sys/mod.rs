@@ -12,6 +12,7 @@
 //!   promisc    what a NIC lets through               link_watch        what happens to an interface
 //!   event      waking who polls                      process           whose a process is
 //!   unix       connecting to a unix socket           port              ports without a listener
+//!   raw        hearing packets of the stack
 //!   unix       connecting to a unix socket           links             interfaces and their programs
 //! ```
 //!
@@ -59,6 +60,8 @@ pub(crate) mod port;
 pub(crate) mod process;
 #[cfg(feature = "bpf")]
 pub(crate) mod promisc;
+#[cfg(all(feature = "bpf", feature = "tools"))]
+pub(crate) mod raw;
 #[cfg(all(unix, feature = "tools"))]
 pub(crate) mod resolver;
 #[cfg(feature = "bpf")]

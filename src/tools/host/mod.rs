@@ -15,6 +15,7 @@
 mod error;
 #[cfg(target_os = "linux")]
 mod kernel;
+mod listen;
 mod model;
 mod ports;
 mod simulated;
@@ -26,6 +27,7 @@ pub use error::{Cause, HostError};
 pub use kernel::KernelHost;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub(crate) use kernel::{Nics, XdpFeatures, genl, veth};
+pub use listen::{Heard, Listen, Listener, Probes};
 pub use model::{
     Address, AddressScope, Device, Family, Interface, Neighbour, Queues, Route, RouteKind, Target,
     Vlan, XdpHook, XdpProgram, group_mac,
@@ -113,6 +115,21 @@ pub trait Host {
     /// `AddrInUse` when one of them belongs to a socket already.
     fn hold_ports(&self, _kind: PortKind, _ports: RangeInclusive<u16>) -> io::Result<HeldPorts> {
         Ok(HeldPorts::default())
+    }
+
+    /// Hears answers that come to the host's own stack, from now on.
+    ///
+    /// # Errors
+    /// When the host lets nobody listen.
+    fn listen(&self, _what: &Listen) -> Result<Box<dyn Listener>, HostError> {
+        let cause = Cause::Protocol("this host has no stack of its own".into());
+        Err(HostError::new("listen on", "the host", cause))
+    }
+
+    /// How many packets the host dropped so far as they came in by another interface than packets to
+    /// their source leave by; `None` where it does not count.
+    fn reverse_path_drops(&self) -> Option<u64> {
+        None
     }
 
     /// Hears of what changes from now on. A host that never changes need not have one.

@@ -2,6 +2,7 @@
 
 use super::Host;
 use super::error::{Cause, HostError};
+use super::listen::{Heard, Listen, Listener};
 use super::model::{
     Address, AddressScope, Family, Interface, Neighbour, Queues, Route, RouteKind, Target,
     group_mac,
@@ -202,11 +203,36 @@ impl Host for SimHost {
         self.port(ifname).map(|port| Queues { rx: port.queues, tx: port.tx_queues })
     }
 
+    fn listen(&self, _what: &Listen) -> Result<Box<dyn Listener>, HostError> {
+        self.simulator.listen();
+        Ok(Box::new(SimListener(self.simulator.clone())))
+    }
+
     fn watch(&self) -> Result<Box<dyn Watch>, HostError> {
         let simulator = self.simulator.clone();
         let known = Known::new(self.interfaces()?);
         let noted = simulator.noted(0).len();
         Ok(Box::new(SimWatch { simulator, known, noted }))
+    }
+}
+
+/// Hears what the stack of the simulated machine took: all of it, since nobody else is there.
+struct SimListener(Simulator);
+
+impl Listener for SimListener {
+    fn hear(&mut self, take: &mut dyn FnMut(Heard<'_>)) -> Result<(), HostError> {
+        if !self.0.has_stack_packets() {
+            return Ok(());
+        }
+        for heard in self.0.stack_packets() {
+            take(Heard {
+                frame: &heard.packet,
+                ifindex: heard.ifindex,
+                at_ns: Some(heard.time_ns),
+                fragments: (heard.fragments > 1).then_some(0),
+            });
+        }
+        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use super::reporter::Reporter;
 use super::run::Run;
 use crate::error::{FluxError, Result};
 use crate::proto::ICMP_LEN;
+use crate::tools::host::{Listen, Probes};
 use crate::tools::measure::pacer::ns;
 use crate::tools::probe::{NextHops, ProbeTargets, TargetRequest, Wire, fitted, ip_len};
 use crate::tools::session::Attention;
@@ -47,7 +48,10 @@ pub fn run(
     targets.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
     let span = flight::span(plan)?;
     let filter = filter(&targets.paths, &ids, plan.size, targets.link.vlan(&*env.host));
-    let wire = Wire::open(env, &plan.config, &targets, filter, control, plan.timeout)?;
+    let mut wire = Wire::open(env, &plan.config, &targets, filter, control, plan.timeout)?;
+    let has = |v4: bool| targets.paths.iter().any(|path| path.address.is_ipv4() == v4);
+    let listen = Listen { probes: Probes::Echo(ids.range()), v4: has(true), v6: has(false) };
+    wire.listen(&*env.host, &listen, &targets);
     let mut routes = targets.routes();
     for route in &mut routes {
         route.packet_bytes = u16::try_from(plan.size + headers(route.address)).ok();
@@ -65,7 +69,7 @@ pub fn run(
     let count = targets.paths.len();
     let mut run = Run {
         plan,
-        attention: Attention::new(control, deadline_ns),
+        attention: Attention::new(control, deadline_ns).in_world(env),
         hops,
         outgoing: Outgoing::new(plan, count, &ids),
         progress: Progress::new(plan, &targets.paths, span, wire.now()),

@@ -205,6 +205,8 @@ impl Run<'_> {
 
     /// Reports why packets were lost and the summaries; returns the result.
     pub(super) fn finish(&mut self, host: &dyn Host) -> Outcome {
+        self.wire.listen_at_last();
+        self.read();
         let now = self.wire.now();
         let tell = |event| (self.reporter.sink)(Event::Session(event));
         self.wire.tell_losses(host, self.progress.losses(), tell);

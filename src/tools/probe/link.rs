@@ -4,7 +4,7 @@ use crate::backend::VlanMatch;
 use crate::error::{FluxError, Result};
 use crate::proto::vlan::TAG_LEN;
 use crate::proto::{ETHERNET_LEN, EtherType, EthernetRepr, MacAddr, Tag};
-use crate::tools::host::{Cause, Host, HostError, Interface};
+use crate::tools::host::{Cause, Host, HostError, Interface, Vlan};
 use std::net::IpAddr;
 
 /// A VLAN tag for every probe.
@@ -63,6 +63,11 @@ impl Link {
         Some(end)
     }
 
+    /// The tag of a VLAN interface.
+    pub(super) fn tag(vlan: Vlan) -> Tag {
+        Tag { tpid: EtherType(vlan.protocol), tci: vlan.id & 0xfff }
+    }
+
     /// The device below an interface, and the tags between the two.
     /// `vlan` is a tag besides those.
     pub(crate) fn find(
@@ -77,8 +82,7 @@ impl Link {
         let mut tags = Vec::new();
         let mut device = &interface;
         while let Some(vlan) = device.vlan {
-            let tag = Tag { tpid: EtherType(vlan.protocol), tci: vlan.id & 0xfff };
-            tags.insert(0, tag);
+            tags.insert(0, Self::tag(vlan));
             device = all.iter().find(|i| i.index == vlan.parent).ok_or_else(|| {
                 let object = format!("with index {}, below {}", vlan.parent, device.name);
                 HostError::new("find interface", object, Cause::NoSuchInterface)

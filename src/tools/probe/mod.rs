@@ -12,6 +12,7 @@
 mod frames;
 mod link;
 mod next_hops;
+mod overheard;
 mod port_of;
 mod route;
 mod sender;

@@ -1,5 +1,6 @@
 //! [`Wire`]: the open sockets of a run of probes, and what came that was no answer.
 
+use super::overheard::Overheard;
 use super::sender::Sender;
 use super::targets::ProbeTargets;
 use crate::backend::{Filter, VlanMatch};
@@ -7,7 +8,7 @@ use crate::config::{Config, Poller};
 use crate::error::Result;
 use crate::packet::{Packet, Packets};
 use crate::system::FluxRx;
-use crate::tools::host::Host;
+use crate::tools::host::{Host, Listen};
 use crate::tools::session::{Losses, Opened, Session, SessionEvent};
 use crate::tools::{Control, Env};
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub(crate) struct Wire {
     rx: FluxRx,
     pub(crate) sender: Sender,
     inbox: Packets,
+    /// Answers that come to the host's stack.
+    overheard: Overheard,
     /// The VLAN that answers are in; `None` where that cannot be told.
     vlan: Option<VlanMatch>,
     /// Packets that answered none of our probes.
@@ -74,6 +77,7 @@ impl Wire {
         let (session, rx, tx) = Session::open(env, config, filter, control)?;
         Ok(Self {
             session,
+            overheard: Overheard::default(),
             vlan,
             rx,
             sender: Sender::new(tx, stuck),
@@ -100,14 +104,27 @@ impl Wire {
         self.session.has_link()
     }
 
-    /// As [`Session::look`].
-    pub(crate) fn look(&mut self, now: u64, tell: impl FnMut(SessionEvent)) -> Result<bool> {
+    /// Hears from now on what comes to the host's stack instead of to our sockets.
+    pub(crate) fn listen(&mut self, host: &dyn Host, what: &Listen, targets: &ProbeTargets) {
+        self.overheard = Overheard::open(host, what, &[&targets.link]);
+    }
+
+    /// As [`Session::look`]; besides, what the host's stack got that is worth a word.
+    pub(crate) fn look(&mut self, now: u64, mut tell: impl FnMut(SessionEvent)) -> Result<bool> {
+        self.overheard.notes().into_iter().for_each(|note| tell(SessionEvent::Note(note)));
         self.session.look(now, tell)
+    }
+
+    /// Fetches at the end what came to the host's stack.
+    pub(crate) fn listen_at_last(&mut self) {
+        self.overheard.look_at_last(self.rx.now());
     }
 
     /// Waits until something came or `until`; what came is for [`Self::read`].
     pub(crate) fn wait(&mut self, until: u64) -> Result<()> {
-        self.rx.recv_batch(&mut self.inbox, Some(until)).map(drop)
+        self.rx.recv_batch(&mut self.inbox, Some(until))?;
+        self.overheard.look(self.rx.now());
+        Ok(())
     }
 
     /// Fetches packets that have arrived and were not read yet; their time of arrival may be earlier
@@ -119,7 +136,10 @@ impl Wire {
         }
         let came = self.rx.try_recv(&mut self.inbox)?;
         *waiting = waiting.saturating_sub(came);
-        Ok(came > 0)
+        if came == 0 {
+            self.overheard.look_before_giving_up(self.rx.now());
+        }
+        Ok(came > 0 || !self.overheard.is_empty())
     }
 
     /// UMEM frames: how many packets can wait to be read.
@@ -130,7 +150,7 @@ impl Wire {
     /// Shows each packet that came to `take`, with the time of its arrival and the time now, and
     /// counts those that are no answer.
     pub(crate) fn read(&mut self, mut take: impl FnMut(&[u8], u64, u64, &mut Sender) -> Arrival) {
-        if self.inbox.is_empty() {
+        if self.inbox.is_empty() && self.overheard.is_empty() {
             return;
         }
         let now = self.rx.now();
@@ -149,6 +169,8 @@ impl Wire {
             }
         }
         self.inbox.clear();
+        let sender = &mut self.sender;
+        self.overheard.read(now, |frame, at| take(frame, at, now, sender));
     }
 
     /// Puts `packet` into the ring of one of the queues that send, the same for all packets of the
@@ -165,8 +187,12 @@ impl Wire {
         &mut self,
         host: &dyn Host,
         (lost, unsent): (bool, u64),
-        tell: impl FnMut(SessionEvent),
+        mut tell: impl FnMut(SessionEvent),
     ) {
+        if lost {
+            self.overheard.tell_losses(host);
+        }
+        self.overheard.notes().into_iter().for_each(|note| tell(SessionEvent::Note(note)));
         let Sender { no_tx_frame, too_long, .. } = self.sender;
         let losses = Losses { lost, no_tx_frame, too_long, unsent };
         let sockets = (&mut self.rx, &mut self.sender.tx);

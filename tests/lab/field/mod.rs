@@ -1,10 +1,13 @@
 //! What users of other tools reported from networks that nobody here built: each report is a case,
 //! made anew in namespaces, with the right behaviour. `docs/field.md` lists them.
 
+mod another_interface;
 mod another_pinger;
 mod capabilities;
 mod classic_ports;
+mod far_hosts;
 mod fixes;
+mod fragments;
 mod long_names;
 mod mpls;
 mod mtu;

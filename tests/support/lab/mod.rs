@@ -325,6 +325,21 @@ impl Lab {
         self
     }
 
+    /// A second pair between the two, both ends up and without addresses. Their names are at most 15
+    /// bytes long.
+    pub fn add_pair(&self, ours: &str, theirs: &str) {
+        let ns = format!("/proc/{}/fd/{}", std::process::id(), self.peer.as_raw_fd());
+        run(&format!("ip link add {ours} type veth peer name {theirs} netns {ns}"));
+        run(&format!("ip link set {ours} up"));
+        offloads_off(ours);
+        self.in_peer(|| {
+            run(&format!("ip link set {theirs} up"));
+            offloads_off(theirs);
+            wait_for_carrier(&[theirs]);
+        });
+        wait_for_carrier(&[ours]);
+    }
+
     /// Calls `f` on a thread in the peer's namespace. What it opens there stays there.
     pub fn in_peer<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
         inside(self.peer.as_fd(), f)

@@ -355,11 +355,6 @@ mod tests {
         assert_eq!(title(12).trim(), "flux ping");
         assert_eq!(title(4).trim(), "");
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn no_terminal_is_larger_than_what_is_drawn_on() {

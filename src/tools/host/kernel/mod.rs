@@ -9,12 +9,15 @@
 //!                └── getaddrinfo
 //!
 //!   veth   RTM_NEWLINK: the pair of namespaces that `bench` measures on
+//!   sockets, listen   what sockets of this host have, and answers that its stack gets
 //!   genl   generic netlink: which queues have AF_XDP sockets, for `rings`
 //! ```
 
 #[cfg(feature = "bpf")]
 pub(crate) mod genl;
 mod link;
+#[cfg(feature = "bpf")]
+mod listen;
 mod neighbour;
 #[cfg(feature = "bpf")]
 mod netdev_family;
@@ -38,6 +41,8 @@ use super::model::{
 };
 use super::watch::Watch;
 use super::{HeldPorts, Host, PortKind};
+#[cfg(feature = "bpf")]
+use super::{Listen, Listener};
 use link::Which;
 
 #[cfg(feature = "bpf")]
@@ -227,6 +232,17 @@ impl Host for KernelHost {
 
     fn queues(&self, ifname: &str) -> Result<Queues, HostError> {
         self.bare(ifname).map(|interface| self.nics.queues(&interface))
+    }
+
+    #[cfg(feature = "bpf")]
+    fn listen(&self, what: &Listen) -> Result<Box<dyn Listener>, HostError> {
+        let sockets = listen::Sockets::open(what);
+        let failed = |error| HostError::new("listen for", "answers", Cause::Os(error));
+        sockets.map(|sockets| Box::new(sockets) as Box<dyn Listener>).map_err(failed)
+    }
+
+    fn reverse_path_drops(&self) -> Option<u64> {
+        sockets::reverse_path_drops()
     }
 
     fn strips_tags(&self, ifname: &str) -> bool {

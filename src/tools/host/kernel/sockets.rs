@@ -24,6 +24,21 @@ fn local_ports(table: &str) -> Vec<u16> {
     table.lines().skip(1).filter_map(port).collect()
 }
 
+/// What `rp_filter` dropped in the network namespace of the calling thread.
+pub(super) fn reverse_path_drops() -> Option<u64> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/netstat").ok()?;
+    counter(&table, "IPReversePathFilter")
+}
+
+/// A counter of a table that has a line of names above each line of values.
+fn counter(table: &str, name: &str) -> Option<u64> {
+    let lines: Vec<&str> = table.lines().collect();
+    lines.chunks_exact(2).find_map(|pair| {
+        let at = pair[0].split_whitespace().position(|word| word == name)?;
+        pair[1].split_whitespace().nth(at)?.parse().ok()
+    })
+}
+
 /// Sockets bound to these ports, of all addresses of both families.
 pub(super) fn hold_ports(kind: PortKind, ports: RangeInclusive<u16>) -> io::Result<HeldPorts> {
     let mut held = HeldPorts::default();
@@ -44,6 +59,15 @@ mod tests {
              2: 00000000000000000000000000000000:0007 00000000000000000000000000000000:0000 07\n\
              nonsense\n";
         assert_eq!(local_ports(table), [0xbeef, 7]);
+    }
+
+    #[test]
+    fn a_counter_is_found_by_its_name() {
+        let table =
+            "TcpExt: SyncookiesSent IPReversePathFilter\nTcpExt: 3 14\nIpExt: InX\nIpExt: 9\n";
+        assert_eq!(counter(table, "IPReversePathFilter"), Some(14));
+        assert_eq!((counter(table, "InX"), counter(table, "Nothing")), (Some(9), None));
+        assert!(reverse_path_drops().is_some());
     }
 
     #[test]
