@@ -24,7 +24,7 @@ pub(super) fn filter(
     let token = ids.token(size);
     let mut rows: Vec<Match> = Vec::new();
     let mut add = |row: Match| {
-        let row = Match { icmp_id: Some(ids.range()), vlan, ..row };
+        let row = Match { icmp_id: Some(ids.range()), vlan, whole: true, ..row };
         if !rows.contains(&row) {
             rows.push(row);
         }
