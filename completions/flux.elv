@@ -29,7 +29,7 @@ set edit:completion:arg-completer[flux] = {|@words|
             cand doctor 'Tell whether AF_XDP can run here, how well, and what to do about it'
             cand completions 'Print the completion script for a shell'
             cand man 'Write the manual pages to a directory'
-            cand help 'Print the help of a command, or of the simulated network (flux help sim)'
+            cand help 'Print the help of a command, or on the simulated network (flux help sim, flux help topology)'
         }
         &'flux;ping'= {
             cand --file 'Read more targets from FILE, one a line; - is standard input'

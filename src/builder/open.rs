@@ -38,11 +38,12 @@ impl FluxBuilder {
         let queues = plans.iter().map(|plan| plan.queues.len()).sum();
         let names: Vec<&str> = plans.iter().map(|plan| plan.config.interface.as_str()).collect();
         let frames = memory.as_ref().map(|memory| frames_of(memory, frame_size)).transpose()?;
-        let frames = match &simulator {
-            None => frames.or_else(|| kernel::affordable(first, queues)),
-            Some(_) => frames,
-        };
-        let sizes = first.sizes(queues, frames, &names.join(" and "))?;
+        let mut sizes = first.sizes(queues, frames, &names.join(" and "))?;
+        if simulator.is_none() && frames.or(first.frames).is_none() {
+            let fewer = kernel::affordable(sizes.frames, frame_size);
+            // Where they are too few for the queues, the kernel may say so.
+            sizes = first.sizes(queues, Some(fewer), "").unwrap_or(sizes);
+        }
         for plan in &mut plans {
             plan.ring_size = sizes.ring;
             // A worker has one way to wait, whatever its ports were configured with.
@@ -300,8 +301,8 @@ mod kernel {
         absent()
     }
 
-    pub(super) fn affordable(_: &Config, _: usize) -> Option<u32> {
-        None
+    pub(super) fn affordable(usual: u32, _: u32) -> u32 {
+        usual
     }
 
     pub(super) fn explained(error: FluxError, _: usize) -> FluxError {

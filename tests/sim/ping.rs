@@ -8,6 +8,7 @@ use fluxnet::tools::session::{SessionEvent, Trouble};
 use fluxnet::tools::topology;
 use fluxnet::tools::{Control, Env};
 use fluxnet::{ErrorKind, FluxError, Queues};
+use std::sync::Arc;
 use std::time::Duration;
 
 fn plan(targets: &[&str]) -> Plan {
@@ -652,4 +653,29 @@ fn probes_that_a_lowered_mtu_does_not_let_out_are_told_with_the_reason() {
         .collect();
     assert_eq!(notes, [(Trouble::TooLong, 3)]);
     assert!(matches!(events.last(), Some(Event::Summary(s)) if (s.received, s.lost) == (2, 3)));
+}
+
+#[test]
+fn years_of_virtual_time_take_no_time_and_a_stop_is_noticed_in_them() {
+    let year = Duration::from_secs(365 * 24 * 3600);
+    let mut plan = plan(&["10.0.0.2"]);
+    (plan.count, plan.interval) = (Some(3), year);
+    let done = ping(&plan, "");
+    let summary = done.summary();
+    assert_eq!((summary.sent, summary.received), (3, 3));
+    assert!(summary.elapsed_s > 2.0 * year.as_secs_f64());
+    // Somebody stops it before the second probe.
+    let (simulator, control) = (simulator(""), Arc::new(Control::default()));
+    let stop = Arc::clone(&control);
+    simulator.schedule(Duration::from_secs(5), move || stop.stop());
+    let mut last = None;
+    let mut sink = |event: Event| {
+        if let Event::Summary(summary) = event {
+            last = Some(summary);
+        }
+    };
+    run(&plan, &mut Env::simulated(simulator), &control, &mut sink).unwrap();
+    let summary = last.unwrap();
+    assert_eq!((summary.sent, summary.received), (1, 1));
+    assert!(summary.elapsed_s < 10.0, "{}", summary.elapsed_s);
 }

@@ -135,7 +135,11 @@ fn shorter_answers_are_received_and_called_truncated() {
     for (size, left) in [(100, 64), (100, 16), (100, 15), (100, 8), (100, 3), (100, 0), (4, 1)] {
         let done = ping(silent(size), |probe| vec![probe.answer(SILENT, &probe.payload[..left])]);
         let summary = done.summary();
-        assert_eq!((summary.received, summary.lost, summary.truncated), (2, 0, 2), "{size} {left}");
+        assert_eq!(
+            (summary.received, summary.lost, summary.truncated_replies),
+            (2, 0, 2),
+            "{size} {left}"
+        );
         assert_eq!((summary.corrupt, done.outcome.answered), (0, 2));
         for (kind, reply) in done.answers() {
             assert!(kind == "reply" && reply.truncated && reply.wrong_byte.is_none(), "{reply:?}");
@@ -152,7 +156,11 @@ fn longer_answers_are_plain_ones() {
         let longer = |probe: &Probe| [&probe.payload[..], &[7; 40][..more]].concat();
         let done = ping(silent(size), |probe| vec![probe.answer(SILENT, &longer(probe))]);
         let summary = done.summary();
-        assert_eq!((summary.received, summary.truncated, summary.corrupt), (2, 0, 0), "{size}");
+        assert_eq!(
+            (summary.received, summary.truncated_replies, summary.corrupt),
+            (2, 0, 0),
+            "{size}"
+        );
         for (kind, reply) in done.answers() {
             assert!(kind == "reply" && !reply.truncated && reply.wrong_byte.is_none());
             assert_eq!(reply.bytes, 8 + size + more);
@@ -207,7 +215,7 @@ fn an_answer_from_another_address_counts_and_says_so() {
     }) {
         let wanted = if summary.target == "10.0.0.67" { (0, 0) } else { (2, 2) };
         // Nobody has 10.0.0.67: nothing was sent to it.
-        let got = (summary.received, summary.different_address);
+        let got = (summary.received, summary.different_address_replies);
         assert!(got == wanted || summary.sent == 0 || summary.errors > 0, "{summary:?}");
         assert_eq!(summary.duplicates + summary.late, 0);
     }

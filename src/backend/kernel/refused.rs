@@ -1,28 +1,18 @@
 //! What is really the case when the kernel refused to open an interface, and how much memory may be
 //! asked of it. Looked at when something was refused, never before.
 
-use crate::config::Config;
+use crate::config::FRAMES;
 use crate::error::{Advice, FluxError};
 use crate::sys::rights::{self, Capability, FOR_PROGRAMS, FOR_SOCKETS, Rights};
 use std::fs;
 
-/// Least frames of a queue that a UMEM is made smaller to, unasked.
-const LEAST: u32 = 64;
-
-/// Frames for the UMEM of `queues` queues where the usual number would take more than half of the
-/// memory that a user may lock, all of its processes together: so that a second run fits beside
-/// this one. `None` where the usual number is right, or was chosen by somebody.
-pub(crate) fn affordable(config: &Config, queues: usize) -> Option<u32> {
-    let limit = rights::memlock()?;
-    let usual = config.sizes(queues, None, "").ok()?.frames;
-    let bytes = |frames: u32| u64::from(frames) * u64::from(config.frame_size);
-    if config.frames.is_some() || bytes(usual) <= limit / 2 {
-        return None;
-    }
-    let least = u32::try_from(queues).ok()?.checked_mul(LEAST)?;
-    let half = u32::try_from(limit / 2 / u64::from(config.frame_size)).ok()?;
-    let fits = |frames: &u32| config.sizes(queues, Some(*frames), "").is_ok();
-    Some(half).filter(|frames| *frames >= least && fits(frames))
+/// Frames of a UMEM that nobody asked a number for: `usual`, or fewer where that would take more than
+/// half of the memory that a user may lock, all of its processes together. So a second run fits beside
+/// this one.
+pub(crate) fn affordable(usual: u32, frame_size: u32) -> u32 {
+    let Some(limit) = rights::memlock() else { return usual };
+    let half = limit / 2 / u64::from(frame_size.max(1));
+    u32::try_from(half).map_or(usual, |half| usual.min(half)).max(*FRAMES.start())
 }
 
 /// `error`, from opening sockets on a UMEM of `bytes`, with what is really missing.

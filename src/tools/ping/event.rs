@@ -173,9 +173,9 @@ pub struct Summary {
     /// Of these, those with a wrong checksum.
     pub bad_checksum: u64,
     /// Of the received, those that were shorter than the probe.
-    pub truncated: u64,
+    pub truncated_replies: u64,
     /// Of the received, those from another address than the target's.
-    pub different_address: u64,
+    pub different_address_replies: u64,
     /// Probes that an ICMP error is about, or that could not be sent.
     pub errors: u64,
     /// Round-trip times; `None` without a reply.

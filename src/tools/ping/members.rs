@@ -102,7 +102,7 @@ mod tests {
             members.took(from, took);
         }
         let told = members.answerers();
-        assert_eq!((told[0].address, told[0].received, told[0].duplicates), (a, 5, 4));
+        assert_eq!((told[0].address, told[0].received, told[0].duplicates), (a, 5, 5));
         assert_eq!((told[1].address, told[1].received, told[1].duplicates), (b, 1, 0));
         assert_eq!(told[1].rtt_us.map(|rtt| (rtt.min, rtt.mean, rtt.max)), Some((2.0, 2.0, 2.0)));
     }

@@ -69,7 +69,7 @@ pub fn run(
     let count = targets.paths.len();
     let mut run = Run {
         plan,
-        attention: Attention::new(control, deadline_ns),
+        attention: Attention::new(control, deadline_ns).in_world(env),
         hops,
         outgoing: Outgoing::new(plan, count, &ids),
         progress: Progress::new(plan, &targets.paths, span, wire.now()),

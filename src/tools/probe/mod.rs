@@ -30,4 +30,4 @@ pub use route::check_source;
 pub(crate) use sender::Sender;
 pub use targets::TargetRoute;
 pub(crate) use targets::{Path, ProbeTargets, ip_len};
-pub(crate) use wire::{Arrival, Wire};
+pub(crate) use wire::{Arrival, FRAMES, Wire};

@@ -18,7 +18,7 @@ use std::time::Duration;
 const SPIN: Duration = Duration::from_micros(2_500);
 /// Frames of 2048 bytes over all queues, or half as many of 4096: as much as the usual memlock limit of 8 MiB lets a user without
 /// CAP_IPC_LOCK pin, and plenty for probes.
-const FRAMES: u32 = 4096;
+pub(crate) const FRAMES: u32 = 4096;
 /// Packets that are read at a time.
 const INBOX: usize = 256;
 
@@ -68,7 +68,8 @@ impl Wire {
         let mut config = config.clone();
         config.interface.clone_from(&targets.link.device);
         config.rx_timestamps = true;
-        config.frames.get_or_insert(FRAMES / (config.frame_size / 2048).max(1));
+        let size = config.frame_size;
+        config.frames.get_or_insert(env.affordable(FRAMES / (size / 2048).max(1), size));
         if config.poller == Poller::ADAPTIVE {
             config.poller = Poller::Adaptive { spin: SPIN };
         }

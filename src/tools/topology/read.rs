@@ -8,7 +8,7 @@ use crate::tools::config_file::{Fields, Read, SyntaxError, Word, tables};
 
 /// Reads a file.
 pub(super) fn read(text: &str) -> Read<Model> {
-    let help = "`flux help sim` has an example; https://toml.io describes TOML";
+    let help = "`flux help topology` has an example; https://toml.io describes TOML";
     let table = tables(text, help)?;
     let keys = ["seed", "us", "router", "host", "link", "route", "event"];
     let top = Fields::new("the file", 0, table.get_ref(), &keys)?;

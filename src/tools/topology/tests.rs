@@ -4,7 +4,7 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::proto::build::{self, Link, Net};
 use crate::proto::{
-    Headers, Icmpv4Kind, Icmpv6Kind, IpPair, TcpFlags, TcpRepr, Transport, UdpRepr,
+    Headers, Icmpv4Kind, Icmpv6Kind, IpPair, Tag, TcpFlags, TcpRepr, Transport, UdpRepr,
 };
 use crate::{Filter, FluxBuilder, FluxRaw};
 use proptest::prelude::*;
@@ -12,25 +12,25 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-const SERVERS: [&str; 2] = ["203.0.113.7", "2001:db8:7::7"];
+pub(super) const SERVERS: [&str; 2] = ["203.0.113.7", "2001:db8:7::7"];
 
-fn topology(name: &str) -> std::path::PathBuf {
+pub(super) fn topology(name: &str) -> std::path::PathBuf {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/topologies");
     dir.join(format!("{name}.toml"))
 }
 
-fn ip(text: &str) -> IpAddr {
+pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 /// An answer.
 #[derive(Debug)]
-struct Answer {
-    from: IpAddr,
-    kind: Transport,
-    ttl: u8,
-    took: Duration,
-    bytes: Vec<u8>,
+pub(super) struct Answer {
+    pub(super) from: IpAddr,
+    pub(super) kind: Transport,
+    pub(super) ttl: u8,
+    pub(super) took: Duration,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -44,33 +44,33 @@ impl Answer {
 }
 
 /// Who sends probes into a network.
-struct Prober {
-    network: Simulator,
+pub(super) struct Prober {
+    pub(super) network: Simulator,
     port: &'static str,
     raw: FluxRaw,
 }
 
 impl Prober {
-    fn on(network: Simulator) -> Self {
+    pub(super) fn on(network: Simulator) -> Self {
         Self::by("sim0", network)
     }
 
-    fn by(port: &'static str, network: Simulator) -> Self {
+    pub(super) fn by(port: &'static str, network: Simulator) -> Self {
         let builder = FluxBuilder::new(port).simulator(&network);
         let raw = builder.filter(Filter::Everything).frames(64).build_raw().unwrap();
         Self { network, port, raw }
     }
 
-    fn open(name: &str) -> Self {
+    pub(super) fn open(name: &str) -> Self {
         Self::seeded(name, None)
     }
 
-    fn seeded(name: &str, seed: Option<u64>) -> Self {
+    pub(super) fn seeded(name: &str, seed: Option<u64>) -> Self {
         let spec = SimSpec { seed, ..SimSpec::default() };
         Self::on(load(&topology(name), &spec).unwrap())
     }
 
-    fn send(
+    pub(super) fn send(
         &mut self,
         dst: &str,
         ttl: u8,
@@ -93,7 +93,7 @@ impl Prober {
     }
 
     /// What has arrived.
-    fn take(&mut self) -> Vec<Vec<u8>> {
+    pub(super) fn take(&mut self) -> Vec<Vec<u8>> {
         let (mut packets, mut frames) = (Vec::new(), Vec::new());
         let umem = std::sync::Arc::clone(self.raw.umem());
         self.raw.rx.receive(u32::MAX, |buffer| {
@@ -105,7 +105,7 @@ impl Prober {
         packets
     }
 
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         dst: &str,
         ttl: u8,
@@ -128,23 +128,23 @@ impl Prober {
         })
     }
 
-    fn echo(&mut self, dst: &str, ttl: u8, len: usize) -> Option<Answer> {
+    pub(super) fn echo(&mut self, dst: &str, ttl: u8, len: usize) -> Option<Answer> {
         let data = vec![7; len];
         self.ask(dst, ttl, |to, link, net| build::echo_request(to, link, net, 7, 1, &data))
     }
 
-    fn udp(&mut self, dst: &str, ttl: u8, port: u16) -> Option<Answer> {
+    pub(super) fn udp(&mut self, dst: &str, ttl: u8, port: u16) -> Option<Answer> {
         let ports = UdpRepr { src_port: port, dst_port: 33_434 };
         self.ask(dst, ttl, |to, link, net| build::udp(to, link, net, &ports, b"probe"))
     }
 
-    fn tcp(&mut self, dst: &str, port: u16) -> Option<Answer> {
+    pub(super) fn tcp(&mut self, dst: &str, port: u16) -> Option<Answer> {
         let syn = TcpRepr::new(4000, port, TcpFlags::SYN);
         self.ask(dst, 64, |to, link, net| build::tcp(to, link, net, &syn, &[]))
     }
 
     /// Names of those that answer echo requests with TTL 1, 2, …, until the target does.
-    fn path(&mut self, dst: &str, most: u8) -> Vec<String> {
+    pub(super) fn path(&mut self, dst: &str, most: u8) -> Vec<String> {
         let mut path = Vec::new();
         for ttl in 1..=most {
             let Some(answer) = self.echo(dst, ttl, 8) else {
@@ -160,9 +160,57 @@ impl Prober {
     }
 
     /// Which nodes answer probes of many flows with this TTL.
-    fn width(&mut self, dst: &str, ttl: u8, flows: u16) -> usize {
+    pub(super) fn width(&mut self, dst: &str, ttl: u8, flows: u16) -> usize {
         let answers = (0..flows).filter_map(|port| self.udp(dst, ttl, 1000 + port));
         answers.map(|answer| answer.from).collect::<BTreeSet<_>>().len()
+    }
+
+    /// What comes within two seconds about an echo request: how many errors, and how many answers.
+    pub(super) fn gather(&mut self, dst: &str, len: usize) -> (usize, usize) {
+        let packets = self.all(dst, len);
+        let is_error = |packet: &&Vec<u8>| {
+            let headers = Headers::parse(packet).unwrap();
+            match headers.transport {
+                Transport::Icmpv4 { kind, .. } => kind.is_error(),
+                Transport::Icmpv6 { kind, .. } => kind.is_error(),
+                _ => false,
+            }
+        };
+        let errors = packets.iter().filter(is_error).count();
+        (errors, packets.len() - errors)
+    }
+
+    /// In how many fragments an echo request of this length is answered.
+    pub(super) fn fragments(&mut self, dst: &str, len: usize) -> usize {
+        let packets = self.all(dst, len);
+        packets.iter().filter(|packet| Headers::parse(packet).unwrap().is_fragment()).count()
+    }
+
+    /// All that comes within two seconds after an echo request that routers may cut.
+    fn all(&mut self, dst: &str, len: usize) -> Vec<Vec<u8>> {
+        let data = vec![7; len];
+        self.send(dst, 64, |to, link, net| {
+            let net = Net { dont_fragment: false, ..*net };
+            build::echo_request(to, link, &net, 7, 1, &data)
+        });
+        self.network.step(Duration::from_secs(2));
+        self.take()
+    }
+
+    /// The VLANs in which an echo request in these is answered.
+    pub(super) fn tagged(&mut self, dst: &str, vlans: &[u16]) -> Option<Vec<u16>> {
+        self.send(dst, 64, |to, link, net| {
+            let len = build::echo_request(to, link, net, 7, 1, b"x")?;
+            let tags: Vec<u8> =
+                vlans.iter().flat_map(|&vlan| Tag::customer(vlan).unwrap().octets()).collect();
+            to.copy_within(12..len, 12 + tags.len());
+            to[12..12 + tags.len()].copy_from_slice(&tags);
+            Some(len + tags.len())
+        });
+        self.network.step(Duration::from_secs(1));
+        let answer = self.take().pop()?;
+        let headers = Headers::parse(&answer).unwrap();
+        Some(headers.vlan.iter().flatten().map(|tag| tag.vid()).collect())
     }
 }
 
@@ -187,7 +235,7 @@ fn every_topology_loads_and_its_addresses_have_names() {
 
 #[test]
 fn the_example_of_the_help_is_what_it_says() {
-    let text = include_str!("../../bin/flux/sim.txt");
+    let text = include_str!("../../bin/flux/topology.txt");
     let (_, rest) = text.split_once("\nAn example:\n").unwrap();
     let indented = rest.lines().take_while(|line| line.is_empty() || line.starts_with("    "));
     let example: String = indented.map(|line| format!("{}\n", line.trim_start())).collect();
@@ -983,7 +1031,7 @@ fn files_that_cannot_be_read_are_named() {
     let spec = SimSpec::default();
     let missing = load(Path::new("no/such.toml"), &spec).unwrap_err();
     assert!(missing.to_string().starts_with("cannot read topology file no/such.toml: "));
-    assert!(missing.hint().unwrap().contains("flux help sim"));
+    assert!(missing.hint().unwrap().contains("flux help topology"));
     let dir = std::env::temp_dir().join(format!("fluxnet-topology-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let file = dir.join("bad.toml");

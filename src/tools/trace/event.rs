@@ -183,6 +183,9 @@ pub struct Summary {
     pub reached: bool,
     /// TTL with which the target was reached: the least of all flows.
     pub distance: Option<u8>,
+    /// Who answered as the target, where that is another address than the one that was asked.
+    #[serde(default)]
+    pub answered_by: Option<IpAddr>,
     /// Rounds that were begun.
     pub rounds: u64,
     /// Every hop from the first TTL to the target, or to the last one from which more is known
@@ -262,8 +265,11 @@ pub struct Hop {
     pub sent: u64,
     /// Those that were answered.
     pub received: u64,
-    /// Those that were not, percent.
+    /// Those that were not, percent. With `limited` those that the limit explains are left out.
     pub loss_pct: f64,
+    /// Whether it limits its answers: those behind it lost less.
+    #[serde(default)]
+    pub limited: bool,
     /// How several routers share this TTL; `None` with one.
     pub balancing: Option<Balancing>,
 }
@@ -301,8 +307,11 @@ pub struct Router {
     pub sent: u64,
     /// Probes that it answered.
     pub received: u64,
-    /// `(sent − received) ÷ sent`, percent.
+    /// `(sent − received) ÷ sent`, percent. With `limited` what the limit explains is left out.
     pub loss_pct: f64,
+    /// Whether it limits its answers.
+    #[serde(default)]
+    pub limited: bool,
     /// Round-trip times.
     pub rtt_us: Option<Rtt>,
     /// MPLS labels of its last answer, outermost first.

@@ -14,6 +14,10 @@ const MOST: usize = 60_000;
 pub(super) enum Role {
     /// To see who answers at its TTL.
     Hop,
+    /// The same once more, slower, where nobody did; or whether who answered before does so again.
+    Again,
+    /// The same by an echo request, whatever the others are.
+    Echo,
     /// To see whether a packet of its size gets through.
     Size,
 }
@@ -93,6 +97,16 @@ impl Flight {
         }
     }
 
+    /// The probe with this number, the newest there is.
+    pub(super) fn find(&self, number: u16) -> Option<Sent> {
+        self.table.get(self.serial_of(number)?)
+    }
+
+    /// Gives up a probe in flight, whatever its age.
+    pub(super) fn give_up(&mut self, serial: u64) {
+        self.table.give_up(serial);
+    }
+
     /// The oldest probe of `flow` in flight with a TTL of at least `ttl`: an answer without a number
     /// may be for it.
     pub(super) fn guess(&self, flow: u16, ttl: u8) -> Option<u16> {
@@ -100,6 +114,11 @@ impl Flight {
         open.filter(|sent| sent.what.numbers.ttl >= ttl)
             .min_by_key(|sent| (sent.what.numbers.ttl, sent.serial))
             .map(|sent| sent.what.numbers.number)
+    }
+
+    /// Whether no probe is in flight.
+    pub(super) fn is_idle(&self) -> bool {
+        self.table.in_flight() == 0
     }
 
     /// The probes in flight, oldest first.

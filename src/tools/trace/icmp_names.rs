@@ -128,9 +128,17 @@ pub(super) fn ends_path(kind: Kind) -> bool {
     }
 }
 
-/// Whether the target was reached: it answered the probe itself, or refused it in its own name.
+/// Whether a host took the probe for its own, whatever its address: nobody but the end of the path
+/// looks for a port or a protocol. What else the target's own address says counts as well.
 pub(super) fn reaches(kind: Kind, from_target: bool) -> bool {
-    from_target && ends_path(kind)
+    let own = match kind {
+        Kind::TimeExceeded => false,
+        Kind::Error { v4, icmp_type, code, .. } => {
+            matches!((v4, icmp_type, code), (true, 3, 2 | 3) | (false, 1, 4) | (false, 4, 1))
+        }
+        Kind::EchoReply | Kind::SynAck { .. } | Kind::Reset | Kind::UdpReply => true,
+    };
+    own || from_target && ends_path(kind)
 }
 
 #[cfg(test)]
@@ -189,7 +197,10 @@ mod tests {
         for kind in
             [Kind::EchoReply, Kind::Reset, Kind::UdpReply, error(true, 3, 3), error(false, 1, 1)]
         {
-            assert!(ends_path(kind) && reaches(kind, true) && !reaches(kind, false), "{kind:?}");
+            assert!(ends_path(kind) && reaches(kind, true), "{kind:?}");
+        }
+        for kind in [error(true, 3, 1), error(true, 3, 13), error(false, 1, 1)] {
+            assert!(!reaches(kind, false), "somebody on the way: {kind:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What the probes of a run have in common, and which packets are about them.
 
-use super::plan::{Protocol, Strategy};
+use super::plan::{CLASSIC_PORTS, Protocol, Strategy};
 use crate::backend::{Match, PayloadMatch, VlanMatch};
 use crate::proto::{Icmpv4Kind, Icmpv6Kind, IpProto, TCP_LEN};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -13,9 +13,6 @@ const FIRST_PORT: u16 = 61_000;
 const SIMULATED_BASE: u16 = 61_440;
 /// Length of the TCP header of a SYN, with the options that Linux sends.
 pub(super) const SYN_LEN: usize = TCP_LEN + 20;
-/// Destination ports of the classic strategy: 33434 to 33534, to which hosts and firewalls expect
-/// traceroute's probes.
-pub(super) const CLASSIC_PORTS: u16 = 101;
 /// Paths that get filter rows of their own: each packet is compared with all rows.
 const MAX_PATHS: usize = 4;
 /// Source addresses that get filter rows of their own; beyond that, rows are for all addresses.

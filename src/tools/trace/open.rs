@@ -65,9 +65,12 @@ pub fn run(
     }
     let (identity, _held) = identity(plan, &*env.host, env.simulator.is_some());
     let paths: Vec<_> = targets.paths.iter().map(|path| (path.source, path.address)).collect();
-    let filter = Filter::Any(probe::rows(&identity, &paths, targets.link.vlan(&*env.host)));
+    let vlan = targets.link.vlan(&*env.host);
+    let echo = echo(plan, &*env.host, env.simulator.is_some());
+    let mut rows = probe::rows(&identity, &paths, vlan);
+    rows.extend(echo.iter().flat_map(|echo| probe::rows(echo, &paths, vlan)));
     let config = config(plan, targets.paths.len());
-    let mut wire = Wire::open(env, &config, &targets, filter, control, plan.wait)?;
+    let mut wire = Wire::open(env, &config, &targets, Filter::Any(rows), control, plan.wait)?;
     let has = |v4: bool| targets.paths.iter().any(|path| path.address.is_ipv4() == v4);
     let listen = Listen { probes: listened_for(&identity), v4: has(true), v6: has(false) };
     wire.listen(&*env.host, &listen, &targets);
@@ -75,13 +78,13 @@ pub fn run(
     sink(Event::Start(start(plan, &wire, &targets, sizes)));
     let mut hops = NextHops::new(targets.link.interface.index, targets.hops.clone());
     let stopped = || control.is_stopped();
-    let attention = Attention::new(control, None);
+    let attention = Attention::new(control, None).in_world(env);
     let tell = |found| sink(Event::Neighbour(found));
     hops.find_all(&mut *env.host, PATIENCE, None, stopped, tell);
     let mut run = Run {
         plan,
         attention,
-        outgoing: Outgoing::new(plan, identity, plan.pace()?, wire.now()),
+        outgoing: Outgoing::new(plan, identity, echo, plan.pace()?, wire.now()),
         members: Members::new(&targets.paths),
         turns: Turns::new(targets.paths.len()),
         reports: Reports::new(sink, plan, plan.names.then(|| names(env))),
@@ -181,6 +184,19 @@ fn identity(plan: &Plan, host: &dyn Host, simulated: bool) -> (Identity, HeldPor
         identity = Identity::new(plan.protocol, plan.strategy, plan.port, span, simulated);
     }
     (identity, HeldPorts::default())
+}
+
+/// Echo requests for hosts that limit their errors, beside UDP: no ICMP error answers them. SYNs
+/// need none, as nobody limits what TCP says.
+fn echo(plan: &Plan, host: &dyn Host, simulated: bool) -> Option<Identity> {
+    if plan.protocol != Protocol::Udp || plan.paths.is_some() {
+        return None;
+    }
+    let used = host.echo_ids();
+    let new = || Identity::new(Protocol::Icmp, Strategy::Paris, 0, 1, simulated);
+    let is_free = |identity: &Identity| !used.contains(identity.range().start());
+    let mut tries = (0..TRIES).map(|_| new());
+    tries.find(is_free).or_else(|| Some(new()))
 }
 
 fn start(plan: &Plan, wire: &Wire, targets: &ProbeTargets, sizes: Sizes) -> Start {

@@ -1,7 +1,6 @@
 //! What a trace is asked to do. Made by the command from its arguments; checked here.
 
 use super::asn::AsTable;
-use super::identity::CLASSIC_PORTS;
 use crate::config::Config;
 use crate::error::{FluxError, Result};
 use crate::tools::host::Family;
@@ -137,6 +136,9 @@ pub struct Plan {
 
 /// Most flows of a run: as many source ports as there are above Linux's ephemeral ones.
 pub const MAX_FLOWS: u16 = 4096;
+/// Destination ports of the classic strategy: 33434 to 33534, to which hosts and firewalls expect
+/// traceroute's probes.
+pub(super) const CLASSIC_PORTS: u16 = 101;
 /// Most targets of a run.
 pub const MAX_TARGETS: usize = 1 << 20;
 /// Shortest and longest IP packet that can be asked for.

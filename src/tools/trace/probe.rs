@@ -119,6 +119,19 @@ impl Template {
         Some(Self { identity, head, l3, l4, v4, ip, pseudo, target_key, mss })
     }
 
+    /// The same with other probes between the same hosts.
+    pub(super) fn with(&self, identity: Identity, source: IpAddr, target: IpAddr) -> Option<Self> {
+        let pair = IpPair::new(source, target)?;
+        let proto = ip_proto(identity.protocol, self.v4);
+        let (l3, l4) = (usize::from(self.l3), usize::from(self.l4));
+        let mut head = self.head;
+        *head.get_mut(l3 + if self.v4 { 9 } else { 6 })? = proto.0;
+        let ip = Sum::new().bytes(head.get(l3..l4)?);
+        let bare = proto == IpProto::ICMP;
+        let pseudo = if bare { Sum::new() } else { pair.pseudo_sum(proto, 0) };
+        Some(Self { identity, head, ip, pseudo, ..self.clone() })
+    }
+
     /// Length of the shortest probe's IP packet.
     pub(super) fn min_size(&self) -> u16 {
         min_size(self.identity.protocol, self.v4)

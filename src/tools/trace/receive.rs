@@ -27,15 +27,27 @@ impl Reader<'_, '_> {
         (at, now): (u64, u64),
         sender: &mut Sender,
     ) -> Arrival {
-        match answer::read(frame, &self.outgoing.identity) {
-            Seen::Answer(answer) => self.answer(&answer, (at, now), sender),
+        let mut echo = false;
+        let mut seen = answer::read(frame, &self.outgoing.identity);
+        if let (Seen::Foreign, Some(identity)) = (&seen, &self.outgoing.echo) {
+            seen = answer::read(frame, identity);
+            echo = true;
+        }
+        match seen {
+            Seen::Answer(answer) => self.answer(&answer, echo, (at, now), sender),
             Seen::Foreign => Arrival::Foreign,
             Seen::Malformed => Arrival::Malformed,
         }
     }
 
-    fn answer(&mut self, answer: &Answer, (at, now): (u64, u64), sender: &mut Sender) -> Arrival {
-        let found = self.members.find(answer.target);
+    fn answer(
+        &mut self,
+        answer: &Answer,
+        echo: bool,
+        (at, now): (u64, u64),
+        sender: &mut Sender,
+    ) -> Arrival {
+        let found = self.members.find(answer.target).or_else(|| self.elsewhere(answer));
         let source = |member: u32| self.paths[member as usize].source;
         let Some(member) = found.filter(|&member| source(member) == answer.to) else {
             return Arrival::Foreign;
@@ -46,8 +58,7 @@ impl Reader<'_, '_> {
         }
         // Behind the end of a path answers come that nobody waits for.
         let Some(trace) = self.members.trace(member) else { return Arrival::Ours };
-        let told = trace.answer(answer, at, now);
-        let reached = trace.is_reached(answer);
+        let told = trace.answer(answer, echo, at, now);
         let state = icmp_names::port_state(answer.kind);
         let state = state.map(|state| trace.port_state().unwrap_or(state));
         let (event, sent): (fn(Reply) -> Event, _) = match told {
@@ -56,9 +67,23 @@ impl Reader<'_, '_> {
             Told::Duplicate(sent) => (Event::Duplicate, sent),
             Told::Foreign => return Arrival::Foreign,
         };
+        let reached = trace.is_reached(answer, &sent);
         self.turns.heard_from(member);
         let target = &self.paths[member as usize].name;
         self.reports.answer(target, answer, (event, &sent), at, (reached, state));
         Arrival::Ours
+    }
+
+    /// The target that answered from another address than it was asked at: the only one that waits
+    /// for this answer.
+    fn elsewhere(&mut self, answer: &Answer) -> Option<u32> {
+        if answer.quoted_ttl.is_some() {
+            return None;
+        }
+        let number = answer.number?;
+        let mut waiting = self.members.in_progress();
+        let members = &mut *self.members;
+        waiting.retain(|&at| members.trace(at).is_some_and(|trace| trace.waits_for(number)));
+        <[u32; 1]>::try_from(waiting).ok().map(|[at]| at)
     }
 }

@@ -72,7 +72,7 @@ impl<'a> Reports<'a> {
         (reached, port_state): (bool, Option<PortState>),
     ) {
         self.ask_name(answer.from);
-        if self.each && sent.what.role == Role::Hop {
+        if self.each && sent.what.role != Role::Size {
             let origin = self.origin(answer.from);
             let (asn, other_asns) = (origin.first(), origin.others());
             let reply = reply(target, answer, sent, at, reached);

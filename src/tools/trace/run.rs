@@ -129,7 +129,7 @@ impl Run<'_> {
         let Some(trace) = self.members.trace(at) else { return false };
         let Some(sent) = trace.launch(now) else { return false };
         let round = trace.rounds();
-        self.outgoing.send(&mut self.wire, at, &sent, now);
+        self.outgoing.send((&mut self.wire, &self.targets), at, &sent, now);
         let told = &mut self.members.get(at).round;
         if round > *told {
             *told = round;
@@ -159,10 +159,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Gives up what is under way when the link is lost, as `flux ping` does.
+    /// The link is lost, and with it what is under way: it is sent once more when the link is back.
     fn lose_all(&mut self, now: u64) {
         for at in self.members.in_progress() {
-            self.give_up(at, u64::MAX);
+            if let Some(trace) = self.members.trace(at) {
+                trace.link_lost(now);
+            }
             self.reschedule(at, now);
         }
     }
@@ -209,6 +211,11 @@ impl Run<'_> {
 
     /// All is known of a target, or the run ends before.
     fn end(&mut self, at: u32) {
+        let held = self.members.trace(at).map(TargetTrace::take_held).unwrap_or_default();
+        for sent in held {
+            self.members.lost = true;
+            self.reports.timeout(&self.targets.paths[at as usize].name, &sent);
+        }
         let summary = self.members.summary(at, &self.targets.paths[at as usize], self.plan);
         // An open port may still answer probes that nobody waits for.
         let member = self.members.get(at);

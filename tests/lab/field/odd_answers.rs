@@ -106,7 +106,11 @@ fn answers_that_are_cut_stretched_changed_or_from_elsewhere_are_told_from_loss()
         assert_eq!(ended.status, Some(0), "{ended:?}");
         let count = |key: &str| summary[key].as_u64().unwrap();
         assert_eq!((count("received"), count("lost"), count("duplicates")), (7, 0, 0), "{summary}");
-        assert_eq!((count("truncated"), count("different_address")), (3, 1), "{summary}");
+        assert_eq!(
+            (count("truncated_replies"), count("different_address_replies")),
+            (3, 1),
+            "{summary}"
+        );
         assert_eq!((count("corrupt"), count("bad_checksum")), (2, 1), "{summary}");
         let replies: Vec<&Value> = ended.of("reply").collect();
         let lengths: Vec<_> = replies.iter().map(|r| r["bytes"].as_u64().unwrap()).collect();

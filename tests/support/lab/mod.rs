@@ -26,6 +26,7 @@ pub mod responder;
 pub mod routers;
 mod turns;
 pub mod vanish;
+pub mod xdp;
 
 pub use turns::Turn;
 
@@ -122,7 +123,7 @@ pub fn has(programs: &[&str]) -> bool {
             "nft" => "nftables",
             "ping" => "iputils-ping",
             "script" => "bsdutils",
-            "setpriv" | "setsid" => "util-linux",
+            "prlimit" | "setpriv" | "setsid" => "util-linux",
             "sysctl" => "procps",
             other => other,
         }

@@ -55,7 +55,7 @@ fn print(args: &Args, report: &Report, screen: &Screen, out: &mut Stdout) -> Res
         out.json(report)?;
     } else if args.csv {
         out.bytes(&csv::lines(&report.results, csv::SETTING)?)?;
-    } else {
+    } else if report.results.iter().any(|setting| setting.packets > 0) {
         let text = text::report(report, screen);
         out.text(&text.text)?;
         out.flush()?;

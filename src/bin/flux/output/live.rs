@@ -20,7 +20,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
-use ratatui::{Frame, Terminal};
+use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 use std::io::{IsTerminal, Stdout};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -28,6 +28,9 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for a key before events and signals are looked for.
 const SLICE: Duration = Duration::from_millis(100);
+/// Most columns, and most lines, that are drawn on: terminals can say that they have 65535 of both, and
+/// each cell takes memory.
+const LARGEST: u16 = 1000;
 /// Shortest wait for a key: without any crossterm does not look.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -45,6 +48,10 @@ pub trait View: Send {
     type Event: Send;
     /// Takes what the run reports; returns what is worth keeping for when the terminal scrolls again.
     fn take(&mut self, event: Self::Event) -> Option<Self::Event>;
+    /// What is worth keeping of what it shows at the end.
+    fn last(&mut self) -> Option<Self::Event> {
+        None
+    }
     /// Does what `key` says.
     fn key(&mut self, key: KeyEvent) -> Action;
     /// Draws itself.
@@ -225,6 +232,7 @@ fn show<V: View>(
             break Err(error);
         }
     };
+    kept.extend(live.view.last());
     // The run must not go on with nobody to see it.
     control.stop();
     result.map(|()| kept).map_err(Failure::from)
@@ -234,6 +242,8 @@ fn show<V: View>(
 struct Live<V> {
     view: V,
     terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// What of it is drawn on.
+    area: Rect,
     control: Arc<Control>,
     /// What to do where it cannot be drawn.
     hint: &'static str,
@@ -246,8 +256,11 @@ impl<V: View> Live<V> {
     fn start(view: V, control: Arc<Control>, hint: &'static str) -> Result<Self, Failure> {
         let failed = |error| Failure::io("cannot draw on this terminal", &error).with_hint(hint);
         let taken = RawTerminal::new().map_err(failed)?;
-        let terminal = Terminal::new(CrosstermBackend::new(std::io::stdout())).map_err(failed)?;
-        let mut live = Self { view, terminal, control, hint, _taken: taken };
+        let area = area().map_err(failed)?;
+        let options = TerminalOptions { viewport: Viewport::Fixed(area) };
+        let backend = CrosstermBackend::new(std::io::stdout());
+        let terminal = Terminal::with_options(backend, options).map_err(failed)?;
+        let mut live = Self { view, terminal, area, control, hint, _taken: taken };
         live.redraw().map_err(|error| failed(std::io::Error::other(error.to_string())))?;
         Ok(live)
     }
@@ -286,10 +299,26 @@ impl<V: View> Live<V> {
 
     /// Draws the view as it is now.
     fn redraw(&mut self) -> Result<(), FluxError> {
-        let Self { view, terminal, hint, .. } = self;
+        let Self { view, terminal, area, hint, .. } = self;
+        let failed = |error| cannot("draw", &error, hint);
+        let now = self::area().map_err(failed)?;
+        if *area != now {
+            terminal.resize(now).and_then(|()| terminal.clear()).map_err(failed)?;
+            *area = now;
+        }
         terminal.draw(|frame| view.draw(frame)).map_err(|error| cannot("draw", &error, hint))?;
         Ok(())
     }
+}
+
+/// The terminal as it is now, as far as it is drawn on.
+fn area() -> std::io::Result<Rect> {
+    let (width, height) = crossterm::terminal::size()?;
+    Ok(drawn_on(width, height))
+}
+
+fn drawn_on(width: u16, height: u16) -> Rect {
+    Rect { x: 0, y: 0, width: width.clamp(1, LARGEST), height: height.clamp(1, LARGEST) }
 }
 
 fn cannot(what: &str, error: &std::io::Error, hint: &str) -> FluxError {

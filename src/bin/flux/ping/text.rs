@@ -246,8 +246,8 @@ fn block(summary: &Summary) -> String {
     let _ = write!(text, "{} packets transmitted, {} received", summary.sent, summary.received);
     let odd = [
         (summary.duplicates, "duplicates"),
-        (summary.truncated, "truncated"),
-        (summary.different_address, "from a different address"),
+        (summary.truncated_replies, "truncated"),
+        (summary.different_address_replies, "from a different address"),
         (summary.corrupt, "corrupted"),
         (summary.errors, "errors"),
         (summary.reordered, "reordered"),

@@ -100,6 +100,7 @@ pub fn router(at: &str, sent: u64, received: u64, us: f64) -> Router {
         sent,
         received,
         loss_pct: (sent - received) as f64 * 100.0 / sent as f64,
+        limited: false,
         rtt_us: (received > 0).then(|| rtt(us)),
         mpls: Vec::new(),
         extensions: Vec::new(),
@@ -121,6 +122,7 @@ pub fn hop(ttl: u8, sent: u64, routers: Vec<Router>) -> Hop {
         sent,
         received,
         loss_pct: (sent - received) as f64 * 100.0 / sent as f64,
+        limited: false,
         balancing: (routers.len() > 1).then_some(Balancing::PerFlow),
         routers,
     }
@@ -136,6 +138,7 @@ pub fn summary(target: &str, hops: Vec<Hop>) -> Summary {
         address: at,
         reached,
         distance: last.map(|hop| hop.ttl).filter(|_| reached),
+        answered_by: None,
         rounds: 1,
         hops,
         paths: vec![path],

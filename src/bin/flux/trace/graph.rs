@@ -182,7 +182,7 @@ pub fn graph(summary: &Summary, screen: &Screen) -> Table {
                 after: places.after(at, *who),
                 share_pct: router.map(|router| share(router.sent, hop.sent)),
                 rtt_us: router.and_then(|router| router.rtt_us),
-                loss_pct: router.map(|router| router.loss_pct),
+                loss_pct: router.filter(|router| !router.limited).map(|router| router.loss_pct),
                 notes: notes(summary, hop, place).map(|notes| screen.fit(&notes)),
                 asn: router.and_then(asn),
                 name: router.and_then(|router| router.name.as_deref()).map(clean),

@@ -71,6 +71,8 @@ pub struct Layout {
     pub verbose: bool,
     /// Probes per hop.
     pub queries: u8,
+    /// Whether the hop limits its answers.
+    pub limited: bool,
     /// Whether the autonomous systems of addresses are shown.
     pub systems: bool,
 }
@@ -110,8 +112,13 @@ struct Piece {
 pub fn lines(ttl: u8, probes: &[Probe], known: &Known, layout: &Layout) -> String {
     let mut probes: Vec<&Probe> = probes.iter().collect();
     probes.sort_by_key(|probe| probe.number);
-    // Later ones looked for the MTU.
-    probes.truncate(usize::from(layout.queries.max(1)));
+    // Later ones were second tries: with an answer, they take the place of the first that had none.
+    let most = usize::from(layout.queries.max(1));
+    while probes.len() > most {
+        let Some(silent) = probes.iter().position(|probe| probe.answer.is_none()) else { break };
+        probes.remove(silent);
+    }
+    probes.truncate(most);
     let mut pieces = Vec::new();
     let mut before = None;
     let mut below: Vec<String> = Vec::new();
@@ -154,6 +161,11 @@ pub fn lines(ttl: u8, probes: &[Probe], known: &Known, layout: &Layout) -> Strin
             let painted = layout.screen.style.bad(&mark);
             add(&mut pieces, 1, mark, painted);
         }
+    }
+    if layout.limited {
+        let odd = "limits its answers".to_owned();
+        let painted = layout.screen.style.odd(&odd);
+        add(&mut pieces, 2, odd, painted);
     }
     if pieces.is_empty() {
         add(&mut pieces, 2, "*".into(), "*".into());
@@ -214,6 +226,12 @@ impl Answer {
     }
 }
 
+/// Whether some of these were answered and some were not.
+pub fn is_lossy(probes: &[Probe]) -> bool {
+    let answered = probes.iter().filter(|probe| probe.answer.is_some()).count();
+    answered > 0 && answered < probes.len()
+}
+
 /// A label stack as traceroute and mtr print it.
 pub fn labels(stack: &[Label]) -> String {
     let label = |Label { label, tc, bottom, ttl }: &Label| {
@@ -265,7 +283,7 @@ mod tests {
 
     fn layout(width: Option<usize>) -> Layout {
         let screen = Screen { width, ..Screen::default() };
-        Layout { screen, verbose: false, queries: 3, systems: false }
+        Layout { screen, verbose: false, queries: 3, limited: false, systems: false }
     }
 
     fn line(ttl: u8, probes: &[Probe]) -> String {

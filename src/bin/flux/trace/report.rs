@@ -13,7 +13,8 @@ const LONG_NAME: usize = 64;
 pub struct Row {
     host: String,
     asn: Option<String>,
-    loss_pct: f64,
+    /// None where the router limits its answers: how much gets that far, those behind it show.
+    loss_pct: Option<f64>,
     sent: u64,
     rtt_us: Option<Rtt>,
     notes: Option<String>,
@@ -48,7 +49,7 @@ impl Report for Rows {
 impl Rows {
     /// Whether probes were lost, row by row.
     pub fn lossy(&self) -> impl Iterator<Item = bool> {
-        self.0.iter().map(|row| row.loss_pct > 0.0)
+        self.0.iter().map(|row| row.loss_pct > Some(0.0))
     }
 }
 
@@ -67,7 +68,7 @@ pub fn rows(summary: &Summary, names: bool, screen: &Screen) -> Rows {
             rows.push(Row {
                 host: format!("{place}???"),
                 asn: None,
-                loss_pct: hop.loss_pct,
+                loss_pct: Some(hop.loss_pct),
                 sent: hop.sent,
                 rtt_us: None,
                 notes: None,
@@ -78,7 +79,7 @@ pub fn rows(summary: &Summary, names: bool, screen: &Screen) -> Rows {
             rows.push(Row {
                 host: format!("{place}{}", host(router, names, longest)),
                 asn: asn(router),
-                loss_pct: router.loss_pct,
+                loss_pct: (!router.limited).then_some(router.loss_pct),
                 sent: router.sent,
                 rtt_us: router.rtt_us,
                 notes: notes(summary, hop, at).map(|notes| screen.fit(&notes)),
@@ -130,6 +131,9 @@ pub fn notes(summary: &Summary, hop: &Hop, at: usize) -> Option<String> {
             Balancing::Unknown => format!("balanced ×{}", hop.routers.len()),
         });
     }
+    if router.limited {
+        notes.push("limits its answers".into());
+    }
     if let Some(mark) = &router.mark {
         notes.push(clean(mark));
     }
@@ -163,8 +167,8 @@ mod tests {
 
     #[test]
     fn every_column_is_a_key_of_its_row() {
-        let (asn, notes) = (None, None);
-        let row = Row { host: "x".into(), asn, loss_pct: 0.0, sent: 1, rtt_us: None, notes };
+        let (asn, notes, loss_pct) = (None, None, Some(0.0));
+        let row = Row { host: "x".into(), asn, loss_pct, sent: 1, rtt_us: None, notes };
         let rtt = Some(super::super::fixture::rtt(1.0));
         let row = serde_json::to_value(Row { rtt_us: rtt, ..row }).unwrap();
         for column in Rows::COLUMNS {

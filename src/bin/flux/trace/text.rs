@@ -36,6 +36,9 @@ struct Target {
     printed: u8,
     /// The first hop behind which there is nothing to wait for.
     end: Option<u8>,
+    /// The first hop that is printed with the summary, as are all behind it: what comes then says
+    /// whether the path ends there, and whether a probe without an answer was lost.
+    held: Option<u8>,
     /// Silent hops that are not printed yet: more of them may follow.
     silence: Option<Silence>,
 }
@@ -48,10 +51,25 @@ struct Silence {
 }
 
 impl Target {
+    /// Has a hop and those behind it printed with the summary.
+    fn hold(&mut self, ttl: u8) {
+        self.held = Some(self.held.map_or(ttl, |held| held.min(ttl)));
+    }
+
+    /// Notes what an answer says about the end. The summary alone knows whether a refusal is one.
+    fn note_end(&mut self, reply: &Reply) {
+        if reply.reached {
+            self.end = Some(self.end.map_or(reply.ttl, |end| end.min(reply.ttl)));
+        } else if reply.mark.is_some() {
+            self.hold(reply.ttl.saturating_add(1));
+        }
+    }
+
     /// The lines of the hops that are complete, as are all before them.
     fn due(&mut self, layout: &Layout) -> String {
         let mut text = String::new();
         let last = self.end.unwrap_or(u8::MAX);
+        let last = self.held.map_or(last, |held| last.min(held.saturating_sub(1)));
         while self.printed < last {
             let next = self.printed + 1;
             let complete = |probes: &&Vec<Probe>| probes.len() >= layout.queries.into();
@@ -97,7 +115,13 @@ impl Text {
         let several = plan.targets.len() > 1;
         Self {
             view: args.view(),
-            layout: Layout { screen, verbose, queries: plan.queries, systems: plan.asns.is_some() },
+            layout: Layout {
+                screen,
+                verbose,
+                queries: plan.queries,
+                limited: false,
+                systems: plan.asns.is_some(),
+            },
             mtu: plan.mtu,
             verbose,
             several,
@@ -123,10 +147,15 @@ impl Text {
             Event::Interim(summary) => Lines::err(interim(summary)),
             Event::Reply(reply) => {
                 let probe = Probe::from(reply);
-                Lines::out(self.probe(&reply.target, reply.ttl, probe, ends(reply)))
+                self.probe(&reply.target, reply.ttl, probe);
+                if let Some(known) = self.targets.get_mut(&reply.target) {
+                    known.note_end(reply);
+                }
+                Lines::out(self.due(&reply.target))
             }
             Event::Timeout(timeout) => {
-                Lines::out(self.probe(&timeout.target, timeout.ttl, timeout.into(), false))
+                self.probe(&timeout.target, timeout.ttl, timeout.into());
+                Lines::out(self.due(&timeout.target))
             }
             Event::Duplicate(_) | Event::Late(_) | Event::Summary(_) => Lines::default(),
         }
@@ -171,21 +200,27 @@ impl Text {
         wrap(&text, self.layout.screen.width, 2)
     }
 
-    /// Keeps what became of a probe; the lines of the hops that are complete with it.
-    fn probe(&mut self, target: &str, ttl: u8, probe: Probe, ends: bool) -> String {
+    /// Keeps what became of a probe.
+    fn probe(&mut self, target: &str, ttl: u8, probe: Probe) {
         if self.view != View::Hops {
-            return String::new();
+            return;
         }
         let first = self.first;
         let known = self
             .targets
             .entry(target.to_owned())
             .or_insert_with(|| Target { printed: first.saturating_sub(1), ..Target::default() });
-        known.hops.entry(ttl).or_default().push(probe);
-        if ends {
-            known.end = Some(known.end.map_or(ttl, |end| end.min(ttl)));
+        let probes = known.hops.entry(ttl).or_default();
+        probes.push(probe);
+        if hop::is_lossy(probes) {
+            known.hold(ttl);
         }
-        if self.stream { known.due(&self.layout) } else { String::new() }
+    }
+
+    /// The lines of the hops that are complete.
+    fn due(&mut self, target: &str) -> String {
+        let known = self.targets.get_mut(target).filter(|_| self.stream);
+        known.map(|known| known.due(&self.layout)).unwrap_or_default()
     }
 
     /// What is known of one target at the end: its header where there are several, the hops that
@@ -196,7 +231,8 @@ impl Text {
         let (known, printed) = (Known::of(&summary.hops), target.printed);
         for hop in summary.hops.iter().filter(|hop| hop.ttl > printed) {
             let probes = target.hops.remove(&hop.ttl).unwrap_or_default();
-            text += &target.hop(hop.ttl, &probes, &known, &self.layout);
+            let layout = Layout { limited: hop.limited, ..self.layout };
+            text += &target.hop(hop.ttl, &probes, &known, &layout);
         }
         text + &target.rest(&self.layout) + &self.conclusion(summary)
     }
@@ -214,12 +250,6 @@ impl Text {
     pub fn conclusion(&self, summary: &Summary) -> String {
         wrap(&conclusion(summary, self.mtu), self.layout.screen.width, 2)
     }
-}
-
-/// Whether there is nothing behind the hop that answers so.
-fn ends(reply: &Reply) -> bool {
-    let unreachable = |mark: &str| mark.starts_with('!') && !mark.starts_with("!F");
-    reply.reached || reply.mark.as_deref().is_some_and(unreachable)
 }
 
 /// The result of a trace, in a sentence; with `mtu` also that none was found.
@@ -240,6 +270,8 @@ pub fn conclusion(summary: &Summary, mtu: bool) -> String {
         (true, None) => format!("reached {target}"),
         (false, _) => format!("not reached: {target}{}", obstacle(summary)),
     }];
+    parts.extend(summary.answered_by.map(|by| format!("{by} answered")));
+    parts.extend(limits(summary));
     match (summary.mtu, summary.mtu_at_least) {
         (Some(bytes), _) => {
             parts.push(format!("path MTU {bytes}"));
@@ -264,6 +296,30 @@ pub fn conclusion(summary: &Summary, mtu: bool) -> String {
         }
     }
     parts.join("; ")
+}
+
+/// Who limits its answers: hops on the way, and the target itself.
+fn limits(summary: &Summary) -> Vec<String> {
+    let mut said = Vec::new();
+    let limited = summary.hops.iter().filter(|hop| hop.limited);
+    let (target, hops): (Vec<&Hop>, Vec<&Hop>) =
+        limited.partition(|hop| summary.distance == Some(hop.ttl));
+    let ttls: Vec<String> = hops.iter().map(|hop| hop.ttl.to_string()).collect();
+    match &ttls[..] {
+        [] => {}
+        [ttl] => said.push(format!("hop {ttl} limits its answers")),
+        ttls => said.push(format!("hops {} limit their answers", ttls.join(", "))),
+    }
+    if let Some(hop) = target.first() {
+        // The last answer was to the echo request that was sent because others had none.
+        let echo = hop.routers.iter().any(|router| router.icmp == "echo_reply");
+        said.push(if echo {
+            "it answers echo requests, and limits or filters the rest".into()
+        } else {
+            "the target limits its answers".into()
+        });
+    }
+    said
 }
 
 /// Where packets over the path MTU stop, if that router says so.
@@ -310,7 +366,8 @@ pub fn named(summary: &Summary) -> String {
 /// Round-trip time to the target.
 fn target_rtt(summary: &Summary) -> Option<f64> {
     let mut routers = summary.hops.iter().rev().flat_map(|hop| &hop.routers);
-    let target = routers.find(|router| router.address == summary.address)?;
+    let address = summary.answered_by.unwrap_or(summary.address);
+    let target = routers.find(|router| router.address == address)?;
     target.rtt_us.map(|rtt| rtt.times.p50)
 }
 
@@ -445,7 +502,7 @@ mod tests {
             Event::Reply(Reply { mark: Some("!X".into()), ..reply })
         };
         assert_eq!(out(&mut text, said(1)), " 1  172.16.34.4  8.000 ms !X\n");
-        assert_eq!(out(&mut text, said(2)), "");
+        assert_eq!(out(&mut text, said(2)), "", "the summary knows whether others got further");
         assert_eq!(
             text.conclusion(&troubled()),
             "not reached: 203.0.113.7; hop 4 (172.16.34.4) says communication administratively \

@@ -177,6 +177,10 @@ fn program(machine: &Machine) -> Verdict {
             let (cause, fix) = &machine.program_forbidden;
             blocker(format!("cannot be loaded: {cause}"), fix.clone())
         }
+        Tried::Refused(libc::EMFILE | libc::ENFILE, _) => blocker(
+            "cannot be loaded: too many open files for the limit of this process",
+            "ulimit -n 1024",
+        ),
         Tried::Refused(libc::ENOSYS, _) => {
             blocker("this kernel has no BPF", "boot a kernel with CONFIG_BPF_SYSCALL")
         }

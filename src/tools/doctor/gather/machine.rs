@@ -10,6 +10,7 @@ use crate::sys::bpf;
 use crate::sys::hugepages::{self, HUGE_PAGE};
 use crate::sys::rights::{FOR_PROGRAMS, FOR_SOCKETS, Rights};
 use crate::sys::xsk::Xsk;
+use crate::tools::probe::FRAMES;
 use flate2::read::GzDecoder;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -20,16 +21,14 @@ use std::path::Path;
 /// More than any kernel's configuration has.
 const CONFIG_BYTES: u64 = 8 << 20;
 
-/// The machine, and the program that could be loaded. The UMEM is that of an interface with
-/// `queues` queues.
+/// The machine, and the program that could be loaded for an interface with `queues` queues. The UMEM
+/// is that of `flux ping`.
 pub(super) fn facts(queues: u32) -> (Machine, Option<Loaded>) {
     let release = release();
     let program = xdp::load("this machine", queues, false);
-    let config = Config::new("");
-    let sizes = config.sizes(queues as usize, None, "this machine");
-    let usual = sizes.map_or(0, |sizes| sizes.frames); // the defaults are never too few
-    let frames = kernel::affordable(&config, queues as usize).unwrap_or(usual);
-    let bytes = |frames: u32| u64::from(frames) * u64::from(config.frame_size);
+    let size = Config::new("").frame_size;
+    let frames = kernel::affordable(FRAMES, size);
+    let bytes = |frames: u32| u64::from(frames) * u64::from(size);
     let huge = hugepages::count(HUGE_PAGE);
     let rights = Rights::now();
     let machine = Machine {
@@ -47,7 +46,7 @@ pub(super) fn facts(queues: u32) -> (Machine, Option<Loaded>) {
         btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
         memlock: memlock(),
         umem_bytes: bytes(frames),
-        usual_umem_bytes: bytes(usual),
+        usual_umem_bytes: bytes(FRAMES),
         huge_pages: HugePages { total: huge.total as u64, free: huge.free as u64 },
         release,
     };
@@ -148,7 +147,7 @@ mod tests {
         let (machine, _) = facts(2);
         assert!(machine.release.contains('.'), "{}", machine.release);
         assert!(machine.memlock.is_ok() && machine.capabilities.is_ok());
-        assert_eq!(machine.usual_umem_bytes, 16 << 20);
+        assert_eq!(machine.usual_umem_bytes, 8 << 20);
         assert!(machine.umem_bytes <= machine.usual_umem_bytes);
     }
 }

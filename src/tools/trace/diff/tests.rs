@@ -32,6 +32,7 @@ fn router(last: u8) -> Router {
         sent: 10,
         received: 10,
         loss_pct: 0.0,
+        limited: false,
         rtt_us: Some(rtt(5000.0)),
         mpls: Vec::new(),
         extensions: Vec::new(),
@@ -48,7 +49,7 @@ fn router(last: u8) -> Router {
 
 fn hop(ttl: u8, routers: &[u8]) -> Hop {
     let routers: Vec<_> = routers.iter().map(|&last| router(last)).collect();
-    Hop { ttl, routers, sent: 10, received: 10, loss_pct: 0.0, balancing: None }
+    Hop { ttl, routers, sent: 10, received: 10, loss_pct: 0.0, limited: false, balancing: None }
 }
 
 /// A path of three hops.
@@ -58,6 +59,7 @@ fn summary(target: &str) -> Summary {
         address: addr(9),
         reached: true,
         distance: Some(3),
+        answered_by: None,
         rounds: 1,
         hops: vec![hop(1, &[1]), hop(2, &[2]), hop(3, &[9])],
         paths: vec![vec![Some(addr(1)), Some(addr(2)), Some(addr(9))]],

@@ -263,8 +263,8 @@ fn the_block_is_that_of_ping_with_what_went_wrong_when_it_did() {
     );
     let bad = Summary {
         duplicates: 1,
-        truncated: 6,
-        different_address: 7,
+        truncated_replies: 6,
+        different_address_replies: 7,
         corrupt: 2,
         errors: 3,
         reordered: 4,
