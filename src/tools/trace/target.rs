@@ -398,7 +398,10 @@ impl TargetTrace {
                 if sent.what.role == Role::Again {
                     self.again.answered(ttl);
                 }
-                self.tally.answered_again(ttl, sent.what.lane, answer, rtt_ns);
+                // Rounds have as many probes as were asked for.
+                if self.rounds() <= 1 || self.tally.received(ttl) == 0 {
+                    self.tally.answered_again(ttl, sent.what.lane, answer, rtt_ns);
+                }
             }
         }
         self.echoed |= sent.what.role == Role::Echo && meaning == Meaning::Reached;
