@@ -126,7 +126,7 @@ impl Shown for View {
                     body.push(Line::of(Tone::Odd, "no AF_XDP socket (yet)"));
                 }
                 // A head that would leave no room scrolls, behind what is wrong.
-                if first > 0 && head.len() > usize::from(frame.area().height) / 3 {
+                if first > 0 && head.len() * 4 > usize::from(frame.area().height) {
                     head.insert(0, Line::default());
                     body.splice(first..first, head.drain(..));
                 }
