@@ -31,5 +31,7 @@ pub use route::check_source;
 pub(crate) use sender::Sender;
 pub use targets::TargetRoute;
 pub(crate) use targets::{Path, ProbeTargets, ip_len};
-pub(crate) use wire::{Arrival, FRAMES, Wire};
+#[cfg(all(target_os = "linux", feature = "bpf"))]
+pub(crate) use wire::FRAMES;
+pub(crate) use wire::{Arrival, Wire};
 pub use zoned::Zoned;

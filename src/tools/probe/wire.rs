@@ -170,7 +170,7 @@ impl Wire {
         }
         self.inbox.clear();
         let sender = &mut self.sender;
-        self.overheard.read(now, |frame, at| take(frame, at, now, sender));
+        self.overheard.read(now, |frame, at| take(frame, at, now, sender) == Arrival::Ours);
     }
 
     /// Puts `packet` into the ring of one of the queues that send, the same for all packets of the
