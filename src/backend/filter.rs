@@ -81,6 +81,7 @@ impl VlanMatch {
     }
 
     /// As the XDP program compares it.
+    #[cfg(feature = "bpf")]
     pub(crate) fn bits(self) -> u64 {
         self.0
     }
