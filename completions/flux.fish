@@ -75,6 +75,7 @@ on\t''
 thp\t''
 off\t''"
 complete -c flux -n "__fish_flux_using_subcommand ping" -s g -l generate -d 'TARGETs are networks such as 192.0.2.0/24, or the first and the last address of a range'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s b -l broadcast -d 'Allow a broadcast address, which all hosts of a network answer that want to'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s A -l adaptive -d 'Adaptive: send when the reply is there or its time is over, one probe per target at once'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s 6 -l ipv6 -d 'IPv6 only'
