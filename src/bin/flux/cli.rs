@@ -79,6 +79,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match result {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
+        Ok(Answer::Partly) => ExitCode::from(2),
         Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure) => {
             let tree = Cli::command();

@@ -82,7 +82,8 @@ fn interface(port: &PortInfo) -> Interface {
 impl Host for SimHost {
     fn resolve(&self, name: &str, family: Family) -> Result<Target, HostError> {
         let index_of = |name: &str| self.port(name).map(|port| port.ifindex);
-        Target::from_literal(name, family, index_of).unwrap_or_else(|| {
+        let is_there = |index| self.port_at(index).is_ok();
+        Target::from_literal(name, family, (index_of, is_there)).unwrap_or_else(|| {
             let letter = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             let why = match name.chars().all(letter) {
                 true => "the simulated network has no names",

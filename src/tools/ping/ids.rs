@@ -121,6 +121,7 @@ fn assign(paths: &[Path]) -> Result<(Vec<u16>, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tools::probe::Question;
 
     fn paths(targets: &[&str]) -> Vec<Path> {
         let path = |target: &&str| {
@@ -130,8 +131,11 @@ mod tests {
                 address,
                 source: [10, 0, 0, 1].into(),
                 gateway: None,
+                link: 0,
                 hop: 0,
                 multicast: address.is_multicast(),
+                question: Question::default(),
+                broken: None,
             }
         };
         targets.iter().map(path).collect()

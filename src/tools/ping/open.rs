@@ -12,7 +12,7 @@ use crate::backend::{Filter, Match};
 use crate::error::{FluxError, Result};
 use crate::proto::ICMP_LEN;
 use crate::tools::measure::pacer::ns;
-use crate::tools::probe::{NextHops, ProbeTargets, TargetRequest, Wire, ip_len};
+use crate::tools::probe::{Lookout, NextHops, ProbeTargets, TargetRequest, Wire, ip_len};
 use crate::tools::session::Attention;
 use crate::tools::{Control, Env};
 use std::net::IpAddr;
@@ -42,24 +42,36 @@ pub fn run(
         source: plan.source,
         vlan: plan.vlan,
     };
+    // Watched before the first look, so that nothing is missed in between.
+    let mut lookout = Lookout::new(&*env.host);
     let targets = ProbeTargets::find(&request, &*env.host)?;
     let is_virtual = env.simulator.is_some();
-    let ids = EchoIds::new(&targets.paths, is_virtual)?;
     let headers = |address| ip_len(address) + ICMP_LEN;
     let plan = &sized(plan, &targets)?;
-    targets.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
+    let targets = targets.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
+    let ids = EchoIds::new(&targets.paths, is_virtual)?;
     let filter = filter(&targets, &ids.range());
-    let wire = Wire::open(env, &plan.config, &targets, filter, control, plan.timeout)?;
+    let links = &targets.links;
+    let wire = Wire::open(env, &plan.config, links, &filter, control, plan.timeout)?;
+    let mut interfaces = wire.opened(links);
+    let mut opened = interfaces.first().cloned().unwrap_or_default();
+    opened.notes.extend(targets.notes.iter().cloned());
+    if interfaces.len() == 1 {
+        interfaces.clear();
+    }
     sink(Event::Start(Start {
-        opened: wire.opened(&targets),
+        opened,
+        interfaces,
         targets: targets.routes(),
         payload_bytes: plan.size,
     }));
+    targets.refused.iter().for_each(|refused| sink(Event::SendError(refused.told())));
     let deadline_ns = plan.deadline.map(|time| wire.now().saturating_add(ns(time)));
-    let mut hops = NextHops::new(targets.link.interface.index, targets.hops.clone());
+    let mut hops = NextHops::new(&targets.hops);
     let stopped = || control.is_stopped();
     let tell = |found| sink(Event::Neighbour(found));
     hops.find_all(&mut *env.host, plan.timeout, plan.deadline, stopped, tell);
+    lookout.begin(&mut *env.host, &targets);
     let count = targets.paths.len();
     let mut run = Run {
         plan,
@@ -69,6 +81,7 @@ pub fn run(
         progress: Progress::new(plan, count, wire.now()),
         reporter: Reporter::new(sink, (plan.each, plan.wall_clock), is_virtual, count),
         group_sent_ns: None,
+        lookout,
         targets,
         wire,
         ids,
@@ -82,8 +95,8 @@ pub fn run(
 fn sized(plan: &Plan, targets: &ProbeTargets) -> Result<Plan> {
     let Some(asked) = plan.packet_size else { return Ok(plan.clone()) };
     let bad = |why: String| FluxError::config(format!("packet size {asked}"), why);
-    let ip = targets.ip_length(asked);
     let mut sizes = targets.paths.iter().map(|path| {
+        let ip = targets.ip_length(path, asked);
         let headers = ip_len(path.address) + ICMP_LEN;
         ip.checked_sub(headers).ok_or_else(|| {
             let least = headers + (asked - ip);
@@ -101,7 +114,7 @@ fn sized(plan: &Plan, targets: &ProbeTargets) -> Result<Plan> {
 }
 
 /// Answers to our probes and errors about them; everything else goes on to the kernel.
-fn filter(targets: &ProbeTargets, ids: &RangeInclusive<u16>) -> Filter {
+pub(super) fn filter(targets: &ProbeTargets, ids: &RangeInclusive<u16>) -> Filter {
     let mut sources: Vec<IpAddr> = Vec::new();
     let mut prefix_len = u8::MAX;
     for path in &targets.paths {

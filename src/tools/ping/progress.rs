@@ -119,6 +119,7 @@ impl Progress {
         self.probes.cancel(probe);
         let tally = &mut self.members[probe.target as usize].tally;
         tally.given_up += 1;
+        tally.unsent += 1;
         tally.errors += 1;
     }
 
@@ -126,7 +127,9 @@ impl Progress {
     pub(super) fn lose_unsent(&mut self, probe: Probe) {
         self.probes.cancel(probe);
         self.unsent += 1;
-        self.members[probe.target as usize].tally.given_up += 1;
+        let tally = &mut self.members[probe.target as usize].tally;
+        tally.given_up += 1;
+        tally.unsent += 1;
     }
 
     /// Gives up the next probe whose time has passed at `now`. Call until `None`.
@@ -198,6 +201,11 @@ impl Progress {
         if had >= count && std::mem::replace(&mut member.wants, false) {
             self.wanting -= 1;
         }
+    }
+
+    /// Probes to a target that were answered in time.
+    pub(super) fn received(&self, target: usize) -> u64 {
+        self.members[target].tally.received
     }
 
     /// The sequence number of the newest probe to a target.

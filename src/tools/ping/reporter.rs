@@ -1,10 +1,10 @@
 //! [`Reporter`]: events of single probes, where each is to be reported.
 
 use super::answer::{EchoError, EchoReply};
-use super::event::{Event, IcmpError, Reply, SendError, Timeout};
+use super::event::{Event, IcmpError, Reply, Timeout};
 use super::sequences::Probe;
 use crate::proto::ICMP_LEN;
-use crate::tools::probe::{Path, ProbeTargets};
+use crate::tools::probe::{Path, ProbeTargets, SendError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Reports what happens to probes.
@@ -51,6 +51,7 @@ impl<'a> Reporter<'a> {
             (self.sink)(Event::SendError(SendError {
                 target: path.name.clone(),
                 error: format!("Destination Host Unreachable: {why}"),
+                hint: None,
             }));
         }
     }

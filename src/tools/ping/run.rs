@@ -2,16 +2,18 @@
 
 use super::event::{Event, Summary};
 use super::ids::EchoIds;
+use super::open;
 use super::outgoing::{Outgoing, Sending};
 use super::plan::{Outcome, Plan};
 use super::progress::Progress;
 use super::receive::Reader;
 use super::reporter::{Reporter, Times};
 use super::tally::{How, Moment};
+use crate::error::FluxError;
 use crate::error::Result;
 use crate::tools::host::Host;
 use crate::tools::measure::pacer::ns;
-use crate::tools::probe::{NextHops, ProbeTargets, Wire};
+use crate::tools::probe::{Lookout, News, NextHops, ProbeTargets, Wire};
 use crate::tools::session::Attention;
 
 /// A run in progress.
@@ -20,6 +22,7 @@ pub(super) struct Run<'a> {
     pub(super) attention: Attention<'a>,
     pub(super) targets: ProbeTargets,
     pub(super) hops: NextHops,
+    pub(super) lookout: Lookout,
     pub(super) wire: Wire,
     pub(super) ids: EchoIds,
     pub(super) outgoing: Outgoing,
@@ -42,8 +45,10 @@ impl Run<'_> {
             if self.attention.is_over(now) {
                 break;
             }
-            if self.wire.look(now, |event| (self.reporter.sink)(Event::Session(event)))? {
-                self.lose_all();
+            match self.wire.look(now, |event| (self.reporter.sink)(Event::Session(event))) {
+                Ok(true) => self.lose_all(),
+                Ok(false) => self.look_around(host, now),
+                Err(error) => self.go_elsewhere(host, now, error)?,
             }
             self.look_for_hops(host, now);
             self.send_due(now)?;
@@ -62,6 +67,30 @@ impl Run<'_> {
         self.outgoing.prepare(self.plan, &self.targets, &self.hops, &mut self.wire);
     }
 
+    /// Goes where routes and neighbours lead now.
+    fn look_around(&mut self, host: &mut dyn Host, now: u64) {
+        let sink = &mut self.reporter.sink;
+        let moved = self.lookout.look(host, (&mut self.targets, &mut self.hops), now, |news| {
+            sink(match news {
+                News::Neighbour(found) => Event::Neighbour(found),
+                News::Session(event) => Event::Session(event),
+            });
+        });
+        if moved {
+            let filter = open::filter(&self.targets, &self.ids.range());
+            let tell = |event| sink(Event::Session(event));
+            self.wire.follow(&self.targets, &filter, host, tell);
+            self.prepare();
+        }
+    }
+
+    /// All interfaces ended. Another one may lead to the targets now.
+    fn go_elsewhere(&mut self, host: &mut dyn Host, now: u64, error: FluxError) -> Result<()> {
+        self.lookout.doubt_all(&self.targets);
+        self.look_around(host, now);
+        if self.wire.has_link() { Ok(()) } else { Err(error) }
+    }
+
     fn look_for_hops(&mut self, host: &mut dyn Host, now: u64) {
         if self.hops.next_ns().is_some_and(|at| at <= now) {
             let found =
@@ -75,7 +104,7 @@ impl Run<'_> {
 
     /// The next time at which something is to be done although nothing came.
     fn wake_up_ns(&mut self, now: u64) -> u64 {
-        let retry = self.wire.sender.retry_ns().filter(|_| self.wire.has_link());
+        let retry = self.wire.retry_ns().filter(|_| self.wire.has_link());
         let due = retry.or_else(|| self.progress.next_due_ns());
         let timeout = self.progress.next_timeout_ns();
         let group = self.group_end_ns().filter(|&at| at > now);
@@ -89,7 +118,7 @@ impl Run<'_> {
 
     fn is_complete(&self, now: u64) -> bool {
         let groups = self.group_end_ns().is_none_or(|at| at <= now);
-        groups && self.progress.is_complete(self.wire.sender.is_idle())
+        groups && self.progress.is_complete(self.wire.is_idle())
     }
 
     /// Sends the probes that are due, at most a batch of them.
@@ -98,17 +127,17 @@ impl Run<'_> {
             self.lose_due(now);
             return Ok(());
         }
-        self.wire.sender.begin(now);
+        self.wire.begin(now);
         for _ in 0..self.plan.config.batch {
-            let full = self.wire.sender.is_full();
-            if full || !self.progress.wants_more() || !self.wire.sender.has_room(now) {
+            let full = self.wire.is_full();
+            if full || !self.progress.wants_more() || !self.wire.has_room(now) {
                 break;
             }
             let Some(at) = self.progress.whose_turn(now) else { break };
             self.probe(at, now);
         }
         let progress = &mut self.progress;
-        self.wire.sender.finish(now, |count, at| progress.leave(count, at))
+        self.wire.finish(now, |count, at| progress.leave(count, at))
     }
 
     /// Sends a probe, or counts one that cannot be sent.
@@ -119,10 +148,14 @@ impl Run<'_> {
         match self.outgoing.send(&mut self.wire, &self.ids, probe, now) {
             Sending::Sent if path.multicast => self.group_sent_ns = Some(now),
             Sending::Sent | Sending::NoFrame => {}
-            Sending::NoNextHop => {
+            Sending::NoWay => {
                 self.progress.refuse(probe);
-                let why = self.hops.get(path.hop).err().unwrap_or("the probe is too long");
-                self.reporter.unreachable(at, path, why);
+                let why = self.wire.why_not(path, &self.hops);
+                self.reporter.unreachable(at, path, &why);
+            }
+            Sending::NoLink => {
+                self.progress.lose_unsent(probe);
+                self.reporter.timeout(&self.targets, probe);
             }
         }
         self.progress.settle(at);
@@ -163,6 +196,8 @@ impl Run<'_> {
             self.read();
         }
         while let Some(probe) = self.progress.expire(now) {
+            let target = probe.target as usize;
+            self.lookout.lost(target, self.progress.received(target));
             self.reporter.timeout(&self.targets, probe);
         }
         Ok(())
@@ -185,6 +220,11 @@ impl Run<'_> {
         for summary in self.progress.summaries(&self.targets.paths, now, how) {
             (self.reporter.sink)(event(summary));
         }
+        if moment == Moment::End {
+            for refused in &self.targets.refused {
+                (self.reporter.sink)(event(Summary::refused(refused)));
+            }
+        }
     }
 
     /// Reports why packets were lost and the summaries; returns the result.
@@ -195,7 +235,8 @@ impl Run<'_> {
         self.tell_summaries(Moment::End, Event::Summary, now);
         Outcome {
             answered: self.progress.answered_targets(),
-            targets: self.targets.paths.len(),
+            targets: self.targets.paths.len() + self.targets.refused.len(),
+            refused: self.targets.refused.len(),
             foreign: self.wire.foreign,
             malformed: self.wire.malformed,
             unstamped: self.wire.unstamped,

@@ -1,29 +1,36 @@
 //! Probing: where probes go and by what, and which answer belongs to which.
 //!
 //! ```text
-//!   ProbeTargets ─▶ NextHops ─▶ Wire: Sender ─▶ … ─▶ inbox ─▶ ProbeTable
-//!   where to, by    link layer        room and                what an answer
-//!   which source    addresses         retries                 answers
+//!   ProbeTargets ─▶ NextHops ─▶ Wire: Sockets ─▶ … ─▶ inbox ─▶ ProbeTable
+//!   where to, by    link layer        Sender                   what an answer
+//!   which link      addresses         room and retries         answers
 //! ```
 //!
 //! Invariant: time is always a parameter; nothing in here reads a clock. Called by `ping` and
 //! `trace`.
 
 mod link;
+mod lookout;
 mod next_hops;
+mod refused;
 mod route;
 mod sender;
+mod sockets;
 pub(crate) mod table;
 mod targets;
 mod wire;
 
 pub(crate) use link::Link;
 pub use link::VlanTag;
+pub(crate) use lookout::{Lookout, News};
 pub use next_hops::NeighbourFound;
 pub(crate) use next_hops::NextHops;
+pub(crate) use refused::Refused;
+pub use refused::SendError;
+#[cfg(test)]
+pub(crate) use route::Question;
 pub(crate) use route::TargetRequest;
 pub use route::check_source;
-pub(crate) use sender::Sender;
 pub use targets::TargetRoute;
 pub(crate) use targets::{Path, ProbeTargets, ip_len};
-pub(crate) use wire::{Arrival, Wire};
+pub(crate) use wire::{Arrival, Outlet, Wire};

@@ -1,25 +1,26 @@
 //! [`Wire`]: the open sockets of a run of probes, and what came that was no answer.
+//!
+//! ```text
+//!   link ─▶ Lane ─▶ Sockets   devices that were opened together: those of the start, and one more
+//!                             set for each device that a route has moved to since
+//! ```
 
+use super::link::Link;
+use super::next_hops::NextHops;
 use super::sender::Sender;
-use super::targets::ProbeTargets;
+use super::sockets::{Lane, Opener, Sockets};
+use super::targets::{Path, ProbeTargets};
 use crate::backend::Filter;
-use crate::config::{Config, Poller};
-use crate::error::Result;
-use crate::packet::{Packet, Packets};
-use crate::system::FluxRx;
+use crate::config::Config;
+use crate::error::{FluxError, Result};
+use crate::packet::Packet;
 use crate::tools::host::Host;
-use crate::tools::session::{Losses, Opened, Session, SessionEvent};
+use crate::tools::session::{Losses, Note, Opened, SessionEvent, Trouble, carrier};
 use crate::tools::{Control, Env};
 use std::time::Duration;
 
-/// Adaptive waiting spins through gaps as short as that: what else runs on the CPU while we sleep
-/// makes the next round trip slower (on veth by half). With longer gaps it learns not to.
-const SPIN: Duration = Duration::from_micros(2_500);
-/// Frames over all queues: as much as the usual memlock limit of 8 MiB lets a user without
-/// CAP_IPC_LOCK pin, and plenty for probes.
-const FRAMES: u32 = 4096;
-/// Packets that are read at a time.
-const INBOX: usize = 256;
+/// With more than one set of sockets, all but one are looked at this often.
+const LOOK_NS: u64 = 1_000_000;
 
 /// What a received frame was, to those who read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +35,16 @@ pub(crate) enum Arrival {
 
 /// The sockets of a run.
 pub(crate) struct Wire {
-    session: Session,
-    rx: FluxRx,
-    pub(crate) sender: Sender,
-    inbox: Packets,
+    opener: Opener,
+    stuck: Duration,
+    /// Never empty.
+    sets: Vec<Sockets>,
+    /// By link; `None` where nothing is open for it.
+    lanes: Vec<Option<Lane>>,
+    /// Links whose devices could not be opened, and why.
+    closed: Vec<(usize, String)>,
+    /// The longest frame that is to be sent.
+    longest: usize,
     /// Packets that answered none of our probes.
     pub(crate) foreign: u64,
     /// Packets that made no sense.
@@ -46,63 +53,217 @@ pub(crate) struct Wire {
     pub(crate) unstamped: u64,
 }
 
+/// Where a packet leaves, for those who answer what they read.
+pub(crate) struct Outlet<'a> {
+    sender: &'a mut Sender,
+    lanes: &'a [Option<Lane>],
+    set: usize,
+}
+
 impl Wire {
-    /// Opens the device that `targets` are reached by, and waits for its link. A probe that finds
-    /// no room for `stuck` is given up.
+    /// Opens the devices of `links`, and waits for theirs. A probe that finds no room for `stuck` is
+    /// given up.
     ///
     /// # Errors
     /// What the kernel refuses, each with its next step.
     pub(crate) fn open(
         env: &Env,
         config: &Config,
-        targets: &ProbeTargets,
-        filter: Filter,
+        links: &[Link],
+        filter: &Filter,
         control: &Control,
         stuck: Duration,
     ) -> Result<Self> {
-        let mut config = config.clone();
-        config.interface.clone_from(&targets.link.device);
-        config.rx_timestamps = true;
-        config.frames.get_or_insert(FRAMES);
-        if config.poller == Poller::ADAPTIVE {
-            config.poller = Poller::Adaptive { spin: SPIN };
-        }
-        let (session, rx, tx) = Session::open(env, config, filter, control)?;
-        Ok(Self {
-            session,
-            rx,
-            sender: Sender::new(tx, stuck),
-            inbox: Packets::with_capacity(INBOX),
+        let opener = Opener::new(config, env.simulator.clone());
+        let stop = || control.is_stopped();
+        let patience = (carrier::AFTER_ATTACH, &stop as &dyn Fn() -> bool);
+        let set = opener.open(devices(links), filter, &*env.host, stuck, patience, true)?;
+        let mut wire = Self {
+            opener,
+            stuck,
+            sets: vec![set],
+            lanes: Vec::new(),
+            closed: Vec::new(),
+            longest: 0,
             foreign: 0,
             malformed: 0,
             unstamped: 0,
-        })
+        };
+        wire.connect(links);
+        Ok(wire)
     }
 
-    /// What was granted, under the name of the interface that has our addresses.
-    pub(crate) fn opened(&self, targets: &ProbeTargets) -> Opened {
-        let opened = self.session.opened().next().cloned().unwrap_or_default();
-        Opened { interface: targets.link.interface.name.clone(), ..opened }
+    /// Finds the way of each link.
+    fn connect(&mut self, links: &[Link]) {
+        let lane = |link| {
+            let mut sets = self.sets.iter().enumerate().rev();
+            sets.find_map(|(at, set)| set.lane(link, at))
+        };
+        self.lanes = links.iter().map(lane).collect();
+    }
+
+    /// Opens what is missing for where the targets are reached now, and lets `filter` hold on all.
+    /// What is open stays open for a while, so that answers on their way are heard. What cannot be
+    /// opened is told.
+    pub(crate) fn follow(
+        &mut self,
+        targets: &ProbeTargets,
+        filter: &Filter,
+        host: &dyn Host,
+        mut tell: impl FnMut(SessionEvent),
+    ) {
+        self.closed.clear();
+        for set in &self.sets {
+            let ports = set.rx.ports().iter();
+            for port in ports.filter(|port| set.session.ended(port.index()).is_none()) {
+                if let Err(error) = port.set_filter(filter) {
+                    tell(cannot("hear answers to the new address", &error));
+                }
+            }
+        }
+        self.connect(&targets.links);
+        let used = targets.paths.iter().filter(|path| path.broken.is_none()).map(|path| path.link);
+        let mut missing: Vec<usize> = used.filter(|&link| !self.is_open(link)).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        for link in missing {
+            if self.is_open(link) {
+                continue; // it shares its device with one before
+            }
+            let device = &targets.links[link].device;
+            // Its link is there, or no route would lead to it; the next look says otherwise.
+            let patience = (Duration::ZERO, &(|| false) as &dyn Fn() -> bool);
+            let devices = vec![device.clone()];
+            match self.opener.open(devices, filter, host, self.stuck, patience, false) {
+                Ok(mut set) => {
+                    set.sender.expect(self.longest);
+                    self.sets.push(set);
+                    self.connect(&targets.links);
+                }
+                Err(error) => {
+                    tell(cannot(&format!("go on by {device}"), &error));
+                    self.closed.push((link, error.to_string()));
+                }
+            }
+        }
+    }
+
+    /// Whether packets can be sent by a link, once it is there.
+    pub(crate) fn is_open(&self, link: usize) -> bool {
+        let lane = self.lanes.get(link).and_then(Option::as_ref);
+        lane.is_some_and(|lane| self.sets[lane.set].session.ended(lane.port).is_none())
+    }
+
+    /// Why nothing can be sent to a target.
+    pub(crate) fn why_not(&self, path: &Path, hops: &NextHops) -> String {
+        let closed = || {
+            let closed = self.closed.iter().find(|(link, _)| *link == path.link);
+            closed.map(|(_, why)| why.clone()).or_else(|| self.ended(path.link))
+        };
+        let missing = || hops.get(path.hop).err().map(str::to_owned);
+        let why = path.broken.clone().or_else(closed).or_else(missing);
+        why.unwrap_or_else(|| "the probe is too long".to_owned())
+    }
+
+    /// What was granted, link by link, under the names of the interfaces that have our addresses.
+    pub(crate) fn opened(&self, links: &[Link]) -> Vec<Opened> {
+        let opened = |(link, lane): (&Link, &Option<Lane>)| {
+            let lane = lane.as_ref()?;
+            let opened = self.sets[lane.set].opened(lane.port);
+            Some(Opened { interface: link.interface.name.clone(), ..opened })
+        };
+        links.iter().zip(&self.lanes).filter_map(opened).collect()
     }
 
     /// The time now, in ns.
     pub(crate) fn now(&self) -> u64 {
-        self.rx.now()
+        self.sets[0].rx.now()
     }
 
-    /// Whether packets could pass at the last look.
+    /// Whether packets could pass on a link at the last look.
+    pub(crate) fn passes(&self, link: usize) -> bool {
+        let lane = self.lanes.get(link).and_then(Option::as_ref);
+        lane.is_some_and(|lane| self.sets[lane.set].session.has_link(lane.port))
+    }
+
+    /// Whether packets could pass anywhere at the last look.
     pub(crate) fn has_link(&self) -> bool {
-        self.session.has_link()
+        (0..self.lanes.len()).any(|link| self.passes(link))
     }
 
-    /// As [`Session::look`].
-    pub(crate) fn look(&mut self, now: u64, tell: impl FnMut(SessionEvent)) -> Result<bool> {
-        self.session.look(now, tell)
+    /// Why nothing can be sent by a link any more.
+    fn ended(&self, link: usize) -> Option<String> {
+        let lane = self.lanes.get(link)?.as_ref()?;
+        self.sets[lane.set].session.ended(lane.port).map(FluxError::to_string)
+    }
+
+    /// Reports what changed since the last look. True when all that was under way was lost.
+    ///
+    /// # Errors
+    /// When nothing is left to send by: the interfaces are gone, or their XDP programs were detached.
+    pub(crate) fn look(&mut self, now: u64, mut tell: impl FnMut(SessionEvent)) -> Result<bool> {
+        let mut lost = false;
+        for set in &mut self.sets {
+            let losses = set.session.look(now, &mut tell);
+            losses.ended.iter().for_each(|&port| set.end(port));
+            lost |= losses.lost;
+        }
+        if self.sets.iter().all(|set| set.session.has_ended()) {
+            let end = self.sets.iter_mut().rev().find_map(|set| set.session.take_end());
+            return end.map_or(Ok(lost), Err);
+        }
+        // What is under way elsewhere is not lost with one of several links.
+        Ok(lost && !self.has_several())
+    }
+
+    /// Whether there are several ports.
+    fn has_several(&self) -> bool {
+        self.sets.len() > 1 || self.sets[0].rx.ports().len() > 1
+    }
+
+    /// A wait or a send failed. That ends the run, unless it is one of several ports that ended.
+    fn survive(&mut self, set: usize, error: FluxError) -> Result<()> {
+        let several = self.has_several();
+        let set = &mut self.sets[set];
+        let mut ended = 0;
+        for port in set.rx.ports().to_vec() {
+            let state = port.state();
+            if state.link == crate::life::Link::Gone || state.detached {
+                set.end(port.index());
+                ended += 1;
+            }
+        }
+        // The next look says which it was, and ends the run if it was the last.
+        if several && ended > 0 { Ok(()) } else { Err(error) }
     }
 
     /// Waits until something came or `until`; what came is for [`Self::read`].
     pub(crate) fn wait(&mut self, until: u64) -> Result<()> {
-        self.rx.recv_batch(&mut self.inbox, Some(until)).map(drop)
+        if self.sets.len() == 1 {
+            return self.receive(0, until).map(drop);
+        }
+        // Where probes go now, answers come first.
+        let newest = self.sets.len() - 1;
+        loop {
+            let now = self.now();
+            let mut came = 0;
+            for set in 0..newest {
+                came += self.receive(set, now)?;
+            }
+            let until = if came > 0 { now } else { until.min(now.saturating_add(LOOK_NS)) };
+            came += self.receive(newest, until)?;
+            if came > 0 || now >= until {
+                return Ok(());
+            }
+        }
+    }
+
+    fn receive(&mut self, set: usize, until: u64) -> Result<usize> {
+        let Sockets { rx, inbox, .. } = &mut self.sets[set];
+        match rx.recv_batch(inbox, Some(until)) {
+            Ok(came) => Ok(came),
+            Err(error) => self.survive(set, error).map(|()| 0),
+        }
     }
 
     /// Fetches packets that have arrived and were not read yet; their time of arrival may be earlier
@@ -112,42 +273,115 @@ impl Wire {
         if *waiting == 0 {
             return Ok(false);
         }
-        let came = self.rx.try_recv(&mut self.inbox)?;
+        let mut came = 0;
+        for set in 0..self.sets.len() {
+            let Sockets { rx, inbox, .. } = &mut self.sets[set];
+            match rx.try_recv(inbox) {
+                Ok(n) => came += n,
+                Err(error) => self.survive(set, error)?,
+            }
+        }
         *waiting = waiting.saturating_sub(came);
         Ok(came > 0)
     }
 
     /// UMEM frames: how many packets can wait to be read.
     pub(crate) fn frames(&self) -> usize {
-        self.rx.granted().frames as usize
+        self.sets.iter().map(|set| set.rx.granted().frames as usize).sum()
     }
 
     /// Shows each packet that came to `take`, with the time of its arrival and the time now, and
     /// counts those that are no answer.
-    pub(crate) fn read(&mut self, mut take: impl FnMut(&[u8], u64, u64, &mut Sender) -> Arrival) {
-        if self.inbox.is_empty() {
-            return;
-        }
-        let now = self.rx.now();
-        for packet in self.inbox.iter_mut() {
-            // A stamp of the future is none.
-            let stamp = packet.rx_timestamp().filter(|&at| at <= now);
-            self.unstamped += u64::from(stamp.is_none());
-            match take(packet.data(), stamp.unwrap_or(now), now, &mut self.sender) {
-                Arrival::Ours => {}
-                Arrival::Foreign => self.foreign += 1,
-                Arrival::Malformed => self.malformed += 1,
+    pub(crate) fn read(
+        &mut self,
+        mut take: impl FnMut(&[u8], u64, u64, &mut Outlet<'_>) -> Arrival,
+    ) {
+        let Self { sets, lanes, unstamped, foreign, malformed, .. } = self;
+        for (set, sockets) in sets.iter_mut().enumerate() {
+            let Sockets { rx, inbox, sender, .. } = sockets;
+            if inbox.is_empty() {
+                continue;
             }
+            let mut outlet = Outlet { sender, lanes, set };
+            let now = rx.now();
+            for packet in inbox.iter_mut() {
+                // A stamp of the future is none.
+                let stamp = packet.rx_timestamp().filter(|&at| at <= now);
+                *unstamped += u64::from(stamp.is_none());
+                match take(packet.data(), stamp.unwrap_or(now), now, &mut outlet) {
+                    Arrival::Ours => {}
+                    Arrival::Foreign => *foreign += 1,
+                    Arrival::Malformed => *malformed += 1,
+                }
+            }
+            inbox.clear();
         }
-        self.inbox.clear();
     }
 
-    /// Puts `packet` into the ring of one of the queues that send, the same for all packets of the
-    /// target with this position.
-    pub(crate) fn send(&mut self, mut packet: Packet, target: usize, now: u64) {
-        let queues = self.sender.tx.sending(); // not empty, or the run would not have begun
-        packet.set_queue(queues[target % queues.len()]);
-        self.sender.put(packet, now);
+    /// Begins a batch: what a full ring did not take last time goes first.
+    pub(crate) fn begin(&mut self, now: u64) {
+        self.sets.iter_mut().for_each(|set| set.sender.begin(now));
+    }
+
+    /// Whether a packet waits for a ring: others would only wait behind it.
+    pub(crate) fn is_full(&self) -> bool {
+        self.sets.iter().any(|set| set.sender.is_full())
+    }
+
+    /// When to try again although nothing else is due.
+    pub(crate) fn retry_ns(&self) -> Option<u64> {
+        self.sets.iter().filter_map(|set| set.sender.retry_ns()).min()
+    }
+
+    /// Whether nothing waits to be sent or to be told to the kernel.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.sets.iter().all(|set| set.sender.is_idle())
+    }
+
+    /// Packets may be as long as `len` bytes.
+    pub(crate) fn expect(&mut self, len: usize) {
+        self.longest = self.longest.max(len);
+        self.sets.iter_mut().for_each(|set| set.sender.expect(len));
+    }
+
+    /// Whether a packet that is due may be asked for: see [`Sender::has_room`].
+    pub(crate) fn has_room(&mut self, now: u64) -> bool {
+        self.sets.iter_mut().all(|set| set.sender.has_room(now))
+    }
+
+    /// A frame for a packet that leaves by `link`, where [`Self::has_room`] found one.
+    pub(crate) fn take(&mut self, link: usize) -> Option<Packet> {
+        let lane = self.lanes.get(link)?.as_ref()?;
+        self.sets[lane.set].sender.take()
+    }
+
+    /// Puts `packet` into the ring of one of the queues of `link` that send, the same for all packets
+    /// of the target with this position.
+    pub(crate) fn send(&mut self, packet: Packet, link: usize, target: usize, now: u64) {
+        if let Some(mut outlet) = self.outlet(link) {
+            outlet.put(packet, link, target, now);
+        }
+    }
+
+    /// Where the packets of a link leave.
+    pub(crate) fn outlet(&mut self, link: usize) -> Option<Outlet<'_>> {
+        let set = self.lanes.get(link)?.as_ref()?.set;
+        Some(Outlet { sender: &mut self.sets[set].sender, lanes: &self.lanes, set })
+    }
+
+    /// Ends a batch: tells the kernel. `leave` is told how many packets are about to go, and when,
+    /// if they have not gone yet: in zero-copy mode the device may take packets before it is told.
+    pub(crate) fn finish(&mut self, now: u64, leave: impl FnOnce(usize, u64)) -> Result<()> {
+        let written = self.sets.iter().map(|set| set.sender.written()).sum();
+        if written > 0 {
+            leave(written, self.now());
+        }
+        for set in 0..self.sets.len() {
+            if let Err(error) = self.sets[set].sender.finish(now) {
+                self.survive(set, error)?;
+            }
+        }
+        Ok(())
     }
 
     /// Reports at the end why packets were lost. `lost`: whether any was; `unsent`: how many were due
@@ -156,11 +390,48 @@ impl Wire {
         &mut self,
         host: &dyn Host,
         (lost, unsent): (bool, u64),
-        tell: impl FnMut(SessionEvent),
+        mut tell: impl FnMut(SessionEvent),
     ) {
-        let Sender { no_tx_frame, too_long, .. } = self.sender;
-        let losses = Losses { lost, no_tx_frame, too_long, unsent };
-        let sockets = (&mut self.rx, &mut self.sender.tx);
-        self.session.tell_losses(host, sockets, &mut self.inbox, losses, tell);
+        for set in &mut self.sets {
+            let Sender { no_tx_frame, too_long, .. } = set.sender;
+            let losses = Losses { lost, no_tx_frame, too_long, unsent };
+            let sockets = (&mut set.rx, &mut set.sender.tx);
+            set.session.tell_losses(host, sockets, &mut set.inbox, losses, &mut tell);
+        }
     }
+}
+
+impl Outlet<'_> {
+    /// A frame for a packet besides the probes.
+    pub(crate) fn alloc(&mut self, len: usize) -> Option<Packet> {
+        self.sender.tx.alloc(len)
+    }
+
+    /// As [`Wire::send`]. What leaves by other sockets than these is dropped.
+    pub(crate) fn put(&mut self, mut packet: Packet, link: usize, target: usize, now: u64) {
+        let lane = self.lanes.get(link).and_then(Option::as_ref);
+        if let Some(lane) = lane.filter(|lane| lane.set == self.set)
+            && lane.direct(&mut packet, target)
+        {
+            self.sender.put(packet, now);
+        }
+    }
+}
+
+/// What could not be done to follow a route.
+fn cannot(what: &str, error: &FluxError) -> SessionEvent {
+    let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+    let text = format!("cannot {what}: {error}{hint}");
+    SessionEvent::Note(Note { kind: Trouble::NoWay, count: 1, text })
+}
+
+/// The devices of these links, each once.
+fn devices(links: &[Link]) -> Vec<String> {
+    let mut devices: Vec<String> = Vec::new();
+    for link in links {
+        if !devices.contains(&link.device) {
+            devices.push(link.device.clone());
+        }
+    }
+    devices
 }

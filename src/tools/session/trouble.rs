@@ -38,13 +38,15 @@ pub enum Trouble {
     NoZeroCopy,
     /// The NIC's rings are no power of two, and the socket's were rounded down to one.
     ShortRing,
+    /// A route leads by an interface that cannot be opened.
+    NoWay,
     /// Nothing moves.
     Idle,
 }
 
 impl Trouble {
     /// All of them: a cause before what follows from it.
-    pub const ALL: [Trouble; 15] = [
+    pub const ALL: [Trouble; 16] = [
         Trouble::Gone,
         Trouble::LinkFlap,
         Trouble::NoProgram,
@@ -59,6 +61,7 @@ impl Trouble {
         Trouble::WrongQueue,
         Trouble::NoZeroCopy,
         Trouble::ShortRing,
+        Trouble::NoWay,
         Trouble::Idle,
     ];
 
@@ -90,6 +93,7 @@ impl Trouble {
             Trouble::WrongQueue => ("wrong_queue", "packets come to queues without a socket"),
             Trouble::NoZeroCopy => ("no_zero_copy", "copy mode, though the driver has zero-copy"),
             Trouble::ShortRing => ("short_ring", "the rings are shorter than they were asked"),
+            Trouble::NoWay => ("no_way", "the route leads by an interface that cannot be opened"),
             Trouble::Idle => ("idle", "nothing moves"),
         }
     }

@@ -13,7 +13,7 @@ use super::sizes::Sizes;
 use super::turns::Turns;
 use crate::backend::Filter;
 use crate::error::{FluxError, Result};
-use crate::tools::probe::{NextHops, ProbeTargets, TargetRequest, Wire};
+use crate::tools::probe::{Lookout, NextHops, ProbeTargets, TargetRequest, Wire};
 use crate::tools::session::Attention;
 use crate::tools::{Control, Env};
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ use std::time::Duration;
 /// Source ports of the classic strategy with TCP, where each probe has one of its own.
 const CLASSIC_SPAN: u16 = 256;
 /// How long next hops are waited for.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Traces as `plan` says, telling `sink` what happens as it happens.
 ///
@@ -46,23 +46,26 @@ pub fn run(
         source: plan.source,
         vlan: None,
     };
-    let targets = ProbeTargets::find(&request, &*env.host)?;
-    single_hosts(&targets)?;
+    // Watched before the first look, so that nothing is missed in between.
+    let mut lookout = Lookout::new(&*env.host);
+    let targets = single_hosts(ProbeTargets::find(&request, &*env.host)?)?;
     let plan = &sized(plan, &targets);
-    if let Some(size) = plan.size {
-        targets.check_size(size.into(), "--size", |_| 0, plan.config.frame_size)?;
-    }
+    let targets = match plan.size {
+        Some(size) => targets.check_size(size.into(), "--size", |_| 0, plan.config.frame_size)?,
+        None => targets,
+    };
     let identity = identity(plan, env.simulator.is_some());
-    let paths: Vec<_> = targets.paths.iter().map(|path| (path.source, path.address)).collect();
-    let filter = Filter::Any(probe::rows(&identity, &paths));
-    let wire = Wire::open(env, &plan.config, &targets, filter, control, plan.wait)?;
-    let sizes = Sizes::new(plan, &targets.link);
-    sink(Event::Start(start(plan, &wire, &targets, sizes)));
-    let mut hops = NextHops::new(targets.link.interface.index, targets.hops.clone());
+    let filter = filter(&identity, &targets);
+    let wire = Wire::open(env, &plan.config, &targets.links, &filter, control, plan.wait)?;
+    let sizes = sizes(plan, &targets);
+    sink(Event::Start(start(plan, &wire, &targets, &sizes)));
+    targets.refused.iter().for_each(|refused| sink(Event::SendError(refused.told())));
+    let mut hops = NextHops::new(&targets.hops);
     let stopped = || control.is_stopped();
     let attention = Attention::new(control, None);
     let tell = |found| sink(Event::Neighbour(found));
     hops.find_all(&mut *env.host, PATIENCE, None, stopped, tell);
+    lookout.begin(&mut *env.host, &targets);
     let mut run = Run {
         plan,
         attention,
@@ -71,37 +74,50 @@ pub fn run(
         turns: Turns::new(targets.paths.len()),
         reports: Reports::new(sink, plan.each, plan.names.then(|| names(env))),
         sizes,
+        hops,
+        lookout,
         targets,
         wire,
     };
-    run.prepare(&hops);
-    let ended = run.go();
+    run.prepare();
+    let ended = run.go(&mut *env.host);
     let outcome = run.finish(&*env.host);
     ended.map(|()| outcome)
 }
 
 /// The plan with the IP packets that frames of the asked size hold.
 fn sized(plan: &Plan, targets: &ProbeTargets) -> Plan {
-    let frame = plan.packet_size.map(usize::from);
-    let ip = frame.and_then(|frame| u16::try_from(targets.ip_length(frame)).ok());
+    let length = |frame| targets.paths.iter().map(move |path| targets.ip_length(path, frame)).min();
+    let ip = plan.packet_size.map(usize::from).and_then(length);
+    let ip = ip.and_then(|ip| u16::try_from(ip).ok());
     Plan { size: ip.or(plan.size), ..plan.clone() }
 }
 
-/// What cannot be traced, or not twice at a time.
-fn single_hosts(targets: &ProbeTargets) -> Result<()> {
-    let mut names: HashMap<IpAddr, &str> = HashMap::new();
-    for path in &targets.paths {
+/// Lengths of packets, by link.
+pub(super) fn sizes(plan: &Plan, targets: &ProbeTargets) -> Vec<Sizes> {
+    targets.links.iter().map(|link| Sizes::new(plan, link)).collect()
+}
+
+/// Answers to our probes; everything else goes on to the kernel.
+pub(super) fn filter(identity: &Identity, targets: &ProbeTargets) -> Filter {
+    let paths: Vec<_> = targets.paths.iter().map(|path| (path.source, path.address)).collect();
+    Filter::Any(probe::rows(identity, &paths))
+}
+
+/// Without what cannot be traced, or not twice at a time.
+fn single_hosts(targets: ProbeTargets) -> Result<ProbeTargets> {
+    let mut names: HashMap<IpAddr, String> = HashMap::new();
+    targets.refuse(|path, _| {
         if path.multicast {
             let why = "is a group: a path leads to one host";
-            return Err(FluxError::config(format!("target {}", path.name), why));
+            let error = FluxError::config(format!("target {}", path.name), why);
+            return Some(error.with_hint("name the hosts one by one; `flux ping` finds them"));
         }
-        if let Some(other) = names.insert(path.address, &path.name) {
-            let what = format!("target {}", path.name);
-            let why = format!("is {}, which {other} is, too", path.address);
-            return Err(FluxError::config(what, why).with_hint("name each target once"));
-        }
-    }
-    Ok(())
+        let other = names.insert(path.address, path.name.clone())?;
+        let what = format!("target {}", path.name);
+        let why = format!("is {}, which {other} is, too", path.address);
+        Some(FluxError::config(what, why).with_hint("name each target once"))
+    })
 }
 
 /// Where names come from.
@@ -121,9 +137,16 @@ fn identity(plan: &Plan, simulated: bool) -> Identity {
     Identity::new(plan.protocol, plan.strategy, plan.port, span, simulated)
 }
 
-fn start(plan: &Plan, wire: &Wire, targets: &ProbeTargets, sizes: Sizes) -> Start {
+fn start(plan: &Plan, wire: &Wire, targets: &ProbeTargets, sizes: &[Sizes]) -> Start {
+    let mut interfaces = wire.opened(&targets.links);
+    let mut opened = interfaces.first().cloned().unwrap_or_default();
+    opened.notes.extend(targets.notes.iter().cloned());
+    if interfaces.len() == 1 {
+        interfaces.clear();
+    }
     Start {
-        opened: wire.opened(targets),
+        opened,
+        interfaces,
         targets: targets.routes(),
         protocol: plan.protocol,
         strategy: plan.strategy,
@@ -131,6 +154,6 @@ fn start(plan: &Plan, wire: &Wire, targets: &ProbeTargets, sizes: Sizes) -> Star
         first: plan.first,
         max_hops: plan.max_hops,
         queries: plan.queries,
-        packet_bytes: targets.paths.first().map_or(0, |path| sizes.to(path.address)),
+        packet_bytes: targets.paths.first().map_or(0, |path| sizes[path.link].to(path.address)),
     }
 }

@@ -7,7 +7,7 @@ use super::outgoing::Outgoing;
 use super::reports::Reports;
 use super::target::Told;
 use super::turns::Turns;
-use crate::tools::probe::{Arrival, Path, Sender};
+use crate::tools::probe::{Arrival, Outlet, Path};
 
 /// What it takes to read an answer.
 pub(super) struct Reader<'r, 'a> {
@@ -24,16 +24,21 @@ impl Reader<'_, '_> {
         &mut self,
         frame: &[u8],
         (at, now): (u64, u64),
-        sender: &mut Sender,
+        outlet: &mut Outlet<'_>,
     ) -> Arrival {
         match answer::read(frame, &self.outgoing.identity) {
-            Seen::Answer(answer) => self.answer(&answer, (at, now), sender),
+            Seen::Answer(answer) => self.answer(&answer, (at, now), outlet),
             Seen::Foreign => Arrival::Foreign,
             Seen::Malformed => Arrival::Malformed,
         }
     }
 
-    fn answer(&mut self, answer: &Answer, (at, now): (u64, u64), sender: &mut Sender) -> Arrival {
+    fn answer(
+        &mut self,
+        answer: &Answer,
+        (at, now): (u64, u64),
+        outlet: &mut Outlet<'_>,
+    ) -> Arrival {
         let found = self.members.find(answer.target);
         let source = |member: u32| self.paths[member as usize].source;
         let Some(member) = found.filter(|&member| source(member) == answer.to) else {
@@ -41,7 +46,7 @@ impl Reader<'_, '_> {
         };
         if let Kind::SynAck { ack } = answer.kind {
             self.members.get(member).open_port = true;
-            self.outgoing.reset(sender, member, answer, ack, now);
+            self.outgoing.reset(outlet, member, answer, ack, now);
         }
         // Behind the end of a path answers come that nobody waits for.
         let Some(trace) = self.members.trace(member) else { return Arrival::Ours };

@@ -1,10 +1,11 @@
 //! [`Reports`]: what a run reports of its probes and targets, with the names that are known by then.
 
 use super::answer::Answer;
-use super::event::{Event, Reply, SendError, Summary, Timeout};
+use super::event::{Event, Reply, Summary, Timeout};
 use super::flight::{Role, Sent};
 use super::icmp_names;
 use super::reverse_dns::Names;
+use crate::tools::probe::SendError;
 use std::net::IpAddr;
 
 /// Makes the events of a run.
@@ -26,7 +27,7 @@ impl<'a> Reports<'a> {
     /// A target cannot be probed.
     pub(super) fn unreachable(&mut self, target: &str, why: &str) {
         let error = format!("Destination Host Unreachable: {why}");
-        (self.sink)(Event::SendError(SendError { target: target.to_owned(), error }));
+        (self.sink)(Event::SendError(SendError { target: target.to_owned(), error, hint: None }));
     }
 
     /// A probe was given up.

@@ -30,7 +30,7 @@ impl TargetTrace {
         let path_stats = ways.iter().map(|way| stats(&self.tally, &way.flows)).collect();
         Summary {
             target: target.to_owned(),
-            address,
+            address: Some(address),
             reached: self.distance.is_some(),
             distance: self.distance,
             rounds: self.rounds(),
@@ -52,6 +52,7 @@ impl TargetTrace {
             elapsed_s: self
                 .started_ns
                 .map_or(0.0, |start| self.last_event_ns.saturating_sub(start) as f64 / 1e9),
+            error: None,
         }
     }
 }

@@ -51,9 +51,7 @@ impl Text {
             Event::Start(start) => self.start(start),
             Event::Neighbour(found) => Lines::err(opened::neighbour(found, self.verbose)),
             Event::Interim(summary) => Lines::err(interim(summary)),
-            Event::SendError(failed) => {
-                Lines::err(format!("cannot send to {}: {}\n", failed.target, failed.error))
-            }
+            Event::SendError(failed) => Lines::err(opened::send_error(failed)),
             Event::Session(event) => Lines::err(opened::session(event)),
             Event::Summary(_) => {
                 self.summaries.push(event.clone());
@@ -84,7 +82,7 @@ impl Text {
                 self.named.insert(target.name.clone(), target.address);
             }
         }
-        let err = opened::start(&start.opened, &start.targets, self.verbose);
+        let err = opened::start((&start.opened, &start.interfaces), &start.targets, self.verbose);
         // One start comes per interface; the header is for the run.
         let out = if self.header_done { String::new() } else { self.header(start) };
         self.header_done = true;
