@@ -22,7 +22,6 @@ pub struct SendError {
     /// Why.
     pub error: String,
     /// The next step, where one is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 

@@ -214,6 +214,8 @@ impl ProbeTargets {
                     return None;
                 }
             }
+            // A link that is away tells so itself, and comes back.
+            Err(_) if is_away(interfaces, self.hops[before.hop].ifindex) => return None,
             Err(error) => {
                 let why = error.to_string();
                 if before.broken.as_ref() == Some(&why) {
@@ -269,6 +271,11 @@ impl Path {
             (one, other) => one == other,
         }
     }
+}
+
+/// Whether an interface is there, and its link is not.
+fn is_away(interfaces: &[Interface], ifindex: u32) -> bool {
+    interfaces.iter().any(|i| i.index == ifindex && !(i.up && i.carrier))
 }
 
 /// Length of an IP header without options.

@@ -115,7 +115,7 @@ impl Wire {
         self.closed.clear();
         for set in &self.sets {
             let ports = set.rx.ports().iter();
-            for port in ports.filter(|port| set.session.ended(port.index()).is_none()) {
+            for port in ports.filter(|port| !set.session.is_over(port.index())) {
                 if let Err(error) = port.set_filter(filter) {
                     tell(cannot("hear answers to the new address", &error));
                 }
@@ -151,7 +151,7 @@ impl Wire {
     /// Whether packets can be sent by a link, once it is there.
     pub(crate) fn is_open(&self, link: usize) -> bool {
         let lane = self.lanes.get(link).and_then(Option::as_ref);
-        lane.is_some_and(|lane| self.sets[lane.set].session.ended(lane.port).is_none())
+        lane.is_some_and(|lane| !self.sets[lane.set].session.is_over(lane.port))
     }
 
     /// Why nothing can be sent to a target.
@@ -194,7 +194,7 @@ impl Wire {
     /// Why nothing can be sent by a link any more.
     fn ended(&self, link: usize) -> Option<String> {
         let lane = self.lanes.get(link)?.as_ref()?;
-        self.sets[lane.set].session.ended(lane.port).map(FluxError::to_string)
+        self.sets[lane.set].session.why_over(lane.port)
     }
 
     /// Reports what changed since the last look. True when all that was under way was lost.

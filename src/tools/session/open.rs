@@ -25,8 +25,9 @@ struct WatchedPort {
     watch: Watch,
     /// How often the link had come or gone when the run began.
     changes_before: u32,
-    /// Why it is not used any more.
-    ended: Option<FluxError>,
+    /// Whether it is used no more, and why, until that is told.
+    ended: bool,
+    why: Option<FluxError>,
 }
 
 /// What happened to ports since the last look.
@@ -76,7 +77,8 @@ impl Session {
             opened: Opened::new(port.granted(), poller, host),
             watch: Watch::new(port),
             changes_before: carrier::changes(host, &port.granted().interface),
-            ended: None,
+            ended: false,
+            why: None,
         };
         Ok(Self { ports: ports.iter().map(watched).collect() })
     }
@@ -88,7 +90,7 @@ impl Session {
 
     /// Whether packets could pass on a port at the last look.
     pub(crate) fn has_link(&self, port: PortIndex) -> bool {
-        let port = self.ports.get(port.get()).filter(|port| port.ended.is_none());
+        let port = self.ports.get(port.get()).filter(|port| !port.ended);
         port.is_some_and(|port| port.watch.has_link())
     }
 
@@ -96,7 +98,7 @@ impl Session {
     pub(crate) fn look(&mut self, now: u64, mut tell: impl FnMut(SessionEvent)) -> LinkLosses {
         let mut losses = LinkLosses::default();
         for (at, port) in self.ports.iter_mut().enumerate() {
-            if port.ended.is_some() {
+            if port.ended {
                 continue;
             }
             let tell = |change: InterfaceChange| tell(SessionEvent::Interface(change));
@@ -104,7 +106,7 @@ impl Session {
                 Ok(lost) => losses.lost |= lost,
                 Err(error) => {
                     losses.ended.push(PortIndex::at(at));
-                    port.ended = Some(error);
+                    (port.ended, port.why) = (true, Some(error));
                 }
             }
         }
@@ -114,17 +116,24 @@ impl Session {
     /// Whether no port is used any more: the interfaces are gone, or their XDP programs were
     /// detached.
     pub(crate) fn has_ended(&self) -> bool {
-        self.ports.iter().all(|port| port.ended.is_some())
+        self.ports.iter().all(|port| port.ended)
     }
 
     /// Why it has ended.
     pub(crate) fn take_end(&mut self) -> Option<FluxError> {
-        self.ports.iter_mut().filter_map(|port| port.ended.take()).last()
+        self.ports.iter_mut().filter_map(|port| port.why.take()).next_back()
     }
 
-    /// Why a port is not used any more.
-    pub(crate) fn ended(&self, port: PortIndex) -> Option<&FluxError> {
-        self.ports.get(port.get())?.ended.as_ref()
+    /// Whether a port is used no more.
+    pub(crate) fn is_over(&self, port: PortIndex) -> bool {
+        self.ports.get(port.get()).is_none_or(|port| port.ended)
+    }
+
+    /// Why it is used no more.
+    pub(crate) fn why_over(&self, port: PortIndex) -> Option<String> {
+        let port = self.ports.get(port.get()).filter(|port| port.ended)?;
+        let gone = || format!("{} is not there any more", port.opened.interface);
+        Some(port.why.as_ref().map_or_else(gone, FluxError::to_string))
     }
 
     /// Reports at the end why packets were lost, as far as that shows in mode B.

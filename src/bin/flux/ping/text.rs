@@ -202,6 +202,9 @@ fn block(summary: &Summary) -> String {
     let mut text = format!("\n--- {} ping statistics ---\n", summary.target);
     // A String takes every write.
     let _ = write!(text, "{} packets transmitted, {} received", summary.sent, summary.received);
+    if summary.unsent > 0 {
+        let _ = write!(text, ", {} not sent", summary.unsent);
+    }
     let odd = [
         (summary.duplicates, "duplicates"),
         (summary.corrupt, "corrupted"),
