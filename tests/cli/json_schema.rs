@@ -35,6 +35,7 @@ const RUNS: [(&str, i32); 34] = [
     ("trace --queue 0 10.0.0.2 --sim=wrong_queue", 1),
     ("trace -c 5 10.0.0.2 --sim=starved", 1),
     ("trace -c 20 -i 50ms 10.0.0.2 --sim=link_flap", 0),
+    ("trace -c 20 -i 0.1 203.0.113.7 --sim=gone", 2),
     ("bench --sim --workload rxdrop,l2fwd --batch 32 --duration 2ms --repeat 2", 0),
     ("bench --sim=stuck_tx --workload txonly --batch 32 --poll busy --duration 2ms --repeat 1", 0),
     ("rings --sim", 0),

@@ -82,6 +82,7 @@ pub fn run(
         reporter: Reporter::new(sink, (plan.each, plan.wall_clock), is_virtual, count),
         group_sent_ns: None,
         lookout,
+        ending: None,
         targets,
         wire,
         ids,

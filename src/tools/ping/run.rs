@@ -16,6 +16,9 @@ use crate::tools::measure::pacer::ns;
 use crate::tools::probe::{Lookout, News, NextHops, ProbeTargets, Wire};
 use crate::tools::session::Attention;
 
+/// Without any interface a run goes on this long: routes may move to another one.
+const ELSEWHERE_NS: u64 = 1_000_000_000;
+
 /// A run in progress.
 pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
@@ -23,6 +26,8 @@ pub(super) struct Run<'a> {
     pub(super) targets: ProbeTargets,
     pub(super) hops: NextHops,
     pub(super) lookout: Lookout,
+    /// Since when there has been no interface to send by, and why.
+    pub(super) ending: Option<(u64, FluxError)>,
     pub(super) wire: Wire,
     pub(super) ids: EchoIds,
     pub(super) outgoing: Outgoing,
@@ -48,8 +53,9 @@ impl Run<'_> {
             match self.wire.look(now, |event| (self.reporter.sink)(Event::Session(event))) {
                 Ok(true) => self.lose_all(),
                 Ok(false) => self.look_around(host, now),
-                Err(error) => self.go_elsewhere(host, now, error)?,
+                Err(error) => self.ending = Some((now, error)),
             }
+            self.go_elsewhere(host, now)?;
             self.look_for_hops(host, now);
             self.send_due(now)?;
             self.give_up_until(now)?;
@@ -60,7 +66,7 @@ impl Run<'_> {
             self.wire.wait(until)?;
             self.read();
         }
-        Ok(())
+        self.ending.take().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     fn prepare(&mut self) {
@@ -84,11 +90,19 @@ impl Run<'_> {
         }
     }
 
-    /// All interfaces ended. Another one may lead to the targets now.
-    fn go_elsewhere(&mut self, host: &mut dyn Host, now: u64, error: FluxError) -> Result<()> {
+    /// When all interfaces ended, another one may soon lead to the targets.
+    fn go_elsewhere(&mut self, host: &mut dyn Host, now: u64) -> Result<()> {
+        let Some((since, error)) = self.ending.take() else { return Ok(()) };
         self.lookout.doubt_all(&self.targets);
         self.look_around(host, now);
-        if self.wire.has_link() { Ok(()) } else { Err(error) }
+        match self.wire.has_link() {
+            true => Ok(()),
+            false if now.saturating_sub(since) >= ELSEWHERE_NS => Err(error),
+            false => {
+                self.ending = Some((since, error));
+                Ok(())
+            }
+        }
     }
 
     fn look_for_hops(&mut self, host: &mut dyn Host, now: u64) {

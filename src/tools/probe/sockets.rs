@@ -1,6 +1,5 @@
 //! [`Sockets`]: devices that were opened together, on one UMEM, and what came by them.
 
-use super::link::Link;
 use super::sender::Sender;
 use crate::backend::Filter;
 use crate::config::{Config, Poller};
@@ -37,6 +36,8 @@ pub(super) struct Sockets {
     pub(super) rx: FluxRx,
     pub(super) sender: Sender,
     pub(super) inbox: Packets,
+    /// Since when nothing has been sent by them.
+    pub(super) unused_since_ns: Option<u64>,
     /// The devices, port by port.
     devices: Vec<String>,
 }
@@ -91,16 +92,20 @@ impl Opener {
             rx,
             sender: Sender::new(tx, stuck),
             inbox: Packets::with_capacity(INBOX),
+            unused_since_ns: None,
             devices,
         })
     }
 }
 
 impl Sockets {
-    /// How the packets of a link leave, if these are the sockets for it; `set` is their position.
-    pub(super) fn lane(&self, link: &Link, set: usize) -> Option<Lane> {
-        let at = self.devices.iter().position(|device| *device == link.device)?;
+    /// How packets leave by a device, if it is one of these; `set` is their position.
+    pub(super) fn lane(&self, device: &str, set: usize) -> Option<Lane> {
+        let at = self.devices.iter().position(|known| known == device)?;
         let port = self.port(PortIndex::at(at))?;
+        if self.session.is_over(port.index()) {
+            return None;
+        }
         // Those of a port that ended are not in this list any more.
         let sending = self.sender.tx.sending().iter().copied();
         let queues = sending.filter(|&queue| port.sends(queue)).collect();

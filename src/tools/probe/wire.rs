@@ -21,6 +21,8 @@ use std::time::Duration;
 
 /// With more than one set of sockets, all but one are looked at this often.
 const LOOK_NS: u64 = 1_000_000;
+/// Sockets that nothing is sent by any more are closed after this long: answers may be on their way.
+const KEEP_NS: u64 = 10_000_000_000;
 
 /// What a received frame was, to those who read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(crate) struct Wire {
     stuck: Duration,
     /// Never empty.
     sets: Vec<Sockets>,
+    /// The device of each link, and whether anything is sent by it.
+    links: Vec<(String, bool)>,
     /// By link; `None` where nothing is open for it.
     lanes: Vec<Option<Lane>>,
     /// Links whose devices could not be opened, and why.
@@ -82,6 +86,7 @@ impl Wire {
             opener,
             stuck,
             sets: vec![set],
+            links: links.iter().map(|link| (link.device.clone(), true)).collect(),
             lanes: Vec::new(),
             closed: Vec::new(),
             longest: 0,
@@ -89,17 +94,43 @@ impl Wire {
             malformed: 0,
             unstamped: 0,
         };
-        wire.connect(links);
+        wire.connect();
         Ok(wire)
     }
 
     /// Finds the way of each link.
-    fn connect(&mut self, links: &[Link]) {
-        let lane = |link| {
+    fn connect(&mut self) {
+        let lane = |(device, _): &(String, bool)| {
             let mut sets = self.sets.iter().enumerate().rev();
-            sets.find_map(|(at, set)| set.lane(link, at))
+            sets.find_map(|(at, set)| set.lane(device, at))
         };
-        self.lanes = links.iter().map(lane).collect();
+        self.lanes = self.links.iter().map(lane).collect();
+    }
+
+    /// Closes sockets that ended, or that nothing was sent by for long.
+    fn retire(&mut self, now: u64) {
+        if self.sets.len() == 1 {
+            return;
+        }
+        let used = |at: usize| {
+            let mut lanes = self.links.iter().zip(&self.lanes);
+            lanes.any(|((_, used), lane)| *used && lane.as_ref().is_some_and(|l| l.set == at))
+        };
+        let uses: Vec<bool> = (0..self.sets.len()).map(used).collect();
+        let last = self.sets.len() - 1;
+        let mut retired = None;
+        for (at, (set, used)) in self.sets.iter_mut().zip(uses).enumerate() {
+            set.unused_since_ns = (!used).then(|| set.unused_since_ns.unwrap_or(now));
+            let unused = set.unused_since_ns.is_some_and(|since| now - since >= KEEP_NS);
+            if unused || set.session.has_ended() && at < last {
+                retired = Some(at);
+            }
+        }
+        // One at a time: closing one takes a moment.
+        if let Some(at) = retired {
+            self.sets.remove(at);
+            self.connect();
+        }
     }
 
     /// Opens what is missing for where the targets are reached now, and lets `filter` hold on all.
@@ -121,24 +152,24 @@ impl Wire {
                 }
             }
         }
-        self.connect(&targets.links);
-        let used = targets.paths.iter().filter(|path| path.broken.is_none()).map(|path| path.link);
-        let mut missing: Vec<usize> = used.filter(|&link| !self.is_open(link)).collect();
-        missing.sort_unstable();
-        missing.dedup();
-        for link in missing {
-            if self.is_open(link) {
-                continue; // it shares its device with one before
+        self.links = targets.links.iter().map(|link| (link.device.clone(), false)).collect();
+        for path in targets.paths.iter().filter(|path| path.broken.is_none()) {
+            self.links[path.link].1 = true;
+        }
+        self.connect();
+        for link in 0..self.links.len() {
+            let (device, used) = self.links[link].clone();
+            if !used || self.is_open(link) {
+                continue;
             }
-            let device = &targets.links[link].device;
             // Its link is there, or no route would lead to it; the next look says otherwise.
             let patience = (Duration::ZERO, &(|| false) as &dyn Fn() -> bool);
-            let devices = vec![device.clone()];
-            match self.opener.open(devices, filter, host, self.stuck, patience, false) {
+            let opened = vec![device.clone()];
+            match self.opener.open(opened, filter, host, self.stuck, patience, false) {
                 Ok(mut set) => {
                     set.sender.expect(self.longest);
                     self.sets.push(set);
-                    self.connect(&targets.links);
+                    self.connect();
                 }
                 Err(error) => {
                     tell(cannot(&format!("go on by {device}"), &error));
@@ -208,6 +239,7 @@ impl Wire {
             losses.ended.iter().for_each(|&port| set.end(port));
             lost |= losses.lost;
         }
+        self.retire(now);
         if self.sets.iter().all(|set| set.session.has_ended()) {
             let end = self.sets.iter_mut().rev().find_map(|set| set.session.take_end());
             return end.map_or(Ok(lost), Err);
@@ -243,15 +275,17 @@ impl Wire {
             return self.receive(0, until).map(drop);
         }
         // Where probes go now, answers come first.
-        let newest = self.sets.len() - 1;
+        let mut lanes = self.links.iter().zip(&self.lanes).rev();
+        let used = lanes.find_map(|((_, used), lane)| lane.as_ref().filter(|_| *used));
+        let first = used.map_or(0, |lane| lane.set);
         loop {
             let now = self.now();
             let mut came = 0;
-            for set in 0..newest {
+            for set in (0..self.sets.len()).filter(|&set| set != first) {
                 came += self.receive(set, now)?;
             }
             let until = if came > 0 { now } else { until.min(now.saturating_add(LOOK_NS)) };
-            came += self.receive(newest, until)?;
+            came += self.receive(first, until)?;
             if came > 0 || now >= until {
                 return Ok(());
             }
@@ -318,6 +352,11 @@ impl Wire {
         }
     }
 
+    /// Sockets that something can be sent by.
+    fn live(&self) -> impl Iterator<Item = &Sockets> {
+        self.sets.iter().filter(|set| !set.session.has_ended())
+    }
+
     /// Begins a batch: what a full ring did not take last time goes first.
     pub(crate) fn begin(&mut self, now: u64) {
         self.sets.iter_mut().for_each(|set| set.sender.begin(now));
@@ -325,17 +364,17 @@ impl Wire {
 
     /// Whether a packet waits for a ring: others would only wait behind it.
     pub(crate) fn is_full(&self) -> bool {
-        self.sets.iter().any(|set| set.sender.is_full())
+        self.live().any(|set| set.sender.is_full())
     }
 
     /// When to try again although nothing else is due.
     pub(crate) fn retry_ns(&self) -> Option<u64> {
-        self.sets.iter().filter_map(|set| set.sender.retry_ns()).min()
+        self.live().filter_map(|set| set.sender.retry_ns()).min()
     }
 
     /// Whether nothing waits to be sent or to be told to the kernel.
     pub(crate) fn is_idle(&self) -> bool {
-        self.sets.iter().all(|set| set.sender.is_idle())
+        self.live().all(|set| set.sender.is_idle())
     }
 
     /// Packets may be as long as `len` bytes.
@@ -346,7 +385,8 @@ impl Wire {
 
     /// Whether a packet that is due may be asked for: see [`Sender::has_room`].
     pub(crate) fn has_room(&mut self, now: u64) -> bool {
-        self.sets.iter_mut().all(|set| set.sender.has_room(now))
+        let mut live = self.sets.iter_mut().filter(|set| !set.session.has_ended());
+        live.all(|set| set.sender.has_room(now))
     }
 
     /// A frame for a packet that leaves by `link`, where [`Self::has_room`] found one.

@@ -76,6 +76,7 @@ pub fn run(
         sizes,
         hops,
         lookout,
+        ending: None,
         targets,
         wire,
     };

@@ -15,6 +15,9 @@ use crate::tools::host::Host;
 use crate::tools::probe::{Lookout, News, NextHops, ProbeTargets, Wire};
 use crate::tools::session::Attention;
 
+/// Without any interface a run goes on this long: routes may move to another one.
+const ELSEWHERE_NS: u64 = 1_000_000_000;
+
 /// A run in progress.
 pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
@@ -22,6 +25,8 @@ pub(super) struct Run<'a> {
     pub(super) targets: ProbeTargets,
     pub(super) hops: NextHops,
     pub(super) lookout: Lookout,
+    /// Since when there has been no interface to send by, and why.
+    pub(super) ending: Option<(u64, FluxError)>,
     pub(super) wire: Wire,
     /// By link.
     pub(super) sizes: Vec<Sizes>,
@@ -58,8 +63,9 @@ impl Run<'_> {
             match self.wire.look(now, |event| (self.reports.sink)(Event::Session(event))) {
                 Ok(true) => self.lose_all(now),
                 Ok(false) => self.look_around(host, now),
-                Err(error) => self.go_elsewhere(host, now, error)?,
+                Err(error) => self.ending = Some((now, error)),
             }
+            self.go_elsewhere(host, now)?;
             // What is sent without a link would be taken for the silence of a hop.
             if self.wire.has_link() {
                 self.send_due(now)?;
@@ -74,7 +80,7 @@ impl Run<'_> {
             self.read();
             self.reschedule_dirty();
         }
-        Ok(())
+        self.ending.take().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// Goes where routes and neighbours lead now.
@@ -100,11 +106,19 @@ impl Run<'_> {
         }
     }
 
-    /// All interfaces ended. Another one may lead to the targets now.
-    fn go_elsewhere(&mut self, host: &mut dyn Host, now: u64, error: FluxError) -> Result<()> {
+    /// When all interfaces ended, another one may soon lead to the targets.
+    fn go_elsewhere(&mut self, host: &mut dyn Host, now: u64) -> Result<()> {
+        let Some((since, error)) = self.ending.take() else { return Ok(()) };
         self.lookout.doubt_all(&self.targets);
         self.look_around(host, now);
-        if self.wire.has_link() { Ok(()) } else { Err(error) }
+        match self.wire.has_link() {
+            true => Ok(()),
+            false if now.saturating_sub(since) >= ELSEWHERE_NS => Err(error),
+            false => {
+                self.ending = Some((since, error));
+                Ok(())
+            }
+        }
     }
 
     /// The next time at which something is to be done although nothing came.
