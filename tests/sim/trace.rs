@@ -759,11 +759,10 @@ fn many_targets_are_traced_side_by_side_and_each_once() {
     expected.sort();
     assert_eq!(found, expected);
     assert!(summaries(&events).iter().all(|s| s.distance == Some(4)));
-    let twice = Plan::new(["198.18.0.1", "198.18.0.1"]);
-    let error =
-        run(&twice, &mut Env::simulated(simulator.clone()), &Control::default(), &mut |_| ())
-            .unwrap_err();
-    assert!(error.to_string().contains("198.18.0.1"), "{error}");
+    let (events, outcome) = traced(&Plan::new(["198.18.0.1", "198.18.0.1"]), &simulator);
+    assert_eq!((outcome.reached, outcome.targets, outcome.refused), (1, 2, 1));
+    let twice = summaries(&events)[1].error.as_ref().unwrap();
+    assert!(twice.contains("which 198.18.0.1 is, too"), "{twice}");
 }
 
 #[test]
