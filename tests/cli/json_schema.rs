@@ -237,12 +237,13 @@ fn described() -> Vec<(String, Value)> {
 const SIGNED: [&str; 2] = ["change_pct", "unaccounted"];
 
 /// Keys whose values are not of one shape everywhere.
-const SHAPES: [(&str, &str); 6] = [
+const SHAPES: [(&str, &str); 7] = [
     ("a", "the first of two compared runs: of the shape of what `what` or `metric` names"),
     ("b", "the second: likewise"),
     ("what", "one constant for each kind of change"),
     ("changes", "bench compares settings, trace what it knows of a way"),
     ("targets", "in `start` where they are, in `diff` what changed"),
+    ("interfaces", "of several what was granted, in rings all that is seen of each"),
     ("rtt_us", "of one probe a number, of many their statistics, which trace has more of"),
 ];
 

@@ -44,7 +44,8 @@ pub fn run(
     };
     // Watched before the first look, so that nothing is missed in between.
     let mut lookout = Lookout::new(&*env.host);
-    let targets = ProbeTargets::find(&request, &*env.host)?;
+    let pause = |time| env.pause(time) && !control.is_stopped();
+    let targets = ProbeTargets::find_soon(&request, &*env.host, pause)?;
     let is_virtual = env.simulator.is_some();
     let headers = |address| ip_len(address) + ICMP_LEN;
     let plan = &sized(plan, &targets)?;

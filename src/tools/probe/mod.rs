@@ -12,6 +12,7 @@
 mod link;
 mod lookout;
 mod next_hops;
+mod ready;
 mod refused;
 mod route;
 mod sender;

@@ -48,7 +48,8 @@ pub fn run(
     };
     // Watched before the first look, so that nothing is missed in between.
     let mut lookout = Lookout::new(&*env.host);
-    let targets = single_hosts(ProbeTargets::find(&request, &*env.host)?)?;
+    let pause = |time| env.pause(time) && !control.is_stopped();
+    let targets = single_hosts(ProbeTargets::find_soon(&request, &*env.host, pause)?)?;
     let plan = &sized(plan, &targets);
     let targets = match plan.size {
         Some(size) => targets.check_size(size.into(), "--size", |_| 0, plan.config.frame_size)?,
