@@ -1,7 +1,7 @@
 //! What a run reports while it goes and at its end. The command prints these as text or JSON.
 
 use crate::tools::measure::duration_stats::{HistogramRow, Statistics};
-use crate::tools::probe::{NeighbourFound, Refused, SendError, TargetRoute};
+use crate::tools::probe::{NeighbourFound, Refused, SendError, TargetRoute, Zoned};
 use crate::tools::session::{Opened, SessionEvent};
 use serde::Serialize;
 use std::net::IpAddr;
@@ -58,7 +58,7 @@ pub struct Reply {
     /// The target, as given.
     pub target: String,
     /// Who answered.
-    pub from: IpAddr,
+    pub from: Zoned,
     /// Sequence number, extended past 16 bits; the first probe is 1.
     pub seq: u64,
     /// ICMP message length: header and payload.
@@ -81,7 +81,7 @@ pub struct IcmpError {
     /// The target, as given.
     pub target: String,
     /// Who sent the error.
-    pub from: IpAddr,
+    pub from: Zoned,
     /// The probe it is about.
     pub seq: u64,
     /// ICMP type.

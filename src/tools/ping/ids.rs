@@ -134,6 +134,7 @@ mod tests {
                 link: 0,
                 hop: 0,
                 multicast: address.is_multicast(),
+                zone: "sim0".into(),
                 question: Question::default(),
                 broken: None,
             }

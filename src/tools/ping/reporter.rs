@@ -4,7 +4,7 @@ use super::answer::{EchoError, EchoReply};
 use super::event::{Event, IcmpError, Reply, Timeout};
 use super::sequences::Probe;
 use crate::proto::ICMP_LEN;
-use crate::tools::probe::{Path, ProbeTargets, SendError};
+use crate::tools::probe::{Path, ProbeTargets, SendError, Zoned};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Reports what happens to probes.
@@ -71,7 +71,7 @@ impl<'a> Reporter<'a> {
         let unix_time_s = self.wall_clock.then(|| self.time_of_day(times));
         (self.sink)(event(Reply {
             target: path.name.clone(),
-            from: reply.from,
+            from: Zoned::new(reply.from, &path.zone),
             seq,
             bytes: ICMP_LEN + reply.payload.len(),
             reply_ttl: reply.ttl,
@@ -86,7 +86,7 @@ impl<'a> Reporter<'a> {
         if self.each {
             (self.sink)(Event::Icmp(IcmpError {
                 target: path.name.clone(),
-                from: error.from,
+                from: Zoned::new(error.from, &path.zone),
                 seq,
                 icmp_type: error.report.icmp_type,
                 code: error.report.code,

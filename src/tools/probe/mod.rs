@@ -20,6 +20,7 @@ mod sockets;
 pub(crate) mod table;
 mod targets;
 mod wire;
+mod zoned;
 
 pub(crate) use link::Link;
 pub use link::VlanTag;
@@ -35,3 +36,4 @@ pub use route::check_source;
 pub use targets::TargetRoute;
 pub(crate) use targets::{Path, ProbeTargets, ip_len};
 pub(crate) use wire::{Arrival, Outlet, Wire};
+pub use zoned::Zoned;

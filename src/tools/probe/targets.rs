@@ -10,6 +10,7 @@ use crate::tools::host::{Host, Interface};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Where the probes to one target go.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub(crate) struct Path {
     pub(crate) hop: usize,
     /// Answers come from anybody.
     pub(crate) multicast: bool,
+    /// The interface that it is reached by: the zone of link-local addresses.
+    pub(crate) zone: Arc<str>,
     /// What the route is asked with.
     pub(crate) question: Question,
     /// Why nothing can be sent to it now.
@@ -106,6 +109,7 @@ impl ProbeTargets {
         }
         let mut path = Path {
             multicast: address.is_multicast(),
+            zone: Arc::from(""),
             name,
             address,
             source,
@@ -123,6 +127,7 @@ impl ProbeTargets {
     fn lead(&mut self, path: &mut Path, leg: Leg) {
         let Leg { link, source, gateway } = leg;
         let ifindex = link.interface.index;
+        path.zone = Arc::from(link.interface.name.as_str());
         let hop = Hop { ifindex, address: gateway.unwrap_or(path.address) };
         path.link = *self.link_at.entry(ifindex).or_insert_with(|| {
             self.links.push(link);

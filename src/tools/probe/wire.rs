@@ -253,9 +253,8 @@ impl Wire {
         self.sets.len() > 1 || self.sets[0].rx.ports().len() > 1
     }
 
-    /// A wait or a send failed. That ends the run, unless it is one of several ports that ended.
+    /// A wait or a send failed. That ends the run, unless it is a port that ended.
     fn survive(&mut self, set: usize, error: FluxError) -> Result<()> {
-        let several = self.has_several();
         let set = &mut self.sets[set];
         let mut ended = 0;
         for port in set.rx.ports().to_vec() {
@@ -266,7 +265,7 @@ impl Wire {
             }
         }
         // The next look says which it was, and ends the run if it was the last.
-        if several && ended > 0 { Ok(()) } else { Err(error) }
+        if ended > 0 { Ok(()) } else { Err(error) }
     }
 
     /// Waits until something came or `until`; what came is for [`Self::read`].

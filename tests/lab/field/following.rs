@@ -66,7 +66,7 @@ fn an_interface_that_is_removed_ends_nothing_that_another_one_leads_to() {
     let [far, beside, near] = done.summaries()[..] else { panic!() };
     assert!(far.received >= 27, "{far:?}");
     assert_eq!(beside.received, 30);
-    assert!(near.received >= 5 && near.received + near.unsent >= 28, "{near:?}");
+    assert!(near.received >= 4 && near.received + near.unsent >= 27, "{near:?}");
     assert!(done.routes().contains(&Some("up1")), "{:#?}", done.events);
 }
 
@@ -84,6 +84,8 @@ fn the_last_interface_may_be_replaced_by_another() {
 fn a_trace_in_rounds_follows_a_route_as_well() {
     let Some(lab) = two_uplinks() else { return };
     let mut plan = trace::Plan::new([FAR]);
+    // Nobody limits echo replies.
+    plan.protocol = trace::Protocol::Icmp;
     (plan.rounds, plan.queries) = (trace::Rounds::Count(30), 1);
     (plan.interval, plan.max_hops) = (Duration::from_millis(100), 3);
     let (mut moved, mut events) = (false, Vec::new());

@@ -1,7 +1,7 @@
 //! One bad target among good ones, and names and addresses that have more than one reading.
 
 use super::support::{Done, ping, plan};
-use crate::lab::{Lab, OUR_IP, OURS, PEER_IP, etc};
+use crate::lab::{Lab, OUR_IP, OURS, PEER, PEER_IP, etc};
 use fluxnet::tools::host::Family;
 use fluxnet::tools::ping::{Event, Plan};
 use fluxnet::tools::{Control, Env, trace};
@@ -89,4 +89,29 @@ fn ipv6_works_in_the_first_second_after_an_interface_is_up() {
     let target = crate::lab::PEER_IP6.to_string();
     let done = ping(&plan(&[&target], 3), |_| ());
     assert_eq!(done.summaries()[0].received, 3, "{:#?}", done.events);
+}
+
+#[test]
+fn a_link_local_address_is_told_with_its_zone_and_a_wrong_zone_is_named() {
+    let Some(lab) = Lab::veth(1).map(Lab::with_link_local) else { return };
+    lab.run_in_peer(&format!("ip addr add fe80::2/64 dev {PEER} nodad"));
+    let target = format!("fe80::2%{OURS}");
+    let done = ping(&plan(&[&target], 1), |_| ());
+    let from = done.events.iter().find_map(|event| match event {
+        Event::Reply(reply) => Some(reply.from.to_string()),
+        _ => None,
+    });
+    assert_eq!(from.as_deref(), Some(&*target), "it can be pasted back");
+    for (target, error, hint) in [
+        ("fe80::2%999", "cannot find interface 999: no such interface", OURS),
+        ("fe80::2%lo", "lo is the loopback interface", OURS),
+        ("fe80::2", "the link is not named", "fe80::2%flux0"),
+    ] {
+        let (mut env, control) = (Env::kernel().unwrap(), Control::default());
+        let refused =
+            fluxnet::tools::ping::run(&plan(&[target], 1), &mut env, &control, &mut |_| ());
+        let refused = refused.unwrap_err();
+        assert!(refused.to_string().contains(error), "{refused}");
+        assert!(refused.hint().unwrap().contains(hint), "{:?}", refused.hint());
+    }
 }

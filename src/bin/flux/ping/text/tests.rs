@@ -63,7 +63,7 @@ fn start(targets: &[(&str, &str)]) -> Start {
 fn reply(target: &str, from: &str) -> Reply {
     Reply {
         target: target.into(),
-        from: from.parse().unwrap(),
+        from: from.parse::<IpAddr>().unwrap().into(),
         seq: 1,
         bytes: 64,
         reply_ttl: 64,
@@ -118,7 +118,7 @@ fn a_note_goes_to_standard_error_also_when_quiet() {
 fn unreachable() -> IcmpError {
     IcmpError {
         target: "192.0.2.1".into(),
-        from: "192.0.2.254".parse().unwrap(),
+        from: "192.0.2.254".parse::<IpAddr>().unwrap().into(),
         seq: 1,
         icmp_type: 3,
         code: 1,
