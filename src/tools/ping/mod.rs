@@ -11,6 +11,7 @@
 
 mod answer;
 mod event;
+mod filter;
 mod frame;
 mod icmp_text;
 mod ids;

@@ -1,25 +1,19 @@
 //! From a plan to an open socket and a run that knows where everything goes.
 
 use super::event::{Event, Start};
-use super::frame;
+use super::filter::filter;
 use super::ids::EchoIds;
 use super::outgoing::Outgoing;
 use super::plan::{Outcome, Plan};
 use super::progress::Progress;
 use super::reporter::Reporter;
 use super::run::Run;
-use crate::backend::{Filter, Match};
 use crate::error::{FluxError, Result};
 use crate::proto::ICMP_LEN;
 use crate::tools::measure::pacer::ns;
 use crate::tools::probe::{Lookout, NextHops, ProbeTargets, TargetRequest, Wire, ip_len};
 use crate::tools::session::Attention;
 use crate::tools::{Control, Env};
-use std::net::IpAddr;
-use std::ops::RangeInclusive;
-
-/// Source addresses that get filter rows of their own; beyond that, rows are for all addresses.
-const MAX_SOURCES: usize = 8;
 
 /// Pings as `plan` says, telling `sink` what happens as it happens.
 ///
@@ -113,38 +107,4 @@ fn sized(plan: &Plan, targets: &ProbeTargets) -> Result<Plan> {
         }
     }
     Ok(Plan { size, ..plan.clone() })
-}
-
-/// Answers to our probes and errors about them; everything else goes on to the kernel.
-pub(super) fn filter(targets: &ProbeTargets, ids: &RangeInclusive<u16>) -> Filter {
-    let mut sources: Vec<IpAddr> = Vec::new();
-    let mut prefix_len = u8::MAX;
-    for path in &targets.paths {
-        let same = |s: &IpAddr| {
-            *s == path.source || prefix_len == 0 && s.is_ipv4() == path.source.is_ipv4()
-        };
-        if !sources.iter().any(same) {
-            sources.push(path.source);
-        }
-        if sources.len() > MAX_SOURCES {
-            prefix_len = 0;
-            let v6 = sources.iter().find(|s| s.is_ipv6()).copied();
-            let v4 = sources.iter().find(|s| s.is_ipv4()).copied();
-            sources = v4.into_iter().chain(v6).collect();
-        }
-    }
-    let rows = sources.into_iter().flat_map(|source| {
-        let prefix = Some((source, prefix_len.min(if source.is_ipv4() { 32 } else { 128 })));
-        let row = |(ip_proto, icmp_type): (u8, u8)| Match {
-            ip_proto: Some(ip_proto),
-            icmp_type: Some(icmp_type),
-            icmp_id: Some(ids.clone()),
-            ..Match::default()
-        };
-        [
-            Match { dst: prefix, ..row(frame::echo_reply(source)) },
-            Match { src: prefix, quoted: true, ..row(frame::echo_request(source)) },
-        ]
-    });
-    Filter::Any(rows.collect())
 }

@@ -1,8 +1,8 @@
 //! The loop: send what is due, read what came, give up what is late.
 
 use super::event::{Event, Summary};
+use super::filter::filter;
 use super::ids::EchoIds;
-use super::open;
 use super::outgoing::{Outgoing, Sending};
 use super::plan::{Outcome, Plan};
 use super::progress::Progress;
@@ -83,7 +83,7 @@ impl Run<'_> {
             });
         });
         if moved {
-            let filter = open::filter(&self.targets, &self.ids.range());
+            let filter = filter(&self.targets, &self.ids.range());
             let tell = |event| sink(Event::Session(event));
             self.wire.follow(&self.targets, &filter, host, tell);
             self.prepare();

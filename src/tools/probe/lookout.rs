@@ -14,8 +14,9 @@ use crate::tools::session::{RouteMoved, SessionEvent};
 use ipnet::IpNet;
 use std::collections::VecDeque;
 
-/// The host's notifications are read this often.
-const LOOK_NS: u64 = 100_000_000;
+/// The host's notifications are read this often at most, and before each probe where these are further
+/// apart: a run never sleeps for longer than 100 ms.
+const LOOK_NS: u64 = 5_000_000;
 /// After losses a path is looked at again this often at most.
 const SUSPECT_NS: u64 = 1_000_000_000;
 /// Losses in a row that make a path suspect.

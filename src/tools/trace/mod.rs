@@ -17,6 +17,7 @@ mod answer;
 mod diff;
 mod event;
 mod explore;
+mod filter;
 mod flight;
 mod icmp_names;
 mod identity;

@@ -1,17 +1,16 @@
 //! From a plan to an open socket and a run that knows where everything goes.
 
 use super::event::{Event, Start};
+use super::filter::{filter, sizes};
 use super::identity::Identity;
 use super::members::Members;
 use super::outgoing::Outgoing;
 use super::plan::{Outcome, Plan, Protocol, Strategy};
-use super::probe;
 use super::reports::Reports;
 use super::reverse_dns::{HostResolver, Names};
 use super::run::Run;
 use super::sizes::Sizes;
 use super::turns::Turns;
-use crate::backend::Filter;
 use crate::error::{FluxError, Result};
 use crate::tools::probe::{Lookout, NextHops, ProbeTargets, TargetRequest, Wire};
 use crate::tools::session::Attention;
@@ -93,17 +92,6 @@ fn sized(plan: &Plan, targets: &ProbeTargets) -> Plan {
     let ip = plan.packet_size.map(usize::from).and_then(length);
     let ip = ip.and_then(|ip| u16::try_from(ip).ok());
     Plan { size: ip.or(plan.size), ..plan.clone() }
-}
-
-/// Lengths of packets, by link.
-pub(super) fn sizes(plan: &Plan, targets: &ProbeTargets) -> Vec<Sizes> {
-    targets.links.iter().map(|link| Sizes::new(plan, link)).collect()
-}
-
-/// Answers to our probes; everything else goes on to the kernel.
-pub(super) fn filter(identity: &Identity, targets: &ProbeTargets) -> Filter {
-    let paths: Vec<_> = targets.paths.iter().map(|path| (path.source, path.address)).collect();
-    Filter::Any(probe::rows(identity, &paths))
 }
 
 /// Without what cannot be traced, or not twice at a time.

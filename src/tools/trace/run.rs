@@ -1,8 +1,8 @@
 //! The loop: send what is due, read what came, give up what is late.
 
 use super::event::{Event, Summary};
+use super::filter::{filter, sizes};
 use super::members::Members;
-use super::open;
 use super::outgoing::Outgoing;
 use super::plan::{Outcome, Plan};
 use super::receive::Reader;
@@ -98,10 +98,10 @@ impl Run<'_> {
             self.hops.rest(now);
         }
         if moved {
-            let filter = open::filter(&self.outgoing.identity, &self.targets);
+            let filter = filter(&self.outgoing.identity, &self.targets);
             let tell = |event| sink(Event::Session(event));
             self.wire.follow(&self.targets, &filter, host, tell);
-            self.sizes = open::sizes(self.plan, &self.targets);
+            self.sizes = sizes(self.plan, &self.targets);
             self.prepare();
         }
     }
