@@ -102,7 +102,8 @@ install: build ## Install binary, man pages and completions under PREFIX
 	install -D -m755 target/release/flux $(DESTDIR)$(PREFIX)/bin/flux
 	install -d $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
-	install -D -m644 man/flux-sim.7 $(DESTDIR)$(PREFIX)/share/man/man7/flux-sim.7
+	install -d $(DESTDIR)$(PREFIX)/share/man/man7
+	install -m644 man/*.7 $(DESTDIR)$(PREFIX)/share/man/man7/
 	install -D -m644 completions/flux.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/flux
 	install -D -m644 completions/_flux $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_flux
 	install -D -m644 completions/flux.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/flux.fish

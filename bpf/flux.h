@@ -56,11 +56,13 @@ struct flux_meta {
 #define FLUX_HAS_PORTS 16
 #define FLUX_HAS_ICMP 32
 #define FLUX_HAS_ICMP_ID 64
+#define FLUX_HAS_PAYLOAD 128 /* the first 8 bytes behind an ICMP or UDP header */
 
 /*
  * One row, `struct Match` of src/backend/filter.rs. A field that is not set has mask 0 or the
- * whole range, and no bit in `need`. Addresses are in network byte order, an IPv4 address in the
- * first word, an Ethernet address as its bytes are; everything else is in host byte order.
+ * whole range, and no bit in `need` or `lack`. Addresses are in network byte order, an IPv4 address
+ * in the first word; an Ethernet address and a payload are as their bytes are; everything else is in
+ * host byte order. A VLAN is type << 16 | identifier of its tag, below that of an outer tag.
  */
 struct flux_match {
 	__u32 src[4];
@@ -76,9 +78,11 @@ struct flux_match {
 	__u8 ip_proto, proto_mask;
 	__u8 icmp_type, icmp_type_mask;
 	__u8 quoted;
-	__u8 pad;
+	__u8 lack; /* bits that a packet must not have; those of the low byte alone can be asked for */
+	__u64 vlan, vlan_mask;
+	__u64 payload, payload_mask; /* of a packet that has one */
 };
-_Static_assert(sizeof(struct flux_match) == 96, "shared with src/backend/xdp/tables.rs");
+_Static_assert(sizeof(struct flux_match) == 128, "shared with src/backend/xdp/tables.rs");
 
 #define FLUX_MAX_MATCHES 32
 
@@ -103,7 +107,7 @@ struct flux_table {
 	struct flux_bits quoted; /* rows about the datagram that an error quotes */
 	struct flux_match row[FLUX_MAX_MATCHES];
 };
-_Static_assert(sizeof(struct flux_table) == 2 * 517 * 4 + 32 * 96,
+_Static_assert(sizeof(struct flux_table) == 2 * 517 * 4 + 32 * 128,
 	       "shared with src/backend/xdp/tables.rs");
 
 /*

@@ -8,7 +8,8 @@
  * what is not ours costs the same few loads whatever the number of rows.
  *
  * Reading rules, which the simulated kernel follows as well:
- * - Up to two VLAN tags (802.1Q, 802.1ad) are skipped.
+ * - Up to two VLAN tags (802.1Q, 802.1ad) are skipped; their types and identifiers are the VLAN.
+ *   A tag with identifier 0 carries a priority, and is in no VLAN.
  * - An IP header counts when it is whole, says its own version, and its length field stays
  *   within the packet. Of a quoted datagram only the beginning need be there.
  * - IPv6 extension headers: up to 8 of hop-by-hop, routing, destination options, fragment,
@@ -19,6 +20,8 @@
  * - Ports are there in TCP and UDP when 4 bytes of the header are, ICMP type and identifier when
  *   8 bytes are; neither is in later fragments. ICMP is protocol 1 over IPv4, 58 over IPv6.
  *   Identifiers are those of echo requests and replies.
+ * - The payload is the first 8 bytes behind the 8 bytes of an ICMP or UDP header, when all of them
+ *   are there. In a quoted datagram 8 zeros are none: some routers fill up with them.
  * - Errors that quote a datagram: ICMP types 3, 4, 5, 11, 12; ICMPv6 types 1 to 4.
  */
 #include "flux.h"
@@ -61,6 +64,8 @@ struct {
 
 /* What a datagram says, as far as it could be read. */
 struct key {
+	__u64 vlan;
+	__u64 payload, payload_mask; /* no bits where there is no payload */
 	__u32 src[4];
 	__u32 dst[4];
 	__u16 src_port, dst_port;
@@ -179,6 +184,23 @@ __noinline __u64 next_extension(struct xdp_md *ctx, __u64 off, __u64 proto)
 	return p[0] | (off + (p[1] + 1) * 8) << EXT_OFFSET_SHIFT;
 }
 
+/* Reads the payload at `off`, and nothing from `limit` on. */
+static __always_inline void read_payload(struct xdp_md *ctx, __u64 off, __u64 limit, __u64 which,
+					 struct key *key)
+{
+	const __u8 *p = at(ctx, off, 8);
+	__u64 payload;
+
+	if (off + 8 > limit || !p)
+		return;
+	__builtin_memcpy(&payload, p, 8);
+	if (which != OUTER && !payload)
+		return;
+	key->payload = payload;
+	key->payload_mask = ~0ULL;
+	key->has |= FLUX_HAS_PAYLOAD;
+}
+
 /*
  * Reads ports or ICMP fields of the transport header at `off`, and nothing from `limit` on.
  * Returns whether it is an ICMP error, which quotes a datagram.
@@ -201,6 +223,8 @@ __noinline int read_transport(struct xdp_md *ctx, __u64 off, __u64 limit, __u64 
 		key->src_port = be16(p);
 		key->dst_port = be16(p + 2);
 		key->has |= FLUX_HAS_PORTS;
+		if (key->ip_proto == PROTO_UDP)
+			read_payload(ctx, off + 8, limit, which, key);
 		return 0;
 	}
 	if (key->ip_proto != (v4 ? PROTO_ICMP : PROTO_ICMPV6))
@@ -214,6 +238,7 @@ __noinline int read_transport(struct xdp_md *ctx, __u64 off, __u64 limit, __u64 
 		key->icmp_id = be16(p + 4);
 		key->has |= FLUX_HAS_ICMP_ID;
 	}
+	read_payload(ctx, off + 8, limit, which, key);
 	if (v4)
 		return (p[0] >= 3 && p[0] <= 5) || p[0] == 11 || p[0] == 12;
 	return p[0] >= 1 && p[0] <= 4;
@@ -302,13 +327,16 @@ static __always_inline __u64 outside(__u64 value, __u64 min, __u64 max)
 
 /*
  * 0 when every field that `row` sets agrees with the datagram. With one branch only, since the
- * verifier follows every way through it for each row.
+ * verifier follows every way through it.
  */
 static __always_inline __u64 differs(const struct flux_match *row, const struct key *key)
 {
 	__u64 d;
 
 	d = row->need & ~key->has;
+	d |= row->lack & key->has;
+	d |= (row->vlan ^ key->vlan) & row->vlan_mask;
+	d |= (row->payload ^ key->payload) & row->payload_mask & key->payload_mask;
 	d |= (row->ether_type ^ key->ether_type) & row->ether_mask;
 	d |= (row->ether_src[0] ^ key->ether_src[0]) & row->ether_src_mask;
 	d |= (row->ether_src[1] ^ key->ether_src[1]) & row->ether_src_mask;
@@ -329,6 +357,24 @@ static __always_inline __u64 differs(const struct flux_match *row, const struct 
 	d |= (row->dst[2] ^ key->dst[2]) & row->dst_mask[2];
 	d |= (row->dst[3] ^ key->dst[3]) & row->dst_mask[3];
 	return d;
+}
+
+/*
+ * Whether the row `index` of the table `active` takes the packet in the scratch. Global, and told by
+ * numbers alone: so the verifier looks at it once, not for every row and every way that leads here.
+ * That is most of the time that loading takes.
+ */
+__noinline int takes(__u64 active, __u64 index)
+{
+	struct scratch *scratch = get_scratch();
+	__u32 which = active & FLUX_SET_TABLE;
+	const struct flux_table *table = bpf_map_lookup_elem(&tables, &which);
+	const struct flux_match *row;
+
+	if (!scratch || !table)
+		return 0;
+	row = &table->row[index & (FLUX_MAX_MATCHES - 1)];
+	return !differs(row, row->quoted ? &scratch->key[INNER] : &scratch->key[OUTER]);
 }
 
 /* Rows that a datagram with this key can match. */
@@ -393,10 +439,10 @@ static __always_inline __u32 lowest(__u32 bits)
 	return (below * 0x01010101) >> 24;
 }
 
-static __always_inline int wanted(struct xdp_md *ctx, const struct flux_table *table)
+static __always_inline int wanted(struct xdp_md *ctx, const struct flux_table *table, __u32 active)
 {
 	struct scratch *scratch = get_scratch();
-	__u64 off = ETH_HEADER, quote;
+	__u64 off = ETH_HEADER, vlan = 0, quote;
 	struct key *outer, *inner;
 	const __u8 *p;
 	__u32 i, rows;
@@ -414,6 +460,8 @@ static __always_inline int wanted(struct xdp_md *ctx, const struct flux_table *t
 		p = at(ctx, off, 4);
 		if (!p)
 			return 0;
+		if (be16(p) & 0xfff)
+			vlan = vlan << 32 | (__u32)type << 16 | (be16(p) & 0xfff);
 		type = be16(p + 2);
 		off += 4;
 	}
@@ -427,22 +475,21 @@ static __always_inline int wanted(struct xdp_md *ctx, const struct flux_table *t
 		return 0;
 	__builtin_memcpy(outer->ether_src, p, 6);
 	outer->ether_type = type;
+	outer->vlan = vlan;
 	quote = (__u32)read_datagram(ctx, off, OUTER);
 	rows = candidates(&table->plain, outer);
 	if (quote && (table->quoted.by_family[FLUX_FAMILY_IPV4] |
 		      table->quoted.by_family[FLUX_FAMILY_IPV6])) {
 		__builtin_memset(inner, 0, sizeof(*inner));
 		inner->ether_type = type;
+		inner->vlan = vlan;
 		read_datagram(ctx, quote, INNER);
 		rows |= candidates(&table->quoted, inner);
 	}
 	for (i = 0; i < FLUX_MAX_MATCHES; i++) {
-		const struct flux_match *row;
-
 		if (!rows)
 			break;
-		row = &table->row[lowest(rows) & (FLUX_MAX_MATCHES - 1)];
-		if (!differs(row, row->quoted ? inner : outer))
+		if (takes(active, lowest(rows)))
 			return 1;
 		rows &= rows - 1;
 	}
@@ -491,7 +538,7 @@ int flux_redirect(struct xdp_md *ctx)
 		table = bpf_map_lookup_elem(&tables, &active);
 		if (!table)
 			return XDP_PASS;
-		if (!wanted(ctx, table)) {
+		if (!wanted(ctx, table, active)) {
 			if (count)
 				count->passed++;
 			return XDP_PASS;

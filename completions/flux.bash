@@ -255,12 +255,27 @@ _flux() {
             return 0
             ;;
         flux__subcmd__ping)
-            opts="-c -i -s -W -w -t -Q -M -p -4 -6 -f -q -n -D -I -j -v -h -V --count --interval --rate --size --packet-size --timeout --deadline --ttl --tos --pmtudisc --pattern --vlan --ipv4 --ipv6 --flood --quiet --numeric --timestamp --live --histogram --interface --queue --poll --batch --sim --backend --tx --attach --bind --frames --frame-size --link-timeout --hugepages --json --verbose --help --version"
+            opts="-g -c -i -A -s -W -w -t -Q -M -p -4 -6 -f -q -O -a -u -n -D -I -j -v -h -V --generate --file --count --interval --rate --adaptive --size --packet-size --timeout --deadline --ttl --tos --pmtudisc --pattern --vlan --ipv4 --ipv6 --flood --quiet --outstanding --alive --unreachable --numeric --timestamp --live --histogram --interface --queue --poll --batch --sim --backend --tx --attach --bind --frames --frame-size --link-timeout --hugepages --json --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --file)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
+                    return 0
+                    ;;
                 --count)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -491,7 +506,7 @@ _flux() {
             return 0
             ;;
         flux__subcmd__trace)
-            opts="-m -f -q -w -U -T -p -s -t -4 -6 -c -i -n -I -j -v -h -V --max-hops --first --queries --wait --patient --udp --tcp --icmp --port --strategy --source --tos --size --packet-size --ipv4 --ipv6 --count --interval --rate --paths --confidence --max-flows --mtu --numeric --report --live --dot --interface --queue --poll --batch --sim --backend --tx --attach --bind --frames --frame-size --link-timeout --hugepages --json --verbose --help --version diff"
+            opts="-m -f -q -w -U -T -p -s -t -4 -6 -c -i -n -I -j -v -h -V --max-hops --first --queries --wait --patient --udp --tcp --icmp --port --strategy --source --tos --size --packet-size --ipv4 --ipv6 --count --interval --rate --paths --confidence --max-flows --mtu --numeric --asn --report --live --dot --interface --queue --poll --batch --sim --backend --tx --attach --bind --frames --frame-size --link-timeout --hugepages --json --verbose --help --version diff"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -591,6 +606,21 @@ _flux() {
                     ;;
                 --max-flows)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --asn)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 --interface)

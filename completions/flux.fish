@@ -33,7 +33,7 @@ complete -c flux -n "__fish_flux_needs_command" -f -a "rings" -d 'Show every AF_
 complete -c flux -n "__fish_flux_needs_command" -f -a "doctor" -d 'Tell whether AF_XDP can run here, how well, and what to do about it'
 complete -c flux -n "__fish_flux_needs_command" -f -a "completions" -d 'Print the completion script for a shell'
 complete -c flux -n "__fish_flux_needs_command" -f -a "man" -d 'Write the manual pages to a directory'
-complete -c flux -n "__fish_flux_needs_command" -f -a "help" -d 'Print the help of a command, or of the simulated network (flux help sim)'
+complete -c flux -n "__fish_flux_needs_command" -f -a "help" -d 'Print the help of a command, or on the simulated network (flux help sim, flux help topology)'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s c -l count -d 'Stop after this many probes per target; k and m are 1000 and 1000000' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -s i -l interval -d 'Time between two probes to one target: seconds, or 2ms, 50us [default: 1s]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -l rate -d 'Probes per second over all targets, such as 10kpps; instead of -i' -r
@@ -102,6 +102,7 @@ complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_sub
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l rate -d 'Probes per second over all targets, such as 1kpps [default: 10kpps]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l confidence -d 'How sure --paths is to have missed no router, 50% to 99.99% [default: 95%]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l max-flows -d 'Most flows that --paths uses per target, 1 to 4096 [default: 1024]' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l asn -d 'Show the autonomous system of each address, looked up in FILE' -r -F
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s I -l interface -d 'Interface to use, or address to send from; without it the route to the target decides' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l queue -d 'RX queues to open [default: all]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l poll -d 'How to wait for packets [default: adaptive]' -r -f -a "busy\t''

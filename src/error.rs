@@ -116,6 +116,8 @@ pub enum Advice {
     SimulatorWords,
     /// The link has been away for longer than the link timeout.
     LongerLinkTimeout,
+    /// Another program like this one has the interface.
+    OneRun,
 }
 
 impl Advice {
@@ -137,6 +139,7 @@ impl Advice {
         Advice::OtherBuild,
         Advice::SimulatorWords,
         Advice::LongerLinkTimeout,
+        Advice::OneRun,
     ];
 }
 
@@ -157,6 +160,7 @@ impl fmt::Display for Advice {
             Advice::OtherBuild => "use the simulator",
             Advice::SimulatorWords => "e.g. loss=10%,delay=5ms,seed=7 or starved",
             Advice::LongerLinkTimeout => "set a longer link timeout, or none",
+            Advice::OneRun => "do the work of both in one program",
         })
     }
 }

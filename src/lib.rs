@@ -228,7 +228,7 @@ pub use reactor::AsyncFluxRaw;
 pub use {
     backend::fault::Faults,
     backend::filter::MAX_MATCHES,
-    backend::{Filter, Kick, Match},
+    backend::{Filter, Kick, Match, PayloadMatch, VlanMatch},
     builder::FluxBuilder,
     config::{
         AttachMode, Attached, BindMode, Config, Fail, Granted, HugePages, Pages, Poller, Queues,

@@ -1,6 +1,7 @@
 //! How a packet is read when a filter looks at it: the rules of `bpf/redirect.bpf.c`, in Rust.
 //!
-//! - Up to two VLAN tags (802.1Q, 802.1ad) are skipped.
+//! - Up to two VLAN tags (802.1Q, 802.1ad) are skipped; their types and identifiers are the VLAN.
+//!   A tag with identifier 0 carries a priority, and is in no VLAN.
 //! - An IP header counts when it is whole, says its own version, and its length field stays
 //!   within the packet. Of a quoted datagram only the beginning need be there.
 //! - IPv6 extension headers: up to 8 of hop-by-hop, routing, destination options, fragment,
@@ -9,6 +10,8 @@
 //!   not looked at: the protocol is the one that header names.
 //! - Ports are there in TCP and UDP when 4 bytes of the header are, ICMP type and identifier when
 //!   8 bytes are; neither is in later fragments. ICMP is protocol 1 over IPv4, 58 over IPv6.
+//! - The payload is the first 8 bytes behind the 8 bytes of an ICMP or UDP header, when all of them
+//!   are there. In a quoted datagram 8 zeros are none: some routers fill up with them.
 //! - Errors that quote a datagram: ICMP types 3, 4, 5, 11, 12; ICMPv6 types 1 to 4.
 //!
 //! Invariant: the XDP program and this file agree on every packet; a property test runs both.
@@ -28,14 +31,17 @@ pub(crate) struct Datagram {
     pub(crate) ports: Option<(u16, u16)>,
     pub(crate) icmp_type: Option<u8>,
     pub(crate) icmp_id: Option<u16>,
+    pub(crate) payload: Option<[u8; 8]>,
     /// Where the datagram that it quotes begins.
     quote: Option<usize>,
 }
 
-/// A frame's sender and EtherType, its datagram, and the datagram quoted in that.
+/// A frame's sender, VLAN and EtherType, its datagram, and the datagram quoted in that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) ether_src: [u8; 6],
+    /// Type and identifier of the inner tag in the lower half, of the outer tag in the upper half.
+    pub(crate) vlan: u64,
     pub(crate) ether_type: u16,
     pub(crate) outer: Option<Datagram>,
     pub(crate) quoted: Option<Datagram>,
@@ -50,23 +56,38 @@ fn be16(bytes: &[u8], at: usize) -> u16 {
     u16::from_be_bytes([bytes[at], bytes[at + 1]])
 }
 
+/// The VLAN inside of `vlan` that a tag of this type says.
+pub(crate) fn with_tag(vlan: u64, tag_type: u16, tci: u16) -> u64 {
+    match tci & 0xfff {
+        0 => vlan,
+        id => vlan << 32 | u64::from(tag_type) << 16 | u64::from(id),
+    }
+}
+
+/// The VLAN of an Ethernet frame.
+pub(crate) fn vlan_of(packet: &[u8]) -> u64 {
+    Seen::of(packet).map_or(0, |seen| seen.vlan)
+}
+
 impl Seen {
     /// Reads an Ethernet frame; `None` when it is too short to have an EtherType.
     pub(crate) fn of(packet: &[u8]) -> Option<Self> {
         let ether_src = *at(packet, 6, 6)?.first_chunk()?;
         let mut ether_type = be16(at(packet, 12, 2)?, 0);
-        let mut start = 14;
+        let (mut start, mut vlan) = (14, 0);
         for _ in 0..2 {
             if !matches!(ether_type, 0x8100 | 0x88a8) {
                 break;
             }
-            ether_type = be16(at(packet, start, 4)?, 2);
+            let tag = at(packet, start, 4)?;
+            vlan = with_tag(vlan, ether_type, be16(tag, 0));
+            ether_type = be16(tag, 2);
             start += 4;
         }
         let outer = Datagram::read(packet, ether_type, start, Whole::Yes);
         let quote = outer.and_then(|ip| ip.quote);
         let quoted = quote.and_then(|at| Datagram::read(packet, ether_type, at, Whole::PerhapsNot));
-        Some(Self { ether_src, ether_type, outer, quoted })
+        Some(Self { ether_src, vlan, ether_type, outer, quoted })
     }
 }
 
@@ -87,7 +108,8 @@ impl Datagram {
     }
 
     fn new(src: IpAddr, dst: IpAddr, proto: Option<u8>) -> Self {
-        Self { src, dst, proto, ports: None, icmp_type: None, icmp_id: None, quote: None }
+        let (ports, icmp_type, icmp_id, payload, quote) = (None, None, None, None, None);
+        Self { src, dst, proto, ports, icmp_type, icmp_id, payload, quote }
     }
 
     fn read_v4(packet: &[u8], start: usize, whole: Whole) -> Option<Self> {
@@ -103,7 +125,7 @@ impl Datagram {
             |at: usize| IpAddr::from(Ipv4Addr::new(p[at], p[at + 1], p[at + 2], p[at + 3]));
         let ip = Self::new(address(12), address(16), Some(p[9]));
         let first = be16(p, 6) & 0x1fff == 0;
-        Some(if first { ip.with_transport(packet, start + header, limit) } else { ip })
+        Some(if first { ip.with_transport(packet, start + header, limit, whole) } else { ip })
     }
 
     fn read_v6(packet: &[u8], start: usize, whole: Whole) -> Option<Self> {
@@ -136,17 +158,26 @@ impl Datagram {
         if is_extension(proto) {
             return Some(ip);
         }
-        Some(Self { proto: Some(proto), ..ip }.with_transport(packet, off, limit))
+        Some(Self { proto: Some(proto), ..ip }.with_transport(packet, off, limit, whole))
     }
 
-    fn with_transport(mut self, packet: &[u8], off: usize, limit: usize) -> Self {
+    fn with_transport(mut self, packet: &[u8], off: usize, limit: usize, whole: Whole) -> Self {
         let inside = |len| (off + len <= limit).then(|| at(packet, off, len)).flatten();
+        let payload = || {
+            let bytes = (off + 16 <= limit).then(|| at(packet, off + 8, 8)).flatten()?;
+            let bytes: [u8; 8] = *bytes.first_chunk()?;
+            (whole == Whole::Yes || bytes != [0; 8]).then_some(bytes)
+        };
         let v4 = self.src.is_ipv4();
         match self.proto {
-            Some(6 | 17) => self.ports = inside(4).map(|p| (be16(p, 0), be16(p, 2))),
+            Some(proto @ (6 | 17)) => {
+                self.ports = inside(4).map(|p| (be16(p, 0), be16(p, 2)));
+                self.payload = (proto == 17).then(payload).flatten();
+            }
             Some(proto) if proto == if v4 { 1 } else { 58 } => {
                 let Some(p) = inside(8) else { return self };
                 self.icmp_type = Some(p[0]);
+                self.payload = payload();
                 let echo = if v4 { [8, 0] } else { [128, 129] };
                 self.icmp_id = echo.contains(&p[0]).then(|| be16(p, 4));
                 let error =

@@ -2,9 +2,9 @@
 //!
 //! The same rows are a BPF map for `bpf/redirect.bpf.c` and data for the simulated kernel.
 
-use super::datagram::{Datagram, Seen};
+use super::datagram::{Datagram, Seen, with_tag};
 use crate::error::{FluxError, Result};
-use crate::proto::MacAddr;
+use crate::proto::{MacAddr, Tag};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
@@ -47,9 +47,78 @@ pub struct Match {
     pub icmp_type: Option<u8>,
     /// Identifier of an ICMP or ICMPv6 echo request or reply.
     pub icmp_id: Option<RangeInclusive<u16>>,
-    /// Apply every other field to the datagram quoted in an ICMP or ICMPv6 error instead: an
-    /// answer about something that we sent.
+    /// The VLAN that the frame is in; `None` for any.
+    pub vlan: Option<VlanMatch>,
+    /// The first bytes behind an ICMP or UDP header.
+    pub payload: Option<PayloadMatch>,
+    /// Apply every other field but those of the frame (`vlan`, `ether_type`) to the datagram quoted in
+    /// an ICMP or ICMPv6 error instead: an answer about something that we sent.
     pub quoted: bool,
+}
+
+/// The VLAN of a frame: the types and identifiers of up to two tags. A tag of VLAN 0 carries a
+/// priority and counts as none, as for the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct VlanMatch(u64);
+
+impl VlanMatch {
+    /// In no VLAN.
+    pub const UNTAGGED: Self = Self(0);
+
+    /// In the VLAN of these tags, outermost first; their priorities are not looked at. Tags before
+    /// the last two are not read.
+    #[must_use]
+    pub fn of(tags: &[Tag]) -> Self {
+        Self(tags.iter().fold(0, |vlan, tag| with_tag(vlan, tag.tpid.0, tag.tci)))
+    }
+
+    /// That of an Ethernet frame; of one that is too short for an EtherType it is none.
+    #[must_use]
+    pub fn of_frame(frame: &[u8]) -> Self {
+        Self(super::datagram::vlan_of(frame))
+    }
+
+    /// As the XDP program compares it.
+    pub(crate) fn bits(self) -> u64 {
+        self.0
+    }
+}
+
+/// What the first eight bytes behind the header of an ICMP message or UDP datagram are to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PayloadMatch {
+    /// There are as many, and they are these where the mask has bits.
+    Is {
+        /// What they are.
+        bytes: [u8; 8],
+        /// Which bits of them are compared.
+        mask: [u8; 8],
+    },
+    /// The same, but a packet with fewer agrees as well.
+    IsOrShorter {
+        /// What they are.
+        bytes: [u8; 8],
+        /// Which bits of them are compared.
+        mask: [u8; 8],
+    },
+    /// There are fewer.
+    Shorter,
+}
+
+impl PayloadMatch {
+    fn agrees(&self, payload: Option<[u8; 8]>) -> bool {
+        let same = |payload: [u8; 8], bytes: &[u8; 8], mask: &[u8; 8]| {
+            let [payload, bytes, mask] = [payload, *bytes, *mask].map(u64::from_ne_bytes);
+            (payload ^ bytes) & mask == 0
+        };
+        match (self, payload) {
+            (Self::Is { .. }, None) | (Self::Shorter, Some(_)) => false,
+            (Self::IsOrShorter { .. } | Self::Shorter, None) => true,
+            (Self::Is { bytes, mask } | Self::IsOrShorter { bytes, mask }, Some(payload)) => {
+                same(payload, bytes, mask)
+            }
+        }
+    }
 }
 
 impl Filter {
@@ -114,7 +183,10 @@ impl Match {
         let within = |range: &RangeInclusive<u16>, value: Option<u16>| {
             value.is_some_and(|value| range.contains(&value))
         };
+        let vlan = self.vlan.is_none_or(|vlan| vlan.0 == seen.vlan);
         kind && peer
+            && vlan
+            && self.payload.is_none_or(|payload| on_ip(&|ip| payload.agrees(ip.payload)))
             && self.ip_proto.is_none_or(|proto| on_ip(&|ip| ip.proto == Some(proto)))
             && self.src.is_none_or(|prefix| on_ip(&|ip| covers(prefix, ip.src)))
             && self.dst.is_none_or(|prefix| on_ip(&|ip| covers(prefix, ip.dst)))

@@ -3,7 +3,7 @@
 //! ```text
 //!   open()   socket(AF_XDP) × queues ── first registers the UMEM ── rings sized and mapped
 //!   start()  XDP programs attached ── sockets bound (the rest share the first's UMEM) ── XSKMAPs
-//!   drop     links closed: detached ── sockets closed: unbound ── UMEM unmapped
+//!   drop     links closed: detached ═ sockets closed: unbound ── UMEM unmapped
 //! ```
 //!
 //! Invariant: the UMEM outlives the sockets, and a ring's mapping its `Producer` or `Consumer`.
@@ -12,9 +12,11 @@ mod bind;
 mod freed;
 mod open;
 mod port;
+mod refused;
 mod watch;
 
 pub(crate) use open::{open, queue_counts, region};
+pub(crate) use refused::{affordable, explained};
 
 use super::filter::Filter;
 use super::{Backend, Interest, Kick};
@@ -33,6 +35,7 @@ use std::cell::Cell;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 /// `poll(2)` does not end when the interface goes: the socket just stays unready. So the kernel
@@ -46,7 +49,6 @@ const PULSE_SPINS: u32 = 1 << 16;
 const PULSE_POLLS: u32 = 1 << 8;
 
 struct KernelBackend {
-    /// First, so that programs are detached before their sockets close.
     ports: Vec<KernelPort>,
     /// By queue position, like all that follows.
     sockets: Vec<Xsk>,
@@ -358,6 +360,21 @@ impl Backend for KernelBackend {
 
     fn queue_counters(&self, port: PortIndex) -> Result<Vec<QueueCounters>> {
         self.port(port)?.program().tables.as_ref().map_or_else(|| Ok(Vec::new()), |t| t.counters())
+    }
+}
+
+impl Drop for KernelBackend {
+    /// Detaching and closing each wait for what other CPUs still run, ten milliseconds and more. So
+    /// they wait side by side. A packet that comes meanwhile goes to a socket or to the kernel.
+    fn drop(&mut self) {
+        let (ports, sockets) = (std::mem::take(&mut self.ports), std::mem::take(&mut self.sockets));
+        thread::scope(|scope| {
+            for socket in sockets {
+                // Without a thread the socket is closed here, with the closure that owns it.
+                let _ = thread::Builder::new().spawn_scoped(scope, || drop(socket));
+            }
+            drop(ports);
+        });
     }
 }
 

@@ -23,7 +23,7 @@ pub mod sim;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub(crate) mod xdp;
 
-pub use filter::{Filter, Match};
+pub use filter::{Filter, Match, PayloadMatch, VlanMatch};
 
 use crate::config::{Config, Granted};
 use crate::error::Result;

@@ -38,7 +38,12 @@ impl FluxBuilder {
         let queues = plans.iter().map(|plan| plan.queues.len()).sum();
         let names: Vec<&str> = plans.iter().map(|plan| plan.config.interface.as_str()).collect();
         let frames = memory.as_ref().map(|memory| frames_of(memory, frame_size)).transpose()?;
-        let sizes = first.sizes(queues, frames, &names.join(" and "))?;
+        let mut sizes = first.sizes(queues, frames, &names.join(" and "))?;
+        if simulator.is_none() && frames.or(first.frames).is_none() {
+            let fewer = kernel::affordable(sizes.frames, frame_size);
+            // Where they are too few for the queues, the kernel may say so.
+            sizes = first.sizes(queues, Some(fewer), "").unwrap_or(sizes);
+        }
         for plan in &mut plans {
             plan.ring_size = sizes.ring;
             // A worker has one way to wait, whatever its ports were configured with.
@@ -101,6 +106,7 @@ impl FluxBuilder {
                 plans.iter_mut().for_each(|plan| plan.config.bind = BindMode::Copy);
                 attempt(&plans, memory, notes).map_err(|(error, _)| error)
             }
+            Err((error, _)) if simulator.is_none() => Err(kernel::explained(error, bytes)),
             Err((error, _)) => Err(error),
         }
     }
@@ -273,7 +279,9 @@ fn chosen_queues(config: &Config, available: u32) -> Result<Vec<u32>> {
 /// Builds without AF_XDP: the simulator alone.
 #[cfg(not(all(target_os = "linux", feature = "bpf")))]
 mod kernel {
-    use super::{Advice, Arc, ErrorKind, FluxError, Opened, PortPlan, Region, Result, Umem};
+    use super::{
+        Advice, Arc, Config, ErrorKind, FluxError, Opened, PortPlan, Region, Result, Umem,
+    };
     use crate::config::HugePages;
 
     pub(super) fn absent<T>() -> Result<T> {
@@ -291,5 +299,13 @@ mod kernel {
 
     pub(super) fn open(_: &[PortPlan], _: &Arc<Umem>) -> Result<Opened> {
         absent()
+    }
+
+    pub(super) fn affordable(usual: u32, _: u32) -> u32 {
+        usual
+    }
+
+    pub(super) fn explained(error: FluxError, _: usize) -> FluxError {
+        error
     }
 }

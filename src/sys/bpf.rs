@@ -34,14 +34,7 @@ impl XdpLink {
     /// Whether it is still on an interface: somebody else may have detached it, and it ends with
     /// the interface. True where the kernel does not tell.
     pub(crate) fn is_attached(&self) -> bool {
-        let mut info = libbpf_sys::bpf_link_info::default();
-        let mut len = size_of::<libbpf_sys::bpf_link_info>() as u32;
-        let (link, place) = (self.0.as_raw_fd(), &raw mut info);
-        // SAFETY: writes at most `len` bytes, the size of `info`; no member that points anywhere
-        // is set, so nothing else is written.
-        let done = unsafe { libbpf_sys::bpf_link_get_info_by_fd(link, place, &raw mut len) };
-        // SAFETY: of an XDP link the kernel fills this member in; any bytes make a valid one.
-        check(done).is_err() || unsafe { info.__bindgen_anon_1.xdp.ifindex } != 0
+        xdp_link(self.0.as_fd()).map_or(true, |(_, ifindex)| ifindex != 0)
     }
 }
 
@@ -66,18 +59,69 @@ pub(crate) fn attach_xdp(
     Ok(XdpLink(unsafe { OwnedFd::from_raw_fd(link) }))
 }
 
-/// Number and name of an XDP program that is attached to the interface.
-pub(crate) fn attached_xdp(ifindex: u32) -> Option<(u32, String)> {
-    let mut opts = libbpf_sys::bpf_xdp_query_opts {
-        sz: size_of::<libbpf_sys::bpf_xdp_query_opts>() as libbpf_sys::size_t,
+/// Attaches `program` without a link and takes it off again at once. Refuses for the reason that a
+/// link is refused for, which the kernel puts in words here alone: libbpf warns of them.
+pub(crate) fn try_by_netlink(
+    program: BorrowedFd<'_>,
+    ifindex: u32,
+    mode: XdpMode,
+) -> io::Result<()> {
+    /// `XDP_FLAGS_UPDATE_IF_NOEXIST`: nobody's program is replaced.
+    const IF_NONE: u32 = 1;
+    let (fd, index, mode) = (program.as_raw_fd(), ifindex as i32, mode as u32);
+    let none = std::ptr::null();
+    // SAFETY: takes numbers, and no options.
+    check(unsafe { libbpf_sys::bpf_xdp_attach(index, fd, mode | IF_NONE, none) })?;
+    let opts = libbpf_sys::bpf_xdp_attach_opts {
+        sz: size_of::<libbpf_sys::bpf_xdp_attach_opts>() as libbpf_sys::size_t,
+        old_prog_fd: fd,
         ..Default::default()
     };
-    // SAFETY: writes into the options, which say their size and are ours.
-    check(unsafe { libbpf_sys::bpf_xdp_query(ifindex as i32, 0, &raw mut opts) }).ok()?;
-    let id = [opts.prog_id, opts.drv_prog_id, opts.skb_prog_id, opts.hw_prog_id]
-        .into_iter()
-        .find(|&id| id != 0)?;
-    Some((id, program_name(id).unwrap_or_else(|_| "no name".into())))
+    // SAFETY: reads the options, which say their size and live through the call.
+    check(unsafe { libbpf_sys::bpf_xdp_detach(index, mode, &raw const opts) })?;
+    Ok(())
+}
+
+/// The number of the link that holds this program on this interface; `None` when it is attached
+/// without one. EPERM without CAP_SYS_ADMIN.
+pub(crate) fn link_of(program: u32, ifindex: u32) -> io::Result<Option<u32>> {
+    let mut id = 0;
+    loop {
+        // SAFETY: writes one number, which is ours.
+        let found = unsafe { libbpf_sys::bpf_link_get_next_id(id, &raw mut id) };
+        match check(found) {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(None),
+            found => found?,
+        };
+        // SAFETY: takes a number.
+        match check(unsafe { libbpf_sys::bpf_link_get_fd_by_id(id) }) {
+            Ok(fd) => {
+                // SAFETY: a new descriptor that nobody else owns.
+                let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+                if xdp_link(fd.as_fd()).is_ok_and(|found| found == (program, ifindex)) {
+                    return Ok(Some(id));
+                }
+            }
+            // It went away meanwhile.
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Program and interface of an XDP link; an interface of 0 for one that was detached.
+fn xdp_link(link: BorrowedFd<'_>) -> io::Result<(u32, u32)> {
+    let mut info = libbpf_sys::bpf_link_info::default();
+    let mut len = size_of::<libbpf_sys::bpf_link_info>() as u32;
+    let (link, place) = (link.as_raw_fd(), &raw mut info);
+    // SAFETY: writes at most `len` bytes, the size of `info`; no member that points anywhere is
+    // set, so nothing else is written.
+    check(unsafe { libbpf_sys::bpf_link_get_info_by_fd(link, place, &raw mut len) })?;
+    if info.type_ != libbpf_sys::BPF_LINK_TYPE_XDP {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: of an XDP link the kernel fills this member in; any bytes make a valid one.
+    Ok((info.prog_id, unsafe { info.__bindgen_anon_1.xdp.ifindex }))
 }
 
 /// The errno in a libbpf-rs error, which shows it in its text alone.

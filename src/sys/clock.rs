@@ -8,6 +8,13 @@ pub(crate) fn monotonic_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
+/// What the wall clock (`CLOCK_REALTIME`) shows now.
+#[cfg(feature = "tools")]
+pub(crate) fn wall_ns() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_nanos() as u64)
+}
+
 /// A counter that goes up steadily, in a unit that only the caller can tell: the time stamp
 /// counter on x86-64 (about 8 ns a call, no system call), nanoseconds elsewhere.
 ///

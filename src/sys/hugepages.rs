@@ -1,6 +1,7 @@
 //! How many huge pages the administrator reserved, and what transparent ones came to.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 
 /// Size of the usual huge page.
 pub(crate) const HUGE_PAGE: usize = 2 << 20;
@@ -31,7 +32,9 @@ pub(crate) fn count(size: usize) -> HugePageCount {
 /// Bytes in transparent huge pages of the mapping that starts at `address`; `None` when there is
 /// no such mapping.
 pub(crate) fn transparent_bytes(address: usize) -> Option<usize> {
-    let maps = fs::read_to_string("/proc/self/smaps").ok()?;
+    // The kernel counts pages for each read: so there are to be few.
+    let mut maps = String::with_capacity(1 << 16);
+    File::open("/proc/self/smaps").ok()?.read_to_string(&mut maps).ok()?;
     let start = format!("{address:x}-");
     let mut lines = maps.lines().skip_while(|line| !line.starts_with(&start)).skip(1);
     let line = lines.find_map(|line| line.strip_prefix("AnonHugePages:"))?;

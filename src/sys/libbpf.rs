@@ -75,6 +75,13 @@ pub(crate) fn quiet() -> Quiet {
     Quiet(PhantomData)
 }
 
+impl Quiet {
+    /// The warnings of this thread since the last look.
+    pub(crate) fn said(&self) -> String {
+        WARNINGS.take().join("; ")
+    }
+}
+
 impl Drop for Quiet {
     fn drop(&mut self) {
         QUIET.set(QUIET.get().saturating_sub(1));

@@ -8,9 +8,12 @@
 //!   usage      CPU time of a thread                  perf              its cycles, instructions
 //!   rings_iter every AF_XDP socket of the machine    foreign           one, from its owner
 //!   caps       what a thread may do                  resolver          names of addresses
+//!   rights     why it may not
 //!   promisc    what a NIC lets through               link_watch        what happens to an interface
 //!   event      waking who polls                      process           whose a process is
-//!   unix       connecting to a unix socket
+//!   unix       connecting to a unix socket           port              ports without a listener
+//!   raw        hearing packets of the stack
+//!   unix       connecting to a unix socket           links             interfaces and their programs
 //! ```
 //!
 //! Invariant: everything here is safe to call; what the kernel writes is checked before it is
@@ -21,7 +24,7 @@
 pub(crate) mod affinity;
 #[cfg(feature = "bpf")]
 pub(crate) mod bpf;
-#[cfg(all(feature = "bpf", feature = "tools"))]
+#[cfg(feature = "bpf")]
 pub(crate) mod caps;
 #[cfg(feature = "bpf")]
 pub(crate) mod clock;
@@ -40,6 +43,8 @@ pub(crate) mod libbpf;
 #[cfg(feature = "bpf")]
 pub(crate) mod link_watch;
 #[cfg(feature = "bpf")]
+pub(crate) mod links;
+#[cfg(feature = "bpf")]
 pub(crate) mod mapping;
 #[cfg(feature = "bpf")]
 pub(crate) mod netdev;
@@ -49,12 +54,18 @@ pub(crate) mod netns;
 pub(crate) mod perf;
 #[cfg(any(feature = "bpf", feature = "tools"))]
 pub(crate) mod poll;
+#[cfg(all(target_os = "linux", feature = "tools"))]
+pub(crate) mod port;
 #[cfg(feature = "tools")]
 pub(crate) mod process;
 #[cfg(feature = "bpf")]
 pub(crate) mod promisc;
+#[cfg(all(feature = "bpf", feature = "tools"))]
+pub(crate) mod raw;
 #[cfg(all(unix, feature = "tools"))]
 pub(crate) mod resolver;
+#[cfg(feature = "bpf")]
+pub(crate) mod rights;
 #[cfg(all(feature = "bpf", feature = "tools"))]
 pub(crate) mod rings_iter;
 #[cfg(feature = "bpf")]

@@ -7,6 +7,7 @@
 //!
 //! Invariant: a record is taken apart only when its length and magic number are right.
 
+use super::bpf::errno;
 use super::libbpf::{self, Refused};
 use super::skel::rings::{RingsSkel, RingsSkelBuilder};
 use libbpf_rs::{Iter, IterOpts, Link};
@@ -231,7 +232,7 @@ impl RingsIter {
 
     /// Every descriptor of an AF_XDP socket, in the pid namespace of the caller.
     pub(crate) fn records(&mut self) -> io::Result<Vec<Record>> {
-        let mut iter = Iter::new(&self.0).map_err(io::Error::other)?;
+        let mut iter = Iter::new(&self.0).map_err(|error| errno(&error))?;
         parse_all(&read_all(&mut iter)?)
     }
 }

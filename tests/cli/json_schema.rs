@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// Runs to their end, with their status. `--json` is added.
-const RUNS: [(&str, i32); 35] = [
+const RUNS: [(&str, i32); 36] = [
     ("ping -c 2 -D 10.0.0.2 2001:db8::2 --histogram --sim", 0),
     ("ping -c 30 -i 10ms 10.0.0.2 --sim=dup=30%,reorder=30%,jitter=5ms,seed=3", 0),
     ("ping -c 3 -i 10ms -W 1ms 10.0.0.2 --sim=delay=5ms", 1),
@@ -19,6 +19,7 @@ const RUNS: [(&str, i32); 35] = [
     ("ping -c 1 192.0.2.1 --sim", 1),
     ("ping -c 1 -M do -s 1400 198.51.100.9 --sim", 1),
     ("ping -c 1 10.0.0.99 --sim", 1),
+    ("ping -c 2 -O -W 2 10.0.0.66 --sim", 1),
     ("ping -c 5 --queue 0 10.0.0.2 --sim=wrong_queue", 1),
     ("ping -c 5 10.0.0.2 --sim=starved", 1),
     ("ping -c 20 -i 0.05 10.0.0.2 --sim=link_flap", 0),

@@ -66,9 +66,10 @@ fn text_reads_as_ping_and_the_start_line_is_not_among_the_data() {
          \n\
          --- 10.0.0.2 ping statistics ---\n\
          2 packets transmitted, 2 received, 0% packet loss, time 1000ms\n\
-         rtt min/mean/p50/p90/p99/max/stddev = 0.200/0.200/0.200/0.200/0.200/0.200/0.000 ms\n"
+         rtt min/mean/p50/p90/p99/max/sd = 0.200/0.200/0.200/0.200/0.200/0.200/0.000 ms\n"
     );
-    let started = stderr(&output);
+    assert_eq!(stderr(&output), "", "all is as it should be");
+    let started = stderr(&run("ping -v -c 2 10.0.0.2 --sim"));
     assert!(started.starts_with("sim0: "), "{started}");
     assert!(started.contains("clocks: tx "), "{started}");
 }

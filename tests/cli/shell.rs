@@ -54,6 +54,7 @@ fn help_and_version_are_data() {
         ("help", "Usage: flux"),
         ("help ping", "--histogram"),
         ("help sim", "10.0.0.66"),
+        ("help topology", "[[event]]"),
         ("completions bash", "complete"),
     ] {
         let output = run(line);
@@ -139,6 +140,7 @@ fn a_closed_pipe_is_a_normal_end() {
         "ping -c 100000 -i 1ms --sim 10.0.0.2",
         "ping -c 100000 -i 1ms --sim --json 10.0.0.2",
         "help sim",
+        "help topology",
         "completions zsh",
         "--help",
     ] {

@@ -52,7 +52,7 @@ fn an_error_in_a_file_is_told_with_its_line_and_column() {
     );
     assert!(
         text.contains(
-            "hint: did you mean 'router'? known keys: seed, us, router, host, link, route\n"
+            "hint: did you mean 'router'? known keys: seed, us, router, host, link, route, event\n"
         ),
         "{text}"
     );

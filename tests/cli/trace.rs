@@ -27,7 +27,8 @@ fn text_reads_as_traceroute_and_the_start_line_is_not_among_the_data() {
     let text = stdout(&output);
     assert!(text.starts_with(BEGIN) && text.ends_with(END), "flux {line}:\n{text}");
     assert_eq!(text.lines().count(), 8, "{text}");
-    assert!(stderr(&output).starts_with("sim0: "), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "", "all is as it should be");
+    assert!(stderr(&run("trace -v -n --sim 203.0.113.7")).starts_with("sim0: "));
 }
 
 #[test]
@@ -149,10 +150,7 @@ fn who_is_not_reached_makes_the_answer_no_and_is_told_with_the_reason() {
     let output = run(line);
     assert_exit(line, &output, 1);
     let text = stdout(&output);
-    assert!(
-        text.ends_with(" 1  * * *\n 2  * * *\n 3  * * *\nnot reached: 10.0.0.66; no hop answers\n"),
-        "{text}"
-    );
+    assert!(text.ends_with("\n1-3  * * *\nnot reached: 10.0.0.66; no hop answers\n"), "{text}");
     let events = events("trace --sim -m 3 --json 10.0.0.66", 1);
     let summary = events.last().unwrap();
     assert_eq!(summary["reached"], false);
@@ -171,8 +169,161 @@ fn the_path_mtu_is_found() {
     let line = "trace --sim --mtu 198.51.100.9";
     let output = run(line);
     assert_exit(line, &output, 0);
-    assert!(stdout(&output).ends_with("; path MTU 1400\n"), "{}", stdout(&output));
-    assert_eq!(events(&format!("{line} -j"), 0).last().unwrap()["mtu"], 1400);
+    let text = stdout(&output);
+    let end = "; path MTU 1400; larger packets stop at hop 3 (172.16.25.2)\n";
+    assert!(text.ends_with(end), "{text}");
+    let row = text.lines().find(|line| line.starts_with(" 3  172.16.25.2 ")).unwrap();
+    assert!(row.contains(" F=1400  "), "{text}");
+    let events = events(&format!("{line} -j"), 0);
+    let summary = events.last().unwrap();
+    assert_eq!(summary["mtu"], 1400);
+    let hop = serde_json::json!({"ttl": 3, "address": "172.16.25.2", "mtu": 1400});
+    assert_eq!((&summary["mtu_hop"], summary.get("mtu_at_least")), (&hop, None));
+}
+
+#[test]
+fn our_own_frames_are_no_path_mtu() {
+    for (mtu, frame, found, least) in [
+        (9000, "", None, Some(3826)),
+        (9000, "--frame-size 2048", None, Some(1778)),
+        (3826, "", Some(3826), None),
+        (2000, "", Some(2000), None),
+        (1500, "", Some(1500), None),
+    ] {
+        for target in ["10.0.0.2", "2001:db8::2"] {
+            let line = format!("trace -n --mtu --sim=mtu={mtu} {frame} {target}");
+            let events = events(&format!("{line} -j"), 0);
+            let summary = events.last().unwrap();
+            assert_eq!(
+                (summary["mtu"].as_u64(), summary["mtu_at_least"].as_u64()),
+                (found, least),
+                "{line}"
+            );
+            let said = match (found, least) {
+                (Some(mtu), _) => format!("; path MTU {mtu}\n"),
+                (_, least) => {
+                    format!("; path MTU at least {}: frames hold no more\n", least.unwrap())
+                }
+            };
+            let text = stdout(&run(&line));
+            assert!(text.ends_with(&said), "{line}: {text}");
+        }
+    }
+    for command in ["ping -c 1", "trace -n"] {
+        let start = &events(&format!("{command} --sim=mtu=2000 -j 10.0.0.2"), 0)[0];
+        assert_eq!((&start["frame_size"], &start["notes"]), (&4096.into(), &serde_json::json!([])));
+    }
+}
+
+#[test]
+fn the_port_is_open_or_closed() {
+    for (port, state) in [(80, "open"), (81, "closed")] {
+        for target in ["203.0.113.7", "2001:db8:7::7"] {
+            let line = format!("trace -n --sim -T -p {port} {target}");
+            let text = stdout(&run(&line));
+            assert!(text.contains(&format!(" 6  {target} [{state}]  ")), "{text}");
+            assert_eq!(text.matches('[').count(), 1, "{text}");
+            let events = events(&format!("{line} -j"), 0);
+            let summary = events.last().unwrap();
+            assert_eq!(summary["port_state"], state);
+            assert_eq!(summary["hops"][5]["routers"][0]["port_state"], state);
+            for reply in of(&events, "reply") {
+                let told = reply.get("port_state").and_then(Value::as_str);
+                assert_eq!(told, (reply["reached"] == true).then_some(state), "{reply}");
+            }
+            let table = stdout(&run(&format!("{line} --report")));
+            assert!(table.contains(&format!("  {state}\n")), "{table}");
+        }
+    }
+    let udp = events("trace -n --sim -j 203.0.113.7", 0);
+    assert!(udp.last().unwrap().get("port_state").is_none());
+}
+
+#[test]
+fn each_target_has_a_header_with_its_own_packet_size() {
+    let line = "trace -n -m 1 -q 1 --sim --size 30 203.0.113.7 2001:db8:7::7";
+    let text = stdout(&run(line));
+    assert!(
+        text.contains("trace to 203.0.113.7 (203.0.113.7), 1 hops max, 34 byte packets\n"),
+        "{text}"
+    );
+    assert!(text.contains("(2001:db8:7::7), 1 hops max, 54 byte packets\n"), "{text}");
+    let start = &events(&format!("{line} -j"), 1)[0];
+    let of = |at: usize| start["targets"][at]["packet_bytes"].as_u64();
+    assert_eq!((of(0), of(1), &start["packet_bytes"]), (Some(34), Some(54), &0.into()));
+    let start = &events("trace -n --sim -T -j 203.0.113.7", 0)[0];
+    assert_eq!(
+        (&start["packet_bytes"], &start["targets"][0]["packet_bytes"]),
+        (&60.into(), &60.into())
+    );
+}
+
+#[test]
+fn autonomous_systems_come_from_a_file() {
+    let dir = command::temp_dir("trace-asn");
+    std::fs::create_dir(&dir).unwrap();
+    let file = |name: &str, content: &[u8]| {
+        let path = dir.join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let iptoasn = file(
+        "ip2asn.tsv",
+        b"172.16.0.0\t172.16.12.255\t64500\tZZ\tONE\n172.16.45.0\t172.16.45.255\t0\tNone\tNot routed\n\
+          203.0.113.0\t203.0.113.255\t64502\tZZ\tTHREE\n2001:db8:7::\t2001:db8:7:ffff::\t64503\tZZ\tFOUR\n",
+    );
+    let pfx2as = file(
+        "pfx2as",
+        b"172.16.12.0\t24\t64500\n203.0.113.0\t24\t64502_64510\n172.16.0.0\t16\t64501\n",
+    );
+    for (file, target) in [(&iptoasn, "[AS64502]"), (&pfx2as, "[AS64502/AS64510]")] {
+        let line = format!("trace -n --sim --asn {file} 203.0.113.7");
+        let text = stdout(&run(&line));
+        assert!(text.contains(" 1  10.0.0.254 [*]  0.200 ms"), "{text}");
+        assert!(text.contains(" 2  172.16.12.2 [AS64500]  "), "{text}");
+        assert!(text.contains(&format!(" 6  203.0.113.7 {target}  ")), "{text}");
+        let events = events(&format!("{line} -j"), 0);
+        let router = |ttl: usize| &events.last().unwrap()["hops"][ttl - 1]["routers"][0];
+        assert_eq!((router(1).get("asn"), &router(2)["asn"]), (None, &64500.into()));
+        assert_eq!(router(6)["asn"], 64502);
+        let last = of(&events, "reply").into_iter().find(|reply| reply["reached"] == true).unwrap();
+        assert_eq!(last["asn"], 64502);
+        assert_eq!(last.get("other_asns"), router(6).get("other_asns"));
+        for view in ["--report", "-c 3", "--paths"] {
+            let table = stdout(&run(&format!("{line} {view}")));
+            let end = target.trim_matches(['[', ']']);
+            assert!(table.contains(" AS") && table.contains(end), "{table}");
+        }
+    }
+    let six = stdout(&run(&format!("trace -n --sim --asn {iptoasn} 2001:db8:7::7")));
+    assert!(six.contains("2001:db8:7::7 [AS64503]"), "{six}");
+    let bad = file("bad", b"1.0.0.0\t1.0.0.255\t1\nhello\nworld\n");
+    let packed = file("packed.gz", &[0x1f, 0x8b, 8, 0]);
+    let empty = file("empty", b"\n");
+    for (file, words) in [
+        (&bad, "line 2 has no range and AS number: \"hello\""),
+        (&packed, "gunzip --keep"),
+        (&empty, "no entries"),
+        (&"/nosuch".to_owned(), "/nosuch"),
+    ] {
+        let line = format!("trace --sim --asn {file} 10.0.0.2");
+        assert_refused(&line, file);
+        let said = stderr(&run(&line));
+        assert!(said.contains(words), "{said}");
+        assert_refused_as_json(&format!("trace --sim --asn {file} 10.0.0.2"), file);
+    }
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+#[test]
+fn a_group_is_no_target_and_the_hint_names_the_command_for_it() {
+    for group in ["224.0.0.1", "ff02::1%sim0"] {
+        let line = format!("trace --sim {group}");
+        assert_refused(&line, &format!("target {group}: is a group"));
+        assert!(
+            stderr(&run(&line)).contains(&format!("hint: `flux ping {group}` lists who answers"))
+        );
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! to an end, and says why.
 
 use crate::command::{assert_exit, events, json_lines, of, only, run, stderr, stdout};
-use fluxnet::simulator::Trouble;
+use fluxnet::simulator::{NetworkTrouble, Trouble};
 use serde_json::{Value, json};
 
 /// What `flux ping` has to say about a trouble.
@@ -25,7 +25,7 @@ const CASES: [Case; 9] = [
         sent: 5,
     },
     Case {
-        line: "ping -c 5 10.0.0.2 --sim=wrong_queue",
+        line: "ping -v -c 5 10.0.0.2 --sim=wrong_queue",
         exit: 0,
         told: "queues 0,1,",
         received: 5,
@@ -295,6 +295,46 @@ fn help_tells_each_trouble_and_the_command_that_shows_it() {
         assert!(text.contains(&format!("\n  {name} ")), "{name}\n{text}");
         assert!(text.contains(&format!("flux rings --sim={name}\n")), "{name}");
     }
+}
+
+#[test]
+fn help_tells_each_trouble_of_the_network_with_an_example_that_runs() {
+    let text = stdout(&run("help sim"));
+    for name in NetworkTrouble::ALL.map(NetworkTrouble::name) {
+        let (_, rest) = text.split_once(&format!("\n  {name}")).unwrap_or_else(|| panic!("{name}"));
+        let example = rest.lines().find_map(|line| line.trim().strip_prefix("flux ")).unwrap();
+        assert!(example.contains(&format!("--sim={name} ")), "{example}");
+        let output = run(example);
+        assert!(output.status.code().is_some_and(|code| code <= 1), "flux {example}");
+    }
+    assert!(text.lines().all(|line| line.chars().count() <= 80));
+    assert!(stdout(&run("help topology")).lines().all(|line| line.chars().count() <= 80));
+}
+
+#[test]
+fn troubles_of_the_network_need_one() {
+    for name in NetworkTrouble::ALL.map(NetworkTrouble::name) {
+        for command in ["bench", "doctor"] {
+            let output = run(&format!("{command} --sim={name}"));
+            assert_exit(name, &output, 2);
+            let text = stderr(&output);
+            assert!(text.contains(&format!("flux {command} has no use for it")), "{text}");
+        }
+    }
+}
+
+#[test]
+fn simulated_nodes_are_found_by_their_names() {
+    for (target, address) in
+        [("server.sim", "203.0.113.7"), ("server", "203.0.113.7"), ("-6 h2.sim", "2001:db8::2")]
+    {
+        let events = events(&format!("ping -q -j -c 1 --sim {target}"), 0);
+        assert_eq!(of(&events, "start")[0]["targets"][0]["address"], address, "{target}");
+    }
+    let line = "ping -c 1 --sim servr.sim";
+    let output = run(line);
+    assert_exit(line, &output, 2);
+    assert!(stderr(&output).contains("hint: did you mean server.sim?"), "{}", stderr(&output));
 }
 
 /// Two RX queues, of which one sends.

@@ -116,10 +116,12 @@ fn every_workload_moves_packets_in_every_setting() {
                 assert_eq!(times, &Value::Null, "{setting}");
             }
         }
-        let best = report["best"].as_array().unwrap();
-        let workloads: Vec<_> = best.iter().map(|b| b["workload"].as_str().unwrap()).collect();
+        // One sample of each decides nothing.
+        assert_eq!(report["best"], json!([]));
+        let open = report["undecided"].as_array().unwrap();
+        let workloads: Vec<_> = open.iter().map(|b| b["workload"].as_str().unwrap()).collect();
         assert_eq!(workloads, ["rxdrop", "txonly", "l2fwd", "forward", "latency", "parse"]);
-        assert!(best.iter().all(|best| best["why"].as_str().is_some_and(|why| !why.is_empty())));
+        assert!(open.iter().all(|one| one["why"].as_str().unwrap().contains("too few samples")));
     });
 }
 

@@ -2,7 +2,8 @@
 
 use crate::command::{Copy, events, stdout};
 use crate::foreign::Foreign;
-use crate::lab::{Lab, OURS, PEER, has, xdp_attached};
+use crate::lab::xdp::{Hook, attach_by_netlink};
+use crate::lab::{Lab, OURS, PEER, has, wait_until, xdp_attached};
 use serde_json::Value;
 
 fn report(line: &str, status: i32) -> Value {
@@ -72,11 +73,12 @@ fn without_leave_nothing_is_attached_and_that_is_said() {
 #[test]
 fn a_foreign_program_blocks_and_is_named_and_stays() {
     let Some(lab) = Lab::veth(1) else { return };
-    let _foreign = Foreign::start(OURS, &["mode=quiet"]);
+    let foreign = Foreign::start(OURS, &["mode=quiet"]);
     let link = lab.run(&format!("ip link show {OURS}"));
     let id = link.split("prog/xdp id ").nth(1).unwrap().split_whitespace().next().unwrap();
     let report = report(OURS, 1);
-    let words = ["foreign_xsk", &format!("id {id}"), "native", "xdp off"];
+    let owner = format!("foreign-xsk (pid {}) uses it", foreign.pid());
+    let words = ["foreign_xsk", &owner, &format!("program {id}"), "native mode", "`kill "];
     assert_check(&report, "program", "blocker", &words);
     assert_eq!(with_status(&report, "blocker"), ["program"]);
     assert!(report["conclusion"].as_str().unwrap().ends_with("AF_XDP does not work here"));
@@ -89,11 +91,16 @@ fn a_foreign_program_blocks_and_is_named_and_stays() {
 }
 
 #[test]
-fn a_foreign_program_in_skb_mode_is_detached_another_way() {
+fn a_foreign_program_is_taken_off_as_it_was_attached() {
     let Some(_lab) = Lab::veth(1) else { return };
-    let _foreign = Foreign::start(OURS, &["mode=quiet", "skb=1"]);
-    let report = report(OURS, 1);
-    assert_check(&report, "program", "blocker", &["foreign_xsk", "skb", "xdpgeneric off"]);
+    let foreign = Foreign::start(OURS, &["mode=quiet", "skb=1"]);
+    let link = report(OURS, 1);
+    assert_check(&link, "program", "blocker", &["foreign_xsk", "skb mode", "`kill "]);
+    foreign.kill();
+    wait_until("its end", || !xdp_attached(OURS));
+    attach_by_netlink(OURS, Hook::Skb);
+    let netlink = report(OURS, 1);
+    assert_check(&netlink, "program", "blocker", &["pass_all", "skb mode", "xdpgeneric off`"]);
 }
 
 #[test]
@@ -163,8 +170,8 @@ fn without_root_the_missing_capabilities_are_blockers_and_the_rest_is_still_told
     for id in ["cap_net_raw", "cap_net_admin", "cap_bpf", "cap_perfmon"] {
         assert_check(&report, id, "blocker", &["missing", fluxnet::error::SETCAP]);
     }
-    assert_check(&report, "xdp_socket", "blocker", &["capability"]);
-    assert_check(&report, "bpf", "blocker", &["capability"]);
+    assert_check(&report, "xdp_socket", "blocker", &["CAP_NET_RAW is missing"]);
+    assert_check(&report, "bpf", "blocker", &["CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON are"]);
     assert_check(&report, "driver", "ok", &["veth"]);
     assert_check(&report, "queues", "ok", &["2 RX, 2 TX"]);
     assert_check(&report, "xdp_features", "ok", &[]);

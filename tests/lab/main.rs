@@ -20,7 +20,6 @@ mod scenarios;
 #[path = "../support/schema.rs"]
 mod schema;
 
-mod alternative_names;
 mod bench;
 mod conformance;
 mod doctor;

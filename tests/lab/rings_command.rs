@@ -331,7 +331,10 @@ fn without_capabilities_the_missing_one_is_named() {
     command::assert_exit(&line, &output, 2);
     let error = command::only(&output, "error");
     let text = error["error"].as_str().unwrap();
-    assert!(text.starts_with(&format!("found no AF_XDP socket on {OURS}, but ")), "{text}");
+    assert!(
+        text.starts_with(&format!("{OURS}: no AF_XDP socket that can be seen from here: ")),
+        "{text}"
+    );
     assert!(text.contains("could not be looked into"), "{text}");
     assert!(error["hint"].as_str().unwrap().starts_with("run as root"), "{error}");
     // Those that the iterator needs are enough for it.

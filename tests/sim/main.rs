@@ -25,6 +25,7 @@ mod life;
 mod odd_moments;
 #[cfg(feature = "tools")]
 mod ping;
+mod ping_answers;
 mod ports;
 mod receive_only;
 mod receivers;

@@ -167,13 +167,33 @@ impl Copy {
 
     /// Runs a command line as a user with these capabilities (for setpriv) and no others.
     pub fn as_nobody(&self, capabilities: &str, line: &str) -> Output {
+        self.command_as_nobody(capabilities, line).output().unwrap()
+    }
+
+    /// Runs a command line as a user without capabilities but those of the file, and of these (for
+    /// setpriv) at most.
+    pub fn bounded(&self, capabilities: &str, line: &str) -> Output {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        command.args(["--inh-caps=-all", "--ambient-caps=-all"]);
+        command.arg(format!("--bounding-set=-all{capabilities}"));
+        command.arg(self.path()).args(line.split_whitespace());
+        command.output().unwrap()
+    }
+
+    pub fn path(&self) -> std::path::PathBuf {
+        self.0.join("flux")
+    }
+
+    /// The same, not started yet.
+    pub fn command_as_nobody(&self, capabilities: &str, line: &str) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
         for set in ["bounding-set", "inh-caps", "ambient-caps"] {
             command.arg(format!("--{set}=-all{capabilities}"));
         }
-        command.arg(self.0.join("flux")).args(line.split_whitespace());
-        command.output().unwrap() // setpriv: util-linux
+        command.arg(self.path()).args(line.split_whitespace());
+        command // setpriv: util-linux
     }
 }
 

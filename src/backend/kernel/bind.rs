@@ -2,6 +2,7 @@
 
 use super::port::KernelPort;
 use super::{KernelBackend, open, port, queue_counts};
+use crate::backend::xdp;
 use crate::config::{Attached, BindMode, Poller};
 use crate::error::{Advice, ErrorKind, FluxError, Op, Result};
 use crate::ids::QueueIndex;
@@ -114,8 +115,23 @@ impl KernelBackend {
                         self.queue_error(Op::Bind, queue, error)
                     });
                 }
+                Some(libc::EBUSY) => {
+                    let error = self.queue_error(Op::Bind, queue, error);
+                    return Err(self.named_owner(port, number, error));
+                }
                 _ => return Err(self.queue_error(Op::Bind, queue, error)),
             }
+        }
+    }
+
+    /// The error of a queue that is taken, with the process that has it, where that can be seen.
+    fn named_owner(&self, port: &KernelPort, queue: u32, error: FluxError) -> FluxError {
+        let owner = port.inside(|| Ok(xdp::socket_on(port.ifindex, Some(queue))));
+        match owner.ok().flatten() {
+            Some(owner) => error
+                .with_cause(format!("{owner} has an AF_XDP socket on it"))
+                .with_hint(format!("wait until it ends, or stop it (`kill {}`)", owner.pid)),
+            None => error,
         }
     }
 

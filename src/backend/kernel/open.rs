@@ -14,12 +14,18 @@ use crate::stats::Counters;
 use crate::sys::hugepages::{GIANT_PAGE, HUGE_PAGE};
 use crate::sys::if_xdp::Ring;
 use crate::sys::xsk::Xsk;
-use crate::sys::{hugepages, netdev};
+use crate::sys::{hugepages, netdev, poll, rights};
 use crate::umem::region::Region;
 use crate::umem::{RX_HEADROOM, Umem};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
+
+/// How often memory is asked for that others may be about to give back, and the pause between two
+/// tries: 2 s in all.
+const LOCK_TRIES: u32 = 200;
+const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 fn no_such_interface(interface: &str) -> FluxError {
     FluxError::new(ErrorKind::Device, format!("cannot open {interface}"), "no such interface")
@@ -192,7 +198,17 @@ fn open_queue(plan: &PortPlan, queue: u32, umem: &Umem, first: bool) -> Result<(
         let region = umem.region();
         let address = region.base().as_ptr() as u64;
         let len = u64::from(umem.frames()) * u64::from(umem.frame_size());
-        socket.register_umem(address, len, umem.frame_size()).map_err(fail(Op::RegisterUmem))?;
+        let mut tries = 0;
+        while let Err(error) = socket.register_umem(address, len, umem.frame_size()) {
+            tries += 1;
+            // What a run before us locked is given back a moment after its end.
+            let full = error.raw_os_error() == Some(libc::ENOBUFS);
+            let fits = rights::memlock().is_none_or(|limit| len <= limit);
+            if !full || !fits || tries == LOCK_TRIES {
+                return Err(fail(Op::RegisterUmem)(error));
+            }
+            poll::pause(LOCK_RETRY);
+        }
     }
     for ring in [Ring::Fill, Ring::Comp, Ring::Rx, Ring::Tx] {
         socket.size_ring(ring, size).map_err(fail(Op::SizeRing))?;

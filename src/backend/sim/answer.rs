@@ -63,6 +63,13 @@ pub(super) struct Services {
     pub(super) udp: UdpPorts,
 }
 
+impl Services {
+    /// Whether the answer to a UDP packet is an ICMP error.
+    pub(super) fn refuses_udp(&self) -> bool {
+        self.udp == UdpPorts::Closed
+    }
+}
+
 impl Default for Services {
     /// A node without any but echo.
     fn default() -> Self {

@@ -8,7 +8,7 @@
 //!                      └─ r3c ── (MTU 1400) ── 198.51.100.9
 //! ```
 
-use super::{End, NetworkBuilder, Profile, SimSpec, Simulator};
+use super::{End, NetworkBuilder, NetworkTrouble, Profile, SimSpec, Simulator};
 use crate::error::Result;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ const WAN: Duration = Duration::from_micros(1_980);
 const NARROW: Duration = Duration::from_micros(1_460);
 /// MTU of the last link to 198.51.100.9.
 const NARROW_MTU: u32 = 1400;
+/// The VLAN of [`NetworkTrouble::VlanLeak`].
+const LEAK: u16 = 99;
 /// The routers' names.
 const ROUTERS: [&str; 7] = ["r1", "r2", "r3a", "r3b", "r3c", "r4", "r5"];
 
@@ -33,6 +35,7 @@ pub(super) fn access(spec: &SimSpec) -> (Profile, Profile) {
         duplicate: spec.duplicate,
         reorder: spec.reorder,
         corrupt: spec.corrupt,
+        vlan: spec.network.has(NetworkTrouble::VlanLeak).then(|| vec![LEAK]),
         ..there.clone()
     };
     (there, back)

@@ -4,6 +4,7 @@
 //! its own, and the heap holds the head of each line alone. Those few, and what is no arrival,
 //! stand in the heap by themselves.
 
+use super::happening::Happening;
 use std::cmp::Ordering;
 use std::collections::binary_heap::PeekMut;
 use std::collections::{BinaryHeap, VecDeque};
@@ -19,6 +20,8 @@ pub(super) enum Event {
     Leaving { from: (usize, usize), packet: Vec<u8> },
     /// A user's call.
     Call(Call),
+    /// Something happens to the network.
+    Happening(Box<Happening>),
 }
 
 /// Where an entry of the heap has its packet.
@@ -144,7 +147,7 @@ mod tests {
     fn id(event: &Event) -> u8 {
         match event {
             Event::Arrival { packet, .. } | Event::Leaving { packet, .. } => packet[0],
-            Event::Call(_) => unreachable!("none is put in here"),
+            Event::Call(_) | Event::Happening(_) => unreachable!("none is put in here"),
         }
     }
 

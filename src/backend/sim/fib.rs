@@ -87,8 +87,10 @@ impl Table {
         }
     }
 
-    fn get(&self, bits: u128) -> Option<Known> {
-        self.lengths.iter().find_map(|&len| self.entries.get(&(key(bits, len), len)).copied())
+    /// What the longest prefix says, and its length.
+    fn get(&self, bits: u128) -> Option<(Known, u8)> {
+        let entry = |&len: &u8| Some((*self.entries.get(&(key(bits, len), len))?, len));
+        self.lengths.iter().find_map(entry)
     }
 }
 
@@ -115,6 +117,15 @@ impl Fib {
 
     /// What the longest prefix that covers `address` says.
     pub(super) fn get(&self, address: IpAddr) -> Option<Known> {
+        self.longest(address).map(|(known, _)| known)
+    }
+
+    /// How long the longest prefix is that covers `address`; 0 where none does.
+    pub(super) fn prefix_len(&self, address: IpAddr) -> u8 {
+        self.longest(address).map_or(0, |(_, len)| len)
+    }
+
+    fn longest(&self, address: IpAddr) -> Option<(Known, u8)> {
         let table = if address.is_ipv4() { &self.v4 } else { &self.v6 };
         table.get(bits(address))
     }

@@ -1,9 +1,10 @@
 //! A router's ICMP errors: how many, when, and what they look like.
 
 use super::balance::Dice;
+use super::icmp_limit::Limiter;
 use super::outbox::Outbox;
 use super::wire::Ip;
-use super::{Flaw, Quoting, RouterOptions};
+use super::{Flaw, IcmpLimit, Quoting, RouterOptions, WrongLength};
 use crate::proto::extensions::{self, ORIGINAL_LEN};
 use crate::proto::respond::{self, IcmpError};
 use crate::proto::{ICMP_LEN, IpPair, MacAddr, checksum};
@@ -12,31 +13,20 @@ use std::net::IpAddr;
 /// Most MPLS labels of a router: more than fit into any stack that is in use.
 pub(super) const MAX_LABELS: usize = 32;
 
-/// ICMP errors a router may send: so many at once, and one more every `gap` ns.
-struct Limit {
-    burst: u64,
-    gap: u64,
-    /// When the bucket will be full again.
-    full_at: u64,
-}
+/// MTU of [`Flaw::TooBig`].
+const NONSENSE: u16 = 9000;
 
-impl Limit {
-    fn new((per_second, burst): (u32, u32)) -> Self {
-        Self {
-            burst: u64::from(burst.max(1)),
-            gap: 1_000_000_000 / u64::from(per_second.max(1)),
-            full_at: 0,
-        }
-    }
-
-    fn allows(&mut self, now: u64) -> bool {
-        let full_at = self.full_at.max(now).saturating_add(self.gap);
-        let allowed = full_at - now <= self.burst * self.gap;
-        if allowed {
-            self.full_at = full_at;
-        }
-        allowed
-    }
+/// How a router refuses packets for a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// With "host unreachable".
+    Unreachable,
+    /// With "administratively prohibited".
+    Prohibited,
+    /// With "packet too big" and this MTU, however short the packet is.
+    TooBig(u16),
+    /// Without a word.
+    BlackHole,
 }
 
 /// Whose errors they are: the address and Ethernet address they come from.
@@ -46,9 +36,16 @@ pub(super) struct Sender {
     pub(super) mac: MacAddr,
 }
 
+/// Who asked, and how long the prefix is of the route that leads there.
+#[derive(Clone, Copy)]
+pub(super) struct Asker {
+    pub(super) address: IpAddr,
+    pub(super) prefix_len: u8,
+}
+
 /// What a router does about packets that it cannot forward.
 pub(super) struct Errors {
-    limit: Option<Limit>,
+    limit: Option<Limiter>,
     delay_ns: u64,
     options: RouterOptions,
     /// Nothing has to be done to an error after it was written.
@@ -61,7 +58,7 @@ impl Errors {
         let plain =
             mpls.is_empty() && quoting == Quoting::Full && flaw.is_none() && ttl == respond::TTL;
         Self {
-            limit: options.icmp_limit.map(Limit::new),
+            limit: options.icmp_limit.map(Limiter::new),
             delay_ns: super::clock::nanos(options.icmp_delay),
             plain,
             options,
@@ -69,8 +66,8 @@ impl Errors {
     }
 
     /// The limit of later errors, instead of the one there was.
-    pub(super) fn set_limit(&mut self, per_second: u32, burst: u32) {
-        self.limit = Some(Limit::new((per_second, burst)));
+    pub(super) fn set_limit(&mut self, limit: IcmpLimit) {
+        self.limit = Some(Limiter::new(limit));
     }
 
     /// How much later than it could an error leaves.
@@ -82,18 +79,23 @@ impl Errors {
     pub(super) fn write(
         &mut self,
         packet: &[u8],
-        sender: Sender,
+        (sender, asker): (Sender, Asker),
         trouble: IcmpError,
         out: &mut Outbox,
     ) -> Option<Vec<u8>> {
         if self.options.silent {
             return None;
         }
+        let trouble = match (self.options.flaw, trouble) {
+            (Some(Flaw::TooBig), IcmpError::TimeExceeded) => IcmpError::PacketTooBig(NONSENSE),
+            _ => trouble,
+        };
         let Sender { address, mac } = sender;
         let mut error =
             out.answer_to(packet, |to| respond::icmp_error(to, packet, address, mac, trouble))?;
         let now = out.now;
-        let allowed = self.limit.as_mut().is_none_or(|limit| limit.allows(now));
+        let Asker { address: asker, prefix_len } = asker;
+        let allowed = self.limit.as_mut().is_none_or(|l| l.allows(asker, trouble, prefix_len, now));
         if !allowed || !(self.plain || self.shape(&mut error, trouble).is_some()) {
             out.recycle(error);
             return None;
@@ -103,7 +105,8 @@ impl Errors {
 
     /// Makes a well-formed error into what this router sends.
     fn shape(&self, error: &mut Vec<u8>, trouble: IcmpError) -> Option<()> {
-        let RouterOptions { ref mpls, mpls_length, quoting, flaw, ttl, .. } = self.options;
+        let RouterOptions { ref mpls, mpls_length, wrong_length, quoting, flaw, ttl, .. } =
+            self.options;
         let ip = Ip::of_frame(error)?;
         let quote = ip.l4 + ICMP_LEN;
         let quoted = ip.quoted(error)?;
@@ -115,11 +118,15 @@ impl Errors {
             let mut structure = [0; 8 + 4 * MAX_LABELS];
             let len = extensions::emit(mpls, &mut structure)?;
             error.extend_from_slice(&structure[..len]);
-            if mpls_length {
-                // In words of 32 bits, and of 64 for IPv6 (RFC 4884 §4).
-                let (at, words) = if ip.src.is_ipv4() { (5, 4) } else { (4, 8) };
-                error[ip.l4 + at] = (ORIGINAL_LEN / words) as u8;
-            }
+            // In words of 32 bits, and of 64 for IPv6 (RFC 4884 §4).
+            let (at, words) = if ip.src.is_ipv4() { (5, 4) } else { (4, 8) };
+            let right = mpls_length.then_some((ORIGINAL_LEN / words) as u8);
+            let length = match wrong_length {
+                Some(WrongLength::Bytes) => Some(ORIGINAL_LEN as u8),
+                Some(WrongLength::Value(value)) => Some(value),
+                None => right,
+            };
+            error[ip.l4 + at] = length.unwrap_or(0);
         }
         if flaw == Some(Flaw::Lengths) {
             if ip.src.is_ipv4() {
@@ -139,7 +146,7 @@ impl Errors {
 }
 
 /// Writes the length and the checksums of an ICMP message that has grown, shrunk or changed.
-fn seal(error: &mut [u8], ip: &Ip, wrongly: bool) -> Option<()> {
+pub(super) fn seal(error: &mut [u8], ip: &Ip, wrongly: bool) -> Option<()> {
     let len = error.len() - ip.l3;
     let (mut sum, proto) = (checksum::Sum::new(), ip.proto);
     if ip.src.is_ipv4() {

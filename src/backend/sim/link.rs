@@ -1,6 +1,7 @@
 //! What happens to a packet between two ends of a link.
 
 use super::clock::nanos;
+use super::vlan;
 use rand_xoshiro::Xoshiro256StarStar;
 use rand_xoshiro::rand_core::{Rng, SeedableRng};
 use std::time::Duration;
@@ -30,6 +31,9 @@ pub struct Profile {
     pub rate: Option<u64>,
     /// Bytes that may wait when there is a rate; what comes on top is lost.
     pub queue_bytes: u64,
+    /// The VLAN tags that packets arrive with instead of their own, outermost first: a switch that
+    /// mixes VLANs up.
+    pub vlan: Option<Vec<u16>>,
 }
 
 impl Default for Profile {
@@ -44,6 +48,7 @@ impl Default for Profile {
             corrupt: 0.0,
             rate: None,
             queue_bytes: DEFAULT_QUEUE_BYTES,
+            vlan: None,
         }
     }
 }
@@ -57,6 +62,7 @@ impl Profile {
 
     fn is_plain(&self) -> bool {
         self.rate.is_none()
+            && self.vlan.is_none()
             && self.jitter.is_zero()
             && [self.loss, self.duplicate, self.reorder, self.corrupt].iter().all(|&p| p <= 0.0)
     }
@@ -68,6 +74,8 @@ pub(super) struct LinkDirection {
     pub(super) to: (usize, usize),
     profile: Profile,
     plain: bool,
+    /// What is sent by it is lost.
+    pub(super) down: bool,
     delay_ns: u64,
     jitter_ns: u64,
     rng: Xoshiro256StarStar,
@@ -89,6 +97,7 @@ impl LinkDirection {
         Self {
             to,
             plain: profile.is_plain(),
+            down: false,
             delay_ns: nanos(profile.delay),
             jitter_ns: nanos(profile.jitter),
             profile,
@@ -98,8 +107,11 @@ impl LinkDirection {
         }
     }
 
-    /// Sends `packet` at `now`. A bit of it may flip.
-    pub(super) fn send(&mut self, packet: &mut [u8], now: u64) -> Passage {
+    /// Sends `packet` at `now`. A bit of it may flip, and its VLAN tags may change.
+    pub(super) fn send(&mut self, packet: &mut Vec<u8>, now: u64) -> Passage {
+        if self.down {
+            return Passage::default();
+        }
         if self.plain {
             return Passage { arrival: Some(now.saturating_add(self.delay_ns)), again: None };
         }
@@ -117,6 +129,9 @@ impl LinkDirection {
         }
         if self.happens(self.profile.corrupt) {
             self.flip(packet);
+        }
+        if let Some(vlans) = &self.profile.vlan {
+            vlan::retag(packet, vlans);
         }
         let mut arrival = departure.saturating_add(self.delay_ns);
         if self.jitter_ns > 0 {
@@ -168,7 +183,7 @@ mod tests {
     #[test]
     fn a_plain_link_only_takes_time() {
         let mut direction = direction(Profile::delay(Duration::from_micros(50)));
-        let mut packet = [1, 2, 3];
+        let mut packet = vec![1, 2, 3];
         let passage = direction.send(&mut packet, 1000);
         assert_eq!(passage, Passage { arrival: Some(51_000), again: None });
         assert_eq!(packet, [1, 2, 3]);
@@ -181,7 +196,8 @@ mod tests {
             queue_bytes: 3000,
             ..Profile::default()
         });
-        let arrivals: Vec<_> = (0..6).map(|_| direction.send(&mut [0; 1250], 0).arrival).collect();
+        let arrivals: Vec<_> =
+            (0..6).map(|_| direction.send(&mut vec![0; 1250], 0).arrival).collect();
         // 1250 bytes take 10 µs at 1 Gbit/s; 3000 bytes may wait besides the one that arrives.
         let at = |n: u64| Some(n * 10_000);
         assert_eq!(arrivals, [at(1), at(2), at(3), None, None, None]);
@@ -198,7 +214,7 @@ mod tests {
         let mut direction = direction(profile);
         let (mut lost, mut twice, mut last) = (0, 0, 0);
         for now in 0..10_000 {
-            let passage = direction.send(&mut [0; 60], now);
+            let passage = direction.send(&mut vec![0; 60], now);
             lost += u32::from(passage.arrival.is_none());
             twice += u32::from(passage.again.is_some());
             if let Some(at) = passage.arrival {
@@ -214,7 +230,7 @@ mod tests {
     fn corruption_flips_one_bit_behind_the_ethernet_header() {
         let mut direction = direction(Profile { corrupt: 1.0, ..Profile::default() });
         for _ in 0..200 {
-            let mut packet = [0u8; 60];
+            let mut packet = vec![0u8; 60];
             direction.send(&mut packet, 0);
             assert_eq!(packet.iter().map(|b| b.count_ones()).sum::<u32>(), 1);
             assert_eq!(packet[..14], [0; 14]);
@@ -225,7 +241,7 @@ mod tests {
     fn a_reordered_packet_is_overtaken() {
         let mut direction = direction(Profile { reorder: 0.5, ..Profile::default() });
         let arrivals: Vec<_> =
-            (0..50).filter_map(|t| direction.send(&mut [0; 60], t).arrival).collect();
+            (0..50).filter_map(|t| direction.send(&mut vec![0; 60], t).arrival).collect();
         assert!(arrivals.windows(2).any(|w| w[0] > w[1]));
     }
 }

@@ -16,7 +16,8 @@
 //! (`Workers::run`); for threads of one's own there is [`SimSpec::realtime`].
 //!
 //! [`Trouble`]s are what a port, its driver or its link does wrong, by name; they lose packets or
-//! leave entries where they are, and never a frame.
+//! leave entries where they are, and never a frame. [`NetworkTrouble`]s are what the network behind
+//! the port does.
 //!
 //! Callers: the builder opens ports; tests and users build networks, inject, capture and step.
 #![deny(unsafe_code)]
@@ -31,19 +32,26 @@ mod default_network;
 mod event_queue;
 mod fib;
 mod fragment;
+mod happen;
+mod happening;
 mod host;
 mod icmp;
+mod icmp_limit;
 mod link;
+mod manners;
 mod nat;
+mod net_trouble;
 mod network;
 mod options;
 mod outbox;
 mod port;
 mod queue;
+mod reassembly;
 mod router;
 mod routes;
 mod segments;
 mod spec;
+mod stack;
 mod station;
 mod switch;
 #[cfg(test)]
@@ -51,16 +59,24 @@ mod tests;
 mod time;
 mod trouble;
 mod view;
+mod vlan;
 pub(crate) mod wire;
 mod world;
 
+#[cfg(feature = "tools")]
+pub(crate) use happening::Noted;
+pub use happening::{NetworkEvent, NodeId, RouteTo};
+pub use icmp::Refusal;
+pub use icmp_limit::IcmpLimit;
 pub use link::Profile;
 pub use nat::NatQuotes;
-pub use network::{End, NetworkBuilder, NodeId};
-pub use options::{Balance, Flaw, HostOptions, Quoting, RouterOptions, UdpPorts};
+pub use net_trouble::{NetworkTrouble, NetworkTroubles};
+pub use network::{End, NetworkBuilder};
+pub use options::{Balance, Flaw, HostOptions, Quoting, RouterOptions, UdpPorts, WrongLength};
 pub use spec::SimSpec;
 #[cfg(feature = "tools")]
 pub(crate) use spec::{bad as bad_spec, unknown as unknown_key};
+pub use stack::StackPacket;
 pub use trouble::{Trouble, Troubles};
 pub use view::{PortInfo, RouteInfo};
 
@@ -303,7 +319,12 @@ impl Simulator {
     /// # Errors
     /// When there is no such port.
     pub fn inject(&self, port: &str, queue: Option<u32>, packet: &[u8]) -> Result<()> {
-        self.with_port(port, |port, now| port.receive(packet, queue, now))?;
+        let mut world = self.shared.enter();
+        let (at, now) = (Self::find(&world, port)?, world.now());
+        if world.port(at).is_some_and(|port| port.receive(packet, queue, now)) {
+            world.to_stack(at, packet);
+        }
+        drop(world);
         self.shared.changed.notify_all();
         Ok(())
     }

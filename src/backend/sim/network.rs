@@ -1,10 +1,11 @@
 //! Building networks: nodes, addresses, links, routes.
 
 use super::balance::Dice;
-use super::clock::Clock;
+use super::clock::{Clock, START_NS, nanos};
 use super::fib::QuickMap;
+use super::happening::{Happening, NetworkEvent, NodeId, RouteTo};
 use super::host::Host;
-use super::icmp::MAX_LABELS;
+use super::icmp::{MAX_LABELS, Refusal};
 use super::link::Profile;
 use super::nat::{Nat, NatQuotes};
 use super::port::Port;
@@ -12,16 +13,15 @@ use super::router::{Action, Hop, Interface, Router};
 use super::segments::{self, Laid};
 use super::switch::Switch;
 use super::world::{Node, World};
-use super::{Balance, HostOptions, RouterOptions, SimSpec, Simulator, Trouble};
+use super::{
+    Balance, HostOptions, NetworkTrouble, NetworkTroubles, RouterOptions, SimSpec, Simulator,
+    Trouble,
+};
 use crate::error::{FluxError, Result};
 use crate::proto::MacAddr;
-use crate::proto::respond::IcmpError;
 use std::collections::HashMap;
 use std::net::IpAddr;
-
-/// A node of a [`NetworkBuilder`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct NodeId(usize);
+use std::time::Duration;
 
 /// One end of a link: a node's next interface.
 #[derive(Clone, Debug)]
@@ -76,6 +76,14 @@ impl End {
     }
 }
 
+/// Another address beside this one, for [`NetworkTrouble::OtherAddress`]: 10.0.0.130 for 10.0.0.2.
+fn other(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(v4) => IpAddr::V4((v4.to_bits() ^ 0x80).into()),
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() ^ 0x80).into()),
+    }
+}
+
 /// Puts a network together.
 ///
 /// ```
@@ -100,8 +108,13 @@ pub struct NetworkBuilder {
     /// By node.
     names: HashMap<usize, String>,
     segments: usize,
+    /// Our machine's routes over those that follow from its links.
+    pub(super) our_routes: Vec<((IpAddr, u8), Vec<IpAddr>)>,
+    events: Vec<(Duration, NetworkEvent)>,
     ports: u32,
     interfaces: HashMap<usize, usize>,
+    /// What is wrong with all nodes that do not say it themselves.
+    troubles: NetworkTroubles,
     /// The first thing that was wrong; told by [`NetworkBuilder::build`].
     trouble: Option<FluxError>,
 }
@@ -115,8 +128,11 @@ impl NetworkBuilder {
             laid: Vec::new(),
             names: HashMap::new(),
             segments: 0,
+            our_routes: Vec::new(),
+            events: Vec::new(),
             ports: 0,
             interfaces: HashMap::new(),
+            troubles: NetworkTroubles::NONE,
             trouble: None,
         }
     }
@@ -125,7 +141,7 @@ impl NetworkBuilder {
     /// seed counts where `spec` has none.
     #[must_use]
     pub fn of(spec: &SimSpec, seed: Option<u64>) -> (Self, NodeId) {
-        let mut net = Self::new(spec.seed_or(seed));
+        let mut net = Self { troubles: spec.network, ..Self::new(spec.seed_or(seed)) };
         if spec.realtime {
             net.realtime();
         }
@@ -183,6 +199,7 @@ impl NetworkBuilder {
 
     /// A host that is like this.
     pub fn host_with(&mut self, options: HostOptions) -> NodeId {
+        let options = options.with(self.troubles);
         let prefixes = self.parse_all(&options.prefixes);
         NodeId(self.world.add(Node::Host(Host::new(options, prefixes))))
     }
@@ -195,6 +212,7 @@ impl NetworkBuilder {
 
     /// A router that is like this.
     pub fn router_with(&mut self, options: RouterOptions) -> NodeId {
+        let options = options.with(self.troubles);
         if options.mpls.len() > MAX_LABELS {
             let what = format!("{} MPLS labels", options.mpls.len());
             self.fail(FluxError::config(what, format!("must be at most {MAX_LABELS}")));
@@ -244,7 +262,11 @@ impl NetworkBuilder {
             }
             Some(Node::Host(host)) => {
                 host.mac = mac;
-                host.addresses = addresses.iter().map(|a| a.0).collect();
+                host.mtu = end.mtu;
+                if self.troubles.has(NetworkTrouble::OtherAddress) {
+                    host.answer_from(addresses.iter().map(|a| other(a.0)).collect());
+                }
+                host.addresses = addresses.clone();
             }
             Some(Node::Router(router)) => router.interfaces.push(Interface {
                 mac,
@@ -298,17 +320,22 @@ impl NetworkBuilder {
 
     /// At `router`, answers packets for `prefix` with "host unreachable".
     pub fn unreachable(&mut self, router: NodeId, prefix: &str) {
-        self.add_route(router, prefix, Action::Refuse(IcmpError::HostUnreachable));
+        self.refuse(router, prefix, Refusal::Unreachable);
     }
 
     /// At `router`, answers packets for `prefix` with "administratively prohibited".
     pub fn prohibit(&mut self, router: NodeId, prefix: &str) {
-        self.add_route(router, prefix, Action::Refuse(IcmpError::Prohibited));
+        self.refuse(router, prefix, Refusal::Prohibited);
     }
 
     /// At `router`, drops packets for `prefix` without a word.
     pub fn blackhole(&mut self, router: NodeId, prefix: &str) {
-        self.add_route(router, prefix, Action::Drop);
+        self.refuse(router, prefix, Refusal::BlackHole);
+    }
+
+    /// At `router`, refuses packets for `prefix` in this way.
+    pub fn refuse(&mut self, router: NodeId, prefix: &str, how: Refusal) {
+        self.add_route(router, prefix, how.into());
     }
 
     fn add_route(&mut self, router: NodeId, prefix: &str, action: Action) {
@@ -322,9 +349,14 @@ impl NetworkBuilder {
     /// Lets `router` send this many ICMP errors a second, and `burst` at once.
     pub fn limit_icmp(&mut self, router: NodeId, per_second: u32, burst: u32) {
         match self.world.node(router.0) {
-            Some(Node::Router(router)) => router.errors.set_limit(per_second, burst),
+            Some(Node::Router(router)) => router.errors.set_limit((per_second, burst).into()),
             _ => self.fail(FluxError::config("network", "only routers have ICMP limits")),
         }
+    }
+
+    /// Lets something happen once this much simulated time has passed.
+    pub fn happens(&mut self, after: Duration, what: NetworkEvent) {
+        self.events.push((after, what));
     }
 
     pub(super) fn fail(&mut self, error: FluxError) {
@@ -363,11 +395,19 @@ impl NetworkBuilder {
         if let Some(trouble) = self.trouble.take() {
             return Err(trouble);
         }
-        let Self { mut world, mut laid, names, .. } = self;
+        let Self { mut world, mut laid, names, troubles, our_routes, events, .. } = self;
         segments::join(&mut world, &mut laid);
         segments::introduce(&mut world, &laid);
         segments::name_addresses(&mut world, &laid, &names);
         world.compile_routers();
+        for (prefix, hops) in our_routes {
+            world.set_our_route(prefix, RouteTo::Via(hops));
+        }
+        world.noted.clear();
+        world.lay_troubles(troubles);
+        for (after, what) in events {
+            world.happen_at(START_NS.saturating_add(nanos(after)), Happening::Network(what));
+        }
         Ok(Simulator::from_world(world))
     }
 }

@@ -1,5 +1,6 @@
 //! A port: one of our network interfaces, with its XDP program, sockets and host stack.
 
+use super::happening::Neighbour;
 use super::outbox::Outbox;
 use super::queue::KernelQueue;
 use super::wire;
@@ -8,7 +9,7 @@ use crate::backend::{Filter, Kick};
 use crate::config::{Fail, limits};
 use crate::proto::{ETHERNET_LEN, MacAddr};
 use crate::stats::QueueCounters;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -19,6 +20,8 @@ pub(super) struct PortRoute {
     pub(super) gateway: IpAddr,
     /// The lowest counts, where prefixes are equally long.
     pub(super) metric: u32,
+    /// Equal ones share the destinations (ECMP).
+    pub(super) shared: bool,
 }
 
 /// Packets that a tap keeps at most, so that a forgotten one does not eat the memory.
@@ -38,7 +41,11 @@ pub(super) struct Port {
     /// Where packets for other networks go.
     pub(super) routes: Vec<PortRoute>,
     /// Who else is on the link, as ARP and neighbour discovery would find out.
-    pub(super) neighbours: HashMap<IpAddr, MacAddr>,
+    pub(super) neighbours: HashMap<IpAddr, Neighbour>,
+    /// Those that our kernel asks whether they are still there.
+    pub(super) asking: HashSet<IpAddr>,
+    /// IPv6 addresses that our kernel does not use yet, and until when.
+    pub(super) tentative: Vec<(IpAddr, u64)>,
     pub(super) up: bool,
     /// Whether the driver says that it has zero-copy; [`Trouble::NoZeroCopy`] makes that a lie.
     pub(super) claims_zero_copy: bool,
@@ -100,6 +107,8 @@ impl Port {
             addresses: Vec::new(),
             routes: Vec::new(),
             neighbours: HashMap::new(),
+            asking: HashSet::new(),
+            tentative: Vec::new(),
             up: true,
             claims_zero_copy: true,
             troubles: Troubles::NONE,
@@ -177,14 +186,15 @@ impl Port {
         }
     }
 
-    /// A packet from the wire, on the queue that RSS picks or the given one.
-    pub(super) fn receive(&mut self, packet: &[u8], queue: Option<u32>, now: u64) {
+    /// A packet from the wire, on the queue that RSS picks or the given one; whether it goes on to
+    /// the host stack.
+    pub(super) fn receive(&mut self, packet: &[u8], queue: Option<u32>, now: u64) -> bool {
         if !self.up || !self.troubles.has_link(now) || self.is_gone(now) {
-            return;
+            return false;
         }
         if packet.len() > limits::longest(self.mtu) as usize {
             self.rx_oversized += 1;
-            return;
+            return false;
         }
         let queue = self.queue_of(packet, queue);
         // Without a socket on its queue the XSKMAP has no entry: a packet that is ours goes on to
@@ -200,8 +210,12 @@ impl Port {
             Some(Some(socket)) if ours && socket.receives() => {
                 count.redirected += 1;
                 socket.receive(packet, now);
+                false
             }
-            _ if ours && self.fail == Fail::Closed => count.dropped += 1,
+            _ if ours && self.fail == Fail::Closed => {
+                count.dropped += 1;
+                false
+            }
             _ => {
                 // Without a program nobody counts.
                 if !detached {
@@ -211,6 +225,7 @@ impl Port {
                 if let Some(tap) = &mut self.tap {
                     keep(&mut tap.passed, packet);
                 }
+                true
             }
         }
     }

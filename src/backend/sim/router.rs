@@ -4,14 +4,14 @@ use super::answer::{self, Services};
 use super::balance::Dice;
 use super::fib::{Fib, Known, QuickMap};
 use super::fragment::fragment;
-use super::icmp::{Errors, Sender};
+use super::icmp::{Asker, Errors, Refusal, Sender};
 use super::nat::Nat;
 use super::outbox::Outbox;
 use super::wire::{ETH, Ip};
 use super::{Balance, RouterOptions};
 use crate::backend::filter::covers;
 use crate::proto::respond::IcmpError;
-use crate::proto::{Headers, IpProto, MacAddr, checksum};
+use crate::proto::{Headers, IpProto, MacAddr, TcpFlags, TcpView, checksum};
 use std::net::IpAddr;
 
 /// One of a router's interfaces.
@@ -57,6 +57,17 @@ pub(super) enum Action {
     Drop,
 }
 
+impl From<Refusal> for Action {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unreachable => Self::Refuse(IcmpError::HostUnreachable),
+            Refusal::Prohibited => Self::Refuse(IcmpError::Prohibited),
+            Refusal::TooBig(mtu) => Self::Refuse(IcmpError::PacketTooBig(mtu)),
+            Refusal::BlackHole => Self::Drop,
+        }
+    }
+}
+
 /// A router.
 pub(super) struct Router {
     pub(super) interfaces: Vec<Interface>,
@@ -64,6 +75,7 @@ pub(super) struct Router {
     pub(super) errors: Errors,
     balance: Balance,
     deaf: bool,
+    drop_bare_syn: bool,
     ttl: u8,
     dice: Dice,
     fib: Fib,
@@ -74,13 +86,14 @@ type Stop = Option<IcmpError>;
 
 impl Router {
     pub(super) fn new(options: RouterOptions, dice: Dice) -> Self {
-        let RouterOptions { balance, deaf, ttl, .. } = options;
+        let RouterOptions { balance, deaf, drop_bare_syn, ttl, .. } = options;
         Self {
             interfaces: Vec::new(),
             routes: Vec::new(),
             errors: Errors::new(options),
             balance,
             deaf,
+            drop_bare_syn,
             ttl,
             dice,
             fib: Fib::default(),
@@ -90,6 +103,7 @@ impl Router {
     /// Makes the table of networks and routes. Interfaces, neighbours and routes are complete.
     pub(super) fn compile(&mut self) {
         let Self { interfaces, routes, fib, .. } = self;
+        *fib = Fib::default();
         for (at, interface) in interfaces.iter().enumerate() {
             for &(address, len) in interface.addresses.iter().filter(|(_, len)| *len > 0) {
                 fib.insert((address, len), Known::Link(at));
@@ -106,6 +120,17 @@ impl Router {
         for (own, _) in interfaces.iter().flat_map(|interface| &interface.addresses) {
             fib.insert((*own, if own.is_ipv4() { 32 } else { 128 }), Known::Own);
         }
+    }
+
+    /// A neighbour has another Ethernet address.
+    pub(super) fn neighbour_moved(&mut self, old: MacAddr, new: MacAddr) {
+        let known = self.interfaces.iter_mut().flat_map(|own| own.neighbours.values_mut());
+        let hops = self.routes.iter_mut().flat_map(|(_, action)| match action {
+            Action::Via { hops, .. } => hops.as_mut_slice(),
+            _ => &mut [],
+        });
+        let hops = hops.filter_map(|hop| hop.at.as_mut()).map(|(_, mac)| mac);
+        known.chain(hops).filter(|mac| **mac == old).for_each(|mac| *mac = new);
     }
 
     pub(super) fn receive(&mut self, at: usize, mut packet: Vec<u8>, out: &mut Outbox) {
@@ -177,6 +202,9 @@ impl Router {
     ) -> Option<()> {
         if ip.ttl <= 1 {
             return self.report(at, packet, ip, IcmpError::TimeExceeded, out);
+        }
+        if self.drop_bare_syn && is_bare_syn(packet, ip) {
+            return None;
         }
         let (to, mac) = match self.next_hop(packet, ip, known) {
             Ok(hop) => hop,
@@ -284,10 +312,20 @@ impl Router {
         out: &mut Outbox,
     ) -> Option<()> {
         let sender = Sender { address, mac: self.interfaces.get(at)?.mac };
-        let error = self.errors.write(packet, sender, trouble, out)?;
+        let asker = Ip::of_frame(packet)?.src;
+        let asker = Asker { address: asker, prefix_len: self.fib.prefix_len(asker) };
+        let error = self.errors.write(packet, (sender, asker), trouble, out)?;
         let hold = self.errors.hold(&mut self.dice);
         self.originate(error, hold, out)
     }
+}
+
+/// Whether this is the first segment of a TCP connection, and has no maximum segment size.
+fn is_bare_syn(packet: &[u8], ip: &Ip) -> bool {
+    let segment = packet.get(ip.l4..ip.end).filter(|_| ip.first && ip.proto == IpProto::TCP);
+    let Some(Ok(tcp)) = segment.map(TcpView::parse) else { return false };
+    let opens = tcp.flags().contains(TcpFlags::SYN) && !tcp.flags().contains(TcpFlags::ACK);
+    opens && tcp.repr().options.mss.is_none()
 }
 
 /// By which interface a neighbour is reached, and its Ethernet address.

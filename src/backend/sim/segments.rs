@@ -1,5 +1,6 @@
 //! Who can talk to whom without a router: the last step of building a network.
 
+use super::happening::Neighbour;
 use super::world::{Node, World};
 use crate::proto::MacAddr;
 use std::collections::HashMap;
@@ -47,7 +48,9 @@ pub(super) fn introduce(world: &mut World, laid: &[Laid]) {
                     interface.neighbours = book.collect();
                 }
             }
-            Some(Node::Port(port)) => port.neighbours = book.collect(),
+            Some(Node::Port(port)) => {
+                port.neighbours = book.map(|(ip, mac)| (ip, Neighbour::new(mac))).collect();
+            }
             _ => {}
         }
     }

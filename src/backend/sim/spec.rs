@@ -1,6 +1,6 @@
 //! `--sim key=value,…` as data.
 
-use super::{Trouble, Troubles};
+use super::{NetworkTrouble, NetworkTroubles, Trouble, Troubles};
 use crate::error::{Advice, FluxError, Result};
 use crate::text::near::did_you_mean;
 use crate::text::values::{bit_rate, share, time, with_unit, yes_no};
@@ -70,6 +70,8 @@ pub struct SimSpec {
     pub realtime: bool,
     /// What is wrong with our port, its driver and its link.
     pub troubles: Troubles,
+    /// What is wrong with the network behind it.
+    pub network: NetworkTroubles,
 }
 
 impl Default for SimSpec {
@@ -89,6 +91,7 @@ impl Default for SimSpec {
             zero_copy: true,
             realtime: false,
             troubles: Troubles::NONE,
+            network: NetworkTroubles::NONE,
         }
     }
 }
@@ -161,7 +164,8 @@ pub(crate) fn unknown(part: &str, key: &str, more: &[&'static str]) -> FluxError
         None => {
             let keys = [&KEYS, more].concat().join(", ");
             let troubles = Trouble::ALL.map(Trouble::name).join(", ");
-            let all = format!("keys: {keys}; troubles: {troubles}; ");
+            let network = NetworkTrouble::ALL.map(NetworkTrouble::name).join(", ");
+            let all = format!("keys: {keys}; troubles: {troubles}; of the network: {network}; ");
             error.with_advice(all, Advice::SimulatorWords)
         }
     }
@@ -170,13 +174,25 @@ pub(crate) fn unknown(part: &str, key: &str, more: &[&'static str]) -> FluxError
 impl SimSpec {
     /// Every key, and every trouble.
     pub fn words() -> impl Iterator<Item = &'static str> {
-        KEYS.into_iter().chain(Trouble::ALL.map(Trouble::name))
+        KEYS.into_iter().chain(Self::bare_words())
+    }
+
+    /// The words that take no value: every trouble, of our port and of the network.
+    pub fn bare_words() -> impl Iterator<Item = &'static str> {
+        let network = NetworkTrouble::ALL.map(NetworkTrouble::name);
+        Trouble::ALL.map(Trouble::name).into_iter().chain(network)
     }
 
     /// Whether `word` is a key or a trouble, also by a name of old.
     #[must_use]
     pub fn knows(word: &str) -> bool {
-        KEYS.contains(&word) || Trouble::named(word).is_some()
+        KEYS.contains(&word) || Self::is_bare(word)
+    }
+
+    /// Whether `word` is a trouble, also by a name of old: a word that takes no value.
+    #[must_use]
+    pub fn is_bare(word: &str) -> bool {
+        Trouble::named(word).is_some() || NetworkTrouble::named(word).is_some()
     }
 
     /// Whether `key` is about our link.
@@ -199,12 +215,15 @@ impl SimSpec {
 
     fn set(&mut self, part: &str, key: &str, value: &str) -> Result<()> {
         let wrong = |rule: &str| bad_value(part, key, rule, None);
-        if let Some(trouble) = Trouble::named(key) {
+        let (ours, network) = (Trouble::named(key), NetworkTrouble::named(key));
+        let name = ours.map(Trouble::name).or(network.map(NetworkTrouble::name));
+        if let Some(name) = name {
             if !value.is_empty() {
                 let error = bad(part, "is a word of its own and takes no value");
-                return Err(error.with_hint(format!("write {}", trouble.name())));
+                return Err(error.with_hint(format!("write {name}")));
             }
-            self.troubles = self.troubles.and(trouble);
+            self.troubles = ours.map_or(self.troubles, |trouble| self.troubles.and(trouble));
+            self.network = network.map_or(self.network, |trouble| self.network.and(trouble));
             return Ok(());
         }
         let share = || {
@@ -282,6 +301,7 @@ mod tests {
             zero_copy: false,
             realtime: true,
             troubles: Troubles::NONE,
+            network: NetworkTroubles::NONE,
         };
         assert_eq!(spec, expected);
         assert_eq!("".parse::<SimSpec>().unwrap(), SimSpec::default());
@@ -364,6 +384,17 @@ mod tests {
         let all = Trouble::ALL.map(Trouble::name).join(",");
         let spec: SimSpec = format!("{all},queues=3").parse().unwrap();
         assert_eq!((spec.troubles, spec.queues), (Trouble::ALL.into_iter().collect(), 3));
+    }
+
+    #[test]
+    fn troubles_of_the_network_are_words_too() {
+        let all = NetworkTrouble::ALL.map(NetworkTrouble::name).join(",");
+        let spec: SimSpec = format!("{all},starved").parse().unwrap();
+        assert_eq!(spec.network, NetworkTrouble::ALL.into_iter().collect());
+        assert_eq!(spec.troubles, Trouble::Starved.into());
+        let error = "icmp-limit=yes".parse::<SimSpec>().unwrap_err();
+        assert_eq!(error.hint(), Some("write icmp_limit"));
+        assert!(SimSpec::bare_words().all(SimSpec::is_bare) && !SimSpec::is_bare("loss"));
     }
 
     #[test]

@@ -40,6 +40,17 @@ impl Simulator {
         drop(self.shared.call(world));
     }
 
+    /// When something happens next, if it will by itself; `None`: never. Nobody knows that where time
+    /// follows the real clock: then it may be now.
+    #[cfg(feature = "tools")]
+    pub(crate) fn next_change_ns(&self) -> Option<u64> {
+        let world = self.shared.enter();
+        if world.clock.is_realtime() {
+            return Some(world.now());
+        }
+        [world.next_event(), world.next_end(), world.next_flap()].into_iter().flatten().min()
+    }
+
     /// Whether its time follows the real clock.
     #[cfg(feature = "tools")]
     pub(crate) fn is_realtime(&self) -> bool {

@@ -3,6 +3,7 @@
 use super::port::Port;
 use super::{Simulator, Troubles};
 use crate::backend::Filter;
+use crate::error::Result;
 use crate::proto::MacAddr;
 use crate::snapshot::{Owner, SocketSnapshot, SocketState, XskMapSlot};
 use std::net::IpAddr;
@@ -33,6 +34,8 @@ pub struct PortInfo {
     pub tx_queues: u32,
     /// Addresses with their prefix lengths.
     pub addresses: Vec<(IpAddr, u8)>,
+    /// Those of them that are tentative: duplicate address detection has not ended.
+    pub tentative: Vec<IpAddr>,
     /// Whether it is up.
     pub up: bool,
     /// Whether it has a link.
@@ -78,6 +81,7 @@ fn info(port: &Port, carrier: bool, now: u64) -> PortInfo {
         queues: port.queues(),
         tx_queues: port.tx_queues,
         addresses: port.addresses.clone(),
+        tentative: port.tentative.iter().filter(|own| now < own.1).map(|own| own.0).collect(),
         up: port.up,
         carrier: port.up && carrier,
         carrier_changes: port.link_moves + port.troubles.link_changes(now),
@@ -148,7 +152,53 @@ impl Simulator {
     /// discovery would find it.
     #[must_use]
     pub fn neighbour(&self, port: &str, address: IpAddr) -> Option<MacAddr> {
-        self.with_port(port, |port, _| port.neighbours.get(&address).copied()).ok().flatten()
+        let known = |port: &mut Port, _| port.neighbours.get(&address).map(|found| found.known);
+        self.with_port(port, known).ok().flatten()
+    }
+
+    /// Makes the kernel ask a neighbour that it knows whether it is still there. One that moved
+    /// without telling is not: after three questions a second apart the kernel knows that, and
+    /// [`Simulator::neighbour`] has the new Ethernet address.
+    ///
+    /// # Errors
+    /// When there is no such port.
+    pub fn confirm_neighbour(&self, port: &str, address: IpAddr) -> Result<()> {
+        let mut world = self.shared.enter();
+        let at = Self::find(&world, port)?;
+        world.ask_neighbour(at, address);
+        Ok(())
+    }
+
+    /// What the kernel told from number `from` on about neighbours and routes.
+    #[cfg(feature = "tools")]
+    pub(crate) fn noted(&self, from: usize) -> Vec<super::Noted> {
+        let world = self.shared.enter();
+        world.noted.get(from..).map(<[_]>::to_vec).unwrap_or_default()
+    }
+
+    /// The addresses of the node of this name, IPv4 ones first. A name of the default network is
+    /// taken without its `.sim` too.
+    #[must_use]
+    pub fn addresses_of(&self, name: &str) -> Vec<IpAddr> {
+        let name = name.strip_suffix('.').unwrap_or(name);
+        let same = |own: &str| {
+            let short = own.strip_suffix(".sim").unwrap_or(own);
+            own.eq_ignore_ascii_case(name) || short.eq_ignore_ascii_case(name)
+        };
+        let world = self.shared.lock();
+        let named = world.names.iter().filter(|(_, own)| same(own));
+        let mut all: Vec<_> = named.map(|(address, _)| *address).collect();
+        all.sort_unstable();
+        all
+    }
+
+    /// The names of all nodes.
+    #[must_use]
+    pub fn node_names(&self) -> Vec<String> {
+        let mut all: Vec<_> = self.shared.lock().names.values().cloned().collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     /// The name of the node that has this address, where its network gives it one.

@@ -3,11 +3,13 @@
 use super::Trouble;
 use super::clock::Clock;
 use super::event_queue::{Call, Event, EventQueue};
+use super::happening::{Happening, Noted};
 use super::host::Host;
 use super::link::{LinkDirection, Profile};
 use super::outbox::Outbox;
 use super::port::Port;
 use super::router::Router;
+use super::stack::Stack;
 use super::switch::Switch;
 use crate::backend::Kick;
 use std::collections::{HashMap, VecDeque};
@@ -49,6 +51,10 @@ pub(super) struct World {
     pub(super) names: HashMap<IpAddr, String>,
     /// Sockets and UMEMs made so far: their numbers.
     pub(super) made: (u64, u32),
+    /// Our kernel's stack, when somebody listens.
+    pub(super) stack: Option<Box<Stack>>,
+    /// What our kernel told those who watch it.
+    pub(super) noted: Vec<Noted>,
     /// Calls whose time has come. They are made without the world's lock.
     pub(super) calls: Vec<Call>,
 }
@@ -67,6 +73,8 @@ impl World {
             seed,
             names: HashMap::new(),
             made: (0, 0),
+            stack: None,
+            noted: Vec::new(),
             calls: Vec::new(),
         }
     }
@@ -139,6 +147,25 @@ impl World {
         })
     }
 
+    pub(super) fn nodes(&mut self) -> impl Iterator<Item = &mut Node> {
+        self.places.iter_mut().map(|place| &mut place.node)
+    }
+
+    /// Takes all links between two nodes down, or up; whether that is a change.
+    pub(super) fn set_directions(&mut self, a: usize, b: usize, up: bool) -> bool {
+        let mut changed = false;
+        for (from, to) in [(a, b), (b, a)] {
+            let Some(place) = self.places.get(from) else { continue };
+            for &at in place.directions.iter().flatten() {
+                let direction = &mut self.directions[at];
+                if direction.to.0 == to {
+                    changed |= std::mem::replace(&mut direction.down, !up) == up;
+                }
+            }
+        }
+        changed
+    }
+
     pub(super) fn node(&mut self, at: usize) -> Option<&mut Node> {
         self.places.get_mut(at).map(|place| &mut place.node)
     }
@@ -191,6 +218,7 @@ impl World {
                     }
                     Event::Leaving { from, packet } => self.put_on_link(from, packet),
                     Event::Call(call) => self.calls.push(call),
+                    Event::Happening(what) => self.happen(*what),
                 }
             } else if let Some((to, packet)) = self.at_once.pop_front() {
                 self.arrive(to, packet);
@@ -206,14 +234,29 @@ impl World {
         let Some(place) = self.places.get_mut(node) else { return };
         match &mut place.node {
             Node::Port(port) => {
-                port.receive(&packet, None, self.now);
+                if port.receive(&packet, None, self.now) && self.stack.is_some() {
+                    self.to_stack(node, &packet);
+                }
                 self.outbox.recycle(packet);
+                return;
             }
             Node::Host(host) => host.receive(packet, &mut self.outbox),
             Node::Router(router) => router.receive(interface, packet, &mut self.outbox),
             Node::Switch(switch) => switch.receive(interface, packet, &mut self.outbox),
         }
         self.deliver(node);
+    }
+
+    /// A port left a packet to the stack.
+    pub(super) fn to_stack(&mut self, at: usize, packet: &[u8]) {
+        let (now, Some(mut stack)) = (self.now(), self.stack.take()) else { return };
+        if let Some(port) = self.look_at(at) {
+            let ours = |address: IpAddr| {
+                self.ports().any(|(_, port)| port.addresses.iter().any(|own| own.0 == address))
+            };
+            stack.take(port, now, packet, ours);
+        }
+        self.stack = Some(stack);
     }
 
     /// Puts what `node` left in the outbox on its links.
@@ -247,6 +290,11 @@ impl World {
             Some(time) => self.schedule(time, at, packet),
             None => self.outbox.recycle(packet),
         }
+    }
+
+    /// Puts something on the events that happens by itself.
+    pub(super) fn happen_at(&mut self, time: u64, what: Happening) {
+        self.events.put(time, Event::Happening(Box::new(what)));
     }
 
     /// Puts a call on the events.
@@ -298,13 +346,19 @@ impl World {
             }
             other => other.map(|_| true),
         };
-        there(port).is_some() && self.peer(port).and_then(there) == Some(true)
+        let link = self.link_of(port).filter(|link| !link.down);
+        there(port).is_some() && link.and_then(|link| there(link.to.0)) == Some(true)
+    }
+
+    /// The way that leads away from a port.
+    fn link_of(&self, port: usize) -> Option<&LinkDirection> {
+        let direction = self.places.get(port)?.directions.first().copied().flatten()?;
+        self.directions.get(direction)
     }
 
     /// The node at the other end of a port's link.
     pub(super) fn peer(&self, port: usize) -> Option<usize> {
-        let direction = self.places.get(port)?.directions.first().copied().flatten()?;
-        self.directions.get(direction).map(|direction| direction.to.0)
+        self.link_of(port).map(|link| link.to.0)
     }
 
     /// What drivers do by themselves: zero-copy ones that are awake look at their TX rings, and one

@@ -1,9 +1,10 @@
 //! Where packets come to a program: our link on the interface, somebody else's, or nowhere.
 
+use super::holder;
 use crate::config::{AttachMode, Attached};
-use crate::error::{ErrorKind, FluxError, Op, Result};
+use crate::error::{FluxError, Op, Result, errno_text};
 use crate::sys::bpf::{self, XdpLink, XdpMode};
-use crate::sys::libbpf;
+use crate::sys::libbpf::{self, Quiet};
 use std::io;
 use std::os::fd::BorrowedFd;
 
@@ -25,31 +26,45 @@ impl Attachment {
         ifindex: u32,
         mode: AttachMode,
     ) -> Result<(Attachment, Option<String>)> {
-        let _quiet = libbpf::quiet();
-        let attach = |mode| {
-            let (xdp, mode) = match mode {
-                AttachMode::Skb => (XdpMode::Skb, Attached::Skb),
-                AttachMode::Native | AttachMode::Auto => (XdpMode::Native, Attached::Native),
-            };
+        let quiet = libbpf::quiet();
+        let attach = |(xdp, mode)| {
             let link = bpf::attach_xdp(program, ifindex, xdp)?;
             Ok::<_, io::Error>(Attachment::Ours { link, mode })
         };
-        let refused = match attach(mode) {
+        const SKB: (XdpMode, Attached) = (XdpMode::Skb, Attached::Skb);
+        let first = match mode {
+            AttachMode::Skb => SKB,
+            AttachMode::Native | AttachMode::Auto => (XdpMode::Native, Attached::Native),
+        };
+        let refused = |error, (mode, _)| {
+            let said = |mode| said(&quiet, program, ifindex, mode);
+            let words = match (said(mode), mode) {
+                // There is one in the other mode, and how that is attached is said there alone.
+                (Some(words), XdpMode::Native) if words.contains("at the same time") => {
+                    said(XdpMode::Skb).or(Some(words))
+                }
+                (Some(words), XdpMode::Skb) if words.contains("at the same time") => {
+                    said(XdpMode::Native).or(Some(words))
+                }
+                (words, _) => words,
+            };
+            attach_error(interface, ifindex, error, words)
+        };
+        let error = match attach(first) {
             Ok(attachment) => return Ok((attachment, None)),
             Err(error) => error,
         };
         // What is taken or forbidden in native mode is so in skb mode too.
         let hopeless = [libc::EBUSY, libc::EEXIST, libc::EPERM, libc::EACCES, libc::ENODEV];
-        let errno = refused.raw_os_error().unwrap_or(0);
+        let errno = error.raw_os_error().unwrap_or(0);
         if mode != AttachMode::Auto || hopeless.contains(&errno) {
-            return Err(attach_error(interface, ifindex, refused));
+            return Err(refused(error, first));
         }
-        let attachment =
-            attach(AttachMode::Skb).map_err(|error| attach_error(interface, ifindex, error))?;
+        let attachment = attach(SKB).map_err(|error| refused(error, SKB))?;
         let why = match errno {
             libc::EOPNOTSUPP => "the driver has no native XDP".to_owned(),
             libc::ERANGE => "the MTU is too large for native XDP".to_owned(),
-            _ => format!("native XDP was refused ({})", crate::error::errno_text(&refused)),
+            _ => format!("native XDP was refused ({})", errno_text(&error)),
         };
         Ok((attachment, Some(format!("attached in skb mode: {why}"))))
     }
@@ -69,17 +84,37 @@ impl Attachment {
     }
 }
 
-fn attach_error(interface: &str, ifindex: u32, error: io::Error) -> FluxError {
+/// Why the kernel refused the program, in its own words.
+fn said(quiet: &Quiet, program: BorrowedFd<'_>, ifindex: u32, mode: XdpMode) -> Option<String> {
+    quiet.said(); // what came before is about something else
+    bpf::try_by_netlink(program, ifindex, mode).err()?;
+    let said = quiet.said();
+    let (_, words) = said.split_once("Kernel error message: ")?;
+    let words = words.split(';').next().unwrap_or(words).trim().trim_end_matches('.');
+    (!words.is_empty()).then(|| words.to_owned())
+}
+
+fn attach_error(
+    interface: &str,
+    ifindex: u32,
+    error: io::Error,
+    said: Option<String>,
+) -> FluxError {
     let busy = matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EEXIST));
+    let short = errno_text(&error);
     let error = FluxError::os(Op::Attach, interface, error);
-    if !busy {
+    if busy && let Some(found) = holder::in_the_way(ifindex, said.as_deref()) {
+        return found.explain(error);
+    }
+    let Some(said) = said else { return error };
+    let above = said.contains("upper device");
+    let error = error.with_cause(format!("{said} ({short})"));
+    if !above {
         return error;
     }
-    let Some((id, name)) = bpf::attached_xdp(ifindex) else { return error };
-    debug_assert_eq!(error.kind(), ErrorKind::Busy);
-    error.with_cause(format!("another program (id {id}, {name}) is attached")).with_hint(format!(
-        "stop its owner (`bpftool prog show id {id}` names it); if it has none, `ip link set \
-         {interface} xdp off` detaches it (`xdpgeneric off` in skb mode)"
+    error.with_hint(format!(
+        "it is above {interface} in another network namespace, a macvlan or a VLAN that was moved \
+         there: `ip -d link` shows it there"
     ))
 }
 
@@ -87,6 +122,7 @@ fn attach_error(interface: &str, ifindex: u32, error: io::Error) -> FluxError {
 mod tests {
     use super::*;
     use crate::backend::xdp;
+    use crate::error::ErrorKind;
     use crate::lab::{self, Lab, OURS};
     use crate::sys::netdev;
     use std::os::fd::AsFd;

@@ -10,13 +10,18 @@
 //!
 //! Invariant: the program is attached exactly as long as the [`Attachment`] is there, so that the
 //! interface is clean however the process ends; maps stay as long as the program or somebody who
-//! holds them does. Any program of ours is loaded by [`libbpf::load`]. Caller: `backend::kernel`.
+//! holds them does. [`holder`] says who has an interface that we did not get. Any program of ours is
+//! loaded by [`libbpf::load`]. Caller: `backend::kernel`.
 
 mod attachment;
+mod holder;
 mod tables;
 mod xsk_map;
 
 pub(crate) use attachment::Attachment;
+pub(crate) use holder::socket_on;
+#[cfg(feature = "tools")]
+pub(crate) use holder::{InTheWay, in_the_way};
 pub(crate) use tables::FilterTables;
 pub(crate) use xsk_map::XskMap;
 

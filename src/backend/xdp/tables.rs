@@ -6,7 +6,7 @@
 //! ```
 
 use crate::backend::QueueCounters;
-use crate::backend::filter::{Filter, MAX_MATCHES, Match};
+use crate::backend::filter::{Filter, MAX_MATCHES, Match, PayloadMatch};
 use crate::config::Fail;
 use crate::error::{FluxError, Op, Result};
 use crate::sys::bpf;
@@ -24,6 +24,7 @@ mod has {
     pub(super) const PORTS: u16 = 16;
     pub(super) const ICMP: u16 = 32;
     pub(super) const ICMP_ID: u16 = 64;
+    pub(super) const PAYLOAD: u16 = 128;
 }
 
 /// `struct flux_match` of `bpf/flux.h`.
@@ -47,10 +48,14 @@ struct Row {
     icmp_type: u8,
     icmp_type_mask: u8,
     quoted: u8,
-    pad: u8,
+    lack: u8,
+    vlan: u64,
+    vlan_mask: u64,
+    payload: [u8; 8],
+    payload_mask: [u8; 8],
 }
 
-const ROW: usize = 96;
+const ROW: usize = 128;
 const COUNTERS: usize = 40;
 const _: () = assert!(size_of::<Row>() == ROW);
 
@@ -83,8 +88,17 @@ impl Row {
             (row.src_ports.is_some() || row.dst_ports.is_some(), has::PORTS),
             (row.icmp_type.is_some(), has::ICMP),
             (row.icmp_id.is_some(), has::ICMP_ID),
+            (row.payload.is_some(), has::IP),
+            (matches!(row.payload, Some(PayloadMatch::Is { .. })), has::PAYLOAD),
         ];
         let need = sets.iter().filter(|(set, _)| *set).fold(0, |all, (_, bit)| all | bit);
+        let (payload, payload_mask) = match row.payload {
+            Some(PayloadMatch::Is { bytes, mask } | PayloadMatch::IsOrShorter { bytes, mask }) => {
+                (bytes, mask)
+            }
+            Some(PayloadMatch::Shorter) | None => ([0; 8], [0; 8]),
+        };
+        let shorter = row.payload == Some(PayloadMatch::Shorter);
         Self {
             src,
             src_mask,
@@ -103,7 +117,11 @@ impl Row {
             icmp_type: row.icmp_type.unwrap_or(0),
             icmp_type_mask: row.icmp_type.map_or(0, |_| u8::MAX),
             quoted: row.quoted.into(),
-            pad: 0,
+            lack: if shorter { has::PAYLOAD as u8 } else { 0 },
+            vlan: row.vlan.map_or(0, |vlan| vlan.bits()),
+            vlan_mask: row.vlan.map_or(0, |_| u64::MAX),
+            payload,
+            payload_mask,
         }
     }
 
@@ -129,8 +147,12 @@ impl Row {
             to.copy_from_slice(&word.to_ne_bytes());
         }
         let last =
-            [self.ip_proto, self.proto_mask, self.icmp_type, self.icmp_type_mask, self.quoted, 0];
-        out[90..].copy_from_slice(&last);
+            [self.ip_proto, self.proto_mask, self.icmp_type, self.icmp_type_mask, self.quoted];
+        out[90..95].copy_from_slice(&last);
+        out[95] = self.lack;
+        let words = [self.vlan.to_ne_bytes(), self.vlan_mask.to_ne_bytes()];
+        out[96..112].copy_from_slice(words.as_flattened());
+        out[112..].copy_from_slice([self.payload, self.payload_mask].as_flattened());
         out
     }
 
@@ -150,11 +172,13 @@ impl Row {
     /// Whether it can match a datagram of `proto`; `None`: one whose protocol could not be read.
     fn takes_proto(&self, proto: Option<u8>) -> bool {
         let Some(proto) = proto else {
-            return self.need & (has::PROTO | has::PORTS | has::ICMP | has::ICMP_ID) == 0;
+            let transport = has::PROTO | has::PORTS | has::ICMP | has::ICMP_ID | has::PAYLOAD;
+            return self.need & transport == 0;
         };
         (self.ip_proto ^ proto) & self.proto_mask == 0
             && (self.need & has::PORTS == 0 || [6, 17].contains(&proto))
             && (self.need & (has::ICMP | has::ICMP_ID) == 0 || [1, 58].contains(&proto))
+            && (self.need & has::PAYLOAD == 0 || [1, 17, 58].contains(&proto))
     }
 
     /// Whether it can match a datagram of this ICMP type; `None`: one that has none.

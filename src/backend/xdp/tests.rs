@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::backend::QueueCounters;
-use crate::backend::filter::{Filter, Match};
+use crate::backend::filter::{Filter, Match, PayloadMatch, VlanMatch};
 use crate::config::Fail;
 use crate::error::ErrorKind;
 use crate::lab;
-use crate::proto::MacAddr;
+use crate::proto::{EtherType, MacAddr, Tag};
 use crate::sys::bpf;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -35,7 +35,17 @@ fn from_mac(mac: MacAddr, frame: &[u8]) -> Vec<u8> {
 }
 
 fn vlan(tag_type: u16, frame: &[u8]) -> Vec<u8> {
-    [&frame[..12], &tag_type.to_be_bytes(), &[0, 42], &frame[12..]].concat()
+    in_vlan(tag_type, 42, frame)
+}
+
+fn in_vlan(tag_type: u16, tci: u16, frame: &[u8]) -> Vec<u8> {
+    [&frame[..12], &tag_type.to_be_bytes(), &tci.to_be_bytes(), &frame[12..]].concat()
+}
+
+/// The VLAN of these types and identifiers, outermost first.
+fn vlan_of(tags: &[(u16, u16)]) -> VlanMatch {
+    let tag = |&(tpid, tci): &(u16, u16)| Tag { tpid: EtherType(tpid), tci };
+    VlanMatch::of(&tags.iter().map(tag).collect::<Vec<_>>())
 }
 
 /// An IPv4 datagram with `options` (of 4 bytes each) and a fragment field.
@@ -301,6 +311,86 @@ fn vlan_tags_are_skipped_up_to_two() {
 }
 
 #[test]
+fn a_frame_is_in_the_vlan_of_its_tags_whatever_their_priority() {
+    const Q: u16 = 0x8100;
+    const AD: u16 = 0x88a8;
+    let plain = eth(0x0800, &ip4(17, THEM, US, 0, 0, &udp(7, 9)));
+    let quoting = error(3, &ip4(17, US, THEM, 0, 0, &udp(9, 7)));
+    let quoting = eth(0x0800, &ip4(1, ROUTER, US, 0, 0, &quoting));
+    let udp_in = |vlan| Match { ip_proto: Some(17), vlan: Some(vlan), ..row() };
+    for (row, plain) in [
+        (&udp_in as &dyn Fn(VlanMatch) -> Match, plain),
+        (&|vlan| Match { quoted: true, ..udp_in(vlan) }, quoting),
+    ] {
+        let in_ = |tags: &[(u16, u16)]| {
+            let inside = plain.clone();
+            tags.iter().rev().fold(inside, |frame, &(kind, tci)| in_vlan(kind, tci, &frame))
+        };
+        let none = [in_(&[]), in_(&[(Q, 0)]), in_(&[(Q, 0xe000)]), in_(&[(AD, 0), (Q, 0)])];
+        let seven =
+            [in_(&[(Q, 7)]), in_(&[(Q, 0xa007)]), in_(&[(Q, 0), (Q, 7)]), in_(&[(Q, 7), (Q, 0)])];
+        let both = [in_(&[(AD, 200), (Q, 7)]), in_(&[(AD, 0x2000 | 200), (Q, 0xf007)])];
+        let others = [
+            in_(&[(Q, 99)]),
+            in_(&[(AD, 7)]),
+            in_(&[(Q, 7), (Q, 7)]),
+            in_(&[(Q, 200), (Q, 7)]),
+            in_(&[(AD, 200)]),
+            in_(&[(Q, 7), (AD, 200)]),
+        ];
+        let without = |mine: &[Vec<u8>]| -> Vec<Vec<u8>> {
+            let all = none.iter().chain(&seven).chain(&both).chain(&others);
+            all.filter(|frame| !mine.contains(frame)).cloned().collect()
+        };
+        check(row(VlanMatch::UNTAGGED), &none, &without(&none));
+        check(row(vlan_of(&[(Q, 0x6007)])), &seven, &without(&seven));
+        check(row(vlan_of(&[(AD, 200), (Q, 7)])), &both, &without(&both));
+    }
+}
+
+#[test]
+fn a_payload_is_compared_where_it_is_there() {
+    let bytes = *b"TOKEN__!";
+    let mask = [0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0];
+    let message = |kind: u8, payload: &[u8]| [&[kind, 0, 0, 0, 0, 7, 0, 1][..], payload].concat();
+    let reply = |payload: &[u8]| eth(0x0800, &ip4(1, THEM, US, 0, 0, &message(0, payload)));
+    let reply6 = |payload: &[u8]| eth(0x86dd, &ip6(58, THEM6, US6, &message(129, payload)));
+    let echo = |payload: &[u8]| ip4(1, US, THEM, 0, 0, &message(8, payload));
+    let about = |quote: &[u8]| eth(0x0800, &ip4(1, ROUTER, US, 0, 0, &error(11, quote)));
+    let sames = [&b"TOKEN__!"[..], b"TOKENabc", b"TOKENabc and more"];
+    let others = [&b"TOKeN__!"[..], b"12345678", &[0; 8]];
+    let shorts = [&b""[..], b"1", b"TOKEN__", b"1234567"];
+    for (one, wrap) in [
+        (&reply as &dyn Fn(&[u8]) -> Vec<u8>, false),
+        (&reply6, false),
+        (&|p| about(&echo(p)), true),
+    ] {
+        let row = |payload| Match { payload: Some(payload), quoted: wrap, ..row() };
+        let all = |payloads: &[&[u8]]| payloads.iter().map(|p| one(p)).collect::<Vec<_>>();
+        let (same, short) = (all(&sames), all(&shorts));
+        // What is filled up with zeros was not quoted.
+        let other = all(if wrap { &others[..2] } else { &others });
+        check(row(PayloadMatch::Is { bytes, mask }), &same, &[&other[..], &short].concat());
+        let either = [&same[..], &short].concat();
+        check(row(PayloadMatch::IsOrShorter { bytes, mask }), &either, &other);
+        check(row(PayloadMatch::Shorter), &short, &[same, other].concat());
+    }
+    // A quote that ends early has no payload, whatever its length says.
+    let cut = about(&echo(b"otherwise")[..28]);
+    let zeros = about(&echo(&[0; 40]));
+    let shorter = Match { payload: Some(PayloadMatch::Shorter), quoted: true, ..row() };
+    check(shorter, &[cut, zeros], &[about(&echo(b"otherwise"))]);
+    // UDP has one, TCP none.
+    let long =
+        |proto| eth(0x0800, &ip4(proto, THEM, US, 0, 0, &[&udp(1, 2)[..8], b"TOKEN---"].concat()));
+    check(
+        Match { payload: Some(PayloadMatch::Is { bytes, mask }), ..row() },
+        &[long(17)],
+        &[long(6)],
+    );
+}
+
+#[test]
 fn an_ether_type_matches_without_ip() {
     let arp = eth(0x0806, &[0; 28]);
     check(
@@ -507,10 +597,36 @@ fn protocol() -> impl Strategy<Value = u8> {
 
 fn transport() -> impl Strategy<Value = Vec<u8>> {
     let kinds = vec![0u8, 8, 3, 11, 128, 129, 1, 13];
-    prop_oneof![
+    let header = prop_oneof![
         (small(), small()).prop_map(|(src, dst)| udp(src, dst)),
         (prop::sample::select(kinds), small()).prop_map(|(kind, id)| echo(kind, id)),
-    ]
+    ];
+    let bytes = prop::collection::vec(prop::sample::select(vec![0u8, 1]), 0..10);
+    (header, prop::option::weighted(0.3, bytes)).prop_map(|(mut all, payload)| {
+        if let Some(payload) = payload {
+            all.truncate(8);
+            all.extend(payload);
+        }
+        all
+    })
+}
+
+fn payload_match() -> impl Strategy<Value = PayloadMatch> {
+    let word = || prop::sample::select(vec![[0u8; 8], [1; 8], *b"payload!"]);
+    let mask = prop::sample::select(vec![[0u8; 8], [0xff; 8], [0, 0, 0, 1, 0xff, 0, 0, 0]]);
+    (0..3, word(), mask).prop_map(|(kind, bytes, mask)| match kind {
+        0 => PayloadMatch::Is { bytes, mask },
+        1 => PayloadMatch::IsOrShorter { bytes, mask },
+        _ => PayloadMatch::Shorter,
+    })
+}
+
+fn tags() -> impl Strategy<Value = Vec<(u16, u16)>> {
+    let tag = (
+        prop::sample::select(vec![0x8100u16, 0x88a8]),
+        prop::sample::select(vec![42u16, 7, 0x7000]),
+    );
+    prop::collection::vec(tag, 0..4)
 }
 
 /// An IP datagram around `body` and the EtherType it goes by.
@@ -570,15 +686,14 @@ fn ether_src() -> impl Strategy<Value = MacAddr> {
 
 fn frame() -> impl Strategy<Value = Vec<u8>> {
     let body = prop_oneof![transport(), quoting()].boxed();
-    let tags = prop::collection::vec(prop::sample::select(vec![0x8100u16, 0x88a8]), 0..4);
     let flips = prop::collection::vec((0usize..200, any::<u8>()), 0..3);
     let other = prop::sample::select(vec![0x0806u16, 0x88cc]).prop_map(|kind| (kind, vec![0; 28]));
     let payload = prop_oneof![9 => datagram(body), 1 => other];
-    (payload, ether_src(), tags, flips, prop::option::weighted(0.3, 14..300usize)).prop_map(
+    (payload, ether_src(), tags(), flips, prop::option::weighted(0.3, 14..300usize)).prop_map(
         |((ether_type, payload), from, tags, flips, cut)| {
             let mut frame = from_mac(from, &eth(ether_type, &payload));
-            for tag in tags {
-                frame = vlan(tag, &frame);
+            for (kind, tci) in tags {
+                frame = in_vlan(kind, tci, &frame);
             }
             for (at, value) in flips {
                 if let Some(byte) = frame.get_mut(at) {
@@ -612,10 +727,27 @@ fn match_row() -> impl Strategy<Value = Match> {
         prop::option::weighted(0.2, prop::sample::select(types)),
         range(),
         prop::option::weighted(0.5, prop::option::weighted(0.3, ether_src())),
+        (
+            prop::option::weighted(0.2, tags().prop_map(|tags| vlan_of(&tags))),
+            prop::option::weighted(0.3, payload_match()),
+        ),
     )
         .prop_map(
-            |(ether_type, ip_proto, src, dst, src_ports, dst_ports, icmp_type, icmp_id, plain)| {
+            |(
+                ether_type,
+                ip_proto,
+                src,
+                dst,
+                src_ports,
+                dst_ports,
+                icmp_type,
+                icmp_id,
+                plain,
+                also,
+            )| {
                 Match {
+                    vlan: also.0,
+                    payload: also.1,
                     ether_type,
                     ether_src: plain.flatten(),
                     ip_proto,

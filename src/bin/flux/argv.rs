@@ -5,13 +5,13 @@
 //! `=` in it and is never one of the bare keywords.
 
 use clap::Command;
-use fluxnet::simulator::Trouble;
+use fluxnet::simulator::SimSpec;
 use std::ffi::{OsStr, OsString};
 
 /// Whether a word is a part of a specification without an `=`. `--sim= realtime` pings a host of that
 /// name.
 fn is_keyword(word: &str) -> bool {
-    ["realtime", "zerocopy"].contains(&word) || Trouble::named(word).is_some()
+    ["realtime", "zerocopy"].contains(&word) || SimSpec::is_bare(word)
 }
 
 /// Joins `--sim SPEC` into `--sim=SPEC`.
@@ -104,8 +104,7 @@ mod tests {
 
     #[test]
     fn every_trouble_is_a_specification_by_itself() {
-        for name in Trouble::ALL.map(Trouble::name).into_iter().chain(["kick-lost", "wrong-queue"])
-        {
+        for name in SimSpec::bare_words().chain(["kick-lost", "wrong-queue"]) {
             let (given, want) = ("flux ping --sim NAME x", "flux ping --sim=NAME x");
             let named = |line: &str| words(&line.replace("NAME", name));
             assert_eq!(normalise(named(given)), named(want));

@@ -76,6 +76,7 @@ fn options(advice: Advice) -> Option<&'static str> {
         Advice::MoreFrames => "use more --frames or fewer queues",
         Advice::LargerFrames => "use --frame-size 4096",
         Advice::LongerLinkTimeout => "use a longer --link-timeout, or none",
+        Advice::OneRun => "give the targets of both to one run",
         Advice::OtherQueue => "choose another --queue, or --queue all",
         Advice::FreeQueue => "choose another --queue, or stop its owner (`flux rings` names it)",
         Advice::CopyMode => "use --bind auto or --bind copy",
@@ -117,7 +118,8 @@ mod tests {
             let error = FluxError::config("x", "y").with_advice("because: ", advice);
             let hint = hint_of(error);
             let option = hint.strip_prefix("because: ").unwrap();
-            assert!(option.contains("--") && option != advice.to_string(), "{advice:?}: {hint}");
+            let is_ours = option.contains("--") || advice == Advice::OneRun;
+            assert!(is_ours && option != advice.to_string(), "{advice:?}: {hint}");
         }
         let error = FluxError::config("x", "y").with_hint("use more frames");
         assert_eq!(hint_of(error), "use more frames", "without advice it stays as it is");

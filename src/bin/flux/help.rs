@@ -1,4 +1,4 @@
-//! `flux help [COMMAND|sim]`.
+//! `flux help [COMMAND|sim|topology]`.
 
 use crate::answer::Answer;
 use crate::failure::Failure;
@@ -8,18 +8,26 @@ use fluxnet::text::near::did_you_mean;
 /// The simulated network and its knobs; also the manual page flux-sim(7).
 pub const SIM: &str = include_str!("sim.txt");
 
-/// Print the help of a command, or of the simulated network (flux help sim)
+/// Topology files; also the manual page flux-topology(7).
+pub const TOPOLOGY: &str = include_str!("topology.txt");
+
+/// What there is help on besides the commands.
+const TOPICS: [(&str, &str); 2] = [("sim", SIM), ("topology", TOPOLOGY)];
+
+/// Print the help of a command, or on the simulated network (flux help sim, flux help topology)
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// A command, such as ping or trace diff, or sim for the simulated network
+    /// A command, such as ping or trace diff; sim for the simulated network; topology for its files
     #[arg(value_name = "TOPIC")]
     topic: Vec<String>,
 }
 
 /// Runs the command; `root` has them all.
 pub fn main(args: &Args, mut root: clap::Command, out: &mut Stdout) -> Result<Answer, Failure> {
-    if args.topic == ["sim"] {
-        out.text(SIM)?;
+    if let [topic] = &args.topic[..]
+        && let Some((_, text)) = TOPICS.iter().find(|(name, _)| name == topic)
+    {
+        out.text(text)?;
         return Ok(Answer::Yes);
     }
     root.build();
@@ -42,9 +50,11 @@ fn help_on(command: &mut clap::Command, words: &[String], topic: &str) -> Result
 /// `word`, the last of `topic` that was looked at, is no command of `parent`.
 fn no_help(topic: &str, word: &str, parent: &clap::Command) -> Failure {
     let commands = parent.get_subcommands().map(clap::Command::get_name);
-    let hint = did_you_mean(word, commands.chain(["sim"]), str::to_owned);
+    let hint = did_you_mean(word, commands.chain(TOPICS.map(|(name, _)| name)), str::to_owned);
     Failure::Error {
         error: format!("no help on '{topic}': it is neither a command nor a topic"),
-        hint: Some(hint.unwrap_or("`flux help` lists the commands; the one topic is sim".into())),
+        hint: Some(
+            hint.unwrap_or("`flux help` lists the commands; topics are sim and topology".into()),
+        ),
     }
 }

@@ -11,8 +11,11 @@ use std::path::{Path, PathBuf};
 /// Source line of every page.
 const VERSION: &str = concat!("flux ", env!("CARGO_PKG_VERSION"));
 
-/// The page of the simulated network.
-const SIM_PAGE: &str = "flux-sim.7";
+/// The pages that are of no command: name, what it is about, text.
+const TOPICS: [(&str, &str, &str); 2] = [
+    ("flux-sim", "the simulated network of --sim", help::SIM),
+    ("flux-topology", "files of simulated networks", help::TOPOLOGY),
+];
 
 /// Write the manual pages to a directory
 #[derive(clap::Args, Debug)]
@@ -28,7 +31,7 @@ fn pages(root: clap::Command) -> io::Result<Vec<(String, Vec<u8>)>> {
     root.build();
     let mut pages = Vec::new();
     tree(&root, &mut pages)?;
-    pages.push((SIM_PAGE.into(), sim_page()));
+    pages.extend(TOPICS.map(|topic| (format!("{}.7", topic.0), topic_page(topic))));
     let names: Vec<String> = pages.iter().map(|(name, _)| name.clone()).collect();
     pages.iter_mut().for_each(|(name, text)| text.extend(see_also(name, &names)));
     Ok(pages)
@@ -129,13 +132,13 @@ fn verbatim(page: &mut Roff, title: &str, text: &str) {
     page.control("fi", []);
 }
 
-/// The text of `flux help sim` as a page of its own.
-fn sim_page() -> Vec<u8> {
+/// The text of a topic of `flux help` as a page of its own.
+fn topic_page((name, about, text): (&str, &str, &str)) -> Vec<u8> {
     let mut page = Roff::new();
-    page.control("TH", ["flux-sim", "7", "", VERSION, "flux"]);
+    page.control("TH", [name, "7", "", VERSION, "flux"]);
     page.control("SH", ["NAME"]);
-    page.text([roman("flux-sim - the simulated network of --sim")]);
-    verbatim(&mut page, "DESCRIPTION", help::SIM);
+    page.text([roman(format!("{name} - {about}"))]);
+    verbatim(&mut page, "DESCRIPTION", text);
     page.render().into_bytes()
 }
 

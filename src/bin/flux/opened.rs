@@ -4,25 +4,45 @@ use fluxnet::tools::probe::{NeighbourFound, SendError, TargetRoute};
 use fluxnet::tools::session::{Opened, SessionEvent, WrongQueue};
 use std::fmt::Write;
 
-/// What was really granted, for each of several interfaces, and with `verbose` how each target is
-/// reached.
+/// What is not as good as it could be; with `verbose` all that was granted, for each of several
+/// interfaces, and how each target is reached.
 pub fn start(
     (opened, all): (&Opened, &[Opened]),
     targets: &[TargetRoute],
     verbose: bool,
 ) -> String {
-    let mut text = granted(opened);
-    text.extend(all.iter().skip(1).map(granted));
-    for note in &opened.notes {
-        // A String takes every write.
-        let _ = writeln!(text, "note: {note}");
+    let others = all.iter().skip(1);
+    if !verbose {
+        return brief(opened) + &others.map(brief).collect::<String>();
     }
+    let mut text = granted(opened);
+    text.extend(others.map(granted));
+    text.extend(opened.notes.iter().map(note));
     for target in targets.iter().filter(|_| verbose) {
         let via = target.gateway.map(|hop| format!(" via {hop}")).unwrap_or_default();
         let by = if all.is_empty() { String::new() } else { format!(" by {}", target.interface) };
         let _ = writeln!(text, "{}: from {}{by}{via}", target.address, target.source);
     }
     text
+}
+
+/// A line for each thing that makes a run slower, less exact or deaf. Pages alone do none of these to
+/// somebody who did not ask for them.
+pub fn brief(opened: &Opened) -> String {
+    let pages = |note: &&String| note.contains("huge pages");
+    let mut lines: Vec<String> = opened.notes.iter().filter(|note| !pages(note)).cloned().collect();
+    let name = &opened.interface;
+    if opened.attach == "skb" && !lines.iter().any(|line| line.contains("skb")) {
+        lines.push(format!("skb mode on {name}: each packet costs more time than in native mode"));
+    }
+    if opened.rx_stamp == "user_space" {
+        lines.push(format!("round-trip times on {name} include the way to user space"));
+    }
+    lines.iter().map(note).collect()
+}
+
+fn note(text: &String) -> String {
+    format!("note: {text}\n")
 }
 
 fn granted(opened: &Opened) -> String {

@@ -27,7 +27,8 @@ impl<'a> ErrorBody<'a> {
             Icmpv4Kind::SOURCE_QUENCH | Icmpv4Kind::REDIRECT => false,
             _ => return None,
         };
-        let len = usize::from(*message.get(5)?) * 4;
+        let len = usize::from(*message.get(5)?);
+        let len = [len * 4, len, len * 8];
         let (datagram, extensions) = split(view.data(), extensible.then_some(len));
         Some(Self { datagram, extensions, v4: true })
     }
@@ -42,7 +43,8 @@ impl<'a> ErrorBody<'a> {
             Icmpv6Kind::PACKET_TOO_BIG | Icmpv6Kind::PARAMETER_PROBLEM => false,
             _ => return None,
         };
-        let len = usize::from(*message.get(4)?) * 8;
+        let len = usize::from(*message.get(4)?);
+        let len = [len * 8, len, len * 4];
         let (datagram, extensions) = split(view.data(), extensible.then_some(len));
         Some(Self { datagram, extensions, v4: false })
     }
@@ -56,24 +58,32 @@ impl<'a> ErrorBody<'a> {
     }
 }
 
-/// Splits what follows the ICMP header. `len` is what the length attribute says of the quote;
-/// `None` for types without one.
-fn split(data: &[u8], len: Option<usize>) -> (&[u8], Option<Extensions<'_>>) {
-    let Some(len) = len else { return (data, None) };
-    if len > 0 {
-        // A quote longer than the message is a lie: then all that there is is the quote.
-        return match data.split_at_checked(len) {
-            Some((datagram, rest)) => (datagram, Extensions::parse(rest)),
-            None => (data, None),
-        };
+/// Splits what follows the ICMP header. `len` is what the length attribute says of the quote, once
+/// in the units of the family and then in those that routers take by mistake; `None` for types
+/// without the attribute.
+///
+/// The attribute is a hint, what is in the packet is evidence: routers leave it out (RFC 4884 §5.5),
+/// count the datagram without its padding, or count bytes.
+fn split(data: &[u8], len: Option<[usize; 3]>) -> (&[u8], Option<Extensions<'_>>) {
+    let Some([len, odd @ ..]) = len else { return (data, None) };
+    let at = |len| {
+        let (datagram, rest) = data.split_at_checked(len)?;
+        Some((datagram, Extensions::parse(rest)?))
+    };
+    let told = (len > 0).then(|| at(len)).flatten();
+    let elsewhere = || {
+        let places = std::iter::once(ORIGINAL_LEN).chain(odd.into_iter().filter(|&len| len > 0));
+        places.filter_map(at).find(|(_, found)| found.proves_itself())
+    };
+    if let Some((datagram, found)) = told.or_else(elsewhere) {
+        return (datagram, Some(found));
     }
-    // RFC 4884 §5.5: no length, but what lies behind 128 bytes proves itself to be a structure.
-    // Without a checksum, it could as well be payload of a long quote.
-    let legacy = data.split_at_checked(ORIGINAL_LEN).and_then(|(datagram, rest)| {
-        let found = Extensions::parse(rest)?;
-        (found.has_checksum() && found.objects().next().is_some()).then_some((datagram, found))
-    });
-    legacy.map_or((data, None), |(datagram, found)| (datagram, Some(found)))
+    // No structure is there. A quote longer than the message, or shorter than the least that there
+    // may be in front of one, is a lie: then all that there is is the quote.
+    match data.split_at_checked(len) {
+        Some((datagram, _)) if len >= ORIGINAL_LEN => (datagram, None),
+        _ => (data, None),
+    }
 }
 
 /// An extension structure whose version, checksum and lengths are right.
@@ -102,6 +112,12 @@ impl<'a> Extensions<'a> {
     #[must_use]
     pub fn has_checksum(&self) -> bool {
         self.bytes.get(2..HEADER_LEN).is_some_and(|sum| sum != [0, 0])
+    }
+
+    /// Whether it can be nothing else, wherever it was found: an object is in it, and its header is
+    /// that of RFC 4884 to the last bit. Its checksum was right, if it has one.
+    fn proves_itself(&self) -> bool {
+        self.bytes.starts_with(&[EXTENSION_VERSION << 4, 0]) && self.objects().next().is_some()
     }
 
     /// The objects in order.
@@ -313,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn routers_without_the_attribute_are_believed_only_with_a_checksum() {
+    fn routers_without_the_attribute_are_believed_where_the_structure_proves_itself() {
         let behind = structure(&[labels()]);
         let read = |behind: &[u8]| {
             let bytes = message(11, [0; 4], &[&quote_v4(128), behind]);
@@ -323,11 +339,61 @@ mod tests {
         assert_eq!(read(&behind), (128, true));
         let mut none = behind.clone();
         none[2..4].fill(0);
-        assert_eq!(read(&none), (128 + behind.len(), false));
+        assert_eq!(read(&none), (128, true));
+        let mut reserved = none.clone();
+        reserved[1] = 1;
+        assert_eq!(read(&reserved), (128 + behind.len(), false), "not a bit may be odd");
         let mut wrong = behind.clone();
         wrong[3] ^= 1;
         assert_eq!(read(&wrong), (128 + behind.len(), false));
         assert_eq!(read(&structure(&[])), (132, false), "empty: nothing to tell it by");
+        let payload = vec![7; behind.len()];
+        assert_eq!(read(&payload), (128 + behind.len(), false), "a long quote");
+    }
+
+    #[test]
+    fn a_wrong_length_attribute_does_not_hide_what_proves_itself() {
+        let mut bare = structure(&[labels()]);
+        bare[2..4].fill(0);
+        for behind in [structure(&[labels()]), bare] {
+            for words in 0..=u8::MAX {
+                let mut padded = quote_v4(60);
+                padded.resize(128, 0);
+                let v4 = message(11, [0, words, 0, 0], &[&padded, &behind]);
+                let mut padded = quote_v6(80);
+                padded.resize(128, 0);
+                let v6 = message(3, [words, 0, 0, 0], &[&padded, &behind]);
+                for (body, l4) in [
+                    (ErrorBody::parse_v4(&v4).unwrap(), 40),
+                    (ErrorBody::parse_v6(&v6).unwrap(), 40),
+                ] {
+                    let found = body.extensions.map(|found| found.as_bytes());
+                    assert_eq!(found, Some(&behind[..]), "{words}");
+                    assert_eq!(body.quote().unwrap().l4.len(), l4, "{words}");
+                }
+            }
+        }
+        // Longer quotes, with their length in bytes, or in the other family's words.
+        let behind = structure(&[labels()]);
+        for (unit, len) in [(1, 160), (1, 252), (8, 512)] {
+            let v4 = message(11, [0, (len / unit) as u8, 0, 0], &[&quote_v4(len), &behind]);
+            let body = ErrorBody::parse_v4(&v4).unwrap();
+            assert_eq!((body.datagram.len(), body.extensions.is_some()), (len, true));
+        }
+        for (unit, len) in [(1, 160), (1, 248), (4, 512)] {
+            let v6 = message(3, [(len / unit) as u8, 0, 0, 0], &[&quote_v6(len), &behind]);
+            let body = ErrorBody::parse_v6(&v6).unwrap();
+            assert_eq!((body.datagram.len(), body.extensions.is_some()), (len, true));
+        }
+    }
+
+    #[test]
+    fn a_length_that_would_cut_the_quote_is_not_believed() {
+        for words in 1..32 {
+            let bytes = message(11, [0, words, 0, 0], &[&quote_v4(60)]);
+            let body = ErrorBody::parse_v4(&bytes).unwrap();
+            assert_eq!(body.quote().unwrap().l4.len(), 40, "{words}");
+        }
     }
 
     #[test]
@@ -351,11 +417,11 @@ mod tests {
         }
         assert_eq!(Extensions::parse(&structure(&[vec![0, 4]])), None, "a cut header");
         // A quote longer than the message: what there is is the quote.
-        let bytes = message(11, [0, 255, 0, 0], &[&quote_v4(128), &structure(&[labels()])]);
+        let bytes = message(11, [0, 255, 0, 0], &[&quote_v4(140)]);
         let body = ErrorBody::parse_v4(&bytes).unwrap();
         assert_eq!((body.datagram.len(), body.extensions), (bytes.len() - 8, None));
         // A quote that ends within its header is no datagram.
-        let bytes = message(11, [0, 4, 0, 0], &[&quote_v4(128)]);
+        let bytes = message(11, [0, 4, 0, 0], &[&quote_v4(128)[..16]]);
         assert!(ErrorBody::parse_v4(&bytes).unwrap().quote().is_err());
     }
 

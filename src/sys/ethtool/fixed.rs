@@ -3,6 +3,8 @@
 use super::{Ethtool, Request};
 use std::io;
 
+/// The older of two requests: the kernel answers both, but for links of many lanes.
+const ETHTOOL_GSET: u32 = 0x01;
 const ETHTOOL_GCOALESCE: u32 = 0x0e;
 const ETHTOOL_GRINGPARAM: u32 = 0x10;
 const ETHTOOL_GRXCLSRLCNT: u32 = 0x2e;
@@ -20,6 +22,20 @@ struct RingsRequest {
     rx_mini: u32,
     rx_jumbo: u32,
     tx: u32,
+}
+
+/// `struct ethtool_cmd` of linux/ethtool.h.
+#[repr(C)]
+#[derive(Default)]
+struct LinkRequest {
+    cmd: u32,
+    modes: [u32; 2],
+    speed_low: u16,
+    port: [u8; 6],
+    packets: [u32; 2],
+    speed_high: u16,
+    mdix: [u8; 2],
+    rest: [u32; 3],
 }
 
 /// `struct ethtool_coalesce` of linux/ethtool.h.
@@ -46,12 +62,16 @@ struct RulesRequest {
 }
 
 const _: () = assert!(size_of::<RingsRequest>() == 36);
+const _: () = assert!(size_of::<LinkRequest>() == 44);
+const _: () = assert!(std::mem::offset_of!(LinkRequest, speed_high) == 28);
 const _: () = assert!(size_of::<CoalesceRequest>() == 92);
 const _: () = assert!(std::mem::offset_of!(CoalesceRequest, adaptive_rx) == 40);
 const _: () = assert!(size_of::<RulesRequest>() == 192);
 
 // SAFETY: as asserted above, it is as large as `struct ethtool_ringparam`, all integers.
 unsafe impl Request for RingsRequest {}
+// SAFETY: as asserted above, it is as large as `struct ethtool_cmd`, all integers.
+unsafe impl Request for LinkRequest {}
 // SAFETY: as asserted above, it is as large as `struct ethtool_coalesce`, all integers.
 unsafe impl Request for CoalesceRequest {}
 // SAFETY: as asserted above, it is as large as `struct ethtool_rxnfc`, all integers.
@@ -79,6 +99,15 @@ impl Ethtool {
         self.request(ifname, &mut rings)?;
         let RingsRequest { rx, rx_max, .. } = rings;
         Ok(DriverRings { rx, rx_max })
+    }
+
+    /// Speed of the link in Mbit/s; `None` where there is no link, or the driver does not know.
+    pub(crate) fn speed_mbit(&self, ifname: &str) -> io::Result<Option<u32>> {
+        let mut link = LinkRequest { cmd: ETHTOOL_GSET, ..Default::default() };
+        self.request(ifname, &mut link)?;
+        let speed = u32::from(link.speed_high) << 16 | u32::from(link.speed_low);
+        // SPEED_UNKNOWN is all ones; old drivers say it with 16 bits.
+        Ok(Some(speed).filter(|speed| !matches!(*speed, 0 | 0xffff | u32::MAX)))
     }
 
     /// `ethtool -c`. EOPNOTSUPP where the driver has no such thing.

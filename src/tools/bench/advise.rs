@@ -1,14 +1,14 @@
-//! Which setting to take, workload by workload, and why.
+//! Which setting is best, workload by workload, and why; or why none can be called that.
 //!
-//! The fastest setting is rarely alone: others lie inside its spread. Among those the one that
-//! takes the least CPU is the better choice, then the one with the smaller batch, where packets
-//! wait less for each other. Packet length is not a choice: the advice is for the shortest that
-//! was measured, and tells where a longer one wants another setting.
+//! The fastest setting is rarely alone: others lie inside its spread. None of them is then called the
+//! best: they are named together, with the one that takes the least CPU. Too few samples and noise
+//! everywhere decide nothing either. Packet length is not a choice: the advice is for the shortest
+//! that was measured, and says where a longer one wants another setting.
 
 use super::metric::{Figure, digits};
 use super::names::Names;
 use super::plan::Workload;
-use super::report::{Best, SettingKey, SettingReport};
+use super::report::{Best, SettingKey, SettingReport, Undecided};
 use std::fmt::Write;
 
 /// Difference between two figures that nobody would tune for, in percent.
@@ -19,19 +19,38 @@ const ALIKE_UNKNOWN_PCT: f64 = 5.0;
 const TAIL: f64 = 1.1;
 /// Difference in CPU use that counts, in points of a core.
 const CPU_POINTS: f64 = 5.0;
+/// Fewest samples of a setting that tell how far apart they lie.
+pub(super) const FEWEST: usize = 3;
+/// Most settings that are named as equal.
+const NAMED: usize = 4;
 
-/// One recommendation per workload that had packets, in the order of the results.
-pub(super) fn best(results: &[SettingReport]) -> Vec<Best> {
+/// What is said of one workload.
+#[derive(Debug)]
+pub(super) enum Advice {
+    Best(Best),
+    Undecided(Undecided),
+}
+
+/// One for each workload that had packets, in the order of the results.
+pub(super) fn advise(results: &[SettingReport]) -> (Vec<Best>, Vec<Undecided>) {
     let mut workloads: Vec<Workload> = Vec::new();
     for setting in results {
         if !workloads.contains(&setting.workload) {
             workloads.push(setting.workload);
         }
     }
-    workloads.into_iter().filter_map(|workload| advise(results, workload)).collect()
+    let (mut best, mut undecided) = (Vec::new(), Vec::new());
+    for workload in workloads {
+        match of(results, workload) {
+            Some(Advice::Best(one)) => best.push(one),
+            Some(Advice::Undecided(one)) => undecided.push(one),
+            None => {}
+        }
+    }
+    (best, undecided)
 }
 
-fn advise(results: &[SettingReport], workload: Workload) -> Option<Best> {
+fn of(results: &[SettingReport], workload: Workload) -> Option<Advice> {
     let mut sizes: Vec<u32> = results
         .iter()
         .filter(|setting| setting.workload == workload)
@@ -49,21 +68,38 @@ fn advise(results: &[SettingReport], workload: Workload) -> Option<Best> {
         Some((field, choice))
     });
     let (first, choice) = picks.next()?;
+    let chosen = choice.top.setting.key();
     let mut why = first.why(&choice);
-    let chosen = choice.taken.setting.key();
     if sizes.len() > 1 {
         why = format!("at {} bytes {why}", chosen.packet_size);
     }
     for (field, other) in picks {
-        let key = other.taken.setting.key();
-        if (SettingKey { packet_size: chosen.packet_size, ..key }) != chosen {
+        let key = other.top.setting.key();
+        let alike = (SettingKey { packet_size: chosen.packet_size, ..key }) == chosen;
+        if !alike && other.doubt.is_none() {
             // A String takes every write.
-            let (name, figure) = (field.names.setting(&key), other.taken.told());
+            let (name, figure) = (field.names.setting(&key), other.top.told());
             let _ = write!(why, "; at {} bytes take {name}: {figure}", key.packet_size);
         }
     }
     let SettingKey { workload, mode, batch, poll, packet_size, queues, pages, prefetch } = chosen;
-    Some(Best { workload, mode, batch, poll, packet_size, queues, pages, prefetch, why })
+    Some(match choice.doubt {
+        None => Advice::Best(Best {
+            workload,
+            mode,
+            batch,
+            poll,
+            packet_size,
+            queues,
+            pages,
+            prefetch,
+            why,
+        }),
+        Some(_) => {
+            let settings = choice.tied.iter().map(|entry| entry.setting.key()).collect();
+            Advice::Undecided(Undecided { workload, packet_size, settings, why })
+        }
+    })
 }
 
 /// A setting with the figure it is judged by.
@@ -111,11 +147,19 @@ impl<'a> Entry<'a> {
     }
 }
 
-/// The fastest setting, those as fast within noise, and the one to take.
+/// Why none is the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doubt {
+    TooFewSamples,
+    AllNoisy,
+    Equals,
+}
+
+/// The fastest setting, and those as fast within noise, itself included: fastest first.
 struct Choice<'a> {
     top: Entry<'a>,
     tied: Vec<Entry<'a>>,
-    taken: Entry<'a>,
+    doubt: Option<Doubt>,
 }
 
 /// All settings of one workload and packet length.
@@ -127,61 +171,82 @@ struct Field<'a> {
 impl<'a> Field<'a> {
     fn choose(&self) -> Option<Choice<'a>> {
         let top = fastest(&self.settings)?;
-        let tied: Vec<_> = self.settings.iter().filter(|e| top.ties(e)).copied().collect();
-        let mut left = tied.clone();
-        if let Some(shortest) = least(&left, Entry::p99) {
-            left.retain(|e| e.p99().is_none_or(|p99| p99 <= shortest * TAIL));
+        let few = |entry: &Entry<'_>| entry.setting.mpps.samples.len() < FEWEST;
+        let several = self.settings.len() > 1;
+        let mut tied: Vec<_> = self.settings.iter().filter(|e| top.ties(e)).copied().collect();
+        let doubt = if several && self.settings.iter().any(few) {
+            Some(Doubt::TooFewSamples)
+        } else if several && self.settings.iter().all(|entry| entry.setting.noisy) {
+            Some(Doubt::AllNoisy)
+        } else {
+            (tied.len() > 1).then_some(Doubt::Equals)
+        };
+        if matches!(doubt, Some(Doubt::TooFewSamples | Doubt::AllNoisy)) {
+            tied.clone_from(&self.settings);
         }
-        if left.iter().any(|e| !e.setting.noisy) {
-            left.retain(|e| !e.setting.noisy);
-        }
-        if let Some(lowest) = least(&left, |e| e.setting.cpu_pct) {
-            left.retain(|e| e.setting.cpu_pct.is_none_or(|cpu| cpu <= lowest + CPU_POINTS));
-        }
-        let batch = left.iter().map(|e| e.setting.batch).min()?;
-        left.retain(|e| e.setting.batch == batch);
-        Some(Choice { top, tied, taken: fastest(&left)? })
+        tied.sort_by(|a, b| b.figure.better_pct(&a.figure).total_cmp(&0.0));
+        Some(Choice { top, tied, doubt })
     }
 
     /// The reason, with its numbers.
     fn why(&self, choice: &Choice<'_>) -> String {
-        let Choice { top, tied, taken } = choice;
-        let mut why = taken.told();
-        // A String takes every write.
-        let alone = taken.setting.key() == top.setting.key();
-        if self.settings.len() == 1 {
-            why.push_str(", the only setting measured");
-        } else if !alone {
-            let gains = gains(taken, top);
-            let (name, figure) = (self.names.setting(&top.setting.key()), top.told());
-            let _ = write!(why, ": as fast as {name} ({figure}) within noise{gains}");
-        } else if let Some(other) = self.rival(tied, taken) {
-            let gains = gains(taken, &other);
-            let name = self.names.setting(&other.setting.key());
-            let taken = if gains.is_empty() { "" } else { ": this one is taken" };
-            let _ = write!(why, "; {name} is as fast within noise{taken}{gains}");
+        let Choice { top, tied, doubt } = choice;
+        let name = |entry: &Entry<'_>| self.names.setting(&entry.setting.key());
+        match doubt {
+            Some(Doubt::TooFewSamples) => format!(
+                "too few samples to choose (the fastest had {}: {}): use --repeat {FEWEST} or more",
+                top.told(),
+                name(top)
+            ),
+            Some(Doubt::AllNoisy) => format!(
+                "too noisy to choose (the fastest had {}: {}): repeat with a longer --duration, \
+                 such as 2s, on a quiet machine",
+                top.told(),
+                name(top)
+            ),
+            Some(Doubt::Equals) => self.equals(tied),
+            None => {
+                let mut why = top.told();
+                if self.settings.len() == 1 {
+                    why.push_str(", the only setting measured");
+                } else if let Some(next) = self.next(choice) {
+                    // A String takes every write.
+                    let _ = write!(why, "; {}", self.lead(top, &next));
+                }
+                if top.setting.noisy {
+                    why.push_str(
+                        "; but its samples are noisy: repeat with a longer duration before relying \
+                         on it",
+                    );
+                }
+                why
+            }
         }
-        if let Some(next) = self.next(choice) {
-            let _ = write!(why, "; {}", self.lead(taken, &next));
-        }
-        if taken.setting.noisy {
-            let every = self.settings.iter().all(|e| e.setting.noisy);
-            why.push_str(if every && self.settings.len() > 1 {
-                "; but every setting was noisy: repeat with a longer duration before relying on it"
-            } else {
-                "; but its samples are noisy: repeat with a longer duration before relying on it"
-            });
-        }
-        why
     }
 
-    /// The fastest of those that tie with `taken`, from another poll mode if there is one.
-    fn rival(&self, tied: &[Entry<'a>], taken: &Entry<'_>) -> Option<Entry<'a>> {
-        let own = taken.setting.key();
-        let others: Vec<_> = tied.iter().filter(|e| e.setting.key() != own).copied().collect();
-        let elsewhere: Vec<_> =
-            others.iter().filter(|e| e.setting.poll != own.poll).copied().collect();
-        fastest(&elsewhere).or_else(|| fastest(&others))
+    /// That these are as fast as each other, and what else tells them apart.
+    fn equals(&self, tied: &[Entry<'a>]) -> String {
+        let name = |entry: &Entry<'_>| self.names.setting(&entry.setting.key());
+        let mut named: Vec<String> = tied
+            .iter()
+            .take(NAMED)
+            .map(|entry| format!("{} ({})", name(entry), entry.told()))
+            .collect();
+        let last = match tied.len() - named.len() {
+            0 => named.pop().unwrap_or_default(),
+            more => format!("{more} more"),
+        };
+        let mut why = format!("{} and {last} are as fast within noise", named.join(", "));
+        // A String takes every write.
+        if let Some((entry, p99)) = stands_out(tied, Entry::p99, |p99| p99 * TAIL) {
+            let _ = write!(why, "; {} has the shortest p99, {} µs", name(entry), digits(p99));
+        }
+        if let Some((entry, cpu)) =
+            stands_out(tied, |entry| entry.setting.cpu_pct, |cpu| cpu + CPU_POINTS)
+        {
+            let _ = write!(why, "; {} takes the least CPU, {cpu:.0} % of a core", name(entry));
+        }
+        why
     }
 
     /// The fastest setting of the poll modes that are not among the tied; of the other settings
@@ -195,7 +260,7 @@ impl<'a> Field<'a> {
         fastest(&others).or_else(|| fastest(&rest))
     }
 
-    /// How far `taken` is ahead of `next`, and what the kernel has to do with it.
+    /// How far `taken`, the fastest, is ahead of `next`, and what the kernel has to do with it.
     fn lead(&self, taken: &Entry<'_>, next: &Entry<'_>) -> String {
         let pct = taken.figure.better_pct(&next.figure);
         let side = if taken.setting.workload == Workload::Latency { "below" } else { "above" };
@@ -216,32 +281,6 @@ impl<'a> Field<'a> {
     }
 }
 
-/// What speaks for `taken` beside a setting that is as fast.
-fn gains(taken: &Entry<'_>, other: &Entry<'_>) -> String {
-    let mut gains = String::new();
-    if let (Some(own), Some(others)) = (taken.p99(), other.p99())
-        && others > own * TAIL
-    {
-        let _ = write!(gains, ", with a p99 of {} µs instead of {}", digits(own), digits(others));
-    }
-    if let (Some(own), Some(others)) = (taken.setting.cpu_pct, other.setting.cpu_pct)
-        && others > own + CPU_POINTS
-    {
-        let _ = write!(gains, ", at {own:.0} % of a core instead of {others:.0} %");
-    }
-    if other.setting.noisy && !taken.setting.noisy {
-        gains.push_str(", with quieter samples");
-    }
-    if taken.setting.batch < other.setting.batch {
-        let _ = write!(
-            gains,
-            ", with batches of {} instead of {}",
-            taken.setting.batch, other.setting.batch
-        );
-    }
-    gains
-}
-
 /// The best by its figure; the first among equals.
 fn fastest<'a>(settings: &[Entry<'a>]) -> Option<Entry<'a>> {
     settings
@@ -250,8 +289,19 @@ fn fastest<'a>(settings: &[Entry<'a>]) -> Option<Entry<'a>> {
         .reduce(|best, setting| if setting.better_than(&best) { setting } else { best })
 }
 
-fn least<'a>(settings: &[Entry<'a>], value: impl Fn(&Entry<'a>) -> Option<f64>) -> Option<f64> {
-    settings.iter().filter_map(value).min_by(f64::total_cmp)
+/// The entry with the least of a value, where all others have more than `beyond` it.
+fn stands_out<'e, 'a>(
+    settings: &'e [Entry<'a>],
+    value: impl Fn(&Entry<'a>) -> Option<f64>,
+    beyond: impl Fn(f64) -> f64,
+) -> Option<(&'e Entry<'a>, f64)> {
+    let mut values = Vec::with_capacity(settings.len());
+    for entry in settings {
+        values.push((entry, value(entry)?));
+    }
+    values.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let (first, second) = (*values.first()?, *values.get(1)?);
+    (second.1 > beyond(first.1)).then_some(first)
 }
 
 /// A percentage as one says it: `12`, `3.4`.

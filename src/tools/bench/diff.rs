@@ -23,6 +23,8 @@ pub enum Verdict {
     Faster,
     /// Worse, beyond both: a regression.
     Slower,
+    /// There are too few samples to tell.
+    Unknown,
 }
 
 impl fmt::Display for Verdict {
@@ -31,6 +33,7 @@ impl fmt::Display for Verdict {
             Verdict::Same => "same",
             Verdict::Faster => "faster",
             Verdict::Slower => "slower",
+            Verdict::Unknown => "unknown",
         })
     }
 }
@@ -146,6 +149,7 @@ fn change(a: &SettingReport, b: &SettingReport, tolerance_pct: f64) -> Change {
         (None, None) => Verdict::Same,
         (None, Some(_)) => Verdict::Faster,
         (Some(_), None) => Verdict::Slower,
+        (Some(old), Some(new)) if too_few(old, new) => Verdict::Unknown,
         (Some(old), Some(new)) if worse(new, old, tolerance_pct) => Verdict::Slower,
         (Some(old), Some(new)) if worse(old, new, tolerance_pct) => Verdict::Faster,
         _ => Verdict::Same,
@@ -162,6 +166,11 @@ fn change(a: &SettingReport, b: &SettingReport, tolerance_pct: f64) -> Change {
         noise_pct: noise.map(|spread| spread.iqr_pct).max_by(f64::total_cmp),
         verdict,
     }
+}
+
+/// Whether no order of the samples would tell a change from chance.
+fn too_few(a: &Figure<'_>, b: &Figure<'_>) -> bool {
+    !tells(a.samples().len(), b.samples().len())
 }
 
 /// Whether `new` is worse than `old` by more than the tolerance, by its figure and by the samples.
@@ -211,7 +220,7 @@ fn notes(a: &Report, b: &Report, pairs: &[Pair<'_>], left: [usize; 2]) -> Vec<St
         }
     }
     let few = |(a, b): &&Pair<'_>| match (Figure::of(a), Figure::of(b)) {
-        (Some(a), Some(b)) => !tells(a.samples().len(), b.samples().len()),
+        (Some(a), Some(b)) => too_few(&a, &b),
         _ => false,
     };
     let few = pairs.iter().filter(few).count();

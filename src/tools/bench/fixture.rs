@@ -55,6 +55,6 @@ const REST: &[u8] = include_bytes!("../../../tests/saved/bench-without-results.j
 
 /// A report of these settings.
 pub fn report(results: Vec<SettingReport>) -> Report {
-    let best = super::advise::best(&results);
-    Report { best, results, ..Report::from_json(REST).unwrap() }
+    let (best, undecided) = super::advise::advise(&results);
+    Report { best, undecided, results, ..Report::from_json(REST).unwrap() }
 }

@@ -42,7 +42,7 @@ pub use event::{Event, Note};
 pub use metric::Metric;
 pub use names::Names;
 pub use plan::{Library, Place, Plan, Poll, Setting, Workload};
-pub use report::{Best, Machine, Report, SettingKey, SettingReport, Start};
+pub use report::{Best, Machine, Report, SettingKey, SettingReport, Start, Undecided};
 pub use run::{Outcome, run};
 pub use stats::Spread;
 pub use store::{Saved, file_of, load};

@@ -33,8 +33,11 @@ pub struct Report {
     pub complete: bool,
     /// The settings that have at least one sample, in the order of the plan.
     pub results: Vec<SettingReport>,
-    /// One per workload that had packets.
+    /// The best setting of each workload that had packets, where one is.
     pub best: Vec<Best>,
+    /// Workloads that had packets, and no setting that can be called the best.
+    #[serde(default)]
+    pub undecided: Vec<Undecided>,
 }
 
 /// The machine.
@@ -175,6 +178,19 @@ pub struct Best {
     pub pages: Pages,
     /// Prefetch.
     pub prefetch: bool,
+    /// The reason, in a sentence with its numbers.
+    pub why: String,
+}
+
+/// Why a workload has no best setting.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undecided {
+    /// The workload.
+    pub workload: Workload,
+    /// Packet length.
+    pub packet_size: u32,
+    /// The settings that it is between, fastest first.
+    pub settings: Vec<SettingKey>,
     /// The reason, in a sentence with its numbers.
     pub why: String,
 }

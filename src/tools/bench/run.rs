@@ -1,15 +1,15 @@
 //! The run: every setting once a round.
 
-use super::advise::best;
+use super::advise::advise;
 use super::event::{Event, Note};
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 use super::kernel::Site;
 use super::plan::{Place, Plan, Setting, Workload};
-use super::report::{Machine, Report, Start};
+use super::report::{Machine, Report, SettingReport, Start};
 use super::sample::Sample;
 use super::{setting, sim};
 use crate::config::Granted;
-use crate::error::{FluxError, Result};
+use crate::error::{ErrorKind, FluxError, Result};
 use crate::tools::Control;
 use crate::tools::session::{Opened, Trouble};
 use crate::tools::traffic::rfc2544::PORT;
@@ -88,6 +88,10 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
         Place::Interface { .. } => ("xdp", "interface", None),
         Place::Sim(_) => ("sim", "sim", Some("simulated rings: not a NIC figure")),
     };
+    let (best, undecided) = advise(&results);
+    if failed.is_none() && done > 0 && results.iter().all(|setting| setting.packets == 0) {
+        failed = Some(no_packet(plan, &results));
+    }
     let report = Report {
         backend: backend.to_owned(),
         place: place.to_owned(),
@@ -98,10 +102,30 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
         sample_s: plan.duration.as_secs_f64(),
         repeat: plan.repeat,
         complete: done == total,
-        best: best(&results),
+        best,
+        undecided,
         results,
     };
     Ok(Outcome { report, error: failed })
+}
+
+/// That there was nothing to measure.
+fn no_packet(plan: &Plan, results: &[SettingReport]) -> FluxError {
+    let sent = results.iter().all(|setting| setting.workload == Workload::Txonly);
+    let Place::Interface { name, .. } = &plan.place else {
+        let why = "no packet came in any setting";
+        return FluxError::new(ErrorKind::System, "cannot measure", why)
+            .with_hint("repeat with a longer --duration, on a machine with less to do");
+    };
+    let what = format!("cannot measure on {name}");
+    if sent {
+        return FluxError::new(ErrorKind::Device, what, "no packet was sent in any setting")
+            .with_hint(format!("`flux doctor {name}` says whether it can send"));
+    }
+    FluxError::new(ErrorKind::Host, what, "no packet came in any setting").with_hint(format!(
+        "have the machine at the other end of {name} send to UDP port {PORT} meanwhile, or use \
+         --lab, which has traffic of its own"
+    ))
 }
 
 /// Why a setting that waits for packets may have seen none.

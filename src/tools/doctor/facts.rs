@@ -47,8 +47,12 @@ pub(super) struct Machine {
     pub(super) config: Known<BTreeMap<String, String>>,
     /// A bit for each number of linux/capability.h.
     pub(super) capabilities: Known<u64>,
-    /// Whether root here is root outside.
+    /// Whether these are capabilities of a user namespace alone.
     pub(super) user_namespace: bool,
+    /// Why an AF_XDP socket is forbidden, if it is, and what helps.
+    pub(super) socket_forbidden: (String, String),
+    /// The same of an XDP program.
+    pub(super) program_forbidden: (String, String),
     /// Loading the XDP program.
     pub(super) program: Tried,
     pub(super) jit: Known<bool>,
@@ -56,6 +60,8 @@ pub(super) struct Machine {
     pub(super) memlock: Known<Limit>,
     /// Bytes of the UMEM that would be opened by default.
     pub(super) umem_bytes: u64,
+    /// The same where memory is not short.
+    pub(super) usual_umem_bytes: u64,
     /// Huge pages of 2 MiB.
     pub(super) huge_pages: HugePages,
 }
@@ -99,13 +105,13 @@ pub(super) struct Xdp {
     pub(super) tx_metadata: Option<Vec<&'static str>>,
 }
 
-/// A program that is attached.
+/// A program that is in the way of ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Program {
-    pub(super) id: u32,
-    pub(super) name: String,
-    /// `native`, `skb`, `hardware`, `several`.
-    pub(super) mode: &'static str,
+    /// Where it is, whose, and in which mode.
+    pub(super) told: String,
+    /// What takes it off.
+    pub(super) cure: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,6 +159,8 @@ pub(super) struct Nic {
     pub(super) up: bool,
     pub(super) carrier: bool,
     pub(super) mtu: u32,
+    /// Of the link, in Mbit/s, where the driver tells.
+    pub(super) speed_mbit: Option<u32>,
     pub(super) pcie: Option<Pcie>,
     /// Its node, where the machine has several.
     pub(super) numa_node: Option<u32>,
@@ -190,6 +198,7 @@ impl Nic {
             up: false,
             carrier: false,
             mtu: 0,
+            speed_mbit: None,
             pcie: None,
             numa_node: None,
             cpus: 1,

@@ -46,7 +46,10 @@ fn nic(port: PortInfo) -> Nic {
         }),
         rx_queues: Some(port.queues),
         ring: port.nic_ring.map(|size| (size, size)),
-        program: port.xdp_program.map(|(id, name)| Program { id, name, mode: "native" }),
+        program: port.xdp_program.map(|(id, name)| Program {
+            told: format!("another program is attached (XDP program {id}, {name}, native mode)"),
+            cure: "stop its owner".to_owned(),
+        }),
         ..Nic::unknown(&port.name)
     }
 }

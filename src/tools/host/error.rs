@@ -1,6 +1,6 @@
 //! [`HostError`]: what the host could not answer, about what, and why.
 
-use crate::error::{ErrorKind, FluxError};
+use crate::error::{ErrorKind, FluxError, errno_text};
 use crate::text::near::near;
 use std::fmt;
 use std::io;
@@ -172,6 +172,9 @@ fn os_hint(source: &io::Error) -> Option<String> {
             "the neighbour table is full: raise net.ipv4.neigh.default.gc_thresh3 (or net.ipv6)"
                 .into(),
         ),
+        libc::EMFILE | libc::ENFILE => {
+            Some("raise the limit of open files: `ulimit -n 1024`".into())
+        }
         _ => None,
     }
 }
@@ -208,7 +211,7 @@ impl fmt::Display for Cause {
             }
             Self::NeighbourTimeout { waited } => write!(f, "no answer within {waited:.1?}"),
             Self::Protocol(words) => write!(f, "{words}"),
-            Self::Os(source) => write!(f, "{source}"),
+            Self::Os(source) => f.write_str(&errno_text(source)),
         }
     }
 }

@@ -15,7 +15,9 @@
 mod error;
 #[cfg(target_os = "linux")]
 mod kernel;
+mod listen;
 mod model;
+mod ports;
 mod simulated;
 mod target;
 mod watch;
@@ -25,14 +27,18 @@ pub use error::{Cause, HostError};
 pub use kernel::KernelHost;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub(crate) use kernel::{Nics, XdpFeatures, genl, veth};
+pub use listen::{Heard, Listen, Listener, Probes};
 pub use model::{
     Address, AddressScope, Device, Doubt, Family, Interface, Neighbour, Queues, Route, RouteKind,
     Target, Vlan, XdpHook, XdpProgram, group_mac,
 };
+pub use ports::{HeldPorts, PortKind};
 pub use simulated::SimHost;
 pub use watch::{Change, RouteChange, Watch};
 
+use std::io;
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// What a command may ask of the machine it runs on.
@@ -100,6 +106,40 @@ pub trait Host {
     /// How many queues of an interface are in use: the ones an AF_XDP socket can bind.
     /// [`Interface::num_rx_queues`] counts the ones allocated, which may be more.
     fn queues(&self, ifname: &str) -> Result<Queues, HostError>;
+
+    /// Whether an interface takes the outermost VLAN tag off what it receives, so that a program on it
+    /// does not see the tag.
+    fn strips_tags(&self, _ifname: &str) -> bool {
+        false
+    }
+
+    /// Identifiers of echo requests that sockets of this host wait for answers with.
+    fn echo_ids(&self) -> Vec<u16> {
+        Vec::new()
+    }
+
+    /// Keeps other programs from sending by these ports until the drop.
+    ///
+    /// # Errors
+    /// `AddrInUse` when one of them belongs to a socket already.
+    fn hold_ports(&self, _kind: PortKind, _ports: RangeInclusive<u16>) -> io::Result<HeldPorts> {
+        Ok(HeldPorts::default())
+    }
+
+    /// Hears answers that come to the host's own stack, from now on.
+    ///
+    /// # Errors
+    /// When the host lets nobody listen.
+    fn listen(&self, _what: &Listen) -> Result<Box<dyn Listener>, HostError> {
+        let cause = Cause::Protocol("this host has no stack of its own".into());
+        Err(HostError::new("listen on", "the host", cause))
+    }
+
+    /// How many packets the host dropped so far as they came in by another interface than packets to
+    /// their source leave by; `None` where it does not count.
+    fn reverse_path_drops(&self) -> Option<u64> {
+        None
+    }
 
     /// Hears of what changes from now on. A host that never changes need not have one.
     fn watch(&self) -> Result<Box<dyn Watch>, HostError> {

@@ -2,17 +2,20 @@
 
 use super::Host;
 use super::error::{Cause, HostError};
+use super::listen::{Heard, Listen, Listener};
 use super::model::{
     Address, AddressScope, Family, Interface, Neighbour, Queues, Route, RouteKind, Target,
     group_mac,
 };
-use super::watch::{Change, Known, Watch};
-use crate::simulator::{PortInfo, Simulator};
+use super::watch::{Change, Known, RouteChange, Watch};
+use crate::simulator::{Noted, PortInfo, Simulator};
+use crate::text::near::did_you_mean;
+use ipnet::IpNet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// The host of a [`Simulator`]: its ports are the interfaces, its network the neighbours. There
-/// are no names but addresses.
+/// The host of a [`Simulator`]: its ports are the interfaces, its network the neighbours, and the
+/// nodes of that have the names.
 pub struct SimHost {
     simulator: Simulator,
 }
@@ -38,6 +41,27 @@ impl SimHost {
         })
     }
 
+    /// The first address of the family that the node of this name has.
+    fn named(&self, name: &str, family: Family) -> Result<Target, HostError> {
+        let fail = |cause| HostError::new("resolve", name, cause);
+        let all = self.simulator.addresses_of(name);
+        if let Some(&addr) = all.iter().find(|&&addr| family.admits(addr)) {
+            return Ok(Target { addr, scope: None });
+        }
+        if !all.is_empty() {
+            return Err(fail(Cause::NoAddressInFamily));
+        }
+        let letter = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+        if !name.chars().all(letter) {
+            let cause = Cause::UnknownName("it is neither an address nor a name".into());
+            return Err(fail(cause).with_hint(LISTED));
+        }
+        let names = self.simulator.node_names();
+        let near = did_you_mean(name, names.iter().map(String::as_str), str::to_owned);
+        let cause = Cause::UnknownName("the simulated network has no host of this name".into());
+        Err(fail(cause).with_hint(near.unwrap_or_else(|| LISTED.to_owned())))
+    }
+
     /// Answers without letting time pass; `None` if nobody has the address.
     fn known(&self, index: u32, addr: IpAddr) -> Result<Option<Neighbour>, HostError> {
         let port = self.port_at(index)?;
@@ -52,6 +76,9 @@ impl SimHost {
     }
 }
 
+/// What to do about a name that nobody has.
+const LISTED: &str = "give a name or an address that `flux help sim` lists, such as 10.0.0.2";
+
 fn interface(port: &PortInfo) -> Interface {
     let address = |&(addr, prefix_len): &(IpAddr, u8)| Address {
         addr,
@@ -60,7 +87,7 @@ fn interface(port: &PortInfo) -> Interface {
             IpAddr::V6(v6) if v6.is_unicast_link_local() => AddressScope::Link,
             _ => AddressScope::Global,
         },
-        tentative: false,
+        tentative: port.tentative.contains(&addr),
         deprecated: false,
         duplicate: false,
     };
@@ -83,16 +110,8 @@ impl Host for SimHost {
     fn resolve(&self, name: &str, family: Family) -> Result<Target, HostError> {
         let index_of = |name: &str| self.port(name).map(|port| port.ifindex);
         let is_there = |index| self.port_at(index).is_ok();
-        Target::from_literal(name, family, (index_of, is_there)).unwrap_or_else(|| {
-            let letter = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            let why = match name.chars().all(letter) {
-                true => "the simulated network has no names",
-                false => "it is neither an address nor a name",
-            };
-            let cause = Cause::UnknownName(why.into());
-            Err(HostError::new("resolve", name, cause)
-                .with_hint("give an address, such as 10.0.0.2; `flux help sim` lists them"))
-        })
+        let literal = Target::from_literal(name, family, (index_of, is_there));
+        literal.unwrap_or_else(|| self.named(name, family))
     }
 
     fn interface(&self, name: &str) -> Result<Interface, HostError> {
@@ -146,7 +165,10 @@ impl Host for SimHost {
         };
         let found = found.and_then(|route| {
             let port = ports.iter().find(|port| port.name == route.port)?;
-            let source = src.or(Some(route.source));
+            // As the kernel: a tentative address is nobody's source yet.
+            let usable = |own: &Address| own.addr == route.source && own.is_usable();
+            let source = port.addresses.iter().any(usable).then_some(route.source);
+            let source = src.or(source);
             Some(Route { gateway: route.gateway, source, ..on_link(port, RouteKind::Unicast) })
         });
         match (found, chosen) {
@@ -183,19 +205,67 @@ impl Host for SimHost {
         self.port(ifname).map(|port| Queues { rx: port.queues, tx: port.tx_queues })
     }
 
+    fn listen(&self, _what: &Listen) -> Result<Box<dyn Listener>, HostError> {
+        self.simulator.listen();
+        Ok(Box::new(SimListener(self.simulator.clone())))
+    }
+
     fn watch(&self) -> Result<Box<dyn Watch>, HostError> {
         let simulator = self.simulator.clone();
         let known = Known::new(self.interfaces()?);
-        Ok(Box::new(SimWatch { simulator, known }))
+        let noted = simulator.noted(0).len();
+        Ok(Box::new(SimWatch { simulator, known, noted }))
     }
 }
 
-/// Compares the simulated machine with what it was at the last call. Its routes and neighbours do not
-/// change.
+/// Hears what the stack of the simulated machine took: all of it, since nobody else is there.
+struct SimListener(Simulator);
+
+impl Listener for SimListener {
+    fn hear(&mut self, take: &mut dyn FnMut(Heard<'_>)) -> Result<(), HostError> {
+        if !self.0.has_stack_packets() {
+            return Ok(());
+        }
+        for heard in self.0.stack_packets() {
+            take(Heard {
+                frame: &heard.packet,
+                ifindex: heard.ifindex,
+                at_ns: Some(heard.time_ns),
+                fragments: (heard.fragments > 1).then_some(0),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Compares the interfaces of the simulated machine with what they were at the last call, and hears what
+/// its kernel tells of neighbours and routes.
 struct SimWatch {
     simulator: Simulator,
     known: Known,
+    /// How much of that was heard.
+    noted: usize,
 }
+
+fn change(noted: Noted) -> Option<Change> {
+    Some(match noted {
+        Noted::Neighbour { ifindex, address: addr, mac } => {
+            Change::Neighbour { ifindex, addr, mac: mac.map(|mac| mac.octets()) }
+        }
+        Noted::Route { there, to: (address, len), ifindex, gateway } => {
+            Change::Route(RouteChange {
+                there,
+                to: IpNet::new(address, len).ok()?.trunc(),
+                table: MAIN_TABLE,
+                ifindex: Some(ifindex),
+                gateway: Some(gateway),
+            })
+        }
+    })
+}
+
+/// The routing table that all routes are in.
+const MAIN_TABLE: u32 = 254;
 
 impl Watch for SimWatch {
     fn interfaces(&self) -> Vec<&Interface> {
@@ -206,6 +276,9 @@ impl Watch for SimWatch {
         let mut changes = Vec::new();
         let now = self.simulator.ports().iter().map(interface).collect();
         self.known.look(now, &mut changes);
+        let noted = self.simulator.noted(self.noted);
+        self.noted += noted.len();
+        changes.extend(noted.into_iter().filter_map(change));
         Ok(changes)
     }
 
@@ -259,12 +332,25 @@ mod tests {
     }
 
     #[test]
+    fn nodes_have_names_with_addresses_of_both_families() {
+        let host = host();
+        let resolved = |name: &str, family| host.resolve(name, family).map(|target| target.addr);
+        for name in ["server.sim", "server", "SERVER.sim", "server.sim."] {
+            assert_eq!(resolved(name, Family::Any).unwrap(), ip("203.0.113.7"), "{name}");
+            assert_eq!(resolved(name, Family::V6).unwrap(), ip("2001:db8:7::7"), "{name}");
+        }
+        assert_eq!(resolved("us.sim", Family::V4).unwrap(), ip("10.0.0.1"));
+        let error = resolved("servr.sim", Family::Any).unwrap_err();
+        assert_eq!(error.hint().as_deref(), Some("did you mean server.sim?"));
+    }
+
+    #[test]
     fn names_and_foreign_sources_are_refused_with_a_next_step() {
         let host = host();
         let error = host.resolve("example.org", Family::Any).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "cannot resolve example.org: the simulated network has no names"
+            "cannot resolve example.org: the simulated network has no host of this name"
         );
         assert!(error.hint().unwrap().contains("flux help sim"));
         let error = host.route(ip("10.0.0.2"), None, Some(ip("10.0.0.3"))).unwrap_err();

@@ -1,7 +1,7 @@
 //! What a received frame says about our probes. Total: any bytes give one of the four.
 
 use super::icmp_text::Report;
-use crate::proto::{Headers, Icmpv4Kind, Icmpv6Kind, Quote, Transport};
+use crate::proto::{Headers, ICMP_LEN, Icmpv4Kind, Icmpv6Kind, Quote, Transport};
 use std::net::IpAddr;
 
 /// What a frame turned out to be.
@@ -10,7 +10,7 @@ pub(super) enum Seen<'a> {
     /// An echo reply, to us or to others.
     Reply(EchoReply<'a>),
     /// An ICMP error about an echo request, ours or not.
-    Error(EchoError),
+    Error(EchoError<'a>),
     /// A sound packet that is neither.
     Foreign,
     /// A frame that is not what it says it is.
@@ -32,12 +32,14 @@ pub(super) struct EchoReply<'a> {
 
 /// An ICMP error about an echo request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct EchoError {
+pub(super) struct EchoError<'a> {
     pub(super) from: IpAddr,
     /// Source and destination of the request it quotes.
     pub(super) probe: (IpAddr, IpAddr),
     pub(super) id: u16,
     pub(super) seq: u16,
+    /// What is quoted of its payload.
+    pub(super) payload: &'a [u8],
     pub(super) report: Report,
 }
 
@@ -92,8 +94,17 @@ pub(super) fn read(frame: &[u8]) -> Seen<'_> {
         probe: (quote.ip.src(), quote.ip.dst()),
         id,
         seq,
+        payload: quoted_payload(&quote),
         report: Report { v4, icmp_type, code, rest },
     })
+}
+
+/// What is there of a quoted request's payload. Some routers fill up with zeros what they do not quote.
+fn quoted_payload<'a>(quote: &Quote<'a>) -> &'a [u8] {
+    let within = quote.total_len.saturating_sub(quote.header_len as u32) as usize;
+    let l4 = quote.l4.get(..within.min(quote.l4.len()));
+    let payload = l4.and_then(|l4| l4.get(ICMP_LEN..)).unwrap_or_default();
+    if payload.starts_with(&[0; 8]) { &[] } else { payload }
 }
 
 #[cfg(test)]

@@ -14,18 +14,20 @@ pub enum Event {
     Start(Start),
     /// The link layer address of a next hop was found; its time is in no RTT.
     Neighbour(NeighbourFound),
-    /// The first answer to a probe, in time and as it should be.
+    /// The first answer to a probe, in time; of a group, the first of each member.
     Reply(Reply),
     /// A further answer to a probe that was answered.
     Duplicate(Reply),
     /// An answer to a probe that had been given up.
     Late(Reply),
-    /// An answer whose checksum or payload is wrong.
+    /// An answer whose checksum is wrong: no answer to its probe.
     Corrupt(Reply),
-    /// A router or host says that a probe did not get there.
+    /// A router or host says that a probe did not get there. An answer may still come.
     Icmp(IcmpError),
     /// A probe was not answered in time.
     Timeout(Timeout),
+    /// A probe was not answered when the next one was to be sent, where that was asked for.
+    Outstanding(Outstanding),
     /// A probe could not be sent.
     SendError(SendError),
     /// The numbers of one target, at the end or in between.
@@ -70,9 +72,29 @@ pub struct Reply {
     /// A reply to a later probe came before.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub out_of_order: bool,
+    /// It has less payload than the probe.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+    /// It comes from another address than the one that was asked.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub different_address: bool,
+    /// The first byte of the payload that is not as it was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wrong_byte: Option<WrongByte>,
     /// Wall-clock time of the reply in seconds since 1970, when asked for (`-D`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unix_time_s: Option<f64>,
+}
+
+/// A byte of an answer's payload that is not as it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct WrongByte {
+    /// Where in the payload, from 0.
+    pub offset: usize,
+    /// As sent.
+    pub expected: u8,
+    /// As it came back.
+    pub actual: u8,
 }
 
 /// An ICMP error about one of our probes.
@@ -105,6 +127,18 @@ pub struct Timeout {
     pub target: String,
     /// The probe.
     pub seq: u64,
+    /// An ICMP error about it came before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub after_error: bool,
+}
+
+/// A probe that still waits for its answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Outstanding {
+    /// The target, as given.
+    pub target: String,
+    /// The probe.
+    pub seq: u64,
 }
 
 /// The numbers of one target.
@@ -120,7 +154,7 @@ pub struct Summary {
     pub unsent: u64,
     /// Probes answered in time.
     pub received: u64,
-    /// Probes given up, ICMP errors and those not sent included.
+    /// Probes given up, those not sent and those with an ICMP error and no answer included.
     pub lost: u64,
     /// `lost ÷ (sent + unsent)`, percent.
     pub loss_pct: f64,
@@ -130,12 +164,21 @@ pub struct Summary {
     pub reordered: u64,
     /// Answers that came after their probe was given up.
     pub late: u64,
-    /// Answers with a wrong checksum or payload.
+    /// Answers with a wrong checksum or changed payload. With a good checksum they are received.
     pub corrupt: u64,
-    /// ICMP errors.
+    /// Of these, those with a wrong checksum.
+    pub bad_checksum: u64,
+    /// Of the received, those that were shorter than the probe.
+    pub truncated_replies: u64,
+    /// Of the received, those from another address than the target's.
+    pub different_address_replies: u64,
+    /// Probes that an ICMP error is about, or that could not be sent.
     pub errors: u64,
     /// Round-trip times; `None` without a reply.
     pub rtt_us: Option<Statistics>,
+    /// Who answered, where the target is a group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answerers: Option<Vec<Answerer>>,
     /// From the first probe to the end, in seconds.
     pub elapsed_s: f64,
     /// The histogram's rows, when asked for.
@@ -161,11 +204,39 @@ impl Summary {
             reordered: 0,
             late: 0,
             corrupt: 0,
+            bad_checksum: 0,
+            truncated_replies: 0,
+            different_address_replies: 0,
             errors: 1,
             rtt_us: None,
+            answerers: None,
             elapsed_s: 0.0,
             histogram: Vec::new(),
             error: Some(refused.error.to_string()),
         }
     }
+}
+
+/// A member of a group that answered.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answerer {
+    /// Its address.
+    pub address: IpAddr,
+    /// Probes that it answered.
+    pub received: u64,
+    /// Further answers of it to these.
+    pub duplicates: u64,
+    /// Round-trip times of its answers.
+    pub rtt_us: Option<Brief>,
+}
+
+/// What is known of durations that are not kept.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Brief {
+    /// The shortest.
+    pub min: f64,
+    /// The mean.
+    pub mean: f64,
+    /// The longest.
+    pub max: f64,
 }

@@ -1,5 +1,7 @@
 //! The probe of one target, ready but for its numbers.
 
+use super::ids::Token;
+use super::mark::{self, MARK, Mark};
 use super::plan::{PathMtu, Plan};
 use crate::proto::checksum::{self, Sum};
 use crate::proto::vlan::TAG_LEN;
@@ -14,7 +16,7 @@ use std::net::IpAddr;
 const MAX_HEAD: usize = ETHERNET_LEN + 2 * TAG_LEN + IPV6_LEN + ICMP_LEN;
 
 /// Headers of a probe with identifier, sequence number and IPv4 identification zero. The payload
-/// is the same for all probes and kept once.
+/// is the same for all probes, but for the mark, which is zero there, and kept once.
 #[derive(Clone, Debug)]
 pub(super) struct Template {
     head: [u8; MAX_HEAD],
@@ -34,6 +36,8 @@ pub(super) struct Numbers {
     pub(super) seq: u16,
     /// IPv4 identification.
     pub(super) ident: u16,
+    /// In the payload, where it has room.
+    pub(super) mark: Mark,
 }
 
 impl Template {
@@ -97,7 +101,15 @@ impl Template {
         let Some((head, body)) = to.split_at_mut_checked(len) else { return };
         head.copy_from_slice(&self.head[..len]);
         body.copy_from_slice(payload);
-        let sum = self.icmp.u16(numbers.id).u16(numbers.seq).finish();
+        let mut sum = self.icmp.u16(numbers.id).u16(numbers.seq);
+        if mark::has_room(payload.len())
+            && let Some(to) = body.get_mut(MARK)
+        {
+            let mark = numbers.mark.bytes();
+            to.copy_from_slice(&mark);
+            sum = sum.bytes(&mark);
+        }
+        let sum = sum.finish();
         put(head, len - 6, sum);
         put(head, len - 4, numbers.id);
         put(head, len - 2, numbers.seq);
@@ -115,13 +127,18 @@ fn put(head: &mut [u8], at: usize, value: u16) {
     }
 }
 
-/// The payload of all probes: nothing secret, nothing read back but to be compared. `size` bytes
-/// that repeat `pattern`; without one they count up, as ping fills them.
-pub(super) fn payload(size: usize, pattern: &[u8]) -> Vec<u8> {
-    if pattern.is_empty() {
-        return (0..size).map(|at| at as u8).collect();
+/// The payload of all probes: nothing read back but to be compared. `size` bytes that repeat
+/// `pattern`; without one they count up, as ping fills them. The token stands over the first of them,
+/// where ping has its time stamp.
+pub(super) fn payload(size: usize, pattern: &[u8], token: Option<Token>) -> Vec<u8> {
+    let mut payload: Vec<u8> = match pattern {
+        [] => (0..size).map(|at| at as u8).collect(),
+        pattern => pattern.iter().copied().cycle().take(size).collect(),
+    };
+    if let (Some(token), Some(front)) = (token, payload.first_chunk_mut()) {
+        *front = token;
     }
-    pattern.iter().copied().cycle().take(size).collect()
+    payload
 }
 
 /// The row of the XDP filter that takes the answers from `address`'s family to us.

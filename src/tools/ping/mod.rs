@@ -12,9 +12,13 @@
 mod answer;
 mod event;
 mod filter;
+mod flight;
 mod frame;
+mod generate;
 mod icmp_text;
 mod ids;
+mod mark;
+mod members;
 mod open;
 mod outgoing;
 mod plan;
@@ -27,5 +31,6 @@ mod sequences;
 mod tally;
 
 pub use event::*;
+pub use generate::{MOST_GENERATED, generate, listed};
 pub use open::run;
 pub use plan::*;

@@ -1,7 +1,8 @@
 //! From a plan to an open socket and a run that knows where everything goes.
 
 use super::event::{Event, Start};
-use super::filter::filter;
+use super::filter;
+use super::flight;
 use super::ids::EchoIds;
 use super::outgoing::Outgoing;
 use super::plan::{Outcome, Plan};
@@ -10,8 +11,9 @@ use super::reporter::Reporter;
 use super::run::Run;
 use crate::error::{FluxError, Result};
 use crate::proto::ICMP_LEN;
+use crate::tools::host::{Listen, Probes};
 use crate::tools::measure::pacer::ns;
-use crate::tools::probe::{Lookout, NextHops, ProbeTargets, TargetRequest, Wire, ip_len};
+use crate::tools::probe::{Lookout, NextHops, ProbeTargets, TargetRequest, Wire, fitted, ip_len};
 use crate::tools::session::Attention;
 use crate::tools::{Control, Env};
 
@@ -43,23 +45,29 @@ pub fn run(
     let is_virtual = env.simulator.is_some();
     let headers = |address| ip_len(address) + ICMP_LEN;
     let plan = &sized(plan, &targets)?;
+    let fit = |config, link| fitted(&config, link, plan.fit_frames);
+    let config = targets.links.iter().fold(plan.config.clone(), fit);
+    let plan = &Plan { config, ..plan.clone() };
     let targets = targets.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
-    let ids = EchoIds::new(&targets.paths, is_virtual)?;
-    let filter = filter(&targets, &ids.range());
+    let ids = EchoIds::new(&targets.paths, is_virtual, &env.host.echo_ids())?;
+    let span = flight::span(plan)?;
+    let filter = filter::of_run(&targets, &ids, plan.size, &*env.host);
     let links = &targets.links;
-    let wire = Wire::open(env, &plan.config, links, &filter, control, plan.timeout)?;
+    let mut wire = Wire::open(env, &plan.config, links, &filter, control, plan.timeout)?;
+    let has = |v4: bool| targets.paths.iter().any(|path| path.address.is_ipv4() == v4);
+    let listen = Listen { probes: Probes::Echo(ids.range()), v4: has(true), v6: has(false) };
+    wire.listen(&*env.host, &listen, &targets);
     let mut interfaces = wire.opened(links);
     let mut opened = interfaces.first().cloned().unwrap_or_default();
     opened.notes.extend(targets.notes.iter().cloned());
     if interfaces.len() == 1 {
         interfaces.clear();
     }
-    sink(Event::Start(Start {
-        opened,
-        interfaces,
-        targets: targets.routes(),
-        payload_bytes: plan.size,
-    }));
+    let mut routes = targets.routes();
+    for route in &mut routes {
+        route.packet_bytes = u16::try_from(plan.size + headers(route.address)).ok();
+    }
+    sink(Event::Start(Start { opened, interfaces, targets: routes, payload_bytes: plan.size }));
     targets.refused.iter().for_each(|refused| sink(Event::SendError(refused.told())));
     let deadline_ns = plan.deadline.map(|time| wire.now().saturating_add(ns(time)));
     let mut hops = NextHops::new(&targets.hops);
@@ -70,12 +78,13 @@ pub fn run(
     let count = targets.paths.len();
     let mut run = Run {
         plan,
-        attention: Attention::new(control, deadline_ns),
+        attention: Attention::new(control, deadline_ns).in_world(env),
         hops,
-        outgoing: Outgoing::new(plan, count, *ids.range().start()),
-        progress: Progress::new(plan, count, wire.now()),
+        outgoing: Outgoing::new(plan, count, &ids),
+        progress: Progress::new(plan, &targets.paths, span, wire.now()),
         reporter: Reporter::new(sink, (plan.each, plan.wall_clock), is_virtual, count),
         group_sent_ns: None,
+        complete_ns: None,
         lookout,
         ending: None,
         targets,

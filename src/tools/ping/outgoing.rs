@@ -2,6 +2,7 @@
 
 use super::frame::{self, Numbers, Template};
 use super::ids::EchoIds;
+use super::mark::{MARK, Mark};
 use super::plan::Plan;
 use super::sequences::Probe;
 use crate::proto::MacAddr;
@@ -34,15 +35,19 @@ struct Way {
 pub(super) struct Outgoing {
     /// By target; `None` while nothing can be sent to it.
     templates: Vec<Option<(Way, Template)>>,
-    /// Of all probes.
+    /// Of all probes; zero where each has its mark.
     pub(super) payload: Vec<u8>,
     /// IPv4 identification of the next probe.
     ident: u16,
 }
 
 impl Outgoing {
-    pub(super) fn new(plan: &Plan, targets: usize, ident: u16) -> Self {
-        let payload = frame::payload(plan.size, &plan.pattern);
+    pub(super) fn new(plan: &Plan, targets: usize, ids: &EchoIds) -> Self {
+        let mut payload = frame::payload(plan.size, &plan.pattern, ids.token(plan.size));
+        if let Some(mark) = payload.get_mut(MARK) {
+            mark.fill(0);
+        }
+        let ident = *ids.range().start();
         Self { templates: (0..targets).map(|_| None).collect(), payload, ident }
     }
 
@@ -88,7 +93,8 @@ impl Outgoing {
         }
         let Some(mut packet) = wire.take(*link) else { return Sending::NoFrame };
         let id = ids.id_of(target, probe.sequence);
-        let numbers = Numbers { id, seq: probe.wire_sequence(), ident: self.ident };
+        let mark = Mark::of(probe.target, probe.sequence);
+        let numbers = Numbers { id, seq: probe.wire_sequence(), ident: self.ident, mark };
         self.ident = self.ident.wrapping_add(1);
         if packet.set_len(template.frame_len(self.payload.len())).is_ok() {
             template.write(numbers, &self.payload, packet.data_mut());

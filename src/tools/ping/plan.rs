@@ -36,6 +36,10 @@ pub struct Plan {
     pub rate: Option<f64>,
     /// Flood: send when a reply comes, at least 100 a second (as `ping -f`), or at `rate`.
     pub flood: bool,
+    /// Send when a reply comes, or the timeout has passed: one probe per target under way (`ping -A`).
+    pub adaptive: bool,
+    /// Say of a probe that waits for its answer so, before the next one is sent (`ping -O`).
+    pub outstanding: bool,
     /// ICMP payload bytes.
     pub size: usize,
     /// Bytes of a packet from the Ethernet header on, without the frame check sequence; replaces
@@ -43,6 +47,8 @@ pub struct Plan {
     pub packet_size: Option<usize>,
     /// How long to wait for each reply.
     pub timeout: Duration,
+    /// How long to wait at the end, besides, for errors that say why no answer came at all.
+    pub linger: Duration,
     /// End of the whole run.
     pub deadline: Option<Duration>,
     /// TTL or hop limit of the probes.
@@ -65,6 +71,8 @@ pub struct Plan {
     pub interface: Option<String>,
     /// The source address, where one was asked for.
     pub source: Option<IpAddr>,
+    /// Whether frames of 4096 bytes are taken where the MTU asks for them; else those of `config`.
+    pub fit_frames: bool,
     /// Socket options.
     pub config: Config,
 }
@@ -75,6 +83,9 @@ pub const MAX_SIZE: usize = 65507;
 pub const MAX_PATTERN: usize = 16;
 /// Most targets of a run.
 pub const MAX_TARGETS: usize = 1 << 20;
+/// Routers say that a host is unreachable when it did not answer their three questions for its link
+/// layer address, a second apart.
+const LINGER: Duration = Duration::from_secs(3);
 /// Longest of all times that can be asked for: a hundred years.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -89,9 +100,12 @@ impl Plan {
             interval: Duration::from_secs(1),
             rate: None,
             flood: false,
+            adaptive: false,
+            outstanding: false,
             size: 56,
             packet_size: None,
             timeout: Duration::from_secs(1),
+            linger: LINGER,
             deadline: None,
             ttl: 64,
             tos: 0,
@@ -103,6 +117,7 @@ impl Plan {
             each: true,
             interface: None,
             source: None,
+            fit_frames: true,
             config: Config::new(""),
         }
     }
@@ -156,6 +171,7 @@ impl Plan {
         let times = [
             ("interval", Some(self.interval)),
             ("timeout", Some(self.timeout)),
+            ("linger", Some(self.linger)),
             ("deadline", self.deadline),
         ];
         if let Some((name, Some(time))) = times.iter().find(|(_, t)| t.is_some_and(|t| t > LONGEST))
@@ -175,7 +191,7 @@ impl Plan {
 
     /// Whether probes go out as fast as answers come.
     pub(super) fn floods(&self) -> bool {
-        self.rate.is_none() && (self.flood || self.interval.is_zero())
+        self.rate.is_none() && (self.flood || self.adaptive || self.interval.is_zero())
     }
 }
 

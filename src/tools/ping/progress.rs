@@ -1,11 +1,14 @@
 //! [`Progress`]: which probes are sent, answered and lost, target by target, and whose turn it is.
 
 use super::event::Summary;
+use super::members::Members;
 use super::plan::Plan;
 use super::schedule::Schedule;
-use super::sequences::{Answer, Probe, SendRefused, Sequences};
+use super::sequences::{Answer, Failed, Probe, SendRefused, Sequences};
 use super::tally::{How, Tally};
+use crate::tools::measure::pacer::ns;
 use crate::tools::probe::Path;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Answers are recognised as late or duplicate this long after their probe timed out. Short for
@@ -14,9 +17,30 @@ const RETAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 /// Probes a second above which the short time holds.
 const RETAIN_RATE: f64 = 1000.0;
 
+/// What an answer turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answered {
+    /// The first one to its probe, in time; of a group, the first of a member.
+    InTime { probe: Probe, reordered: bool },
+    /// One more of the same host.
+    Duplicate(Probe),
+    /// Its probe had been given up, or is forgotten.
+    Late(Option<Probe>),
+}
+
+/// What is odd about an answer that was received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Odd {
+    pub(super) truncated: bool,
+    pub(super) different_address: bool,
+    pub(super) changed: bool,
+}
+
 /// One target.
 struct Member {
     tally: Tally,
+    /// Who answers, where it is a group.
+    group: Option<Members>,
     /// Whether more probes are to be sent to it.
     wants: bool,
 }
@@ -33,23 +57,33 @@ pub(super) struct Progress {
     until_answered: bool,
     /// Probes that were due while there was no link.
     unsent: u64,
+    /// Probes given up of which nothing was heard, not even an error.
+    silent: u64,
+    timeout_ns: u64,
 }
 
 impl Progress {
     /// Of a run that begins now.
-    pub(super) fn new(plan: &Plan, count: usize, now: u64) -> Self {
+    pub(super) fn new(plan: &Plan, paths: &[Path], span: u64, now: u64) -> Self {
+        let count = paths.len();
         let fast = plan.floods()
             || plan.rate.unwrap_or(count as f64 / plan.interval.as_secs_f64()) > RETAIN_RATE;
         let retain = if fast { RETAIN.0 } else { RETAIN.1 };
-        let member = || Member { tally: Tally::default(), wants: true };
+        let member = |path: &Path| Member {
+            tally: Tally::default(),
+            group: path.multicast.then(Members::default),
+            wants: true,
+        };
         Self {
-            members: (0..count).map(|_| member()).collect(),
+            members: paths.iter().map(member).collect(),
             wanting: count,
-            probes: Sequences::new(count, 1, plan.timeout, retain),
+            probes: Sequences::new(count, 1, span, (plan.timeout, retain)),
             schedule: Schedule::new(plan, count, now),
             count: plan.count,
             until_answered: plan.deadline.is_some(),
             unsent: 0,
+            silent: 0,
+            timeout_ns: ns(plan.timeout),
         }
     }
 
@@ -83,8 +117,8 @@ impl Progress {
         self.schedule.next(now, members.len(), sent)
     }
 
-    /// Numbers a target's next probe. `lost` is called with the probe 65536 before it, if that is
-    /// still in flight: both have the same number on the wire, so the old one is given up.
+    /// Numbers a target's next probe. `lost` is called with the probe that had its number before, if
+    /// that is still in flight: only what is waited for without end becomes so old.
     pub(super) fn number(
         &mut self,
         at: usize,
@@ -107,6 +141,12 @@ impl Progress {
         tally.started_ns.get_or_insert(now);
         self.schedule.sent(at, probe.sequence, now);
         Some(probe)
+    }
+
+    /// The newest probe to a target, if it was neither answered nor given up, nor an error came.
+    pub(super) fn outstanding(&self, at: usize) -> Option<u64> {
+        let newest = self.members[at].tally.sent;
+        self.probes.is_open(at as u32, newest).then_some(newest)
     }
 
     /// The newest `count` probes leave together, now.
@@ -135,60 +175,101 @@ impl Progress {
     /// Gives up the next probe whose time has passed at `now`. Call until `None`.
     pub(super) fn expire(&mut self, now: u64) -> Option<Probe> {
         let probe = self.probes.expire(now)?;
-        self.members[probe.target as usize].tally.given_up += 1;
+        self.give_up(probe);
         Some(probe)
     }
 
     /// Gives up the next probe in flight, whatever its time. Call until `None`.
     pub(super) fn lose(&mut self) -> Option<Probe> {
         let probe = self.probes.lose()?;
-        self.members[probe.target as usize].tally.given_up += 1;
+        self.give_up(probe);
         Some(probe)
     }
 
-    /// Takes note of an answer, which came at `at`, and returns what it is.
-    pub(super) fn answered(&mut self, target: usize, sequence: u64, at: u64) -> Answer {
+    fn give_up(&mut self, probe: Probe) {
+        self.members[probe.target as usize].tally.given_up += 1;
+        self.silent += u64::from(!probe.failed);
+    }
+
+    /// Takes note of an answer of `from`, which came at `at`, and returns what it is.
+    pub(super) fn answered(
+        &mut self,
+        target: usize,
+        sequence: u64,
+        (from, at): (IpAddr, u64),
+    ) -> Answered {
         let answer = self.probes.answer(target as u32, sequence);
-        let tally = &mut self.members[target].tally;
-        match answer {
+        let Member { tally, group, .. } = &mut self.members[target];
+        let fresh = group.as_mut().map(|group| group.answered(from, sequence));
+        let took = |probe: Probe| at.checked_sub(probe.sent_ns);
+        let answered = match answer {
             Answer::First { probe, reordered } => {
-                tally.reply(at.checked_sub(probe.sent_ns), reordered);
+                tally.reply(took(probe), reordered);
                 if probe.sequence == tally.sent {
                     self.schedule.answered(target);
                 }
+                Answered::InTime { probe, reordered }
             }
-            Answer::Duplicate { .. } => tally.duplicates += 1,
+            // Another member of the group.
+            Answer::Duplicate { probe, .. } if fresh == Some(true) => {
+                if took(probe).is_some_and(|ns| ns > self.timeout_ns) {
+                    tally.late += 1;
+                    Answered::Late(Some(probe))
+                } else {
+                    tally.time(took(probe));
+                    Answered::InTime { probe, reordered: false }
+                }
+            }
+            Answer::Duplicate { probe, .. } => {
+                tally.duplicates += 1;
+                Answered::Duplicate(probe)
+            }
+            Answer::Late { probe } => {
+                tally.late += 1;
+                Answered::Late(Some(probe))
+            }
             // An unknown one is ours, but forgotten.
-            Answer::Late { .. } | Answer::Unknown => tally.late += 1,
+            Answer::Unknown => {
+                tally.late += 1;
+                Answered::Late(None)
+            }
+        };
+        if let (Answered::InTime { probe, .. }, Some(group)) = (answered, group)
+            && let Some(ns) = took(probe)
+        {
+            group.took(from, ns);
         }
         self.settle(target);
-        answer
+        answered
     }
 
-    /// Takes note of a damaged answer: its probe goes on waiting for an intact one.
-    pub(super) fn corrupt(&mut self, target: usize) {
-        self.members[target].tally.corrupt += 1;
-        self.settle(target);
-    }
-
-    /// Takes note of an ICMP error that ends a probe. `None`: it was reported before, or the probe
-    /// is forgotten.
-    pub(super) fn failed(&mut self, target: usize, sequence: u64) -> Option<Probe> {
-        let answer = self.probes.answer(target as u32, sequence);
+    /// Takes note of what is odd about an answer.
+    pub(super) fn odd(&mut self, target: usize, odd: Odd) {
         let tally = &mut self.members[target].tally;
-        let probe = match answer {
-            Answer::First { probe, .. } => {
-                tally.given_up += 1;
-                if probe.sequence == tally.sent {
-                    self.schedule.answered(target);
-                }
-                probe
-            }
-            Answer::Late { probe } => probe,
-            Answer::Duplicate { .. } | Answer::Unknown => return None,
-        };
+        tally.truncated += u64::from(odd.truncated);
+        tally.different_address += u64::from(odd.different_address);
+        tally.corrupt += u64::from(odd.changed);
+    }
+
+    /// Takes note of an answer with a wrong checksum: its probe, if it is remembered, goes on waiting
+    /// for a good one.
+    pub(super) fn bad_checksum(&mut self, target: usize, sequence: u64) -> Option<Probe> {
+        let tally = &mut self.members[target].tally;
+        tally.corrupt += 1;
+        tally.bad_checksum += 1;
+        self.probes.get(target as u32, sequence)
+    }
+
+    /// Takes note of an ICMP error about a probe, which goes on waiting for an answer. `None`: there was
+    /// one before, or the probe is forgotten.
+    pub(super) fn failed(&mut self, target: usize, sequence: u64) -> Option<Probe> {
+        let Failed { probe, given_up } = self.probes.fail(target as u32, sequence)?;
+        let tally = &mut self.members[target].tally;
         tally.errors += 1;
-        self.settle(target);
+        self.silent -= u64::from(given_up);
+        if probe.sequence == tally.sent {
+            self.schedule.answered(target);
+        }
         Some(probe)
     }
 
@@ -197,7 +278,7 @@ impl Progress {
         let (Some(count), member) = (self.count, &mut self.members[at]) else { return };
         let tally = &member.tally;
         // As `ping -w`: with a deadline it goes on until `count` answers are in.
-        let had = if self.until_answered { tally.received + tally.errors } else { tally.sent };
+        let had = if self.until_answered { tally.received } else { tally.sent };
         if had >= count && std::mem::replace(&mut member.wants, false) {
             self.wanting -= 1;
         }
@@ -218,6 +299,11 @@ impl Progress {
         (self.members.iter().any(|member| member.tally.given_up > 0), self.unsent)
     }
 
+    /// Whether something may still be heard that says why no answer came at all.
+    pub(super) fn is_unexplained(&self) -> bool {
+        self.silent > 0 && self.members.iter().all(|member| member.tally.received == 0)
+    }
+
     /// How many targets answered: as often as was waited for, or once.
     pub(super) fn answered_targets(&self) -> usize {
         let enough = self.count.filter(|_| self.until_answered).unwrap_or(1);
@@ -232,6 +318,9 @@ impl Progress {
         how: How,
     ) -> impl Iterator<Item = Summary> {
         let both = self.members.iter().zip(paths);
-        both.map(move |(member, path)| member.tally.summary(&path.name, path.address, now, how))
+        both.map(move |(member, path)| Summary {
+            answerers: member.group.as_ref().map(Members::answerers),
+            ..member.tally.summary(&path.name, path.address, now, how)
+        })
     }
 }

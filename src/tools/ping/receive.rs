@@ -3,16 +3,18 @@
 use super::answer::{self, EchoError, EchoReply, Seen};
 use super::event::{Event, Reply};
 use super::ids::EchoIds;
-use super::progress::Progress;
-use super::reporter::{Reporter, Times};
-use super::sequences::{Answer, Probe};
+use super::mark::{self, Claim, Mark};
+use super::progress::{Answered, Odd, Progress};
+use super::reporter::{Facts, Reporter, Times};
+use super::sequences::Probe;
 use crate::tools::probe::{Arrival, Path};
+use std::net::IpAddr;
 
 /// What it takes to read an answer.
 pub(super) struct Reader<'r, 'a> {
     pub(super) paths: &'r [Path],
     pub(super) ids: &'r EchoIds,
-    /// Of all probes.
+    /// Of all probes, but for their marks.
     pub(super) payload: &'r [u8],
     pub(super) progress: &'r mut Progress,
     pub(super) reporter: &'r mut Reporter<'a>,
@@ -32,31 +34,59 @@ impl Reader<'_, '_> {
 
     /// `None` if it answers none of our probes.
     fn reply(&mut self, reply: &EchoReply<'_>, times: Times) -> Option<()> {
-        let last = |target: usize| self.progress.last_sequence(target);
-        let (target, seq) = self.ids.find(reply.from, reply.id, reply.seq, last)?;
+        let claim = match Claim::read(reply.payload, self.payload) {
+            // What a packet with a wrong checksum says is not to be believed.
+            _ if !reply.intact => Claim::Silent,
+            Claim::Foreign => return None,
+            claim => claim,
+        };
+        let (target, seq) = self.find(reply.from, (reply.id, reply.seq), claim)?;
         let path = self.paths.get(target).filter(|path| path.source == reply.to)?;
-        let rtt = |probe: Probe| times.at.checked_sub(probe.sent_ns);
-        let (event, rtt_ns, reordered): (fn(Reply) -> Event, _, _) =
-            if !reply.intact || reply.payload != self.payload {
-                self.progress.corrupt(target);
-                (Event::Corrupt, None, false)
-            } else {
-                match self.progress.answered(target, seq, times.at) {
-                    Answer::First { probe, reordered } => (Event::Reply, rtt(probe), reordered),
-                    Answer::Duplicate { probe, .. } => (Event::Duplicate, rtt(probe), false),
-                    Answer::Late { probe } => (Event::Late, rtt(probe), false),
-                    Answer::Unknown => (Event::Late, None, false),
+        let took = |probe: Probe| times.at.checked_sub(probe.sent_ns);
+        let mut facts = Facts { seq, ..Facts::default() };
+        if !reply.intact {
+            let probe = self.progress.bad_checksum(target, seq);
+            facts.rtt_ns = probe.and_then(took);
+            self.reporter.reply(path, reply, Event::Corrupt, &facts, times);
+            return Some(());
+        }
+        let mark = Mark::of(target as u32, seq);
+        facts.wrong = mark::difference(reply.payload, self.payload, mark);
+        facts.odd = Odd {
+            truncated: reply.payload.len() < self.payload.len(),
+            different_address: !path.multicast && path.address != reply.from,
+            changed: facts.wrong.is_some(),
+        };
+        let event: fn(Reply) -> Event =
+            match self.progress.answered(target, seq, (reply.from, times.at)) {
+                Answered::InTime { probe, reordered } => {
+                    (facts.rtt_ns, facts.reordered) = (took(probe), reordered);
+                    Event::Reply
+                }
+                Answered::Duplicate(probe) => {
+                    facts.rtt_ns = took(probe);
+                    Event::Duplicate
+                }
+                Answered::Late(probe) => {
+                    facts.rtt_ns = probe.and_then(took);
+                    Event::Late
                 }
             };
-        self.reporter.reply(path, reply, event, (seq, rtt_ns, reordered), times);
+        if facts.odd != Odd::default() {
+            self.progress.odd(target, facts.odd);
+        }
+        self.reporter.reply(path, reply, event, &facts, times);
         Some(())
     }
 
     /// `None` if it is about none of our probes.
-    fn error(&mut self, error: &EchoError, times: Times) -> Option<()> {
+    fn error(&mut self, error: &EchoError<'_>, times: Times) -> Option<()> {
         let (source, destination) = error.probe;
-        let last = |target: usize| self.progress.last_sequence(target);
-        let (target, seq) = self.ids.find(destination, error.id, error.seq, last)?;
+        let claim = match Claim::read(error.payload, self.payload) {
+            Claim::Foreign => return None,
+            claim => claim,
+        };
+        let (target, seq) = self.find(destination, (error.id, error.seq), claim)?;
         let path = self.paths.get(target).filter(|path| path.source == source)?;
         let mut rtt_ns = None;
         if error.report.is_final() {
@@ -66,5 +96,10 @@ impl Reader<'_, '_> {
         }
         self.reporter.error(path, error, seq, rtt_ns);
         Some(())
+    }
+
+    /// The target and the number of the probe that an answer is about.
+    fn find(&self, address: IpAddr, numbers: (u16, u16), claim: Claim) -> Option<(usize, u64)> {
+        self.ids.find(address, numbers, claim, |target| self.progress.last_sequence(target))
     }
 }

@@ -1,7 +1,9 @@
 //! [`Reporter`]: events of single probes, where each is to be reported.
 
 use super::answer::{EchoError, EchoReply};
-use super::event::{Event, IcmpError, Reply, Timeout};
+use super::event::{Event, IcmpError, Outstanding, Reply, Timeout, WrongByte};
+use super::mark::Difference;
+use super::progress::Odd;
 use super::sequences::Probe;
 use crate::proto::ICMP_LEN;
 use crate::tools::probe::{Path, ProbeTargets, SendError, Zoned};
@@ -18,6 +20,16 @@ pub(super) struct Reporter<'a> {
     is_virtual: bool,
     /// Targets whose missing next hop was reported.
     unreachable: Vec<bool>,
+}
+
+/// What is known of an answer, besides what it says itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Facts {
+    pub(super) seq: u64,
+    pub(super) rtt_ns: Option<u64>,
+    pub(super) reordered: bool,
+    pub(super) odd: Odd,
+    pub(super) wrong: Option<Difference>,
 }
 
 /// When a packet came, and the time now, in ns.
@@ -41,7 +53,15 @@ impl<'a> Reporter<'a> {
     pub(super) fn timeout(&mut self, targets: &ProbeTargets, probe: Probe) {
         if self.each {
             let target = targets.paths[probe.target as usize].name.clone();
-            (self.sink)(Event::Timeout(Timeout { target, seq: probe.sequence }));
+            let (seq, after_error) = (probe.sequence, probe.failed);
+            (self.sink)(Event::Timeout(Timeout { target, seq, after_error }));
+        }
+    }
+
+    /// A probe waits for its answer while the next one is sent.
+    pub(super) fn outstanding(&mut self, path: &Path, seq: u64) {
+        if self.each {
+            (self.sink)(Event::Outstanding(Outstanding { target: path.name.clone(), seq }));
         }
     }
 
@@ -62,7 +82,7 @@ impl<'a> Reporter<'a> {
         path: &Path,
         reply: &EchoReply<'_>,
         event: fn(Reply) -> Event,
-        (seq, rtt_ns, reordered): (u64, Option<u64>, bool),
+        facts: &Facts,
         times: Times,
     ) {
         if !self.each {
@@ -72,17 +92,30 @@ impl<'a> Reporter<'a> {
         (self.sink)(event(Reply {
             target: path.name.clone(),
             from: Zoned::new(reply.from, &path.zone),
-            seq,
+            seq: facts.seq,
             bytes: ICMP_LEN + reply.payload.len(),
             reply_ttl: reply.ttl,
-            rtt_us: rtt_ns.map(us),
-            out_of_order: reordered,
+            rtt_us: facts.rtt_ns.map(us),
+            out_of_order: facts.reordered,
+            truncated: facts.odd.truncated,
+            different_address: facts.odd.different_address,
+            wrong_byte: facts.wrong.map(|Difference { at, sent, came }| WrongByte {
+                offset: at,
+                expected: sent,
+                actual: came,
+            }),
             unix_time_s,
         }));
     }
 
     /// An ICMP error about a probe.
-    pub(super) fn error(&mut self, path: &Path, error: &EchoError, seq: u64, rtt_ns: Option<u64>) {
+    pub(super) fn error(
+        &mut self,
+        path: &Path,
+        error: &EchoError<'_>,
+        seq: u64,
+        rtt_ns: Option<u64>,
+    ) {
         if self.each {
             (self.sink)(Event::Icmp(IcmpError {
                 target: path.name.clone(),

@@ -1,7 +1,7 @@
 //! The loop: send what is due, read what came, give up what is late.
 
 use super::event::{Event, Summary};
-use super::filter::filter;
+use super::filter;
 use super::ids::EchoIds;
 use super::outgoing::{Outgoing, Sending};
 use super::plan::{Outcome, Plan};
@@ -9,8 +9,7 @@ use super::progress::Progress;
 use super::receive::Reader;
 use super::reporter::{Reporter, Times};
 use super::tally::{How, Moment};
-use crate::error::FluxError;
-use crate::error::Result;
+use crate::error::{FluxError, Result};
 use crate::tools::host::Host;
 use crate::tools::measure::pacer::ns;
 use crate::tools::probe::{Lookout, News, NextHops, ProbeTargets, Wire};
@@ -35,6 +34,8 @@ pub(super) struct Run<'a> {
     pub(super) reporter: Reporter<'a>,
     /// When the last probe to a group was sent.
     pub(super) group_sent_ns: Option<u64>,
+    /// When the last probe was answered or given up.
+    pub(super) complete_ns: Option<u64>,
 }
 
 impl Run<'_> {
@@ -59,7 +60,7 @@ impl Run<'_> {
             self.look_for_hops(host, now);
             self.send_due(now)?;
             self.give_up_until(now)?;
-            if self.is_complete(now) {
+            if self.is_complete(now) && self.has_lingered(now) {
                 break;
             }
             let until = self.wake_up_ns(now);
@@ -83,7 +84,7 @@ impl Run<'_> {
             });
         });
         if moved {
-            let filter = filter(&self.targets, &self.ids.range());
+            let filter = filter::of_run(&self.targets, &self.ids, self.plan.size, host);
             let tell = |event| sink(Event::Session(event));
             self.wire.follow(&self.targets, &filter, host, tell);
             self.prepare();
@@ -122,7 +123,8 @@ impl Run<'_> {
         let due = retry.or_else(|| self.progress.next_due_ns());
         let timeout = self.progress.next_timeout_ns();
         let group = self.group_end_ns().filter(|&at| at > now);
-        self.attention.wake_up_ns(now, [due, timeout, group, self.hops.next_ns()])
+        let linger = self.linger_end_ns().filter(|&at| at > now);
+        self.attention.wake_up_ns(now, [due, timeout, group, self.hops.next_ns(), linger])
     }
 
     /// Answers of further group members come until then.
@@ -133,6 +135,16 @@ impl Run<'_> {
     fn is_complete(&self, now: u64) -> bool {
         let groups = self.group_end_ns().is_none_or(|at| at <= now);
         groups && self.progress.is_complete(self.wire.is_idle())
+    }
+
+    /// Where nothing came at all, errors that say why are waited for until then.
+    fn linger_end_ns(&self) -> Option<u64> {
+        self.complete_ns.map(|at| at.saturating_add(ns(self.plan.linger)))
+    }
+
+    fn has_lingered(&mut self, now: u64) -> bool {
+        self.complete_ns.get_or_insert(now);
+        !self.progress.is_unexplained() || self.linger_end_ns().is_none_or(|at| at <= now)
     }
 
     /// Sends the probes that are due, at most a batch of them.
@@ -156,6 +168,9 @@ impl Run<'_> {
 
     /// Sends a probe, or counts one that cannot be sent.
     fn probe(&mut self, at: usize, now: u64) {
+        if let Some(seq) = self.progress.outstanding(at).filter(|_| self.plan.outstanding) {
+            self.reporter.outstanding(&self.targets.paths[at], seq);
+        }
         let lost = |old| self.reporter.timeout(&self.targets, old);
         let Some(probe) = self.progress.number(at, now, lost) else { return };
         let path = &self.targets.paths[at];
@@ -243,10 +258,14 @@ impl Run<'_> {
 
     /// Reports why packets were lost and the summaries; returns the result.
     pub(super) fn finish(&mut self, host: &dyn Host) -> Outcome {
+        self.wire.listen_at_last();
+        self.read();
         let now = self.wire.now();
         let tell = |event| (self.reporter.sink)(Event::Session(event));
         self.wire.tell_losses(host, self.progress.losses(), tell);
-        self.tell_summaries(Moment::End, Event::Summary, now);
+        // A wait for errors alone is no part of the run.
+        let ended = self.complete_ns.unwrap_or(now);
+        self.tell_summaries(Moment::End, Event::Summary, ended);
         Outcome {
             answered: self.progress.answered_targets(),
             targets: self.targets.paths.len() + self.targets.refused.len(),

@@ -28,6 +28,8 @@ pub(super) struct Flood {
     ready: VecDeque<usize>,
     /// When to send again although nothing came: time, target, its probes sent by then.
     timers: VecDeque<(u64, usize, u64)>,
+    /// How long that is.
+    patience_ns: u64,
 }
 
 impl Schedule {
@@ -39,7 +41,11 @@ impl Schedule {
         }
         match Rate::every(plan.interval).filter(|_| !plan.floods()) {
             Some(rounds) => Self::rounds(rounds, targets as u64, now_ns),
-            None => Self::Flood(Flood { ready: (0..targets).collect(), timers: VecDeque::new() }),
+            None => Self::Flood(Flood {
+                ready: (0..targets).collect(),
+                timers: VecDeque::new(),
+                patience_ns: if plan.adaptive { ns(plan.timeout) } else { FLOOD_NS },
+            }),
         }
     }
 
@@ -93,7 +99,7 @@ impl Schedule {
     /// Notes that probe number `sent` went to `target`.
     pub(super) fn sent(&mut self, target: usize, sent: u64, now_ns: u64) {
         if let Self::Flood(flood) = self {
-            flood.timers.push_back((now_ns.saturating_add(FLOOD_NS), target, sent));
+            flood.timers.push_back((now_ns.saturating_add(flood.patience_ns), target, sent));
         }
     }
 
@@ -195,7 +201,7 @@ mod tests {
 
     #[test]
     fn a_flood_answers_an_answer_and_else_keeps_its_pace() {
-        let flood = Flood { ready: [0].into(), timers: VecDeque::new() };
+        let flood = Flood { ready: [0].into(), timers: VecDeque::new(), patience_ns: FLOOD_NS };
         let mut schedule = Schedule::Flood(flood);
         assert_eq!(schedule.next(0, 1, |_| Some(0)), Some(0));
         schedule.sent(0, 1, 0);

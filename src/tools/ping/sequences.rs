@@ -17,6 +17,8 @@ pub(super) struct Probe {
     pub(super) sequence: u64,
     /// When it was sent.
     pub(super) sent_ns: u64,
+    /// An ICMP error about it came.
+    pub(super) failed: bool,
 }
 
 impl Probe {
@@ -47,18 +49,31 @@ pub(super) enum Answer {
     Unknown,
 }
 
+/// A probe that an ICMP error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Failed {
+    pub(super) probe: Probe,
+    /// It had been declared lost.
+    pub(super) given_up: bool,
+}
+
 /// Why a probe must not be sent now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SendRefused {
-    /// The probe 65536 before it is still in flight, and answers to the two could not be told
-    /// apart. Expire first, or wait until it times out.
+    /// The probe that is a whole span of numbers before it is still in flight, and answers to the two
+    /// could not be told apart. Expire first, or wait until it times out.
     SequenceInFlight(Probe),
     /// The target does not exist.
     NoSuchTarget,
 }
 
-/// What the table remembers of a probe: its target and its sequence number.
-type Echo = (u32, u64);
+/// What the table remembers of a probe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Echo {
+    target: u32,
+    failed: bool,
+    sequence: u64,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct TargetState {
@@ -74,8 +89,10 @@ pub(super) struct Sequences {
     retain_ns: u64,
     targets: Vec<TargetState>,
     table: ProbeTable<Echo>,
-    /// Serial in the table, by target and sequence number on the wire.
-    index: HashMap<(u32, u16), u64>,
+    /// Serial in the table, by target and sequence number within the span.
+    index: HashMap<(u32, u64), u64>,
+    /// Of how many numbers each is another, less one.
+    mask: u64,
     /// Clocks that go back stand still, so that the table stays in the order of time.
     last_ns: u64,
 }
@@ -83,12 +100,13 @@ pub(super) struct Sequences {
 impl Sequences {
     /// For `targets` targets. A probe is lost `timeout` after it was sent, and forgotten `retain`
     /// after that: until then an answer to it is late or a duplicate, later it is unknown. Sequence
-    /// numbers start at `first_sequence`.
+    /// numbers start at `first_sequence`; at most `span` of them, rounded up to a power of two, are
+    /// in flight to one target.
     pub(super) fn new(
         targets: usize,
         first_sequence: u64,
-        timeout: Duration,
-        retain: Duration,
+        span: u64,
+        (timeout, retain): (Duration, Duration),
     ) -> Self {
         let target = TargetState { next_sequence: first_sequence, answered_below: 0 };
         Self {
@@ -97,6 +115,7 @@ impl Sequences {
             targets: vec![target; targets],
             table: ProbeTable::default(),
             index: HashMap::new(),
+            mask: span.checked_next_power_of_two().map_or(u64::MAX, |span| span - 1),
             last_ns: 0,
         }
     }
@@ -112,7 +131,7 @@ impl Sequences {
         self.forget(now_ns);
         let state = self.targets.get_mut(target as usize).ok_or(SendRefused::NoSuchTarget)?;
         let sequence = state.next_sequence;
-        let key = (target, sequence as u16);
+        let key = (target, sequence & self.mask);
         if let Some(&serial) = self.index.get(&key)
             && self.table.is_in_flight(serial)
             && let Some(old) = self.table.get(serial)
@@ -120,8 +139,8 @@ impl Sequences {
             return Err(SendRefused::SequenceInFlight(probe_of(old)));
         }
         state.next_sequence += 1;
-        let sent = self.table.send((target, sequence), now_ns);
-        // A finished probe with this number on the wire is forgotten here.
+        let sent = self.table.send(Echo { target, failed: false, sequence }, now_ns);
+        // A finished probe with this number is forgotten here.
         self.index.insert(key, sent.serial);
         Ok(probe_of(sent))
     }
@@ -136,7 +155,7 @@ impl Sequences {
     /// Takes a probe back that could not be sent. It is neither lost nor in flight then; its
     /// sequence number stays used.
     pub(super) fn cancel(&mut self, probe: Probe) {
-        let key = (probe.target, probe.wire_sequence());
+        let key = (probe.target, probe.sequence & self.mask);
         let Some(&serial) = self.index.get(&key) else { return };
         if self.table.get(serial).map(probe_of) == Some(probe)
             && self.table.give_up(serial).is_some()
@@ -147,14 +166,9 @@ impl Sequences {
 
     /// Finds out what an answer from `target` to probe `sequence` is. It is in time as long as
     /// [`expire`](Self::expire) has not declared its probe lost. It is not taken for the answer to
-    /// another probe with the same 16 bits.
+    /// another probe a span away.
     pub(super) fn answer(&mut self, target: u32, sequence: u64) -> Answer {
-        let Some(&serial) = self.index.get(&(target, sequence as u16)) else {
-            return Answer::Unknown;
-        };
-        if self.table.get(serial).is_none_or(|probe| probe.what.1 != sequence) {
-            return Answer::Unknown;
-        }
+        let Some(serial) = self.serial(target, sequence) else { return Answer::Unknown };
         match self.table.answer(serial) {
             table::Answer::First(probe) => {
                 let reordered = self.targets.get_mut(target as usize).is_some_and(|state| {
@@ -170,6 +184,38 @@ impl Sequences {
             }
             table::Answer::Unknown => Answer::Unknown,
         }
+    }
+
+    /// Takes note of an ICMP error about a probe, which stays what it is: an answer may still come.
+    /// `None` if there was one before, or the probe is forgotten.
+    pub(super) fn fail(&mut self, target: u32, sequence: u64) -> Option<Failed> {
+        let serial = self.serial(target, sequence)?;
+        let in_flight = self.table.is_in_flight(serial);
+        let answered = self.table.is_answered(serial);
+        let echo = self.table.what_mut(serial)?;
+        if std::mem::replace(&mut echo.failed, true) {
+            return None;
+        }
+        let probe = self.table.get(serial).map(probe_of)?;
+        Some(Failed { probe, given_up: !in_flight && !answered })
+    }
+
+    /// Whether nothing became of the probe with this number yet.
+    pub(super) fn is_open(&self, target: u32, sequence: u64) -> bool {
+        let Some(serial) = self.serial(target, sequence) else { return false };
+        let failed = self.table.get(serial).is_some_and(|probe| probe.what.failed);
+        self.table.is_in_flight(serial) && !failed
+    }
+
+    /// The probe with this number, if it is remembered.
+    pub(super) fn get(&self, target: u32, sequence: u64) -> Option<Probe> {
+        self.table.get(self.serial(target, sequence)?).map(probe_of)
+    }
+
+    fn serial(&self, target: u32, sequence: u64) -> Option<u64> {
+        let serial = *self.index.get(&(target, sequence & self.mask))?;
+        let probe = self.table.get(serial)?;
+        (probe.what.sequence == sequence).then_some(serial)
     }
 
     /// Declares the next probe lost whose timeout has passed, in the order of sending. Call until
@@ -194,13 +240,13 @@ impl Sequences {
         self.table.oldest().map(|probe| probe.sent_ns.saturating_add(self.timeout_ns))
     }
 
-    /// Forgets finished probes: those remembered long enough, and those whose number on the wire is
-    /// in use again.
+    /// Forgets finished probes: those remembered long enough, and those whose number is in
+    /// use again.
     fn forget(&mut self, now_ns: u64) {
         let kept = self.timeout_ns.saturating_add(self.retain_ns);
-        let index = &mut self.index;
+        let (index, mask) = (&mut self.index, self.mask);
         self.table.forget(|probe| {
-            let key = (probe.what.0, probe.what.1 as u16);
+            let key = (probe.what.target, probe.what.sequence & mask);
             if index.get(&key) != Some(&probe.serial) {
                 return true;
             }
@@ -219,8 +265,8 @@ impl Sequences {
 }
 
 fn probe_of(probe: table::Probe<Echo>) -> Probe {
-    let (target, sequence) = probe.what;
-    Probe { target, sequence, sent_ns: probe.sent_ns }
+    let Echo { target, failed, sequence } = probe.what;
+    Probe { target, sequence, sent_ns: probe.sent_ns, failed }
 }
 
 #[cfg(test)]

@@ -16,12 +16,15 @@ pub(super) struct Tally {
     /// Those of them that could not be sent.
     pub(super) unsent: u64,
     pub(super) received: u64,
-    /// Given up, refused by an ICMP error, or not sent because the next hop is unknown.
+    /// Given up, or not sent because the next hop is unknown.
     pub(super) given_up: u64,
     pub(super) duplicates: u64,
     pub(super) reordered: u64,
     pub(super) late: u64,
     pub(super) corrupt: u64,
+    pub(super) bad_checksum: u64,
+    pub(super) truncated: u64,
+    pub(super) different_address: u64,
     /// ICMP errors, and probes that could not be sent.
     pub(super) errors: u64,
     /// When the first probe was due.
@@ -34,6 +37,11 @@ impl Tally {
     pub(super) fn reply(&mut self, rtt_ns: Option<u64>, reordered: bool) {
         self.received += 1;
         self.reordered += u64::from(reordered);
+        self.time(rtt_ns);
+    }
+
+    /// A round-trip time; `None` where it cannot be known.
+    pub(super) fn time(&mut self, rtt_ns: Option<u64>) {
         if let Some(ns) = rtt_ns {
             self.times.record(ns);
         }
@@ -63,8 +71,12 @@ impl Tally {
             reordered: self.reordered,
             late: self.late,
             corrupt: self.corrupt,
+            bad_checksum: self.bad_checksum,
+            truncated_replies: self.truncated,
+            different_address_replies: self.different_address,
             errors: self.errors,
             rtt_us,
+            answerers: None,
             elapsed_s: elapsed_ns as f64 / 1e9,
             histogram,
             error: None,

@@ -1,9 +1,10 @@
 //! [`Link`]: the interface that probes leave by, and what stands in front of each packet there.
 
+use crate::backend::VlanMatch;
 use crate::error::{FluxError, Result};
 use crate::proto::vlan::TAG_LEN;
 use crate::proto::{ETHERNET_LEN, EtherType, EthernetRepr, MacAddr, Tag};
-use crate::tools::host::{Cause, HostError, Interface};
+use crate::tools::host::{Cause, Host, HostError, Interface, Vlan};
 use std::net::IpAddr;
 
 /// A VLAN tag for every probe.
@@ -45,6 +46,13 @@ impl Link {
         (self.mac, &self.tags, &self.device) != (other.mac, &other.tags, &other.device)
     }
 
+    /// The VLAN that answers are in, since probes are; `None` where the device takes tags off before
+    /// anybody sees them.
+    pub(crate) fn vlan(&self, host: &dyn Host) -> Option<VlanMatch> {
+        let seen = self.tags.is_empty() || !host.strips_tags(&self.device);
+        seen.then(|| VlanMatch::of(&self.tags))
+    }
+
     /// Writes the Ethernet header and the tags in front of a packet; returns their length.
     pub(crate) fn emit(
         &self,
@@ -65,6 +73,11 @@ impl Link {
         Some(end)
     }
 
+    /// The tag of a VLAN interface.
+    pub(super) fn tag(vlan: Vlan) -> Tag {
+        Tag { tpid: EtherType(vlan.protocol), tci: vlan.id & 0xfff }
+    }
+
     /// The device below an interface, and the tags between the two.
     /// `vlan` is a tag besides those.
     pub(crate) fn find(
@@ -79,8 +92,7 @@ impl Link {
         let mut tags = Vec::new();
         let mut device = &interface;
         while let Some(vlan) = device.vlan {
-            let tag = Tag { tpid: EtherType(vlan.protocol), tci: vlan.id & 0xfff };
-            tags.insert(0, tag);
+            tags.insert(0, Self::tag(vlan));
             device = all.iter().find(|i| i.index == vlan.parent).ok_or_else(|| {
                 let object = format!("with index {}, below {}", vlan.parent, device.name);
                 HostError::new("find interface", object, Cause::NoSuchInterface)

@@ -9,31 +9,39 @@
 //! Invariant: time is always a parameter; nothing in here reads a clock. Called by `ping` and
 //! `trace`.
 
+mod following;
+mod frames;
+mod known;
 mod link;
 mod lookout;
 mod next_hops;
+mod outlet;
+mod overheard;
+mod port_of;
 mod ready;
 mod refused;
 mod route;
 mod sender;
+mod sending;
 mod sockets;
 pub(crate) mod table;
 mod targets;
 mod wire;
 mod zoned;
 
+pub(crate) use frames::fitted;
 pub(crate) use link::Link;
 pub use link::VlanTag;
 pub(crate) use lookout::{Lookout, News};
 pub use next_hops::NeighbourFound;
 pub(crate) use next_hops::NextHops;
+pub(crate) use outlet::Outlet;
 pub(crate) use refused::Refused;
 pub use refused::SendError;
-#[cfg(test)]
-pub(crate) use route::Question;
 pub(crate) use route::TargetRequest;
 pub use route::check_source;
+pub(crate) use sockets::FRAMES;
 pub use targets::TargetRoute;
 pub(crate) use targets::{Path, ProbeTargets, ip_len};
-pub(crate) use wire::{Arrival, Outlet, Wire};
+pub(crate) use wire::{Arrival, Wire};
 pub use zoned::Zoned;

@@ -1,6 +1,7 @@
 //! From a name to a route: which address, by which interface, from which source, to which next hop.
 
 use super::link::{Link, VlanTag, check_up};
+use super::port_of::without_address;
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::tools::host::{Cause, Family, Host, HostError, Interface, RouteKind, Target};
 use std::net::IpAddr;
@@ -162,9 +163,14 @@ impl Question {
         interfaces: &[Interface],
     ) -> Result<Leg> {
         let by_index = |index: u32| interfaces.iter().find(|i| i.index == index);
-        let asked = self.oif.and_then(by_index).map_or("any interface", |i| &i.name);
+        let asked = self.oif.and_then(by_index);
+        if self.source.is_none()
+            && let Some(error) = asked.and_then(|port| without_address(port, address, host))
+        {
+            return Err(error);
+        }
         let route = host.route(address, self.oif, self.source)?;
-        route.require_wire(address, asked)?;
+        route.require_wire(address, asked.map_or("any interface", |i| &i.name))?;
         if route.kind == RouteKind::Broadcast {
             return Err(broadcast(name, interfaces));
         }

@@ -8,6 +8,7 @@ use crate::ids::{PortIndex, QueueIndex};
 use crate::packet::{Packet, Packets};
 use crate::simulator::Simulator;
 use crate::system::FluxRx;
+use crate::tools::Env;
 use crate::tools::host::Host;
 use crate::tools::session::{Opened, Session};
 use crate::{FluxBuilder, port::Port};
@@ -16,9 +17,9 @@ use std::time::Duration;
 /// Adaptive waiting spins through gaps as short as that: what else runs on the CPU while we sleep
 /// makes the next round trip slower (on veth by half). With longer gaps it learns not to.
 const SPIN: Duration = Duration::from_micros(2_500);
-/// Frames over all queues: as much as the usual memlock limit of 8 MiB lets a user without
-/// CAP_IPC_LOCK pin, and plenty for probes.
-const FRAMES: u32 = 4096;
+/// Frames of 2048 bytes over all queues, or half as many of 4096: as much as the usual memlock limit of
+/// 8 MiB lets a user without CAP_IPC_LOCK pin, and plenty for probes.
+pub(crate) const FRAMES: u32 = 4096;
 /// Frames of devices that are opened while others are open: there may be little left of that limit.
 const MORE_FRAMES: u32 = 1024;
 /// Packets that are read at a time.
@@ -39,7 +40,7 @@ pub(super) struct Sockets {
     /// Since when nothing has been sent by them.
     pub(super) unused_since_ns: Option<u64>,
     /// The devices, port by port.
-    devices: Vec<String>,
+    pub(super) devices: Vec<String>,
 }
 
 /// How the packets of a link leave.
@@ -53,13 +54,15 @@ pub(super) struct Lane {
 }
 
 impl Opener {
-    pub(super) fn new(config: &Config, simulator: Option<Simulator>) -> Self {
+    pub(super) fn new(env: &Env, config: &Config) -> Self {
         let mut config = config.clone();
+        let size = config.frame_size;
+        config.frames.get_or_insert(env.affordable(FRAMES / (size / 2048).max(1), size));
         config.rx_timestamps = true;
         if config.poller == Poller::ADAPTIVE {
             config.poller = Poller::Adaptive { spin: SPIN };
         }
-        Self { config, simulator }
+        Self { config, simulator: env.simulator.clone() }
     }
 
     /// Opens these devices beside those that are open. A probe that finds no room for `stuck` is

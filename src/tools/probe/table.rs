@@ -134,6 +134,16 @@ impl<T: Copy> ProbeTable<T> {
         self.slot(serial).is_some_and(|slot| slot.state == State::InFlight)
     }
 
+    /// Whether an answer to the probe with this serial came.
+    pub(crate) fn is_answered(&self, serial: u64) -> bool {
+        self.slot(serial).is_some_and(|slot| matches!(slot.state, State::Answered(_)))
+    }
+
+    /// What the command knows the probe with this serial by.
+    pub(crate) fn what_mut(&mut self, serial: u64) -> Option<&mut T> {
+        self.slot_mut(serial).map(|slot| &mut slot.what)
+    }
+
     /// Takes note of an answer to the probe with this serial, and returns what it is. It is in time
     /// as long as the probe was not given up.
     pub(crate) fn answer(&mut self, serial: u64) -> Answer<Probe<T>> {

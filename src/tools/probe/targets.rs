@@ -42,6 +42,26 @@ pub(crate) struct Hop {
     pub(crate) address: IpAddr,
 }
 
+#[cfg(test)]
+impl Path {
+    /// To a neighbour, for tests.
+    pub(crate) fn between(source: IpAddr, address: IpAddr) -> Self {
+        let (name, multicast) = (address.to_string(), address.is_multicast());
+        Self {
+            name,
+            address,
+            source,
+            gateway: None,
+            link: 0,
+            hop: 0,
+            multicast,
+            zone: "sim0".into(),
+            question: Question::default(),
+            broken: None,
+        }
+    }
+}
+
 /// How one target of a run is reached.
 #[derive(Clone, Debug, Serialize)]
 pub struct TargetRoute {
@@ -55,6 +75,9 @@ pub struct TargetRoute {
     pub gateway: Option<IpAddr>,
     /// The interface that probes leave by.
     pub interface: String,
+    /// Length of the IP packets to it in bytes, where it is the same for all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packet_bytes: Option<u16>,
 }
 
 /// All targets of a run.
@@ -181,6 +204,7 @@ impl ProbeTargets {
             source: path.source,
             gateway: path.gateway,
             interface: self.link(path).interface.name.clone(),
+            packet_bytes: None,
         };
         self.paths.iter().map(route).collect()
     }
@@ -256,9 +280,9 @@ impl ProbeTargets {
             }
             let most = frame.saturating_sub(link.header_len() + headers);
             (size > most).then(|| {
+                let larger = if frame_size < 4096 { "; --frame-size 4096 holds more" } else { "" };
                 let why = format!("it does not fit a frame of {frame_size} bytes");
-                let hint =
-                    format!("the largest {option} here is {most}; --frame-size 4096 holds more");
+                let hint = format!("the largest {option} here is {most}{larger}");
                 FluxError::config(format!("size {size}"), why).with_hint(hint)
             })
         })

@@ -5,17 +5,18 @@
 //!                             set for each device that a route has moved to since
 //! ```
 
+use super::known::{Known, devices, is_in_vlan};
 use super::link::Link;
-use super::next_hops::NextHops;
+use super::outlet::Outlet;
+use super::overheard::Overheard;
 use super::sender::Sender;
 use super::sockets::{Lane, Opener, Sockets};
-use super::targets::{Path, ProbeTargets};
+use super::targets::ProbeTargets;
 use crate::backend::Filter;
 use crate::config::Config;
 use crate::error::{FluxError, Result};
-use crate::packet::Packet;
-use crate::tools::host::Host;
-use crate::tools::session::{Losses, Note, Opened, SessionEvent, Trouble, carrier};
+use crate::tools::host::{Host, Listen};
+use crate::tools::session::{Losses, Opened, SessionEvent, carrier};
 use crate::tools::{Control, Env};
 use std::time::Duration;
 
@@ -37,31 +38,26 @@ pub(crate) enum Arrival {
 
 /// The sockets of a run.
 pub(crate) struct Wire {
-    opener: Opener,
-    stuck: Duration,
+    pub(super) opener: Opener,
+    pub(super) stuck: Duration,
     /// Never empty.
-    sets: Vec<Sockets>,
-    /// The device of each link, and whether anything is sent by it.
-    links: Vec<(String, bool)>,
+    pub(super) sets: Vec<Sockets>,
+    /// What is known of each link.
+    pub(super) links: Vec<Known>,
     /// By link; `None` where nothing is open for it.
-    lanes: Vec<Option<Lane>>,
+    pub(super) lanes: Vec<Option<Lane>>,
     /// Links whose devices could not be opened, and why.
-    closed: Vec<(usize, String)>,
+    pub(super) closed: Vec<(usize, String)>,
+    /// Answers that come to the host's stack.
+    pub(super) overheard: Overheard,
     /// The longest frame that is to be sent.
-    longest: usize,
+    pub(super) longest: usize,
     /// Packets that answered none of our probes.
     pub(crate) foreign: u64,
     /// Packets that made no sense.
     pub(crate) malformed: u64,
     /// Packets that the XDP program could not stamp.
     pub(crate) unstamped: u64,
-}
-
-/// Where a packet leaves, for those who answer what they read.
-pub(crate) struct Outlet<'a> {
-    sender: &'a mut Sender,
-    lanes: &'a [Option<Lane>],
-    set: usize,
 }
 
 impl Wire {
@@ -78,17 +74,19 @@ impl Wire {
         control: &Control,
         stuck: Duration,
     ) -> Result<Self> {
-        let opener = Opener::new(config, env.simulator.clone());
+        let opener = Opener::new(env, config);
         let stop = || control.is_stopped();
         let patience = (carrier::AFTER_ATTACH, &stop as &dyn Fn() -> bool);
         let set = opener.open(devices(links), filter, &*env.host, stuck, patience, true)?;
+        let known = |link| Known { is_used: true, ..Known::new(link, &*env.host) };
         let mut wire = Self {
             opener,
             stuck,
             sets: vec![set],
-            links: links.iter().map(|link| (link.device.clone(), true)).collect(),
+            links: links.iter().map(known).collect(),
             lanes: Vec::new(),
             closed: Vec::new(),
+            overheard: Overheard::default(),
             longest: 0,
             foreign: 0,
             malformed: 0,
@@ -99,10 +97,10 @@ impl Wire {
     }
 
     /// Finds the way of each link.
-    fn connect(&mut self) {
-        let lane = |(device, _): &(String, bool)| {
+    pub(super) fn connect(&mut self) {
+        let lane = |link: &Known| {
             let mut sets = self.sets.iter().enumerate().rev();
-            sets.find_map(|(at, set)| set.lane(device, at))
+            sets.find_map(|(at, set)| set.lane(&link.device, at))
         };
         self.lanes = self.links.iter().map(lane).collect();
     }
@@ -114,7 +112,7 @@ impl Wire {
         }
         let used = |at: usize| {
             let mut lanes = self.links.iter().zip(&self.lanes);
-            lanes.any(|((_, used), lane)| *used && lane.as_ref().is_some_and(|l| l.set == at))
+            lanes.any(|(link, lane)| link.is_used && lane.as_ref().is_some_and(|l| l.set == at))
         };
         let uses: Vec<bool> = (0..self.sets.len()).map(used).collect();
         let last = self.sets.len() - 1;
@@ -133,67 +131,10 @@ impl Wire {
         }
     }
 
-    /// Opens what is missing for where the targets are reached now, and lets `filter` hold on all.
-    /// What is open stays open for a while, so that answers on their way are heard. What cannot be
-    /// opened is told.
-    pub(crate) fn follow(
-        &mut self,
-        targets: &ProbeTargets,
-        filter: &Filter,
-        host: &dyn Host,
-        mut tell: impl FnMut(SessionEvent),
-    ) {
-        self.closed.clear();
-        for set in &self.sets {
-            let ports = set.rx.ports().iter();
-            for port in ports.filter(|port| !set.session.is_over(port.index())) {
-                if let Err(error) = port.set_filter(filter) {
-                    tell(cannot("hear answers to the new address", &error));
-                }
-            }
-        }
-        self.links = targets.links.iter().map(|link| (link.device.clone(), false)).collect();
-        for path in targets.paths.iter().filter(|path| path.broken.is_none()) {
-            self.links[path.link].1 = true;
-        }
-        self.connect();
-        for link in 0..self.links.len() {
-            let (device, used) = self.links[link].clone();
-            if !used || self.is_open(link) {
-                continue;
-            }
-            // Its link is there, or no route would lead to it; the next look says otherwise.
-            let patience = (Duration::ZERO, &(|| false) as &dyn Fn() -> bool);
-            let opened = vec![device.clone()];
-            match self.opener.open(opened, filter, host, self.stuck, patience, false) {
-                Ok(mut set) => {
-                    set.sender.expect(self.longest);
-                    self.sets.push(set);
-                    self.connect();
-                }
-                Err(error) => {
-                    tell(cannot(&format!("go on by {device}"), &error));
-                    self.closed.push((link, error.to_string()));
-                }
-            }
-        }
-    }
-
     /// Whether packets can be sent by a link, once it is there.
     pub(crate) fn is_open(&self, link: usize) -> bool {
         let lane = self.lanes.get(link).and_then(Option::as_ref);
         lane.is_some_and(|lane| !self.sets[lane.set].session.is_over(lane.port))
-    }
-
-    /// Why nothing can be sent to a target.
-    pub(crate) fn why_not(&self, path: &Path, hops: &NextHops) -> String {
-        let closed = || {
-            let closed = self.closed.iter().find(|(link, _)| *link == path.link);
-            closed.map(|(_, why)| why.clone()).or_else(|| self.ended(path.link))
-        };
-        let missing = || hops.get(path.hop).err().map(str::to_owned);
-        let why = path.broken.clone().or_else(closed).or_else(missing);
-        why.unwrap_or_else(|| "the probe is too long".to_owned())
     }
 
     /// What was granted, link by link, under the names of the interfaces that have our addresses.
@@ -222,17 +163,29 @@ impl Wire {
         (0..self.lanes.len()).any(|link| self.passes(link))
     }
 
+    /// Hears from now on what comes to the host's stack instead of to our sockets.
+    pub(crate) fn listen(&mut self, host: &dyn Host, what: &Listen, targets: &ProbeTargets) {
+        self.overheard = Overheard::open(host, what, &targets.links.iter().collect::<Vec<_>>());
+    }
+
+    /// Fetches at the end what came to the host's stack.
+    pub(crate) fn listen_at_last(&mut self) {
+        self.overheard.look_at_last(self.now());
+    }
+
     /// Why nothing can be sent by a link any more.
-    fn ended(&self, link: usize) -> Option<String> {
+    pub(super) fn ended(&self, link: usize) -> Option<String> {
         let lane = self.lanes.get(link)?.as_ref()?;
         self.sets[lane.set].session.why_over(lane.port)
     }
 
-    /// Reports what changed since the last look. True when all that was under way was lost.
+    /// Reports what changed since the last look, and what the host's stack got that is worth a word.
+    /// True when all that was under way was lost.
     ///
     /// # Errors
     /// When nothing is left to send by: the interfaces are gone, or their XDP programs were detached.
     pub(crate) fn look(&mut self, now: u64, mut tell: impl FnMut(SessionEvent)) -> Result<bool> {
+        self.overheard.notes().into_iter().for_each(|note| tell(SessionEvent::Note(note)));
         let mut lost = false;
         for set in &mut self.sets {
             let losses = set.session.look(now, &mut tell);
@@ -254,7 +207,7 @@ impl Wire {
     }
 
     /// A wait or a send failed. That ends the run, unless it is a port that ended.
-    fn survive(&mut self, set: usize, error: FluxError) -> Result<()> {
+    pub(super) fn survive(&mut self, set: usize, error: FluxError) -> Result<()> {
         let set = &mut self.sets[set];
         let mut ended = 0;
         for port in set.rx.ports().to_vec() {
@@ -270,12 +223,18 @@ impl Wire {
 
     /// Waits until something came or `until`; what came is for [`Self::read`].
     pub(crate) fn wait(&mut self, until: u64) -> Result<()> {
+        self.wait_for_packets(until)?;
+        self.overheard.look(self.now());
+        Ok(())
+    }
+
+    fn wait_for_packets(&mut self, until: u64) -> Result<()> {
         if self.sets.len() == 1 {
             return self.receive(0, until).map(drop);
         }
         // Where probes go now, answers come first.
         let mut lanes = self.links.iter().zip(&self.lanes).rev();
-        let used = lanes.find_map(|((_, used), lane)| lane.as_ref().filter(|_| *used));
+        let used = lanes.find_map(|(link, lane)| lane.as_ref().filter(|_| link.is_used));
         let first = used.map_or(0, |lane| lane.set);
         loop {
             let now = self.now();
@@ -315,7 +274,10 @@ impl Wire {
             }
         }
         *waiting = waiting.saturating_sub(came);
-        Ok(came > 0)
+        if came == 0 {
+            self.overheard.look_before_giving_up(self.now());
+        }
+        Ok(came > 0 || !self.overheard.is_empty())
     }
 
     /// UMEM frames: how many packets can wait to be read.
@@ -329,9 +291,9 @@ impl Wire {
         &mut self,
         mut take: impl FnMut(&[u8], u64, u64, &mut Outlet<'_>) -> Arrival,
     ) {
-        let Self { sets, lanes, unstamped, foreign, malformed, .. } = self;
+        let Self { sets, lanes, links, unstamped, foreign, malformed, overheard, .. } = self;
         for (set, sockets) in sets.iter_mut().enumerate() {
-            let Sockets { rx, inbox, sender, .. } = sockets;
+            let Sockets { rx, inbox, sender, devices, .. } = sockets;
             if inbox.is_empty() {
                 continue;
             }
@@ -341,6 +303,12 @@ impl Wire {
                 // A stamp of the future is none.
                 let stamp = packet.rx_timestamp().filter(|&at| at <= now);
                 *unstamped += u64::from(stamp.is_none());
+                let port = rx.ports().iter().position(|p| p.queue_number(packet.queue()).is_some());
+                let device = port.and_then(|port| devices.get(port)).map_or("", String::as_str);
+                if !is_in_vlan(links, device, packet.data()) {
+                    *foreign += 1;
+                    continue;
+                }
                 match take(packet.data(), stamp.unwrap_or(now), now, &mut outlet) {
                     Arrival::Ours => {}
                     Arrival::Foreign => *foreign += 1,
@@ -349,78 +317,11 @@ impl Wire {
             }
             inbox.clear();
         }
-    }
-
-    /// Sockets that something can be sent by.
-    fn live(&self) -> impl Iterator<Item = &Sockets> {
-        self.sets.iter().filter(|set| !set.session.has_ended())
-    }
-
-    /// Begins a batch: what a full ring did not take last time goes first.
-    pub(crate) fn begin(&mut self, now: u64) {
-        self.sets.iter_mut().for_each(|set| set.sender.begin(now));
-    }
-
-    /// Whether a packet waits for a ring: others would only wait behind it.
-    pub(crate) fn is_full(&self) -> bool {
-        self.live().any(|set| set.sender.is_full())
-    }
-
-    /// When to try again although nothing else is due.
-    pub(crate) fn retry_ns(&self) -> Option<u64> {
-        self.live().filter_map(|set| set.sender.retry_ns()).min()
-    }
-
-    /// Whether nothing waits to be sent or to be told to the kernel.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.live().all(|set| set.sender.is_idle())
-    }
-
-    /// Packets may be as long as `len` bytes.
-    pub(crate) fn expect(&mut self, len: usize) {
-        self.longest = self.longest.max(len);
-        self.sets.iter_mut().for_each(|set| set.sender.expect(len));
-    }
-
-    /// Whether a packet that is due may be asked for: see [`Sender::has_room`].
-    pub(crate) fn has_room(&mut self, now: u64) -> bool {
-        let mut live = self.sets.iter_mut().filter(|set| !set.session.has_ended());
-        live.all(|set| set.sender.has_room(now))
-    }
-
-    /// A frame for a packet that leaves by `link`, where [`Self::has_room`] found one.
-    pub(crate) fn take(&mut self, link: usize) -> Option<Packet> {
-        let lane = self.lanes.get(link)?.as_ref()?;
-        self.sets[lane.set].sender.take()
-    }
-
-    /// Puts `packet` into the ring of one of the queues of `link` that send, the same for all packets
-    /// of the target with this position.
-    pub(crate) fn send(&mut self, packet: Packet, link: usize, target: usize, now: u64) {
-        if let Some(mut outlet) = self.outlet(link) {
-            outlet.put(packet, link, target, now);
+        if !overheard.is_empty() {
+            let (now, set) = (sets[0].rx.now(), 0);
+            let mut outlet = Outlet { sender: &mut sets[0].sender, lanes, set };
+            overheard.read(now, |frame, at| take(frame, at, now, &mut outlet));
         }
-    }
-
-    /// Where the packets of a link leave.
-    pub(crate) fn outlet(&mut self, link: usize) -> Option<Outlet<'_>> {
-        let set = self.lanes.get(link)?.as_ref()?.set;
-        Some(Outlet { sender: &mut self.sets[set].sender, lanes: &self.lanes, set })
-    }
-
-    /// Ends a batch: tells the kernel. `leave` is told how many packets are about to go, and when,
-    /// if they have not gone yet: in zero-copy mode the device may take packets before it is told.
-    pub(crate) fn finish(&mut self, now: u64, leave: impl FnOnce(usize, u64)) -> Result<()> {
-        let written = self.sets.iter().map(|set| set.sender.written()).sum();
-        if written > 0 {
-            leave(written, self.now());
-        }
-        for set in 0..self.sets.len() {
-            if let Err(error) = self.sets[set].sender.finish(now) {
-                self.survive(set, error)?;
-            }
-        }
-        Ok(())
     }
 
     /// Reports at the end why packets were lost. `lost`: whether any was; `unsent`: how many were due
@@ -431,6 +332,10 @@ impl Wire {
         (lost, unsent): (bool, u64),
         mut tell: impl FnMut(SessionEvent),
     ) {
+        if lost {
+            self.overheard.tell_losses(host);
+        }
+        self.overheard.notes().into_iter().for_each(|note| tell(SessionEvent::Note(note)));
         for set in &mut self.sets {
             let Sender { no_tx_frame, too_long, .. } = set.sender;
             let losses = Losses { lost, no_tx_frame, too_long, unsent };
@@ -438,39 +343,4 @@ impl Wire {
             set.session.tell_losses(host, sockets, &mut set.inbox, losses, &mut tell);
         }
     }
-}
-
-impl Outlet<'_> {
-    /// A frame for a packet besides the probes.
-    pub(crate) fn alloc(&mut self, len: usize) -> Option<Packet> {
-        self.sender.tx.alloc(len)
-    }
-
-    /// As [`Wire::send`]. What leaves by other sockets than these is dropped.
-    pub(crate) fn put(&mut self, mut packet: Packet, link: usize, target: usize, now: u64) {
-        let lane = self.lanes.get(link).and_then(Option::as_ref);
-        if let Some(lane) = lane.filter(|lane| lane.set == self.set)
-            && lane.direct(&mut packet, target)
-        {
-            self.sender.put(packet, now);
-        }
-    }
-}
-
-/// What could not be done to follow a route.
-fn cannot(what: &str, error: &FluxError) -> SessionEvent {
-    let hint = error.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
-    let text = format!("cannot {what}: {error}{hint}");
-    SessionEvent::Note(Note { kind: Trouble::NoWay, count: 1, text })
-}
-
-/// The devices of these links, each once.
-fn devices(links: &[Link]) -> Vec<String> {
-    let mut devices: Vec<String> = Vec::new();
-    for link in links {
-        if !devices.contains(&link.device) {
-            devices.push(link.device.clone());
-        }
-    }
-    devices
 }

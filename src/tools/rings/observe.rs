@@ -128,6 +128,11 @@ pub trait Observer {
     /// One interface; `None` when it is gone, or in a namespace that we may not enter.
     fn interface(&mut self, key: InterfaceKey) -> Option<InterfaceSnapshot>;
 
+    /// The name of a network namespace, as `ip netns` has it; `None` where it has none.
+    fn namespace(&mut self, _inode: u32) -> Option<String> {
+        None
+    }
+
     /// How time passes there.
     fn clock(&self) -> Clock;
 

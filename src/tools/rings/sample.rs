@@ -36,6 +36,8 @@ pub struct InterfaceSample {
     pub ifindex: u32,
     /// Inode number of its network namespace.
     pub netns: Option<u32>,
+    /// The name that `ip netns` has for it.
+    pub netns_name: Option<String>,
     /// Driver.
     pub driver: Option<String>,
     /// Administratively up.
@@ -72,6 +74,8 @@ pub struct SocketSample {
     pub inode: Option<u64>,
     /// Inode number of its network namespace.
     pub netns: Option<u32>,
+    /// The name that `ip netns` has for it.
+    pub netns_name: Option<String>,
     /// Interface.
     pub interface: Option<String>,
     /// Its index.
@@ -314,6 +318,7 @@ fn socket(
         owners: if owners.len() > 1 { owners } else { Vec::new() },
         inode: socket.inode,
         netns: socket.netns,
+        netns_name: None,
         interface: socket.interface.clone(),
         ifindex: socket.ifindex,
         queue: socket.queue,
@@ -403,6 +408,7 @@ fn interface_sample(
         interface: now.name.clone(),
         ifindex,
         netns,
+        netns_name: None,
         driver: now.driver.clone(),
         up: now.up,
         carrier: now.carrier,

@@ -7,6 +7,7 @@ use super::select::{Chosen, Selection};
 use crate::error::Result;
 use crate::snapshot::RingsSnapshot;
 use crate::tools::Control;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Longest time that a simulated machine runs before a stop is seen.
@@ -59,8 +60,19 @@ impl<'a> Sampler<'a> {
     /// What the looks so far show: the first time the first six of them, later what changed since
     /// the look before. `None` before the first look.
     pub fn sample(&mut self) -> Option<Sample> {
-        let sample = sample::of(&self.history, self.span, |socket| self.chosen.has(socket))?;
+        let mut sample = sample::of(&self.history, self.span, |socket| self.chosen.has(socket))?;
         self.span = LATER_LOOKS;
+        let mut names: HashMap<u32, Option<String>> = HashMap::new();
+        let mut name = |inode: Option<u32>| {
+            let inode = inode?;
+            names.entry(inode).or_insert_with(|| self.observer.namespace(inode)).clone()
+        };
+        for socket in &mut sample.sockets {
+            socket.netns_name = name(socket.netns);
+        }
+        for interface in &mut sample.interfaces {
+            interface.netns_name = name(interface.netns);
+        }
         Some(sample)
     }
 

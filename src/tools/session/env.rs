@@ -16,6 +16,17 @@ pub struct Env {
 }
 
 impl Env {
+    /// Frames of a UMEM where nobody asked for a number: `usual`, or as many as leave room for a second
+    /// run where memory may not be locked without limit.
+    pub(crate) fn affordable(&self, usual: u32, frame_size: u32) -> u32 {
+        #[cfg(all(target_os = "linux", feature = "bpf"))]
+        if self.simulator.is_none() {
+            return crate::backend::kernel::affordable(usual, frame_size);
+        }
+        let _ = frame_size;
+        usual
+    }
+
     /// The real machine, in the network namespace of the calling thread.
     ///
     /// # Errors

@@ -34,6 +34,12 @@ pub enum Trouble {
     Leak,
     /// The interface receives, but on queues that have no socket.
     WrongQueue,
+    /// Answers come in by another interface than the probes leave by.
+    OtherInterface,
+    /// Answers come in fragments.
+    Fragmented,
+    /// The kernel drops what comes in by another interface than the way to its source leads by.
+    ReversePath,
     /// Copy mode, though the driver says that it has zero-copy.
     NoZeroCopy,
     /// The NIC's rings are no power of two, and the socket's were rounded down to one.
@@ -46,7 +52,7 @@ pub enum Trouble {
 
 impl Trouble {
     /// All of them: a cause before what follows from it.
-    pub const ALL: [Trouble; 16] = [
+    pub const ALL: [Trouble; 19] = [
         Trouble::Gone,
         Trouble::LinkFlap,
         Trouble::NoProgram,
@@ -59,6 +65,9 @@ impl Trouble {
         Trouble::StuckTx,
         Trouble::Leak,
         Trouble::WrongQueue,
+        Trouble::OtherInterface,
+        Trouble::Fragmented,
+        Trouble::ReversePath,
         Trouble::NoZeroCopy,
         Trouble::ShortRing,
         Trouble::NoWay,
@@ -91,6 +100,9 @@ impl Trouble {
             Trouble::StuckTx => ("stuck_tx", "the kernel does not take packets from the TX ring"),
             Trouble::Leak => ("leak", "frames leave the rings and do not come back"),
             Trouble::WrongQueue => ("wrong_queue", "packets come to queues without a socket"),
+            Trouble::OtherInterface => ("other_interface", "answers come in by another interface"),
+            Trouble::Fragmented => ("fragmented", "answers come in fragments"),
+            Trouble::ReversePath => ("reverse_path", "the kernel's rp_filter drops packets"),
             Trouble::NoZeroCopy => ("no_zero_copy", "copy mode, though the driver has zero-copy"),
             Trouble::ShortRing => ("short_ring", "the rings are shorter than they were asked"),
             Trouble::NoWay => ("no_way", "the route leads by an interface that cannot be opened"),

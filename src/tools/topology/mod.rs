@@ -10,18 +10,22 @@
 //! column, what is wrong and what to do; what the file does not say follows from it alone, so that the
 //! same file and seed give the same network.
 //!
-//! The format is documented in `flux help sim`. The core knows nothing of files: it is all built
+//! The format is documented in `flux help topology`. The core knows nothing of files: it is all built
 //! with [`NetworkBuilder`](crate::simulator::NetworkBuilder), by what anybody could call.
 
 mod addressing;
 mod build;
+mod events;
 mod model;
+mod nodes;
 mod options;
 mod parts;
 mod paths;
 mod read;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_field;
 mod values;
 
 use crate::error::{FluxError, Result};
@@ -53,7 +57,7 @@ pub fn between(options: SimOptions) -> Result<Simulator> {
     if simulator.ports().len() < 2 {
         let what = format!("topology file {}", path.display());
         return Err(FluxError::config(what, "has one interface of ours, and two are needed")
-            .with_hint("add a second [[link]] from \"us\"; `flux help sim` has an example"));
+            .with_hint("add a second [[link]] from \"us\"; `flux help topology` has an example"));
     }
     Ok(simulator)
 }
@@ -63,7 +67,7 @@ pub fn between(options: SimOptions) -> Result<Simulator> {
 /// # Errors
 /// When the file cannot be read, or what [`parse`] says.
 pub fn load(path: &Path, spec: &SimSpec) -> Result<Simulator> {
-    let hint = "give the path of a TOML file; `flux help sim` has an example";
+    let hint = "give the path of a TOML file; `flux help topology` has an example";
     network(&Source::load(path, "topology file", hint)?, spec)
 }
 

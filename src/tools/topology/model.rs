@@ -1,14 +1,17 @@
 //! What a file says: nodes, links, routes, with names resolved to numbers.
 
-use crate::simulator::{Balance, HostOptions, NatQuotes, Profile, RouterOptions};
+use crate::simulator::{Balance, HostOptions, NatQuotes, Profile, Refusal, RouterOptions};
 use crate::tools::config_file::Word;
 use crate::tools::config_file::{Read, SyntaxError};
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// Most nodes and links of a file: routes are worked out between all of them.
 pub(super) const MOST_NODES: usize = 512;
 pub(super) const MOST_LINKS: usize = 2048;
+/// Most events of a file.
+pub(super) const MOST_EVENTS: usize = 4096;
 /// Most links of our machine: each is an interface with up to 64 queues.
 pub(super) const MOST_PORTS: usize = 64;
 
@@ -63,13 +66,21 @@ pub(super) struct Link {
 pub(super) enum RouteAction {
     /// To these neighbours.
     Via {
-        nodes: Vec<usize>,
+        hops: Vec<Hop>,
         balance: Option<Balance>,
         at: usize,
     },
-    Unreachable,
-    Prohibited,
-    BlackHole,
+    Refuse(Refusal),
+    /// There is none any more; in events alone.
+    Withdrawn,
+}
+
+/// A neighbour of an explicit route.
+pub(super) enum Hop {
+    /// By each link to it.
+    Node(usize),
+    /// By the link on which it has this address.
+    Address(IpAddr),
 }
 
 /// Where an explicit route leads.
@@ -80,9 +91,34 @@ pub(super) enum Destination {
 
 /// An explicit route.
 pub(super) struct Route {
-    pub(super) router: usize,
+    /// A router, or our machine.
+    pub(super) node: usize,
     pub(super) to: Destination,
     pub(super) does: RouteAction,
+}
+
+/// What happens.
+pub(super) enum What {
+    /// These nodes get other Ethernet addresses, and tell that or not.
+    Move { nodes: Vec<usize>, told: bool },
+    /// The links between each two of these go down or come up.
+    Links { pairs: Vec<[usize; 2]>, up: bool },
+    /// The link of this interface of ours does.
+    OurLink { port: usize, up: bool },
+    /// A route, instead of what there was for its destination.
+    Route(Route),
+    /// We get an address, on this interface or on the one with its network.
+    Add { address: Prefix, port: Option<usize> },
+    /// We lose it.
+    Remove { at: usize, address: IpAddr },
+}
+
+/// An event.
+pub(super) struct Event {
+    /// Where the file has it.
+    pub(super) at: usize,
+    pub(super) after: Duration,
+    pub(super) what: What,
 }
 
 /// A file.
@@ -91,6 +127,7 @@ pub(super) struct Model {
     pub(super) nodes: Vec<Node>,
     pub(super) links: Vec<Link>,
     pub(super) routes: Vec<Route>,
+    pub(super) events: Vec<Event>,
 }
 
 impl Model {

@@ -1,134 +1,22 @@
-//! The tables of a file, one by one: `[us]`, `[[router]]`, `[[host]]`, `[[link]]`, `[[route]]`.
+//! The tables of a file that join its nodes: `[[link]]` and `[[route]]`.
 
-use super::model::{Destination, Kind, Link, MOST_LINKS, Names, Node, Prefix, Route, RouteAction};
+use super::model::{Destination, Hop, Link, MOST_LINKS, Names, Node, Route, RouteAction, US};
 use super::values::{self, WAY_KEYS};
-use crate::simulator::{
-    Balance, Flaw, HostOptions, NatQuotes, Profile, Quoting, RouterOptions, UdpPorts,
-};
-use crate::text::values::time;
+use crate::simulator::{Balance, NatQuotes, Profile, Refusal};
 use crate::tools::config_file::{Fields, Placed, Word, words};
 use crate::tools::config_file::{Read, SyntaxError};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use toml::de::DeTable;
 
-const ADDRESSES: &str = "[\"10.0.0.1/24\", \"2001:db8::1/64\"]";
-const NAME: &str = "\"r1\"";
+pub(super) const NAME: &str = "\"r1\"";
 const BETWEEN: &str = "[\"us\", \"r1\", \"r2\"]";
 
-const BALANCES: [(&str, Balance); 4] = [
+pub(super) const BALANCES: [(&str, Balance); 4] = [
     ("flow", Balance::Flow),
     ("packet", Balance::Packet),
     ("round-robin", Balance::RoundRobin),
     ("destination", Balance::Destination),
 ];
-
-fn addresses(fields: &Fields<'_>) -> Read<Vec<(usize, Prefix)>> {
-    let words = fields.words("addresses", ADDRESSES)?.unwrap_or_default();
-    words.iter().map(|word| Ok((word.at, values::address(word)?))).collect()
-}
-
-/// TTL or hop limit of a node's own packets.
-fn ttl(fields: &Fields<'_>) -> Read<u8> {
-    Ok(fields.whole("ttl", 1..=255)?.unwrap_or(64) as u8)
-}
-
-pub(super) fn us<'t>(at: usize, table: &'t DeTable<'t>) -> Read<Node> {
-    let fields = Fields::new("[us]", at, table, &["addresses"])?;
-    let addresses = addresses(&fields)?;
-    let addresses = Some(addresses).filter(|list| !list.is_empty());
-    let addresses = fields.required("addresses", addresses, ADDRESSES)?;
-    Ok(Node { name: super::model::US_NAME.to_owned(), at, kind: Kind::Us, addresses })
-}
-
-/// The routers of one table: as many as it has names.
-pub(super) fn routers<'t>(at: usize, table: &'t DeTable<'t>) -> Read<Vec<(Word<'t>, Node)>> {
-    let keys = [
-        "name",
-        "balance",
-        "silent",
-        "deaf",
-        "icmp_rate",
-        "icmp_delay",
-        "mpls",
-        "mpls_form",
-        "quote",
-        "flaw",
-        "ttl",
-    ];
-    let fields = Fields::new("[[router]]", at, table, &keys)?;
-    let rate = fields.parsed(
-        "icmp_rate",
-        values::limit,
-        "limit of ICMP errors a second",
-        "\"10/s burst 6\"",
-    )?;
-    let delay = fields.parsed("icmp_delay", time, "time up to 1h", "\"5ms\"")?;
-    let forms = [("rfc4884", true), ("old", false)];
-    let options = RouterOptions {
-        balance: fields.choice("balance", &BALANCES)?.unwrap_or_default(),
-        silent: fields.flag("silent")?,
-        deaf: fields.flag("deaf")?,
-        icmp_limit: rate,
-        icmp_delay: delay.unwrap_or_default(),
-        mpls: fields.get("mpls").map(values::labels).transpose()?.unwrap_or_default(),
-        mpls_length: fields.choice("mpls_form", &forms)?.unwrap_or(true),
-        quoting: fields
-            .choice("quote", &[("full", Quoting::Full), ("short", Quoting::Short)])?
-            .unwrap_or_default(),
-        flaw: fields.choice("flaw", &[("checksum", Flaw::Checksum), ("lengths", Flaw::Lengths)])?,
-        ttl: ttl(&fields)?,
-    };
-    let names = names(&fields)?;
-    let node = |name: Word<'t>| {
-        let kind = Kind::Router(options.clone());
-        let node = Node { name: name.value.to_owned(), at: name.at, kind, addresses: Vec::new() };
-        (name, node)
-    };
-    Ok(names.into_iter().map(node).collect())
-}
-
-fn names<'t>(fields: &Fields<'t>) -> Read<Vec<Word<'t>>> {
-    let names = fields.words("name", NAME)?.filter(|names| !names.is_empty());
-    fields.required("name", names, NAME)
-}
-
-/// The hosts of one table: as many as it has names, which share no addresses.
-pub(super) fn hosts<'t>(at: usize, table: &'t DeTable<'t>) -> Read<Vec<(Word<'t>, Node)>> {
-    let keys = ["name", "addresses", "prefix", "tcp", "tcp_others", "udp", "echo", "silent", "ttl"];
-    let fields = Fields::new("[[host]]", at, table, &keys)?;
-    let names = names(&fields)?;
-    let addresses = addresses(&fields)?;
-    let prefixes = fields.words("prefix", "\"198.18.0.0/15\"")?.unwrap_or_default();
-    let prefixes = prefixes.iter().map(values::prefix).collect::<Read<Vec<_>>>()?;
-    if names.len() > 1 && !(addresses.is_empty() && prefixes.is_empty()) {
-        let hint = "give each a [[host]] of its own, or leave the addresses out";
-        return Err(SyntaxError::at(at, "several hosts with the same addresses", hint));
-    }
-    let udp =
-        [("closed", UdpPorts::Closed), ("open", UdpPorts::Open), ("silent", UdpPorts::Silent)];
-    let options = HostOptions {
-        silent: fields.flag("silent")?,
-        echo: fields.maybe("echo")?.unwrap_or(true),
-        tcp: fields.get("tcp").map(values::ports).transpose()?.unwrap_or(vec![80]),
-        tcp_filtered: fields
-            .choice("tcp_others", &[("closed", false), ("silent", true)])?
-            .unwrap_or(false),
-        udp: fields.choice("udp", &udp)?.unwrap_or_default(),
-        prefixes: prefixes.iter().map(|(address, len)| format!("{address}/{len}")).collect(),
-        ttl: ttl(&fields)?,
-    };
-    let node = |name: Word<'t>| {
-        let (options, prefixes) = (options.clone(), prefixes.clone());
-        let node = Node {
-            name: name.value.to_owned(),
-            at: name.at,
-            kind: Kind::Host { options, prefixes },
-            addresses: addresses.clone(),
-        };
-        (name, node)
-    };
-    Ok(names.into_iter().map(node).collect())
-}
 
 /// The links of one table: between each two neighbours in `between`.
 pub(super) fn links<'t>(
@@ -140,7 +28,7 @@ pub(super) fn links<'t>(
     let own = ["between", "mtu", "black_hole", "nat", "nat_quotes", "cost", "addresses", "back"];
     let keys: Vec<_> = own.into_iter().chain(WAY_KEYS).collect();
     let fields = Fields::new("[[link]]", at, table, &keys)?;
-    let pairs = pairs(&fields, names)?;
+    let pairs = pairs(&fields, "between", names)?;
     let there = values::way(&fields, &Profile::default())?;
     let back = match fields.table("back", "{ delay = \"30ms\" }")? {
         Some((at, table)) => values::way(&Fields::new("back", at, table, &WAY_KEYS)?, &there)?,
@@ -199,7 +87,7 @@ pub(super) fn links<'t>(
 }
 
 /// The one word of a key.
-fn one<'t>(fields: &Fields<'t>, key: &str, example: &str) -> Read<Option<Word<'t>>> {
+pub(super) fn one<'t>(fields: &Fields<'t>, key: &str, example: &str) -> Read<Option<Word<'t>>> {
     let Some(words) = fields.words(key, example)? else { return Ok(None) };
     match words[..] {
         [word] => Ok(Some(word)),
@@ -210,18 +98,22 @@ fn one<'t>(fields: &Fields<'t>, key: &str, example: &str) -> Read<Option<Word<'t
     }
 }
 
-/// The two ends of each link of `between`: a chain of nodes, or of lists of nodes side by side.
-fn pairs(fields: &Fields<'_>, names: &Names<'_>) -> Read<Vec<(usize, [usize; 2])>> {
-    let place = fields.place("between");
+/// The two ends of each link of `key`: a chain of nodes, or of lists of nodes side by side.
+pub(super) fn pairs(
+    fields: &Fields<'_>,
+    key: &'static str,
+    names: &Names<'_>,
+) -> Read<Vec<(usize, [usize; 2])>> {
+    let place = fields.place(key);
     let short = || {
-        let what = "between is no list of two nodes or more";
-        SyntaxError::at(place, what, format!("write between = {BETWEEN}"))
+        let what = format!("{key} is no list of two nodes or more");
+        SyntaxError::at(place, what, format!("write {key} = {BETWEEN}"))
     };
-    let value = fields.required("between", fields.get("between"), BETWEEN)?;
+    let value = fields.required(key, fields.get(key), BETWEEN)?;
     let list = value.get_ref().as_array().filter(|list| list.len() > 1).ok_or_else(short)?;
     let mut stages = Vec::new();
     for stage in list {
-        let found = words("between", stage, BETWEEN)?;
+        let found = words(key, stage, BETWEEN)?;
         let nodes = found.iter().map(|word| Ok(Placed { at: word.at, value: names.find(word)? }));
         stages.push(nodes.collect::<Read<Vec<_>>>()?);
     }
@@ -246,44 +138,83 @@ fn pairs(fields: &Fields<'_>, names: &Names<'_>) -> Read<Vec<(usize, [usize; 2])
     Ok(pairs)
 }
 
+/// A `[[route]]`, or the `route` of an event, by its title.
 pub(super) fn route<'t>(
+    title: &'static str,
     at: usize,
     table: &'t DeTable<'t>,
     names: &Names<'_>,
     nodes: &[Node],
 ) -> Read<Route> {
-    let keys = ["at", "to", "via", "action", "balance"];
-    let fields = Fields::new("[[route]]", at, table, &keys)?;
+    let keys = ["at", "to", "via", "action", "mtu", "balance"];
+    let fields = Fields::new(title, at, table, &keys)?;
     let place = fields.required("at", one(&fields, "at", NAME)?, NAME)?;
-    let router = names.find(&place)?;
-    if !nodes[router].is_router() {
+    let node = names.find(&place)?;
+    if !nodes[node].is_router() && node != US {
         let what = format!("'{}' is no router", place.value);
-        return Err(SyntaxError::at(place.at, what, "only routers have routes"));
+        return Err(SyntaxError::at(place.at, what, "only routers and 'us' have routes"));
     }
     let to = fields.required("to", one(&fields, "to", "\"10.0.0.0/24\"")?, "\"10.0.0.0/24\"")?;
     let to = destination(&to, names)?;
-    let actions = [("unreachable", 0), ("prohibited", 1), ("blackhole", 2)];
-    let action = fields.choice("action", &actions)?;
+    let action = action(&fields, title == EVENT)?;
     let balance = fields.choice("balance", &BALANCES)?;
+    let without = |key: &str, what: &str, hint: &str| {
+        Err(SyntaxError::at(fields.place(key), what.to_owned(), hint.to_owned()))
+    };
     let does = match (fields.words("via", "[\"r2\"]")?, action) {
         (Some(via), None) if !via.is_empty() => {
-            let nodes = via.iter().map(|word| names.find(word)).collect::<Read<_>>()?;
-            RouteAction::Via { nodes, balance, at: fields.place("via") }
+            if node == US && balance.is_some() {
+                let hint = "our machine shares destinations by their addresses: leave balance out";
+                return without("balance", "balance at 'us'", hint);
+            }
+            let hops = via.iter().map(|word| hop(word, names)).collect::<Read<_>>()?;
+            RouteAction::Via { hops, balance, at: fields.place("via") }
         }
         (None, Some(_)) if balance.is_some() => {
             let hint = "balance chooses among the neighbours of via: leave it out";
-            return Err(SyntaxError::at(fields.place("balance"), "balance without via", hint));
+            return without("balance", "balance without via", hint);
         }
-        (None, Some(0)) => RouteAction::Unreachable,
-        (None, Some(1)) => RouteAction::Prohibited,
-        (None, Some(_)) => RouteAction::BlackHole,
+        (None, Some(RouteAction::Refuse(_))) if node == US => {
+            return without("action", "'us' refuses nothing", "write via = [\"r2\"]");
+        }
+        (None, Some(action)) => action,
         _ => {
-            let hint = "write via = [\"r2\"], or action = \"unreachable\", \"prohibited\" or \
-                        \"blackhole\"";
-            return Err(SyntaxError::at(at, "[[route]] needs one of via and action", hint));
+            let what = format!("{title} needs one of via and action");
+            let hint = "write via = [\"r2\"], or action = \"unreachable\", \"prohibited\", \
+                        \"too-big\" or \"blackhole\"";
+            return Err(SyntaxError::at(at, what, hint));
         }
     };
-    Ok(Route { router, to, does })
+    Ok(Route { node, to, does })
+}
+
+/// The title of a route that an event has.
+const EVENT: &str = "route";
+
+fn action(fields: &Fields<'_>, in_event: bool) -> Read<Option<RouteAction>> {
+    let mtu = fields.whole("mtu", 68..=65_535)?;
+    let words = [
+        ("unreachable", Some(Refusal::Unreachable)),
+        ("prohibited", Some(Refusal::Prohibited)),
+        ("blackhole", Some(Refusal::BlackHole)),
+        ("too-big", Some(Refusal::TooBig(mtu.unwrap_or(1280) as u16))),
+        ("withdrawn", None),
+    ];
+    let most = if in_event { words.len() } else { words.len() - 1 };
+    let chosen = fields.choice("action", &words[..most])?;
+    if mtu.is_some() && !matches!(chosen, Some(Some(Refusal::TooBig(_)))) {
+        let what = "mtu goes with action = \"too-big\"";
+        return Err(SyntaxError::at(fields.place("mtu"), what, "leave out mtu"));
+    }
+    Ok(chosen.map(|how| how.map_or(RouteAction::Withdrawn, RouteAction::Refuse)))
+}
+
+/// The name of a node, or an address of one.
+fn hop(word: &Word<'_>, names: &Names<'_>) -> Read<Hop> {
+    match word.value.parse() {
+        Ok(address) => Ok(Hop::Address(address)),
+        Err(_) => names.find(word).map(Hop::Node),
+    }
 }
 
 /// `default`, a prefix, an address, or the name of a node.

@@ -1,14 +1,16 @@
 //! A whole file: its tables in turn, and whether they make one network.
 
-use super::model::{Kind, MOST_LINKS, MOST_PORTS, Model, Names, US, US_NAME, too_many_links};
-use super::parts;
+use super::model::{
+    Kind, MOST_EVENTS, MOST_LINKS, MOST_PORTS, Model, Names, US, US_NAME, too_many_links,
+};
+use super::{events, nodes, parts};
 use crate::tools::config_file::{Fields, Read, SyntaxError, Word, tables};
 
 /// Reads a file.
 pub(super) fn read(text: &str) -> Read<Model> {
-    let help = "`flux help sim` has an example; https://toml.io describes TOML";
+    let help = "`flux help topology` has an example; https://toml.io describes TOML";
     let table = tables(text, help)?;
-    let keys = ["seed", "us", "router", "host", "link", "route"];
+    let keys = ["seed", "us", "router", "host", "link", "route", "event"];
     let top = Fields::new("the file", 0, table.get_ref(), &keys)?;
     let seed = top.whole("seed", 0..=i64::MAX as u64)?;
     let mut names = Names::default();
@@ -18,15 +20,15 @@ pub(super) fn read(text: &str) -> Read<Model> {
         SyntaxError::missing("there is no [us], our own machine", hint)
     })?;
     names.add(&Word { at, value: US_NAME })?;
-    nodes.push(parts::us(at, us)?);
+    nodes.push(nodes::us(at, us)?);
     for (at, table) in top.tables("router")? {
-        for (name, node) in parts::routers(at, table)? {
+        for (name, node) in nodes::routers(at, table)? {
             names.add(&name)?;
             nodes.push(node);
         }
     }
     for (at, table) in top.tables("host")? {
-        for (name, node) in parts::hosts(at, table)? {
+        for (name, node) in nodes::hosts(at, table)? {
             names.add(&name)?;
             nodes.push(node);
         }
@@ -40,10 +42,19 @@ pub(super) fn read(text: &str) -> Read<Model> {
     }
     let mut routes = Vec::new();
     for (at, table) in top.tables("route")? {
-        routes.push(parts::route(at, table, &names, &nodes)?);
+        routes.push(parts::route("[[route]]", at, table, &names, &nodes)?);
     }
-    let model = Model { seed, nodes, links, routes };
+    let mut events = Vec::new();
+    for (at, table) in top.tables("event")? {
+        events.push(events::event(at, table, &names, &nodes)?);
+        if events.len() > MOST_EVENTS {
+            let what = format!("there are more than {MOST_EVENTS} events");
+            return Err(SyntaxError::at(at, what, "leave some of them out"));
+        }
+    }
+    let model = Model { seed, nodes, links, routes, events };
     connected(&model)?;
+    events::sound(&model)?;
     Ok(model)
 }
 

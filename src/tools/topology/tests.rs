@@ -4,7 +4,7 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::proto::build::{self, Link, Net};
 use crate::proto::{
-    Headers, Icmpv4Kind, Icmpv6Kind, IpPair, TcpFlags, TcpRepr, Transport, UdpRepr,
+    Headers, Icmpv4Kind, Icmpv6Kind, IpPair, Tag, TcpFlags, TcpRepr, Transport, UdpRepr,
 };
 use crate::{Filter, FluxBuilder, FluxRaw};
 use proptest::prelude::*;
@@ -12,25 +12,25 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-const SERVERS: [&str; 2] = ["203.0.113.7", "2001:db8:7::7"];
+pub(super) const SERVERS: [&str; 2] = ["203.0.113.7", "2001:db8:7::7"];
 
-fn topology(name: &str) -> std::path::PathBuf {
+pub(super) fn topology(name: &str) -> std::path::PathBuf {
     let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/topologies");
     dir.join(format!("{name}.toml"))
 }
 
-fn ip(text: &str) -> IpAddr {
+pub(super) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
 /// An answer.
 #[derive(Debug)]
-struct Answer {
-    from: IpAddr,
-    kind: Transport,
-    ttl: u8,
-    took: Duration,
-    bytes: Vec<u8>,
+pub(super) struct Answer {
+    pub(super) from: IpAddr,
+    pub(super) kind: Transport,
+    pub(super) ttl: u8,
+    pub(super) took: Duration,
+    pub(super) bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -44,33 +44,33 @@ impl Answer {
 }
 
 /// Who sends probes into a network.
-struct Prober {
-    network: Simulator,
+pub(super) struct Prober {
+    pub(super) network: Simulator,
     port: &'static str,
     raw: FluxRaw,
 }
 
 impl Prober {
-    fn on(network: Simulator) -> Self {
+    pub(super) fn on(network: Simulator) -> Self {
         Self::by("sim0", network)
     }
 
-    fn by(port: &'static str, network: Simulator) -> Self {
+    pub(super) fn by(port: &'static str, network: Simulator) -> Self {
         let builder = FluxBuilder::new(port).simulator(&network);
         let raw = builder.filter(Filter::Everything).frames(64).build_raw().unwrap();
         Self { network, port, raw }
     }
 
-    fn open(name: &str) -> Self {
+    pub(super) fn open(name: &str) -> Self {
         Self::seeded(name, None)
     }
 
-    fn seeded(name: &str, seed: Option<u64>) -> Self {
+    pub(super) fn seeded(name: &str, seed: Option<u64>) -> Self {
         let spec = SimSpec { seed, ..SimSpec::default() };
         Self::on(load(&topology(name), &spec).unwrap())
     }
 
-    fn send(
+    pub(super) fn send(
         &mut self,
         dst: &str,
         ttl: u8,
@@ -93,7 +93,7 @@ impl Prober {
     }
 
     /// What has arrived.
-    fn take(&mut self) -> Vec<Vec<u8>> {
+    pub(super) fn take(&mut self) -> Vec<Vec<u8>> {
         let (mut packets, mut frames) = (Vec::new(), Vec::new());
         let umem = std::sync::Arc::clone(self.raw.umem());
         self.raw.rx.receive(u32::MAX, |buffer| {
@@ -105,7 +105,7 @@ impl Prober {
         packets
     }
 
-    fn ask(
+    pub(super) fn ask(
         &mut self,
         dst: &str,
         ttl: u8,
@@ -128,23 +128,23 @@ impl Prober {
         })
     }
 
-    fn echo(&mut self, dst: &str, ttl: u8, len: usize) -> Option<Answer> {
+    pub(super) fn echo(&mut self, dst: &str, ttl: u8, len: usize) -> Option<Answer> {
         let data = vec![7; len];
         self.ask(dst, ttl, |to, link, net| build::echo_request(to, link, net, 7, 1, &data))
     }
 
-    fn udp(&mut self, dst: &str, ttl: u8, port: u16) -> Option<Answer> {
+    pub(super) fn udp(&mut self, dst: &str, ttl: u8, port: u16) -> Option<Answer> {
         let ports = UdpRepr { src_port: port, dst_port: 33_434 };
         self.ask(dst, ttl, |to, link, net| build::udp(to, link, net, &ports, b"probe"))
     }
 
-    fn tcp(&mut self, dst: &str, port: u16) -> Option<Answer> {
+    pub(super) fn tcp(&mut self, dst: &str, port: u16) -> Option<Answer> {
         let syn = TcpRepr::new(4000, port, TcpFlags::SYN);
         self.ask(dst, 64, |to, link, net| build::tcp(to, link, net, &syn, &[]))
     }
 
     /// Names of those that answer echo requests with TTL 1, 2, …, until the target does.
-    fn path(&mut self, dst: &str, most: u8) -> Vec<String> {
+    pub(super) fn path(&mut self, dst: &str, most: u8) -> Vec<String> {
         let mut path = Vec::new();
         for ttl in 1..=most {
             let Some(answer) = self.echo(dst, ttl, 8) else {
@@ -160,9 +160,57 @@ impl Prober {
     }
 
     /// Which nodes answer probes of many flows with this TTL.
-    fn width(&mut self, dst: &str, ttl: u8, flows: u16) -> usize {
+    pub(super) fn width(&mut self, dst: &str, ttl: u8, flows: u16) -> usize {
         let answers = (0..flows).filter_map(|port| self.udp(dst, ttl, 1000 + port));
         answers.map(|answer| answer.from).collect::<BTreeSet<_>>().len()
+    }
+
+    /// What comes within two seconds about an echo request: how many errors, and how many answers.
+    pub(super) fn gather(&mut self, dst: &str, len: usize) -> (usize, usize) {
+        let packets = self.all(dst, len);
+        let is_error = |packet: &&Vec<u8>| {
+            let headers = Headers::parse(packet).unwrap();
+            match headers.transport {
+                Transport::Icmpv4 { kind, .. } => kind.is_error(),
+                Transport::Icmpv6 { kind, .. } => kind.is_error(),
+                _ => false,
+            }
+        };
+        let errors = packets.iter().filter(is_error).count();
+        (errors, packets.len() - errors)
+    }
+
+    /// In how many fragments an echo request of this length is answered.
+    pub(super) fn fragments(&mut self, dst: &str, len: usize) -> usize {
+        let packets = self.all(dst, len);
+        packets.iter().filter(|packet| Headers::parse(packet).unwrap().is_fragment()).count()
+    }
+
+    /// All that comes within two seconds after an echo request that routers may cut.
+    fn all(&mut self, dst: &str, len: usize) -> Vec<Vec<u8>> {
+        let data = vec![7; len];
+        self.send(dst, 64, |to, link, net| {
+            let net = Net { dont_fragment: false, ..*net };
+            build::echo_request(to, link, &net, 7, 1, &data)
+        });
+        self.network.step(Duration::from_secs(2));
+        self.take()
+    }
+
+    /// The VLANs in which an echo request in these is answered.
+    pub(super) fn tagged(&mut self, dst: &str, vlans: &[u16]) -> Option<Vec<u16>> {
+        self.send(dst, 64, |to, link, net| {
+            let len = build::echo_request(to, link, net, 7, 1, b"x")?;
+            let tags: Vec<u8> =
+                vlans.iter().flat_map(|&vlan| Tag::customer(vlan).unwrap().octets()).collect();
+            to.copy_within(12..len, 12 + tags.len());
+            to[12..12 + tags.len()].copy_from_slice(&tags);
+            Some(len + tags.len())
+        });
+        self.network.step(Duration::from_secs(1));
+        let answer = self.take().pop()?;
+        let headers = Headers::parse(&answer).unwrap();
+        Some(headers.vlan.iter().flatten().map(|tag| tag.vid()).collect())
     }
 }
 
@@ -187,7 +235,7 @@ fn every_topology_loads_and_its_addresses_have_names() {
 
 #[test]
 fn the_example_of_the_help_is_what_it_says() {
-    let text = include_str!("../../bin/flux/sim.txt");
+    let text = include_str!("../../bin/flux/topology.txt");
     let (_, rest) = text.split_once("\nAn example:\n").unwrap();
     let indented = rest.lines().take_while(|line| line.is_empty() || line.starts_with("    "));
     let example: String = indented.map(|line| format!("{}\n", line.trim_start())).collect();
@@ -575,6 +623,16 @@ to = "server"
 via = "r2"
 "#;
 
+/// The sound file with an event of these lines, what is said about it and what to do.
+fn event<'t>(
+    lines: &str,
+    what: &'t str,
+    hint: &'t str,
+) -> (&'static str, &'static str, &'t str, &'t str) {
+    let text: &str = Box::leak(format!("via = \"r2\"\n\n[[event]]\n{lines}").into_boxed_str());
+    ("via = \"r2\"", text, what, hint)
+}
+
 /// What is said about the sound file with `old` replaced by `new`.
 fn spoilt(old: &str, new: &str) -> (String, String) {
     assert!(SOUND.contains(old), "{old}");
@@ -804,7 +862,18 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
             "[[link]]",
         ),
         // Routes.
-        ("at = \"r1\"", "at = \"us\"", "line 15: 'us' is no router", "only routers"),
+        (
+            "at = \"r1\"",
+            "at = \"server\"",
+            "line 15: 'server' is no router",
+            "only routers and 'us'",
+        ),
+        (
+            "at = \"r1\"",
+            "at = \"us\"",
+            "line 17: 'r2' is no neighbour of 'us'",
+            "or their addresses there",
+        ),
         ("at = \"r1\"", "at = \"r9\"", "line 15: unknown node 'r9'", "known nodes"),
         ("at = \"r1\"", "", "line 14: [[route]] without at", "at = "),
         (
@@ -845,6 +914,88 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
             "line 18: balance without via",
             "leave it out",
         ),
+        (
+            "via = \"r2\"",
+            "via = \"192.0.2.7\"",
+            "line 17: '192.0.2.7' is no neighbour of 'r1'",
+            "or their addresses there",
+        ),
+        (
+            "via = \"r2\"",
+            "action = \"blackhole\"\nmtu = 9000",
+            "line 18: mtu goes with action = \"too-big\"",
+            "leave out mtu",
+        ),
+        (
+            "via = \"r2\"",
+            "action = \"withdrawn\"",
+            "line 17: action = \"withdrawn\" is no one of",
+            "\"unreachable\"",
+        ),
+        // Troubles.
+        (
+            "\"r2\"]\n\n[[host]]",
+            "\"r2\"]\nicmp_limit = \"bsd\"\n\n[[host]]",
+            "line 6: icmp_limit = \"bsd\" is no limit of ICMP errors",
+            "\"linux\"",
+        ),
+        (
+            "\"r2\"]\n\n[[host]]",
+            "\"r2\"]\nicmp_limit = \"linux\"\nicmp_rate = \"1/s\"\n\n[[host]]",
+            "line 7: icmp_limit and icmp_rate are two names for one thing",
+            "leave out icmp_rate",
+        ),
+        (
+            "\"r2\"]\n\n[[host]]",
+            "\"r2\"]\nextension_length = 256\n\n[[host]]",
+            "line 6: extension_length is neither \"bytes\" nor a number",
+            "15",
+        ),
+        (
+            "name = \"server\"",
+            "name = \"server\"\nanswers_from = \"x\"",
+            "line 9: 'x' is no IP address",
+            "write answers_from = ",
+        ),
+        (
+            between,
+            "between = [\"us\", \"r1\", \"r2\", \"server\"]\nvlan = 4095",
+            "line 13: vlan is neither a VLAN id from 0 to 4094",
+            "[200, 100]",
+        ),
+        // Events.
+        event("move = \"r1\"", "line 19: [[event]] without at", "add at = \"2s\""),
+        event("at = \"2\"\nmove = \"r1\"", "line 20: at = \"2\" is no time", "\"2s\""),
+        event("at = \"2s\"", "line 19: [[event]] needs one of move, down, up", "move = \"r1\""),
+        event(
+            "at = \"2s\"\nmove = \"r1\"\nup = \"sim0\"",
+            "line 19: [[event]] needs one of move",
+            "route = {",
+        ),
+        event("at = \"2s\"\nmove = \"us\"", "line 21: 'us' cannot move", "routers and hosts"),
+        event(
+            "at = \"2s\"\ndown = \"sim0\"\ntold = false",
+            "line 22: told goes with move",
+            "leave out told",
+        ),
+        event("at = \"2s\"\ndown = \"sim1\"", "line 19: there is no interface sim1", "sim0"),
+        event("at = \"2s\"\ndown = \"r1\"", "line 21: 'r1' is no interface of ours", "sim0"),
+        event(
+            "at = \"2s\"\ndown = [\"us\", \"r2\"]",
+            "line 19: there is no link between 'us' and 'r2'",
+            "[[link]]",
+        ),
+        event(
+            "at = \"2s\"\nroute = { at = \"r1\", to = \"default\" }",
+            "line 21: route needs one of via and action",
+            "via = ",
+        ),
+        event(
+            "at = \"2s\"\nremove = \"10.0.0.2\"",
+            "line 21: 10.0.0.2 is no address of 'us'",
+            "our interfaces",
+        ),
+        event("at = \"2s\"\nadd = \"10.0.0.9\"", "line 21: '10.0.0.9' has no prefix", "/24"),
         // Syntax.
         ("name = \"server\"", "name = server", "line 8: no TOML: ", "toml.io"),
         ("[[host]]", "[[host]", "line 7: no TOML: ", "toml.io"),
@@ -880,7 +1031,7 @@ fn files_that_cannot_be_read_are_named() {
     let spec = SimSpec::default();
     let missing = load(Path::new("no/such.toml"), &spec).unwrap_err();
     assert!(missing.to_string().starts_with("cannot read topology file no/such.toml: "));
-    assert!(missing.hint().unwrap().contains("flux help sim"));
+    assert!(missing.hint().unwrap().contains("flux help topology"));
     let dir = std::env::temp_dir().join(format!("fluxnet-topology-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let file = dir.join("bad.toml");
@@ -916,6 +1067,20 @@ fn line() -> impl Strategy<Value = String> {
             "prefix = [\"0.0.0.0/0\", \"::/0\"]",
             "to = \"::/0\"",
             "seed = 9223372036854775807",
+            "[[event]]",
+            "at = \"0s\"",
+            "at = \"1h\"",
+            "move = [\"r1\", \"server\"]",
+            "down = [\"us\", [\"r1\", \"r2\"]]",
+            "up = \"sim63\"",
+            "route = { at = \"us\", to = \"::/0\", via = \"r1\" }",
+            "remove = \"10.0.0.1\"",
+            "add = \"2001:db8::9/128\"",
+            "vlan = [0, 4094]",
+            "answers_from = [\"::\", \"255.255.255.255\"]",
+            "longer = 1400",
+            "fragment = 576",
+            "extension_length = 255",
         ]
         .map(str::to_owned),
     );

@@ -1,7 +1,7 @@
 //! Values of topology files that are more than a word or a number.
 
 use crate::proto::extensions::MplsEntry;
-use crate::simulator::Profile;
+use crate::simulator::{IcmpLimit, Profile, WrongLength};
 use crate::text::values::{bit_rate, share, time};
 use crate::tools::config_file::{Fields, Word, whole};
 use crate::tools::config_file::{Read, SyntaxError};
@@ -10,8 +10,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 /// Keys of a link's way, there or back.
-pub(super) const WAY_KEYS: [&str; 8] =
-    ["delay", "jitter", "loss", "dup", "reorder", "corrupt", "rate", "queue"];
+pub(super) const WAY_KEYS: [&str; 9] =
+    ["delay", "jitter", "loss", "dup", "reorder", "corrupt", "rate", "queue", "vlan"];
 
 const SHARE: (&str, &str) = ("share from 0% to 100%", "\"1%\"");
 const TIME: (&str, &str) = ("time up to 1h", "\"5ms\"");
@@ -31,11 +31,59 @@ pub(super) fn way(fields: &Fields<'_>, usual: &Profile) -> Read<Profile> {
         corrupt: share("corrupt")?.unwrap_or(usual.corrupt),
         rate: bits.or(usual.rate),
         queue_bytes: bytes.unwrap_or(usual.queue_bytes),
+        vlan: tags(fields)?.or_else(|| usual.vlan.clone()),
     })
 }
 
+/// How many ICMP errors a node sends: `icmp_limit`, or `icmp_rate` as it was called before.
+pub(super) fn icmp_limit(fields: &Fields<'_>) -> Read<Option<IcmpLimit>> {
+    let rate = |text: &str| limit(text).map(IcmpLimit::from);
+    let any = |text: &str| (text == "linux").then_some(IcmpLimit::Linux).or_else(|| rate(text));
+    let rule = "limit of ICMP errors a second";
+    let old = fields.parsed("icmp_rate", rate, rule, "\"10/s burst 6\"")?;
+    let rule = "limit of ICMP errors, \"linux\" or a number a second";
+    let new = fields.parsed("icmp_limit", any, rule, "\"linux\" or \"10/s burst 6\"")?;
+    if new.is_some() && old.is_some() {
+        let what = "icmp_limit and icmp_rate are two names for one thing";
+        return Err(SyntaxError::at(fields.place("icmp_rate"), what, "leave out icmp_rate"));
+    }
+    Ok(new.or(old))
+}
+
+/// Addresses without a prefix length.
+pub(super) fn addresses(fields: &Fields<'_>, key: &str, example: &str) -> Read<Vec<IpAddr>> {
+    let words = fields.words(key, example)?.unwrap_or_default();
+    let parse = |word: &Word<'_>| {
+        let what = || format!("'{}' is no IP address", word.value);
+        let hint = || format!("write {key} = {example}");
+        word.value.parse().map_err(|_| SyntaxError::at(word.at, what(), hint()))
+    };
+    words.iter().map(parse).collect()
+}
+
+/// The VLAN tags that a way gives packets: a number, a list of at most two, or `untagged`.
+fn tags(fields: &Fields<'_>) -> Read<Option<Vec<u16>>> {
+    let Some(value) = fields.get("vlan") else { return Ok(None) };
+    let bad = |value: &Spanned<DeValue<'_>>| {
+        let what = "vlan is neither a VLAN id from 0 to 4094 nor \"untagged\"";
+        SyntaxError::at(value.span().start, what, "write vlan = 99, [200, 100] or \"untagged\"")
+    };
+    let id = |value: &Spanned<DeValue<'_>>| {
+        let id = whole(value).and_then(|id| u16::try_from(id).ok());
+        id.filter(|&id| id < 4095).ok_or_else(|| bad(value))
+    };
+    let tags = match value.get_ref() {
+        DeValue::String(word) if word == "untagged" => Vec::new(),
+        DeValue::Array(list) if (1..=2).contains(&list.len()) => {
+            list.iter().map(id).collect::<Read<_>>()?
+        }
+        _ => vec![id(value)?],
+    };
+    Ok(Some(tags))
+}
+
 /// `10/s`, or `10/s burst 6`.
-pub(super) fn limit(text: &str) -> Option<(u32, u32)> {
+fn limit(text: &str) -> Option<(u32, u32)> {
     let mut words = text.split_whitespace();
     let number = |text: &str| text.parse().ok().filter(|&number: &u32| number > 0);
     let per_second = number(words.next()?.strip_suffix("/s")?)?;
@@ -108,6 +156,17 @@ pub(super) fn labels(value: &Spanned<DeValue<'_>>) -> Read<Vec<MplsEntry>> {
         Ok(MplsEntry { label, tc: 0, ttl: 1 })
     };
     list.iter().map(entry).collect()
+}
+
+/// What a router writes instead of the length of its quote: `bytes`, or a number.
+pub(super) fn wrong_length(value: &Spanned<DeValue<'_>>) -> Read<WrongLength> {
+    let bytes = value.get_ref().as_str().filter(|word| *word == "bytes");
+    let number = whole(value).and_then(|number| u8::try_from(number).ok());
+    let found = bytes.map(|_| WrongLength::Bytes).or(number.map(WrongLength::Value));
+    found.ok_or_else(|| {
+        let what = "extension_length is neither \"bytes\" nor a number from 0 to 255";
+        SyntaxError::at(value.span().start, what, "write extension_length = \"bytes\" or 15")
+    })
 }
 
 /// TCP ports: a list of numbers.

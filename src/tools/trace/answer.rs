@@ -1,11 +1,11 @@
 //! What a received frame says about our probes. Total: any bytes give one of the three.
 
 use super::event::{ExtensionObject, Label, Rewritten};
-use super::identity::{Identity, ip_proto};
+use super::identity::{Identity, SYN_LEN, ip_proto};
 use super::plan::{Protocol, Strategy};
 use crate::proto::{
-    ErrorBody, Extensions, Headers, Icmpv4Kind, Icmpv6Kind, IpPair, IpProto, Quote, TcpFlags,
-    TcpView, Transport,
+    ErrorBody, Extensions, Headers, ICMP_LEN, Icmpv4Kind, Icmpv6Kind, IpPair, IpProto, Quote,
+    TcpFlags, TcpView, Transport,
 };
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -34,6 +34,9 @@ pub(super) struct Answer {
     pub(super) flow: Option<u16>,
     /// Number of the probe; `None` where the answer does not say (a UDP reply).
     pub(super) number: Option<u16>,
+    /// Where the number is not in there, the destination port of the probe tells this much of it
+    /// ([`place_of`](super::identity::place_of)).
+    pub(super) place: Option<u16>,
     pub(super) kind: Kind,
     /// TTL of the answer.
     pub(super) reply_ttl: u8,
@@ -93,6 +96,7 @@ impl Kind {
 struct Probe {
     flow: u16,
     number: Option<u16>,
+    place: Option<u16>,
     nat: Option<Rewritten>,
 }
 
@@ -132,6 +136,7 @@ pub(super) fn read(frame: &[u8], identity: &Identity) -> Seen {
         target: ip.src(),
         flow: Some(probe.flow),
         number: probe.number,
+        place: probe.place,
         kind,
         reply_ttl: headers.ttl,
         quoted_ttl: None,
@@ -160,7 +165,7 @@ fn direct(
     ip: &IpPair,
     identity: &Identity,
 ) -> Option<(Probe, Kind)> {
-    let known = |flow, number| Probe { flow, number, nat: None };
+    let known = |flow, number| Probe { flow, number, place: None, nat: None };
     match (*transport, identity.protocol) {
         (
             Transport::Icmpv4 { kind: Icmpv4Kind::ECHO_REPLY, id, seq, .. }
@@ -168,15 +173,20 @@ fn direct(
             Protocol::Icmp,
         ) => {
             let flow = identity.flow_of(id)?;
-            (seq != 0).then(|| (known(flow, Some(seq)), Kind::EchoReply))
+            let own = identity.is_own(l4.get(ICMP_LEN..)?);
+            (own && seq != 0).then(|| (known(flow, Some(seq)), Kind::EchoReply))
         }
         (Transport::Udp { src_port, dst_port }, Protocol::Udp) => {
             let flow = identity.flow_of(dst_port)?;
-            Some((known(flow, identity.number_of(src_port)?), Kind::UdpReply))
+            let place = identity.place_of_port(src_port);
+            let ours = identity.has_port(src_port);
+            ours.then(|| (Probe { place, ..known(flow, None) }, Kind::UdpReply))
         }
         (Transport::Tcp { src_port, dst_port, flags }, Protocol::Tcp) => {
             let by_port = identity.flow_of(dst_port)?;
-            identity.number_of(src_port)?;
+            if !identity.has_port(src_port) {
+                return None;
+            }
             let flow = if identity.varies_source() { 0 } else { by_port };
             let ack = TcpView::parse(l4).ok()?.ack();
             let number = identity
@@ -206,6 +216,7 @@ fn about(message: &[u8], body: &ErrorBody<'_>, ip: &IpPair, ttl: u8, identity: &
         target: quote.ip.dst(),
         flow: Some(probe.flow),
         number: probe.number,
+        place: probe.place,
         kind,
         reply_ttl: ttl,
         quoted_ttl: Some(quote.ttl),
@@ -245,14 +256,17 @@ fn quoted(quote: &Quote<'_>, source: IpAddr, identity: &Identity) -> Option<Prob
 fn quoted_udp(quote: &Quote<'_>, identity: &Identity) -> Option<Probe> {
     let (src, dst) = quote.ports()?;
     let (_, checksum) = quote.udp_len_checksum()?;
-    let (by_port, by_dst) = (identity.flow_of(src)?, identity.number_of(dst)?);
+    let by_port = identity.flow_of(src).filter(|_| identity.has_port(dst))?;
     let marks = marks(quote, identity);
     let flow = marks.map_or(by_port, |(_, flow)| flow);
     let marked = marks.map(|(number, _)| number);
     let present = |value: u16| (value != 0).then_some(value);
     let ident = quote.ip.is_v4().then_some(quote.ident as u16).and_then(present);
     let number = match identity.strategy {
-        Strategy::Classic => by_dst,
+        // The port may have been that of an earlier probe, too.
+        Strategy::Classic => {
+            [marked, ident].into_iter().flatten().find(|&number| identity.port_of(number) == dst)
+        }
         // Identification and checksum are in every quote: nobody changes both to the same.
         Strategy::Paris if ident == Some(checksum) => ident,
         Strategy::Paris => marked.or(ident).or(present(checksum)),
@@ -268,35 +282,40 @@ fn quoted_udp(quote: &Quote<'_>, identity: &Identity) -> Option<Probe> {
     let nat = (flow != by_port)
         .then_some(Rewritten::SourcePort)
         .or(changed.then_some(Rewritten::Checksum));
-    Some(Probe { flow, number, nat })
+    Some(Probe { flow, number, place: identity.place_of_port(dst), nat })
 }
 
 fn quoted_echo(quote: &Quote<'_>, identity: &Identity) -> Option<Probe> {
     let (id, seq) = quote.echo()?;
     let by_id = identity.flow_of(id)?;
+    let within = quote.total_len.saturating_sub(quote.header_len as u32) as usize;
+    let payload = quote.l4.get(ICMP_LEN..within.min(quote.l4.len())).unwrap_or_default();
+    // Some routers fill up with zeros what they do not quote.
+    if !payload.starts_with(&[0; 8]) && !identity.is_own(payload) {
+        return None;
+    }
     let flow = marks(quote, identity).map_or(by_id, |(_, flow)| flow);
     let checksum = quote.l4.get(2..4)?.try_into().map(u16::from_be_bytes).ok()?;
     let kept = identity.strategy != Strategy::Classic;
     let changed = kept && checksum != 0 && checksum != identity.checksum(flow);
     let nat =
         (flow != by_id).then_some(Rewritten::SourcePort).or(changed.then_some(Rewritten::Checksum));
-    (seq != 0).then_some(Probe { flow, number: Some(seq), nat })
+    (seq != 0).then_some(Probe { flow, number: Some(seq), place: None, nat })
 }
 
 fn quoted_tcp(quote: &Quote<'_>, identity: &Identity) -> Option<Probe> {
     let (src, dst) = quote.ports()?;
     let seq = quote.tcp_seq()?;
-    let by_port = identity.flow_of(src)?;
-    identity.number_of(dst)?;
+    let by_port = identity.flow_of(src).filter(|_| identity.has_port(dst))?;
     let flow = if identity.varies_source() { 0 } else { by_port };
-    let headers = quote.header_len as u32 + crate::proto::TCP_LEN as u32;
+    let headers = quote.header_len as u32 + SYN_LEN as u32;
     let data = quote.total_len.saturating_sub(headers);
     // Some hosts quote with a wrong total length; most probes have no data.
     let number = [data, 0]
         .into_iter()
         .find_map(|data| identity.number_of_syn(quote.ip.dst(), flow, seq, data))?;
     let nat = (identity.source(flow, number) != src).then_some(Rewritten::SourcePort);
-    Some(Probe { flow, number: Some(number), nat })
+    Some(Probe { flow, number: Some(number), place: None, nat })
 }
 
 /// Number and flow in a UDP or ICMP payload, where the quote is that long.

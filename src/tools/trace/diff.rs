@@ -261,6 +261,7 @@ fn changes(a: &Summary, b: &Summary, tolerance_pct: f64) -> Vec<Change> {
             sent: 0,
             received: 0,
             loss_pct: 0.0,
+            limited: false,
             balancing: None,
         };
         let (old, new) = (hop(a).unwrap_or_else(none), hop(b).unwrap_or_else(none));

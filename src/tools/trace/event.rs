@@ -57,7 +57,8 @@ pub struct Start {
     pub max_hops: u8,
     /// Probes per hop and round.
     pub queries: u8,
-    /// Length of the IP packets in bytes, where it is the same for all targets.
+    /// Length of the IP packets in bytes; 0 where it is not the same for all targets, of which each
+    /// has its own.
     pub packet_bytes: u16,
 }
 
@@ -98,6 +99,16 @@ pub struct Reply {
     /// What a NAT on the way changed in the probe, as the quote shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rewritten: Option<Rewritten>,
+    /// What the TCP port that was probed is, where the target said so. A port that was once open
+    /// stays so: it resets what comes before our own reset does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_state: Option<PortState>,
+    /// The autonomous system that the address belongs to, by `--asn`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asn: Option<u32>,
+    /// Further systems that announce the same prefix.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub other_asns: Vec<u32>,
 }
 
 /// One entry of an MPLS label stack (RFC 3032 §2.1).
@@ -166,6 +177,9 @@ pub struct Summary {
     pub reached: bool,
     /// TTL with which the target was reached: the least of all flows.
     pub distance: Option<u8>,
+    /// Who answered as the target, where that is another address than the one that was asked.
+    #[serde(default)]
+    pub answered_by: Option<IpAddr>,
     /// Rounds that were begun.
     pub rounds: u64,
     /// Every hop from the first TTL to the target, or to the last one from which more is known
@@ -182,8 +196,18 @@ pub struct Summary {
     pub multipath: Option<Certainty>,
     /// Path MTU in bytes; `None` where it was not looked for or not found.
     pub mtu: Option<u32>,
+    /// What the path MTU is at least, in bytes, where our frames hold no longer packets; `mtu` is
+    /// `None` then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu_at_least: Option<u32>,
+    /// Who said last that a packet was too big: larger packets than the path MTU stop there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu_hop: Option<MtuHop>,
     /// After which TTL larger packets vanish without a word.
     pub mtu_black_hole: Option<u8>,
+    /// What the target's TCP port is, where it was probed and said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_state: Option<PortState>,
     /// Where a NAT rewrites probes.
     pub nat: Vec<Nat>,
     /// Further answers to answered probes.
@@ -205,6 +229,7 @@ impl Summary {
             address: refused.address,
             reached: false,
             distance: None,
+            answered_by: None,
             rounds: 0,
             hops: Vec::new(),
             paths: Vec::new(),
@@ -212,7 +237,10 @@ impl Summary {
             links: Vec::new(),
             multipath: None,
             mtu: None,
+            mtu_at_least: None,
+            mtu_hop: None,
             mtu_black_hole: None,
+            port_state: None,
             nat: Vec::new(),
             duplicates: 0,
             late: 0,
@@ -228,6 +256,36 @@ impl Summary {
     }
 }
 
+/// A router that said that a packet is too big for its next link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MtuHop {
+    /// How far away it is, where the TTL that it quoted shows it.
+    pub ttl: Option<u8>,
+    /// Its address.
+    pub address: IpAddr,
+    /// The MTU that it told; `None` of routers older than RFC 1191.
+    pub mtu: Option<u32>,
+}
+
+/// What a TCP port is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PortState {
+    /// A SYN is answered with a SYN-ACK.
+    Open,
+    /// A SYN is answered with a reset.
+    Closed,
+}
+
+impl std::fmt::Display for PortState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Closed => "closed",
+        })
+    }
+}
+
 /// One TTL.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hop {
@@ -239,8 +297,11 @@ pub struct Hop {
     pub sent: u64,
     /// Those that were answered.
     pub received: u64,
-    /// Those that were not, percent.
+    /// Those that were not, percent. With `limited` those that the limit explains are left out.
     pub loss_pct: f64,
+    /// Whether it limits its answers: those behind it lost less.
+    #[serde(default)]
+    pub limited: bool,
     /// How several routers share this TTL; `None` with one.
     pub balancing: Option<Balancing>,
 }
@@ -278,8 +339,11 @@ pub struct Router {
     pub sent: u64,
     /// Probes that it answered.
     pub received: u64,
-    /// `(sent − received) ÷ sent`, percent.
+    /// `(sent − received) ÷ sent`, percent. With `limited` what the limit explains is left out.
     pub loss_pct: f64,
+    /// Whether it limits its answers.
+    #[serde(default)]
+    pub limited: bool,
     /// Round-trip times.
     pub rtt_us: Option<Rtt>,
     /// MPLS labels of its last answer, outermost first.
@@ -296,6 +360,15 @@ pub struct Router {
     pub back_hops: Option<u8>,
     /// MTU behind it, where it said that a packet was too big.
     pub mtu: Option<u32>,
+    /// What the TCP port that was probed is, where this is the target and said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_state: Option<PortState>,
+    /// The autonomous system that its address belongs to, by `--asn`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asn: Option<u32>,
+    /// Further systems that announce the same prefix.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_asns: Vec<u32>,
 }
 
 /// Round-trip times in µs.

@@ -98,6 +98,8 @@ struct Hop {
     answered: usize,
     silent: usize,
     repeats: Repeats,
+    /// Whether some probes were neither answered nor believed to be silent in the end.
+    unknown: bool,
 }
 
 impl Hop {
@@ -144,6 +146,7 @@ pub(super) struct Explorer {
     ends: Option<(usize, usize)>,
     survey: Survey,
     complete: bool,
+    given_up: bool,
 }
 
 impl Explorer {
@@ -164,6 +167,7 @@ impl Explorer {
             ends: None,
             survey: Survey::default(),
             complete: false,
+            given_up: false,
         };
         explorer.start(start);
         explorer
@@ -226,7 +230,23 @@ impl Explorer {
 
     /// Every router on the way has as many flows as the confidence asks for.
     pub(super) fn is_certain(&self) -> bool {
-        self.complete && self.survey.certain()
+        self.complete && !self.given_up && self.survey.certain()
+    }
+
+    /// Whether a flow is known to end before this TTL.
+    pub(super) fn is_behind_end(&self, flow: u16, ttl: u8) -> bool {
+        let end = self.flows.get(usize::from(flow)).and_then(|flow| flow.end);
+        end.is_some_and(|end| usize::from(ttl.saturating_sub(self.first)) > end)
+    }
+
+    /// Nothing more is asked: what was not answered by now is not known, and no silence either.
+    pub(super) fn give_up(&mut self) {
+        (self.complete, self.given_up) = (true, true);
+        self.ready.clear();
+        for hop in &mut self.hops {
+            hop.unknown = hop.under_way > 0;
+        }
+        self.survey = Survey::of(&self.flows, &self.hops, &mut self.stops);
     }
 
     /// How many flows were begun.

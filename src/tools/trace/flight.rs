@@ -1,5 +1,6 @@
 //! The probes to one target that were sent, by their number on the wire.
 
+use super::identity::place_of;
 use super::probe::Numbers;
 use crate::tools::probe::table::{self, ProbeTable};
 
@@ -13,6 +14,10 @@ const MOST: usize = 60_000;
 pub(super) enum Role {
     /// To see who answers at its TTL.
     Hop,
+    /// The same once more, slower, where nobody did; or whether who answered before does so again.
+    Again,
+    /// The same by an echo request, whatever the others are.
+    Echo,
     /// To see whether a packet of its size gets through.
     Size,
 }
@@ -39,17 +44,38 @@ pub(super) type Match = table::Answer<Sent>;
 #[derive(Default)]
 pub(super) struct Flight {
     table: ProbeTable<Purpose>,
+    /// Probes that may be in flight at a time: those behind the oldest would look like it.
+    room: Option<u64>,
 }
 
 impl Flight {
+    /// At most `room` probes in a row can be told apart.
+    pub(super) fn with_room(room: Option<u16>) -> Self {
+        Self { room: room.map(u64::from), ..Self::default() }
+    }
+
     /// Probes so far.
     pub(super) fn count(&self) -> u64 {
         self.table.next_serial()
     }
 
-    /// The number that the next probe gets; `None` while too many are remembered.
+    /// The number that the next probe gets; `None` while too many are remembered or in flight.
     pub(super) fn next_number(&self) -> Option<u16> {
-        (self.table.remembered() < MOST).then(|| number_of(self.count()))
+        let fits =
+            |room| self.in_flight().next().is_none_or(|sent| sent.serial + room > self.count());
+        let free = self.table.remembered() < MOST && self.room.is_none_or(fits);
+        free.then(|| number_of(self.count()))
+    }
+
+    /// The number of the newest probe with that one of the ports of the classic strategy; one in
+    /// flight rather than one that is finished.
+    pub(super) fn at_place(&self, place: u16) -> Option<u16> {
+        let open = self.in_flight().map(|sent| sent.what.numbers.number);
+        // The newest without the room are all that a number may stand for.
+        let count = self.count();
+        let last = count.saturating_sub(2 * self.room.unwrap_or(0))..count;
+        let find = |number: &u16| place_of(*number) == place;
+        open.filter(find).last().or_else(|| last.rev().map(number_of).find(find))
     }
 
     /// Remembers a probe, whose number must be [`Self::next_number`].
@@ -71,6 +97,16 @@ impl Flight {
         }
     }
 
+    /// The probe with this number, the newest there is.
+    pub(super) fn find(&self, number: u16) -> Option<Sent> {
+        self.table.get(self.serial_of(number)?)
+    }
+
+    /// Gives up a probe in flight, whatever its age.
+    pub(super) fn give_up(&mut self, serial: u64) {
+        self.table.give_up(serial);
+    }
+
     /// The oldest probe of `flow` in flight with a TTL of at least `ttl`: an answer without a number
     /// may be for it.
     pub(super) fn guess(&self, flow: u16, ttl: u8) -> Option<u16> {
@@ -78,6 +114,11 @@ impl Flight {
         open.filter(|sent| sent.what.numbers.ttl >= ttl)
             .min_by_key(|sent| (sent.what.numbers.ttl, sent.serial))
             .map(|sent| sent.what.numbers.number)
+    }
+
+    /// Whether no probe is in flight.
+    pub(super) fn is_idle(&self) -> bool {
+        self.table.in_flight() == 0
     }
 
     /// The probes in flight, oldest first.
@@ -175,10 +216,29 @@ mod tests {
         assert_eq!(flight.count(), 3);
     }
 
+    #[test]
+    fn no_two_in_flight_have_one_port() {
+        let mut flight = Flight::with_room(Some(101));
+        for now in 0..101 {
+            let _ = launch(&mut flight, 1, now);
+        }
+        assert_eq!(flight.next_number(), None);
+        let _ = flight.answer(2);
+        assert_eq!(flight.next_number(), None, "the oldest is still out");
+        assert_eq!(flight.at_place(0), Some(1));
+        let _ = flight.answer(1);
+        assert_eq!(flight.next_number(), Some(102));
+        let _ = launch(&mut flight, 1, 200);
+        assert_eq!((flight.at_place(0), flight.at_place(1)), (Some(102), Some(2)));
+        // What comes late is for the newest that had the port.
+        let _ = flight.answer(102);
+        assert_eq!(flight.at_place(0), Some(102));
+    }
+
     proptest! {
         #[test]
         fn numbers_come_round_and_still_name_the_newest_probe(start in 0u64..200_000, more in 1u64..300) {
-            let mut flight = Flight { table: ProbeTable::starting_at(start) };
+            let mut flight = Flight { table: ProbeTable::starting_at(start), room: None };
             let mut probes = Vec::new();
             for now in 0..more {
                 probes.push(launch(&mut flight, 1, now));

@@ -1,6 +1,7 @@
 //! Answers as words and with the marks of traceroute, and what they mean for the path.
 
 use super::answer::Kind;
+use super::event::PortState;
 use std::borrow::Cow;
 
 /// Codes of ICMP type 3, as words and as traceroute marks them.
@@ -105,6 +106,15 @@ pub(super) fn mark(kind: Kind) -> Option<String> {
     }
 }
 
+/// What an answer says of the TCP port that was probed.
+pub(super) fn port_state(kind: Kind) -> Option<PortState> {
+    match kind {
+        Kind::SynAck { .. } => Some(PortState::Open),
+        Kind::Reset => Some(PortState::Closed),
+        _ => None,
+    }
+}
+
 /// Whether no probe with a larger TTL gets any further: the target, or a router that says that
 /// the way ends there. That a packet is too big ends the way of such packets alone.
 pub(super) fn ends_path(kind: Kind) -> bool {
@@ -118,9 +128,17 @@ pub(super) fn ends_path(kind: Kind) -> bool {
     }
 }
 
-/// Whether the target was reached: it answered the probe itself, or refused it in its own name.
+/// Whether a host took the probe for its own, whatever its address: nobody but the end of the path
+/// looks for a port or a protocol. What else the target's own address says counts as well.
 pub(super) fn reaches(kind: Kind, from_target: bool) -> bool {
-    from_target && ends_path(kind)
+    let own = match kind {
+        Kind::TimeExceeded => false,
+        Kind::Error { v4, icmp_type, code, .. } => {
+            matches!((v4, icmp_type, code), (true, 3, 2 | 3) | (false, 1, 4) | (false, 4, 1))
+        }
+        Kind::EchoReply | Kind::SynAck { .. } | Kind::Reset | Kind::UdpReply => true,
+    };
+    own || from_target && ends_path(kind)
 }
 
 #[cfg(test)]
@@ -179,7 +197,10 @@ mod tests {
         for kind in
             [Kind::EchoReply, Kind::Reset, Kind::UdpReply, error(true, 3, 3), error(false, 1, 1)]
         {
-            assert!(ends_path(kind) && reaches(kind, true) && !reaches(kind, false), "{kind:?}");
+            assert!(ends_path(kind) && reaches(kind, true), "{kind:?}");
+        }
+        for kind in [error(true, 3, 1), error(true, 3, 13), error(false, 1, 1)] {
+            assert!(!reaches(kind, false), "somebody on the way: {kind:?}");
         }
     }
 }

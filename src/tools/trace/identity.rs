@@ -1,8 +1,8 @@
 //! What the probes of a run have in common, and which packets are about them.
 
-use super::plan::{Protocol, Strategy};
-use crate::backend::Match;
-use crate::proto::{Icmpv4Kind, Icmpv6Kind, IpProto};
+use super::plan::{CLASSIC_PORTS, Protocol, Strategy};
+use crate::backend::{Match, PayloadMatch, VlanMatch};
+use crate::proto::{Icmpv4Kind, Icmpv6Kind, IpProto, TCP_LEN};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::RangeInclusive;
@@ -11,6 +11,8 @@ use std::ops::RangeInclusive;
 const FIRST_PORT: u16 = 61_000;
 /// First identifier or port on the simulated network, where two runs are to be alike.
 const SIMULATED_BASE: u16 = 61_440;
+/// Length of the TCP header of a SYN, with the options that Linux sends.
+pub(super) const SYN_LEN: usize = TCP_LEN + 20;
 /// Paths that get filter rows of their own: each packet is compared with all rows.
 const MAX_PATHS: usize = 4;
 /// Source addresses that get filter rows of their own; beyond that, rows are for all addresses.
@@ -73,22 +75,32 @@ impl Identity {
         (self.protocol, self.strategy) == (Protocol::Udp, Strategy::Classic)
     }
 
-    /// Destination port of a probe: traceroute's, one more for each, from 65535 on to 1.
+    /// How many probes in a row have different destination ports, where these vary: as many may
+    /// be in flight.
+    pub(super) fn ports_in_a_row(&self) -> Option<u16> {
+        self.varies_port().then_some(CLASSIC_PORTS)
+    }
+
+    /// Destination port of a probe: traceroute's, one more for each, and then from the first on
+    /// again. Behind 65535 comes 1.
     pub(super) fn port_of(&self, number: u16) -> u16 {
         if !self.varies_port() {
             return self.port;
         }
-        let port = u32::from(self.port.saturating_sub(1)) + u32::from(number.saturating_sub(1));
+        let port = u32::from(self.port.saturating_sub(1)) + u32::from(place_of(number));
         (port % 65_535) as u16 + 1
     }
 
-    /// Whether a probe can have this destination port, and its number where that is in there.
-    pub(super) fn number_of(&self, port: u16) -> Option<Option<u16>> {
-        if !self.varies_port() {
-            return (port == self.port).then_some(None);
-        }
+    /// Whether a probe can have this destination port.
+    pub(super) fn has_port(&self, port: u16) -> bool {
+        if self.varies_port() { self.place_of_port(port).is_some() } else { port == self.port }
+    }
+
+    /// Which of the destination ports this is, where they vary: see [`place_of`].
+    pub(super) fn place_of_port(&self, port: u16) -> Option<u16> {
         let ahead = u32::from(port.checked_sub(1)?) + 65_535 - u32::from(self.port.max(1) - 1);
-        Some(Some((ahead % 65_535) as u16 + 1))
+        let place = (ahead % 65_535) as u16;
+        (self.varies_port() && place < CLASSIC_PORTS).then_some(place)
     }
 
     /// The checksum of all probes of a flow, where it is kept: never one of the two zeros.
@@ -99,6 +111,18 @@ impl Identity {
     /// Never 0, and another one for each flow: an odd factor has an inverse.
     pub(super) fn flow_label(&self, flow: u16) -> u32 {
         u32::from(self.base.wrapping_add(flow)).wrapping_mul(0x000c_a4ed) & 0x000f_ffff
+    }
+
+    /// What says that an echo reply is ours and not of another program that has the same identifier:
+    /// behind number and flow in the payload, never 0.
+    pub(super) fn token(&self) -> u16 {
+        (mix(self.key) as u16).max(1)
+    }
+
+    /// Whether an echo message is ours, as far as its payload says: what is shorter has no token.
+    pub(super) fn is_own(&self, payload: &[u8]) -> bool {
+        let token = payload.first_chunk::<8>().map(|&[.., a, b]| u16::from_be_bytes([a, b]));
+        token.is_none_or(|token| token == self.token())
     }
 
     pub(super) fn target_key(&self, target: IpAddr) -> u64 {
@@ -156,6 +180,16 @@ impl Identity {
     }
 }
 
+/// Which of the ports of the classic strategy the probe with this number has, from 0.
+pub(super) fn place_of(number: u16) -> u16 {
+    number.saturating_sub(1) % CLASSIC_PORTS
+}
+
+/// What a SYN says of our clock: the same for all of a flow, so that none looks older than another.
+pub(super) fn tcp_clock(target_key: u64, flow: u16) -> u32 {
+    (mix(target_key.wrapping_add(u64::from(flow))) as u32).max(1)
+}
+
 fn mix(value: u64) -> u64 {
     let value = (value ^ value >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ value >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -195,10 +229,18 @@ pub(super) fn ip_proto(protocol: Protocol, v4: bool) -> IpProto {
 ///
 /// What errors quote is not asked for its source, nor are errors for their sender: a NAT may have
 /// changed the one, and anybody may send the other.
-pub(super) fn rows(identity: &Identity, paths: &[(IpAddr, IpAddr)]) -> Vec<Match> {
+///
+/// Echo messages are known by their token besides, so that replies may come from any address and those
+/// of another program stay with it; what is too short for a token, by its target where targets are few.
+pub(super) fn rows(
+    identity: &Identity,
+    paths: &[(IpAddr, IpAddr)],
+    vlan: Option<VlanMatch>,
+) -> Vec<Match> {
     let mut rows: Vec<Match> = Vec::new();
     // UDP and TCP have the same number in both families, and copies would only cost time.
     let mut add = |row: Match| {
+        let row = Match { vlan, ..row };
         if !rows.contains(&row) {
             rows.push(row);
         }
@@ -206,7 +248,14 @@ pub(super) fn rows(identity: &Identity, paths: &[(IpAddr, IpAddr)]) -> Vec<Match
     if paths.len() <= MAX_PATHS {
         for &(source, target) in paths {
             add(Match { dst: Some(exact(target)), ..probe_row(identity, target.is_ipv4()) });
-            add(Match { src: Some(exact(target)), ..answer_row(identity, exact(source)) });
+            let answer = answer_row(identity, exact(source));
+            if identity.protocol == Protocol::Icmp {
+                let payload = Some(PayloadMatch::Shorter);
+                add(Match { src: Some(exact(target)), payload, ..answer.clone() });
+                add(answer);
+            } else {
+                add(Match { src: Some(exact(target)), ..answer });
+            }
         }
         return rows;
     }
@@ -236,7 +285,9 @@ fn probe_row(identity: &Identity, v4: bool) -> Match {
     let row = Match { ip_proto, quoted: true, ..Match::default() };
     if identity.protocol == Protocol::Icmp {
         let kind = if v4 { Icmpv4Kind::ECHO_REQUEST.0 } else { Icmpv6Kind::ECHO_REQUEST.0 };
-        return Match { icmp_type: Some(kind), icmp_id: Some(identity.range()), ..row };
+        let (bytes, mask) = token_bits(identity);
+        let payload = Some(PayloadMatch::IsOrShorter { bytes, mask });
+        return Match { icmp_type: Some(kind), icmp_id: Some(identity.range()), payload, ..row };
     }
     Match { src_ports: Some(identity.range()), dst_ports: ports(identity), ..row }
 }
@@ -248,14 +299,23 @@ fn answer_row(identity: &Identity, prefix: (IpAddr, u8)) -> Match {
     let row = Match { ip_proto, dst: Some(prefix), ..Match::default() };
     if identity.protocol == Protocol::Icmp {
         let kind = if v4 { Icmpv4Kind::ECHO_REPLY.0 } else { Icmpv6Kind::ECHO_REPLY.0 };
-        return Match { icmp_type: Some(kind), icmp_id: Some(identity.range()), ..row };
+        let (bytes, mask) = token_bits(identity);
+        let payload = Some(PayloadMatch::Is { bytes, mask });
+        return Match { icmp_type: Some(kind), icmp_id: Some(identity.range()), payload, ..row };
     }
     Match { src_ports: ports(identity), dst_ports: Some(identity.range()), ..row }
 }
 
-/// Ports that are probed; `None` for all.
+/// Where the token is in the first bytes of a payload, and what it is.
+fn token_bits(identity: &Identity) -> ([u8; 8], [u8; 8]) {
+    let [a, b] = identity.token().to_be_bytes();
+    ([0, 0, 0, 0, 0, 0, a, b], [0, 0, 0, 0, 0, 0, 0xff, 0xff])
+}
+
+/// Ports that are probed; `None` for all, where they go round behind the last one there is.
 fn ports(identity: &Identity) -> Option<RangeInclusive<u16>> {
-    (!identity.varies_port()).then_some(identity.port..=identity.port)
+    let more = identity.ports_in_a_row().map_or(0, |count| count - 1);
+    Some(identity.port..=identity.port.checked_add(more)?)
 }
 
 #[cfg(test)]
@@ -266,16 +326,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_classic_port_tells_the_number(port in 1u16.., number in 1u16..) {
+        fn the_classic_ports_go_round_and_no_two_in_a_row_are_the_same(port in 1u16.., number in 1u16..) {
             let classic = Identity { port, ..identity((Protocol::Udp, Strategy::Classic)) };
             let probed = classic.port_of(number);
             prop_assert_ne!(probed, 0);
-            prop_assert_eq!(classic.number_of(probed), Some(Some(number)));
+            prop_assert_eq!(classic.place_of_port(probed), Some(place_of(number)));
+            prop_assert!(classic.has_port(probed) && !classic.has_port(0));
             prop_assert_eq!(classic.port_of(1), port);
-            prop_assert_eq!(classic.number_of(0), None);
+            let own = number.saturating_add(1)..number.saturating_add(CLASSIC_PORTS);
+            prop_assert!(own.into_iter().all(|next| classic.port_of(next) != probed));
+            let ahead = (u32::from(probed) + 65_535 - u32::from(port)) % 65_535;
+            prop_assert!(ahead < u32::from(CLASSIC_PORTS));
+            prop_assert!(ports(&classic).is_none_or(|ports| ports.contains(&probed)));
             let paris = Identity { strategy: Strategy::Paris, ..classic };
-            prop_assert_eq!((paris.port_of(number), paris.number_of(port)), (port, Some(None)));
-            prop_assert_eq!(paris.number_of(port ^ 1), None);
+            prop_assert_eq!((paris.port_of(number), paris.place_of_port(port)), (port, None));
+            prop_assert!(paris.has_port(port) && !paris.has_port(port ^ 1));
         }
 
         #[test]
@@ -334,13 +399,13 @@ mod tests {
         for case in CASES {
             let identity = identity(case);
             for (paths, most) in [
-                (paths(1, 2), 8),
+                (paths(1, 2), 10),
                 (paths(1, 100), 4),
                 (paths(4, 100), 10),
                 (paths(50, 100), 4),
                 (vec![paths(1, 1)[0]; 9], 2),
             ] {
-                let rows = rows(&identity, &paths);
+                let rows = rows(&identity, &paths, Some(VlanMatch::UNTAGGED));
                 assert!(rows.len() <= most, "{rows:?}");
                 // Each path has the row of its probes and that of its target's answers.
                 for (source, target) in paths {
@@ -351,7 +416,7 @@ mod tests {
                     };
                     let has = |wanted: Match, src, dst| {
                         rows.iter().any(|row| {
-                            let bare = Match { src: None, dst: None, ..row.clone() };
+                            let bare = Match { src: None, dst: None, vlan: None, ..row.clone() };
                             bare == wanted && covered(row.src, src) && covered(row.dst, dst)
                         })
                     };

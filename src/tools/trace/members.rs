@@ -102,7 +102,8 @@ impl Members {
         match &self.list[at as usize].trace {
             Some(trace) => trace.summary(&path.name, path.address, plan.paths),
             None => {
-                let goal = Goal { target: path.address, size: 0, sizes: (0, 0) };
+                let goal =
+                    Goal { target: path.address, size: 0, sizes: (0, 0), cut_by_frames: false };
                 TargetTrace::new(plan, goal).summary(&path.name, path.address, plan.paths)
             }
         }

@@ -13,17 +13,23 @@
 //! Invariant: send times are kept here, never in a packet; a packet off the wire can at worst be
 //! counted as foreign. No terminal and no argument parsing in here.
 
+mod again;
 mod answer;
+mod asn;
 mod diff;
 mod event;
 mod explore;
+mod exploring;
 mod filter;
 mod flight;
+mod gate;
 mod icmp_names;
 mod identity;
+mod limits;
 mod members;
 mod open;
 mod outgoing;
+mod path_end;
 mod path_mtu;
 mod plan;
 mod probe;
@@ -39,6 +45,7 @@ mod tally;
 mod target;
 mod turns;
 
+pub use asn::{AsTable, Origin};
 pub use diff::{Change, Diff, Saved, TargetDiff, diff, read};
 pub use event::*;
 pub use icmp_names::icmp_text;

@@ -1,7 +1,7 @@
 //! [`Outgoing`]: the probes of all targets, ready but for their numbers, and how fast they leave.
 
 use super::answer::Answer;
-use super::flight::Sent;
+use super::flight::{Role, Sent};
 use super::plan::Plan;
 use super::probe::{Identity, Numbers, Template};
 use super::sizes::Sizes;
@@ -14,6 +14,8 @@ use std::net::IpAddr;
 /// The kernel is told after this many packets. It sends them one after the other, and all have the
 /// same stamp: with more of them, the last ones' round trips would look longer.
 const KICK: usize = 8;
+/// Probes that are due within so many seconds may leave together.
+const MOMENT_S: f64 = 0.01;
 
 /// What a template was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +29,8 @@ struct Way {
 /// What is sent.
 pub(super) struct Outgoing {
     pub(super) identity: Identity,
+    /// Of echo requests among other probes, where they help.
+    pub(super) echo: Option<Identity>,
     /// By target; `None` where nothing can be sent.
     templates: Vec<Option<(Way, Template)>>,
     pub(super) pacer: Pacer,
@@ -36,12 +40,21 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     /// Nothing can be sent before [`Self::prepare`].
-    pub(super) fn new(plan: &Plan, identity: Identity, rate: Rate, now: u64) -> Self {
-        // One path's worth of probes leaves at once.
+    pub(super) fn new(
+        plan: &Plan,
+        identity: Identity,
+        echo: Option<Identity>,
+        rate: Rate,
+        now: u64,
+    ) -> Self {
+        // What is due in a moment leaves at once, up to one path's worth of probes.
         let hops = u32::from(plan.max_hops - plan.first) + 1;
-        let burst = (hops * u32::from(plan.queries)).max(plan.config.batch);
+        let most = (hops * u32::from(plan.queries)).max(plan.config.batch);
+        let moment = (plan.rate * MOMENT_S).ceil().max(1.0);
+        let burst = if moment < f64::from(most) { moment as u32 } else { most };
         Self {
             identity,
+            echo,
             templates: Vec::new(),
             pacer: Pacer::new(rate, burst, now).full(),
             written: Vec::new(),
@@ -86,12 +99,23 @@ impl Outgoing {
     }
 
     /// Sends a probe. Without room for it, it is lost like any other.
-    pub(super) fn send(&mut self, wire: &mut Wire, at: u32, sent: &Sent, now: u64) {
+    pub(super) fn send(
+        &mut self,
+        (wire, targets): (&mut Wire, &ProbeTargets),
+        at: u32,
+        sent: &Sent,
+        now: u64,
+    ) {
         let Some(Some((Way { link, .. }, template))) = self.templates.get(at as usize) else {
             return;
         };
         let Some(mut packet) = wire.take(*link) else { return };
         let numbers = sent.what.numbers;
+        let other = self.echo.filter(|_| sent.what.role == Role::Echo).and_then(|echo| {
+            let path = targets.paths.get(at as usize)?;
+            template.with(echo, path.source, path.address)
+        });
+        let template = other.as_ref().unwrap_or(template);
         if packet.set_len(template.frame_len(numbers.size)).is_ok() {
             template.write(numbers, packet.data_mut());
         }

@@ -1,11 +1,13 @@
 //! What a trace is asked to do. Made by the command from its arguments; checked here.
 
+use super::asn::AsTable;
 use crate::config::Config;
 use crate::error::{FluxError, Result};
 use crate::tools::host::Family;
 use crate::tools::measure::Rate;
 use serde::Serialize;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What probes are made of.
@@ -120,6 +122,10 @@ pub struct Plan {
     pub mtu: bool,
     /// Look up names of addresses.
     pub names: bool,
+    /// Which autonomous system addresses belong to, where that is to be reported.
+    pub asns: Option<Arc<AsTable>>,
+    /// Whether frames of 4096 bytes are taken where the MTU asks for them; else those of `config`.
+    pub fit_frames: bool,
     /// Whether single answers and timeouts are reported.
     pub each: bool,
     /// Whether the numbers so far are reported after every round.
@@ -130,6 +136,9 @@ pub struct Plan {
 
 /// Most flows of a run: as many source ports as there are above Linux's ephemeral ones.
 pub const MAX_FLOWS: u16 = 4096;
+/// Destination ports of the classic strategy: 33434 to 33534, to which hosts and firewalls expect
+/// traceroute's probes.
+pub(super) const CLASSIC_PORTS: u16 = 101;
 /// Most targets of a run.
 pub const MAX_TARGETS: usize = 1 << 20;
 /// Shortest and longest IP packet that can be asked for.
@@ -165,6 +174,8 @@ impl Plan {
             paths: None,
             mtu: false,
             names: false,
+            asns: None,
+            fit_frames: true,
             each: true,
             each_round: false,
             config: Config::new(""),
@@ -249,6 +260,12 @@ impl Plan {
             }
         }
         self.config.validate()
+    }
+
+    /// How many probes in a row have different destination ports, where these vary.
+    pub(super) fn ports_in_a_row(&self) -> Option<u16> {
+        let varied = (self.protocol, self.strategy) == (Protocol::Udp, Strategy::Classic);
+        varied.then_some(CLASSIC_PORTS)
     }
 
     /// The rate, as something to count with.

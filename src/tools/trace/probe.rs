@@ -4,12 +4,13 @@
 //!            flow                     number                                kept the same
 //! UDP  paris   source port              checksum, IPv4 identification         ports
 //!      dublin  source port              IPv4 identification, payload          ports, checksum
-//!      classic source port              destination port, identification
+//!      classic source port              identification, payload; its place among
+//!                                       the destination ports
 //! TCP  paris   source port              half of the sequence number           ports
 //!      classic (one)                    source port, sequence number
 //! ICMP paris   identifier, checksum     sequence number                       checksum
 //!      classic identifier               sequence number
-//! UDP and ICMP payload: compensation · number · flow · zeros
+//! UDP and ICMP payload: compensation · number · flow · zeros; ICMP has the run's token before the zeros
 //! ```
 //!
 //! Invariant: with paris and dublin, whatever a per-flow balancer hashes (addresses, protocol,
@@ -17,7 +18,7 @@
 //! differs between flows.
 
 pub(super) use super::identity::{Identity, rows};
-use super::identity::{ip_proto, token};
+use super::identity::{SYN_LEN, ip_proto, tcp_clock, token};
 use super::plan::{Protocol, Strategy};
 use crate::proto::checksum::Sum;
 use crate::proto::vlan::TAG_LEN;
@@ -32,8 +33,16 @@ use std::net::IpAddr;
 const MAX_HEAD: usize = ETHERNET_LEN + 2 * TAG_LEN + IPV6_LEN;
 /// Compensation, number and flow, at the front of UDP and ICMP payloads.
 const MARKS_LEN: usize = 6;
-/// Window of a SYN: any but 0 will do.
-const WINDOW: u16 = 1024;
+/// The token behind them in ICMP payloads.
+const TOKEN_LEN: usize = 2;
+/// Window of a SYN, as Linux has it.
+const WINDOW: u16 = 64_240;
+/// Kinds and lengths of the options of a SYN, in the order of Linux: MSS, SACK permitted,
+/// timestamps (both on their words), a NOP and the window's scale.
+const MSS_OPTION: u16 = 2 << 8 | 4;
+const SACK_OPTION: u16 = 4 << 8 | 2;
+const TIMES_OPTION: u16 = 8 << 8 | 10;
+const SCALE_OPTION: [u16; 2] = [1 << 8 | 3, 3 << 8 | 7];
 /// TTL of resets, which are to get there.
 const FAR: u8 = 64;
 
@@ -63,6 +72,8 @@ pub(super) struct Template {
     /// Of the pseudo-header without length; of nothing for ICMPv4.
     pseudo: Sum,
     target_key: u64,
+    /// The longest segment that our link takes.
+    mss: u16,
 }
 
 impl Template {
@@ -102,8 +113,23 @@ impl Template {
         let bare = proto == IpProto::ICMP;
         let pseudo = if bare { Sum::new() } else { pair.pseudo_sum(proto, 0) };
         let target_key = identity.target_key(target);
+        let mtu = u16::try_from(link.interface.mtu).unwrap_or(u16::MAX);
+        let mss = mtu.saturating_sub((header + TCP_LEN) as u16);
         let (l3, l4) = (l3 as u8, (l3 + header) as u8);
-        Some(Self { identity, head, l3, l4, v4, ip, pseudo, target_key })
+        Some(Self { identity, head, l3, l4, v4, ip, pseudo, target_key, mss })
+    }
+
+    /// The same with other probes between the same hosts.
+    pub(super) fn with(&self, identity: Identity, source: IpAddr, target: IpAddr) -> Option<Self> {
+        let pair = IpPair::new(source, target)?;
+        let proto = ip_proto(identity.protocol, self.v4);
+        let (l3, l4) = (usize::from(self.l3), usize::from(self.l4));
+        let mut head = self.head;
+        *head.get_mut(l3 + if self.v4 { 9 } else { 6 })? = proto.0;
+        let ip = Sum::new().bytes(head.get(l3..l4)?);
+        let bare = proto == IpProto::ICMP;
+        let pseudo = if bare { Sum::new() } else { pair.pseudo_sum(proto, 0) };
+        Some(Self { identity, head, ip, pseudo, ..self.clone() })
     }
 
     /// Length of the shortest probe's IP packet.
@@ -126,7 +152,7 @@ impl Template {
         let id = &self.identity;
         let source = id.source(flow, number);
         if id.protocol == Protocol::Tcp {
-            return self.tcp(body, source, self.syn_seq(&numbers), TcpFlags::SYN);
+            return self.syn(body, source, &numbers);
         }
         let icmp_names = if id.protocol == Protocol::Udp {
             [source, id.port_of(number), len]
@@ -138,7 +164,8 @@ impl Template {
         // The pseudo-header's length; ICMP for IPv4 has none.
         let length = if self.v4 && id.protocol == Protocol::Icmp { 0 } else { len };
         let sum = icmp_names.iter().fold(self.pseudo.u16(length), |sum, word| sum.u16(*word));
-        let sum = sum.u16(number).u16(flow);
+        let token = if id.protocol == Protocol::Icmp { id.token() } else { 0 };
+        let sum = sum.u16(number).u16(flow).u16(token);
         let wanted = match (id.strategy, id.protocol) {
             (Strategy::Classic, _) => None,
             (Strategy::Paris, Protocol::Udp) => Some(number),
@@ -158,7 +185,9 @@ impl Template {
             Protocol::Icmp => [a, checksum, b, c],
             _ => [a, b, c, checksum],
         };
-        for (at, word) in icmp_names.into_iter().chain([compensation, number, flow]).enumerate() {
+        let marks = [compensation, number, flow, token];
+        for (at, word) in icmp_names.into_iter().chain(marks).enumerate() {
+            // UDP has zeros there, or ends before.
             put(body, 2 * at, word);
         }
     }
@@ -185,7 +214,9 @@ impl Template {
         let size = self.rst_len() - usize::from(self.l3);
         let Some(body) = self.headers(to, size as u16, FAR, flow, number) else { return };
         body.fill(0);
-        self.tcp(body, self.identity.source(flow, number), ack, TcpFlags::RST);
+        // Linux offers no window with a reset.
+        let ends = (ack, TcpFlags::RST, 0);
+        self.tcp(body, self.identity.source(flow, number), ends, &[]);
     }
 
     /// Writes all up to the transport header; returns what is behind.
@@ -217,15 +248,34 @@ impl Template {
         Some(body)
     }
 
-    /// Writes a TCP header without options in front of zeros.
-    fn tcp(&self, body: &mut [u8], source: u16, seq: u32, flags: TcpFlags) {
-        let control = (TCP_LEN as u16 / 4) << 12 | u16::from(flags.0);
+    /// Writes a SYN that looks like one of Linux in front of zeros: firewalls drop odder ones.
+    fn syn(&self, body: &mut [u8], source: u16, numbers: &Numbers) {
+        let clock = tcp_clock(self.target_key, numbers.flow);
+        let [nop, scale] = SCALE_OPTION;
+        let (high, low) = ((clock >> 16) as u16, clock as u16);
+        let options =
+            [MSS_OPTION, self.mss, SACK_OPTION, TIMES_OPTION, high, low, 0, 0, nop, scale];
+        self.tcp(body, source, (self.syn_seq(numbers), TcpFlags::SYN, WINDOW), &options);
+    }
+
+    /// Writes a TCP header with these words of options in front of zeros.
+    fn tcp(
+        &self,
+        body: &mut [u8],
+        source: u16,
+        (seq, flags, window): (u32, TcpFlags, u16),
+        options: &[u16],
+    ) {
+        let words = (TCP_LEN / 4 + options.len() / 2) as u16;
+        let control = words << 12 | u16::from(flags.0);
         let port = self.identity.port;
         let sum = self.pseudo.u16(body.len() as u16).u16(source).u16(port).u32(seq);
-        let sum = sum.u16(control).u16(WINDOW).finish();
-        let icmp_names = [source, port, (seq >> 16) as u16, seq as u16, 0, 0, control, WINDOW, sum];
-        for (at, word) in icmp_names.into_iter().enumerate() {
-            put(body, 2 * at, word);
+        let sum = sum.u16(control).u16(window);
+        let sum = options.iter().fold(sum, |sum, word| sum.u16(*word)).finish();
+        let (high, low) = ((seq >> 16) as u16, seq as u16);
+        let header = [source, port, high, low, 0, 0, control, window, sum, 0];
+        for (at, word) in header.iter().chain(options).enumerate() {
+            put(body, 2 * at, *word);
         }
     }
 }
@@ -235,8 +285,8 @@ pub(super) fn min_size(protocol: Protocol, v4: bool) -> u16 {
     let ip = if v4 { IPV4_LEN } else { IPV6_LEN };
     let behind = match protocol {
         Protocol::Udp => UDP_LEN + MARKS_LEN,
-        Protocol::Tcp => TCP_LEN,
-        Protocol::Icmp => ICMP_LEN + MARKS_LEN,
+        Protocol::Tcp => SYN_LEN,
+        Protocol::Icmp => ICMP_LEN + MARKS_LEN + TOKEN_LEN,
     };
     (ip + behind) as u16
 }

@@ -2,6 +2,7 @@
 
 use super::answer::{self, Answer, Kind, Seen};
 use super::event::{Event, Reply};
+use super::icmp_names;
 use super::members::Members;
 use super::outgoing::Outgoing;
 use super::reports::Reports;
@@ -26,8 +27,14 @@ impl Reader<'_, '_> {
         (at, now): (u64, u64),
         outlet: &mut Outlet<'_>,
     ) -> Arrival {
-        match answer::read(frame, &self.outgoing.identity) {
-            Seen::Answer(answer) => self.answer(&answer, (at, now), outlet),
+        let mut echo = false;
+        let mut seen = answer::read(frame, &self.outgoing.identity);
+        if let (Seen::Foreign, Some(identity)) = (&seen, &self.outgoing.echo) {
+            seen = answer::read(frame, identity);
+            echo = true;
+        }
+        match seen {
+            Seen::Answer(answer) => self.answer(&answer, echo, (at, now), outlet),
             Seen::Foreign => Arrival::Foreign,
             Seen::Malformed => Arrival::Malformed,
         }
@@ -36,10 +43,11 @@ impl Reader<'_, '_> {
     fn answer(
         &mut self,
         answer: &Answer,
+        echo: bool,
         (at, now): (u64, u64),
         outlet: &mut Outlet<'_>,
     ) -> Arrival {
-        let found = self.members.find(answer.target);
+        let found = self.members.find(answer.target).or_else(|| self.elsewhere(answer));
         let source = |member: u32| self.paths[member as usize].source;
         let Some(member) = found.filter(|&member| source(member) == answer.to) else {
             return Arrival::Foreign;
@@ -50,17 +58,32 @@ impl Reader<'_, '_> {
         }
         // Behind the end of a path answers come that nobody waits for.
         let Some(trace) = self.members.trace(member) else { return Arrival::Ours };
-        let told = trace.answer(answer, at, now);
-        let reached = trace.is_reached(answer);
+        let told = trace.answer(answer, echo, at, now);
+        let state = icmp_names::port_state(answer.kind);
+        let state = state.map(|state| trace.port_state().unwrap_or(state));
         let (event, sent): (fn(Reply) -> Event, _) = match told {
             Told::First(sent) => (Event::Reply, sent),
             Told::Late(sent) => (Event::Late, sent),
             Told::Duplicate(sent) => (Event::Duplicate, sent),
             Told::Foreign => return Arrival::Foreign,
         };
+        let reached = trace.is_reached(answer, &sent);
         self.turns.heard_from(member);
         let target = &self.paths[member as usize].name;
-        self.reports.answer(target, answer, (event, &sent), at, reached);
+        self.reports.answer(target, answer, (event, &sent), at, (reached, state));
         Arrival::Ours
+    }
+
+    /// The target that answered from another address than it was asked at: the only one that waits
+    /// for this answer.
+    fn elsewhere(&mut self, answer: &Answer) -> Option<u32> {
+        if answer.quoted_ttl.is_some() {
+            return None;
+        }
+        let number = answer.number?;
+        let mut waiting = self.members.in_progress();
+        let members = &mut *self.members;
+        waiting.retain(|&at| members.trace(at).is_some_and(|trace| trace.waits_for(number)));
+        <[u32; 1]>::try_from(waiting).ok().map(|[at]| at)
     }
 }

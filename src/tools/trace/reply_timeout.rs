@@ -46,6 +46,12 @@ impl ReplyTimeout {
         hurried.unwrap_or(self.most_ns)
     }
 
+    /// For a probe behind a refusal, which most likely got no further.
+    pub(super) fn behind_refusal(&self) -> u64 {
+        let near = self.slowest.map_or(self.most_ns, |ns| ns.saturating_mul(NEAR));
+        near.max(LEAST_NS).min(self.most_ns)
+    }
+
     /// For a packet of some size; `silence` is to be expected.
     pub(super) fn for_size(&self, silence: bool) -> u64 {
         let slowest = self.slowest.filter(|_| silence);

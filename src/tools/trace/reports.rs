@@ -1,18 +1,23 @@
 //! [`Reports`]: what a run reports of its probes and targets, with the names that are known by then.
 
 use super::answer::Answer;
-use super::event::{Event, Reply, Summary, Timeout};
+use super::asn::{AsTable, Origin};
+use super::event::{Event, PortState, Reply, Summary, Timeout};
 use super::flight::{Role, Sent};
 use super::icmp_names;
+use super::plan::Plan;
 use super::reverse_dns::Names;
 use crate::tools::probe::SendError;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Makes the events of a run.
 pub(super) struct Reports<'a> {
     pub(super) sink: &'a mut dyn FnMut(Event),
     /// Whether single answers and timeouts are reported.
     each: bool,
+    /// Which autonomous system addresses belong to.
+    asns: Option<Arc<AsTable>>,
     /// `None`: names are not looked up.
     names: Option<Names>,
     /// Kept to the end, because names may still come.
@@ -20,8 +25,22 @@ pub(super) struct Reports<'a> {
 }
 
 impl<'a> Reports<'a> {
-    pub(super) fn new(sink: &'a mut dyn FnMut(Event), each: bool, names: Option<Names>) -> Self {
-        Self { sink, each, names, kept: Vec::new() }
+    pub(super) fn new(sink: &'a mut dyn FnMut(Event), plan: &Plan, names: Option<Names>) -> Self {
+        Self { sink, each: plan.each, asns: plan.asns.clone(), names, kept: Vec::new() }
+    }
+
+    /// Who announces an address.
+    fn origin(&self, address: IpAddr) -> Origin<'_> {
+        self.asns.as_ref().map(|table| table.of(address)).unwrap_or_default()
+    }
+
+    /// Puts the systems of the routers into a summary.
+    fn number(&self, mut summary: Summary) -> Summary {
+        for router in summary.hops.iter_mut().flat_map(|hop| &mut hop.routers) {
+            let origin = self.origin(router.address);
+            (router.asn, router.other_asns) = (origin.first(), origin.others());
+        }
+        summary
     }
 
     /// A target cannot be probed.
@@ -51,11 +70,14 @@ impl<'a> Reports<'a> {
         answer: &Answer,
         (event, sent): (fn(Reply) -> Event, &Sent),
         at: u64,
-        reached: bool,
+        (reached, port_state): (bool, Option<PortState>),
     ) {
         self.ask_name(answer.from);
-        if self.each && sent.what.role == Role::Hop {
-            (self.sink)(event(reply(target, answer, sent, at, reached)));
+        if self.each && sent.what.role != Role::Size {
+            let origin = self.origin(answer.from);
+            let (asn, other_asns) = (origin.first(), origin.others());
+            let reply = reply(target, answer, sent, at, reached);
+            (self.sink)(event(Reply { port_state, asn, other_asns, ..reply }));
         }
     }
 
@@ -66,13 +88,15 @@ impl<'a> Reports<'a> {
     }
 
     /// The numbers of one target while the run goes on.
-    pub(super) fn interim(&mut self, mut summary: Summary) {
+    pub(super) fn interim(&mut self, summary: Summary) {
+        let mut summary = self.number(summary);
         self.name(&mut summary);
         (self.sink)(Event::Interim(summary));
     }
 
     /// What is known of a target at its end.
     pub(super) fn summary(&mut self, at: u32, summary: Summary) {
+        let summary = self.number(summary);
         match self.names {
             Some(_) => self.kept.push((at, summary)),
             None => (self.sink)(Event::Summary(summary)),
@@ -123,5 +147,8 @@ fn reply(target: &str, answer: &Answer, sent: &Sent, at: u64, reached: bool) -> 
         extensions: answer.extensions.clone(),
         mtu: answer.kind.mtu(),
         rewritten: answer.nat,
+        port_state: None,
+        asn: None,
+        other_asns: Vec::new(),
     }
 }

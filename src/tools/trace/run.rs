@@ -98,7 +98,8 @@ impl Run<'_> {
             self.hops.rest(now);
         }
         if moved {
-            let filter = filter(&self.outgoing.identity, &self.targets);
+            let ours = (&self.outgoing.identity, self.outgoing.echo.as_ref());
+            let filter = filter(ours, &self.targets, host);
             let tell = |event| sink(Event::Session(event));
             self.wire.follow(&self.targets, &filter, host, tell);
             self.sizes = sizes(self.plan, &self.targets);
@@ -185,7 +186,7 @@ impl Run<'_> {
         let Some(trace) = self.members.trace(at) else { return false };
         let Some(sent) = trace.launch(now) else { return false };
         let round = trace.rounds();
-        self.outgoing.send(&mut self.wire, at, &sent, now);
+        self.outgoing.send((&mut self.wire, &self.targets), at, &sent, now);
         let told = &mut self.members.get(at).round;
         if round > *told {
             *told = round;
@@ -215,10 +216,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Gives up what is under way when the link is lost, as `flux ping` does.
+    /// The link is lost, and with it what is under way: it is sent once more when the link is back.
     fn lose_all(&mut self, now: u64) {
         for at in self.members.in_progress() {
-            self.give_up(at, u64::MAX);
+            if let Some(trace) = self.members.trace(at) {
+                trace.link_lost(now);
+            }
             self.reschedule(at, now);
         }
     }
@@ -270,6 +273,11 @@ impl Run<'_> {
 
     /// All is known of a target, or the run ends before.
     fn end(&mut self, at: u32) {
+        let held = self.members.trace(at).map(TargetTrace::take_held).unwrap_or_default();
+        for sent in held {
+            self.members.lost = true;
+            self.reports.timeout(&self.targets.paths[at as usize].name, &sent);
+        }
         let mut summary = self.members.summary(at, &self.targets.paths[at as usize], self.plan);
         let member = self.members.get(at);
         if member.trace.is_none()
@@ -295,6 +303,8 @@ impl Run<'_> {
 
     /// Reports why packets were lost and the summaries that are left; returns the result.
     pub(super) fn finish(&mut self, host: &dyn Host) -> Outcome {
+        self.wire.listen_at_last();
+        self.read();
         let tell = |event| (self.reports.sink)(Event::Session(event));
         self.wire.tell_losses(host, (self.members.lost, 0), tell);
         self.reports.settle_names();

@@ -21,6 +21,8 @@ pub(super) struct Sizes {
     size: Option<u16>,
     /// The longest packet that our link and our frames hold.
     longest: u16,
+    /// Whether our link would take longer ones.
+    cut_by_frames: bool,
     /// Whether packets are sent that are as long as that.
     up_to_longest: bool,
 }
@@ -29,11 +31,13 @@ impl Sizes {
     pub(super) fn new(plan: &Plan, link: &Link) -> Self {
         let l2 = ETHERNET_LEN + link.tags.len() * TAG_LEN;
         let frame = plan.config.frame_size.saturating_sub(crate::umem::RX_HEADROOM) as usize;
-        let most = frame.saturating_sub(l2).min(link.interface.mtu as usize);
+        let (room, mtu) = (frame.saturating_sub(l2), link.interface.mtu as usize);
+        let most = room.min(mtu);
         Self {
             protocol: plan.protocol,
             size: plan.size,
             longest: u16::try_from(most).unwrap_or(u16::MAX),
+            cut_by_frames: room < mtu,
             up_to_longest: plan.mtu,
         }
     }
@@ -54,6 +58,11 @@ impl Sizes {
     /// What a trace to `address` begins with.
     pub(super) fn goal(&self, address: IpAddr) -> Goal {
         let least = if address.is_ipv4() { LEAST_MTU.0 } else { LEAST_MTU.1 };
-        Goal { target: address, size: self.to(address), sizes: (self.longest, least) }
+        Goal {
+            target: address,
+            size: self.to(address),
+            sizes: (self.longest, least),
+            cut_by_frames: self.cut_by_frames,
+        }
     }
 }

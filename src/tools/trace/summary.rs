@@ -2,6 +2,7 @@
 
 use super::event::{Balancing, Certainty, Hop, PathStats, Summary};
 use super::explore::Way;
+use super::limits;
 use super::plan::Multipath;
 use super::tally::{Cell, Tally, loss_pct, rtt};
 use super::target::TargetTrace;
@@ -18,21 +19,27 @@ impl TargetTrace {
     ) -> Summary {
         let last = self.last_hop();
         let explorer = self.explorer();
-        let hops = self.tally.report(last, |ttl| match explorer {
+        let mut hops = self.tally.report(last, |ttl| match explorer {
             Some(explorer) => explorer.balancing(ttl),
             // Without flows it cannot be told what made the difference.
             None => Some(Balancing::Unknown),
         });
+        limits::mark(&mut hops, self.is_limited_target());
         let ways = match explorer {
             Some(explorer) => explorer.paths(),
-            None => lanes(&self.tally, &hops, self.distance.is_some()),
+            None => lanes(&self.tally, &hops, self.distance().is_some()),
         };
-        let path_stats = ways.iter().map(|way| stats(&self.tally, &way.flows)).collect();
+        let stats = |way: &Way| {
+            let end = way.hops.len().checked_sub(1).and_then(|end| hops.get(end));
+            stats(&self.tally, &way.flows, end.is_some_and(|end| end.limited))
+        };
+        let path_stats = ways.iter().map(stats).collect();
         Summary {
             target: target.to_owned(),
             address: Some(address),
-            reached: self.distance.is_some(),
-            distance: self.distance,
+            reached: self.distance().is_some(),
+            distance: self.distance(),
+            answered_by: self.end.answered_by().filter(|from| *from != address),
             rounds: self.rounds(),
             hops,
             paths: ways.into_iter().map(|way| way.hops).collect(),
@@ -44,8 +51,11 @@ impl TargetTrace {
                 probes: self.probes(),
                 complete: explorer.is_certain(),
             }),
-            mtu: self.mtu().and_then(|mtu| mtu.mtu()).map(u32::from),
-            mtu_black_hole: self.mtu().and_then(|mtu| mtu.black_hole()),
+            mtu: self.path_mtu().0.map(u32::from),
+            mtu_at_least: self.path_mtu().1.map(u32::from),
+            mtu_hop: self.mtu_hop(),
+            mtu_black_hole: self.mtu_black_hole(),
+            port_state: self.port_state(),
             nat: self.tally.nat.clone(),
             duplicates: self.tally.duplicates,
             late: self.tally.late,
@@ -81,7 +91,7 @@ fn lanes(tally: &Tally, hops: &[Hop], ended: bool) -> Vec<Way> {
 }
 
 /// The numbers of these flows at their ends.
-fn stats(tally: &Tally, flows: &[u16]) -> PathStats {
+fn stats(tally: &Tally, flows: &[u16], limited: bool) -> PathStats {
     let ends = flows.iter().filter_map(|&flow| {
         let cells = tally.lanes.get(usize::from(flow))?;
         let answered = |cell: &&Cell| cell.address.is_some();
@@ -99,7 +109,7 @@ fn stats(tally: &Tally, flows: &[u16]) -> PathStats {
         flows: flows.len() as u32,
         sent,
         received,
-        loss_pct: loss_pct(sent, received),
+        loss_pct: if limited { 0.0 } else { loss_pct(sent, received) },
         rtt_us: rtt(&times, last_ns, 0.0),
     }
 }

@@ -122,6 +122,36 @@ impl Tally {
         self.translation(ttl, answer);
     }
 
+    /// A second try was answered: only these count.
+    pub(super) fn answered_again(
+        &mut self,
+        ttl: u8,
+        lane: u16,
+        answer: &Answer,
+        rtt_ns: Option<u64>,
+    ) {
+        self.sent(ttl);
+        self.answered(ttl, lane, answer, rtt_ns);
+    }
+
+    /// A probe was lost with the link: it counts as if it had not been sent.
+    pub(super) fn unsent(&mut self, ttl: u8) {
+        let hop = self.hop(ttl);
+        hop.open = hop.open.saturating_sub(1);
+    }
+
+    /// How many probes with this TTL were answered.
+    pub(super) fn received(&self, ttl: u8) -> u64 {
+        let at = usize::from(ttl.saturating_sub(self.first));
+        self.hops.get(at).map_or(0, |hop| hop.received)
+    }
+
+    /// The largest TTL at which somebody answered.
+    pub(super) fn farthest(&self) -> Option<u8> {
+        let at = self.hops.iter().rposition(|hop| hop.received > 0)?;
+        Some(self.first.saturating_add(at as u8))
+    }
+
     /// Notes what a NAT did to a probe, at the first TTL from which it shows.
     fn translation(&mut self, ttl: u8, answer: &Answer) {
         let Some(rewritten) = answer.nat else { return };
@@ -159,6 +189,7 @@ impl Tally {
                 sent: hop.sent,
                 received: hop.received,
                 loss_pct: loss_pct(hop.sent, hop.received),
+                limited: false,
             }
         })
         .collect()
@@ -224,6 +255,7 @@ impl RouterTally {
             sent,
             received: self.received,
             loss_pct: loss_pct(sent, self.received),
+            limited: false,
             rtt_us: rtt(&self.times, self.last_ns, jitter),
             mpls: self.last.mpls.clone(),
             extensions: self.last.extensions.clone(),
@@ -232,6 +264,9 @@ impl RouterTally {
             reply_ttl: self.last.reply_ttl,
             back_hops: back_hops(self.last.reply_ttl, ttl),
             mtu: self.last.mtu,
+            port_state: icmp_names::port_state(self.last.kind),
+            asn: None,
+            other_asns: Vec::new(),
         }
     }
 }

@@ -2,24 +2,25 @@
 //!
 //! Knows no socket and no clock: times are parameters, packets are numbers and answers.
 
+use super::again::Again;
 use super::answer::{Answer, Kind};
-use super::explore::{Explorer, Found};
+use super::event::{MtuHop, PortState};
+use super::explore::Explorer;
+use super::exploring::{Asked, Exploring};
 use super::flight::{Flight, Match, Purpose, Role, Sent};
 use super::icmp_names;
+use super::path_end::{Meaning, PathEnd, meaning};
 use super::path_mtu::{Fate, PathMtu};
 use super::plan::{Plan, Protocol, Rounds};
 use super::probe::Numbers;
 use super::reply_timeout::ReplyTimeout;
-use super::sweep::Sweep;
+use super::sweep::{Known, Sweep};
 use super::tally::Tally;
 use crate::tools::measure::pacer::ns;
-use std::collections::VecDeque;
 use std::net::IpAddr;
 
-/// Probes of `--paths` are repeated so often before a hop counts as silent.
-const REPEATS: u8 = 2;
-/// Probes of `--paths` that are asked for at a time.
-const EXPLORE_ROOM: usize = 64;
+mod second_tries;
+
 /// In a run of rounds, answers are recognised as late or duplicate for this long.
 const RETAIN_NS: u64 = 10_000_000_000;
 
@@ -31,6 +32,8 @@ pub(super) struct Goal {
     pub(super) size: u16,
     /// Longest packet of our link, and shortest there can be, for the path MTU.
     pub(super) sizes: (u16, u16),
+    /// Whether our link would take packets that are longer than that.
+    pub(super) cut_by_frames: bool,
 }
 
 /// A probe that is to be sent.
@@ -58,7 +61,7 @@ pub(super) enum Told {
 /// How the probes of a hop are chosen.
 enum Work {
     Sweep(Sweep),
-    Explore { explorer: Box<Explorer>, queue: VecDeque<(u16, u8, u8)>, asked: Vec<(u16, u8)> },
+    Explore(Box<Exploring>),
 }
 
 /// The way to one target, as far as it is known.
@@ -68,14 +71,22 @@ pub(super) struct TargetTrace {
     max_hops: u8,
     work: Work,
     mtu: Option<PathMtu>,
+    /// Who told the smallest MTU so far.
+    mtu_hop: Option<MtuHop>,
     /// Sizes are probed when the hops are known, not beside them.
     mtu_last: bool,
     flight: Flight,
     pub(super) tally: Tally,
-    /// TTL with which the target was reached.
-    pub(super) distance: Option<u8>,
-    /// TTL at which a router said that the way ends there.
-    end: Option<u8>,
+    pub(super) end: PathEnd,
+    again: Again,
+    /// Whether echo requests help where the probes are none themselves.
+    echo_helps: bool,
+    /// Whether the target answered an echo request among other probes.
+    echoed: bool,
+    /// The lane of second tries.
+    again_lane: u16,
+    /// Given up, behind the last that answers: whether anybody wants to know, a late try will show.
+    held: Vec<Sent>,
     pending: Option<Wanted>,
     reply_timeout: ReplyTimeout,
     pub(super) started_ns: Option<u64>,
@@ -86,13 +97,7 @@ impl TargetTrace {
     pub(super) fn new(plan: &Plan, goal: Goal) -> Self {
         let work = match plan.paths {
             Some(paths) => {
-                let (confidence, most) = (paths.confidence, paths.max_flows);
-                let explorer = Explorer::new(plan.first, plan.max_hops, confidence, most);
-                Work::Explore {
-                    explorer: Box::new(explorer),
-                    queue: VecDeque::new(),
-                    asked: Vec::new(),
-                }
+                Work::Explore(Box::new(Exploring::new(plan.first, plan.max_hops, paths)))
             }
             None => Work::Sweep(Sweep::new(plan)),
         };
@@ -103,12 +108,17 @@ impl TargetTrace {
             max_hops: plan.max_hops,
             work,
             mtu,
+            mtu_hop: None,
             // A SYN with data would leave a connection in the way of the others.
             mtu_last: plan.protocol == Protocol::Tcp,
-            flight: Flight::default(),
+            flight: Flight::with_room(plan.ports_in_a_row()),
             tally: Tally::new(plan.first),
-            distance: None,
-            end: None,
+            end: PathEnd::default(),
+            again: Again::default(),
+            echo_helps: plan.protocol == Protocol::Udp,
+            echoed: false,
+            again_lane: plan.queries.into(),
+            held: Vec::new(),
             pending: None,
             // Statistics are to count what comes late for one round, too.
             reply_timeout: ReplyTimeout::new(
@@ -125,7 +135,7 @@ impl TargetTrace {
         match &self.work {
             Work::Sweep(sweep) if self.started_ns.is_some() => sweep.round,
             Work::Sweep(_) => 0,
-            Work::Explore { .. } => u64::from(self.started_ns.is_some()),
+            Work::Explore(_) => u64::from(self.started_ns.is_some()),
         }
     }
 
@@ -145,23 +155,51 @@ impl TargetTrace {
 
     pub(super) fn explorer(&self) -> Option<&Explorer> {
         match &self.work {
-            Work::Explore { explorer, .. } => Some(explorer),
+            Work::Explore(exploring) => Some(&exploring.explorer),
             Work::Sweep(_) => None,
         }
     }
 
-    pub(super) fn mtu(&self) -> Option<&PathMtu> {
-        self.mtu.as_ref()
+    /// The path MTU, or what it is at least where our frames hold no more.
+    pub(super) fn path_mtu(&self) -> (Option<u16>, Option<u16>) {
+        let found = self.mtu.as_ref().and_then(PathMtu::mtu);
+        let cut = self.goal.cut_by_frames && found.is_some_and(|mtu| mtu >= self.goal.sizes.0);
+        if cut { (None, found) } else { (found, None) }
     }
 
-    /// The last TTL that matters, where it is known.
-    pub(super) fn cut(&self) -> Option<u8> {
-        self.distance.into_iter().chain(self.end).min()
+    /// The hop whose next link takes no more than the path MTU, as far as it says so.
+    pub(super) fn mtu_hop(&self) -> Option<MtuHop> {
+        self.mtu_hop
+    }
+
+    /// After which TTL packets over the path MTU vanish.
+    pub(super) fn mtu_black_hole(&self) -> Option<u8> {
+        self.mtu.as_ref().and_then(PathMtu::black_hole)
+    }
+
+    /// The least TTL with which the target was reached.
+    pub(super) fn distance(&self) -> Option<u8> {
+        self.end.distance()
     }
 
     /// The last TTL that there is something to say about.
     pub(super) fn last_hop(&self) -> u8 {
-        self.cut().unwrap_or(self.max_hops)
+        self.end.cut().unwrap_or(self.max_hops)
+    }
+
+    /// The last TTL to be probed by first queries.
+    fn last_probed(&self) -> u8 {
+        let scouts = self.end.scouts().map(|last| last.min(self.max_hops));
+        scouts.unwrap_or_else(|| self.last_hop())
+    }
+
+    /// What the sweep goes by.
+    fn known(&self) -> Known {
+        Known {
+            last: (self.last_probed(), self.last_hop()),
+            end: self.end.cut().is_some(),
+            all_answered: self.flight.is_idle(),
+        }
     }
 
     /// Whether a probe is to be sent now. [`Self::launch`] returns it.
@@ -179,7 +217,7 @@ impl TargetTrace {
         let numbers = Numbers { ttl: wanted.ttl, flow: wanted.flow, number, size: wanted.size };
         let Wanted { lane, round, tries, role, .. } = wanted;
         let sent = self.flight.push(Purpose { numbers, round, lane, tries, role }, now);
-        if wanted.role == Role::Hop {
+        if role == Role::Hop {
             self.tally.sent(wanted.ttl);
         }
         self.started_ns.get_or_insert(now);
@@ -201,20 +239,16 @@ impl TargetTrace {
         let hop = |ttl, flow, lane, round, tries| {
             Some(Wanted { ttl, flow, size, lane, round, tries, role: Role::Hop })
         };
-        let last = self.last_hop();
+        let known = self.known();
         match &mut self.work {
-            Work::Sweep(sweep) => {
-                let (ttl, query) = sweep.next(now, last)?;
-                hop(ttl, 0, query.into(), sweep.round, 0)
-            }
-            Work::Explore { explorer, queue, asked } => {
-                if queue.is_empty() {
-                    asked.clear();
-                    explorer.next(EXPLORE_ROOM, asked);
-                    queue.extend(asked.iter().map(|&(flow, ttl)| (flow, ttl, 0)));
-                }
-                let (flow, ttl, tries) = queue.pop_front()?;
-                hop(ttl, flow, flow, 1, tries)
+            Work::Sweep(sweep) => match sweep.next(now, known) {
+                Some((ttl, query)) => hop(ttl, 0, query.into(), sweep.round, 0),
+                None => self.next_again(now, known),
+            },
+            Work::Explore(exploring) => {
+                let Asked { flow, ttl, tries, check } = exploring.next(now)?;
+                let role = if check { Role::Again } else { Role::Hop };
+                Some(Wanted { role, ..hop(ttl, flow, flow, 1, tries)? })
             }
         }
     }
@@ -223,20 +257,28 @@ impl TargetTrace {
     pub(super) fn wake_ns(&mut self) -> Option<u64> {
         self.reply_timeout.learn(&self.tally.hops);
         let timeout = self.flight.in_flight().map(|sent| self.deadline(&sent)).min();
-        let round = match &self.work {
+        let work = match &self.work {
             // With a probe to send it is looked after again once that is sent.
-            Work::Sweep(sweep) if self.pending.is_none() => sweep.next_round_ns(),
-            Work::Sweep(_) | Work::Explore { .. } => None,
+            _ if self.pending.is_some() => None,
+            Work::Sweep(sweep) => {
+                let known = self.known();
+                sweep.wake_ns(known).into_iter().chain(self.again_ns(known)).min()
+            }
+            Work::Explore(exploring) => exploring.wake_ns(),
         };
-        [timeout, round].into_iter().flatten().min()
+        [timeout, work].into_iter().flatten().min()
     }
 
     /// When a probe is given up.
     fn deadline(&self, sent: &Sent) -> u64 {
+        let ttl = sent.what.numbers.ttl;
+        let hop = || self.reply_timeout.for_hop(usize::from(ttl.saturating_sub(self.first)));
         let wait = match sent.what.role {
-            Role::Hop => self
-                .reply_timeout
-                .for_hop(usize::from(sent.what.numbers.ttl.saturating_sub(self.first))),
+            Role::Hop | Role::Again if self.end.refusal().is_some_and(|end| ttl > end) => {
+                self.reply_timeout.behind_refusal()
+            }
+            Role::Hop => hop(),
+            Role::Again | Role::Echo => self.again_wait(sent, hop()),
             Role::Size => {
                 let silence = self.mtu.as_ref().is_some_and(PathMtu::expects_silence);
                 self.reply_timeout.for_size(silence)
@@ -262,48 +304,59 @@ impl TargetTrace {
 
     /// Whether anybody wants to know.
     fn given_up(&mut self, sent: &Sent, now: u64) -> bool {
-        let Numbers { ttl, flow, size, .. } = sent.what.numbers;
+        let Numbers { ttl, size, .. } = sent.what.numbers;
         match sent.what.role {
             Role::Size => {
                 self.sized(ttl, size, Fate::Lost);
                 self.last_event_ns = now;
                 false
             }
+            Role::Again | Role::Echo => {
+                self.again.settled();
+                if let Work::Explore(exploring) = &mut self.work {
+                    exploring.lost(asked(sent), now);
+                }
+                false
+            }
             Role::Hop => {
                 self.tally.settled(ttl, sent.what.lane);
-                let matters = ttl <= self.last_hop();
-                if let Work::Explore { explorer, queue, .. } = &mut self.work {
-                    if sent.what.tries < REPEATS {
-                        queue.push_back((flow, ttl, sent.what.tries + 1));
-                    } else {
-                        explorer.found(flow, ttl, Found::Silent);
-                    }
+                if let Work::Explore(exploring) = &mut self.work {
+                    exploring.lost(asked(sent), now);
                 }
-                if matters {
-                    self.last_event_ns = now;
+                if ttl > self.last_hop() {
+                    return false;
                 }
-                matters
+                if self.is_held(ttl) {
+                    self.held.push(*sent);
+                    return false;
+                }
+                self.last_event_ns = now;
+                true
             }
         }
     }
 
     fn sized(&mut self, ttl: u8, size: u16, fate: Fate) {
-        let (first, distance) = (self.first, self.distance);
+        let (first, distance) = (self.first, self.distance());
         if let Some(mtu) = &mut self.mtu {
             mtu.settle(ttl, size, fate, first, distance);
         }
     }
 
-    /// What `answer`, which came at `at`, is about, and what it means.
-    pub(super) fn answer(&mut self, answer: &Answer, at: u64, now: u64) -> Told {
-        let number = answer.number.or_else(|| {
+    /// What `answer`, which came at `at`, is about, and what it means. `echo`: it is about one of
+    /// the echo requests among other probes.
+    pub(super) fn answer(&mut self, answer: &Answer, echo: bool, at: u64, now: u64) -> Told {
+        let by_port = || answer.place.map(|place| self.flight.at_place(place));
+        let number = answer.number.map(Some).or_else(by_port).unwrap_or_else(|| {
             // What the target itself says is about no TTL that a router used up.
-            let beyond = self.tally.hops.iter().rposition(|hop| hop.received > 0);
-            let next = |at| self.first.saturating_add(at as u8).saturating_add(1);
-            let ttl = beyond.map_or(self.first, next);
-            self.flight.guess(answer.flow.unwrap_or(0), self.distance.unwrap_or(ttl))
+            let ttl = self.tally.farthest().map_or(self.first, |ttl| ttl.saturating_add(1));
+            self.flight.guess(answer.flow.unwrap_or(0), self.distance().unwrap_or(ttl))
         });
         let Some(number) = number else { return Told::Foreign };
+        let is_echo = |sent: Sent| (sent.what.role == Role::Echo) == echo;
+        if !self.flight.find(number).is_some_and(is_echo) {
+            return Told::Foreign;
+        }
         let told = match self.flight.answer(number) {
             Match::First(sent) => Told::First(sent),
             Match::Late(sent) => Told::Late(sent),
@@ -312,9 +365,8 @@ impl TargetTrace {
         };
         match told {
             Told::First(sent) => {
-                let reached = self.is_reached(answer);
-                let matters = self.cut().is_none_or(|cut| sent.what.numbers.ttl <= cut);
-                self.took(&sent, answer, at.checked_sub(sent.sent_ns), reached);
+                let matters = self.end.cut().is_none_or(|cut| sent.what.numbers.ttl <= cut);
+                self.took(&sent, answer, at.checked_sub(sent.sent_ns), now);
                 if matters {
                     self.last_event_ns = now;
                 }
@@ -329,55 +381,73 @@ impl TargetTrace {
     /// The probes that may have got to the target and were not answered.
     pub(super) fn unanswered_by_target(&self) -> impl Iterator<Item = Numbers> + '_ {
         let numbers = self.flight.unanswered().map(|sent| sent.what.numbers);
-        numbers.filter(|numbers| self.distance.is_some_and(|distance| numbers.ttl >= distance))
+        numbers.filter(|numbers| self.distance().is_some_and(|distance| numbers.ttl >= distance))
     }
 
-    /// Whether the target itself speaks, or a port of it.
-    pub(super) fn is_reached(&self, answer: &Answer) -> bool {
-        icmp_names::reaches(answer.kind, answer.from == self.goal.target)
+    /// Whether a probe with this number is under way.
+    pub(super) fn waits_for(&self, number: u16) -> bool {
+        self.flight.in_flight().any(|sent| sent.what.numbers.number == number)
     }
 
-    fn took(&mut self, sent: &Sent, answer: &Answer, rtt_ns: Option<u64>, reached: bool) {
-        let Numbers { ttl, flow, size, .. } = sent.what.numbers;
-        let on_the_way = answer.kind == Kind::TimeExceeded;
-        if sent.what.role == Role::Size {
-            let fate = match (answer.kind.too_big(), reached) {
-                (Some(mtu), _) => {
-                    self.narrow(ttl, answer, mtu);
-                    Fate::TooBig(mtu)
+    /// What the port is that was probed, as far as the target said so.
+    pub(super) fn port_state(&self) -> Option<PortState> {
+        let routers = self.tally.hops.iter().flat_map(|hop| &hop.routers);
+        let states = routers.filter(|router| router.address == self.goal.target);
+        let mut states = states.filter_map(|router| icmp_names::port_state(router.last.kind));
+        let first = states.next()?;
+        // One that was once open is no closed one: it resets what comes before our reset does.
+        Some(if states.any(|state| state == PortState::Open) { PortState::Open } else { first })
+    }
+
+    fn meaning(&self, answer: &Answer, sent: &Sent) -> Meaning {
+        meaning(answer.kind, answer.from == self.goal.target, sent.what.numbers.size)
+    }
+
+    /// Whether the target itself speaks, or a host that took the packet for its own.
+    pub(super) fn is_reached(&self, answer: &Answer, sent: &Sent) -> bool {
+        self.meaning(answer, sent) == Meaning::Reached
+    }
+
+    fn took(&mut self, sent: &Sent, answer: &Answer, rtt_ns: Option<u64>, now: u64) {
+        let Numbers { ttl, size, .. } = sent.what.numbers;
+        let meaning = self.meaning(answer, sent);
+        match sent.what.role {
+            Role::Size => {
+                let fate = match (answer.kind.too_big(), meaning) {
+                    (Some(mtu), _) => {
+                        self.narrow(ttl, answer, mtu);
+                        Fate::TooBig(mtu)
+                    }
+                    (None, Meaning::Reached) => Fate::Passed,
+                    (None, Meaning::OnTheWay) if answer.kind == Kind::TimeExceeded => Fate::Expired,
+                    (None, Meaning::OnTheWay | Meaning::Refused) => Fate::Refused,
+                };
+                return self.sized(ttl, size, fate);
+            }
+            Role::Hop => self.tally.answered(ttl, sent.what.lane, answer, rtt_ns),
+            Role::Again | Role::Echo => {
+                self.again.settled();
+                if sent.what.role == Role::Again {
+                    self.again.answered(ttl);
                 }
-                (None, true) => Fate::Passed,
-                (None, false) if on_the_way => Fate::Expired,
-                (None, false) => Fate::Refused,
-            };
-            return self.sized(ttl, size, fate);
+                self.tally.answered_again(ttl, sent.what.lane, answer, rtt_ns);
+            }
         }
-        self.tally.answered(ttl, sent.what.lane, answer, rtt_ns);
-        if reached {
-            self.distance = Some(self.distance.map_or(ttl, |known| known.min(ttl)));
-        } else if !on_the_way {
-            self.end = Some(self.end.map_or(ttl, |known| known.min(ttl)));
-        } else if self.is_again() {
-            // The way became longer than it was: the next round looks how long.
-            self.distance = self.distance.filter(|&known| known > ttl);
-            self.end = self.end.filter(|&known| known > ttl);
+        self.echoed |= sent.what.role == Role::Echo && meaning == Meaning::Reached;
+        self.end.took((sent.what.round, ttl), answer.from, meaning);
+        if let Work::Explore(exploring) = &mut self.work {
+            let end = meaning != Meaning::OnTheWay;
+            exploring.answered(asked(sent), answer.from, end, now);
         }
-        if let Work::Explore { explorer, .. } = &mut self.work {
-            let from = answer.from;
-            let found = if on_the_way { Found::Router(from) } else { Found::End(from) };
-            explorer.found(flow, ttl, found);
-        }
-    }
-
-    /// Whether this is not the first round.
-    fn is_again(&self) -> bool {
-        matches!(&self.work, Work::Sweep(sweep) if sweep.round > 1)
     }
 
     /// A router told the MTU of the link behind it. How far it is, the TTL that it quotes says.
     fn narrow(&mut self, ttl: u8, answer: &Answer, mtu: u32) {
         let by_ttl = answer.quoted_ttl.and_then(|left| (ttl + 1).checked_sub(left));
-        let Some(at) = by_ttl.filter(|&at| at >= self.first && at <= self.max_hops) else { return };
+        let at = by_ttl.filter(|&at| at >= self.first && at <= self.max_hops);
+        let told = MtuHop { ttl: at, address: answer.from, mtu: (mtu > 0).then_some(mtu) };
+        self.mtu_hop = Some(told);
+        let (Some(at), Some(mtu)) = (at, told.mtu) else { return };
         let hop = self.tally.hop(at);
         match hop.routers.iter_mut().find(|router| router.address == answer.from) {
             Some(router) => router.last.mtu = Some(mtu),
@@ -394,11 +464,12 @@ impl TargetTrace {
     fn hops_are_known(&self) -> bool {
         match &self.work {
             Work::Sweep(sweep) => {
-                let last = self.last_hop();
-                let count = usize::from(last.saturating_sub(self.first)) + 1;
-                sweep.is_done(last) && self.tally.hops.iter().take(count).all(|hop| hop.open == 0)
+                let known = self.known();
+                let count = usize::from(known.last.0.saturating_sub(self.first)) + 1;
+                let settled = self.tally.hops.iter().take(count).all(|hop| hop.open == 0);
+                settled && sweep.is_done(known) && self.is_asked_again(known)
             }
-            Work::Explore { explorer, queue, .. } => queue.is_empty() && explorer.is_complete(),
+            Work::Explore(exploring) => exploring.is_complete(),
         }
     }
 
@@ -407,4 +478,10 @@ impl TargetTrace {
         let kept = RETAIN_NS.saturating_add(self.reply_timeout.most_ns());
         self.flight.forget(now.saturating_sub(kept));
     }
+}
+
+/// What `--paths` asked for.
+fn asked(sent: &Sent) -> Asked {
+    let Purpose { numbers, tries, role, .. } = sent.what;
+    Asked { flow: numbers.flow, ttl: numbers.ttl, tries, check: role == Role::Again }
 }

@@ -20,6 +20,12 @@ pub struct LabelRouter {
 impl LabelRouter {
     /// Silences the router and answers in its place with these words of a label stack.
     pub fn at(lab: &Routers, position: u8, stack: &[u32]) -> Self {
+        // The quote's length in 32-bit words, and in 64-bit words.
+        Self::odd(lab, position, stack, [(QUOTE / 4) as u8, (QUOTE / 8) as u8], true)
+    }
+
+    /// The same with these lengths of the quote (IPv4, IPv6), and perhaps no checksum.
+    pub fn odd(lab: &Routers, position: u8, stack: &[u32], lengths: [u8; 2], sum: bool) -> Self {
         lab.silence(position);
         let wire = lab.wire(position);
         let (hop4, hop6) = (lab.hop4(position), lab.hop6(position));
@@ -29,7 +35,7 @@ impl LabelRouter {
         let thread = std::thread::spawn(move || {
             while !told.load(Relaxed) {
                 let Some(frame) = wire.recv(Duration::from_millis(20)) else { continue };
-                if let Some(answer) = answer(&frame, hop4, hop6, &stack) {
+                if let Some(answer) = answer(&frame, (hop4, hop6), &stack, lengths, sum) {
                     wire.send(&answer);
                 }
             }
@@ -48,21 +54,26 @@ impl Drop for LabelRouter {
 }
 
 /// The answer to a frame whose TTL is used up, from the router's address of its family.
-fn answer(frame: &[u8], hop4: IpAddr, hop6: IpAddr, stack: &[u8]) -> Option<Vec<u8>> {
+fn answer(
+    frame: &[u8],
+    (hop4, hop6): (IpAddr, IpAddr),
+    stack: &[u8],
+    lengths: [u8; 2],
+    sum: bool,
+) -> Option<Vec<u8>> {
     let packet = frame.get(14..)?;
     let extension = [&[0x20, 0, 0, 0][..], &object(stack)].concat();
-    let extension = with_sum(extension, 2, 0);
+    let extension = if sum { with_sum(extension, 2, 0) } else { extension };
     let mut quote = packet.to_vec();
     quote.resize(QUOTE, 0);
     match frame.get(12..14)? {
         [0x08, 0x00] if packet.get(8) == Some(&1) => {
-            // Time exceeded in transit; the quote's length in 32-bit words.
-            let head = [11, 0, 0, 0, 0, (QUOTE / 4) as u8, 0, 0];
+            // Time exceeded in transit.
+            let head = [11, 0, 0, 0, 0, lengths[0], 0, 0];
             Some(icmp4(frame, hop4, &[&head[..], &quote, &extension].concat()))
         }
         [0x86, 0xdd] if packet.get(7) == Some(&1) && packet.get(24) != Some(&0xff) => {
-            // The same, in 64-bit words.
-            let head = [3, 0, 0, 0, (QUOTE / 8) as u8, 0, 0, 0];
+            let head = [3, 0, 0, 0, lengths[1], 0, 0, 0];
             Some(icmp6(frame, hop6, &[&head[..], &quote, &extension].concat()))
         }
         _ => None,

@@ -22,9 +22,11 @@ pub mod bump;
 pub mod detach;
 pub mod etc;
 pub mod icmp;
+pub mod responder;
 pub mod routers;
 mod turns;
 pub mod vanish;
+pub mod xdp;
 
 pub use turns::Turn;
 
@@ -121,7 +123,7 @@ pub fn has(programs: &[&str]) -> bool {
             "nft" => "nftables",
             "ping" => "iputils-ping",
             "script" => "bsdutils",
-            "setpriv" | "setsid" => "util-linux",
+            "prlimit" | "setpriv" | "setsid" => "util-linux",
             "sysctl" => "procps",
             other => other,
         }
@@ -321,6 +323,21 @@ impl Lab {
             run("ip -6 route show table local").contains("local fe80::1 ")
         });
         self
+    }
+
+    /// A second pair between the two, both ends up and without addresses. Their names are at most 15
+    /// bytes long.
+    pub fn add_pair(&self, ours: &str, theirs: &str) {
+        let ns = format!("/proc/{}/fd/{}", std::process::id(), self.peer.as_raw_fd());
+        run(&format!("ip link add {ours} type veth peer name {theirs} netns {ns}"));
+        run(&format!("ip link set {ours} up"));
+        offloads_off(ours);
+        self.in_peer(|| {
+            run(&format!("ip link set {theirs} up"));
+            offloads_off(theirs);
+            wait_for_carrier(&[theirs]);
+        });
+        wait_for_carrier(&[ours]);
     }
 
     /// Calls `f` on a thread in the peer's namespace. What it opens there stays there.
@@ -616,7 +633,7 @@ pub const CAP_NET_ADMIN: u32 = 12;
 pub const CAP_NET_RAW: u32 = 13;
 const CAP_SYS_CHROOT: u32 = 18;
 const CAP_SYS_PTRACE: u32 = 19;
-const CAP_SYS_ADMIN: u32 = 21;
+pub const CAP_SYS_ADMIN: u32 = 21;
 pub const CAP_PERFMON: u32 = 38;
 pub const CAP_BPF: u32 = 39;
 

@@ -1,12 +1,15 @@
 //! The simulated machine driven through the halves that real sockets have.
 
+mod answers;
 mod between;
 mod conservation;
 mod device;
+mod happenings;
 mod network;
 mod packets;
 mod paths;
 mod routers;
+mod stack;
 mod troubles;
 
 use super::Simulator;

@@ -34,7 +34,7 @@ fn to(rig: &Rig, dst: &str) -> Way {
     Way { macs: (mac, US), addresses: (ip("10.0.0.1"), ip(dst)) }
 }
 
-fn kind_code(packet: &[u8]) -> (u8, u8) {
+pub(super) fn kind_code(packet: &[u8]) -> (u8, u8) {
     let ip = judge(packet);
     (packet[ip.l4], packet[ip.l4 + 1])
 }
@@ -115,8 +115,9 @@ fn refusals_say_what_they_are_and_a_black_hole_says_nothing() {
 fn without_dont_fragment_a_long_packet_is_cut() {
     let mut rig = two_links(|_, _| (), |end| end.mtu(600));
     let way = to(&rig, "192.0.2.9");
-    // The host answers no fragments.
-    assert_eq!(rig.ask(&way.cuttable_echo(1200)), None);
+    // The host puts the fragments together.
+    let (reply, _) = rig.ask(&way.cuttable_echo(1200)).unwrap();
+    assert_eq!((kind_code(&reply), reply.len()), ((0, 0), 14 + 28 + 1200));
     let request = way.echo(64, 1, 1200);
     assert_eq!(kind_code(&rig.ask(&request).unwrap().0), (3, 4));
     rig.assert_balance();

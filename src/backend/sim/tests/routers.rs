@@ -15,7 +15,7 @@ use std::net::IpAddr;
 const WIRE: Duration = Duration::from_millis(1);
 
 /// us .1 ── .2 router .1 ── .2 host; 10.0.0.0/24 and 192.0.2.0/24, and the same in IPv6.
-fn line(
+pub(super) fn line(
     router: RouterOptions,
     host: HostOptions,
     tweak: impl FnOnce(&mut NetworkBuilder, NodeId),
@@ -40,22 +40,22 @@ fn line(
     Rig::open(&net.build().unwrap(), "sim0", Filter::Everything)
 }
 
-fn with_router(router: RouterOptions) -> Rig {
+pub(super) fn with_router(router: RouterOptions) -> Rig {
     line(router, HostOptions::default(), |_, _| (), |end| end)
 }
 
-fn with_host(host: HostOptions) -> Rig {
+pub(super) fn with_host(host: HostOptions) -> Rig {
     line(RouterOptions::default(), host, |_, _| (), |end| end)
 }
 
-fn to(rig: &Rig, dst: &str) -> Way {
+pub(super) fn to(rig: &Rig, dst: &str) -> Way {
     let route = rig.sim.route(ip(dst)).unwrap();
     let hop = route.gateway.unwrap_or(ip(dst));
     let mac = rig.sim.neighbour("sim0", hop).unwrap();
     Way { macs: (mac, US), addresses: (route.source, ip(dst)) }
 }
 
-const FAMILIES: [&str; 2] = ["192.0.2.2", "2001:db8:2::2"];
+pub(super) const FAMILIES: [&str; 2] = ["192.0.2.2", "2001:db8:2::2"];
 
 /// A network of `widths.len()` balancers in a row: `us ─ b0 ═ b1 ═ … ═ last ─ host`, where `═` are
 /// as many branches, each with a router, as the width says. The routers of a branch, by stage.

@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::output::{
     EventPrinter, EventText, Json, Lines, Progress, Screen, Stdout, hidden, note, say, tell,
 };
-use crate::signals;
+use crate::{opened, signals};
 pub use args::Args;
 use args::Command;
 use files::Files;
@@ -33,7 +33,8 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let screen = Screen::of_stdout();
     let (control, settings) = (signals::control(), plan.settings());
     let progress = progress(args, &plan, &settings, &screen);
-    let text = Text { settings: if args.output.verbose { settings } else { Vec::new() } };
+    let verbose = args.output.verbose;
+    let text = Text { verbose, settings: if verbose { settings } else { Vec::new() } };
     let mut printer =
         EventPrinter::new(args.output.json, text, &control, out).with_progress(progress);
     let result = run(&plan, &control, &mut |event| printer.take(event));
@@ -54,7 +55,7 @@ fn print(args: &Args, report: &Report, screen: &Screen, out: &mut Stdout) -> Res
         out.json(report)?;
     } else if args.csv {
         out.bytes(&csv::lines(&report.results, csv::SETTING)?)?;
-    } else {
+    } else if report.results.iter().any(|setting| setting.packets > 0) {
         let text = text::report(report, screen);
         out.text(&text.text)?;
         out.flush()?;
@@ -65,6 +66,7 @@ fn print(args: &Args, report: &Report, screen: &Screen, out: &mut Stdout) -> Res
 
 /// Tells on standard error how the run goes.
 struct Text {
+    verbose: bool,
     /// What is measured, where each sample is told.
     settings: Vec<Setting>,
 }
@@ -74,7 +76,8 @@ impl EventText for Text {
 
     fn lines(&mut self, event: &Event) -> Lines {
         Lines::err(match event {
-            Event::Start(opened) => text::granted(opened),
+            Event::Start(start) if self.verbose => text::granted(start),
+            Event::Start(start) => opened::brief(&start.opened),
             Event::Note(why) => note(&why.text),
             &Event::Sample { setting, round, done, total } => match self.settings.get(setting) {
                 None => String::new(),

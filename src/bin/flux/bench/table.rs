@@ -2,12 +2,38 @@
 
 use crate::output::{Column, Report, Show, When, column};
 use fluxnet::tools::bench::{Change, SettingReport, Workload};
+use serde::Serialize;
+
+/// Fewest samples that tell how far apart they lie.
+const FEWEST: usize = 3;
+
+/// A setting as a row.
+#[derive(Serialize)]
+pub struct Row<'a> {
+    #[serde(flatten)]
+    setting: &'a SettingReport,
+    /// How far apart its samples lie, where there are enough of them.
+    iqr_pct: Option<f64>,
+    /// Whether there are not.
+    pub few: bool,
+}
+
+impl<'a> Row<'a> {
+    pub fn of(setting: &'a SettingReport) -> Self {
+        let spread = match setting.workload {
+            Workload::Latency => setting.latency_p50_us.as_ref(),
+            _ => Some(&setting.mpps),
+        };
+        let few = setting.mpps.samples.len() < FEWEST;
+        Self { setting, iqr_pct: spread.filter(|_| !few).map(|spread| spread.iqr_pct), few }
+    }
+}
 
 /// The settings of one workload that is about packets a second.
-pub struct Rates<'a>(pub Vec<&'a SettingReport>);
+pub struct Rates<'a>(pub Vec<Row<'a>>);
 
 /// The settings of workload latency.
-pub struct Latencies<'a>(pub Vec<&'a SettingReport>);
+pub struct Latencies<'a>(pub Vec<Row<'a>>);
 
 /// What a diff comes to.
 pub struct Changes<'a>(pub &'a [Change]);
@@ -35,6 +61,7 @@ const QUEUES: Column = column("/queue_count", "queues", Count, Varied, 0);
 const PAGES: Column = column("/pages", "pages", Name, Varied, 0);
 const PREFETCH: Column = column("/prefetch", "prefetch", OnOff, Varied, 0);
 const NOISY: Column = column("/noisy", "", Mark("~"), Any, 0);
+const FEW: Column = column("/few", "", Mark("?"), Any, 0);
 const USER: Column = column("/user_ns_per_packet", "user ns", Fixed(1, ""), Always, 4);
 const SYSTEM: Column = column("/system_ns_per_packet", "sys ns", Fixed(1, ""), Any, 11);
 const CYCLES: Column = column("/cycles_per_packet", "cyc/pkt", Fixed(0, ""), Any, 10);
@@ -47,7 +74,7 @@ const FILL_EMPTY: Column = column("/fill_empty", "fill empty", Short, Any, 9);
 const DROPPED: Column = column("/dropped", "dropped", Short, Any, 6);
 
 impl<'a> Report for Rates<'a> {
-    type Row = &'a SettingReport;
+    type Row = Row<'a>;
 
     const COLUMNS: &'static [Column] = &[
         BATCH,
@@ -59,8 +86,9 @@ impl<'a> Report for Rates<'a> {
         PREFETCH,
         column("/mpps/median", "Mpps", Fixed(3, ""), Always, 0),
         column("/mpps/median", "", Bar, Always, 5),
-        column("/mpps/iqr_pct", "IQR", Fixed(1, "%"), Always, 2),
+        column("/iqr_pct", "IQR", Fixed(1, "%"), Always, 2),
         NOISY,
+        FEW,
         USER,
         SYSTEM,
         CYCLES,
@@ -73,13 +101,13 @@ impl<'a> Report for Rates<'a> {
         DROPPED,
     ];
 
-    fn rows(&self) -> &[&'a SettingReport] {
+    fn rows(&self) -> &[Row<'a>] {
         &self.0
     }
 }
 
 impl<'a> Report for Latencies<'a> {
-    type Row = &'a SettingReport;
+    type Row = Row<'a>;
 
     const COLUMNS: &'static [Column] = &[
         BATCH,
@@ -93,8 +121,9 @@ impl<'a> Report for Latencies<'a> {
         column("/latency_us/p99", "p99 µs", Fixed(1, ""), Always, 0),
         column("/latency_us/p999", "p99.9 µs", Fixed(1, ""), Always, 0),
         column("/latency_us/max", "max µs", Fixed(1, ""), Always, 5),
-        column("/latency_p50_us/iqr_pct", "IQR", Fixed(1, "%"), Any, 2),
+        column("/iqr_pct", "IQR", Fixed(1, "%"), Always, 2),
         NOISY,
+        FEW,
         USER,
         SYSTEM,
         CYCLES,
@@ -107,7 +136,7 @@ impl<'a> Report for Latencies<'a> {
         DROPPED,
     ];
 
-    fn rows(&self) -> &[&'a SettingReport] {
+    fn rows(&self) -> &[Row<'a>] {
         &self.0
     }
 }
@@ -143,6 +172,10 @@ mod tests {
     use super::*;
     use crate::output::{Screen, table};
 
+    fn rows<'a>(settings: &[&'a SettingReport]) -> Vec<Row<'a>> {
+        settings.iter().copied().map(Row::of).collect()
+    }
+
     fn keys<R: Report>(report: &R) {
         let row = serde_json::to_value(&report.rows()[0]).unwrap();
         for column in R::COLUMNS {
@@ -155,8 +188,8 @@ mod tests {
         let report = fixture::report();
         for (workload, settings) in blocks(&report.results) {
             match workload {
-                Workload::Latency => keys(&Latencies(settings)),
-                _ => keys(&Rates(settings)),
+                Workload::Latency => keys(&Latencies(rows(&settings))),
+                _ => keys(&Rates(rows(&settings))),
             }
         }
         let diff = fluxnet::tools::bench::diff(&report, &report, 5.0).unwrap();
@@ -169,8 +202,8 @@ mod tests {
         for (workload, settings) in blocks(&report.results) {
             let screen = Screen { width: Some(80), ..Screen::default() };
             let table = match workload {
-                Workload::Latency => table(&Latencies(settings), &screen),
-                _ => table(&Rates(settings), &screen),
+                Workload::Latency => table(&Latencies(rows(&settings)), &screen),
+                _ => table(&Rates(rows(&settings)), &screen),
             };
             assert!(table.text.lines().all(|line| line.len() <= 80), "{}", table.text);
             for heading in ["batch", "poll", "IQR", "user ns", "calls/pkt", "CPU"] {

@@ -1,8 +1,10 @@
 //! A report and a diff as text.
 
-use super::table::{Changes, Latencies, Rates, blocks};
-use crate::output::{Lines, Screen, hidden, percent, table, wrap};
-use fluxnet::tools::bench::{Best, Diff, Names, Report, SettingKey, Start, Workload};
+use super::table::{Changes, Latencies, Rates, Row, blocks};
+use crate::output::{Lines, Screen, Table, clean, hidden, percent, table, wrap};
+use fluxnet::tools::bench::{
+    Best, Diff, Names, Report, SettingKey, SettingReport, Start, Workload,
+};
 use std::fmt::Write;
 
 /// Text, and the headings of columns that it has no room for.
@@ -62,10 +64,15 @@ pub fn report(report: &Report, screen: &Screen) -> Text {
     let mut all = Text { text: header(report, screen), hidden: Vec::new() };
     let names = Names::of(&report.results);
     for (workload, settings) in blocks(&report.results) {
+        // What had no packet has no figures.
+        let rows: Vec<_> =
+            settings.iter().filter(|it| it.packets > 0).copied().map(Row::of).collect();
+        let silent = settings.len() - rows.len();
         let name = screen.style.strong(&workload.to_string());
         let block = match workload {
-            Workload::Latency => table(&Latencies(settings), screen),
-            _ => table(&Rates(settings), screen),
+            _ if rows.is_empty() => Table::default(),
+            Workload::Latency => table(&Latencies(rows), screen),
+            _ => table(&Rates(rows), screen),
         };
         for heading in block.hidden {
             if !all.hidden.contains(&heading) {
@@ -78,6 +85,15 @@ pub fn report(report: &Report, screen: &Screen) -> Text {
             let line = format!("best: {}: {}", names.setting(&key(best)), best.why);
             all.text.push_str(&wrap(&screen.fit(&line), screen.width, 2));
         }
+        for one in report.undecided.iter().filter(|one| one.workload == workload) {
+            let line = format!("no best: {}", one.why);
+            all.text.push_str(&wrap(&screen.fit(&line), screen.width, 2));
+        }
+        if silent > 0 {
+            let s = if silent == 1 { "" } else { "s" };
+            let line = format!("{silent} setting{s} without a packet: left out");
+            all.text.push_str(&wrap(&screen.style.odd(&line), screen.width, 2));
+        }
     }
     all.text.push_str(&footer(report, &all.hidden, screen));
     all
@@ -89,8 +105,9 @@ pub fn diff(diff: &Diff, a: &str, b: &str, screen: &Screen) -> Text {
     let changed = table(&Changes(changes), screen);
     let mut text =
         format!("A: {a}, B: {b}; {backend}, {place}, tolerance {}%\n", percent(*tolerance_pct));
+    text = text.lines().map(|line| clean(line) + "\n").collect();
     for note in notes {
-        text.push_str(&wrap(&format!("note: {note}"), screen.width, 2));
+        text.push_str(&wrap(&clean(&format!("note: {note}")), screen.width, 2));
     }
     let counts = format!(
         "{regressions} of {} settings slower, {improvements} faster, beyond tolerance and noise",
@@ -148,6 +165,10 @@ fn footer(report: &Report, hidden: &[&str], screen: &Screen) -> String {
         lines.push(
             "~ noisy: the middle half of the samples spreads over more than 5 % of the median",
         );
+    }
+    let few = |setting: &SettingReport| Row::of(setting).few;
+    if report.results.iter().any(few) {
+        lines.push("? fewer than 3 samples: nobody knows how far they would lie apart");
     }
     let tsc = report.results.iter().any(|setting| setting.cycle_source.as_deref() == Some("tsc"));
     if tsc && !hidden.contains(&"cyc/pkt") {

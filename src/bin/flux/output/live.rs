@@ -20,7 +20,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::Line;
-use ratatui::{Frame, Terminal};
+use ratatui::{Frame, Terminal, TerminalOptions, Viewport};
 use std::io::{IsTerminal, Stdout};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
@@ -28,6 +28,9 @@ use std::time::{Duration, Instant};
 
 /// Longest wait for a key before events and signals are looked for.
 const SLICE: Duration = Duration::from_millis(100);
+/// Most columns, and most lines, that are drawn on: terminals can say that they have 65535 of both, and
+/// each cell takes memory.
+const LARGEST: u16 = 1000;
 /// Shortest wait for a key: without any crossterm does not look.
 const SHORTEST: Duration = Duration::from_millis(1);
 
@@ -45,6 +48,10 @@ pub trait View: Send {
     type Event: Send;
     /// Takes what the run reports; returns what is worth keeping for when the terminal scrolls again.
     fn take(&mut self, event: Self::Event) -> Option<Self::Event>;
+    /// What is worth keeping of what it shows at the end.
+    fn last(&mut self) -> Option<Self::Event> {
+        None
+    }
     /// Does what `key` says.
     fn key(&mut self, key: KeyEvent) -> Action;
     /// Draws itself.
@@ -119,7 +126,7 @@ impl Scroll {
             Footer::Keys(keys) => spread(&keys, &self.place(), width),
         };
         let middle = head.into_iter().chain(body.into_iter().skip(self.top).take(fit));
-        let rows = std::iter::once(bar(&spread(&left, &right, width), width))
+        let rows = std::iter::once(bar(&title(&left, &right, width), width))
             .chain(middle)
             .take(height.saturating_sub(1));
         for (y, line) in (area.y..).zip(rows) {
@@ -140,6 +147,19 @@ impl Scroll {
 fn spread(left: &str, right: &str, width: usize) -> String {
     let gap = width.saturating_sub(left.chars().count() + right.chars().count());
     format!("{left}{}{right}", " ".repeat(gap.max(1)))
+}
+
+/// The title, of which only whole parts are left out where it is too long: what it is about, which
+/// stands behind two spaces, then one of its ends.
+fn title(left: &str, right: &str, width: usize) -> String {
+    let command = left.trim_start().split_once("  ").map_or(left, |(command, _)| command);
+    let ends = [(left, right), (command, right), ("", right), (command, "")];
+    let fits = |(left, right): &&(&str, &str)| {
+        let gap = usize::from(!left.is_empty() && !right.is_empty());
+        left.chars().count() + gap + right.trim_end().chars().count() <= width
+    };
+    let (left, right) = ends.iter().find(fits).unwrap_or(&("", ""));
+    spread(left, right, width)
 }
 
 /// A line across the screen, in reverse.
@@ -212,6 +232,7 @@ fn show<V: View>(
             break Err(error);
         }
     };
+    kept.extend(live.view.last());
     // The run must not go on with nobody to see it.
     control.stop();
     result.map(|()| kept).map_err(Failure::from)
@@ -221,6 +242,8 @@ fn show<V: View>(
 struct Live<V> {
     view: V,
     terminal: Terminal<CrosstermBackend<Stdout>>,
+    /// What of it is drawn on.
+    area: Rect,
     control: Arc<Control>,
     /// What to do where it cannot be drawn.
     hint: &'static str,
@@ -233,8 +256,11 @@ impl<V: View> Live<V> {
     fn start(view: V, control: Arc<Control>, hint: &'static str) -> Result<Self, Failure> {
         let failed = |error| Failure::io("cannot draw on this terminal", &error).with_hint(hint);
         let taken = RawTerminal::new().map_err(failed)?;
-        let terminal = Terminal::new(CrosstermBackend::new(std::io::stdout())).map_err(failed)?;
-        let mut live = Self { view, terminal, control, hint, _taken: taken };
+        let area = area().map_err(failed)?;
+        let options = TerminalOptions { viewport: Viewport::Fixed(area) };
+        let backend = CrosstermBackend::new(std::io::stdout());
+        let terminal = Terminal::with_options(backend, options).map_err(failed)?;
+        let mut live = Self { view, terminal, area, control, hint, _taken: taken };
         live.redraw().map_err(|error| failed(std::io::Error::other(error.to_string())))?;
         Ok(live)
     }
@@ -273,10 +299,26 @@ impl<V: View> Live<V> {
 
     /// Draws the view as it is now.
     fn redraw(&mut self) -> Result<(), FluxError> {
-        let Self { view, terminal, hint, .. } = self;
+        let Self { view, terminal, area, hint, .. } = self;
+        let failed = |error| cannot("draw", &error, hint);
+        let now = self::area().map_err(failed)?;
+        if *area != now {
+            terminal.resize(now).and_then(|()| terminal.clear()).map_err(failed)?;
+            *area = now;
+        }
         terminal.draw(|frame| view.draw(frame)).map_err(|error| cannot("draw", &error, hint))?;
         Ok(())
     }
+}
+
+/// The terminal as it is now, as far as it is drawn on.
+fn area() -> std::io::Result<Rect> {
+    let (width, height) = crossterm::terminal::size()?;
+    Ok(drawn_on(width, height))
+}
+
+fn drawn_on(width: u16, height: u16) -> Rect {
+    Rect { x: 0, y: 0, width: width.clamp(1, LARGEST), height: height.clamp(1, LARGEST) }
 }
 
 fn cannot(what: &str, error: &std::io::Error, hint: &str) -> FluxError {
@@ -298,4 +340,19 @@ pub fn drawn(view: &mut impl View, width: u16, height: u16) -> Vec<String> {
 #[cfg(test)]
 pub fn press(view: &mut impl View, code: KeyCode) -> Action {
     view.key(KeyEvent::new(code, KeyModifiers::NONE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_loses_whole_parts_and_never_half_a_word() {
+        let title = |width| title(" flux ping  2 targets", "19 of 20 answered ", width);
+        assert_eq!(title(44), " flux ping  2 targets     19 of 20 answered ");
+        assert_eq!(title(30), "flux ping   19 of 20 answered ");
+        assert_eq!(title(20), "  19 of 20 answered ");
+        assert_eq!(title(12).trim(), "flux ping");
+        assert_eq!(title(4).trim(), "");
+    }
 }

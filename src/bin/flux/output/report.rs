@@ -86,7 +86,7 @@ pub trait Report {
 }
 
 /// A table and what it had no room for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Table {
     /// Its lines, each ended by a newline.
     pub text: String,

@@ -71,6 +71,13 @@ impl Screen {
 }
 
 impl Screen {
+    /// Columns of the terminal that standard error is, if it is one.
+    pub fn width_of_stderr() -> Option<usize> {
+        let stderr = std::io::stderr();
+        let size = || terminal_size::terminal_size_of(&stderr).map(|(width, _)| width.0.into());
+        if stderr.is_terminal() { columns(&env).or_else(size) } else { None }
+    }
+
     /// `text` in the characters it takes: µs as us, 4 × 2 as 4 x 2, and nothing else of ours is
     /// beyond ASCII.
     pub fn fit(&self, text: &str) -> String {

@@ -5,8 +5,9 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use fluxnet::FluxError;
 use fluxnet::text::numbers::{self as units, Pattern};
 use fluxnet::tools::host::Family;
-use fluxnet::tools::ping::{MAX_SIZE, PathMtu, Plan};
+use fluxnet::tools::ping::{MAX_SIZE, PathMtu, Plan, generate, listed};
 use fluxnet::tools::probe::{VlanTag, check_source};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// ICMP payload without `-s`, as ping has it.
@@ -17,13 +18,18 @@ const SHORTEST: usize = 14 + 20 + 8;
 /// terminal as fast as it can print.
 const VIRTUAL_COUNT: u64 = 5;
 
+/// How long -a and -u ask, where nothing else ends them.
+const LIST_FOR: Duration = Duration::from_secs(4);
+
 const EXAMPLES: &str = "\
 Examples:
   flux ping -c 5 10.0.0.2 --sim                 on the simulated network, no privilege needed
   flux ping -c 1000 -i 2ms --histogram 192.0.2.1
   flux ping --rate 10kpps -w 10 -q 192.0.2.1 192.0.2.2 2001:db8::1
   flux ping --live 192.0.2.1 192.0.2.2          a table, redrawn in place until q
-  flux ping --json -c 5 192.0.2.1 | jq .rtt_us
+  flux ping -a -g 192.0.2.0/24                  the hosts of a network that answer
+  flux ping -c 1 -w 60 192.0.2.1                waits for a host that starts
+  flux ping --json -c 5 192.0.2.1 | jq 'select(.event == \"reply\").rtt_us'
 
 An RTT is the stamp of the XDP program less the stamp taken just before the packet is handed to
 the kernel; the time to find a next hop's address is in none. The line on standard error tells
@@ -43,11 +49,22 @@ Exit status:
 #[command(after_help = EXAMPLES)]
 pub struct Args {
     /// Names or addresses to ping
-    #[arg(value_name = "TARGET", required = true)]
+    #[arg(value_name = "TARGET", required_unless_present = "file")]
     pub target: Vec<String>,
+    /// TARGETs are networks such as 192.0.2.0/24, or the first and the last address of a range
+    ///
+    /// Of an IPv4 network the network and the broadcast address are left out.
+    #[arg(short, long, requires = "target", conflicts_with = "file")]
+    pub generate: bool,
+    /// Read more targets from FILE, one a line; - is standard input
+    ///
+    /// What follows # or the first word of a line is not read.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
     /// Stop after this many probes per target; k and m are 1000 and 1000000
     ///
-    /// Without -c and -w the run goes on until Ctrl-C; with --sim in virtual time, where nothing
+    /// With -w it goes on sending until this many replies came, or the time is over: -c 1 -w 60
+    /// waits for a host that starts. Without -c and -w the run goes on until Ctrl-C; with --sim in virtual time, where nothing
     /// would end it, 5 probes are sent.
     #[arg(short, long, value_name = "COUNT", value_parser = units::count, allow_negative_numbers = true)]
     pub count: Option<u64>,
@@ -59,6 +76,9 @@ pub struct Args {
     /// Probes per second over all targets, such as 10kpps; instead of -i
     #[arg(long, value_name = "RATE", value_parser = units::rate, conflicts_with = "interval", allow_negative_numbers = true)]
     pub rate: Option<f64>,
+    /// Adaptive: send when the reply is there or its time is over, one probe per target at once
+    #[arg(short = 'A', long, conflicts_with_all = ["interval", "rate"])]
+    pub adaptive: bool,
     /// Bytes of ICMP payload [default: 56]
     #[arg(short, long, value_name = "BYTES", value_parser = payload, allow_negative_numbers = true)]
     pub size: Option<usize>,
@@ -69,10 +89,11 @@ pub struct Args {
     pub packet_size: Option<usize>,
     /// How long to wait for each reply; 0: without limit [default: 1s]
     ///
-    /// A reply after that time is reported as late and counts as lost.
+    /// A reply after that time is reported as late and counts as lost. Without -W, a run that nothing
+    /// at all answered waits up to 3 s more for an error that says why.
     #[arg(short = 'W', long, value_name = "TIME", value_parser = units::time, allow_negative_numbers = true)]
     pub timeout: Option<Duration>,
-    /// Stop after this time, whatever came; 0: never; with -c, exit 0 needs every reply
+    /// Stop after this time; 0: never; with -c, once that many replies came (exit 0), or after it
     #[arg(short = 'w', long, value_name = "TIME", value_parser = units::time, allow_negative_numbers = true)]
     pub deadline: Option<Duration>,
     /// TTL or hop limit of the probes, 1 to 255 [default: 64]
@@ -104,6 +125,17 @@ pub struct Args {
     /// Print the summary only
     #[arg(short, long, help_heading = "Output")]
     pub quiet: bool,
+    /// Say of a probe that is not answered yet so, before the next one is sent
+    #[arg(short = 'O', long, help_heading = "Output")]
+    pub outstanding: bool,
+    /// Print the targets that answered, one a line, and nothing else
+    ///
+    /// Without -c and -w, each target is asked once a second until it answers, for 4 s.
+    #[arg(short, long, conflicts_with_all = ["json", "live", "histogram"], help_heading = "Output")]
+    pub alive: bool,
+    /// Print the targets that did not answer, one a line, and nothing else
+    #[arg(short, long, conflicts_with_all = ["alive", "json", "live", "histogram"], help_heading = "Output")]
+    pub unreachable: bool,
     /// Print addresses only, not the names that were given
     #[arg(short, long, help_heading = "Output")]
     pub numeric: bool,
@@ -124,35 +156,62 @@ pub struct Args {
 }
 
 impl Args {
+    /// Whether the names of targets are all that is printed.
+    pub fn lists(&self) -> bool {
+        self.alive || self.unreachable
+    }
+
+    /// All targets, in the order of the line, those of the file behind the others.
+    fn targets(&self) -> Result<Vec<String>, FluxError> {
+        given(&self.target)?;
+        let mut targets = if self.generate { generate(&self.target)? } else { self.target.clone() };
+        if let Some(file) = &self.file {
+            let text = read(file)?;
+            targets.extend(listed(&text).map(|(_, target)| target.to_owned()));
+            if targets.is_empty() {
+                let error = FluxError::config(format!("file {}", file.display()), "has no target");
+                return Err(error.with_hint("write one name or address a line"));
+            }
+        }
+        Ok(targets)
+    }
+
     /// The run that is asked for. All checks that need no network are here.
     pub fn plan(&self, virtual_time: bool) -> Result<Plan, FluxError> {
-        given(&self.target)?;
+        let targets = self.targets()?;
         let family = match (self.ipv4, self.ipv6) {
             (true, _) => Family::V4,
             (_, true) => Family::V6,
             _ => Family::Any,
         };
-        check_source(self.common.source(), family, &self.target)?;
+        check_source(self.common.source(), family, &targets)?;
         let (default_interval, flood) = match (self.flood, self.interval) {
             // ping -f -i: the interval rules, and the output is that of a flood.
             (true, Some(_)) => (Duration::ZERO, false),
             (true, None) => (Duration::ZERO, true),
             (false, _) => (Duration::from_secs(1), false),
         };
-        let deadline = self.deadline.filter(|time| !time.is_zero());
-        let endless = self.count.is_none() && deadline.is_none();
+        let list = self.lists() && self.count.is_none() && self.deadline.is_none();
+        let deadline = self.deadline.filter(|time| !time.is_zero()).or(list.then_some(LIST_FOR));
+        let count = self.count.or(list.then_some(1));
+        let endless = count.is_none() && deadline.is_none();
         // Nobody could end what takes no time.
         let virtual_count = (virtual_time && endless).then_some(VIRTUAL_COUNT);
+        let usual = Plan::new::<&str>([]);
         Ok(Plan {
-            targets: self.target.clone(),
+            targets,
             family,
-            count: self.count.or(virtual_count),
+            count: count.or(virtual_count),
             interval: self.interval.unwrap_or(default_interval),
             rate: self.rate,
             flood,
+            adaptive: self.adaptive,
+            outstanding: self.outstanding,
             size: self.size.unwrap_or(SIZE),
             packet_size: self.packet_size,
             timeout: self.timeout.map_or(Duration::from_secs(1), units::limit),
+            // Who says how long to wait waits as long.
+            linger: if self.timeout.is_some() { Duration::ZERO } else { usual.linger },
             deadline,
             ttl: self.ttl.unwrap_or(64),
             tos: self.tos.unwrap_or(0),
@@ -161,12 +220,26 @@ impl Args {
             vlan: self.vlan,
             wall_clock: self.wall_clock,
             histogram: self.histogram,
-            each: !self.quiet,
+            each: !self.quiet && !self.lists(),
             interface: self.common.device(),
             source: self.common.source(),
+            fit_frames: self.common.socket.frame_size.is_none(),
             config: self.common.config(endless)?,
         })
     }
+}
+
+/// The text of a file, or of standard input.
+fn read(file: &Path) -> Result<String, FluxError> {
+    let text = if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    text.map_err(|error| {
+        FluxError::config(format!("cannot read targets from {}", file.display()), error.to_string())
+            .with_hint("give a text file with one name or address a line, or - for standard input")
+    })
 }
 
 fn ttl(text: &str) -> Result<u8, String> {
@@ -310,6 +383,29 @@ mod tests {
     }
 
     #[test]
+    fn the_habits_of_fping_and_ping_reach_the_plan() {
+        let plan = parse("-g 192.0.2.0/29 -A -O").unwrap();
+        assert_eq!((plan.targets.len(), plan.targets[0].as_str()), (6, "192.0.2.1"));
+        assert!(plan.adaptive && plan.outstanding && plan.count.is_none());
+        assert_eq!(parse("--generate 192.0.2.7 192.0.2.9").unwrap().targets.len(), 3);
+        for letter in ["-a", "-u"] {
+            let plan = parse(&format!("{letter} a b")).unwrap();
+            assert_eq!((plan.count, plan.deadline, plan.each), (Some(1), Some(LIST_FOR), false));
+            let plan = parse(&format!("{letter} -c 2 a")).unwrap();
+            assert_eq!((plan.count, plan.deadline), (Some(2), None));
+        }
+        let file = std::env::temp_dir().join(format!("flux-targets-{}", std::process::id()));
+        std::fs::write(&file, "a\n# none\n\nb # the second\n").unwrap();
+        let read = parse(&format!("--file {} first", file.display()));
+        std::fs::write(&file, "# none\n").unwrap();
+        let none = parse(&format!("--file {}", file.display()));
+        std::fs::remove_file(&file).unwrap();
+        assert_eq!(read.unwrap().targets, ["first", "a", "b"]);
+        assert!(none.unwrap_err().contains("has no target"));
+        assert!(parse("--file /nowhere/at/all").unwrap_err().contains("cannot read targets"));
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_with_the_value_in_the_message() {
         let table = [
             ("", "TARGET"),
@@ -323,6 +419,11 @@ mod tests {
             ("--backend packet x", "packet"),
             ("--tx live x", "live"),
             ("-c 0 x", "'0'"),
+            ("-a -u x", "--unreachable"),
+            ("-a -j x", "--alive"),
+            ("-A -i 1 x", "--adaptive"),
+            ("-g 10.0.0.0/8", "16777214 addresses"),
+            ("-g", "TARGET"),
             ("-c 99999999999999999999 x", "99999999999999999999"),
             ("-i nan x", "nan"),
             ("-i -1 x", "-1"),

@@ -39,10 +39,11 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     });
 
     let progress = progress(args, &plan, &screen, virtual_time);
-    plan.each = !args.quiet;
+    plan.each = !args.quiet && !args.lists();
     if !args.common.output.json {
         let dots = args.flood && screen.terminal && !args.quiet;
         plan.each = dots || !(args.quiet || args.flood) || progress.is_some();
+        plan.each &= !args.lists();
         plan.each &= !args.live;
     }
     let control = signals::control();

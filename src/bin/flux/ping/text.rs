@@ -4,7 +4,9 @@ use super::Args;
 use super::report::Summaries;
 use crate::opened::{self, millis};
 use crate::output::{EventText, Json, Lines, Screen, chart, hidden, percent, table};
-use fluxnet::tools::ping::{Event, Plan, Reply, Start, Summary};
+use fluxnet::tools::ping::{
+    Answerer, Event, Outstanding, Plan, Reply, Start, Summary, Timeout, WrongByte,
+};
 use fluxnet::tools::probe::TargetRoute;
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -15,6 +17,10 @@ pub struct Text {
     screen: Screen,
     numeric: bool,
     quiet: bool,
+    /// Which targets are listed at the end, instead of all else: those that answered, or the others.
+    list: Option<bool>,
+    /// The newest probe of each target that was said to be outstanding.
+    outstanding: HashMap<String, u64>,
     flood: bool,
     verbose: bool,
     /// Whether the interface was asked for: then ping tells it in its header.
@@ -34,7 +40,9 @@ impl Text {
         Self {
             screen,
             numeric: args.numeric,
-            quiet: args.quiet,
+            quiet: args.quiet || args.lists(),
+            list: args.lists().then_some(args.alive),
+            outstanding: HashMap::new(),
             flood: args.flood,
             verbose: args.common.output.verbose,
             interface: plan.interface.is_some(),
@@ -62,11 +70,20 @@ impl Text {
             Event::Reply(reply) => self.reply(reply, ""),
             Event::Duplicate(reply) => self.reply(reply, "(DUP!)"),
             Event::Late(reply) => self.reply(reply, "(LATE!)"),
-            Event::Corrupt(reply) => self.reply(reply, "(CORRUPT!)"),
+            Event::Corrupt(reply) => self.reply(reply, "(BAD CHECKSUM!)"),
             Event::Icmp(error) => {
                 let text = self.screen.style.bad(&error.text);
                 let to = self.of(&error.target);
                 Lines::out(format!("From {}{to} icmp_seq={} {text}\n", error.from, error.seq))
+            }
+            // The error was its line.
+            Event::Timeout(timeout) if timeout.after_error || self.was_said(timeout) => {
+                Lines::default()
+            }
+            Event::Outstanding(Outstanding { target, seq }) => {
+                self.outstanding.insert(target.clone(), *seq);
+                let target = if self.several { format!("{target} ") } else { String::new() };
+                Lines::out(format!("{target}no answer yet for icmp_seq={seq}\n"))
             }
             Event::Timeout(timeout) => {
                 let text = self.screen.style.bad("timed out");
@@ -84,7 +101,11 @@ impl Text {
         }
         let err = opened::start((&start.opened, &start.interfaces), &start.targets, self.verbose);
         // One start comes per interface; the header is for the run.
-        let out = if self.header_done { String::new() } else { self.header(start) };
+        let out = if self.header_done || self.list.is_some() {
+            String::new()
+        } else {
+            self.header(start)
+        };
         self.header_done = true;
         Lines { out, err }
     }
@@ -111,6 +132,11 @@ impl Text {
         }
     }
 
+    /// Whether a probe was said to be outstanding: that it was given up then is nothing new.
+    fn was_said(&self, timeout: &Timeout) -> bool {
+        self.outstanding.get(&timeout.target).is_some_and(|&seq| timeout.seq <= seq)
+    }
+
     fn reply(&self, reply: &Reply, mark: &str) -> Lines {
         let mut line = String::with_capacity(80);
         // A String takes every write.
@@ -130,19 +156,28 @@ impl Text {
         if let Some(rtt) = reply.rtt_us {
             let _ = write!(line, " time={} ms", millis(rtt));
         }
-        for mark in [mark, if reply.out_of_order { "(REORDERED)" } else { "" }] {
-            if !mark.is_empty() {
-                let _ = write!(line, " {}", self.screen.style.odd(mark));
-            }
+        let marks = [
+            (!mark.is_empty(), mark),
+            (reply.out_of_order, "(REORDERED)"),
+            (reply.truncated, "(truncated)"),
+            (reply.different_address, "(DIFFERENT ADDRESS!)"),
+        ];
+        for (_, mark) in marks.iter().filter(|(is_so, _)| *is_so) {
+            let _ = write!(line, " {}", self.screen.style.odd(mark));
         }
         line.push('\n');
+        if let Some(WrongByte { offset, expected, actual }) = reply.wrong_byte {
+            let text =
+                format!("wrong data byte #{offset} should be 0x{expected:x} but was 0x{actual:x}");
+            let _ = writeln!(line, "{}", self.screen.style.odd(&text));
+        }
         Lines::out(line)
     }
 
     /// ping prints a dot for each probe and a backspace for each reply: what stays are the lost.
     fn dot(&mut self, event: &Event) -> String {
         let mark = match event {
-            Event::Timeout(_) => ".",
+            Event::Timeout(timeout) if !timeout.after_error => ".",
             Event::Icmp(_) => "E",
             Event::Corrupt(_) => "C",
             _ => "",
@@ -169,6 +204,10 @@ impl EventText for Text {
 
     /// The summaries: a block for one target, a table for several; and the histograms.
     fn end(&mut self) -> Lines {
+        if let Some(alive) = self.list {
+            let listed = self.summaries.each().filter(|s| (s.received > 0) == alive);
+            return Lines::out(listed.map(|s| format!("{}\n", s.target)).collect());
+        }
         let mut lines = Lines::out(if self.dots { "\n".into() } else { String::new() });
         if !self.several {
             lines.out.extend(self.summaries.each().map(block));
@@ -177,6 +216,7 @@ impl EventText for Text {
             lines.out += &format!("\n{}", table.text);
             lines.err = hidden(&table.hidden);
         }
+        lines.out.extend(self.summaries.each().filter_map(answerers));
         for summary in self.summaries.each().filter(|s| !s.histogram.is_empty()) {
             let replies: u64 = summary.histogram.iter().map(|row| row.count).sum();
             let lost = percent(summary.loss_pct);
@@ -191,9 +231,9 @@ impl EventText for Text {
         if matches!(event, Event::Summary(_)) { Json::Last } else { Json::Now }
     }
 
-    /// A corrupt answer does not end a probe, which goes on waiting for an intact one.
+    /// Errors and answers with a wrong checksum do not end a probe, which goes on waiting.
     fn is_step(&self, event: &Event) -> bool {
-        matches!(event, Event::Reply(_) | Event::Icmp(_) | Event::Timeout(_))
+        matches!(event, Event::Reply(_) | Event::Timeout(_))
     }
 }
 
@@ -207,6 +247,8 @@ fn block(summary: &Summary) -> String {
     }
     let odd = [
         (summary.duplicates, "duplicates"),
+        (summary.truncated_replies, "truncated"),
+        (summary.different_address_replies, "from a different address"),
         (summary.corrupt, "corrupted"),
         (summary.errors, "errors"),
         (summary.reordered, "reordered"),
@@ -221,6 +263,24 @@ fn block(summary: &Summary) -> String {
         let _ = writeln!(text, "rtt {times}");
     }
     text
+}
+
+/// Who answered for a group.
+fn answerers(summary: &Summary) -> Option<String> {
+    let all = summary.answerers.as_ref().filter(|all| !all.is_empty())?;
+    let mut text = format!("\n{} was answered by {}:\n", summary.target, all.len());
+    for Answerer { address, received, duplicates, rtt_us } in all {
+        let _ = write!(text, "  {address}: {received} received");
+        if *duplicates > 0 {
+            let _ = write!(text, ", +{duplicates} duplicates");
+        }
+        if let Some(rtt) = rtt_us {
+            let [min, mean, max] = [rtt.min, rtt.mean, rtt.max].map(millis);
+            let _ = write!(text, ", min/mean/max = {min}/{mean}/{max} ms");
+        }
+        text.push('\n');
+    }
+    Some(text)
 }
 
 /// Whole milliseconds, as ping prints them. Seconds were made from nanoseconds, which are counted
@@ -243,8 +303,20 @@ fn interim(summary: &Summary) -> String {
 
 fn times(summary: &Summary) -> Option<String> {
     let rtt = summary.rtt_us?;
-    let values = [rtt.min, rtt.mean, rtt.p50, rtt.p90, rtt.p99, rtt.max, rtt.stddev].map(millis);
-    Some(format!("min/mean/p50/p90/p99/max/stddev = {} ms", values.join("/")))
+    let values = [rtt.min, rtt.mean, rtt.p50, rtt.p90, rtt.p99, rtt.max, rtt.stddev].map(five);
+    Some(format!("min/mean/p50/p90/p99/max/sd = {} ms", values.join("/")))
+}
+
+/// µs as ms in five characters, so that a line of seven fits 80 columns.
+fn five(us: f64) -> String {
+    let ms = us / 1000.0;
+    let decimals = match ms {
+        ms if ms >= 999.95 => 0,
+        ms if ms >= 99.995 => 1,
+        ms if ms >= 9.9995 => 2,
+        _ => 3,
+    };
+    format!("{ms:.decimals$}")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! One socket in full: whose it is, its UMEM, its four rings, its counters, what is wrong.
 
-use super::lines::{Layout, Line, Page, Tone, clean, or, owner, sentence, tone, words};
+use super::lines::{Layout, Line, Page, Tone, clean, netns, or, owner, sentence, tone, words};
 use crate::output::{bar, short};
 use fluxnet::tools::rings::{RingSample, Sample, SocketSample, StatsRates, StatsSample};
 
@@ -14,7 +14,7 @@ pub fn socket(sample: &Sample, at: usize, layout: &Layout, page: &mut Page) {
     let Some(socket) = sample.sockets.get(at) else { return };
     let several = sample.sockets.iter().any(|other| other.netns != socket.netns);
     let netns = match socket.netns.filter(|_| several) {
-        Some(netns) => format!(" (netns {netns})"),
+        Some(inode) => format!(" (netns {})", netns(Some(inode), socket.netns_name.as_deref())),
         None => String::new(),
     };
     let place = format!("{}{netns}:", place(socket));
@@ -31,7 +31,7 @@ pub fn socket(sample: &Sample, at: usize, layout: &Layout, page: &mut Page) {
     for line in more {
         page.body.extend(sentence((Tone::Plain, ""), &line, INDENT, layout));
     }
-    for diagnosis in &socket.diagnosis {
+    for diagnosis in socket.diagnosis.iter().filter(|_| !layout.diagnosis_first) {
         let first = format!("{}:", words(diagnosis.kind));
         let rest = format!(" {}", clean(&diagnosis.text));
         let tone = tone(diagnosis.kind);
@@ -272,7 +272,11 @@ fn counters(socket: &SocketSample, all: bool) -> Option<String> {
             _ => format!("{name} {count}"),
         })
         .collect();
-    (!counted.is_empty()).then(|| counted.join(", "))
+    let mut text = counted.join(", ");
+    if !all && stats.tx_ring_empty_descs > 0 {
+        text += ", which is normal: there was nothing to send";
+    }
+    (!counted.is_empty()).then_some(text)
 }
 
 /// What is there besides.
@@ -312,9 +316,13 @@ fn details(socket: &SocketSample) -> Vec<String> {
         ),
         maps,
         format!(
-            "inode {}, netns {}, ifindex {}, UMEM users {}, {} in the rings",
+            "inode {}, netns {}{}, ifindex {}, UMEM users {}, {} in the rings",
             or(socket.inode, "?"),
             or(socket.netns, "?"),
+            socket
+                .netns_name
+                .as_deref()
+                .map_or(String::new(), |name| format!(" ({})", clean(name))),
             or(socket.ifindex, "?"),
             or(socket.umem.and_then(|umem| umem.users), "?"),
             or(socket.umem.and_then(|umem| umem.in_rings), "?")

@@ -1,6 +1,6 @@
 //! Many sockets: one row each, and what is wrong in words under them.
 
-use super::lines::{Layout, Line, Page, Tone, clean, or, owner, sentence, tone, words};
+use super::lines::{Layout, Line, Page, Tone, clean, netns, or, owner, sentence, tone, words};
 use crate::output::{Column, Report, Screen, Show, When, column, table as draw};
 use fluxnet::tools::rings::{Diagnosis, RingSample, Sample, SocketSample};
 use serde::Serialize;
@@ -11,7 +11,7 @@ const NAMED: usize = 8;
 /// One socket.
 #[derive(Serialize)]
 struct Row {
-    netns: Option<u32>,
+    netns: Option<String>,
     interface: Option<String>,
     queue: Option<u32>,
     owner: String,
@@ -36,7 +36,7 @@ impl Report for Rows {
     type Row = Row;
 
     const COLUMNS: &'static [Column] = &[
-        column("/netns", "netns", Count, Varied, 1),
+        column("/netns", "netns", Count, Varied, 1), // a name, to the right as numbers are
         column("/interface", "iface", Count, Varied, 1),
         column("/queue", "queue", Count, Always, 0),
         column("/owner", "owner", Name, Always, 0),
@@ -66,7 +66,7 @@ fn row(socket: &SocketSample, diagnosed: bool) -> Row {
     let per_s = |ring: &Option<RingSample>| ring.as_ref().and_then(|ring| ring.per_s);
     let kinds: Vec<&str> = socket.diagnosis.iter().map(|d| d.kind.name()).collect();
     Row {
-        netns: socket.netns,
+        netns: socket.netns.map(|inode| netns(Some(inode), socket.netns_name.as_deref())),
         interface: match socket.state {
             "bound" => socket.interface.as_deref().map(clean),
             state => Some(state.to_owned()),
@@ -107,11 +107,13 @@ pub fn table(sample: &Sample, layout: &Layout, page: &mut Page) {
             _ => Line::of(Tone::Plain, text),
         });
     }
-    troubles(sample, layout, page);
+    if !layout.diagnosis_first {
+        troubles(sample, layout, page);
+    }
 }
 
 /// Each kind once: which sockets have it, and the words of the first.
-fn troubles(sample: &Sample, layout: &Layout, page: &mut Page) {
+pub fn troubles(sample: &Sample, layout: &Layout, page: &mut Page) {
     let mut kinds: Vec<(&Diagnosis, Vec<&SocketSample>)> = Vec::new();
     for socket in &sample.sockets {
         for diagnosis in &socket.diagnosis {

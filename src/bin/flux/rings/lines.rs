@@ -54,6 +54,8 @@ pub struct Layout {
     pub verbose: bool,
     /// One row per socket, or a block; `None`: rows where they are many.
     pub rows: Option<bool>,
+    /// What is wrong before all else, for screens that do not hold it all.
+    pub diagnosis_first: bool,
     /// Since when samples are taken, in s of their clock; `None`: there is one.
     pub since_s: Option<f64>,
 }
@@ -114,6 +116,11 @@ pub fn sentence(first: (Tone, &str), rest: &str, indent: usize, layout: &Layout)
         }
     }
     lines
+}
+
+/// A network namespace: by its name where it has one.
+pub fn netns(inode: Option<u32>, name: Option<&str>) -> String {
+    name.map_or_else(|| or(inode, "?"), clean)
 }
 
 /// `xdpsock[1234]`.

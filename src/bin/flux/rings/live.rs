@@ -82,6 +82,11 @@ impl Shown for View {
         None
     }
 
+    /// It stays on the terminal when the view has gone.
+    fn last(&mut self) -> Option<Event> {
+        self.sample.take().map(Event::Sample)
+    }
+
     fn key(&mut self, key: KeyEvent) -> Action {
         if let Some(action) = self.scroll.key(key) {
             return action;
@@ -98,12 +103,18 @@ impl Shown for View {
     fn draw(&mut self, frame: &mut Frame) {
         let width = usize::from(frame.area().width);
         let screen = Screen { width: Some(width), ..self.layout.screen };
-        let layout = Layout { screen, ..self.layout };
+        let mut layout = Layout { screen, ..self.layout };
         let (mut head, mut body) = (Vec::new(), Vec::new());
         match &self.sample {
             None => body.push(Line::of(Tone::Plain, "looking ...")),
             Some(sample) => {
-                let page = page(sample, &layout);
+                let mut page = page(sample, &layout);
+                // Between the title and the keys. What is wrong must not be below the screen's end.
+                let room = usize::from(frame.area().height).saturating_sub(2);
+                if page.head.len() + sample.missing.len() + page.body.len() > room {
+                    layout.diagnosis_first = true;
+                    page = self::page(sample, &layout);
+                }
                 head = page.head;
                 body = page.body;
                 for missing in &sample.missing {

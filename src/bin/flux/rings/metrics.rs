@@ -94,7 +94,8 @@ impl Exporter {
         };
         let mut labels = vec![("interface", interface), ("queue", socket.queue?.to_string())];
         if let Some(netns) = socket.netns.filter(|_| socket.netns != self.netns) {
-            labels.push(("netns", netns.to_string()));
+            let name = socket.netns_name.clone();
+            labels.push(("netns", name.unwrap_or_else(|| netns.to_string())));
         }
         Some(labels)
     }

@@ -20,7 +20,9 @@ mod text;
 
 use crate::answer::Answer;
 use crate::failure::Failure;
-use crate::output::{EventPrinter, Screen, Stdout, needs_terminal, note, say, tell, watch};
+use crate::output::{
+    EventPrinter, EventText, Lines, Screen, Stdout, needs_terminal, note, say, tell, watch,
+};
 use crate::signals;
 pub use args::{Args, join_watch};
 use fluxnet::tools::rings::{Event, Observer, Outcome, Plan, Sampler, SimObserver, run};
@@ -48,9 +50,9 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     if let Some(listener) = listener {
         return scraped(&mut sampler, listener, &control);
     }
-    let layout = Layout { screen, verbose: args.verbose, rows: None, since_s: None };
+    let layout = Layout { screen, verbose: args.verbose, ..Layout::default() };
     let outcome = if live {
-        watched(&plan, &mut sampler, layout, &control)?
+        watched(&plan, &mut sampler, layout, &control, out)?
     } else {
         let text = Text::new(&plan, layout);
         let mut printer = EventPrinter::new(args.json, text, &control, out);
@@ -95,10 +97,19 @@ fn watched(
     sampler: &mut Sampler<'_>,
     layout: Layout,
     control: &Arc<Control>,
+    out: &mut Stdout,
 ) -> Result<Outcome, Failure> {
     let every = plan.every.unwrap_or(plan.over);
     let view = View::new(text::what(plan), every, layout);
-    let (result, _) = watch(view, control, HINT, |tell| run(plan, sampler, control, tell))?;
+    let (result, kept) = watch(view, control, HINT, |tell| run(plan, sampler, control, tell))?;
+    // The last sample stays when the view has gone.
+    let mut text = Text::new(plan, layout);
+    for event in &kept {
+        let Lines { out: lines, err } = text.lines(event);
+        out.text(&lines)?;
+        out.flush()?;
+        say(&err);
+    }
     Ok(result?)
 }
 

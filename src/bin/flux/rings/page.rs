@@ -6,7 +6,7 @@
 //!                   or row per socket ──┘       └─▶ live view
 //! ```
 
-use super::lines::{Layout, Line, Page, Tone, clean, or, sentence};
+use super::lines::{Layout, Line, Page, Tone, clean, netns, or, sentence};
 use super::{block, compact};
 use crate::output::short;
 use fluxnet::tools::rings::{InterfaceSample, Sample};
@@ -15,6 +15,13 @@ use fluxnet::tools::session::Trouble;
 /// `sample` as lines.
 pub fn page(sample: &Sample, layout: &Layout) -> Page {
     let mut page = Page { head: head(sample, layout), ..Page::default() };
+    let first = layout.diagnosis_first && sample.sockets.iter().any(|it| !it.diagnosis.is_empty());
+    if first {
+        compact::troubles(sample, layout, &mut page);
+        page.body.remove(0); // the line between it and what would be above
+        page.body.push(Line::default());
+        page.body.append(&mut page.head);
+    }
     if layout.rows(sample) {
         compact::table(sample, layout, &mut page);
     } else {
@@ -50,7 +57,7 @@ fn head(sample: &Sample, layout: &Layout) -> Vec<Line> {
 fn interface_facts(interface: &InterfaceSample, sample: &Sample, namespaces: bool) -> Vec<String> {
     let mut facts = Vec::new();
     if namespaces {
-        facts.push(format!("netns {}", or(interface.netns, "?")));
+        facts.push(format!("netns {}", netns(interface.netns, interface.netns_name.as_deref())));
     }
     facts.push(format!("driver {}", interface.driver.as_deref().map_or("?".into(), clean)));
     match (interface.up, interface.carrier) {

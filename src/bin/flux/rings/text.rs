@@ -70,8 +70,14 @@ pub fn none(plan: &Plan) -> String {
 /// That there may be one all the same, and the next step.
 pub fn unknown(plan: &Plan, doubts: &[String]) -> Failure {
     let doubts: Vec<String> = doubts.iter().map(|doubt| clean(doubt)).collect();
-    let error = format!("found no AF_XDP socket on {}, but {}", what(plan), doubts.join("; "));
-    Failure::Error { error, hint: Some("run as root to see the sockets of all processes".into()) }
+    let error = format!(
+        "{}: no AF_XDP socket that can be seen from here: {}",
+        what(plan),
+        doubts.join("; ")
+    );
+    let hint = "run as root outside of containers to see the sockets of all processes; CAP_BPF and \
+                CAP_PERFMON are enough";
+    Failure::Error { error, hint: Some(hint.into()) }
 }
 
 /// Prints samples as pages of text.
@@ -147,7 +153,7 @@ mod tests {
             panic!("it is an error")
         };
         let want =
-            "found no AF_XDP socket on eth0 queue 1, but 9 processes could not be looked into: ";
+            "eth0 queue 1: no AF_XDP socket that can be seen from here: 9 processes could not be ";
         assert!(error.starts_with(want) && !error.contains('\x1b'), "{error}");
         assert!(hint.unwrap().starts_with("run as root"));
     }

@@ -7,8 +7,12 @@ use fluxnet::FluxError;
 use fluxnet::text::numbers as units;
 use fluxnet::tools::host::Family;
 use fluxnet::tools::probe::check_source;
-use fluxnet::tools::trace::{MAX_FLOWS, Multipath, Plan, Protocol, RATE, Rounds, SIZES, Strategy};
+use fluxnet::tools::trace::{
+    AsTable, MAX_FLOWS, Multipath, Plan, Protocol, RATE, Rounds, SIZES, Strategy,
+};
 use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Probes per hop where the path is probed once.
@@ -24,6 +28,7 @@ Examples:
   flux trace -c 100 -i 0.2 192.0.2.1            loss and times per hop, as mtr --report
   flux trace --live 192.0.2.1                   the same, redrawn in place until q
   flux trace --mtu 192.0.2.1                    where which packet length ends
+  flux trace -n --asn ip2asn-v4.tsv 192.0.2.1   with autonomous systems, as traceroute -A
   flux trace --json 192.0.2.1 > before.json     to keep, and some day
   flux trace diff before.json after.json        exit 1 where the path is another
 
@@ -33,7 +38,7 @@ that up. The letters are those of traceroute and mtr, but -I is the interface: I
 
 Marks: * no answer, !H host, !N network, !P protocol unreachable, !X forbidden, !F-1400 too big
 for the next hop, F=1400 its MTU, (NAT) a NAT before it rewrites probes, asymm 5 its answers
-come over 5 hops.
+come over 5 hops, [open] and [closed] the target's TCP port.
 
 Exit status:
   0  every target was reached
@@ -142,6 +147,12 @@ pub struct Args {
     /// Do not look up names of addresses
     #[arg(short, long, help_heading = "Output")]
     pub numeric: bool,
+    /// Show the autonomous system of each address, looked up in FILE
+    ///
+    /// FILE is a table of iptoasn.com (ip2asn-v4.tsv, -v6, -combined) or of CAIDA (pfx2as), not
+    /// compressed. [AS64500] stands behind the address, [*] where nobody announces it.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath, help_heading = "Output")]
+    pub asn: Option<PathBuf>,
     /// A table with a row per router, as mtr --report; the default with -c
     #[arg(long, conflicts_with_all = ["json", "live"], help_heading = "Output")]
     pub report: bool,
@@ -228,6 +239,8 @@ impl Args {
             paths: self.multipath(),
             mtu: self.mtu,
             names: !self.numeric,
+            asns: self.asn.as_deref().map(AsTable::load).transpose()?.map(Arc::new),
+            fit_frames: self.common.socket.frame_size.is_none(),
             each: json || self.view() == View::Hops,
             each_round: self.live,
             config: self.common.config(endless)?,

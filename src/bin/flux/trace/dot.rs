@@ -103,15 +103,18 @@ fn dashed(summary: &Summary, ttl: u8) -> &'static str {
 fn label(summary: &Summary, ttl: u8, who: Option<IpAddr>) -> String {
     let routers = summary.hops.iter().filter(|hop| hop.ttl == ttl).flat_map(|hop| &hop.routers);
     let router = who.and_then(|who| routers.into_iter().find(|router| router.address == who));
-    let Some(Router { address, name, rtt_us, loss_pct, mark, mpls, .. }) = router else {
+    let Some(Router { address, name, rtt_us, loss_pct, limited, mark, mpls, .. }) = router else {
         return format!("{ttl}: {}", who.map_or("*".into(), |who| who.to_string()));
     };
     let mut lines = vec![format!("{ttl}: {address}")];
     lines.extend(name.as_deref().map(clean));
     let time = rtt_us.map(|rtt| format!("{} ms, ", short_millis(rtt.times.p50)));
     let mark = mark.as_deref().map(|mark| format!(" {}", clean(mark))).unwrap_or_default();
-    let loss = percent((loss_pct * 10.0).round() / 10.0);
-    lines.push(format!("{}{loss}% loss{mark}", time.unwrap_or_default()));
+    let loss = match limited {
+        true => "limits its answers".into(),
+        false => format!("{}% loss", percent((loss_pct * 10.0).round() / 10.0)),
+    };
+    lines.push(format!("{}{loss}{mark}", time.unwrap_or_default()));
     if !mpls.is_empty() {
         lines.push(format!("MPLS: {}", labels(mpls)));
     }

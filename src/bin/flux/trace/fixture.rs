@@ -35,6 +35,9 @@ pub fn reply(target: &str, ttl: u8, probe: u64, from: &str, us: f64) -> Reply {
         extensions: Vec::new(),
         mtu: None,
         rewritten: None,
+        port_state: None,
+        asn: None,
+        other_asns: Vec::new(),
     }
 }
 
@@ -49,6 +52,7 @@ pub fn start(targets: &[(&str, &str)]) -> Start {
         address: address(at),
         source: address("10.0.0.1"),
         gateway: Some(address("10.0.0.254")),
+        packet_bytes: Some(60),
     };
     Start {
         interfaces: Vec::new(),
@@ -98,6 +102,7 @@ pub fn router(at: &str, sent: u64, received: u64, us: f64) -> Router {
         sent,
         received,
         loss_pct: (sent - received) as f64 * 100.0 / sent as f64,
+        limited: false,
         rtt_us: (received > 0).then(|| rtt(us)),
         mpls: Vec::new(),
         extensions: Vec::new(),
@@ -106,6 +111,9 @@ pub fn router(at: &str, sent: u64, received: u64, us: f64) -> Router {
         reply_ttl: 64,
         back_hops: None,
         mtu: None,
+        port_state: None,
+        asn: None,
+        other_asns: Vec::new(),
     }
 }
 
@@ -116,6 +124,7 @@ pub fn hop(ttl: u8, sent: u64, routers: Vec<Router>) -> Hop {
         sent,
         received,
         loss_pct: (sent - received) as f64 * 100.0 / sent as f64,
+        limited: false,
         balancing: (routers.len() > 1).then_some(Balancing::PerFlow),
         routers,
     }
@@ -132,6 +141,7 @@ pub fn summary(target: &str, hops: Vec<Hop>) -> Summary {
         address: Some(at),
         reached,
         distance: last.map(|hop| hop.ttl).filter(|_| reached),
+        answered_by: None,
         rounds: 1,
         hops,
         paths: vec![path],
@@ -145,7 +155,10 @@ pub fn summary(target: &str, hops: Vec<Hop>) -> Summary {
         links: Vec::new(),
         multipath: None,
         mtu: None,
+        mtu_at_least: None,
+        mtu_hop: None,
         mtu_black_hole: None,
+        port_state: None,
         nat: Vec::new(),
         duplicates: 0,
         late: 0,

@@ -7,7 +7,7 @@
 //!     3b └─ 172.16.23.3
 //! ```
 
-use super::report::{fill, notes};
+use super::report::{asn, fill, notes};
 use crate::output::{Column, Report, Screen, Show, Table, When, clean, column, table};
 use fluxnet::tools::trace::{Rtt, Summary};
 use serde::Serialize;
@@ -23,6 +23,7 @@ struct Node {
     rtt_us: Option<Rtt>,
     loss_pct: Option<f64>,
     notes: Option<String>,
+    asn: Option<String>,
     name: Option<String>,
 }
 
@@ -34,6 +35,7 @@ impl Report for Nodes {
     const COLUMNS: &'static [Column] = &[
         column("/router", "router", Show::Name, When::Always, 0),
         column("/after", "after", Show::Name, When::Any, 3),
+        column("/asn", "AS", Show::Name, When::Any, 6),
         column("/share_pct", "share", Show::Fixed(0, "%"), When::Varied, 4),
         column("/rtt_us/p50", "ms", Show::ShortMillis, When::Always, 1),
         column("/loss_pct", "loss", Show::Fixed(1, "%"), When::Always, 5),
@@ -180,8 +182,9 @@ pub fn graph(summary: &Summary, screen: &Screen) -> Table {
                 after: places.after(at, *who),
                 share_pct: router.map(|router| share(router.sent, hop.sent)),
                 rtt_us: router.and_then(|router| router.rtt_us),
-                loss_pct: router.map(|router| router.loss_pct),
+                loss_pct: router.filter(|router| !router.limited).map(|router| router.loss_pct),
                 notes: notes(summary, hop, place).map(|notes| screen.fit(&notes)),
+                asn: router.and_then(asn),
                 name: router.and_then(|router| router.name.as_deref()).map(clean),
             });
         }
@@ -189,6 +192,7 @@ pub fn graph(summary: &Summary, screen: &Screen) -> Table {
     fill(&mut nodes, |node| &mut node.notes);
     fill(&mut nodes, |node| &mut node.after);
     fill(&mut nodes, |node| &mut node.name);
+    fill(&mut nodes, |node| &mut node.asn);
     let stats = summary.path_stats.iter();
     let paths = summary.paths.iter().zip(stats).map(|(path, stats)| Path {
         path: places.path(path),

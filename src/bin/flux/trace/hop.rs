@@ -2,7 +2,9 @@
 
 use crate::opened::millis;
 use crate::output::{Screen, clean};
-use fluxnet::tools::trace::{ExtensionObject, Label, Reply, Router, Timeout, back_hops};
+use fluxnet::tools::trace::{
+    ExtensionObject, Hop, Label, PortState, Reply, Router, Timeout, back_hops,
+};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -23,6 +25,8 @@ struct Answer {
     reply_ttl: u8,
     mtu: Option<u32>,
     nat: bool,
+    port_state: Option<PortState>,
+    systems: Vec<u32>,
     mpls: Vec<Label>,
     extensions: Vec<ExtensionObject>,
 }
@@ -36,10 +40,19 @@ impl From<&Reply> for Probe {
             reply_ttl: reply.reply_ttl,
             mtu: reply.mtu,
             nat: reply.rewritten.is_some(),
+            port_state: reply.port_state,
+            systems: reply.asn.iter().chain(&reply.other_asns).copied().collect(),
             mpls: reply.mpls.clone(),
             extensions: reply.extensions.clone(),
         };
         Self { number: reply.probe, answer: Some(answer) }
+    }
+}
+
+impl Probe {
+    /// Whether nobody answered it.
+    pub fn is_silent(&self) -> bool {
+        self.answer.is_none()
     }
 }
 
@@ -58,6 +71,31 @@ pub struct Layout {
     pub verbose: bool,
     /// Probes per hop.
     pub queries: u8,
+    /// Whether the hop limits its answers.
+    pub limited: bool,
+    /// Whether the autonomous systems of addresses are shown.
+    pub systems: bool,
+}
+
+/// What is known of routers besides their answers to the probes of a hop.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    names: HashMap<IpAddr, String>,
+    /// MTUs behind routers, by TTL and address.
+    mtus: HashMap<(u8, IpAddr), u32>,
+}
+
+impl Known {
+    /// What a summary says of its hops.
+    pub fn of(hops: &[Hop]) -> Self {
+        let routers =
+            hops.iter().flat_map(|hop| hop.routers.iter().map(|router| (hop.ttl, router)));
+        let mtu = |(ttl, router): (u8, &Router)| Some(((ttl, router.address), router.mtu?));
+        Self {
+            names: names(routers.clone().map(|(_, router)| router)),
+            mtus: routers.filter_map(mtu).collect(),
+        }
+    }
 }
 
 /// A piece of a line that is not broken: its letters, and the same with colours.
@@ -70,17 +108,17 @@ struct Piece {
 
 /// The lines for a hop: `ttl`, then each router with its times; below it what it said besides.
 ///
-/// `names` are those of the addresses, as far as they are known.
-pub fn lines(
-    ttl: u8,
-    probes: &[Probe],
-    names: &HashMap<IpAddr, String>,
-    layout: &Layout,
-) -> String {
+/// `known` is what is known of the routers, if they are known yet.
+pub fn lines(ttl: u8, probes: &[Probe], known: &Known, layout: &Layout) -> String {
     let mut probes: Vec<&Probe> = probes.iter().collect();
     probes.sort_by_key(|probe| probe.number);
-    // Later ones looked for the MTU.
-    probes.truncate(usize::from(layout.queries.max(1)));
+    // Later ones were second tries: with an answer, they take the place of the first that had none.
+    let most = usize::from(layout.queries.max(1));
+    while probes.len() > most {
+        let Some(silent) = probes.iter().position(|probe| probe.answer.is_none()) else { break };
+        probes.remove(silent);
+    }
+    probes.truncate(most);
     let mut pieces = Vec::new();
     let mut before = None;
     let mut below: Vec<String> = Vec::new();
@@ -95,8 +133,22 @@ pub fn lines(
         };
         let plain = |pieces: &mut Vec<Piece>, text: String| add(pieces, 2, text.clone(), text);
         if before != Some(answer.from) {
-            plain(&mut pieces, host(answer.from, names));
-            for odd in answer.odd(ttl) {
+            plain(&mut pieces, host(answer.from, &known.names));
+            if layout.systems {
+                let systems = systems(&answer.systems).unwrap_or_else(|| "*".into());
+                let text = format!("[{systems}]");
+                add(&mut pieces, 1, text.clone(), text);
+            }
+            // What the port is, the last answer of the target knows best.
+            let of_host = |probe: &&&Probe| {
+                probe.answer.as_ref().is_some_and(|other| other.from == answer.from)
+            };
+            let states = probes.iter().filter(of_host).filter_map(|probe| probe.answer.as_ref());
+            if let Some(state) = states.filter_map(|answer| answer.port_state).last() {
+                let text = format!("[{state}]");
+                add(&mut pieces, 1, text.clone(), text);
+            }
+            for odd in answer.odd(ttl, known) {
                 let painted = layout.screen.style.odd(&odd);
                 add(&mut pieces, 1, odd, painted);
             }
@@ -110,10 +162,15 @@ pub fn lines(
             add(&mut pieces, 1, mark, painted);
         }
     }
+    if layout.limited {
+        let odd = "limits its answers".to_owned();
+        let painted = layout.screen.style.odd(&odd);
+        add(&mut pieces, 2, odd, painted);
+    }
     if pieces.is_empty() {
         add(&mut pieces, 2, "*".into(), "*".into());
     }
-    let mut text = joined(ttl, &pieces, layout.screen.width);
+    let mut text = joined(&ttl.to_string(), &pieces, layout.screen.width);
     for line in below {
         // A String takes every write.
         let _ = writeln!(text, "     {line}");
@@ -121,15 +178,34 @@ pub fn lines(
     text
 }
 
+/// The line for hops in a row that are silent alike: `5-30  * * *`.
+pub fn silence(first: u8, last: u8, stars: usize, layout: &Layout) -> String {
+    let star = |at: usize| Piece {
+        gap: if at == 0 { 2 } else { 1 },
+        bare: "*".into(),
+        painted: "*".into(),
+    };
+    let stars: Vec<Piece> = (0..stars.max(1)).map(star).collect();
+    let hops = if first == last { first.to_string() } else { format!("{first}-{last}") };
+    joined(&hops, &stars, layout.screen.width)
+}
+
+/// Autonomous systems as traceroute prints them; `None` where there are none.
+pub fn systems(numbers: &[u32]) -> Option<String> {
+    let words: Vec<String> = numbers.iter().map(|number| format!("AS{number}")).collect();
+    (!words.is_empty()).then(|| words.join("/"))
+}
+
 impl Answer {
     /// What is out of the ordinary about the router.
-    fn odd(&self, ttl: u8) -> Vec<String> {
+    fn odd(&self, ttl: u8, known: &Known) -> Vec<String> {
         let mut odd = Vec::new();
         if self.nat {
             odd.push("(NAT)".into());
         }
         // A mark such as !F-1400 says it already.
-        if let Some(mtu) = self.mtu.filter(|_| self.mark.is_none()) {
+        let mtu = self.mtu.or_else(|| known.mtus.get(&(ttl, self.from)).copied());
+        if let Some(mtu) = mtu.filter(|_| self.mark.is_none()) {
             odd.push(format!("F={mtu}"));
         }
         // A router that says that the way ends answers from where it is, whatever the TTL.
@@ -150,6 +226,12 @@ impl Answer {
     }
 }
 
+/// Whether some of these were answered and some were not.
+pub fn is_lossy(probes: &[Probe]) -> bool {
+    let answered = probes.iter().filter(|probe| probe.answer.is_some()).count();
+    answered > 0 && answered < probes.len()
+}
+
 /// A label stack as traceroute and mtr print it.
 pub fn labels(stack: &[Label]) -> String {
     let label = |Label { label, tc, bottom, ttl }: &Label| {
@@ -159,7 +241,7 @@ pub fn labels(stack: &[Label]) -> String {
 }
 
 /// An address with its name, if it has one.
-pub fn host(address: IpAddr, names: &HashMap<IpAddr, String>) -> String {
+fn host(address: IpAddr, names: &HashMap<IpAddr, String>) -> String {
     match names.get(&address) {
         Some(name) => format!("{address} ({})", clean(name)),
         None => address.to_string(),
@@ -167,14 +249,14 @@ pub fn host(address: IpAddr, names: &HashMap<IpAddr, String>) -> String {
 }
 
 /// The names that routers have.
-pub fn names<'a>(routers: impl IntoIterator<Item = &'a Router>) -> HashMap<IpAddr, String> {
+fn names<'a>(routers: impl IntoIterator<Item = &'a Router>) -> HashMap<IpAddr, String> {
     let named = |router: &Router| Some((router.address, router.name.clone()?));
     routers.into_iter().filter_map(named).collect()
 }
 
 /// The line, broken where it would be wider than the screen.
-fn joined(ttl: u8, pieces: &[Piece], width: Option<usize>) -> String {
-    let mut text = format!("{ttl:>2}");
+fn joined(hop: &str, pieces: &[Piece], width: Option<usize>) -> String {
+    let mut text = format!("{hop:>2}");
     let mut column = text.len();
     for (at, piece) in pieces.iter().enumerate() {
         let length = piece.bare.chars().count();
@@ -201,11 +283,11 @@ mod tests {
 
     fn layout(width: Option<usize>) -> Layout {
         let screen = Screen { width, ..Screen::default() };
-        Layout { screen, verbose: false, queries: 3 }
+        Layout { screen, verbose: false, queries: 3, limited: false, systems: false }
     }
 
     fn line(ttl: u8, probes: &[Probe]) -> String {
-        lines(ttl, probes, &HashMap::new(), &layout(None))
+        lines(ttl, probes, &Known::default(), &layout(None))
     }
 
     fn answer(ttl: u8, number: u64, from: &str, us: f64) -> Reply {
@@ -221,8 +303,9 @@ mod tests {
         ];
         assert_eq!(line(3, &probes), " 3  172.16.23.2  4.012 ms  4.020 ms  4.101 ms\n");
         let names = HashMap::from([("172.16.23.2".parse().unwrap(), "r3\x1b[2J".to_owned())]);
+        let known = Known { names, ..Known::default() };
         assert_eq!(
-            lines(3, &probes, &names, &layout(None)),
+            lines(3, &probes, &known, &layout(None)),
             " 3  172.16.23.2 (r3?[2J)  4.012 ms  4.020 ms  4.101 ms\n"
         );
     }
@@ -267,7 +350,42 @@ mod tests {
         assert_eq!(line(3, &[(&reply).into()]), text);
         let verbose = Layout { verbose: true, ..layout(None) };
         let text = format!("{text}     [extension: class 2 type 1 0a0b]\n");
-        assert_eq!(lines(3, &[(&reply).into()], &HashMap::new(), &verbose), text);
+        assert_eq!(lines(3, &[(&reply).into()], &Known::default(), &verbose), text);
+    }
+
+    #[test]
+    fn systems_port_and_what_came_to_be_known_later_stand_behind_the_address() {
+        let told = Reply { asn: Some(64500), ..answer(3, 1, "10.0.0.3", 300.0) };
+        let layout = Layout { systems: true, ..layout(None) };
+        let line = |reply: &Reply, known: &Known| lines(3, &[reply.into()], known, &layout);
+        let none = Known::default();
+        assert_eq!(line(&told, &none), " 3  10.0.0.3 [AS64500]  0.300 ms\n");
+        let several = Reply { other_asns: vec![64501], ..told.clone() };
+        assert_eq!(line(&several, &none), " 3  10.0.0.3 [AS64500/AS64501]  0.300 ms\n");
+        let known = Known {
+            names: HashMap::from([(told.from, "r3.example".to_owned())]),
+            mtus: HashMap::from([((3, told.from), 1400), ((4, told.from), 1300)]),
+        };
+        let port = Reply { asn: None, port_state: Some(PortState::Closed), ..told };
+        assert_eq!(
+            line(&port, &known),
+            " 3  10.0.0.3 (r3.example) [*] [closed] F=1400  0.300 ms\n"
+        );
+        // The first SYN was answered by an open port, which resets the second.
+        let open = Reply { port_state: Some(PortState::Open), ..port };
+        let later = Reply { probe: 2, ..open.clone() };
+        assert_eq!(
+            lines(3, &[(&open).into(), (&later).into()], &none, &layout),
+            " 3  10.0.0.3 [*] [open]  0.300 ms  0.300 ms\n"
+        );
+    }
+
+    #[test]
+    fn silent_hops_in_a_row_are_one_line() {
+        assert_eq!(silence(5, 30, 3, &layout(None)), "5-30  * * *\n");
+        assert_eq!(silence(5, 5, 1, &layout(None)), " 5  *\n");
+        let lines = silence(9, 12, 30, &layout(Some(40)));
+        assert!(lines.lines().all(|line| line.len() <= 40) && lines.matches('*').count() == 30);
     }
 
     #[test]
@@ -276,7 +394,7 @@ mod tests {
             .map(|n| Probe::from(&answer(3, n, "2001:db8:7:1234:5678:9abc:def0:1", 10_000.0)))
             .collect();
         assert_eq!(
-            lines(3, &probes, &HashMap::new(), &layout(Some(40))),
+            lines(3, &probes, &Known::default(), &layout(Some(40))),
             " 3  2001:db8:7:1234:5678:9abc:def0:1\n    10.000 ms  10.000 ms  10.000 ms\n"
         );
     }

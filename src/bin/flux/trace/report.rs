@@ -1,5 +1,6 @@
 //! A trace as a table: a row per router, as mtr's report.
 
+use super::hop::systems;
 use crate::output::{Column, Report, Screen, Show, Table, When, clean, column, table};
 use fluxnet::tools::trace::{Balancing, Hop, Router, Rtt, Summary};
 use serde::Serialize;
@@ -11,7 +12,9 @@ const LONG_NAME: usize = 64;
 #[derive(Debug, Serialize)]
 pub struct Row {
     host: String,
-    loss_pct: f64,
+    asn: Option<String>,
+    /// None where the router limits its answers: how much gets that far, those behind it show.
+    loss_pct: Option<f64>,
     sent: u64,
     rtt_us: Option<Rtt>,
     notes: Option<String>,
@@ -25,6 +28,7 @@ impl Report for Rows {
 
     const COLUMNS: &'static [Column] = &[
         column("/host", "Host", Show::Name, When::Always, 0),
+        column("/asn", "AS", Show::Name, When::Any, 7),
         column("/loss_pct", "Loss%", Show::Fixed(1, "%"), When::Always, 1),
         column("/sent", "Snt", Show::Short, When::Always, 3),
         column("/rtt_us/last", "Last", Show::ShortMillis, When::Always, 6),
@@ -45,7 +49,7 @@ impl Report for Rows {
 impl Rows {
     /// Whether probes were lost, row by row.
     pub fn lossy(&self) -> impl Iterator<Item = bool> {
-        self.0.iter().map(|row| row.loss_pct > 0.0)
+        self.0.iter().map(|row| row.loss_pct > Some(0.0))
     }
 }
 
@@ -63,7 +67,8 @@ pub fn rows(summary: &Summary, names: bool, screen: &Screen) -> Rows {
         if hop.routers.is_empty() {
             rows.push(Row {
                 host: format!("{place}???"),
-                loss_pct: hop.loss_pct,
+                asn: None,
+                loss_pct: Some(hop.loss_pct),
                 sent: hop.sent,
                 rtt_us: None,
                 notes: None,
@@ -73,7 +78,8 @@ pub fn rows(summary: &Summary, names: bool, screen: &Screen) -> Rows {
             let place = if at == 0 { &place } else { "    " };
             rows.push(Row {
                 host: format!("{place}{}", host(router, names, longest)),
-                loss_pct: router.loss_pct,
+                asn: asn(router),
+                loss_pct: (!router.limited).then_some(router.loss_pct),
                 sent: router.sent,
                 rtt_us: router.rtt_us,
                 notes: notes(summary, hop, at).map(|notes| screen.fit(&notes)),
@@ -81,6 +87,7 @@ pub fn rows(summary: &Summary, names: bool, screen: &Screen) -> Rows {
         }
     }
     fill(&mut rows, |row| &mut row.notes);
+    fill(&mut rows, |row| &mut row.asn);
     Rows(rows)
 }
 
@@ -91,6 +98,12 @@ pub fn fill<R>(rows: &mut [R], notes: impl Fn(&mut R) -> &mut Option<String>) {
             notes(row).get_or_insert_default();
         }
     }
+}
+
+/// The autonomous systems of a router, where they are known.
+pub fn asn(router: &Router) -> Option<String> {
+    let numbers: Vec<u32> = router.asn.iter().chain(&router.other_asns).copied().collect();
+    systems(&numbers)
 }
 
 /// The router's name if it is wanted and known, else its address.
@@ -118,8 +131,14 @@ pub fn notes(summary: &Summary, hop: &Hop, at: usize) -> Option<String> {
             Balancing::Unknown => format!("balanced ×{}", hop.routers.len()),
         });
     }
+    if router.limited {
+        notes.push("limits its answers".into());
+    }
     if let Some(mark) = &router.mark {
         notes.push(clean(mark));
+    }
+    if let Some(state) = router.port_state {
+        notes.push(state.to_string());
     }
     if summary.nat.iter().any(|nat| nat.ttl == hop.ttl && nat.address == router.address) {
         notes.push("NAT".into());
@@ -148,7 +167,8 @@ mod tests {
 
     #[test]
     fn every_column_is_a_key_of_its_row() {
-        let row = Row { host: "x".into(), loss_pct: 0.0, sent: 1, rtt_us: None, notes: None };
+        let (asn, notes, loss_pct) = (None, None, Some(0.0));
+        let row = Row { host: "x".into(), asn, loss_pct, sent: 1, rtt_us: None, notes };
         let rtt = Some(super::super::fixture::rtt(1.0));
         let row = serde_json::to_value(Row { rtt_us: rtt, ..row }).unwrap();
         for column in Rows::COLUMNS {
@@ -184,6 +204,17 @@ mod tests {
         let two = report(&diamond(), true, &screen(None)).text;
         assert!(two.contains("\n 3. 172.16.23.2") && two.contains("\n    172.16.23.3"), "{two}");
         assert!(two.contains("  per-flow x2\n"), "{two}");
+    }
+
+    #[test]
+    fn autonomous_systems_have_a_column_where_they_are_known() {
+        let mut summary = troubled();
+        let router = &mut summary.hops[2].routers[0];
+        (router.asn, router.other_asns) = (Some(64500), vec![64501]);
+        let text = report(&summary, true, &screen(Some(100))).text;
+        assert!(text.starts_with("Host                  AS                Loss%"), "{text}");
+        assert!(text.contains(" 3. core.example.net  AS64500/AS64501   33.3%"), "{text}");
+        assert!(!report(&troubled(), true, &screen(Some(100))).text.contains("AS"));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Events as the lines traceroute prints, and the result in a sentence.
 
 use super::args::{Args, View};
-use super::hop::{self, Layout, Probe};
+use super::hop::{self, Known, Layout, Probe};
 use crate::opened;
 use crate::output::{Lines, Screen, clean, short_millis, wrap};
 use fluxnet::tools::probe::TargetRoute;
-use fluxnet::tools::trace::{Event, Hop, Plan, Protocol, Reply, Router, Start, Summary, icmp_text};
+use fluxnet::tools::trace::{
+    Event, Hop, MtuHop, Plan, Protocol, Reply, Router, Start, Summary, icmp_text,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 
@@ -16,7 +18,7 @@ pub struct Text {
     mtu: bool,
     verbose: bool,
     several: bool,
-    /// Whether hops are printed as they come: with one target, and no names to wait for.
+    /// Whether hops are printed as they come: with one target, and no names or MTUs to wait for.
     stream: bool,
     first: u8,
     start: Option<Start>,
@@ -34,21 +36,75 @@ struct Target {
     printed: u8,
     /// The first hop behind which there is nothing to wait for.
     end: Option<u8>,
+    /// The first hop that is printed with the summary, as are all behind it: what comes then says
+    /// whether the path ends there, and whether a probe without an answer was lost.
+    held: Option<u8>,
+    /// Silent hops that are not printed yet: more of them may follow.
+    silence: Option<Silence>,
+}
+
+/// Hops in a row with as many probes each, none of them answered.
+struct Silence {
+    first: u8,
+    last: u8,
+    stars: usize,
 }
 
 impl Target {
+    /// Has a hop and those behind it printed with the summary.
+    fn hold(&mut self, ttl: u8) {
+        self.held = Some(self.held.map_or(ttl, |held| held.min(ttl)));
+    }
+
+    /// Notes what an answer says about the end. The summary alone knows whether a refusal is one.
+    fn note_end(&mut self, reply: &Reply) {
+        if reply.reached {
+            self.end = Some(self.end.map_or(reply.ttl, |end| end.min(reply.ttl)));
+        } else if reply.mark.is_some() {
+            self.hold(reply.ttl.saturating_add(1));
+        }
+    }
+
     /// The lines of the hops that are complete, as are all before them.
     fn due(&mut self, layout: &Layout) -> String {
         let mut text = String::new();
         let last = self.end.unwrap_or(u8::MAX);
+        let last = self.held.map_or(last, |held| last.min(held.saturating_sub(1)));
         while self.printed < last {
             let next = self.printed + 1;
             let complete = |probes: &&Vec<Probe>| probes.len() >= layout.queries.into();
             let Some(probes) = self.hops.get(&next).filter(complete) else { break };
-            text += &hop::lines(next, probes, &HashMap::new(), layout);
+            let probes = probes.clone();
+            text += &self.hop(next, &probes, &Known::default(), layout);
             self.printed = next;
         }
         text
+    }
+
+    /// The lines of a hop behind those that are printed. Those of silent hops come with the next
+    /// one that is none, or with [`Self::rest`].
+    fn hop(&mut self, ttl: u8, probes: &[Probe], known: &Known, layout: &Layout) -> String {
+        if !probes.iter().all(Probe::is_silent) {
+            return self.rest(layout) + &hop::lines(ttl, probes, known, layout);
+        }
+        let stars = probes.len().clamp(1, layout.queries.max(1).into());
+        match &mut self.silence {
+            Some(run) if run.stars == stars && run.last + 1 == ttl => {
+                run.last = ttl;
+                String::new()
+            }
+            _ => {
+                let before = self.rest(layout);
+                self.silence = Some(Silence { first: ttl, last: ttl, stars });
+                before
+            }
+        }
+    }
+
+    /// The line of silent hops that are not printed yet.
+    fn rest(&mut self, layout: &Layout) -> String {
+        let run = self.silence.take();
+        run.map(|run| hop::silence(run.first, run.last, run.stars, layout)).unwrap_or_default()
     }
 }
 
@@ -59,11 +115,17 @@ impl Text {
         let several = plan.targets.len() > 1;
         Self {
             view: args.view(),
-            layout: Layout { screen, verbose, queries: plan.queries },
+            layout: Layout {
+                screen,
+                verbose,
+                queries: plan.queries,
+                limited: false,
+                systems: plan.asns.is_some(),
+            },
             mtu: plan.mtu,
             verbose,
             several,
-            stream: !several && !plan.names,
+            stream: !several && !plan.names && !plan.mtu,
             first: plan.first,
             start: None,
             routes: HashMap::new(),
@@ -83,10 +145,15 @@ impl Text {
             Event::Interim(summary) => Lines::err(interim(summary)),
             Event::Reply(reply) => {
                 let probe = Probe::from(reply);
-                Lines::out(self.probe(&reply.target, reply.ttl, probe, ends(reply)))
+                self.probe(&reply.target, reply.ttl, probe);
+                if let Some(known) = self.targets.get_mut(&reply.target) {
+                    known.note_end(reply);
+                }
+                Lines::out(self.due(&reply.target))
             }
             Event::Timeout(timeout) => {
-                Lines::out(self.probe(&timeout.target, timeout.ttl, timeout.into(), false))
+                self.probe(&timeout.target, timeout.ttl, timeout.into());
+                Lines::out(self.due(&timeout.target))
             }
             Event::Duplicate(_) | Event::Late(_) | Event::Summary(_) => Lines::default(),
         }
@@ -113,12 +180,13 @@ impl Text {
     /// The line before a target's hops.
     fn header(&self, target: &str) -> String {
         let Some(start) = &self.start else { return String::new() };
-        let address = self.route(target).map(|route| format!(" ({})", route.address));
-        let address = address.unwrap_or_default();
+        let route = self.route(target);
+        let address = route.map(|route| format!(" ({})", route.address)).unwrap_or_default();
+        let bytes = route.and_then(|route| route.packet_bytes).unwrap_or(start.packet_bytes);
         let mut text = format!("trace to {}{address}, {} hops max", clean(target), start.max_hops);
         // A String takes every write.
-        if start.packet_bytes > 0 {
-            let _ = write!(text, ", {} byte packets", start.packet_bytes);
+        if bytes > 0 {
+            let _ = write!(text, ", {bytes} byte packets");
         }
         match start.protocol {
             Protocol::Udp => {}
@@ -130,34 +198,41 @@ impl Text {
         wrap(&text, self.layout.screen.width, 2)
     }
 
-    /// Keeps what became of a probe; the lines of the hops that are complete with it.
-    fn probe(&mut self, target: &str, ttl: u8, probe: Probe, ends: bool) -> String {
+    /// Keeps what became of a probe.
+    fn probe(&mut self, target: &str, ttl: u8, probe: Probe) {
         if self.view != View::Hops {
-            return String::new();
+            return;
         }
         let first = self.first;
         let known = self
             .targets
             .entry(target.to_owned())
             .or_insert_with(|| Target { printed: first.saturating_sub(1), ..Target::default() });
-        known.hops.entry(ttl).or_default().push(probe);
-        if ends {
-            known.end = Some(known.end.map_or(ttl, |end| end.min(ttl)));
+        let probes = known.hops.entry(ttl).or_default();
+        probes.push(probe);
+        if hop::is_lossy(probes) {
+            known.hold(ttl);
         }
-        if self.stream { known.due(&self.layout) } else { String::new() }
+    }
+
+    /// The lines of the hops that are complete.
+    fn due(&mut self, target: &str) -> String {
+        let known = self.targets.get_mut(target).filter(|_| self.stream);
+        known.map(|known| known.due(&self.layout)).unwrap_or_default()
     }
 
     /// What is known of one target at the end: its header where there are several, the hops that
     /// were not printed yet, and the conclusion.
     pub fn hops(&mut self, summary: &Summary) -> String {
         let mut text = self.title(summary);
-        let known = self.targets.remove(&summary.target).unwrap_or_default();
-        let names = hop::names(summary.hops.iter().flat_map(|hop| &hop.routers));
-        for hop in summary.hops.iter().filter(|hop| hop.ttl > known.printed) {
-            let probes = known.hops.get(&hop.ttl).map(Vec::as_slice).unwrap_or_default();
-            text += &hop::lines(hop.ttl, probes, &names, &self.layout);
+        let mut target = self.targets.remove(&summary.target).unwrap_or_default();
+        let (known, printed) = (Known::of(&summary.hops), target.printed);
+        for hop in summary.hops.iter().filter(|hop| hop.ttl > printed) {
+            let probes = target.hops.remove(&hop.ttl).unwrap_or_default();
+            let layout = Layout { limited: hop.limited, ..self.layout };
+            text += &target.hop(hop.ttl, &probes, &known, &layout);
         }
-        text + &self.conclusion(summary)
+        text + &target.rest(&self.layout) + &self.conclusion(summary)
     }
 
     /// The header of a target's block, where it was not printed at the start.
@@ -175,12 +250,6 @@ impl Text {
     }
 }
 
-/// Whether there is nothing behind the hop that answers so.
-fn ends(reply: &Reply) -> bool {
-    let unreachable = |mark: &str| mark.starts_with('!') && !mark.starts_with("!F");
-    reply.reached || reply.mark.as_deref().is_some_and(unreachable)
-}
-
 /// The result of a trace, in a sentence; with `mtu` also that none was found.
 pub fn conclusion(summary: &Summary, mtu: bool) -> String {
     let target = named(summary);
@@ -190,17 +259,31 @@ pub fn conclusion(summary: &Summary, mtu: bool) -> String {
     }
     let mut parts = vec![match (summary.reached, summary.distance) {
         (true, Some(hops)) => {
-            let hops = if hops == 1 { "1 hop".into() } else { format!("{hops} hops") };
+            // With a first TTL that is enough, it is not known how many are too few.
+            let enough = hops > 1 && summary.hops.first().is_some_and(|hop| hop.ttl == hops);
+            let hops = match hops {
+                1 => "1 hop".into(),
+                _ if enough => format!("at most {hops} hops"),
+                _ => format!("{hops} hops"),
+            };
             let time = target_rtt(summary).map(|us| format!(", {} ms", short_millis(us)));
             format!("reached {target} in {hops}{}", time.unwrap_or_default())
         }
         (true, None) => format!("reached {target}"),
         (false, _) => format!("not reached: {target}{}", obstacle(summary)),
     }];
-    match (summary.mtu, mtu) {
-        (Some(bytes), _) => parts.push(format!("path MTU {bytes}")),
-        (None, true) => parts.push("path MTU unknown".into()),
-        (None, false) => {}
+    parts.extend(summary.answered_by.map(|by| format!("{by} answered")));
+    parts.extend(limits(summary));
+    match (summary.mtu, summary.mtu_at_least) {
+        (Some(bytes), _) => {
+            parts.push(format!("path MTU {bytes}"));
+            parts.extend(limit(summary, bytes));
+        }
+        (None, Some(bytes)) => {
+            parts.push(format!("path MTU at least {bytes}: frames hold no more"));
+        }
+        (None, None) if mtu => parts.push("path MTU unknown".into()),
+        (None, None) => {}
     }
     if let Some(ttl) = summary.mtu_black_hole {
         parts.push(format!("larger packets vanish behind hop {ttl}"));
@@ -215,6 +298,43 @@ pub fn conclusion(summary: &Summary, mtu: bool) -> String {
         }
     }
     parts.join("; ")
+}
+
+/// Who limits its answers: hops on the way, and the target itself.
+fn limits(summary: &Summary) -> Vec<String> {
+    let mut said = Vec::new();
+    let limited = summary.hops.iter().filter(|hop| hop.limited);
+    let (target, hops): (Vec<&Hop>, Vec<&Hop>) =
+        limited.partition(|hop| summary.distance == Some(hop.ttl));
+    let ttls: Vec<String> = hops.iter().map(|hop| hop.ttl.to_string()).collect();
+    match &ttls[..] {
+        [] => {}
+        [ttl] => said.push(format!("hop {ttl} limits its answers")),
+        ttls => said.push(format!("hops {} limit their answers", ttls.join(", "))),
+    }
+    if let Some(hop) = target.first() {
+        // The last answer was to the echo request that was sent because others had none.
+        let echo = hop.routers.iter().any(|router| router.icmp == "echo_reply");
+        said.push(if echo {
+            "it answers echo requests, and limits or filters the rest".into()
+        } else {
+            "the target limits its answers".into()
+        });
+    }
+    said
+}
+
+/// Where packets over the path MTU stop, if that router says so.
+fn limit(summary: &Summary, bytes: u32) -> Option<String> {
+    let MtuHop { ttl, address, mtu } = summary.mtu_hop?;
+    // One that told a larger MTU is not the one that limits.
+    if mtu.is_some_and(|mtu| mtu > bytes) {
+        return None;
+    }
+    Some(match ttl {
+        Some(ttl) => format!("larger packets stop at hop {ttl} ({address})"),
+        None => format!("larger packets stop at {address}"),
+    })
 }
 
 /// Why a target was not reached, as far as it is known.
@@ -249,7 +369,8 @@ pub fn named(summary: &Summary) -> String {
 /// Round-trip time to the target.
 fn target_rtt(summary: &Summary) -> Option<f64> {
     let mut routers = summary.hops.iter().rev().flat_map(|hop| &hop.routers);
-    let target = routers.find(|router| Some(router.address) == summary.address)?;
+    let address = summary.answered_by.or(summary.address)?;
+    let target = routers.find(|router| router.address == address)?;
     target.rtt_us.map(|rtt| rtt.times.p50)
 }
 
@@ -313,7 +434,7 @@ mod tests {
         let mut text = text("203.0.113.7");
         let lines = text.event(&Event::Start(start(&[(TARGET, TARGET)])));
         assert_eq!(lines.out, "trace to 203.0.113.7 (203.0.113.7), 30 hops max, 60 byte packets\n");
-        assert!(lines.err.starts_with("sim0: driver sim, native attach, zero-copy, queue 0, "));
+        assert_eq!(lines.err, "");
         assert_eq!(answers(&mut text), "", "names may still come");
         let end = format!("{HOPS}reached 203.0.113.7 in 6 hops, 20.0 ms\n");
         assert_eq!(text.hops(&plain()), end);
@@ -343,6 +464,39 @@ mod tests {
     }
 
     #[test]
+    fn silent_hops_in_a_row_are_one_line_as_soon_as_they_end_or_at_the_end() {
+        let mut text = text("-n -q 1 203.0.113.7");
+        text.event(&Event::Start(start(&[(TARGET, TARGET)])));
+        let mut silent = |ttl: u8| {
+            let gone = timeout(TARGET, ttl, ttl.into());
+            assert_eq!(out(&mut text, Event::Timeout(gone)), "");
+        };
+        (1..=3).for_each(&mut silent);
+        let far = Event::Reply(reply(TARGET, 4, 4, "172.16.34.4", 8000.0));
+        assert_eq!(out(&mut text, far), "1-3  *\n 4  172.16.34.4  8.000 ms\n");
+        for ttl in 5..=30 {
+            assert_eq!(out(&mut text, Event::Timeout(timeout(TARGET, ttl, ttl.into()))), "");
+        }
+        let hops = (1..=30).map(|ttl| super::super::fixture::hop(ttl, 1, Vec::new())).collect();
+        let end = text.hops(&summary(TARGET, hops));
+        assert_eq!(end, "5-30  *\nnot reached: 203.0.113.7; no hop answers\n");
+    }
+
+    #[test]
+    fn the_header_of_each_target_has_its_own_size() {
+        let mut text = text("-n 203.0.113.7 2001:db8:7::7");
+        let mut both = start(&[(TARGET, TARGET), ("2001:db8:7::7", "2001:db8:7::7")]);
+        (both.packet_bytes, both.targets[1].packet_bytes) = (0, Some(54));
+        text.event(&Event::Start(both));
+        assert!(
+            text.hops(&plain())
+                .starts_with("trace to 203.0.113.7 (203.0.113.7), 30 hops max, 60 byte")
+        );
+        let six = text.hops(&summary("2001:db8:7::7", Vec::new()));
+        assert!(six.contains("30 hops max, 54 byte packets\n"), "{six}");
+    }
+
+    #[test]
     fn an_unreachable_target_ends_the_stream_and_the_router_that_says_so_is_named() {
         let mut text = text("-n -q 1 203.0.113.7");
         text.event(&Event::Start(start(&[(TARGET, TARGET)])));
@@ -351,7 +505,7 @@ mod tests {
             Event::Reply(Reply { mark: Some("!X".into()), ..reply })
         };
         assert_eq!(out(&mut text, said(1)), " 1  172.16.34.4  8.000 ms !X\n");
-        assert_eq!(out(&mut text, said(2)), "");
+        assert_eq!(out(&mut text, said(2)), "", "the summary knows whether others got further");
         assert_eq!(
             text.conclusion(&troubled()),
             "not reached: 203.0.113.7; hop 4 (172.16.34.4) says communication administratively \
@@ -366,7 +520,7 @@ mod tests {
         out(&mut text, Event::Reply(reply(TARGET, 3, 7, "172.16.23.2", 4000.0)));
         let block = text.hops(&troubled());
         assert!(block.contains(" 3  172.16.23.2 (core.example.net)  4.000 ms\n"), "{block}");
-        assert!(block.starts_with(" 1  *\n 2  *\n"), "{block}");
+        assert!(block.starts_with("1-2  *\n"), "{block}");
     }
 
     #[test]
@@ -405,6 +559,28 @@ mod tests {
                 .ends_with("; path MTU unknown; larger packets vanish behind hop 4")
         );
         assert!(!conclusion(&plain(), false).contains("MTU"));
+        let least = Summary { mtu_at_least: Some(3826), ..plain() };
+        assert!(
+            conclusion(&least, true).ends_with("; path MTU at least 3826: frames hold no more")
+        );
+        let address = "172.16.23.2".parse().unwrap();
+        let hop = |ttl, mtu| {
+            let limit = Some(MtuHop { ttl, address, mtu });
+            conclusion(&Summary { mtu: Some(1400), mtu_hop: limit, ..plain() }, true)
+        };
+        let stop = "; path MTU 1400; larger packets stop at ";
+        assert!(hop(Some(3), Some(1400)).ends_with(&format!("{stop}hop 3 (172.16.23.2)")));
+        assert!(hop(None, None).ends_with(&format!("{stop}172.16.23.2")));
+        assert!(hop(Some(3), Some(1450)).ends_with("; path MTU 1400"));
+    }
+
+    #[test]
+    fn a_first_hop_that_is_far_enough_is_no_distance() {
+        let mut hops = plain().hops.split_off(5);
+        let at_most = conclusion(&summary(TARGET, hops.clone()), false);
+        assert_eq!(at_most, "reached 203.0.113.7 in at most 6 hops, 20.0 ms");
+        hops.insert(0, super::super::fixture::hop(5, 3, Vec::new()));
+        assert!(conclusion(&summary(TARGET, hops), false).contains(" in 6 hops"));
     }
 
     #[test]

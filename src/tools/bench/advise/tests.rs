@@ -16,9 +16,18 @@ fn with_cpu(setting: SettingReport, cpu: f64) -> SettingReport {
 
 /// Poll mode, batch and reason of the one recommendation.
 fn only(results: &[SettingReport]) -> (Poll, u32, String) {
-    let list = best(results);
-    let [Best { poll, batch, why, .. }] = &list[..] else { panic!("{list:?}") };
+    let (best, undecided) = advise(results);
+    let [Best { poll, batch, why, .. }] = &best[..] else { panic!("{best:?} {undecided:?}") };
+    assert!(undecided.is_empty(), "{undecided:?}");
     (*poll, *batch, why.clone())
+}
+
+/// Settings and reason of the one workload that has no best.
+fn none(results: &[SettingReport]) -> (Vec<(Poll, u32)>, String) {
+    let (best, undecided) = advise(results);
+    let [Undecided { settings, why, .. }] = &undecided[..] else { panic!("{best:?}") };
+    assert!(best.is_empty(), "{best:?}");
+    (settings.iter().map(|key| (key.poll, key.batch)).collect(), why.clone())
 }
 
 #[test]
@@ -38,40 +47,36 @@ fn the_fastest_is_taken_and_tells_its_lead() {
 }
 
 #[test]
-fn among_equals_the_one_with_less_cpu_is_taken() {
-    let (poll, batch, why) = only(&[
-        with_cpu(setting(Rxdrop, Busy, 64, &near(5.02)), 100.0),
+fn none_of_several_equals_is_the_best_and_the_one_with_less_cpu_is_named() {
+    let (settings, why) = none(&[
         with_cpu(setting(Rxdrop, Adaptive, 64, &near(5.0)), 38.0),
+        with_cpu(setting(Rxdrop, Busy, 64, &near(5.02)), 100.0),
+        with_cpu(setting(Rxdrop, Busy, 16, &near(3.0)), 100.0),
     ]);
-    assert_eq!((poll, batch), (Adaptive, 64));
+    assert_eq!(settings, [(Busy, 64), (Adaptive, 64)]);
     assert_eq!(
         why,
-        "5.00 Mpps: as fast as busy, batch 64 (5.02 Mpps) within noise, at 38 % of a core \
-         instead of 100 %"
+        "busy, batch 64 (5.02 Mpps) and adaptive, batch 64 (5.00 Mpps) are as fast within noise; \
+         adaptive, batch 64 takes the least CPU, 38 % of a core"
     );
 }
 
 #[test]
-fn a_fastest_that_also_takes_least_names_its_rival() {
-    let (poll, _, why) = only(&[
-        with_cpu(setting(Rxdrop, Busy, 64, &near(5.0)), 100.0),
-        with_cpu(setting(Rxdrop, Adaptive, 64, &near(5.02)), 38.0),
-    ]);
-    assert_eq!(poll, Adaptive);
-    assert_eq!(
-        why,
-        "5.02 Mpps; busy, batch 64 is as fast within noise: this one is taken, at 38 % of a core \
-         instead of 100 %"
-    );
+fn many_equals_are_counted_and_no_gain_is_negative() {
+    let settings: Vec<_> =
+        (1..=6).map(|n| setting(Rxdrop, Busy, n * 16, &near(5.0 + f64::from(n) / 1e4))).collect();
+    let (equals, why) = none(&settings);
+    assert_eq!(equals.len(), 6);
+    assert!(why.contains(" and 2 more are as fast within noise"), "{why}");
+    assert!(!why.contains('-') && !why.contains("least CPU"), "{why}");
 }
 
 #[test]
-fn among_equals_with_the_same_cpu_the_smaller_batch_is_taken() {
-    let settings =
-        [64, 16, 32].map(|batch| setting(Rxdrop, Busy, batch, &near(5.0 + f64::from(batch) / 1e4)));
-    let (_, batch, why) = only(&settings);
-    assert_eq!(batch, 16);
-    assert!(why.contains("with batches of 16 instead of 64"), "{why}");
+fn too_few_samples_choose_nothing() {
+    let one = |poll, value: f64| setting(Rxdrop, poll, 64, &[value]);
+    let (_, why) = none(&[one(Busy, 5.0), one(Syscall, 4.0)]);
+    assert!(why.starts_with("too few samples to choose (the fastest had 5.00 Mpps: busy"), "{why}");
+    assert!(why.ends_with("use --repeat 3 or more"), "{why}");
 }
 
 #[test]
@@ -93,23 +98,16 @@ fn one_wild_sample_does_not_make_equals() {
 }
 
 #[test]
-fn noise_is_told_and_quiet_equals_are_preferred() {
+fn noise_is_told_and_where_all_are_noisy_nothing_is_chosen() {
     let wild = |poll| setting(Rxdrop, poll, 64, &[5.0, 4.0, 6.0, 4.5, 5.5]);
-    let (poll, _, why) = only(&[wild(Busy), wild(Syscall)]);
-    assert_eq!(poll, Busy);
-    assert!(why.contains("but every setting was noisy"), "{why}");
-
-    let quiet = setting(Rxdrop, Syscall, 64, &[4.9, 4.95, 5.05, 4.9, 4.95]);
-    let (poll, _, why) = only(&[setting(Rxdrop, Busy, 64, &[5.0, 4.7, 5.4, 4.8, 5.3]), quiet]);
-    assert_eq!(poll, Syscall, "{why}");
-    assert!(why.contains("with quieter samples") && !why.contains("noisy"), "{why}");
-
+    let (_, why) = none(&[wild(Busy), wild(Syscall)]);
+    assert!(why.starts_with("too noisy to choose"), "{why}");
     let (_, _, why) = only(&[wild(Busy), setting(Rxdrop, Syscall, 64, &near(2.0))]);
     assert!(why.contains("but its samples are noisy"), "{why}");
 }
 
 #[test]
-fn latency_goes_by_the_median_then_the_tail_then_cpu() {
+fn latency_goes_by_the_median_and_names_the_shorter_tail_of_equals() {
     let (poll, _, why) = only(&[
         setting(Latency, Busy, 16, &near(10.0)),
         setting(Latency, Syscall, 16, &near(25.0)),
@@ -120,22 +118,16 @@ fn latency_goes_by_the_median_then_the_tail_then_cpu() {
         "10.0 µs at p50, 20.0 at p99; 60 % below the next poll mode (syscall, batch 16: 25.0 µs \
          at p50, 50.0 at p99)"
     );
-
     let mut tail = with_cpu(setting(Latency, Adaptive, 16, &near(10.0)), 20.0);
     tail.latency_us.as_mut().unwrap().p99 = 90.0;
-    let (poll, _, why) = only(&[tail.clone(), setting(Latency, Busy, 16, &near(10.01))]);
-    assert_eq!(poll, Busy);
-    assert!(why.contains("with a p99 of 20.0 µs instead of 90.0"), "{why}");
-
-    tail.latency_us.as_mut().unwrap().p99 = 20.5;
-    let (poll, _, why) = only(&[tail, setting(Latency, Busy, 16, &near(10.0))]);
-    assert_eq!(poll, Adaptive);
-    assert!(why.contains("at 20 % of a core instead of 100 %"), "{why}");
+    let (_, why) = none(&[tail, setting(Latency, Busy, 16, &near(10.01))]);
+    assert!(why.contains("; busy, batch 16 has the shortest p99, 20.0 µs"), "{why}");
+    assert!(why.contains("; adaptive, batch 16 takes the least CPU, 20 % of a core"), "{why}");
 }
 
 #[test]
 fn each_workload_has_its_own() {
-    let list = best(&[
+    let (list, _) = advise(&[
         setting(Rxdrop, Busy, 64, &near(5.0)),
         setting(Rxdrop, Syscall, 64, &near(3.0)),
         setting(Parse, Busy, 64, &near(2.0)),
@@ -148,8 +140,9 @@ fn each_workload_has_its_own() {
 #[test]
 fn without_packets_there_is_no_advice() {
     let silent = SettingReport { latency_us: None, ..setting(Latency, Busy, 64, &near(1.0)) };
-    assert!(best(&[setting(Rxdrop, Busy, 64, &[0.0; 5]), silent]).is_empty());
-    assert!(best(&[]).is_empty());
+    let (best, undecided) = advise(&[setting(Rxdrop, Busy, 64, &[0.0; 5]), silent]);
+    assert!(best.is_empty() && undecided.is_empty());
+    assert!(advise(&[]).0.is_empty());
     let (_, _, why) = only(&[setting(Rxdrop, Busy, 64, &near(5.0))]);
     assert_eq!(why, "5.00 Mpps, the only setting measured");
 }

@@ -129,6 +129,17 @@ fn a_setting_whose_packets_stay_away_is_a_regression() {
 }
 
 #[test]
+fn too_few_samples_give_no_verdict() {
+    let run = |samples: &[f64]| one(Workload::Rxdrop, samples);
+    for (a, b) in [(&[5.0][..], &[1.0][..]), (&[5.0, 5.1], &[1.0, 1.1]), (&[5.0; 5], &[1.0])] {
+        let diff = diff(&run(a), &run(b), 5.0).unwrap();
+        assert_eq!((diff.regressions, diff.changes[0].verdict), (0, Verdict::Unknown));
+        assert!(diff.notes[0].contains("too few samples"), "{:?}", diff.notes);
+    }
+    assert_eq!(diff(&run(&[5.0; 3]), &run(&[1.0; 3]), 5.0).unwrap().regressions, 1);
+}
+
+#[test]
 fn unlike_runs_are_refused_with_the_difference() {
     let a = one(Workload::Rxdrop, &[5.0; 5]);
     let error = |b: &Report, tolerance| diff(&a, b, tolerance).unwrap_err().to_string();

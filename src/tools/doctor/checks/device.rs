@@ -25,7 +25,11 @@ fn up(nic: &Nic) -> Verdict {
 
 fn carrier(nic: &Nic) -> Verdict {
     if nic.carrier {
-        return ok("yes");
+        return match nic.speed_mbit {
+            // A veth says 10 Gbit/s of itself, whatever it carries.
+            Some(speed) if !nic.is_veth() => ok(format!("yes, {}", rate(speed))),
+            _ => ok("yes"),
+        };
     }
     if !nic.up {
         return unchecked("an interface that is down has none");
@@ -35,6 +39,14 @@ fn carrier(nic: &Nic) -> Verdict {
         false => format!("check the cable and the switch: ethtool {}", nic.name),
     };
     warning("no link: nothing is received or sent", fix)
+}
+
+/// `10 Gbit/s`, `100 Mbit/s`.
+fn rate(mbit: u32) -> String {
+    match mbit {
+        mbit if mbit >= 1000 => format!("{} Gbit/s", f64::from(mbit) / 1000.0),
+        mbit => format!("{mbit} Mbit/s"),
+    }
 }
 
 fn ethernet(nic: &Nic) -> Verdict {

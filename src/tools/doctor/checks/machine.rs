@@ -111,6 +111,7 @@ fn has(machine: &Machine, any: &[u32]) -> Result<bool, String> {
 fn needs(machine: &Machine, any: &[u32], use_: &str) -> Verdict {
     match has(machine, any) {
         Err(reason) => unchecked(reason),
+        Ok(true) if machine.user_namespace => ok("effective, in this user namespace alone"),
         Ok(true) => ok("effective"),
         Ok(false) => blocker(format!("missing: {use_}"), setcap()),
     }
@@ -157,7 +158,10 @@ fn socket(machine: &Machine) -> Verdict {
             "this kernel has no AF_XDP",
             "boot a kernel with CONFIG_XDP_SOCKETS; --sim runs on any kernel",
         ),
-        Tried::Refused(libc::EPERM | libc::EACCES, _) => refused(machine, "cannot be opened"),
+        Tried::Refused(libc::EPERM | libc::EACCES, _) => {
+            let (cause, fix) = &machine.socket_forbidden;
+            blocker(format!("cannot be opened: {cause}"), fix.clone())
+        }
         Tried::Refused(_, text) => blocker(
             format!("cannot be opened: {text}"),
             "see `dmesg`, and a container's seccomp rules",
@@ -165,33 +169,18 @@ fn socket(machine: &Machine) -> Verdict {
     }
 }
 
-/// EPERM: by a missing capability, or in spite of all of them.
-fn refused(machine: &Machine, what: &str) -> Verdict {
-    let all = [CAP_NET_RAW, CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON];
-    let root = has(machine, &[CAP_SYS_ADMIN]) == Ok(true);
-    let lacks_none = root || all.iter().all(|bit| has(machine, &[*bit]) == Ok(true));
-    if lacks_none && machine.user_namespace {
-        blocker(
-            format!("{what}: root of a user namespace (a container) is not enough"),
-            "run it outside the container, or in a privileged one",
-        )
-    } else if lacks_none {
-        blocker(
-            format!(
-                "{what}, although no capability is missing: a security module or a seccomp rule forbids it"
-            ),
-            "see `dmesg` and `cat /sys/kernel/security/lockdown`",
-        )
-    } else {
-        blocker(format!("{what}: a capability is missing"), setcap())
-    }
-}
-
 fn program(machine: &Machine) -> Verdict {
     match &machine.program {
         Tried::Worked => ok("loads, and the kernel accepts it"),
         Tried::Not(reason) => unchecked(reason.clone()),
-        Tried::Refused(libc::EPERM | libc::EACCES, _) => refused(machine, "cannot be loaded"),
+        Tried::Refused(libc::EPERM | libc::EACCES, _) => {
+            let (cause, fix) = &machine.program_forbidden;
+            blocker(format!("cannot be loaded: {cause}"), fix.clone())
+        }
+        Tried::Refused(libc::EMFILE | libc::ENFILE, _) => blocker(
+            "cannot be loaded: too many open files for the limit of this process",
+            "ulimit -n 1024",
+        ),
         Tried::Refused(libc::ENOSYS, _) => {
             blocker("this kernel has no BPF", "boot a kernel with CONFIG_BPF_SYSCALL")
         }
@@ -234,9 +223,10 @@ fn mib(bytes: u64) -> String {
     }
 }
 
-/// The UMEM counts against the limit of its user on every kernel, unless CAP_IPC_LOCK is there.
+/// The UMEM counts against the limit of its user on every kernel, unless CAP_IPC_LOCK is there. All
+/// processes of the user count together, so that a usual one takes no more than half.
 fn memlock(machine: &Machine) -> Verdict {
-    let need = machine.umem_bytes;
+    let (need, usual) = (machine.umem_bytes, machine.usual_umem_bytes);
     let limit = match &machine.memlock {
         Err(reason) => return unchecked(reason.clone()),
         Ok(Limit::Unlimited) => return ok("no limit"),
@@ -245,7 +235,8 @@ fn memlock(machine: &Machine) -> Verdict {
     if has(machine, &[CAP_IPC_LOCK]) == Ok(true) {
         return ok(format!("limit {}, which CAP_IPC_LOCK lifts", mib(limit)));
     }
-    let numbers = format!("limit {}; the default UMEM takes {}", mib(limit), mib(need));
+    let of = if need < usual { format!(" instead of {}", mib(usual)) } else { String::new() };
+    let numbers = format!("limit {}; the default UMEM takes {}{of}", mib(limit), mib(need));
     if need > limit {
         let frames = limit / 2048;
         warning(
@@ -265,12 +256,13 @@ fn memlock(machine: &Machine) -> Verdict {
 fn huge_pages(machine: &Machine) -> Verdict {
     let pages = machine.huge_pages;
     let need = machine.umem_bytes.div_ceil(2 << 20);
-    let reserve =
-        format!("sysctl -w vm.nr_hugepages={}", pages.total - pages.free.min(pages.total) + need);
+    let wanted = pages.total - pages.free.min(pages.total) + need;
+    let reserve = format!("sysctl -w vm.nr_hugepages={wanted}");
     let numbers = format!("{} of 2 MiB reserved, {} free", pages.total, pages.free);
     if pages.total == 0 {
-        let finding = "none reserved: the UMEM gets transparent or ordinary pages";
-        Verdict::Found(super::Status::Ok, finding.into(), Some(reserve))
+        ok(format!(
+            "none reserved: the UMEM gets transparent or ordinary pages ({reserve} reserves some)"
+        ))
     } else if pages.free < need {
         warning(format!("{numbers}; the default UMEM takes {need}"), reserve)
     } else {

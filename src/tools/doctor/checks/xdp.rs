@@ -15,20 +15,10 @@ pub(super) const CHECKS: &[Entry<Nic>] = &[
 ];
 
 fn program(nic: &Nic) -> Verdict {
-    let Some(program) = &nic.program else { return ok("none attached") };
-    let hook = match program.mode {
-        "skb" => "xdpgeneric",
-        "hardware" => "xdpoffload",
-        _ => "xdp",
-    };
-    blocker(
-        format!("another is attached: id {}, {}, {}", program.id, program.name, program.mode),
-        format!(
-            "stop its owner (bpftool prog show id {} names it); if it has none: \
-             ip link set dev {} {hook} off",
-            program.id, nic.name
-        ),
-    )
+    match &nic.program {
+        None => ok("none attached"),
+        Some(program) => blocker(program.told.clone(), program.cure.clone()),
+    }
 }
 
 fn features(nic: &Nic) -> Verdict {
@@ -95,10 +85,10 @@ fn native(nic: &Nic) -> Verdict {
         Tried::Refused(libc::EPERM | libc::EACCES, _) => {
             blocker("not permitted", "see the capabilities above")
         }
-        Tried::Refused(libc::EBUSY | libc::EEXIST, _) => {
-            let fix = format!("stop its owner; if it has none: ip link set dev {name} xdp off");
-            blocker("another program is attached", fix)
-        }
+        Tried::Refused(libc::EBUSY | libc::EEXIST, text) => blocker(
+            format!("refused: {text}"),
+            format!("look again, it came just now: flux doctor {name} says what takes it off"),
+        ),
         Tried::Refused(libc::ERANGE, _) => {
             let veth = nic.is_veth();
             let other = if veth { ", and the same on the other end" } else { "" };
@@ -146,8 +136,8 @@ fn veth(nic: &Nic) -> Verdict {
     if xdp.takes_redirects {
         return ok("programs elsewhere can redirect packets into it");
     }
-    let finding = "programs elsewhere cannot redirect packets into it: for that the other end needs \
-                   an XDP program, or GRO on";
-    let fix = "in the other end's namespace: ethtool -K PEER gro on".to_owned();
-    Verdict::Found(super::Status::Ok, finding.into(), Some(fix))
+    ok(
+        "programs elsewhere cannot redirect packets into it (they can once the other end has an XDP \
+        program, or GRO on: ethtool -K PEER gro on)",
+    )
 }

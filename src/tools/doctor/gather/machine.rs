@@ -2,12 +2,15 @@
 
 use super::super::facts::{HugePages, Known, Limit, Machine, Tried};
 use super::tried;
+use crate::backend::kernel;
 use crate::backend::xdp::{self, Loaded};
 use crate::config::Config;
 use crate::error::FluxError;
+use crate::sys::bpf;
 use crate::sys::hugepages::{self, HUGE_PAGE};
+use crate::sys::rights::{FOR_PROGRAMS, FOR_SOCKETS, Rights};
 use crate::sys::xsk::Xsk;
-use crate::sys::{bpf, caps};
+use crate::tools::probe::FRAMES;
 use flate2::read::GzDecoder;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,21 +21,23 @@ use std::path::Path;
 /// More than any kernel's configuration has.
 const CONFIG_BYTES: u64 = 8 << 20;
 
-/// The machine, and the program that could be loaded. The UMEM is that of an interface with
-/// `queues` queues.
+/// The machine, and the program that could be loaded for an interface with `queues` queues. The UMEM
+/// is that of `flux ping`.
 pub(super) fn facts(queues: u32) -> (Machine, Option<Loaded>) {
     let release = release();
     let program = xdp::load("this machine", queues, false);
-    let config = Config::new("");
-    let sizes = config.sizes(queues as usize, None, "this machine");
-    let frames = sizes.map_or(0, |sizes| sizes.frames); // the defaults are never too few
+    let size = Config::new("").frame_size;
+    let frames = kernel::affordable(FRAMES, size);
+    let bytes = |frames: u32| u64::from(frames) * u64::from(size);
     let huge = hugepages::count(HUGE_PAGE);
+    let rights = Rights::now();
     let machine = Machine {
         socket: tried(&Xsk::open()),
         config: kernel_config(&release),
-        capabilities: caps::effective()
-            .map_err(|error| format!("the kernel does not tell: {error}")),
-        user_namespace: user_namespace(),
+        capabilities: rights.effective.ok_or_else(|| "the kernel does not tell".to_owned()),
+        user_namespace: rights.user_namespace,
+        socket_forbidden: rights.explain(FOR_SOCKETS),
+        program_forbidden: rights.explain(FOR_PROGRAMS),
         program: match &program {
             Ok(_) => Tried::Worked,
             Err(error) => refused(error),
@@ -40,7 +45,8 @@ pub(super) fn facts(queues: u32) -> (Machine, Option<Loaded>) {
         jit: jit(program.as_ref().ok()),
         btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
         memlock: memlock(),
-        umem_bytes: u64::from(frames) * u64::from(config.frame_size),
+        umem_bytes: bytes(frames),
+        usual_umem_bytes: bytes(FRAMES),
         huge_pages: HugePages { total: huge.total as u64, free: huge.free as u64 },
         release,
     };
@@ -87,13 +93,6 @@ fn options(text: &str) -> BTreeMap<String, String> {
         .filter(|(name, _)| name.starts_with("CONFIG_"))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
-}
-
-/// Whether ids here are others outside.
-fn user_namespace() -> bool {
-    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    let words: Vec<&str> = map.split_whitespace().collect();
-    !words.is_empty() && words != ["0", "0", "4294967295"]
 }
 
 /// As a program of ours got it, or else as the switch says, which only the first network
@@ -148,6 +147,7 @@ mod tests {
         let (machine, _) = facts(2);
         assert!(machine.release.contains('.'), "{}", machine.release);
         assert!(machine.memlock.is_ok() && machine.capabilities.is_ok());
-        assert_eq!(machine.umem_bytes, 16 << 20);
+        assert_eq!(machine.usual_umem_bytes, 8 << 20);
+        assert!(machine.umem_bytes <= machine.usual_umem_bytes);
     }
 }

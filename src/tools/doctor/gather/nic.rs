@@ -5,9 +5,9 @@ use super::super::facts::{
     Channels, Known, Machine, Moderation, Nic, Pcie, Peer, Program as Attached, Tried, Xdp,
 };
 use super::machine;
-use crate::backend::xdp::{Attachment, Loaded};
+use crate::backend::xdp::{Attachment, InTheWay, Loaded, in_the_way};
 use crate::config::AttachMode;
-use crate::sys::bpf;
+use crate::error::Advice;
 use crate::tools::host::{Interface, Nics, XdpFeatures, genl};
 use std::collections::BTreeMap;
 use std::fs;
@@ -42,12 +42,9 @@ pub(super) fn facts(
         usecs: c.rx_usecs,
         frames: c.rx_frames,
     });
-    let attached = link.xdp.map(|program| Attached {
-        id: program.id,
-        name: bpf::program_name(program.id).unwrap_or_else(|_| "name not known".into()),
-        mode: program.hook.name(),
-    });
-    let (native, skb) = attempts(&link, plan, program, machine);
+    let attached = in_the_way(link.index, None);
+    let attached = attached.map(|found| program_in_the_way(&found));
+    let (native, skb) = attempts(&link, plan, attached.is_some(), program, machine);
     Nic {
         driver: nics.driver(&link),
         kind: link.kind.clone(),
@@ -56,6 +53,7 @@ pub(super) fn facts(
         up: link.up,
         carrier: link.carrier,
         mtu: link.mtu,
+        speed_mbit: ethtool.speed_mbit(name).ok().flatten(),
         pcie: pcie(&read),
         numa_node: numa_node(&read),
         cpus: std::thread::available_parallelism().map_or(1, usize::from),
@@ -79,6 +77,16 @@ pub(super) fn facts(
         bus,
         ..Nic::unknown(name)
     }
+}
+
+fn program_in_the_way(found: &InTheWay) -> Attached {
+    let (told, cure, advice) = found.told();
+    let words = match advice {
+        Some(Advice::OneRun) => "give the targets of both to one run".to_owned(),
+        Some(advice) => advice.to_string(),
+        None => String::new(),
+    };
+    Attached { told, cure: cure + &words }
 }
 
 /// The driver's word on its XDP.
@@ -106,6 +114,7 @@ pub(super) fn xdp(nics: &Nics, index: u32) -> Known<Xdp> {
 fn attempts(
     link: &Interface,
     plan: &Plan,
+    taken: bool,
     program: Option<Loaded>,
     machine: &Machine,
 ) -> (Tried, Tried) {
@@ -113,8 +122,8 @@ fn attempts(
     if !plan.attach {
         return both("not tried: --no-attach");
     }
-    if link.xdp.is_some() {
-        return both("not tried: another program is attached");
+    if taken {
+        return both("not tried: another program is in the way");
     }
     let Some(Loaded { program, .. }) = program else {
         return both(match machine.program {

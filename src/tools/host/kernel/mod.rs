@@ -9,18 +9,22 @@
 //!                └── getaddrinfo
 //!
 //!   veth   RTM_NEWLINK: the pair of namespaces that `bench` measures on
+//!   sockets, listen   what sockets of this host have, and answers that its stack gets
 //!   genl   generic netlink: which queues have AF_XDP sockets, for `rings`
 //! ```
 
 #[cfg(feature = "bpf")]
 pub(crate) mod genl;
 mod link;
+#[cfg(feature = "bpf")]
+mod listen;
 mod neighbour;
 #[cfg(feature = "bpf")]
 mod netdev_family;
 mod netlink;
 mod nic;
 mod route;
+mod sockets;
 #[cfg(feature = "bpf")]
 pub(crate) mod veth;
 mod watch;
@@ -28,14 +32,17 @@ mod watch;
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::Host;
 use super::error::{Cause, HostError};
 use super::model::{
     Address, AddressScope, Doubt, Family, Interface, Neighbour, Queues, Route, Target, group_mac,
 };
 use super::watch::Watch;
+use super::{HeldPorts, Host, PortKind};
+#[cfg(feature = "bpf")]
+use super::{Listen, Listener};
 use link::Which;
 
 #[cfg(feature = "bpf")]
@@ -241,6 +248,31 @@ impl Host for KernelHost {
 
     fn queues(&self, ifname: &str) -> Result<Queues, HostError> {
         self.bare(ifname).map(|interface| self.nics.queues(&interface))
+    }
+
+    #[cfg(feature = "bpf")]
+    fn listen(&self, what: &Listen) -> Result<Box<dyn Listener>, HostError> {
+        let sockets = listen::Sockets::open(what);
+        let failed = |error| HostError::new("listen for", "answers", Cause::Os(error));
+        sockets.map(|sockets| Box::new(sockets) as Box<dyn Listener>).map_err(failed)
+    }
+
+    fn reverse_path_drops(&self) -> Option<u64> {
+        sockets::reverse_path_drops()
+    }
+
+    fn strips_tags(&self, ifname: &str) -> bool {
+        // Veth takes none off, whatever it says; its peer may leave one beside the packet.
+        self.bare(ifname)
+            .is_ok_and(|interface| interface.kind != "veth" && self.nics.strips_tags(&interface))
+    }
+
+    fn echo_ids(&self) -> Vec<u16> {
+        sockets::echo_ids()
+    }
+
+    fn hold_ports(&self, kind: PortKind, ports: RangeInclusive<u16>) -> io::Result<HeldPorts> {
+        sockets::hold_ports(kind, ports)
     }
 
     fn watch(&self) -> Result<Box<dyn Watch>, HostError> {

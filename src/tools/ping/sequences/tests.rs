@@ -3,18 +3,20 @@ use proptest::prelude::*;
 
 const TIMEOUT: u64 = 1_000;
 const RETAIN: u64 = 500;
+/// Small, so that tests get around it.
+const SPAN: u64 = 65_536;
 
 fn table(targets: usize, first_sequence: u64) -> Sequences {
     let ns = Duration::from_nanos;
-    Sequences::new(targets, first_sequence, ns(TIMEOUT), ns(RETAIN))
+    Sequences::new(targets, first_sequence, SPAN, (ns(TIMEOUT), ns(RETAIN)))
 }
 
 impl Sequences {
     /// As [`Sequences::answer`], to the newest probe with these 16 bits.
     fn answer_wire(&mut self, target: u32, wire: u16) -> Answer {
-        let serial = self.index.get(&(target, wire)).copied();
+        let serial = self.index.get(&(target, u64::from(wire))).copied();
         match serial.and_then(|serial| self.table.get(serial)) {
-            Some(probe) => self.answer(target, probe.what.1),
+            Some(probe) => self.answer(target, probe.what.sequence),
             None => Answer::Unknown,
         }
     }
@@ -97,6 +99,33 @@ fn a_cancelled_probe_is_neither_in_flight_nor_lost() {
 }
 
 #[test]
+fn an_error_leaves_a_probe_open_and_is_news_once() {
+    let mut table = table(1, 0);
+    let probe = table.send(0, 0).unwrap();
+    let failed = Probe { failed: true, ..probe };
+    assert_eq!(table.fail(0, 0), Some(Failed { probe: failed, given_up: false }));
+    assert_eq!((table.fail(0, 0), table.fail(0, 1), table.in_flight()), (None, None, 1));
+    assert_eq!(table.answer(0, 0), Answer::First { probe: failed, reordered: false });
+    // Lost first, explained later.
+    let probe = table.send(0, 0).unwrap();
+    assert_eq!(table.expire(TIMEOUT), Some(probe));
+    let failed = Probe { failed: true, ..probe };
+    assert_eq!(table.fail(0, 1), Some(Failed { probe: failed, given_up: true }));
+    assert_eq!(table.answer(0, 1), Answer::Late { probe: failed });
+}
+
+#[test]
+fn as_many_probes_are_in_flight_as_the_span_has_numbers() {
+    let ns = Duration::from_nanos;
+    let mut table = Sequences::new(1, 1, 100_000, (ns(TIMEOUT), ns(RETAIN)));
+    let probes: Vec<Probe> = (0..131_072).map(|_| table.send(0, 0).unwrap()).collect();
+    assert_eq!(table.send(0, 0), Err(SendRefused::SequenceInFlight(probes[0])));
+    for probe in probes {
+        assert!(matches!(table.answer(0, probe.sequence), Answer::First { .. }));
+    }
+}
+
+#[test]
 fn a_flood_to_one_target_remembers_no_more_than_its_sequences() {
     let mut table = table(1, 0);
     for _ in 0..300_000 {
@@ -172,7 +201,7 @@ impl Model {
     }
 
     fn send(&mut self, target: u32, now: u64) -> Result<Probe, SendRefused> {
-        let probe = Probe { target, sequence: self.next(target), sent_ns: now };
+        let probe = Probe { target, sequence: self.next(target), sent_ns: now, failed: false };
         match self.find(target, probe.wire_sequence(), now) {
             Some(old) if old.in_flight() => return Err(SendRefused::SequenceInFlight(old.probe)),
             _ => {}

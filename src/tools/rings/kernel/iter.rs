@@ -1,23 +1,21 @@
 //! Source 1: a BPF iterator over the open files of all tasks (`bpf/rings.bpf.c`).
 
 use super::Sockets;
-use crate::error::{ErrorKind, FluxError, Result, SETCAP, errno_text};
+use crate::error::{ErrorKind, FluxError, Result, errno_text};
 use crate::ring::RingSnapshot;
 use crate::snapshot::{
     Owner, SocketOptions, SocketSnapshot, SocketState, UmemSnapshot, XskMapSlot,
 };
 use crate::stats::XdpStatistics;
 use crate::sys::libbpf::Refused;
+use crate::sys::rights::{FOR_ITERATORS, Rights};
 use crate::sys::rings_iter::{Record, Ring, RingsIter, known};
 use crate::tools::rings::observe::{Missing, Scan, Unseen};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// `linux/capability.h`: number and name of what the iterator needs.
-const NEEDED: [(u32, &str); 2] = [(39, "CAP_BPF"), (38, "CAP_PERFMON")];
-/// Stands in for both.
-const CAP_SYS_ADMIN: u32 = 21;
+const MORE_FILES: &str = "raise the limit of open files: `ulimit -n 1024`";
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -56,12 +54,13 @@ impl IterSockets {
 impl Sockets for IterSockets {
     fn scan(&mut self) -> Result<Scan> {
         let records = self.iter.records().map_err(|error| {
-            FluxError::new(
-                ErrorKind::System,
-                "cannot look at AF_XDP sockets by BPF iterator",
-                errno_text(&error),
-            )
-            .with_source(error)
+            let what = "cannot look at AF_XDP sockets by BPF iterator";
+            let failed = FluxError::new(ErrorKind::System, what, errno_text(&error));
+            let failed = match error.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE) => failed.with_hint(MORE_FILES),
+                _ => failed,
+            };
+            failed.with_source(error)
         })?;
         let missing = self.missing.clone();
         Ok(Scan { sockets: sockets(&records), missing, ..Scan::default() })
@@ -73,10 +72,19 @@ fn refused(refused: Refused) -> FluxError {
     let Refused { source, said } = refused;
     let (kind, cause, hint) = match source.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {
-            let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-            let (cause, hint) = forbidden(&status);
+            let (cause, hint) = Rights::now().explain(FOR_ITERATORS);
             (ErrorKind::Permission, cause, hint)
         }
+        Some(libc::EMFILE | libc::ENFILE) => {
+            (ErrorKind::System, errno_text(&source), MORE_FILES.into())
+        }
+        Some(libc::ENOMEM) => (
+            ErrorKind::System,
+            errno_text(&source),
+            "free some memory; before Linux 5.11 programs count as locked memory: `ulimit -l \
+             unlimited` as root"
+                .into(),
+        ),
         Some(libc::ESRCH) => {
             let (cause, hint) = nothing_there(Path::new(BTF).exists());
             (ErrorKind::Unsupported, cause.into(), hint.into())
@@ -92,32 +100,6 @@ fn refused(refused: Refused) -> FluxError {
     FluxError::new(kind, "cannot load the BPF iterator over open files", cause)
         .with_hint(hint)
         .with_source(source)
-}
-
-/// Cause and hint of an EPERM, from `/proc/thread-self/status`.
-fn forbidden(status: &str) -> (String, String) {
-    let effective = status
-        .lines()
-        .find_map(|line| line.strip_prefix("CapEff:"))
-        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    let Some(effective) = effective else {
-        return ("CAP_BPF or CAP_PERFMON is missing".into(), format!("run as root, or `{SETCAP}`"));
-    };
-    let has = |capability: u32| effective & (1 << capability | 1 << CAP_SYS_ADMIN) != 0;
-    let names: Vec<_> = NEEDED.iter().filter(|(n, _)| !has(*n)).map(|(_, name)| *name).collect();
-    if names.is_empty() {
-        return (
-            "the kernel refuses, though no capability is missing".into(),
-            "a user namespace, kernel lockdown, a security module or a seccomp filter is in the \
-             way: run it on the host as root"
-                .into(),
-        );
-    }
-    let verb = if names.len() == 1 { "is" } else { "are" };
-    (
-        format!("{} {verb} missing", names.join(" and ")),
-        format!("run as root, or `{SETCAP}` on the binary"),
-    )
 }
 
 /// Cause and hint of an ESRCH.

@@ -13,6 +13,7 @@
 mod diag;
 mod interfaces;
 mod iter;
+mod names;
 mod pidfd;
 mod place;
 mod walk;
@@ -107,6 +108,10 @@ impl Observer for KernelObserver {
     fn interface(&mut self, key: InterfaceKey) -> Option<InterfaceSnapshot> {
         let via = key.netns.and_then(|netns| self.handles.get(&netns));
         self.interfaces.snapshot(key, via)
+    }
+
+    fn namespace(&mut self, inode: u32) -> Option<String> {
+        names::of(inode)
     }
 
     fn clock(&self) -> Clock {

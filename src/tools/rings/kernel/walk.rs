@@ -115,8 +115,12 @@ pub(super) fn walk() -> io::Result<Walk> {
 
 /// What to say when there is no `/proc`.
 pub(super) fn no_proc(error: io::Error) -> FluxError {
+    let hint = match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE) => "raise the limit of open files: `ulimit -n 1024`",
+        _ => "`mount -t proc proc /proc` mounts it",
+    };
     FluxError::new(ErrorKind::System, "cannot look into /proc", errno_text(&error))
-        .with_hint("`mount -t proc proc /proc` mounts it")
+        .with_hint(hint)
         .with_source(error)
 }
 

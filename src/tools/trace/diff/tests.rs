@@ -32,6 +32,7 @@ fn router(last: u8) -> Router {
         sent: 10,
         received: 10,
         loss_pct: 0.0,
+        limited: false,
         rtt_us: Some(rtt(5000.0)),
         mpls: Vec::new(),
         extensions: Vec::new(),
@@ -40,12 +41,15 @@ fn router(last: u8) -> Router {
         reply_ttl: 60,
         back_hops: Some(4),
         mtu: None,
+        port_state: None,
+        asn: None,
+        other_asns: Vec::new(),
     }
 }
 
 fn hop(ttl: u8, routers: &[u8]) -> Hop {
     let routers: Vec<_> = routers.iter().map(|&last| router(last)).collect();
-    Hop { ttl, routers, sent: 10, received: 10, loss_pct: 0.0, balancing: None }
+    Hop { ttl, routers, sent: 10, received: 10, loss_pct: 0.0, limited: false, balancing: None }
 }
 
 /// A path of three hops.
@@ -56,6 +60,7 @@ fn summary(target: &str) -> Summary {
         address: Some(addr(9)),
         reached: true,
         distance: Some(3),
+        answered_by: None,
         rounds: 1,
         hops: vec![hop(1, &[1]), hop(2, &[2]), hop(3, &[9])],
         paths: vec![vec![Some(addr(1)), Some(addr(2)), Some(addr(9))]],
@@ -63,7 +68,10 @@ fn summary(target: &str) -> Summary {
         links: Vec::new(),
         multipath: None,
         mtu: Some(1400),
+        mtu_at_least: None,
+        mtu_hop: None,
         mtu_black_hole: None,
+        port_state: None,
         nat: Vec::new(),
         duplicates: 0,
         late: 0,

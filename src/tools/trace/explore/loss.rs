@@ -7,9 +7,11 @@ use super::steps::{SILENT, Steps, vertex};
 use super::{Cell, Flow, Hop};
 
 /// For each hop, whether its silence is nothing but lost answers: it is rare compared with the
-/// hop's routers, and every flow that met it could have come the same way through one of them.
+/// hop's routers, and every flow that met it could have come the same way through one of them. Where
+/// probes were not asked often enough to know, it is nothing else.
 pub(super) fn lost(flows: &[Flow], hops: &[Hop], steps: &Steps) -> Vec<bool> {
-    let mut lost: Vec<bool> = hops.iter().map(Hop::is_rarely_silent).collect();
+    let mut lost: Vec<bool> =
+        hops.iter().map(|hop| hop.is_rarely_silent() || hop.unknown).collect();
     if !lost.contains(&true) {
         return lost;
     }
@@ -26,6 +28,7 @@ pub(super) fn lost(flows: &[Flow], hops: &[Hop], steps: &Steps) -> Vec<bool> {
             at += run + 1;
         }
     }
+    lost.iter_mut().zip(hops).for_each(|(lost, hop)| *lost |= hop.unknown);
     lost
 }
 

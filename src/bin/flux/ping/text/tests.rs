@@ -4,7 +4,7 @@ use super::super::report::tests::summary;
 use super::*;
 use crate::cli::Cli;
 use clap::Parser;
-use fluxnet::tools::ping::{IcmpError, Timeout};
+use fluxnet::tools::ping::IcmpError;
 use fluxnet::tools::probe::NeighbourFound;
 use fluxnet::tools::probe::SendError;
 use fluxnet::tools::session::{Note, Opened, SessionEvent, Trouble};
@@ -50,6 +50,7 @@ fn start(targets: &[(&str, &str)]) -> Start {
             .iter()
             .map(|(name, address)| TargetRoute {
                 interface: "sim0".into(),
+                packet_bytes: None,
                 name: (*name).into(),
                 address: address.parse().unwrap(),
                 source: "10.0.0.1".parse().unwrap(),
@@ -69,6 +70,9 @@ fn reply(target: &str, from: &str) -> Reply {
         reply_ttl: 64,
         rtt_us: Some(200.0),
         out_of_order: false,
+        truncated: false,
+        different_address: false,
+        wrong_byte: None,
         unix_time_s: None,
     }
 }
@@ -84,26 +88,74 @@ fn one_target_reads_as_ping_does() {
     let mut text = text("10.0.0.2", Screen::default());
     let lines = text.event(&Event::Start(start(&[("10.0.0.2", "10.0.0.2")])));
     assert_eq!(lines.out, "PING 10.0.0.2 (10.0.0.2) 56(84) bytes of data.\n");
+    assert_eq!(lines.err, "", "nothing that one could do better");
+    let mut verbose = self::text("-v 10.0.0.2", Screen::default());
+    let lines = verbose.event(&Event::Start(start(&[("10.0.0.2", "10.0.0.2")])));
     assert_eq!(
         lines.err,
         "sim0: driver sim, native attach, zero-copy, queues 0,1, rings of 2048, 8192 frames of \
          2048 bytes in ordinary pages, adaptive polling, clocks: tx virtual (user space, before the kick), rx virtual (XDP program)\n\
-         note: no huge pages\n"
+         note: no huge pages\n10.0.0.2: from 10.0.0.1\n"
     );
     let line = "64 bytes from 10.0.0.2: icmp_seq=1 ttl=64 time=0.200 ms";
     let plain = || reply("10.0.0.2", "10.0.0.2");
     assert_eq!(out(&mut text, Event::Reply(plain())), format!("{line}\n"));
     assert_eq!(out(&mut text, Event::Duplicate(plain())), format!("{line} (DUP!)\n"));
     assert_eq!(out(&mut text, Event::Late(plain())), format!("{line} (LATE!)\n"));
-    assert_eq!(out(&mut text, Event::Corrupt(plain())), format!("{line} (CORRUPT!)\n"));
+    assert_eq!(out(&mut text, Event::Corrupt(plain())), format!("{line} (BAD CHECKSUM!)\n"));
     let reordered = Reply { out_of_order: true, unix_time_s: Some(1.5), ..plain() };
     assert_eq!(out(&mut text, Event::Reply(reordered)), format!("[1.500000] {line} (REORDERED)\n"));
-    let timeout = Timeout { target: "10.0.0.2".into(), seq: 3 };
+    let cut = Reply { truncated: true, different_address: true, ..plain() };
+    assert_eq!(
+        out(&mut text, Event::Reply(cut)),
+        format!("{line} (truncated) (DIFFERENT ADDRESS!)\n")
+    );
+    let wrong_byte = Some(WrongByte { offset: 20, expected: 0x14, actual: 0xff });
+    assert_eq!(
+        out(&mut text, Event::Reply(Reply { wrong_byte, ..plain() })),
+        format!("{line}\nwrong data byte #20 should be 0x14 but was 0xff\n")
+    );
+    let timeout = Timeout { target: "10.0.0.2".into(), seq: 4, after_error: true };
+    assert_eq!(out(&mut text, Event::Timeout(timeout)), "", "the error said it");
+    let timeout = Timeout { target: "10.0.0.2".into(), seq: 3, after_error: false };
     assert_eq!(out(&mut text, Event::Timeout(timeout)), "icmp_seq=3 timed out\n");
     assert_eq!(
         out(&mut text, Event::Icmp(unreachable())),
         "From 192.0.2.254 icmp_seq=1 Destination Host Unreachable\n"
     );
+}
+
+#[test]
+fn what_could_be_better_is_said_in_a_line() {
+    let mut slow = start(&[("10.0.0.2", "10.0.0.2")]);
+    (slow.opened.attach, slow.opened.rx_stamp) = ("skb".into(), "user_space".into());
+    slow.opened.notes.push("queue 1 of sim0 only receives".into());
+    let lines = text("10.0.0.2", Screen::default()).event(&Event::Start(slow));
+    assert_eq!(
+        lines.err,
+        "note: queue 1 of sim0 only receives\n\
+         note: skb mode on sim0: each packet costs more time than in native mode\n\
+         note: round-trip times on sim0 include the way to user space\n"
+    );
+}
+
+#[test]
+fn seven_times_fit_eighty_columns_however_long_they_are() {
+    for (us, shown) in [
+        (1.0, "0.001"),
+        (9_999.4, "9.999"),
+        (9_999.6, "10.00"),
+        (99_994.0, "99.99"),
+        (99_996.0, "100.0"),
+        (999_940.0, "999.9"),
+        (999_960.0, "1000"),
+        (59_000_000.0, "59000"),
+    ] {
+        assert_eq!(five(us), shown);
+        assert!(five(us).len() <= 5);
+    }
+    let line = block(&summary("10.0.0.2", 10)).lines().last().unwrap().len();
+    assert!(line + "9.999".len() * 7 - "0.190".len() * 7 <= 80, "{line}");
 }
 
 #[test]
@@ -146,7 +198,7 @@ fn several_targets_are_told_apart() {
     let both = start(&[("a", "10.0.0.2"), ("b", "2001:db8::2")]);
     assert_eq!(text.event(&Event::Start(both.clone())).out, "PING 2 targets, 56 data bytes\n");
     assert_eq!(text.event(&Event::Start(both)).out, "");
-    let timeout = Timeout { target: "b".into(), seq: 3 };
+    let timeout = Timeout { target: "b".into(), seq: 3, after_error: false };
     assert_eq!(out(&mut text, Event::Timeout(timeout)), "b icmp_seq=3 timed out\n");
     assert_eq!(
         out(&mut text, Event::Icmp(unreachable())),
@@ -166,7 +218,7 @@ fn the_header_tells_the_interface_that_was_asked_for_and_ipv6_without_headers() 
 
 #[test]
 fn a_flood_leaves_a_dot_for_each_loss_on_a_terminal_alone() {
-    let lost = || Event::Timeout(Timeout { target: "x".into(), seq: 3 });
+    let lost = || Event::Timeout(Timeout { target: "x".into(), seq: 3, after_error: false });
     let terminal = Screen { terminal: true, ..Screen::default() };
     let mut flood = text("-f x", terminal);
     assert_eq!(out(&mut flood, Event::Reply(reply("x", "10.0.0.2"))), "");
@@ -211,10 +263,12 @@ fn the_block_is_that_of_ping_with_what_went_wrong_when_it_did() {
         block(&summary("10.0.0.2", 10)),
         "\n--- 10.0.0.2 ping statistics ---\n\
          10 packets transmitted, 10 received, 0% packet loss, time 9001ms\n\
-         rtt min/mean/p50/p90/p99/max/stddev = 0.190/0.202/0.200/0.210/0.220/0.220/0.005 ms\n"
+         rtt min/mean/p50/p90/p99/max/sd = 0.190/0.202/0.200/0.210/0.220/0.220/0.005 ms\n"
     );
     let bad = Summary {
         duplicates: 1,
+        truncated_replies: 6,
+        different_address_replies: 7,
         corrupt: 2,
         errors: 3,
         reordered: 4,
@@ -224,12 +278,34 @@ fn the_block_is_that_of_ping_with_what_went_wrong_when_it_did() {
     assert_eq!(
         block(&bad),
         "\n--- 10.0.0.66 ping statistics ---\n\
-         10 packets transmitted, 0 received, +1 duplicates, +2 corrupted, +3 errors, \
-         +4 reordered, +5 late, 100% packet loss, time 9001ms\n"
+         10 packets transmitted, 0 received, +1 duplicates, +6 truncated, \
+         +7 from a different address, +2 corrupted, +3 errors, +4 reordered, +5 late, 100% packet loss, time 9001ms\n"
     );
     let mut running = text("x", Screen::default());
     let lines = running.event(&Event::Interim(summary("10.0.0.66", 0)));
     assert_eq!(lines, Lines::err("10.0.0.66: 0/10 packets, 100% loss\n".into()));
+}
+
+#[test]
+fn what_was_outstanding_is_not_told_again_when_it_is_given_up() {
+    let mut text = text("-O x", Screen::default());
+    let waits = |seq| Event::Outstanding(Outstanding { target: "x".into(), seq });
+    let lost = |seq| Event::Timeout(Timeout { target: "x".into(), seq, after_error: false });
+    assert_eq!(out(&mut text, waits(1)), "no answer yet for icmp_seq=1\n");
+    assert_eq!(out(&mut text, lost(1)), "");
+    assert_eq!(out(&mut text, lost(2)), "icmp_seq=2 timed out\n");
+}
+
+#[test]
+fn lists_are_names_alone() {
+    for (letter, name) in [("-a", "up\n"), ("-u", "down\n")] {
+        let mut text = text(&format!("{letter} up down"), Screen::default());
+        let lines = text.event(&Event::Start(start(&[("up", "10.0.0.2"), ("down", "10.0.0.66")])));
+        assert_eq!(lines, Lines::default());
+        text.event(&Event::Summary(summary("up", 1)));
+        text.event(&Event::Summary(summary("down", 0)));
+        assert_eq!(text.end(), Lines::out(name.into()));
+    }
 }
 
 #[test]
