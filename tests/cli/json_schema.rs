@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// Runs to their end, with their status. `--json` is added.
-const RUNS: [(&str, i32); 36] = [
+const RUNS: [(&str, i32); 37] = [
     ("ping -c 2 -D 10.0.0.2 2001:db8::2 --histogram --sim", 0),
     ("ping -c 30 -i 10ms 10.0.0.2 --sim=dup=30%,reorder=30%,jitter=5ms,seed=3", 0),
     ("ping -c 3 -i 10ms -W 1ms 10.0.0.2 --sim=delay=5ms", 1),
@@ -36,6 +36,7 @@ const RUNS: [(&str, i32); 36] = [
     ("trace --queue 0 10.0.0.2 --sim=wrong_queue", 1),
     ("trace -c 5 10.0.0.2 --sim=starved", 1),
     ("trace -c 20 -i 50ms 10.0.0.2 --sim=link_flap", 0),
+    ("trace -c 20 -i 0.1 203.0.113.7 --sim=gone", 2),
     ("bench --sim --workload rxdrop,l2fwd --batch 32 --duration 2ms --repeat 2", 0),
     ("bench --sim --workload rxdrop --batch 32 --poll busy --duration 2ms --repeat 1", 0),
     ("bench --sim=stuck_tx --workload txonly --batch 32 --poll busy --duration 2ms --repeat 1", 2),
@@ -238,12 +239,13 @@ fn described() -> Vec<(String, Value)> {
 const SIGNED: [&str; 2] = ["change_pct", "unaccounted"];
 
 /// Keys whose values are not of one shape everywhere.
-const SHAPES: [(&str, &str); 6] = [
+const SHAPES: [(&str, &str); 7] = [
     ("a", "the first of two compared runs: of the shape of what `what` or `metric` names"),
     ("b", "the second: likewise"),
     ("what", "one constant for each kind of change"),
     ("changes", "bench compares settings, trace what it knows of a way"),
     ("targets", "in `start` where they are, in `diff` what changed"),
+    ("interfaces", "of several what was granted, in rings all that is seen of each"),
     ("rtt_us", "of one probe a number, of many their statistics, which trace has more of"),
 ];
 

@@ -55,7 +55,7 @@ const ALL: [&str; 5] = ["ping", "trace", "bench", "rings", "doctor"];
 
 #[test]
 fn the_same_wrong_value_gets_the_same_answer_from_every_command() {
-    let table: [(&[&str], &str, &str); 40] = [
+    let table: [(&[&str], &str, &str); 36] = [
         (&MEASURING, "--batch 0", "must be 1 to 4096"),
         (&MEASURING, "--batch 5k", "must be 1 to 4096"),
         (&MEASURING, "--batch lots", "must be a whole number"),
@@ -89,10 +89,6 @@ fn the_same_wrong_value_gets_the_same_answer_from_every_command() {
         (&ALL, "--frobnicate", "unexpected argument '--frobnicate' found"),
         (&ALL, "-o", "unexpected argument '-o' found"),
         (&ALL, "--json=yes", "unexpected value 'yes' for '--json' found"),
-        (&SENDING, "http://10.0.0.2/", "cannot resolve http://10.0.0.2/: it is a URL"),
-        (&SENDING, "10.0.0.2:80", "cannot resolve 10.0.0.2:80: it has a port"),
-        (&SENDING, "10.0.0.0/24", "cannot resolve 10.0.0.0/24: it is a network"),
-        (&SENDING, "10.0.0.256", "256 cannot be a part of an IPv4 address"),
         (&SENDING, "-6", "cannot resolve 10.0.0.2: it is IPv4, and -6 asks for IPv6"),
         (&SENDING, "-I nosuch0", "cannot find interface nosuch0: no such interface"),
         (&["rings", "doctor"], "nosuch0", "cannot find interface nosuch0: no such interface"),
@@ -104,7 +100,7 @@ fn the_same_wrong_value_gets_the_same_answer_from_every_command() {
 
 #[test]
 fn the_same_mistake_gets_the_same_hint_from_every_command() {
-    let table: [(&[&str], &str, &str); 17] = [
+    let table: [(&[&str], &str, &str); 10] = [
         (&SENDING, "-I nosuch0", "there are: sim0"),
         (&["rings", "doctor"], "nosuch0", "there are: sim0"),
         (&SENDING, "-I 2001:db8::1", "give an address of this machine of the family"),
@@ -114,13 +110,6 @@ fn the_same_mistake_gets_the_same_hint_from_every_command() {
         (&NETWORKED, "--sim=seed=x", "write seed=7"),
         (&PLACED, "--sim=file=", "write file=net.toml"),
         (&ALL, "--sim=tx-queues=3", "add queues=3"),
-        (&SENDING, "10.0.0.2,", "remove the comma: 10.0.0.2"),
-        (&SENDING, "loss=5%", "write --sim=loss=5%"),
-        (&SENDING, "1.2.3", "write 1.2.0.3 if that is meant"),
-        (&SENDING, "010.0.0.2", "write 10.0.0.2, or 8.0.0.2 if octal is meant"),
-        (&SENDING, "root@10.0.0.2", "give the host alone: 10.0.0.2"),
-        (&SENDING, "example.org", "give an address, such as 10.0.0.2"),
-        (&SENDING, "0.0.0.0", "give the address of a host"),
         (&SENDING, "10.0.0.2 -I 10.0.0.1 -6", "give an address of this machine"),
     ];
     for (commands, more, want) in table {
@@ -128,6 +117,40 @@ fn the_same_mistake_gets_the_same_hint_from_every_command() {
         for ((error, hint), command) in answers.iter().zip(commands) {
             assert!(hint.starts_with(want), "flux {command} {more}: {error}: {hint}");
             assert_eq!(*error, answers[0].0.replace("flux rings", &format!("flux {command}")));
+        }
+    }
+}
+
+#[test]
+fn a_target_that_cannot_be_used_gets_the_same_answer_alone_and_never_stops_others() {
+    for (target, want, next) in [
+        ("http://10.0.0.2/", "cannot resolve http://10.0.0.2/: it is a URL", "give the host alone"),
+        ("10.0.0.2:80", "cannot resolve 10.0.0.2:80: it has a port", "give the host alone"),
+        ("10.0.0.0/24", "cannot resolve 10.0.0.0/24: it is a network", "give its hosts one by one"),
+        ("10.0.0.256", "256 cannot be a part of an IPv4 address", "each of the four"),
+        ("10.0.0.2,", "it ends with a comma", "remove the comma: 10.0.0.2"),
+        ("loss=5%", "loss is a key of --sim", "write --sim=loss=5%"),
+        ("1.2.3", "an IPv4 address has four numbers", "write 1.2.0.3 if that is meant"),
+        ("010.0.0.2", "octal", "write 10.0.0.2, or 8.0.0.2 if octal is meant"),
+        ("root@10.0.0.2", "it has a user name in it", "give the host alone: 10.0.0.2"),
+        ("example.org", "the simulated network has no names", "give an address, such as 10.0.0.2"),
+        ("0.0.0.0", "it is the unspecified address", "give the address of a host"),
+        ("0.0.0.1", "it is in 0.0.0.0/8", "give the address of a host"),
+        ("fe80::1%999", "cannot find interface 999: no such interface", "there are: sim0"),
+    ] {
+        let alone = SENDING.map(|name| refused(&format!("{name} --sim -c 1 {target}")));
+        let (error, hint) = &alone[0];
+        assert!(error.contains(want) && hint.starts_with(next), "{target}: {error}: {hint}");
+        assert_eq!(alone[0], alone[1]);
+        for command in SENDING {
+            // As fping: the bad one is named, the others go on, and the status is not 0.
+            let line = format!("{command} --sim -n -c 1 {target} 10.0.0.2");
+            let output = run(&line);
+            assert_exit(&line, &output, 2);
+            let (out, err) = (stdout(&output), stderr(&output));
+            assert!(err.contains(&format!("cannot send to {target}: {error}; {hint}")), "{err}");
+            let answered = ["64 bytes from 10.0.0.2:", "reached 10.0.0.2 in 1 hop"];
+            assert!(answered.iter().any(|line| out.contains(line)), "{line}: {out}");
         }
     }
 }

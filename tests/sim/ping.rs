@@ -97,7 +97,9 @@ fn who_never_answers_is_lost_and_a_mistyped_host_too() {
     assert_eq!(done.count(|e| matches!(e, Event::Timeout(_))), 5);
     // Nobody has this address: no probe leaves, each is lost, and it is said once.
     let done = ping(&plan(&["10.0.0.77"]), "");
-    assert_eq!((done.summary().sent, done.summary().lost, done.summary().errors), (5, 5, 5));
+    let none = done.summary();
+    assert_eq!((none.sent, none.unsent, none.lost, none.errors), (0, 5, 5, 5));
+    assert_eq!(none.loss_pct, 100.0);
     let told = done.events.iter().find_map(|event| match event {
         Event::SendError(e) => Some(e.error.as_str()),
         _ => None,
@@ -398,7 +400,7 @@ fn what_does_not_work_is_refused_with_value_and_next_step() {
         (|p| p.targets[0] = "10.0.0.1".into(), ErrorKind::Host, "own address", "another host"),
         (|p| p.targets[0] = "10.0.0.255".into(), ErrorKind::Config, "broadcast", "one by one"),
         (|p| p.targets[0] = "0.0.0.0".into(), ErrorKind::Config, "unspecified", ""),
-        (|p| p.targets[0] = "fe80::7".into(), ErrorKind::Config, "link", "%IFACE"),
+        (|p| p.targets[0] = "fe80::7".into(), ErrorKind::Config, "link", "fe80::7%sim0"),
         (|p| p.family = Family::V6, ErrorKind::Config, "-6 asks for IPv6", "-6"),
         (|p| p.interface = Some("eth7".into()), ErrorKind::Device, "eth7", "sim0"),
         (|p| p.interface = Some("10.0.0.9".into()), ErrorKind::Config, "10.0.0.9", ""),
@@ -620,10 +622,15 @@ fn targets_behind_either_interface_are_found_and_dash_i_chooses_another_way() {
         assert_eq!((rtt_ms(Some("sim1"), left), rtt_ms(Some("sim0"), right)), (24.0, 22.0));
     }
     assert_eq!((rtt_ms(None, "10.0.0.2"), rtt_ms(None, "10.0.1.2")), (2.0, 4.0));
-    // One run uses one interface, unless it is told which.
+    // One run uses as many interfaces as its targets need, or the one that it is told.
     let both = plan(&["198.51.100.7", "203.0.113.7"]);
-    let error = ping_with(&both, &network()).err().unwrap();
-    assert!(error.to_string().contains("leaves by sim1, the others by sim0"), "{error}");
+    let done = ping_with(&both, &network()).unwrap();
+    let times = done.summaries().into_iter().map(|s| s.rtt_us.unwrap().max / 1000.0);
+    assert_eq!(times.collect::<Vec<_>>(), [2.0, 4.0]);
+    let Some(Event::Start(start)) = done.events.first() else { panic!() };
+    let names: Vec<_> = start.interfaces.iter().map(|opened| opened.interface.as_str()).collect();
+    assert_eq!((names, start.opened.interface.as_str()), (vec!["sim0", "sim1"], "sim0"));
+    assert_eq!(start.targets[1].interface, "sim1");
     let by_one = Plan { interface: Some("sim1".into()), ..both };
     assert_eq!(ping_with(&by_one, &network()).unwrap().outcome.answered, 2);
 }

@@ -7,4 +7,6 @@ pub enum Answer {
     Yes,
     /// Exit status 1.
     No,
+    /// Some of what was asked for could not be done, and was told; the rest was. Exit status 2.
+    Partly,
 }

@@ -21,7 +21,8 @@ Examples:
 Exit status:
   0  done, and the answer is yes
   1  ran, and the answer is no (no reply, unreachable, slower)
-  2  could not run, or not to its end (usage, permission, system, interface gone)";
+  2  could not run, or not for all targets, or not to its end (usage, permission, system,
+     interface gone)";
 
 /// Packet tools on Linux AF_XDP, with a simulated network to try them on
 #[derive(Debug, Parser)]
@@ -79,6 +80,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match result {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
+        Ok(Answer::Partly) => ExitCode::from(2),
         Err(Failure::Closed) => ExitCode::SUCCESS,
         Err(failure) => {
             let tree = Cli::command();

@@ -1,20 +1,27 @@
 //! The lines on standard error about a run's sockets: what was granted, neighbours, lost packets.
 
-use fluxnet::tools::probe::{NeighbourFound, TargetRoute};
+use fluxnet::tools::probe::{NeighbourFound, SendError, TargetRoute};
 use fluxnet::tools::session::{Opened, SessionEvent, WrongQueue};
 use std::fmt::Write;
 
-/// What is not as good as it could be; with `verbose` all that was granted, and how each target is
-/// reached.
-pub fn start(opened: &Opened, targets: &[TargetRoute], verbose: bool) -> String {
+/// What is not as good as it could be; with `verbose` all that was granted, for each of several
+/// interfaces, and how each target is reached.
+pub fn start(
+    (opened, all): (&Opened, &[Opened]),
+    targets: &[TargetRoute],
+    verbose: bool,
+) -> String {
+    let others = all.iter().skip(1);
     if !verbose {
-        return brief(opened);
+        return brief(opened) + &others.map(brief).collect::<String>();
     }
     let mut text = granted(opened);
+    text.extend(others.map(granted));
     text.extend(opened.notes.iter().map(note));
     for target in targets.iter().filter(|_| verbose) {
         let via = target.gateway.map(|hop| format!(" via {hop}")).unwrap_or_default();
-        let _ = writeln!(text, "{}: from {}{via}", target.address, target.source);
+        let by = if all.is_empty() { String::new() } else { format!(" by {}", target.interface) };
+        let _ = writeln!(text, "{}: from {}{by}{via}", target.address, target.source);
     }
     text
 }
@@ -77,7 +84,10 @@ fn place(stamp: &str) -> &str {
 
 /// A next hop's address that had to be asked for; with `verbose` also one that was known.
 pub fn neighbour(found: &NeighbourFound, verbose: bool) -> String {
-    let NeighbourFound { address, mac, took_us, cached } = found;
+    let NeighbourFound { address, mac, took_us, cached, before } = found;
+    if let Some(before) = before {
+        return format!("note: {address} is at {mac} now; it was at {before}\n");
+    }
     match (cached, verbose) {
         (true, false) => String::new(),
         (true, true) => format!("{address} is at {mac}\n"),
@@ -88,10 +98,17 @@ pub fn neighbour(found: &NeighbourFound, verbose: bool) -> String {
     }
 }
 
+/// A target that cannot be probed.
+pub fn send_error(failed: &SendError) -> String {
+    let hint = failed.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+    format!("cannot send to {}: {}{hint}\n", failed.target, failed.error)
+}
+
 /// What happened to the sockets.
 pub fn session(event: &SessionEvent) -> String {
     match event {
         SessionEvent::Interface(change) => format!("note: {}\n", change.text),
+        SessionEvent::Route(moved) => format!("note: {}\n", moved.text),
         SessionEvent::Note(note) => format!("note: {}\n", note.text),
         SessionEvent::WrongQueue(WrongQueue { queue, packets }) => {
             format!(

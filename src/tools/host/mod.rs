@@ -29,8 +29,8 @@ pub use kernel::KernelHost;
 pub(crate) use kernel::{Nics, XdpFeatures, genl, veth};
 pub use listen::{Heard, Listen, Listener, Probes};
 pub use model::{
-    Address, AddressScope, Device, Family, Interface, Neighbour, Queues, Route, RouteKind, Target,
-    Vlan, XdpHook, XdpProgram, group_mac,
+    Address, AddressScope, Device, Doubt, Family, Interface, Neighbour, Queues, Route, RouteKind,
+    Target, Vlan, XdpHook, XdpProgram, group_mac,
 };
 pub use ports::{HeldPorts, PortKind};
 pub use simulated::SimHost;
@@ -50,6 +50,11 @@ pub trait Host {
     /// The address of `name`, as getaddrinfo(3) finds it: a literal (`fe80::1%eth0` included) or
     /// the first address of the family asked for. May wait for the name service.
     fn resolve(&self, name: &str, family: Family) -> Result<Target, HostError>;
+
+    /// All addresses of `name`, in the order in which they are to be tried; at least one.
+    fn addresses(&self, name: &str, family: Family) -> Result<Vec<Target>, HostError> {
+        self.resolve(name, family).map(|target| vec![target])
+    }
 
     /// The interface called `name` (or with this alternative name).
     fn interface(&self, name: &str) -> Result<Interface, HostError>;
@@ -90,6 +95,10 @@ pub trait Host {
             Err(HostError::new("find the link layer address of", addr, cause))
         })
     }
+
+    /// Makes the host ask again for addresses that [`neighbours`](Self::neighbours) answered for and
+    /// that may be wrong by now. What it learns, a [`Watch`] tells. A host that never changes does nothing.
+    fn confirm(&mut self, _known: &[(u32, IpAddr)], _doubt: Doubt) {}
 
     /// The driver of an interface (`veth`, `mlx5_core`), or its kind where the driver says nothing.
     fn driver(&self, ifname: &str) -> Option<String>;

@@ -18,6 +18,12 @@ pub enum Family {
 }
 
 impl Family {
+    /// The family of `addr`.
+    #[must_use]
+    pub fn of(addr: IpAddr) -> Self {
+        if addr.is_ipv4() { Family::V4 } else { Family::V6 }
+    }
+
     /// Whether `addr` is of this family.
     pub fn admits(self, addr: IpAddr) -> bool {
         match self {
@@ -260,6 +266,15 @@ impl Route {
             _ => Ok(()),
         }
     }
+}
+
+/// Which neighbours a host is to ask again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Doubt {
+    /// Those that it has not heard from for long (STALE).
+    Unused,
+    /// All but those that were set for ever.
+    All,
 }
 
 /// The link layer address of a neighbour.

@@ -109,7 +109,9 @@ fn interface(port: &PortInfo) -> Interface {
 impl Host for SimHost {
     fn resolve(&self, name: &str, family: Family) -> Result<Target, HostError> {
         let index_of = |name: &str| self.port(name).map(|port| port.ifindex);
-        Target::from_literal(name, family, index_of).unwrap_or_else(|| self.named(name, family))
+        let is_there = |index| self.port_at(index).is_ok();
+        let literal = Target::from_literal(name, family, (index_of, is_there));
+        literal.unwrap_or_else(|| self.named(name, family))
     }
 
     fn interface(&self, name: &str) -> Result<Interface, HostError> {

@@ -7,12 +7,15 @@ use std::net::{IpAddr, Ipv4Addr};
 
 impl Target {
     /// Reads an address literal, in brackets or not; `None` if `name` may be a name. What can be
-    /// neither is an error that says what it is. A scope is an index or a name, which `index_of`
-    /// looks up.
+    /// neither is an error that says what it is. A scope is a name, which `index_of` looks up, or an
+    /// index, if `is_there`. One that maps an IPv4 address into IPv6 is that IPv4 address.
     pub fn from_literal(
         name: &str,
         family: Family,
-        index_of: impl FnOnce(&str) -> Result<u32, HostError>,
+        (index_of, is_there): (
+            impl FnOnce(&str) -> Result<u32, HostError>,
+            impl FnOnce(u32) -> bool,
+        ),
     ) -> Option<Result<Self, HostError>> {
         let inside = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let (text, scope) = match inside.unwrap_or(name).split_once('%') {
@@ -22,6 +25,8 @@ impl Target {
         let Ok(addr) = text.parse::<IpAddr>() else {
             return no_host(name).map(Err);
         };
+        // It is never on a wire.
+        let addr = addr.to_canonical();
         if !family.admits(addr) {
             let cause = Cause::OtherFamily { v4: addr.is_ipv4() };
             return Some(Err(HostError::new("resolve", name, cause)));
@@ -29,9 +34,10 @@ impl Target {
         let scope = match scope {
             None => None,
             Some(_) if addr.is_ipv4() => return None,
-            Some(scope) => match scope.parse().or_else(|_| index_of(scope)) {
-                Ok(index) => Some(index),
-                Err(error) => return Some(Err(error)),
+            Some(scope) => match (index_of(scope), scope.parse()) {
+                (Ok(index), _) => Some(index),
+                (Err(_), Ok(index)) if is_there(index) => Some(index),
+                (Err(error), _) => return Some(Err(error)),
             },
         };
         Some(Ok(Target { addr, scope }))
@@ -165,7 +171,7 @@ mod tests {
 
     fn read(name: &str, family: Family) -> Option<Result<Target, HostError>> {
         let missing = |name: &str| HostError::new("find interface", name, Cause::NoSuchInterface);
-        Target::from_literal(name, family, |name| Err(missing(name)))
+        Target::from_literal(name, family, (|name: &str| Err(missing(name)), |index| index == 3))
     }
 
     #[test]
@@ -180,7 +186,8 @@ mod tests {
         assert_eq!(read("[fe80::1%3]", Family::Any).unwrap().unwrap(), scoped);
         assert!(read("example.org", Family::Any).is_none());
         assert!(read("10.0.0.1%eth0", Family::Any).is_none());
-        let named = Target::from_literal("fe80::1%eth0", Family::Any, |_| Ok(9)).unwrap().unwrap();
+        let eth0 = (|_: &str| Ok(9), |_| true);
+        let named = Target::from_literal("fe80::1%eth0", Family::Any, eth0).unwrap().unwrap();
         assert_eq!(named.scope, Some(9));
     }
 
@@ -192,8 +199,21 @@ mod tests {
         ] {
             assert_eq!(read(name, family).unwrap().unwrap_err().to_string(), want);
         }
-        let scope = read("fe80::1%no", Family::Any).unwrap();
-        assert!(matches!(scope.unwrap_err().cause(), Cause::NoSuchInterface));
+        for name in ["fe80::1%no", "fe80::1%4"] {
+            let scope = read(name, Family::Any).unwrap();
+            assert!(matches!(scope.unwrap_err().cause(), Cause::NoSuchInterface), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_ipv4_address_in_the_notation_of_ipv6_is_that_ipv4_address() {
+        for name in ["::ffff:192.0.2.7", "[::ffff:c000:207]"] {
+            let found = read(name, Family::Any).unwrap().unwrap();
+            assert_eq!(found, Target { addr: [192, 0, 2, 7].into(), scope: None });
+            assert!(read(name, Family::V4).unwrap().is_ok());
+            let error = read(name, Family::V6).unwrap().unwrap_err();
+            assert!(error.to_string().ends_with("it is IPv4, and -6 asks for IPv6"), "{error}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a run reports while it goes and at its end. The command prints these as text or JSON.
 
 use crate::tools::measure::duration_stats::{HistogramRow, Statistics};
-use crate::tools::probe::{NeighbourFound, TargetRoute, Zoned};
+use crate::tools::probe::{NeighbourFound, Refused, SendError, TargetRoute, Zoned};
 use crate::tools::session::{Opened, SessionEvent};
 use serde::Serialize;
 use std::net::IpAddr;
@@ -45,7 +45,10 @@ pub struct Start {
     /// Interface, mode, queues, clocks.
     #[serde(flatten)]
     pub opened: Opened,
-    /// Every target, as given and resolved, in order.
+    /// Every interface, where probes leave by more than one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interfaces: Vec<Opened>,
+    /// Every target that can be used, as given and resolved, in order.
     pub targets: Vec<TargetRoute>,
     /// ICMP payload bytes.
     pub payload_bytes: usize,
@@ -138,29 +141,22 @@ pub struct Outstanding {
     pub seq: u64,
 }
 
-/// A probe that could not be sent.
-#[derive(Clone, Debug, Serialize)]
-pub struct SendError {
-    /// The target, as given.
-    pub target: String,
-    /// Why.
-    pub error: String,
-}
-
 /// The numbers of one target.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// The target, as given.
     pub target: String,
-    /// Its address.
-    pub address: IpAddr,
+    /// Its address; `None` where it has none, as the name of no host.
+    pub address: Option<IpAddr>,
     /// Probes sent.
     pub sent: u64,
+    /// Probes that were due and could not be sent: there was no way to the target, or no link.
+    pub unsent: u64,
     /// Probes answered in time.
     pub received: u64,
-    /// Probes given up, those with an ICMP error and no answer included.
+    /// Probes given up, those not sent and those with an ICMP error and no answer included.
     pub lost: u64,
-    /// `lost ÷ sent`, percent.
+    /// `lost ÷ (sent + unsent)`, percent.
     pub loss_pct: f64,
     /// Further answers to answered probes.
     pub duplicates: u64,
@@ -188,6 +184,37 @@ pub struct Summary {
     /// The histogram's rows, when asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub histogram: Vec<HistogramRow>,
+    /// Why the target was left out of the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Summary {
+    /// Of a target that was left out of the run.
+    pub(super) fn refused(refused: &Refused) -> Self {
+        Self {
+            target: refused.name.clone(),
+            address: refused.address,
+            sent: 0,
+            unsent: 0,
+            received: 0,
+            lost: 0,
+            loss_pct: 100.0,
+            duplicates: 0,
+            reordered: 0,
+            late: 0,
+            corrupt: 0,
+            bad_checksum: 0,
+            truncated_replies: 0,
+            different_address_replies: 0,
+            errors: 1,
+            rtt_us: None,
+            answerers: None,
+            elapsed_s: 0.0,
+            histogram: Vec::new(),
+            error: Some(refused.error.to_string()),
+        }
+    }
 }
 
 /// A member of a group that answered.

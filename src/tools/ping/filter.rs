@@ -3,8 +3,10 @@
 
 use super::frame;
 use super::ids::EchoIds;
+use crate::backend::filter::MAX_MATCHES;
 use crate::backend::{Filter, Match, PayloadMatch, VlanMatch};
-use crate::tools::probe::Path;
+use crate::tools::host::Host;
+use crate::tools::probe::{Path, ProbeTargets};
 use std::net::IpAddr;
 
 /// Source addresses that get filter rows of their own; beyond that, rows are for all addresses.
@@ -12,14 +14,33 @@ const MAX_SOURCES: usize = 8;
 /// Targets whose answers are known by their address where probes have no room for a token.
 const MAX_TARGETS: usize = 8;
 
-/// The filter of a run whose probes have `size` bytes of payload and leave in `vlan`; `None` where
-/// tags cannot be seen.
-pub(super) fn filter(
-    paths: &[Path],
+/// The filter of a whole run, whose links may be in different VLANs.
+pub(super) fn of_run(
+    targets: &ProbeTargets,
     ids: &EchoIds,
     size: usize,
-    vlan: Option<VlanMatch>,
+    host: &dyn Host,
 ) -> Filter {
+    if let [link] = targets.links.as_slice() {
+        return filter(&targets.paths, ids, size, link.vlan(host));
+    }
+    let mut rows = Vec::new();
+    for (at, link) in targets.links.iter().enumerate() {
+        let paths = targets.paths.iter().filter(|path| path.link == at);
+        let paths: Vec<Path> = paths.cloned().collect();
+        if let Filter::Any(some) = filter(&paths, ids, size, link.vlan(host)) {
+            rows.extend(some);
+        }
+    }
+    if rows.len() > MAX_MATCHES {
+        return filter(&targets.paths, ids, size, None); // the run itself looks at the VLAN as well
+    }
+    Filter::Any(rows)
+}
+
+/// The filter of a run whose probes have `size` bytes of payload and leave in `vlan`; `None` where
+/// tags cannot be seen.
+fn filter(paths: &[Path], ids: &EchoIds, size: usize, vlan: Option<VlanMatch>) -> Filter {
     let token = ids.token(size);
     // What is too short for the token says nothing of whose it is: it goes on to the kernel, where it is
     // heard beside the run and stays with its owner. Without one, the address has to do.
@@ -87,7 +108,6 @@ fn sources(paths: &[Path]) -> Vec<(IpAddr, u8)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::backend::filter::MAX_MATCHES;
     use crate::proto::build::{self, Link, Net};
     use crate::proto::respond::{IcmpError, icmp_error};
     use crate::proto::{Icmpv4Message, Icmpv6Message, IpPair, MacAddr};

@@ -1,7 +1,7 @@
 //! From a plan to an open socket and a run that knows where everything goes.
 
 use super::event::{Event, Start};
-use super::filter::filter;
+use super::filter;
 use super::flight;
 use super::ids::EchoIds;
 use super::outgoing::Outgoing;
@@ -13,7 +13,7 @@ use crate::error::{FluxError, Result};
 use crate::proto::ICMP_LEN;
 use crate::tools::host::{Listen, Probes};
 use crate::tools::measure::pacer::ns;
-use crate::tools::probe::{NextHops, ProbeTargets, TargetRequest, Wire, fitted, ip_len};
+use crate::tools::probe::{Lookout, NextHops, ProbeTargets, TargetRequest, Wire, fitted, ip_len};
 use crate::tools::session::Attention;
 use crate::tools::{Control, Env};
 
@@ -39,34 +39,43 @@ pub fn run(
         vlan: plan.vlan,
         broadcast: Some(plan.broadcast),
     };
-    let targets = ProbeTargets::find(&request, &*env.host)?;
+    // Watched before the first look, so that nothing is missed in between.
+    let mut lookout = Lookout::new(&*env.host);
+    let pause = |time| env.pause(time) && !control.is_stopped();
+    let targets = ProbeTargets::find_soon(&request, &*env.host, pause)?;
     let is_virtual = env.simulator.is_some();
-    let ids = EchoIds::new(&targets.paths, is_virtual, &env.host.echo_ids())?;
     let headers = |address| ip_len(address) + ICMP_LEN;
     let plan = &sized(plan, &targets)?;
-    let plan =
-        &Plan { config: fitted(&plan.config, &targets.link, plan.fit_frames), ..plan.clone() };
-    targets.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
+    let fit = |config, link| fitted(&config, link, plan.fit_frames);
+    let config = targets.links.iter().fold(plan.config.clone(), fit);
+    let plan = &Plan { config, ..plan.clone() };
+    let targets = targets.check_size(plan.size, "-s", headers, plan.config.frame_size)?;
+    let ids = EchoIds::new(&targets.paths, is_virtual, &env.host.echo_ids())?;
     let span = flight::span(plan)?;
-    let filter = filter(&targets.paths, &ids, plan.size, targets.link.vlan(&*env.host));
-    let mut wire = Wire::open(env, &plan.config, &targets, filter, control, plan.timeout)?;
+    let filter = filter::of_run(&targets, &ids, plan.size, &*env.host);
+    let links = &targets.links;
+    let mut wire = Wire::open(env, &plan.config, links, &filter, control, plan.timeout)?;
     let has = |v4: bool| targets.paths.iter().any(|path| path.address.is_ipv4() == v4);
     let listen = Listen { probes: Probes::Echo(ids.range()), v4: has(true), v6: has(false) };
     wire.listen(&*env.host, &listen, &targets);
+    let mut interfaces = wire.opened(links);
+    let mut opened = interfaces.first().cloned().unwrap_or_default();
+    opened.notes.extend(targets.notes.iter().cloned());
+    if interfaces.len() == 1 {
+        interfaces.clear();
+    }
     let mut routes = targets.routes();
     for route in &mut routes {
         route.packet_bytes = u16::try_from(plan.size + headers(route.address)).ok();
     }
-    sink(Event::Start(Start {
-        opened: wire.opened(&targets),
-        targets: routes,
-        payload_bytes: plan.size,
-    }));
+    sink(Event::Start(Start { opened, interfaces, targets: routes, payload_bytes: plan.size }));
+    targets.refused.iter().for_each(|refused| sink(Event::SendError(refused.told())));
     let deadline_ns = plan.deadline.map(|time| wire.now().saturating_add(ns(time)));
-    let mut hops = NextHops::new(targets.link.interface.index, targets.hops.clone());
+    let mut hops = NextHops::new(&targets.hops);
     let stopped = || control.is_stopped();
     let tell = |found| sink(Event::Neighbour(found));
     hops.find_all(&mut *env.host, plan.timeout, plan.deadline, stopped, tell);
+    lookout.begin(&mut *env.host, &targets);
     let count = targets.paths.len();
     let mut run = Run {
         plan,
@@ -77,6 +86,8 @@ pub fn run(
         reporter: Reporter::new(sink, (plan.each, plan.wall_clock), is_virtual, count),
         group_sent_ns: None,
         complete_ns: None,
+        lookout,
+        ending: None,
         targets,
         wire,
         ids,
@@ -90,8 +101,8 @@ pub fn run(
 fn sized(plan: &Plan, targets: &ProbeTargets) -> Result<Plan> {
     let Some(asked) = plan.packet_size else { return Ok(plan.clone()) };
     let bad = |why: String| FluxError::config(format!("packet size {asked}"), why);
-    let ip = targets.ip_length(asked);
     let mut sizes = targets.paths.iter().map(|path| {
+        let ip = targets.ip_length(path, asked);
         let headers = ip_len(path.address) + ICMP_LEN;
         ip.checked_sub(headers).ok_or_else(|| {
             let least = headers + (asked - ip);

@@ -5,7 +5,9 @@ use super::ids::EchoIds;
 use super::mark::{MARK, Mark};
 use super::plan::Plan;
 use super::sequences::Probe;
+use crate::proto::MacAddr;
 use crate::tools::probe::{NextHops, ProbeTargets, Wire};
+use std::net::IpAddr;
 
 /// What became of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,14 +16,25 @@ pub(super) enum Sending {
     Sent,
     /// There was no frame for so long that it is not waited for any more: lost like any other.
     NoFrame,
-    /// It cannot be made: the next hop's link layer address is not known.
-    NoNextHop,
+    /// It cannot be made: there is no route, or the next hop's link layer address is not known.
+    NoWay,
+    /// The link that it would leave by is away.
+    NoLink,
+}
+
+/// What a template was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Way {
+    link: usize,
+    /// Our Ethernet address, and that of the next hop.
+    ends: (MacAddr, MacAddr),
+    source: IpAddr,
 }
 
 /// What is sent.
 pub(super) struct Outgoing {
-    /// By target; `None` while the next hop's link layer address is unknown.
-    templates: Vec<Option<Template>>,
+    /// By target; `None` while nothing can be sent to it.
+    templates: Vec<Option<(Way, Template)>>,
     /// Of all probes; zero where each has its mark.
     pub(super) payload: Vec<u8>,
     /// IPv4 identification of the next probe.
@@ -38,7 +51,7 @@ impl Outgoing {
         Self { templates: (0..targets).map(|_| None).collect(), payload, ident }
     }
 
-    /// Makes the templates whose next hop is known by now.
+    /// Makes the templates of what goes another way than before, or can be sent only now.
     pub(super) fn prepare(
         &mut self,
         plan: &Plan,
@@ -47,13 +60,18 @@ impl Outgoing {
         wire: &mut Wire,
     ) {
         for (template, path) in self.templates.iter_mut().zip(&targets.paths) {
-            if template.is_some() {
+            let Ok(mac) = hops.get(path.hop) else {
+                *template = None;
                 continue;
-            }
-            if let Ok(mac) = hops.get(path.hop) {
-                *template = Template::new(&targets.link, mac, path, plan, &self.payload);
-                let len = template.as_ref().map_or(0, |t| t.frame_len(self.payload.len()));
-                wire.sender.expect(len);
+            };
+            let link = targets.link(path);
+            let way = Way { link: path.link, ends: (link.mac, mac), source: path.source };
+            if path.broken.is_some() || !wire.is_open(path.link) {
+                *template = None;
+            } else if template.as_ref().is_none_or(|(made_for, _)| *made_for != way) {
+                let made = Template::new(link, mac, path, plan, &self.payload);
+                wire.expect(made.as_ref().map_or(0, |t| t.frame_len(self.payload.len())));
+                *template = made.map(|made| (way, made));
             }
         }
     }
@@ -67,8 +85,13 @@ impl Outgoing {
         now: u64,
     ) -> Sending {
         let target = probe.target as usize;
-        let Some(template) = &self.templates[target] else { return Sending::NoNextHop };
-        let Some(mut packet) = wire.sender.take() else { return Sending::NoFrame };
+        let Some((Way { link, .. }, template)) = &self.templates[target] else {
+            return Sending::NoWay;
+        };
+        if !wire.passes(*link) {
+            return Sending::NoLink;
+        }
+        let Some(mut packet) = wire.take(*link) else { return Sending::NoFrame };
         let id = ids.id_of(target, probe.sequence);
         let mark = Mark::of(probe.target, probe.sequence);
         let numbers = Numbers { id, seq: probe.wire_sequence(), ident: self.ident, mark };
@@ -76,7 +99,7 @@ impl Outgoing {
         if packet.set_len(template.frame_len(self.payload.len())).is_ok() {
             template.write(numbers, &self.payload, packet.data_mut());
         }
-        wire.send(packet, target, now);
+        wire.send(packet, *link, target, now);
         Sending::Sent
     }
 }

@@ -205,6 +205,8 @@ pub struct Outcome {
     pub answered: usize,
     /// All targets.
     pub targets: usize,
+    /// Those of them that could not be used, and were left out.
+    pub refused: usize,
     /// Packets that came and answered none of our probes.
     pub foreign: u64,
     /// Packets that came and made no sense.

@@ -7,7 +7,7 @@ use super::schedule::Schedule;
 use super::sequences::{Answer, Failed, Probe, SendRefused, Sequences};
 use super::tally::{How, Tally};
 use crate::tools::measure::pacer::ns;
-use crate::tools::probe::{Path, ProbeTargets};
+use crate::tools::probe::{Path, ProbeTargets, Zoned};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -159,6 +159,7 @@ impl Progress {
         self.probes.cancel(probe);
         let tally = &mut self.members[probe.target as usize].tally;
         tally.given_up += 1;
+        tally.unsent += 1;
         tally.errors += 1;
     }
 
@@ -166,7 +167,9 @@ impl Progress {
     pub(super) fn lose_unsent(&mut self, probe: Probe) {
         self.probes.cancel(probe);
         self.unsent += 1;
-        self.members[probe.target as usize].tally.given_up += 1;
+        let tally = &mut self.members[probe.target as usize].tally;
+        tally.given_up += 1;
+        tally.unsent += 1;
     }
 
     /// Gives up the next probe whose time has passed at `now`. Call until `None`.
@@ -281,6 +284,11 @@ impl Progress {
         }
     }
 
+    /// Probes to a target that were answered in time.
+    pub(super) fn received(&self, target: usize) -> u64 {
+        self.members[target].tally.received
+    }
+
     /// The sequence number of the newest probe to a target.
     pub(super) fn last_sequence(&self, target: usize) -> u64 {
         self.members[target].tally.sent
@@ -314,7 +322,7 @@ impl Progress {
             answerers: member
                 .group
                 .as_ref()
-                .map(|group| group.answerers(|address| targets.zoned(path, address))),
+                .map(|group| group.answerers(|address| Zoned::new(address, &path.zone))),
             ..member.tally.summary(&path.name, path.address, now, how)
         })
     }

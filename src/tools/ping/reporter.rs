@@ -1,12 +1,12 @@
 //! [`Reporter`]: events of single probes, where each is to be reported.
 
 use super::answer::{EchoError, EchoReply};
-use super::event::{Event, IcmpError, Outstanding, Reply, SendError, Timeout, WrongByte};
+use super::event::{Event, IcmpError, Outstanding, Reply, Timeout, WrongByte};
 use super::mark::Difference;
 use super::progress::Odd;
 use super::sequences::Probe;
 use crate::proto::ICMP_LEN;
-use crate::tools::probe::{Path, ProbeTargets};
+use crate::tools::probe::{Path, ProbeTargets, SendError, Zoned};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Reports what happens to probes.
@@ -71,6 +71,7 @@ impl<'a> Reporter<'a> {
             (self.sink)(Event::SendError(SendError {
                 target: path.name.clone(),
                 error: format!("Destination Host Unreachable: {why}"),
+                hint: None,
             }));
         }
     }
@@ -78,7 +79,7 @@ impl<'a> Reporter<'a> {
     /// An answer; `event` says which kind.
     pub(super) fn reply(
         &mut self,
-        (targets, path): (&ProbeTargets, &Path),
+        path: &Path,
         reply: &EchoReply<'_>,
         event: fn(Reply) -> Event,
         facts: &Facts,
@@ -90,7 +91,7 @@ impl<'a> Reporter<'a> {
         let unix_time_s = self.wall_clock.then(|| self.time_of_day(times));
         (self.sink)(event(Reply {
             target: path.name.clone(),
-            from: targets.zoned(path, reply.from),
+            from: Zoned::new(reply.from, &path.zone),
             seq: facts.seq,
             bytes: ICMP_LEN + reply.payload.len(),
             reply_ttl: reply.ttl,
@@ -110,7 +111,7 @@ impl<'a> Reporter<'a> {
     /// An ICMP error about a probe.
     pub(super) fn error(
         &mut self,
-        (targets, path): (&ProbeTargets, &Path),
+        path: &Path,
         error: &EchoError<'_>,
         seq: u64,
         rtt_ns: Option<u64>,
@@ -118,7 +119,7 @@ impl<'a> Reporter<'a> {
         if self.each {
             (self.sink)(Event::Icmp(IcmpError {
                 target: path.name.clone(),
-                from: targets.zoned(path, error.from),
+                from: Zoned::new(error.from, &path.zone),
                 seq,
                 icmp_type: error.report.icmp_type,
                 code: error.report.code,

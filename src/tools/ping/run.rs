@@ -1,6 +1,7 @@
 //! The loop: send what is due, read what came, give up what is late.
 
 use super::event::{Event, Summary};
+use super::filter;
 use super::ids::EchoIds;
 use super::outgoing::{Outgoing, Sending};
 use super::plan::{Outcome, Plan};
@@ -8,11 +9,14 @@ use super::progress::Progress;
 use super::receive::Reader;
 use super::reporter::{Reporter, Times};
 use super::tally::{How, Moment};
-use crate::error::Result;
+use crate::error::{FluxError, Result};
 use crate::tools::host::Host;
 use crate::tools::measure::pacer::ns;
-use crate::tools::probe::{NextHops, ProbeTargets, Wire};
+use crate::tools::probe::{Lookout, News, NextHops, ProbeTargets, Wire};
 use crate::tools::session::Attention;
+
+/// Without any interface a run goes on this long: routes may move to another one.
+const ELSEWHERE_NS: u64 = 1_000_000_000;
 
 /// A run in progress.
 pub(super) struct Run<'a> {
@@ -20,6 +24,9 @@ pub(super) struct Run<'a> {
     pub(super) attention: Attention<'a>,
     pub(super) targets: ProbeTargets,
     pub(super) hops: NextHops,
+    pub(super) lookout: Lookout,
+    /// Since when there has been no interface to send by, and why.
+    pub(super) ending: Option<(u64, FluxError)>,
     pub(super) wire: Wire,
     pub(super) ids: EchoIds,
     pub(super) outgoing: Outgoing,
@@ -44,9 +51,12 @@ impl Run<'_> {
             if self.attention.is_over(now) {
                 break;
             }
-            if self.wire.look(now, |event| (self.reporter.sink)(Event::Session(event)))? {
-                self.lose_all();
+            match self.wire.look(now, |event| (self.reporter.sink)(Event::Session(event))) {
+                Ok(true) => self.lose_all(),
+                Ok(false) => self.look_around(host, now),
+                Err(error) => self.ending = Some((now, error)),
             }
+            self.go_elsewhere(host, now)?;
             self.look_for_hops(host, now);
             self.send_due(now)?;
             self.give_up_until(now)?;
@@ -57,11 +67,43 @@ impl Run<'_> {
             self.wire.wait(until)?;
             self.read();
         }
-        Ok(())
+        self.ending.take().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     fn prepare(&mut self) {
         self.outgoing.prepare(self.plan, &self.targets, &self.hops, &mut self.wire);
+    }
+
+    /// Goes where routes and neighbours lead now.
+    fn look_around(&mut self, host: &mut dyn Host, now: u64) {
+        let sink = &mut self.reporter.sink;
+        let moved = self.lookout.look(host, (&mut self.targets, &mut self.hops), now, |news| {
+            sink(match news {
+                News::Neighbour(found) => Event::Neighbour(found),
+                News::Session(event) => Event::Session(event),
+            });
+        });
+        if moved {
+            let filter = filter::of_run(&self.targets, &self.ids, self.plan.size, host);
+            let tell = |event| sink(Event::Session(event));
+            self.wire.follow(&self.targets, &filter, host, tell);
+            self.prepare();
+        }
+    }
+
+    /// When all interfaces ended, another one may soon lead to the targets.
+    fn go_elsewhere(&mut self, host: &mut dyn Host, now: u64) -> Result<()> {
+        let Some((since, error)) = self.ending.take() else { return Ok(()) };
+        self.lookout.doubt_all(&self.targets);
+        self.look_around(host, now);
+        match self.wire.has_link() {
+            true => Ok(()),
+            false if now.saturating_sub(since) >= ELSEWHERE_NS => Err(error),
+            false => {
+                self.ending = Some((since, error));
+                Ok(())
+            }
+        }
     }
 
     fn look_for_hops(&mut self, host: &mut dyn Host, now: u64) {
@@ -77,7 +119,7 @@ impl Run<'_> {
 
     /// The next time at which something is to be done although nothing came.
     fn wake_up_ns(&mut self, now: u64) -> u64 {
-        let retry = self.wire.sender.retry_ns().filter(|_| self.wire.has_link());
+        let retry = self.wire.retry_ns().filter(|_| self.wire.has_link());
         let due = retry.or_else(|| self.progress.next_due_ns());
         let timeout = self.progress.next_timeout_ns();
         let group = self.group_end_ns().filter(|&at| at > now);
@@ -92,7 +134,7 @@ impl Run<'_> {
 
     fn is_complete(&self, now: u64) -> bool {
         let groups = self.group_end_ns().is_none_or(|at| at <= now);
-        groups && self.progress.is_complete(self.wire.sender.is_idle())
+        groups && self.progress.is_complete(self.wire.is_idle())
     }
 
     /// Where nothing came at all, errors that say why are waited for until then.
@@ -111,17 +153,17 @@ impl Run<'_> {
             self.lose_due(now);
             return Ok(());
         }
-        self.wire.sender.begin(now);
+        self.wire.begin(now);
         for _ in 0..self.plan.config.batch {
-            let full = self.wire.sender.is_full();
-            if full || !self.progress.wants_more() || !self.wire.sender.has_room(now) {
+            let full = self.wire.is_full();
+            if full || !self.progress.wants_more() || !self.wire.has_room(now) {
                 break;
             }
             let Some(at) = self.progress.whose_turn(now) else { break };
             self.probe(at, now);
         }
         let progress = &mut self.progress;
-        self.wire.sender.finish(now, |count, at| progress.leave(count, at))
+        self.wire.finish(now, |count, at| progress.leave(count, at))
     }
 
     /// Sends a probe, or counts one that cannot be sent.
@@ -135,10 +177,14 @@ impl Run<'_> {
         match self.outgoing.send(&mut self.wire, &self.ids, probe, now) {
             Sending::Sent if path.multicast => self.group_sent_ns = Some(now),
             Sending::Sent | Sending::NoFrame => {}
-            Sending::NoNextHop => {
+            Sending::NoWay => {
                 self.progress.refuse(probe);
-                let why = self.hops.get(path.hop).err().unwrap_or("the probe is too long");
-                self.reporter.unreachable(at, path, why);
+                let why = self.wire.why_not(path, &self.hops);
+                self.reporter.unreachable(at, path, &why);
+            }
+            Sending::NoLink => {
+                self.progress.lose_unsent(probe);
+                self.reporter.timeout(&self.targets, probe);
             }
         }
         self.progress.settle(at);
@@ -179,6 +225,8 @@ impl Run<'_> {
             self.read();
         }
         while let Some(probe) = self.progress.expire(now) {
+            let target = probe.target as usize;
+            self.lookout.lost(target, self.progress.received(target));
             self.reporter.timeout(&self.targets, probe);
         }
         Ok(())
@@ -201,6 +249,11 @@ impl Run<'_> {
         for summary in self.progress.summaries(&self.targets, now, how) {
             (self.reporter.sink)(event(summary));
         }
+        if moment == Moment::End {
+            for refused in &self.targets.refused {
+                (self.reporter.sink)(event(Summary::refused(refused)));
+            }
+        }
     }
 
     /// Reports why packets were lost and the summaries; returns the result.
@@ -215,7 +268,8 @@ impl Run<'_> {
         self.tell_summaries(Moment::End, Event::Summary, ended);
         Outcome {
             answered: self.progress.answered_targets(),
-            targets: self.targets.paths.len(),
+            targets: self.targets.paths.len() + self.targets.refused.len(),
+            refused: self.targets.refused.len(),
             foreign: self.wire.foreign,
             malformed: self.wire.malformed,
             unstamped: self.wire.unstamped,

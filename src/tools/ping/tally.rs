@@ -11,8 +11,10 @@ const ROWS: usize = 20;
 /// What happened to the probes of one target.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
-    /// Probes sent; also the sequence number of the last one.
+    /// Probes that were due; also the sequence number of the last one.
     pub(super) sent: u64,
+    /// Those of them that could not be sent.
+    pub(super) unsent: u64,
     pub(super) received: u64,
     /// Given up, or not sent because the next hop is unknown.
     pub(super) given_up: u64,
@@ -59,8 +61,9 @@ impl Tally {
         let elapsed_ns = self.started_ns.map_or(0, |start| now_ns.saturating_sub(start));
         Summary {
             target: target.to_owned(),
-            address,
-            sent: self.sent,
+            address: Some(address),
+            sent: self.sent.saturating_sub(self.unsent),
+            unsent: self.unsent,
             received: self.received,
             lost,
             loss_pct,
@@ -76,6 +79,7 @@ impl Tally {
             answerers: None,
             elapsed_s: elapsed_ns as f64 / 1e9,
             histogram,
+            error: None,
         }
     }
 }

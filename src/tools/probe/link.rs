@@ -16,7 +16,7 @@ pub struct VlanTag {
     pub priority: u8,
 }
 
-/// The interface that all probes leave by.
+/// An interface that probes leave by.
 #[derive(Clone, Debug)]
 pub(crate) struct Link {
     /// The interface with the addresses: a VLAN interface, or the device itself.
@@ -34,6 +34,16 @@ impl Link {
     pub(crate) fn has_family(&self, address: IpAddr) -> bool {
         let mut own = self.interface.addresses.iter();
         own.any(|own| own.is_usable() && own.addr.is_ipv4() == address.is_ipv4())
+    }
+
+    /// Length of what stands in front of a packet.
+    pub(crate) fn header_len(&self) -> usize {
+        ETHERNET_LEN + self.tags.len() * TAG_LEN
+    }
+
+    /// Whether frames on it are other ones than on `other`, which is the same interface.
+    pub(super) fn differs(&self, other: &Link) -> bool {
+        (self.mac, &self.tags, &self.device) != (other.mac, &other.tags, &other.device)
     }
 
     /// The VLAN that answers are in, since probes are; `None` where the device takes tags off before

@@ -1,9 +1,11 @@
 //! Link layer addresses of the next hops: found before the first probe, asked for again while
 //! some are missing.
 
+use super::targets::Hop;
 use crate::proto::MacAddr;
 use crate::tools::host::{Cause, Host, Neighbour};
 use serde::Serialize;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ const GLANCE: Duration = Duration::from_millis(1);
 /// Most questions of one glance.
 const GLANCE_HOPS: usize = 64;
 
-/// Neighbour resolution, which is in no RTT.
+/// The link layer address of a next hop: found, or another one than before. Asking for it is in no RTT.
 #[derive(Clone, Debug, Serialize)]
 pub struct NeighbourFound {
     /// The next hop.
@@ -31,33 +33,118 @@ pub struct NeighbourFound {
     pub took_us: f64,
     /// Whether the kernel knew.
     pub cached: bool,
+    /// What it was before, where it moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+}
+
+/// What is known of one next hop.
+struct Known {
+    hop: Hop,
+    /// The address, or why there is none.
+    mac: Result<MacAddr, String>,
+    /// It is to be asked for again. Packets go to the last known address meanwhile.
+    is_open: bool,
 }
 
 /// The next hops of a run.
 pub(crate) struct NextHops {
-    ifindex: u32,
-    addresses: Vec<IpAddr>,
-    found: Vec<Result<MacAddr, String>>,
-    missing: usize,
+    known: Vec<Known>,
+    at: HashMap<Hop, usize>,
+    /// How many are to be asked for.
+    open: usize,
     ask_again_ns: u64,
     /// Where the next glance starts.
     cursor: usize,
 }
 
 impl NextHops {
-    pub(crate) fn new(ifindex: u32, addresses: Vec<IpAddr>) -> Self {
-        let found = vec![Err("not asked for yet".to_owned()); addresses.len()];
-        let missing = addresses.len();
-        Self { ifindex, addresses, found, missing, ask_again_ns: 0, cursor: 0 }
+    pub(crate) fn new(hops: &[Hop]) -> Self {
+        let mut all = Self {
+            known: Vec::with_capacity(hops.len()),
+            at: HashMap::with_capacity(hops.len()),
+            open: 0,
+            ask_again_ns: 0,
+            cursor: 0,
+        };
+        all.add(hops);
+        all
+    }
+
+    /// Takes those that came after the start; `hops` are all of them.
+    pub(super) fn add(&mut self, hops: &[Hop]) {
+        for &hop in hops.iter().skip(self.known.len()) {
+            self.at.insert(hop, self.known.len());
+            let mac = Err("not asked for yet".to_owned());
+            self.known.push(Known { hop, mac, is_open: true });
+            self.open += 1;
+            self.ask_again_ns = 0;
+        }
     }
 
     /// The link layer address of a hop, or why there is none.
     pub(crate) fn get(&self, hop: usize) -> Result<MacAddr, &str> {
-        match self.found.get(hop) {
-            Some(Ok(mac)) => Ok(*mac),
-            Some(Err(why)) => Err(why),
+        match self.known.get(hop) {
+            Some(Known { mac: Ok(mac), .. }) => Ok(*mac),
+            Some(Known { mac: Err(why), .. }) => Err(why),
             None => Err("no such hop"),
         }
+    }
+
+    /// The host's table says something new about a neighbour. True when packets go elsewhere now.
+    pub(super) fn heard(
+        &mut self,
+        hop: Hop,
+        mac: Option<[u8; 6]>,
+        tell: impl FnMut(NeighbourFound),
+    ) -> bool {
+        let Some(&at) = self.at.get(&hop) else { return false };
+        match mac {
+            Some(mac) => self.found(at, MacAddr(mac), (Duration::ZERO, true), tell),
+            // Gone from the table: nobody there asks for it any more.
+            None => {
+                self.open(at);
+                false
+            }
+        }
+    }
+
+    /// All are to be asked for again.
+    pub(super) fn open_all(&mut self) {
+        (0..self.known.len()).for_each(|at| self.open(at));
+    }
+
+    /// One is to be asked for again.
+    pub(super) fn open(&mut self, at: usize) {
+        if let Some(known) = self.known.get_mut(at)
+            && !std::mem::replace(&mut known.is_open, true)
+        {
+            self.open += 1;
+            self.ask_again_ns = 0;
+        }
+    }
+
+    fn found(
+        &mut self,
+        at: usize,
+        mac: MacAddr,
+        (took, cached): (Duration, bool),
+        mut tell: impl FnMut(NeighbourFound),
+    ) -> bool {
+        let known = &mut self.known[at];
+        self.open -= usize::from(std::mem::take(&mut known.is_open));
+        let before = std::mem::replace(&mut known.mac, Ok(mac));
+        if before == Ok(mac) {
+            return false;
+        }
+        tell(NeighbourFound {
+            address: known.hop.address,
+            mac: mac.to_string(),
+            took_us: took.as_nanos() as f64 / 1e3,
+            cached,
+            before: before.ok().map(|mac| mac.to_string()),
+        });
+        true
     }
 
     /// Asks for all, until all have answered, given up, or had their time.
@@ -74,17 +161,17 @@ impl NextHops {
         let patience = timeout.clamp(PATIENCE.0, PATIENCE.1).min(most);
         let mut tell = tell;
         let mut waited = Duration::ZERO;
-        let mut open: Vec<usize> = (0..self.addresses.len()).collect();
+        let mut open: Vec<usize> = (0..self.known.len()).collect();
         while !open.is_empty() && waited < patience && !stop() {
             let slice = SLICE.min(patience - waited);
-            open = self.ask(host, &open, slice, waited, &mut tell);
+            open = self.ask(host, &open, slice, waited, &mut tell).0;
             waited += slice;
         }
     }
 
     /// When [`glance`](Self::glance) has something to do.
     pub(crate) fn next_ns(&self) -> Option<u64> {
-        (self.missing > 0).then_some(self.ask_again_ns)
+        (self.open > 0).then_some(self.ask_again_ns)
     }
 
     /// Sets the next glance a second after `now_ns`.
@@ -92,21 +179,20 @@ impl NextHops {
         self.ask_again_ns = now_ns.saturating_add(AGAIN_NS);
     }
 
-    /// Asks for some of the missing ones without waiting; whether any was found.
+    /// Asks for some of the open ones without waiting; whether packets go elsewhere now.
     pub(crate) fn glance(
         &mut self,
         host: &mut dyn Host,
         mut tell: impl FnMut(NeighbourFound),
     ) -> bool {
-        let (all, before) = (self.addresses.len(), self.missing);
+        let all = self.known.len();
         let turn = (0..all).map(|n| (self.cursor + n) % all);
-        let which: Vec<_> = turn.filter(|&n| self.found[n].is_err()).take(GLANCE_HOPS).collect();
+        let which: Vec<_> = turn.filter(|&n| self.known[n].is_open).take(GLANCE_HOPS).collect();
         self.cursor = which.last().map_or(0, |last| (last + 1) % all);
-        self.ask(host, &which, GLANCE, Duration::ZERO, &mut tell);
-        self.missing < before
+        self.ask(host, &which, GLANCE, Duration::ZERO, &mut tell).1
     }
 
-    /// Returns those that may still answer.
+    /// Returns those that may still answer, and whether packets go elsewhere now.
     fn ask(
         &mut self,
         host: &mut dyn Host,
@@ -114,40 +200,37 @@ impl NextHops {
         timeout: Duration,
         waited: Duration,
         tell: &mut impl FnMut(NeighbourFound),
-    ) -> Vec<usize> {
-        let wanted: Vec<_> = which.iter().map(|&hop| (self.ifindex, self.addresses[hop])).collect();
-        let mut open = Vec::new();
-        for (&hop, answer) in which.iter().zip(host.neighbours(&wanted, timeout)) {
+    ) -> (Vec<usize>, bool) {
+        let wanted = which.iter().map(|&at| self.known[at].hop);
+        let wanted: Vec<_> = wanted.map(|hop| (hop.ifindex, hop.address)).collect();
+        let (mut open, mut moved) = (Vec::new(), false);
+        for (&at, answer) in which.iter().zip(host.neighbours(&wanted, timeout)) {
             match answer {
                 Ok(Neighbour { mac, took, cached }) => {
                     // Found between two questions: the kernel knew by the second.
                     let cached = cached && waited.is_zero();
                     let took = if cached { Duration::ZERO } else { took + waited };
-                    let mac = MacAddr(mac);
-                    tell(NeighbourFound {
-                        address: self.addresses[hop],
-                        mac: mac.to_string(),
-                        took_us: took.as_nanos() as f64 / 1e3,
-                        cached,
-                    });
-                    self.found[hop] = Ok(mac);
-                    self.missing -= 1;
+                    moved |= self.found(at, MacAddr(mac), (took, cached), &mut *tell);
                 }
                 Err(error) => {
                     if matches!(error.cause(), Cause::NeighbourTimeout { .. }) {
-                        open.push(hop);
+                        open.push(at);
                     }
                     let total = waited + timeout;
-                    self.found[hop] = Err(match error.cause() {
+                    let known = &mut self.known[at];
+                    if known.mac.is_ok() {
+                        continue; // the last known one is better than none
+                    }
+                    known.mac = Err(match error.cause() {
                         Cause::NeighbourTimeout { .. } | Cause::NeighbourFailed { .. } => {
-                            no_answer(self.addresses[hop], total)
+                            no_answer(known.hop.address, total)
                         }
                         _ => error.to_string(),
                     });
                 }
             }
         }
-        open
+        (open, moved)
     }
 }
 

@@ -67,6 +67,15 @@ impl Overheard {
         }
     }
 
+    /// Probes leave by these links now.
+    pub(super) fn follow(&mut self, host: &dyn Host, links: &[&Link]) {
+        let interfaces = host.interfaces().unwrap_or_default();
+        let place = |interface: &Interface| (interface.index, place(interface, &interfaces, links));
+        self.interfaces = interfaces.iter().map(place).collect();
+        let names: Vec<_> = links.iter().map(|link| link.interface.name.as_str()).collect();
+        self.own = names.join(" or ");
+    }
+
     /// Listens, if that was not done for a while.
     pub(super) fn look(&mut self, now: u64) {
         self.look_after(PAUSE_NS, now);

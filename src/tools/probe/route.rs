@@ -3,8 +3,11 @@
 use super::link::{Link, VlanTag, check_up};
 use super::port_of::without_address;
 use crate::error::{ErrorKind, FluxError, Result};
-use crate::tools::host::{Family, Host, Interface, RouteKind, Target};
+use crate::tools::host::{Cause, Family, Host, HostError, Interface, RouteKind, Target};
 use std::net::IpAddr;
+
+/// Most interfaces that a hint names.
+const MOST_NAMES: usize = 8;
 
 /// Where a run wants to go, and how.
 #[derive(Clone, Copy, Debug)]
@@ -33,16 +36,31 @@ pub(super) struct SourceChoice {
 pub(super) struct ResolvedTarget {
     pub(super) name: String,
     pub(super) address: IpAddr,
-    pub(super) ifindex: u32,
-    pub(super) source: Option<IpAddr>,
+    pub(super) link: Link,
+    pub(super) source: IpAddr,
     pub(super) gateway: Option<IpAddr>,
+    /// What its route is asked with.
+    pub(super) question: Question,
 }
 
-impl ResolvedTarget {
-    /// Who gets the packets first.
-    pub(super) fn next_hop(&self) -> IpAddr {
-        self.gateway.unwrap_or(self.address)
-    }
+/// What the host is asked for a route with, besides the address.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Question {
+    /// The interface that was asked for, by index.
+    pub(super) oif: Option<u32>,
+    /// The source address that was asked for.
+    pub(super) source: Option<IpAddr>,
+    /// A VLAN tag that was asked for.
+    pub(super) vlan: Option<VlanTag>,
+    /// Whether broadcast addresses may be probed; `None` where no option asks for them.
+    pub(super) broadcast: Option<bool>,
+}
+
+/// Where packets to an address leave.
+pub(super) struct Leg {
+    pub(super) link: Link,
+    pub(super) source: IpAddr,
+    pub(super) gateway: Option<IpAddr>,
 }
 
 impl SourceChoice {
@@ -50,7 +68,7 @@ impl SourceChoice {
         let Some(name) = request.interface else {
             return Ok(Self { interface: None, source: request.source });
         };
-        if let Ok(source) = name.parse() {
+        if let Ok(source) = name.parse().map(|source: IpAddr| source.to_canonical()) {
             if request.source.is_some_and(|other| other != source) {
                 let why = format!("is not the source address asked for, {source}");
                 return Err(FluxError::config(format!("-I {name}"), why)
@@ -64,21 +82,40 @@ impl SourceChoice {
         Ok(Self { interface: Some(interface), source: request.source })
     }
 
-    /// Resolves a target and finds its route.
+    /// Resolves a target and finds its route: of the addresses that a name has, the first that can be
+    /// used.
     pub(super) fn route(
         &self,
         name: &str,
         request: &TargetRequest<'_>,
         host: &dyn Host,
+        interfaces: &[Interface],
     ) -> Result<ResolvedTarget> {
-        let Target { addr, scope } = host.resolve(name, request.family)?;
-        if addr.is_unspecified() {
-            return Err(FluxError::config(
-                format!("target {name}"),
-                "it is the unspecified address, which no host has",
-            )
-            .with_hint("give the address of a host"));
+        let family = match (request.family, self.source) {
+            // A name may have addresses of both families: those that go with the source are meant.
+            (Family::Any, Some(source)) if !is_address(name) => Family::of(source),
+            (family, _) => family,
+        };
+        let mut first = None;
+        for target in host.addresses(name, family)? {
+            match self.route_to(name, target, request, host, interfaces) {
+                Ok(found) => return Ok(found),
+                Err(error) => first = first.or(Some(error)),
+            }
         }
+        let missing = || HostError::new("resolve", name, Cause::NoAddressInFamily).into();
+        Err(first.unwrap_or_else(missing))
+    }
+
+    fn route_to(
+        &self,
+        name: &str,
+        Target { addr, scope }: Target,
+        request: &TargetRequest<'_>,
+        host: &dyn Host,
+        interfaces: &[Interface],
+    ) -> Result<ResolvedTarget> {
+        check_address(name, addr)?;
         let wanted = self.interface.as_ref();
         if let (Some(scope), Some(wanted)) = (scope, wanted)
             && scope != wanted.index
@@ -89,26 +126,62 @@ impl SourceChoice {
             )
             .with_hint("leave out one of the two"));
         }
+        if let Some(zone) = scope.and_then(|index| interfaces.iter().find(|i| i.index == index))
+            && zone.is_loopback()
+        {
+            return Err(FluxError::config(
+                format!("target {name}"),
+                format!("{} is the loopback interface, which no other host is on", zone.name),
+            )
+            .with_hint(format!("name the interface that leads there: {}", ethernet(interfaces))));
+        }
         if let Some(source) = self.source.filter(|source| source.is_ipv4() != addr.is_ipv4()) {
             return Err(other_family(source, name));
         }
         let oif = wanted.map(|i| i.index).or(scope);
         if oif.is_none() && needs_scope(addr) {
+            let names = ethernet(interfaces);
+            let first = names.split(", ").next().unwrap_or_default();
             return Err(FluxError::config(
                 format!("target {name}"),
                 "it is valid on one link alone, and the link is not named",
             )
-            .with_hint(format!("write {addr}%IFACE, or use -I IFACE")));
+            .with_hint(format!(
+                "name the interface that leads there, as in {addr}%{first}, or with -I: {names}"
+            )));
         }
+        let question = Question {
+            oif,
+            source: self.source,
+            vlan: request.vlan,
+            broadcast: request.broadcast,
+        };
+        let Leg { link, source, gateway } = question.leg(name, addr, host, interfaces)?;
+        let name = without_brackets(name).to_owned();
+        Ok(ResolvedTarget { name, address: addr, link, source, gateway, question })
+    }
+}
+
+impl Question {
+    /// Where packets to `address` leave now.
+    pub(super) fn leg(
+        &self,
+        name: &str,
+        address: IpAddr,
+        host: &dyn Host,
+        interfaces: &[Interface],
+    ) -> Result<Leg> {
+        let by_index = |index: u32| interfaces.iter().find(|i| i.index == index);
+        let asked = self.oif.and_then(by_index);
         if self.source.is_none()
-            && let Some(error) = wanted.and_then(|port| without_address(port, addr, host))
+            && let Some(error) = asked.and_then(|port| without_address(port, address, host))
         {
             return Err(error);
         }
-        let route = host.route(addr, oif, self.source)?;
-        route.require_wire(addr, wanted.map_or("any interface", |i| &i.name))?;
-        if route.kind == RouteKind::Broadcast && request.broadcast != Some(true) {
-            return Err(broadcast(name, request.broadcast));
+        let route = host.route(address, self.oif, self.source)?;
+        route.require_wire(address, asked.map_or("any interface", |i| &i.name))?;
+        if route.kind == RouteKind::Broadcast && self.broadcast != Some(true) {
+            return Err(broadcast(name, self.broadcast, interfaces));
         }
         if route.encapsulated {
             return Err(FluxError::config(
@@ -117,14 +190,44 @@ impl SourceChoice {
             )
             .with_hint("choose the tunnel's own interface with -I"));
         }
-        Ok(ResolvedTarget {
-            name: without_brackets(name).to_owned(),
-            address: addr,
-            ifindex: route.ifindex,
-            source: self.source.or(route.source),
-            gateway: route.gateway,
-        })
+        let interface = by_index(route.ifindex).cloned().ok_or_else(|| {
+            let object = format!("with index {}", route.ifindex);
+            HostError::new("find interface", object, Cause::NoSuchInterface)
+        })?;
+        let link = Link::find(interface, self.vlan, interfaces)?;
+        if link.interface.is_broadcast(address) && self.broadcast != Some(true) {
+            return Err(broadcast(name, self.broadcast, interfaces));
+        }
+        // Unnumbered links borrow an address, but a route to an interface that was named may be
+        // the kernel's last resort: nobody there would know the way back.
+        let borrowed = self.oif.is_some() && !link.has_family(address);
+        let source = self.source.or(route.source).filter(|_| !borrowed);
+        let source = source.ok_or_else(|| no_source(name, address, &link))?;
+        Ok(Leg { link, source, gateway: route.gateway })
     }
+}
+
+/// Refuses what no host has.
+fn check_address(name: &str, address: IpAddr) -> Result<()> {
+    let why = match address {
+        _ if address.is_unspecified() => "it is the unspecified address, which no host has",
+        IpAddr::V4(v4) if v4.octets()[0] == 0 => "it is in 0.0.0.0/8, which no host is in",
+        _ => return Ok(()),
+    };
+    Err(FluxError::config(format!("target {name}"), why).with_hint("give the address of a host"))
+}
+
+/// Names of the interfaces that frames leave by.
+fn ethernet(interfaces: &[Interface]) -> String {
+    let names = interfaces.iter().filter(|i| i.is_ethernet()).map(|i| i.name.as_str());
+    let names = names.take(MOST_NAMES).collect::<Vec<_>>().join(", ");
+    if names.is_empty() { "there is none".into() } else { names }
+}
+
+/// Whether `name` is an address, in brackets, with a zone, or without.
+fn is_address(name: &str) -> bool {
+    let address = without_brackets(name);
+    address.split('%').next().unwrap_or_default().parse::<IpAddr>().is_ok()
 }
 
 /// Whether an address means something only together with an interface.
@@ -143,8 +246,7 @@ fn without_brackets(name: &str) -> &str {
     name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(name)
 }
 
-/// Refuses a source address that an address among the targets, or the `family` asked for, cannot
-/// go with.
+/// Refuses a source address that none of the targets, or not the `family` asked for, can go with.
 ///
 /// # Errors
 /// When it is of the other family.
@@ -158,10 +260,12 @@ pub fn check_source(source: Option<IpAddr>, family: Family, targets: &[String]) 
         };
         return Err(source_refused(source, why.into()));
     }
-    let address = |target: &&String| without_brackets(target).parse::<IpAddr>().ok();
-    let other =
-        |target: &&String| address(target).is_some_and(|to| to.is_ipv4() != source.is_ipv4());
-    match targets.iter().find(other) {
+    let address = |target: &String| without_brackets(target).parse::<IpAddr>().ok();
+    let other = |target: &String| {
+        address(target).is_some_and(|to| to.to_canonical().is_ipv4() != source.is_ipv4())
+    };
+    // One of several is refused by itself.
+    match targets.first().filter(|_| targets.iter().all(other)) {
         Some(target) => Err(other_family(source, target)),
         None => Ok(()),
     }
@@ -177,20 +281,20 @@ fn source_refused(source: IpAddr, why: String) -> FluxError {
         .with_hint("give an address of this machine of the family of the targets")
 }
 
-pub(super) fn broadcast(name: &str, asked_for: Option<bool>) -> FluxError {
+fn broadcast(name: &str, asked_for: Option<bool>, interfaces: &[Interface]) -> FluxError {
+    let names = ethernet(interfaces);
+    let first = names.split(", ").next().unwrap_or_default();
     let ask = asked_for.map_or("", |_| "use -b to ping all hosts of the network, or ");
-    FluxError::config(format!("target {name}"), "it is a broadcast address").with_hint(
-        ask.to_owned()
-            + "name the hosts one by one; 224.0.0.1 and ff02::1%IFACE are groups of all hosts",
-    )
+    FluxError::config(format!("target {name}"), "it is a broadcast address").with_hint(format!(
+        "{ask}name the hosts one by one; 224.0.0.1 and ff02::1%{first} are groups of all hosts"
+    ))
 }
 
-pub(super) fn no_source(target: &ResolvedTarget, link: &Link) -> FluxError {
-    let (family, name) =
-        (if target.address.is_ipv4() { "IPv4" } else { "IPv6" }, &link.interface.name);
+fn no_source(target: &str, address: IpAddr, link: &Link) -> FluxError {
+    let (family, name) = (if address.is_ipv4() { "IPv4" } else { "IPv6" }, &link.interface.name);
     FluxError::new(
         ErrorKind::Host,
-        format!("cannot send to {} by {name}", target.name),
+        format!("cannot send to {target} by {name}"),
         format!("{name} has no {family} address"),
     )
     .with_hint(format!("give it one: `ip address add ADDRESS/PREFIX dev {name}`"))

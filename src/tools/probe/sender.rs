@@ -10,9 +10,9 @@ use std::time::Duration;
 /// nothing twice as long each time, up to the second.
 const RETRY_NS: (u64, u64) = (20_000, 1_000_000);
 
-/// The sending side of a run.
-pub(crate) struct Sender {
-    pub(crate) tx: FluxTx,
+/// The sending side of sockets.
+pub(super) struct Sender {
+    pub(super) tx: FluxTx,
     /// Written, but not taken by a full ring.
     held: Option<Packet>,
     /// A frame not needed last time.
@@ -28,14 +28,14 @@ pub(crate) struct Sender {
     full_since_ns: Option<u64>,
     stuck_ns: u64,
     /// Packets that there was no room for until it was too late for them.
-    pub(crate) no_tx_frame: u64,
+    pub(super) no_tx_frame: u64,
     /// Packets that are longer than the interface sends now.
-    pub(crate) too_long: u64,
+    pub(super) too_long: u64,
 }
 
 impl Sender {
     /// What finds no room for `stuck` is given up.
-    pub(crate) fn new(tx: FluxTx, stuck: Duration) -> Self {
+    pub(super) fn new(tx: FluxTx, stuck: Duration) -> Self {
         Self {
             tx,
             held: None,
@@ -53,7 +53,7 @@ impl Sender {
     }
 
     /// Begins a batch: what a full ring did not take last time goes first.
-    pub(crate) fn begin(&mut self, now: u64) {
+    pub(super) fn begin(&mut self, now: u64) {
         if let Some(packet) = self.held.take() {
             self.put(packet, now);
         }
@@ -61,29 +61,29 @@ impl Sender {
     }
 
     /// Whether a packet waits for the ring: others would only wait behind it.
-    pub(crate) fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.held.is_some()
     }
 
     /// When to try again although nothing else is due.
-    pub(crate) fn retry_ns(&self) -> Option<u64> {
+    pub(super) fn retry_ns(&self) -> Option<u64> {
         self.retry_ns
     }
 
     /// Whether nothing waits to be sent or to be told to the kernel.
-    pub(crate) fn is_idle(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.held.is_none() && self.queued == 0
     }
 
     /// Packets may be as long as `len` bytes.
-    pub(crate) fn expect(&mut self, len: usize) {
+    pub(super) fn expect(&mut self, len: usize) {
         self.longest = self.longest.max(len);
     }
 
     /// Whether a packet that is due may be asked for. True as well when there has been no frame for
     /// so long that it is not waited for any more: then [`Self::take`] has none, and the packet
     /// counts as lost.
-    pub(crate) fn has_room(&mut self, now: u64) -> bool {
+    pub(super) fn has_room(&mut self, now: u64) -> bool {
         if self.spare.is_some() || self.longest == 0 {
             return true;
         }
@@ -99,7 +99,7 @@ impl Sender {
     }
 
     /// The frame that [`Self::has_room`] found.
-    pub(crate) fn take(&mut self) -> Option<Packet> {
+    pub(super) fn take(&mut self) -> Option<Packet> {
         let frame = self.spare.take();
         self.no_tx_frame += u64::from(frame.is_none());
         frame
@@ -107,7 +107,7 @@ impl Sender {
 
     /// Puts a packet into the ring. One that finds no room waits for some, but not for ever: then
     /// it counts as lost, and so does one that is longer than the interface sends: the MTU was lowered.
-    pub(crate) fn put(&mut self, packet: Packet, now: u64) {
+    pub(super) fn put(&mut self, packet: Packet, now: u64) {
         match self.tx.send(packet) {
             Ok(()) => {
                 self.queued += 1;
@@ -135,14 +135,16 @@ impl Sender {
         now.saturating_sub(full_since_ns) >= self.stuck_ns
     }
 
-    /// Ends a batch: tells the kernel. `leave` is told how many packets are about to go, and when,
-    /// if they have not gone yet: in zero-copy mode the device may take packets before it is told.
-    pub(crate) fn finish(&mut self, now: u64, leave: impl FnOnce(usize, u64)) -> Result<()> {
+    /// Packets that the kernel is about to be told of and that have not gone yet: in zero-copy mode
+    /// the device may take them before.
+    pub(super) fn written(&self) -> usize {
+        if self.tx.granted().zero_copy { 0 } else { self.queued }
+    }
+
+    /// Ends a batch: tells the kernel.
+    pub(super) fn finish(&mut self, now: u64) -> Result<()> {
         let waiting = self.tx.pending();
         if self.queued > 0 {
-            if !self.tx.granted().zero_copy {
-                leave(self.queued, self.tx.now());
-            }
             self.queued = 0;
             self.unflushed = true;
         }

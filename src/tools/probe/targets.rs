@@ -1,15 +1,16 @@
-//! [`ProbeTargets`]: where the probes go: every target resolved and routed, and the one interface
-//! they share.
+//! [`ProbeTargets`]: where the probes go: every target resolved and routed, by whatever interface its
+//! route says, and those that cannot be used with the reason.
 
 use super::link::Link;
-use super::route::{ResolvedTarget, SourceChoice, TargetRequest, broadcast, no_source};
+use super::refused::Refused;
+use super::route::{Leg, Question, ResolvedTarget, SourceChoice, TargetRequest};
 use crate::error::{FluxError, Result};
-use crate::proto::vlan::TAG_LEN;
-use crate::proto::{ETHERNET_LEN, IPV4_LEN, IPV6_LEN};
-use crate::tools::host::{Cause, Host, HostError};
+use crate::proto::{IPV4_LEN, IPV6_LEN};
+use crate::tools::host::{Host, Interface};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Where the probes to one target go.
 #[derive(Clone, Debug)]
@@ -19,10 +20,26 @@ pub(crate) struct Path {
     pub(crate) address: IpAddr,
     pub(crate) source: IpAddr,
     pub(crate) gateway: Option<IpAddr>,
+    /// Position of the link in [`ProbeTargets::links`].
+    pub(crate) link: usize,
     /// Position of the next hop in [`ProbeTargets::hops`].
     pub(crate) hop: usize,
     /// Answers come from anybody.
     pub(crate) multicast: bool,
+    /// The interface that it is reached by: the zone of link-local addresses.
+    pub(crate) zone: Arc<str>,
+    /// What the route is asked with.
+    pub(crate) question: Question,
+    /// Why nothing can be sent to it now.
+    pub(crate) broken: Option<String>,
+}
+
+/// Who gets the packets first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Hop {
+    /// Index of the interface that it is on.
+    pub(crate) ifindex: u32,
+    pub(crate) address: IpAddr,
 }
 
 #[cfg(test)]
@@ -30,7 +47,18 @@ impl Path {
     /// To a neighbour, for tests.
     pub(crate) fn between(source: IpAddr, address: IpAddr) -> Self {
         let (name, multicast) = (address.to_string(), address.is_multicast());
-        Self { name, address, source, gateway: None, hop: 0, multicast }
+        Self {
+            name,
+            address,
+            source,
+            gateway: None,
+            link: 0,
+            hop: 0,
+            multicast,
+            zone: "sim0".into(),
+            question: Question::default(),
+            broken: None,
+        }
     }
 }
 
@@ -45,82 +73,127 @@ pub struct TargetRoute {
     pub source: IpAddr,
     /// Next hop, where it is not the target itself.
     pub gateway: Option<IpAddr>,
+    /// The interface that probes leave by.
+    pub interface: String,
     /// Length of the IP packets to it in bytes, where it is the same for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub packet_bytes: Option<u16>,
 }
 
 /// All targets of a run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct ProbeTargets {
-    pub(crate) link: Link,
+    /// Every link once.
+    pub(crate) links: Vec<Link>,
     pub(crate) paths: Vec<Path>,
     /// Every next hop once.
-    pub(crate) hops: Vec<IpAddr>,
+    pub(crate) hops: Vec<Hop>,
+    /// Those that cannot be used.
+    pub(crate) refused: Vec<Refused>,
+    /// What else there is to say about them.
+    pub(crate) notes: Vec<String>,
+    /// Positions of links and hops.
+    link_at: HashMap<u32, usize>,
+    hop_at: HashMap<Hop, usize>,
 }
 
 impl ProbeTargets {
     /// Resolves and routes the targets of a plan.
+    ///
+    /// # Errors
+    /// When none of them can be used: why the first cannot.
     pub(crate) fn find(request: &TargetRequest<'_>, host: &dyn Host) -> Result<Self> {
         let asked = SourceChoice::of(request, host)?;
-        let mut found = Vec::with_capacity(request.targets.len());
-        for name in request.targets {
-            found.push(asked.route(name, request, host)?);
-        }
-        let first = asked.interface.as_ref().map(|i| i.index).or(found.first().map(|f| f.ifindex));
-        let index = first.unwrap_or_default();
         let interfaces = host.interfaces()?;
-        let by_index = |index: u32| interfaces.iter().find(|i| i.index == index);
-        let name_of = |index: u32| match by_index(index) {
-            Some(interface) => interface.name.clone(),
-            None => format!("interface {index}"),
+        let mut targets = Self {
+            links: Vec::new(),
+            paths: Vec::with_capacity(request.targets.len()),
+            hops: Vec::new(),
+            refused: Vec::new(),
+            notes: Vec::new(),
+            link_at: HashMap::new(),
+            hop_at: HashMap::new(),
         };
-        if let Some(other) = found.iter().find(|f| f.ifindex != index) {
-            let (theirs, ours) = (name_of(other.ifindex), name_of(index));
-            return Err(FluxError::config(
-                format!("target {}", other.name),
-                format!("leaves by {theirs}, the others by {ours}: one run uses one interface"),
-            )
-            .with_hint(format!("name it in a run of its own, or force -I {ours}")));
+        for name in request.targets {
+            match asked.route(name, request, host, &interfaces) {
+                Ok(found) => targets.add(name, found),
+                Err(error) => targets.refused.push(Refused::new(name, None, error)),
+            }
         }
-        let interface = by_index(index).cloned().ok_or_else(|| {
-            HostError::new("find interface", format!("with index {index}"), Cause::NoSuchInterface)
-        })?;
-        let link = Link::find(interface, request.vlan, &interfaces)?;
-        // Unnumbered links borrow an address, but a route to an interface that was named may be
-        // the kernel's last resort: nobody there would know the way back.
-        if asked.interface.is_some()
-            && let Some(target) = found.iter().find(|target| !link.has_family(target.address))
-        {
-            return Err(no_source(target, &link));
-        }
-        Self::assemble(link, found, request.broadcast)
+        targets.some()
     }
 
-    fn assemble(link: Link, found: Vec<ResolvedTarget>, broadcasts: Option<bool>) -> Result<Self> {
-        let mut hop_at: HashMap<IpAddr, usize> = HashMap::new();
-        let (mut hops, mut paths) = (Vec::new(), Vec::with_capacity(found.len()));
-        for target in found {
-            let is_broadcast = link.interface.is_broadcast(target.address);
-            if is_broadcast && broadcasts != Some(true) {
-                return Err(broadcast(&target.name, broadcasts));
-            }
-            let source = target.source.ok_or_else(|| no_source(&target, &link))?;
-            let next = target.next_hop();
-            let hop = *hop_at.entry(next).or_insert_with(|| {
-                hops.push(next);
-                hops.len() - 1
-            });
-            paths.push(Path {
-                multicast: is_broadcast || target.address.is_multicast(),
-                name: target.name,
-                address: target.address,
-                source,
-                gateway: target.gateway,
-                hop,
-            });
+    fn add(&mut self, given: &str, found: ResolvedTarget) {
+        let ResolvedTarget { name, address, link, source, gateway, question } = found;
+        if address.is_ipv4() && given.contains(':') {
+            self.notes.push(format!(
+                "{name} is an IPv4 address in the notation of IPv6: {address} is probed"
+            ));
         }
-        Ok(Self { link, paths, hops })
+        let mut path = Path {
+            multicast: address.is_multicast() || link.interface.is_broadcast(address),
+            zone: Arc::from(""),
+            name,
+            address,
+            source,
+            gateway: None,
+            link: 0,
+            hop: 0,
+            question,
+            broken: None,
+        };
+        self.lead(&mut path, Leg { link, source, gateway });
+        self.paths.push(path);
+    }
+
+    /// Leads a path by this leg.
+    fn lead(&mut self, path: &mut Path, leg: Leg) {
+        let Leg { link, source, gateway } = leg;
+        let ifindex = link.interface.index;
+        path.zone = Arc::from(link.interface.name.as_str());
+        let hop = Hop { ifindex, address: gateway.unwrap_or(path.address) };
+        path.link = *self.link_at.entry(ifindex).or_insert_with(|| {
+            self.links.push(link);
+            self.links.len() - 1
+        });
+        path.hop = *self.hop_at.entry(hop).or_insert_with(|| {
+            self.hops.push(hop);
+            self.hops.len() - 1
+        });
+        (path.source, path.gateway, path.broken) = (source, gateway, None);
+    }
+
+    /// Those that can be used, if there is one.
+    fn some(mut self) -> Result<Self> {
+        if !self.paths.is_empty() || self.refused.is_empty() {
+            return Ok(self);
+        }
+        Err(self.refused.swap_remove(0).error)
+    }
+
+    /// Refuses the targets that `why` has a reason for.
+    ///
+    /// # Errors
+    /// When none is left: why the first cannot be used.
+    pub(crate) fn refuse(
+        mut self,
+        mut why: impl FnMut(&Path, &Link) -> Option<FluxError>,
+    ) -> Result<Self> {
+        let (links, hops) = (std::mem::take(&mut self.links), std::mem::take(&mut self.hops));
+        (self.link_at, self.hop_at) = Default::default();
+        for mut path in std::mem::take(&mut self.paths) {
+            let link = &links[path.link];
+            if let Some(error) = why(&path, link) {
+                self.refused.push(Refused::new(&path.name, Some(path.address), error));
+                continue;
+            }
+            // What nobody uses any more is not opened.
+            let gateway = Some(hops[path.hop].address).filter(|_| path.gateway.is_some());
+            let leg = Leg { link: link.clone(), source: path.source, gateway };
+            self.lead(&mut path, leg);
+            self.paths.push(path);
+        }
+        self.some()
     }
 
     /// How each target is reached, for the start event.
@@ -130,53 +203,108 @@ impl ProbeTargets {
             address: path.address,
             source: path.source,
             gateway: path.gateway,
+            interface: self.link(path).interface.name.clone(),
             packet_bytes: None,
         };
         self.paths.iter().map(route).collect()
     }
 
-    /// Length of the IP packet in a frame of `frame` bytes without its check sequence.
-    pub(crate) fn ip_length(&self, frame: usize) -> usize {
-        frame.saturating_sub(ETHERNET_LEN + self.link.tags.len() * TAG_LEN)
+    /// The link that a path leaves by.
+    pub(crate) fn link(&self, path: &Path) -> &Link {
+        &self.links[path.link]
+    }
+
+    /// Length of the IP packet to a target in a frame of `frame` bytes without its check sequence.
+    pub(crate) fn ip_length(&self, path: &Path, frame: usize) -> usize {
+        frame.saturating_sub(self.link(path).header_len())
+    }
+
+    /// Asks for the route of a path again, and leads it there. What it was before, where it is another
+    /// one now.
+    pub(super) fn look_again(
+        &mut self,
+        at: usize,
+        host: &dyn Host,
+        interfaces: &[Interface],
+    ) -> Option<Path> {
+        let before = self.paths.get(at)?.clone();
+        let leg = before.question.leg(&before.name, before.address, host, interfaces);
+        let mut path = before.clone();
+        match leg {
+            Ok(leg) => {
+                let known = self.link_at.get(&leg.link.interface.index).copied();
+                // Its Ethernet address or its MTU may be another one.
+                let renewed = known.filter(|&at| self.links[at].differs(&leg.link));
+                if let Some(at) = renewed {
+                    self.links[at] = leg.link.clone();
+                }
+                self.lead(&mut path, leg);
+                if renewed.is_none() && path.goes_as(&before) {
+                    return None;
+                }
+            }
+            // A link that is away tells so itself, and comes back.
+            Err(_) if is_away(interfaces, self.hops[before.hop].ifindex) => return None,
+            Err(error) => {
+                let why = error.to_string();
+                if before.broken.as_ref() == Some(&why) {
+                    return None;
+                }
+                path.broken = Some(why);
+            }
+        }
+        self.paths[at] = path;
+        Some(before)
     }
 
     /// Refuses packets that no frame or link holds. `size` is what `option` asked for; on top of
     /// it come as many bytes of IP and transport headers as `headers` says.
     pub(crate) fn check_size(
-        &self,
+        self,
         size: usize,
         option: &str,
         headers: impl Fn(IpAddr) -> usize,
         frame_size: u32,
-    ) -> Result<()> {
-        let mtu = self.link.interface.mtu as usize;
+    ) -> Result<Self> {
         let frame = (frame_size as usize).saturating_sub(crate::umem::RX_HEADROOM as usize);
-        for path in &self.paths {
+        self.refuse(|path, link| {
+            let (mtu, name) = (link.interface.mtu as usize, &link.interface.name);
             let headers = headers(path.address);
-            let l2 = ETHERNET_LEN + self.link.tags.len() * TAG_LEN;
             let most = mtu.saturating_sub(headers);
             if size > most {
-                let name = &self.link.interface.name;
-                return Err(FluxError::config(
-                    format!("size {size}"),
-                    format!(
-                        "it does not fit the MTU {mtu} of {name}, and probes are not fragmented"
-                    ),
-                )
-                .with_hint(format!("the largest {option} to {} is {most}", path.name)));
+                let why = format!(
+                    "it does not fit the MTU {mtu} of {name}, and probes are not fragmented"
+                );
+                let hint = format!("the largest {option} to {} is {most}", path.name);
+                return Some(FluxError::config(format!("size {size}"), why).with_hint(hint));
             }
-            let most = frame.saturating_sub(l2 + headers);
-            if size > most {
+            let most = frame.saturating_sub(link.header_len() + headers);
+            (size > most).then(|| {
                 let larger = if frame_size < 4096 { "; --frame-size 4096 holds more" } else { "" };
-                return Err(FluxError::config(
-                    format!("size {size}"),
-                    format!("it does not fit a frame of {frame_size} bytes"),
-                )
-                .with_hint(format!("the largest {option} here is {most}{larger}")));
-            }
-        }
-        Ok(())
+                let why = format!("it does not fit a frame of {frame_size} bytes");
+                let hint = format!("the largest {option} here is {most}{larger}");
+                FluxError::config(format!("size {size}"), why).with_hint(hint)
+            })
+        })
     }
+}
+
+impl Path {
+    /// Whether packets go the same way as by `other`, but for what is at its end.
+    pub(super) fn goes_as(&self, other: &Path) -> bool {
+        match (&self.broken, &other.broken) {
+            (None, None) => {
+                let way = |path: &Path| (path.link, path.gateway, path.source);
+                way(self) == way(other)
+            }
+            (one, other) => one == other,
+        }
+    }
+}
+
+/// Whether an interface is there, and its link is not.
+fn is_away(interfaces: &[Interface], ifindex: u32) -> bool {
+    interfaces.iter().any(|i| i.index == ifindex && !(i.up && i.carrier))
 }
 
 /// Length of an IP header without options.

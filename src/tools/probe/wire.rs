@@ -1,26 +1,29 @@
 //! [`Wire`]: the open sockets of a run of probes, and what came that was no answer.
+//!
+//! ```text
+//!   link ─▶ Lane ─▶ Sockets   devices that were opened together: those of the start, and one more
+//!                             set for each device that a route has moved to since
+//! ```
 
+use super::known::{Known, devices, is_in_vlan};
+use super::link::Link;
+use super::outlet::Outlet;
 use super::overheard::Overheard;
 use super::sender::Sender;
+use super::sockets::{Lane, Opener, Sockets};
 use super::targets::ProbeTargets;
-use crate::backend::{Filter, VlanMatch};
-use crate::config::{Config, Poller};
-use crate::error::Result;
-use crate::packet::{Packet, Packets};
-use crate::system::FluxRx;
+use crate::backend::Filter;
+use crate::config::Config;
+use crate::error::{FluxError, Result};
 use crate::tools::host::{Host, Listen};
-use crate::tools::session::{Losses, Opened, Session, SessionEvent};
+use crate::tools::session::{Losses, Opened, SessionEvent, carrier};
 use crate::tools::{Control, Env};
 use std::time::Duration;
 
-/// Adaptive waiting spins through gaps as short as that: what else runs on the CPU while we sleep
-/// makes the next round trip slower (on veth by half). With longer gaps it learns not to.
-const SPIN: Duration = Duration::from_micros(2_500);
-/// Frames of 2048 bytes over all queues, or half as many of 4096: as much as the usual memlock limit of 8 MiB lets a user without
-/// CAP_IPC_LOCK pin, and plenty for probes.
-pub(crate) const FRAMES: u32 = 4096;
-/// Packets that are read at a time.
-const INBOX: usize = 256;
+/// With more than one set of sockets, all but one are looked at this often.
+const LOOK_NS: u64 = 1_000_000;
+/// Sockets that nothing is sent by any more are closed after this long: answers may be on their way.
+const KEEP_NS: u64 = 10_000_000_000;
 
 /// What a received frame was, to those who read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,14 +38,20 @@ pub(crate) enum Arrival {
 
 /// The sockets of a run.
 pub(crate) struct Wire {
-    session: Session,
-    rx: FluxRx,
-    pub(crate) sender: Sender,
-    inbox: Packets,
+    pub(super) opener: Opener,
+    pub(super) stuck: Duration,
+    /// Never empty.
+    pub(super) sets: Vec<Sockets>,
+    /// What is known of each link.
+    pub(super) links: Vec<Known>,
+    /// By link; `None` where nothing is open for it.
+    pub(super) lanes: Vec<Option<Lane>>,
+    /// Links whose devices could not be opened, and why.
+    pub(super) closed: Vec<(usize, String)>,
     /// Answers that come to the host's stack.
-    overheard: Overheard,
-    /// The VLAN that answers are in; `None` where that cannot be told.
-    vlan: Option<VlanMatch>,
+    pub(super) overheard: Overheard,
+    /// The longest frame that is to be sent.
+    pub(super) longest: usize,
     /// Packets that answered none of our probes.
     pub(crate) foreign: u64,
     /// Packets that made no sense.
@@ -52,79 +61,201 @@ pub(crate) struct Wire {
 }
 
 impl Wire {
-    /// Opens the device that `targets` are reached by, and waits for its link. A probe that finds
-    /// no room for `stuck` is given up.
+    /// Opens the devices of `links`, and waits for theirs. A probe that finds no room for `stuck` is
+    /// given up.
     ///
     /// # Errors
     /// What the kernel refuses, each with its next step.
     pub(crate) fn open(
         env: &Env,
         config: &Config,
-        targets: &ProbeTargets,
-        filter: Filter,
+        links: &[Link],
+        filter: &Filter,
         control: &Control,
         stuck: Duration,
     ) -> Result<Self> {
-        let mut config = config.clone();
-        config.interface.clone_from(&targets.link.device);
-        config.rx_timestamps = true;
-        let size = config.frame_size;
-        config.frames.get_or_insert(env.affordable(FRAMES / (size / 2048).max(1), size));
-        if config.poller == Poller::ADAPTIVE {
-            config.poller = Poller::Adaptive { spin: SPIN };
-        }
-        let vlan = targets.link.vlan(&*env.host);
-        let (session, rx, tx) = Session::open(env, config, filter, control)?;
-        Ok(Self {
-            session,
+        let opener = Opener::new(env, config);
+        let stop = || control.is_stopped();
+        let patience = (carrier::AFTER_ATTACH, &stop as &dyn Fn() -> bool);
+        let set = opener.open(devices(links), filter, &*env.host, stuck, patience, true)?;
+        let known = |link| Known { is_used: true, ..Known::new(link, &*env.host) };
+        let mut wire = Self {
+            opener,
+            stuck,
+            sets: vec![set],
+            links: links.iter().map(known).collect(),
+            lanes: Vec::new(),
+            closed: Vec::new(),
             overheard: Overheard::default(),
-            vlan,
-            rx,
-            sender: Sender::new(tx, stuck),
-            inbox: Packets::with_capacity(INBOX),
+            longest: 0,
             foreign: 0,
             malformed: 0,
             unstamped: 0,
-        })
+        };
+        wire.connect();
+        Ok(wire)
     }
 
-    /// What was granted, under the name of the interface that has our addresses.
-    pub(crate) fn opened(&self, targets: &ProbeTargets) -> Opened {
-        let opened = self.session.opened().next().cloned().unwrap_or_default();
-        Opened { interface: targets.link.interface.name.clone(), ..opened }
+    /// Finds the way of each link.
+    pub(super) fn connect(&mut self) {
+        let lane = |link: &Known| {
+            let mut sets = self.sets.iter().enumerate().rev();
+            sets.find_map(|(at, set)| set.lane(&link.device, at))
+        };
+        self.lanes = self.links.iter().map(lane).collect();
+    }
+
+    /// Closes sockets that ended, or that nothing was sent by for long.
+    fn retire(&mut self, now: u64) {
+        if self.sets.len() == 1 {
+            return;
+        }
+        let used = |at: usize| {
+            let mut lanes = self.links.iter().zip(&self.lanes);
+            lanes.any(|(link, lane)| link.is_used && lane.as_ref().is_some_and(|l| l.set == at))
+        };
+        let uses: Vec<bool> = (0..self.sets.len()).map(used).collect();
+        let last = self.sets.len() - 1;
+        let mut retired = None;
+        for (at, (set, used)) in self.sets.iter_mut().zip(uses).enumerate() {
+            set.unused_since_ns = (!used).then(|| set.unused_since_ns.unwrap_or(now));
+            let unused = set.unused_since_ns.is_some_and(|since| now - since >= KEEP_NS);
+            if unused || set.session.has_ended() && at < last {
+                retired = Some(at);
+            }
+        }
+        // One at a time: closing one takes a moment.
+        if let Some(at) = retired {
+            self.sets.remove(at);
+            self.connect();
+        }
+    }
+
+    /// Whether packets can be sent by a link, once it is there.
+    pub(crate) fn is_open(&self, link: usize) -> bool {
+        let lane = self.lanes.get(link).and_then(Option::as_ref);
+        lane.is_some_and(|lane| !self.sets[lane.set].session.is_over(lane.port))
+    }
+
+    /// What was granted, link by link, under the names of the interfaces that have our addresses.
+    pub(crate) fn opened(&self, links: &[Link]) -> Vec<Opened> {
+        let opened = |(link, lane): (&Link, &Option<Lane>)| {
+            let lane = lane.as_ref()?;
+            let opened = self.sets[lane.set].opened(lane.port);
+            Some(Opened { interface: link.interface.name.clone(), ..opened })
+        };
+        links.iter().zip(&self.lanes).filter_map(opened).collect()
     }
 
     /// The time now, in ns.
     pub(crate) fn now(&self) -> u64 {
-        self.rx.now()
+        self.sets[0].rx.now()
     }
 
-    /// Whether packets could pass at the last look.
+    /// Whether packets could pass on a link at the last look.
+    pub(crate) fn passes(&self, link: usize) -> bool {
+        let lane = self.lanes.get(link).and_then(Option::as_ref);
+        lane.is_some_and(|lane| self.sets[lane.set].session.has_link(lane.port))
+    }
+
+    /// Whether packets could pass anywhere at the last look.
     pub(crate) fn has_link(&self) -> bool {
-        self.session.has_link()
+        (0..self.lanes.len()).any(|link| self.passes(link))
     }
 
     /// Hears from now on what comes to the host's stack instead of to our sockets.
     pub(crate) fn listen(&mut self, host: &dyn Host, what: &Listen, targets: &ProbeTargets) {
-        self.overheard = Overheard::open(host, what, &[&targets.link]);
-    }
-
-    /// As [`Session::look`]; besides, what the host's stack got that is worth a word.
-    pub(crate) fn look(&mut self, now: u64, mut tell: impl FnMut(SessionEvent)) -> Result<bool> {
-        self.overheard.notes().into_iter().for_each(|note| tell(SessionEvent::Note(note)));
-        self.session.look(now, tell)
+        self.overheard = Overheard::open(host, what, &targets.links.iter().collect::<Vec<_>>());
     }
 
     /// Fetches at the end what came to the host's stack.
     pub(crate) fn listen_at_last(&mut self) {
-        self.overheard.look_at_last(self.rx.now());
+        self.overheard.look_at_last(self.now());
+    }
+
+    /// Why nothing can be sent by a link any more.
+    pub(super) fn ended(&self, link: usize) -> Option<String> {
+        let lane = self.lanes.get(link)?.as_ref()?;
+        self.sets[lane.set].session.why_over(lane.port)
+    }
+
+    /// Reports what changed since the last look, and what the host's stack got that is worth a word.
+    /// True when all that was under way was lost.
+    ///
+    /// # Errors
+    /// When nothing is left to send by: the interfaces are gone, or their XDP programs were detached.
+    pub(crate) fn look(&mut self, now: u64, mut tell: impl FnMut(SessionEvent)) -> Result<bool> {
+        self.overheard.notes().into_iter().for_each(|note| tell(SessionEvent::Note(note)));
+        let mut lost = false;
+        for set in &mut self.sets {
+            let losses = set.session.look(now, &mut tell);
+            losses.ended.iter().for_each(|&port| set.end(port));
+            lost |= losses.lost;
+        }
+        self.retire(now);
+        if self.sets.iter().all(|set| set.session.has_ended()) {
+            let end = self.sets.iter_mut().rev().find_map(|set| set.session.take_end());
+            return end.map_or(Ok(lost), Err);
+        }
+        // What is under way elsewhere is not lost with one of several links.
+        Ok(lost && !self.has_several())
+    }
+
+    /// Whether there are several ports.
+    fn has_several(&self) -> bool {
+        self.sets.len() > 1 || self.sets[0].rx.ports().len() > 1
+    }
+
+    /// A wait or a send failed. That ends the run, unless it is a port that ended.
+    pub(super) fn survive(&mut self, set: usize, error: FluxError) -> Result<()> {
+        let set = &mut self.sets[set];
+        let mut ended = 0;
+        for port in set.rx.ports().to_vec() {
+            let state = port.state();
+            if state.link == crate::life::Link::Gone || state.detached {
+                set.end(port.index());
+                ended += 1;
+            }
+        }
+        // The next look says which it was, and ends the run if it was the last.
+        if ended > 0 { Ok(()) } else { Err(error) }
     }
 
     /// Waits until something came or `until`; what came is for [`Self::read`].
     pub(crate) fn wait(&mut self, until: u64) -> Result<()> {
-        self.rx.recv_batch(&mut self.inbox, Some(until))?;
-        self.overheard.look(self.rx.now());
+        self.wait_for_packets(until)?;
+        self.overheard.look(self.now());
         Ok(())
+    }
+
+    fn wait_for_packets(&mut self, until: u64) -> Result<()> {
+        if self.sets.len() == 1 {
+            return self.receive(0, until).map(drop);
+        }
+        // Where probes go now, answers come first.
+        let mut lanes = self.links.iter().zip(&self.lanes).rev();
+        let used = lanes.find_map(|(link, lane)| lane.as_ref().filter(|_| link.is_used));
+        let first = used.map_or(0, |lane| lane.set);
+        loop {
+            let now = self.now();
+            let mut came = 0;
+            for set in (0..self.sets.len()).filter(|&set| set != first) {
+                came += self.receive(set, now)?;
+            }
+            let until = if came > 0 { now } else { until.min(now.saturating_add(LOOK_NS)) };
+            came += self.receive(first, until)?;
+            if came > 0 || now >= until {
+                return Ok(());
+            }
+        }
+    }
+
+    fn receive(&mut self, set: usize, until: u64) -> Result<usize> {
+        let Sockets { rx, inbox, .. } = &mut self.sets[set];
+        match rx.recv_batch(inbox, Some(until)) {
+            Ok(came) => Ok(came),
+            Err(error) => self.survive(set, error).map(|()| 0),
+        }
     }
 
     /// Fetches packets that have arrived and were not read yet; their time of arrival may be earlier
@@ -134,51 +265,64 @@ impl Wire {
         if *waiting == 0 {
             return Ok(false);
         }
-        let came = self.rx.try_recv(&mut self.inbox)?;
+        let mut came = 0;
+        for set in 0..self.sets.len() {
+            let Sockets { rx, inbox, .. } = &mut self.sets[set];
+            match rx.try_recv(inbox) {
+                Ok(n) => came += n,
+                Err(error) => self.survive(set, error)?,
+            }
+        }
         *waiting = waiting.saturating_sub(came);
         if came == 0 {
-            self.overheard.look_before_giving_up(self.rx.now());
+            self.overheard.look_before_giving_up(self.now());
         }
         Ok(came > 0 || !self.overheard.is_empty())
     }
 
     /// UMEM frames: how many packets can wait to be read.
     pub(crate) fn frames(&self) -> usize {
-        self.rx.granted().frames as usize
+        self.sets.iter().map(|set| set.rx.granted().frames as usize).sum()
     }
 
     /// Shows each packet that came to `take`, with the time of its arrival and the time now, and
     /// counts those that are no answer.
-    pub(crate) fn read(&mut self, mut take: impl FnMut(&[u8], u64, u64, &mut Sender) -> Arrival) {
-        if self.inbox.is_empty() && self.overheard.is_empty() {
-            return;
-        }
-        let now = self.rx.now();
-        for packet in self.inbox.iter_mut() {
-            // A stamp of the future is none.
-            let stamp = packet.rx_timestamp().filter(|&at| at <= now);
-            self.unstamped += u64::from(stamp.is_none());
-            if self.vlan.is_some_and(|vlan| vlan != VlanMatch::of_frame(packet.data())) {
-                self.foreign += 1;
+    pub(crate) fn read(
+        &mut self,
+        mut take: impl FnMut(&[u8], u64, u64, &mut Outlet<'_>) -> Arrival,
+    ) {
+        let Self { sets, lanes, links, unstamped, foreign, malformed, overheard, .. } = self;
+        for (set, sockets) in sets.iter_mut().enumerate() {
+            let Sockets { rx, inbox, sender, devices, .. } = sockets;
+            if inbox.is_empty() {
                 continue;
             }
-            match take(packet.data(), stamp.unwrap_or(now), now, &mut self.sender) {
-                Arrival::Ours => {}
-                Arrival::Foreign => self.foreign += 1,
-                Arrival::Malformed => self.malformed += 1,
+            let mut outlet = Outlet { sender, lanes, set };
+            let now = rx.now();
+            for packet in inbox.iter_mut() {
+                // A stamp of the future is none.
+                let stamp = packet.rx_timestamp().filter(|&at| at <= now);
+                *unstamped += u64::from(stamp.is_none());
+                let port = rx.ports().iter().position(|p| p.queue_number(packet.queue()).is_some());
+                let device = port.and_then(|port| devices.get(port)).map_or("", String::as_str);
+                if !is_in_vlan(links, device, packet.data()) {
+                    *foreign += 1;
+                    continue;
+                }
+                match take(packet.data(), stamp.unwrap_or(now), now, &mut outlet) {
+                    Arrival::Ours => {}
+                    Arrival::Foreign => *foreign += 1,
+                    Arrival::Malformed => *malformed += 1,
+                }
             }
+            inbox.clear();
         }
-        self.inbox.clear();
-        let sender = &mut self.sender;
-        self.overheard.read(now, |frame, at| take(frame, at, now, sender) == Arrival::Ours);
-    }
-
-    /// Puts `packet` into the ring of one of the queues that send, the same for all packets of the
-    /// target with this position.
-    pub(crate) fn send(&mut self, mut packet: Packet, target: usize, now: u64) {
-        let queues = self.sender.tx.sending(); // not empty, or the run would not have begun
-        packet.set_queue(queues[target % queues.len()]);
-        self.sender.put(packet, now);
+        if !overheard.is_empty() {
+            let (now, set) = (sets[0].rx.now(), 0);
+            let mut outlet = Outlet { sender: &mut sets[0].sender, lanes, set };
+            overheard
+                .read(now, |frame, at| take(frame, at, now, &mut outlet) == Arrival::Ours);
+        }
     }
 
     /// Reports at the end why packets were lost. `lost`: whether any was; `unsent`: how many were due
@@ -193,9 +337,11 @@ impl Wire {
             self.overheard.tell_losses(host);
         }
         self.overheard.notes().into_iter().for_each(|note| tell(SessionEvent::Note(note)));
-        let Sender { no_tx_frame, too_long, .. } = self.sender;
-        let losses = Losses { lost, no_tx_frame, too_long, unsent };
-        let sockets = (&mut self.rx, &mut self.sender.tx);
-        self.session.tell_losses(host, sockets, &mut self.inbox, losses, tell);
+        for set in &mut self.sets {
+            let Sender { no_tx_frame, too_long, .. } = set.sender;
+            let losses = Losses { lost, no_tx_frame, too_long, unsent };
+            let sockets = (&mut set.rx, &mut set.sender.tx);
+            set.session.tell_losses(host, sockets, &mut set.inbox, losses, &mut tell);
+        }
     }
 }

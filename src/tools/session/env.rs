@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::simulator::Simulator;
 use crate::tools::host::{Host, SimHost};
+use std::time::Duration;
 
 /// The world a command runs in: who answers for the machine, and which kernel opens sockets.
 pub struct Env {
@@ -49,6 +50,17 @@ impl Env {
     #[must_use]
     pub fn simulated(simulator: Simulator) -> Self {
         Self { host: Box::new(SimHost::new(simulator.clone())), simulator: Some(simulator) }
+    }
+
+    /// Lets time pass before anything is open; false where that cannot be done.
+    pub(crate) fn pause(&self, time: Duration) -> bool {
+        if let Some(simulator) = &self.simulator {
+            simulator.step(time);
+            return true;
+        }
+        #[cfg(all(target_os = "linux", feature = "bpf"))]
+        crate::sys::poll::pause(time);
+        cfg!(all(target_os = "linux", feature = "bpf"))
     }
 
     /// A builder of sockets in this world.

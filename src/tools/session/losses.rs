@@ -3,6 +3,7 @@
 use super::event::{Note, SessionEvent, WrongQueue};
 use super::trouble::Trouble;
 use crate::packet::Packets;
+use crate::port::Port;
 use crate::system::{FluxRx, FluxTx};
 
 /// Packets that do not move for this long, however often the kernel is told of them, are stuck.
@@ -45,11 +46,14 @@ pub(crate) fn find(
 /// Packets for us that the NIC put on queues without a socket. An interface that is gone has no
 /// counters, and its run ended with that error.
 fn wrong_queues(rx: &FluxRx) -> Vec<WrongQueue> {
-    let counts = rx.queue_counters().unwrap_or_default().into_iter();
-    // Where a socket is, packets came before it was there.
-    let queues = &rx.granted().queues;
-    let there = counts.filter(|count| count.no_socket > 0 && !queues.contains(&count.queue));
-    there.map(|count| WrongQueue { queue: count.queue, packets: count.no_socket }).collect()
+    let of = |port: &Port| {
+        // Where a socket is, packets came before it was there.
+        let queues = port.granted().queues.clone();
+        let counts = port.queue_counters().unwrap_or_default().into_iter();
+        let there = counts.filter(move |c| c.no_socket > 0 && !queues.contains(&c.queue));
+        there.map(|count| WrongQueue { queue: count.queue, packets: count.no_socket })
+    };
+    rx.ports().iter().flat_map(of).collect()
 }
 
 /// What our own sockets' counters and rings say about packets that were lost.

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Invariant: nothing in here knows what a command sends. Called by every command that opens
-//! sockets: by `Session::open` in mode B, by `Session::begin` with ports of any mode.
+//! sockets.
 
 mod attention;
 pub(crate) mod carrier;
@@ -23,7 +23,7 @@ mod trouble;
 
 pub(crate) use attention::Attention;
 pub use env::Env;
-pub use event::{Note, SessionEvent, WrongQueue};
+pub use event::{Note, RouteMoved, SessionEvent, WrongQueue};
 pub use link_watch::InterfaceChange;
 pub(crate) use losses::Losses;
 pub(crate) use open::Session;

@@ -1,19 +1,19 @@
 //! [`Session`]: open ports, from the moment that packets can pass to the end of the run.
 
 use super::carrier::{self, Idle};
-use super::env::Env;
 use super::event::SessionEvent;
 use super::link_watch::{InterfaceChange, Watch};
 use super::losses::{self, Losses, Observed};
 use super::opened::{Opened, check_sends};
-use crate::backend::Filter;
-use crate::config::{Config, Poller};
-use crate::error::Result;
+use crate::builder::FluxBuilder;
+use crate::config::Poller;
+use crate::error::{FluxError, Result};
+use crate::ids::PortIndex;
 use crate::packet::Packets;
 use crate::port::Port;
 use crate::system::{FluxRx, FluxTx};
-use crate::tools::Control;
 use crate::tools::host::Host;
+use std::time::Duration;
 
 /// What all commands do about the ports that they opened, in whatever mode.
 pub(crate) struct Session {
@@ -25,24 +25,35 @@ struct WatchedPort {
     watch: Watch,
     /// How often the link had come or gone when the run began.
     changes_before: u32,
+    /// Whether it is used no more, and why, until that is told.
+    ended: bool,
+    why: Option<FluxError>,
+}
+
+/// What happened to ports since the last look.
+#[derive(Default)]
+pub(crate) struct LinkLosses {
+    /// A link was lost: what was under way then is lost, too.
+    pub(crate) lost: bool,
+    /// Ports that are not used any more.
+    pub(crate) ended: Vec<PortIndex>,
 }
 
 impl Session {
-    /// Opens one port in mode B, with sockets that send, and waits for its link.
+    /// Opens ports in mode B, each with a socket that sends, and waits `patience` for their links.
     ///
     /// # Errors
     /// What the kernel refuses, each with its next step.
     pub(crate) fn open(
-        env: &Env,
-        config: Config,
-        filter: Filter,
-        control: &Control,
+        builder: FluxBuilder,
+        poller: Poller,
+        host: &dyn Host,
+        (patience, stop): (Duration, &dyn Fn() -> bool),
     ) -> Result<(Self, FluxRx, FluxTx)> {
-        let poller = config.poller;
-        let (mut rx, tx) = env.builder(config).filter(filter).build_system()?;
+        let (mut rx, tx) = builder.build_system()?;
         check_sends(&tx)?;
         let ports = rx.ports().to_vec();
-        let session = Self::begin(&ports, poller, &*env.host, control, &mut rx)?;
+        let session = Self::begin(&ports, poller, host, (patience, stop), &mut rx)?;
         Ok((session, rx, tx))
     }
 
@@ -51,22 +62,23 @@ impl Session {
     ///
     /// # Errors
     /// When an interface is gone.
-    pub(crate) fn begin(
+    fn begin(
         ports: &[Port],
         poller: Poller,
         host: &dyn Host,
-        control: &Control,
+        (patience, stop): (Duration, &dyn Fn() -> bool),
         idle: &mut dyn Idle,
     ) -> Result<Self> {
-        let stop = || control.is_stopped();
         for port in ports {
             let name = &port.granted().interface;
-            carrier::wait(host, name, Some(carrier::AFTER_ATTACH), &stop, idle)?;
+            carrier::wait(host, name, Some(patience), stop, idle)?;
         }
         let watched = |port: &Port| WatchedPort {
             opened: Opened::new(port.granted(), poller, host),
             watch: Watch::new(port),
             changes_before: carrier::changes(host, &port.granted().interface),
+            ended: false,
+            why: None,
         };
         Ok(Self { ports: ports.iter().map(watched).collect() })
     }
@@ -76,23 +88,52 @@ impl Session {
         self.ports.iter().map(|port| &port.opened)
     }
 
-    /// Whether packets could pass on all ports at the last look.
-    pub(crate) fn has_link(&self) -> bool {
-        self.ports.iter().all(|port| port.watch.has_link())
+    /// Whether packets could pass on a port at the last look.
+    pub(crate) fn has_link(&self, port: PortIndex) -> bool {
+        let port = self.ports.get(port.get()).filter(|port| !port.ended);
+        port.is_some_and(|port| port.watch.has_link())
     }
 
-    /// Reports what changed since the last look. True when a link was lost meanwhile: what was under
-    /// way then is lost, too.
-    ///
-    /// # Errors
-    /// When an interface is gone, or its XDP program was detached.
-    pub(crate) fn look(&mut self, now: u64, mut tell: impl FnMut(SessionEvent)) -> Result<bool> {
-        let mut lost = false;
-        let mut tell = |change: InterfaceChange| tell(SessionEvent::Interface(change));
-        for port in &mut self.ports {
-            lost |= port.watch.look(now, &mut tell)?;
+    /// Reports what changed since the last look.
+    pub(crate) fn look(&mut self, now: u64, mut tell: impl FnMut(SessionEvent)) -> LinkLosses {
+        let mut losses = LinkLosses::default();
+        for (at, port) in self.ports.iter_mut().enumerate() {
+            if port.ended {
+                continue;
+            }
+            let tell = |change: InterfaceChange| tell(SessionEvent::Interface(change));
+            match port.watch.look(now, tell) {
+                Ok(lost) => losses.lost |= lost,
+                Err(error) => {
+                    losses.ended.push(PortIndex::at(at));
+                    (port.ended, port.why) = (true, Some(error));
+                }
+            }
         }
-        Ok(lost)
+        losses
+    }
+
+    /// Whether no port is used any more: the interfaces are gone, or their XDP programs were
+    /// detached.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ports.iter().all(|port| port.ended)
+    }
+
+    /// Why it has ended.
+    pub(crate) fn take_end(&mut self) -> Option<FluxError> {
+        self.ports.iter_mut().filter_map(|port| port.why.take()).next_back()
+    }
+
+    /// Whether a port is used no more.
+    pub(crate) fn is_over(&self, port: PortIndex) -> bool {
+        self.ports.get(port.get()).is_none_or(|port| port.ended)
+    }
+
+    /// Why it is used no more.
+    pub(crate) fn why_over(&self, port: PortIndex) -> Option<String> {
+        let port = self.ports.get(port.get()).filter(|port| port.ended)?;
+        let gone = || format!("{} is not there any more", port.opened.interface);
+        Some(port.why.as_ref().map_or_else(gone, FluxError::to_string))
     }
 
     /// Reports at the end why packets were lost, as far as that shows in mode B.

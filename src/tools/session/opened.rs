@@ -2,6 +2,7 @@
 
 use crate::config::{Granted, Poller};
 use crate::error::{Advice, Result};
+use crate::port::Port;
 use crate::system::FluxTx;
 use crate::tools::host::Host;
 use serde::{Deserialize, Serialize};
@@ -105,13 +106,12 @@ pub(crate) fn in_options(notes: &[String]) -> Vec<String> {
     notes.iter().map(|note| note.replace(&words, "use --frame-size 4096")).collect()
 }
 
-/// Refuses sockets of which none sends, for commands that have to.
+/// Refuses a port of whose sockets none sends, for commands that have to.
 pub(crate) fn check_sends(tx: &FluxTx) -> Result<()> {
-    let Some(&first) = tx.positions().first().filter(|_| tx.sending().is_empty()) else {
-        return Ok(());
-    };
-    let error = tx.ports().first().map(|port| port.cannot_send(first));
-    error.map_or(Ok(()), |error| Err(error.with_hint(USE_QUEUE_0)))
+    let deaf = |port: &&Port| !port.queues().any(|queue| port.sends(queue));
+    let Some(port) = tx.ports().iter().find(deaf) else { return Ok(()) };
+    let Some(first) = port.queues().next() else { return Ok(()) };
+    Err(port.cannot_send(first).with_hint(USE_QUEUE_0))
 }
 
 /// What to do where a queue only receives: queue 0 sends on every interface.

@@ -44,13 +44,15 @@ pub enum Trouble {
     NoZeroCopy,
     /// The NIC's rings are no power of two, and the socket's were rounded down to one.
     ShortRing,
+    /// A route leads by an interface that cannot be opened.
+    NoWay,
     /// Nothing moves.
     Idle,
 }
 
 impl Trouble {
     /// All of them: a cause before what follows from it.
-    pub const ALL: [Trouble; 18] = [
+    pub const ALL: [Trouble; 19] = [
         Trouble::Gone,
         Trouble::LinkFlap,
         Trouble::NoProgram,
@@ -68,6 +70,7 @@ impl Trouble {
         Trouble::ReversePath,
         Trouble::NoZeroCopy,
         Trouble::ShortRing,
+        Trouble::NoWay,
         Trouble::Idle,
     ];
 
@@ -102,6 +105,7 @@ impl Trouble {
             Trouble::ReversePath => ("reverse_path", "the kernel's rp_filter drops packets"),
             Trouble::NoZeroCopy => ("no_zero_copy", "copy mode, though the driver has zero-copy"),
             Trouble::ShortRing => ("short_ring", "the rings are shorter than they were asked"),
+            Trouble::NoWay => ("no_way", "the route leads by an interface that cannot be opened"),
             Trouble::Idle => ("idle", "nothing moves"),
         }
     }

@@ -203,7 +203,11 @@ fn pairs<'a>(a: &'a [Summary], b: &'a [Summary]) -> (Vec<Pair<'a>>, Vec<String>,
     let mut partner: Vec<Option<usize>> = vec![None; a.len()];
     let mut free: Vec<bool> = vec![true; b.len()];
     let by_name = |summary: &Summary| summary.target.clone();
-    let by_address = |summary: &Summary| summary.address.to_string();
+    // One without an address has its name alone.
+    let by_address = |summary: &Summary| match summary.address {
+        Some(address) => address.to_string(),
+        None => summary.target.clone(),
+    };
     for key in [by_name, by_address] {
         let mut places: HashMap<String, usize> = HashMap::new();
         for (at, summary) in b.iter().enumerate().filter(|&(at, _)| free[at]) {
@@ -225,8 +229,10 @@ fn pairs<'a>(a: &'a [Summary], b: &'a [Summary]) -> (Vec<Pair<'a>>, Vec<String>,
 
 fn changes(a: &Summary, b: &Summary, tolerance_pct: f64) -> Vec<Change> {
     let mut changes = Vec::new();
-    if a.address != b.address {
-        changes.push(Change::Address { a: a.address, b: b.address });
+    if let (Some(a), Some(b)) = (a.address, b.address)
+        && a != b
+    {
+        changes.push(Change::Address { a, b });
     }
     if a.reached != b.reached {
         changes.push(Change::Reached { a: a.reached, b: b.reached });

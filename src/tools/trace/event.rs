@@ -2,7 +2,7 @@
 
 use super::plan::{Protocol, Strategy};
 use crate::tools::measure::Statistics;
-use crate::tools::probe::{NeighbourFound, TargetRoute};
+use crate::tools::probe::{NeighbourFound, Refused, SendError, TargetRoute};
 use crate::tools::session::{Opened, SessionEvent};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -40,7 +40,10 @@ pub struct Start {
     /// Interface, mode, queues, clocks.
     #[serde(flatten)]
     pub opened: Opened,
-    /// Every target, as given and resolved, in order.
+    /// Every interface, where probes leave by more than one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub interfaces: Vec<Opened>,
+    /// Every target that can be used, as given and resolved, in order.
     pub targets: Vec<TargetRoute>,
     /// What probes are made of.
     pub protocol: Protocol,
@@ -163,22 +166,13 @@ pub struct Timeout {
     pub round: u64,
 }
 
-/// Probes that cannot be sent.
-#[derive(Clone, Debug, Serialize)]
-pub struct SendError {
-    /// The target, as given.
-    pub target: String,
-    /// Why.
-    pub error: String,
-}
-
 /// What is known of the way to one target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// The target, as given.
     pub target: String,
-    /// Its address.
-    pub address: IpAddr,
+    /// Its address; `None` where it has none, as the name of no host.
+    pub address: Option<IpAddr>,
     /// Whether the target itself answered.
     pub reached: bool,
     /// TTL with which the target was reached: the least of all flows.
@@ -222,6 +216,44 @@ pub struct Summary {
     pub late: u64,
     /// From the first probe to the last answer or timeout that was waited for, in seconds.
     pub elapsed_s: f64,
+    /// Why no probe was sent to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl Summary {
+    /// Of a target that was left out of the run.
+    pub(super) fn refused(refused: &Refused) -> Self {
+        Self {
+            target: refused.name.clone(),
+            address: refused.address,
+            reached: false,
+            distance: None,
+            answered_by: None,
+            rounds: 0,
+            hops: Vec::new(),
+            paths: Vec::new(),
+            path_stats: Vec::new(),
+            links: Vec::new(),
+            multipath: None,
+            mtu: None,
+            mtu_at_least: None,
+            mtu_hop: None,
+            mtu_black_hole: None,
+            port_state: None,
+            nat: Vec::new(),
+            duplicates: 0,
+            late: 0,
+            elapsed_s: 0.0,
+            error: Some(refused.error.to_string()),
+        }
+    }
+
+    /// No probe was sent, and nothing is known of any hop.
+    pub(super) fn left_out(&mut self, why: String) {
+        self.hops.clear();
+        self.error = Some(why);
+    }
 }
 
 /// A router that said that a packet is too big for its next link.

@@ -15,6 +15,8 @@ pub(super) struct Member {
     pub(super) round: u64,
     /// Whether a port of it was seen to be open.
     pub(super) open_port: bool,
+    /// Why nothing could be sent to it.
+    pub(super) trouble: Option<String>,
     reached: bool,
     /// Whether its summary was made.
     done: bool,
@@ -32,8 +34,14 @@ pub(super) struct Members {
 
 impl Members {
     pub(super) fn new(paths: &[Path]) -> Self {
-        let member =
-            || Member { trace: None, round: 1, open_port: false, reached: false, done: false };
+        let member = || Member {
+            trace: None,
+            round: 1,
+            open_port: false,
+            trouble: None,
+            reached: false,
+            done: false,
+        };
         Self {
             list: paths.iter().map(|_| member()).collect(),
             by_address: paths.iter().map(|path| path.address).zip(0..).collect(),

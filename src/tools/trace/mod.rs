@@ -20,6 +20,7 @@ mod diff;
 mod event;
 mod explore;
 mod exploring;
+mod filter;
 mod flight;
 mod gate;
 mod icmp_names;

@@ -1,21 +1,20 @@
 //! From a plan to an open socket and a run that knows where everything goes.
 
 use super::event::{Event, Start};
+use super::filter::{filter, sizes};
 use super::identity::Identity;
 use super::members::Members;
 use super::outgoing::Outgoing;
 use super::plan::{Outcome, Plan, Protocol, Strategy};
-use super::probe;
 use super::reports::Reports;
 use super::reverse_dns::{HostResolver, Names};
 use super::run::Run;
 use super::sizes::Sizes;
 use super::turns::Turns;
-use crate::backend::Filter;
 use crate::config::Config;
 use crate::error::{FluxError, Result};
 use crate::tools::host::{HeldPorts, Host, Listen, PortKind, Probes};
-use crate::tools::probe::{NextHops, ProbeTargets, TargetRequest, Wire, fitted};
+use crate::tools::probe::{Lookout, NextHops, ProbeTargets, Refused, TargetRequest, Wire, fitted};
 use crate::tools::session::Attention;
 use crate::tools::{Control, Env};
 use std::collections::HashMap;
@@ -31,7 +30,7 @@ const FEW_TARGETS: usize = 4;
 /// How often ports or identifiers are chosen anew that somebody else uses.
 const TRIES: usize = 64;
 /// How long next hops are waited for.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Traces as `plan` says, telling `sink` what happens as it happens.
 ///
@@ -55,33 +54,35 @@ pub fn run(
         vlan: None,
         broadcast: None,
     };
-    no_groups(&plan.targets)?;
-    let targets = ProbeTargets::find(&request, &*env.host)?;
-    single_hosts(&targets)?;
+    // Watched before the first look, so that nothing is missed in between.
+    let mut lookout = Lookout::new(&*env.host);
+    let pause = |time| env.pause(time) && !control.is_stopped();
+    let targets = find(&request, &*env.host, pause)?;
     let plan = &sized(plan, &targets);
-    let plan =
-        &Plan { config: fitted(&plan.config, &targets.link, plan.fit_frames), ..plan.clone() };
-    if let Some(size) = plan.size {
-        targets.check_size(size.into(), "--size", |_| 0, plan.config.frame_size)?;
-    }
+    let fit = |config, link| fitted(&config, link, plan.fit_frames);
+    let fitting = targets.links.iter().fold(plan.config.clone(), fit);
+    let plan = &Plan { config: fitting, ..plan.clone() };
+    let targets = match plan.size {
+        Some(size) => targets.check_size(size.into(), "--size", |_| 0, plan.config.frame_size)?,
+        None => targets,
+    };
     let (identity, _held) = identity(plan, &*env.host, env.simulator.is_some());
-    let paths: Vec<_> = targets.paths.iter().map(|path| (path.source, path.address)).collect();
-    let vlan = targets.link.vlan(&*env.host);
     let echo = echo(plan, &*env.host, env.simulator.is_some());
-    let mut rows = probe::rows(&identity, &paths, vlan);
-    rows.extend(echo.iter().flat_map(|echo| probe::rows(echo, &paths, vlan)));
+    let filter = filter((&identity, echo.as_ref()), &targets, &*env.host);
     let config = config(plan, targets.paths.len());
-    let mut wire = Wire::open(env, &config, &targets, Filter::Any(rows), control, plan.wait)?;
+    let mut wire = Wire::open(env, &config, &targets.links, &filter, control, plan.wait)?;
     let has = |v4: bool| targets.paths.iter().any(|path| path.address.is_ipv4() == v4);
     let listen = Listen { probes: listened_for(&identity), v4: has(true), v6: has(false) };
     wire.listen(&*env.host, &listen, &targets);
-    let sizes = Sizes::new(plan, &targets.link);
-    sink(Event::Start(start(plan, &wire, &targets, sizes)));
-    let mut hops = NextHops::new(targets.link.interface.index, targets.hops.clone());
+    let sizes = sizes(plan, &targets);
+    sink(Event::Start(start(plan, &wire, &targets, &sizes)));
+    targets.refused.iter().for_each(|refused| sink(Event::SendError(refused.told())));
+    let mut hops = NextHops::new(&targets.hops);
     let stopped = || control.is_stopped();
     let attention = Attention::new(control, None).in_world(env);
     let tell = |found| sink(Event::Neighbour(found));
     hops.find_all(&mut *env.host, PATIENCE, None, stopped, tell);
+    lookout.begin(&mut *env.host, &targets);
     let mut run = Run {
         plan,
         attention,
@@ -90,11 +91,14 @@ pub fn run(
         turns: Turns::new(targets.paths.len()),
         reports: Reports::new(sink, plan, plan.names.then(|| names(env))),
         sizes,
+        hops,
+        lookout,
+        ending: None,
         targets,
         wire,
     };
-    run.prepare(&hops);
-    let ended = run.go();
+    run.prepare();
+    let ended = run.go(&mut *env.host);
     let outcome = run.finish(&*env.host);
     ended.map(|()| outcome)
 }
@@ -109,39 +113,45 @@ fn config(plan: &Plan, targets: usize) -> Config {
 
 /// The plan with the IP packets that frames of the asked size hold.
 fn sized(plan: &Plan, targets: &ProbeTargets) -> Plan {
-    let frame = plan.packet_size.map(usize::from);
-    let ip = frame.and_then(|frame| u16::try_from(targets.ip_length(frame)).ok());
+    let length = |frame| targets.paths.iter().map(move |path| targets.ip_length(path, frame)).min();
+    let ip = plan.packet_size.map(usize::from).and_then(length);
+    let ip = ip.and_then(|ip| u16::try_from(ip).ok());
     Plan { size: ip.or(plan.size), ..plan.clone() }
 }
 
-/// Refuses groups that are given by address: to most of them there is no route, which says nothing.
-fn no_groups(targets: &[String]) -> Result<()> {
-    let is_group = |name: &&String| {
+/// The targets that can be traced, each once. Groups that are given by address are refused before there
+/// is a route: to most of them there is none, which says nothing.
+fn find(
+    request: &TargetRequest<'_>,
+    host: &dyn Host,
+    pause: impl FnMut(Duration) -> bool,
+) -> Result<ProbeTargets> {
+    let is_group = |name: &String| {
         let address = name.split('%').next().unwrap_or(name).trim_matches(['[', ']']);
         address.parse().is_ok_and(|address: IpAddr| address.is_multicast())
     };
-    targets.iter().find(is_group).map_or(Ok(()), |name| Err(group(name)))
+    let (groups, hosts): (Vec<_>, Vec<_>) = request.targets.iter().cloned().partition(is_group);
+    if let Some(name) = groups.first().filter(|_| hosts.is_empty()) {
+        return Err(group(name));
+    }
+    let request = TargetRequest { targets: &hosts, ..*request };
+    let mut targets = ProbeTargets::find_soon(&request, host, pause)?;
+    targets.refused.extend(groups.iter().map(|name| Refused::new(name, None, group(name))));
+    let mut names: HashMap<IpAddr, String> = HashMap::new();
+    targets.refuse(|path, _| {
+        if path.multicast {
+            return Some(group(&path.name));
+        }
+        let other = names.insert(path.address, path.name.clone())?;
+        let what = format!("target {}", path.name);
+        let why = format!("is {}, which {other} is, too", path.address);
+        Some(FluxError::config(what, why).with_hint("name each target once"))
+    })
 }
 
 fn group(name: &str) -> FluxError {
     FluxError::config(format!("target {name}"), "is a group: a path leads to one host")
         .with_hint(format!("`flux ping {name}` lists who answers; trace one of those"))
-}
-
-/// What cannot be traced, or not twice at a time.
-fn single_hosts(targets: &ProbeTargets) -> Result<()> {
-    let mut names: HashMap<IpAddr, &str> = HashMap::new();
-    for path in &targets.paths {
-        if path.multicast {
-            return Err(group(&path.name));
-        }
-        if let Some(other) = names.insert(path.address, &path.name) {
-            let what = format!("target {}", path.name);
-            let why = format!("is {}, which {other} is, too", path.address);
-            return Err(FluxError::config(what, why).with_hint("name each target once"));
-        }
-    }
-    Ok(())
 }
 
 /// Where names come from.
@@ -200,15 +210,22 @@ fn echo(plan: &Plan, host: &dyn Host, simulated: bool) -> Option<Identity> {
     tries.find(is_free).or_else(|| Some(new()))
 }
 
-fn start(plan: &Plan, wire: &Wire, targets: &ProbeTargets, sizes: Sizes) -> Start {
+fn start(plan: &Plan, wire: &Wire, targets: &ProbeTargets, sizes: &[Sizes]) -> Start {
+    let mut interfaces = wire.opened(&targets.links);
+    let mut opened = interfaces.first().cloned().unwrap_or_default();
+    opened.notes.extend(targets.notes.iter().cloned());
+    if interfaces.len() == 1 {
+        interfaces.clear();
+    }
     let mut routes = targets.routes();
-    for route in &mut routes {
-        route.packet_bytes = Some(sizes.to(route.address));
+    for (route, path) in routes.iter_mut().zip(&targets.paths) {
+        route.packet_bytes = Some(sizes[path.link].to(route.address));
     }
     let first = routes.first().and_then(|route| route.packet_bytes);
     let same = routes.iter().all(|route| route.packet_bytes == first);
     Start {
-        opened: wire.opened(targets),
+        opened,
+        interfaces,
         targets: routes,
         protocol: plan.protocol,
         strategy: plan.strategy,

@@ -6,8 +6,10 @@ use super::plan::Plan;
 use super::probe::{Identity, Numbers, Template};
 use super::sizes::Sizes;
 use crate::error::Result;
+use crate::proto::MacAddr;
 use crate::tools::measure::{Pacer, Rate};
-use crate::tools::probe::{NextHops, ProbeTargets, Sender, Wire};
+use crate::tools::probe::{NextHops, Outlet, ProbeTargets, Wire};
+use std::net::IpAddr;
 
 /// The kernel is told after this many packets. It sends them one after the other, and all have the
 /// same stamp: with more of them, the last ones' round trips would look longer.
@@ -15,13 +17,22 @@ const KICK: usize = 8;
 /// Probes that are due within so many seconds may leave together.
 const MOMENT_S: f64 = 0.01;
 
+/// What a template was made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Way {
+    link: usize,
+    /// Our Ethernet address, and that of the next hop.
+    ends: (MacAddr, MacAddr),
+    source: IpAddr,
+}
+
 /// What is sent.
 pub(super) struct Outgoing {
     pub(super) identity: Identity,
     /// Of echo requests among other probes, where they help.
     pub(super) echo: Option<Identity>,
-    /// By target; `None` where the next hop's link layer address is unknown.
-    templates: Vec<Option<Template>>,
+    /// By target; `None` where nothing can be sent.
+    templates: Vec<Option<(Way, Template)>>,
     pub(super) pacer: Pacer,
     /// Targets and serials of what was written since the kernel was last told.
     written: Vec<(u32, u64)>,
@@ -50,24 +61,36 @@ impl Outgoing {
         }
     }
 
-    /// Makes the templates. `unreachable` is called for targets that have none, with the reason.
+    /// Makes the templates of what goes another way than before, or can be sent only now.
+    /// `unreachable` is called for targets that have none, with the reason.
     pub(super) fn prepare(
         &mut self,
         plan: &Plan,
         targets: &ProbeTargets,
         hops: &NextHops,
-        (sizes, sender): (Sizes, &mut Sender),
-        mut unreachable: impl FnMut(&str, &str),
+        (sizes, wire): (&[Sizes], &mut Wire),
+        mut unreachable: impl FnMut(usize, &str),
     ) {
-        let template = |path: &crate::tools::probe::Path| {
-            let mac = hops.get(path.hop).map_err(|why| unreachable(&path.name, why)).ok()?;
-            let (source, address) = (path.source, path.address);
-            let template =
-                Template::new(&targets.link, mac, source, address, plan.tos, self.identity)?;
-            sender.expect(template.frame_len(sizes.most_to(address)));
-            Some(template)
-        };
-        self.templates = targets.paths.iter().map(template).collect();
+        self.templates.resize_with(targets.paths.len(), || None);
+        let paths = targets.paths.iter().enumerate();
+        for ((at, path), template) in paths.zip(&mut self.templates) {
+            let link = targets.link(path);
+            let mac = hops.get(path.hop).ok().filter(|_| path.broken.is_none());
+            let Some(mac) = mac.filter(|_| wire.is_open(path.link)) else {
+                *template = None;
+                unreachable(at, &wire.why_not(path, hops));
+                continue;
+            };
+            let way = Way { link: path.link, ends: (link.mac, mac), source: path.source };
+            if template.as_ref().is_none_or(|(made_for, _)| *made_for != way) {
+                let made =
+                    Template::new(link, mac, path.source, path.address, plan.tos, self.identity);
+                *template = made.map(|made| {
+                    wire.expect(made.frame_len(sizes[path.link].most_to(path.address)));
+                    (way, made)
+                });
+            }
+        }
     }
 
     /// Whether a target can be probed.
@@ -83,8 +106,10 @@ impl Outgoing {
         sent: &Sent,
         now: u64,
     ) {
-        let Some(Some(template)) = self.templates.get(at as usize) else { return };
-        let Some(mut packet) = wire.sender.take() else { return };
+        let Some(Some((Way { link, .. }, template))) = self.templates.get(at as usize) else {
+            return;
+        };
+        let Some(mut packet) = wire.take(*link) else { return };
         let numbers = sent.what.numbers;
         let other = self.echo.filter(|_| sent.what.role == Role::Echo).and_then(|echo| {
             let path = targets.paths.get(at as usize)?;
@@ -95,7 +120,7 @@ impl Outgoing {
             template.write(numbers, packet.data_mut());
         }
         self.written.push((at, sent.serial));
-        wire.send(packet, at as usize, now);
+        wire.send(packet, *link, at as usize, now);
     }
 
     /// Whether so much was written that the kernel is to be told.
@@ -107,12 +132,12 @@ impl Outgoing {
     /// and time of each.
     pub(super) fn kick(
         &mut self,
-        sender: &mut Sender,
+        wire: &mut Wire,
         now: u64,
         mut leave: impl FnMut(u32, u64, u64),
     ) -> Result<()> {
         let written = &mut self.written;
-        sender.finish(now, |_, at| {
+        wire.finish(now, |_, at| {
             written.drain(..).for_each(|(target, serial)| leave(target, serial, at));
         })?;
         self.written.clear();
@@ -120,9 +145,16 @@ impl Outgoing {
     }
 
     /// Answers a SYN-ACK with a reset: no half-open connection stays.
-    pub(super) fn reset(&self, sender: &mut Sender, at: u32, answer: &Answer, ack: u32, now: u64) {
+    pub(super) fn reset(
+        &self,
+        outlet: &mut Outlet<'_>,
+        at: u32,
+        answer: &Answer,
+        ack: u32,
+        now: u64,
+    ) {
         if let (Some(flow), Some(number)) = (answer.flow, answer.number) {
-            self.send_reset(sender, at, (flow, number, ack), now);
+            self.send_reset(outlet, at, (flow, number, ack), now);
         }
     }
 
@@ -130,15 +162,18 @@ impl Outgoing {
     /// answers will find nobody here.
     pub(super) fn reset_all(
         &self,
-        sender: &mut Sender,
+        wire: &mut Wire,
         at: u32,
         probes: impl Iterator<Item = Numbers>,
         now: u64,
     ) {
-        let Some(Some(template)) = self.templates.get(at as usize) else { return };
+        let Some(Some((Way { link, .. }, template))) = self.templates.get(at as usize) else {
+            return;
+        };
+        let Some(mut outlet) = wire.outlet(*link) else { return };
         for numbers in probes {
             let ack = template.acknowledged(&numbers);
-            if !self.send_reset(sender, at, (numbers.flow, numbers.number, ack), now) {
+            if !self.send_reset(&mut outlet, at, (numbers.flow, numbers.number, ack), now) {
                 return;
             }
         }
@@ -147,16 +182,18 @@ impl Outgoing {
     /// False without room. Then no reset is sent, and the target gives up by itself.
     fn send_reset(
         &self,
-        sender: &mut Sender,
+        outlet: &mut Outlet<'_>,
         at: u32,
         (flow, number, ack): (u16, u16, u32),
         now: u64,
     ) -> bool {
-        let Some(Some(template)) = self.templates.get(at as usize) else { return false };
-        let Some(mut packet) = sender.tx.alloc(template.rst_len()) else { return false };
+        let Some(Some((Way { link, .. }, template))) = self.templates.get(at as usize) else {
+            return false;
+        };
+        let Some(mut packet) = outlet.alloc(template.rst_len()) else { return false };
         if packet.set_len(template.rst_len()).is_ok() {
             template.rst(flow, number, ack, packet.data_mut());
-            sender.put(packet, now);
+            outlet.put(packet, *link, at as usize, now);
         }
         true
     }

@@ -284,6 +284,8 @@ pub struct Outcome {
     pub reached: usize,
     /// All targets.
     pub targets: usize,
+    /// Those of them that could not be used, and were left out.
+    pub refused: usize,
     /// Packets that came and answered none of our probes.
     pub foreign: u64,
     /// Packets that came and made no sense.

@@ -9,7 +9,7 @@ use super::plan::Protocol;
 use super::reports::Reports;
 use super::target::Told;
 use super::turns::Turns;
-use crate::tools::probe::{Arrival, Path, Sender};
+use crate::tools::probe::{Arrival, Outlet, Path};
 
 /// With no more targets than that, answers are looked for under addresses that were not asked.
 const FEW: usize = 8;
@@ -29,7 +29,7 @@ impl Reader<'_, '_> {
         &mut self,
         frame: &[u8],
         (at, now): (u64, u64),
-        sender: &mut Sender,
+        outlet: &mut Outlet<'_>,
     ) -> Arrival {
         let mut echo = false;
         let mut seen = answer::read(frame, &self.outgoing.identity);
@@ -42,7 +42,7 @@ impl Reader<'_, '_> {
             echo = false;
         }
         match seen {
-            Seen::Answer(answer) => self.answer(&answer, echo, (at, now), sender),
+            Seen::Answer(answer) => self.answer(&answer, echo, (at, now), outlet),
             Seen::Foreign => Arrival::Foreign,
             Seen::Malformed => Arrival::Malformed,
         }
@@ -70,7 +70,7 @@ impl Reader<'_, '_> {
         answer: &Answer,
         echo: bool,
         (at, now): (u64, u64),
-        sender: &mut Sender,
+        outlet: &mut Outlet<'_>,
     ) -> Arrival {
         let found = self.members.find(answer.target).or_else(|| self.elsewhere(answer));
         let source = |member: u32| self.paths[member as usize].source;
@@ -79,7 +79,7 @@ impl Reader<'_, '_> {
         };
         if let Kind::SynAck { ack } = answer.kind {
             self.members.get(member).open_port = true;
-            self.outgoing.reset(sender, member, answer, ack, now);
+            self.outgoing.reset(outlet, member, answer, ack, now);
         }
         // Behind the end of a path answers come that nobody waits for.
         let Some(trace) = self.members.trace(member) else { return Arrival::Ours };

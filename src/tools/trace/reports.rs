@@ -2,11 +2,12 @@
 
 use super::answer::Answer;
 use super::asn::{AsTable, Origin};
-use super::event::{Event, PortState, Reply, SendError, Summary, Timeout};
+use super::event::{Event, PortState, Reply, Summary, Timeout};
 use super::flight::{Role, Sent};
 use super::icmp_names;
 use super::plan::Plan;
 use super::reverse_dns::Names;
+use crate::tools::probe::SendError;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -45,7 +46,7 @@ impl<'a> Reports<'a> {
     /// A target cannot be probed.
     pub(super) fn unreachable(&mut self, target: &str, why: &str) {
         let error = format!("Destination Host Unreachable: {why}");
-        (self.sink)(Event::SendError(SendError { target: target.to_owned(), error }));
+        (self.sink)(Event::SendError(SendError { target: target.to_owned(), error, hint: None }));
     }
 
     /// A probe was given up.

@@ -1,6 +1,7 @@
 //! The loop: send what is due, read what came, give up what is late.
 
-use super::event::Event;
+use super::event::{Event, Summary};
+use super::filter::{filter, sizes};
 use super::members::Members;
 use super::outgoing::Outgoing;
 use super::plan::{Outcome, Plan};
@@ -9,18 +10,26 @@ use super::reports::Reports;
 use super::sizes::Sizes;
 use super::target::TargetTrace;
 use super::turns::Turns;
-use crate::error::Result;
+use crate::error::{FluxError, Result};
 use crate::tools::host::Host;
-use crate::tools::probe::{NextHops, ProbeTargets, Wire};
+use crate::tools::probe::{Lookout, News, NextHops, ProbeTargets, Wire};
 use crate::tools::session::Attention;
+
+/// Without any interface a run goes on this long: routes may move to another one.
+const ELSEWHERE_NS: u64 = 1_000_000_000;
 
 /// A run in progress.
 pub(super) struct Run<'a> {
     pub(super) plan: &'a Plan,
     pub(super) attention: Attention<'a>,
     pub(super) targets: ProbeTargets,
+    pub(super) hops: NextHops,
+    pub(super) lookout: Lookout,
+    /// Since when there has been no interface to send by, and why.
+    pub(super) ending: Option<(u64, FluxError)>,
     pub(super) wire: Wire,
-    pub(super) sizes: Sizes,
+    /// By link.
+    pub(super) sizes: Vec<Sizes>,
     pub(super) outgoing: Outgoing,
     pub(super) members: Members,
     pub(super) turns: Turns,
@@ -29,15 +38,20 @@ pub(super) struct Run<'a> {
 
 impl Run<'_> {
     /// Makes the probes; reports the targets that have none.
-    pub(super) fn prepare(&mut self, hops: &NextHops) {
-        let reports = &mut self.reports;
-        let told = |target: &str, why: &str| reports.unreachable(target, why);
-        let sending = (self.sizes, &mut self.wire.sender);
-        self.outgoing.prepare(self.plan, &self.targets, hops, sending, told);
+    pub(super) fn prepare(&mut self) {
+        let (reports, members, paths) = (&mut self.reports, &mut self.members, &self.targets.paths);
+        let told = |at: usize, why: &str| {
+            if members.get(at as u32).trouble.replace(why.to_owned()).is_none() {
+                reports.unreachable(&paths[at].name, why);
+            }
+        };
+        let sending = (self.sizes.as_slice(), &mut self.wire);
+        self.outgoing.prepare(self.plan, &self.targets, &self.hops, sending, told);
     }
 
     /// Until all is known, or somebody says stop.
-    pub(super) fn go(&mut self) -> Result<()> {
+    pub(super) fn go(&mut self, host: &mut dyn Host) -> Result<()> {
+        self.hops.rest(self.wire.now());
         loop {
             let now = self.wire.now();
             if self.attention.wants_interim() {
@@ -46,16 +60,19 @@ impl Run<'_> {
             if self.attention.is_over(now) {
                 break;
             }
-            if self.wire.look(now, |event| (self.reports.sink)(Event::Session(event)))? {
-                self.lose_all(now);
+            match self.wire.look(now, |event| (self.reports.sink)(Event::Session(event))) {
+                Ok(true) => self.lose_all(now),
+                Ok(false) => self.look_around(host, now),
+                Err(error) => self.ending = Some((now, error)),
             }
+            self.go_elsewhere(host, now)?;
             // What is sent without a link would be taken for the silence of a hop.
             if self.wire.has_link() {
                 self.send_due(now)?;
             }
             self.expire_due(now)?;
             let done = self.members.are_done() && self.turns.all_begun();
-            if done && self.wire.sender.is_idle() {
+            if done && self.wire.is_idle() {
                 break;
             }
             let until = self.wake_up_ns(now);
@@ -63,12 +80,51 @@ impl Run<'_> {
             self.read();
             self.reschedule_dirty();
         }
-        Ok(())
+        self.ending.take().map_or(Ok(()), |(_, error)| Err(error))
+    }
+
+    /// Goes where routes and neighbours lead now.
+    fn look_around(&mut self, host: &mut dyn Host, now: u64) {
+        let sink = &mut self.reports.sink;
+        let known = (&mut self.targets, &mut self.hops);
+        let mut moved = self.lookout.look(host, known, now, |news| {
+            sink(match news {
+                News::Neighbour(found) => Event::Neighbour(found),
+                News::Session(event) => Event::Session(event),
+            });
+        });
+        if self.hops.next_ns().is_some_and(|at| at <= now) {
+            moved |= self.hops.glance(host, |found| sink(Event::Neighbour(found)));
+            self.hops.rest(now);
+        }
+        if moved {
+            let ours = (&self.outgoing.identity, self.outgoing.echo.as_ref());
+            let filter = filter(ours, &self.targets, host);
+            let tell = |event| sink(Event::Session(event));
+            self.wire.follow(&self.targets, &filter, host, tell);
+            self.sizes = sizes(self.plan, &self.targets);
+            self.prepare();
+        }
+    }
+
+    /// When all interfaces ended, another one may soon lead to the targets.
+    fn go_elsewhere(&mut self, host: &mut dyn Host, now: u64) -> Result<()> {
+        let Some((since, error)) = self.ending.take() else { return Ok(()) };
+        self.lookout.doubt_all(&self.targets);
+        self.look_around(host, now);
+        match self.wire.has_link() {
+            true => Ok(()),
+            false if now.saturating_sub(since) >= ELSEWHERE_NS => Err(error),
+            false => {
+                self.ending = Some((since, error));
+                Ok(())
+            }
+        }
     }
 
     /// The next time at which something is to be done although nothing came.
     fn wake_up_ns(&self, now: u64) -> u64 {
-        let due = match self.wire.sender.retry_ns() {
+        let due = match self.wire.retry_ns() {
             _ if !self.wire.has_link() => None,
             Some(retry) => Some(retry),
             None => self.turns.may_send().then(|| self.outgoing.pacer.next_due_ns()),
@@ -78,10 +134,10 @@ impl Run<'_> {
 
     /// Sends the probes that are due, at most a batch of them.
     fn send_due(&mut self, now: u64) -> Result<()> {
-        self.wire.sender.begin(now);
+        self.wire.begin(now);
         let due = self.outgoing.pacer.due(now).min(self.plan.config.batch);
         let mut spent = 0;
-        while spent < due && !self.wire.sender.is_full() && self.wire.sender.has_room(now) {
+        while spent < due && !self.wire.is_full() && self.wire.has_room(now) {
             let Some(at) = self.whose_turn(now) else { break };
             spent += u32::from(self.probe(at, now));
             if self.outgoing.is_full() {
@@ -95,7 +151,7 @@ impl Run<'_> {
     /// Tells the kernel of what was written. That is when it leaves.
     fn kick(&mut self, now: u64) -> Result<()> {
         let members = &mut self.members;
-        self.outgoing.kick(&mut self.wire.sender, now, |target, serial, at| {
+        self.outgoing.kick(&mut self.wire, now, |target, serial, at| {
             if let Some(trace) = members.trace(target) {
                 trace.leave(serial, at);
             }
@@ -118,7 +174,8 @@ impl Run<'_> {
 
     fn begin(&mut self, at: usize, now: u64) {
         if self.outgoing.can_send(at) {
-            let goal = self.sizes.goal(self.targets.paths[at].address);
+            let path = &self.targets.paths[at];
+            let goal = self.sizes[path.link].goal(path.address);
             self.members.begin(at as u32, TargetTrace::new(self.plan, goal));
             self.reschedule(at as u32, now);
         }
@@ -173,6 +230,11 @@ impl Run<'_> {
     fn give_up(&mut self, at: u32, now: u64) {
         while let Some(sent) = self.members.trace(at).and_then(|trace| trace.expire(now)) {
             self.members.lost = true;
+            let ttl = sent.what.numbers.ttl;
+            let told = self.members.trace(at).and_then(|trace| trace.answers_of(ttl));
+            if let Some(answers) = told {
+                self.lookout.lost(at as usize, answers);
+            }
             self.reports.timeout(&self.targets.paths[at as usize].name, &sent);
         }
     }
@@ -186,7 +248,7 @@ impl Run<'_> {
             turns: &mut self.turns,
             reports: &mut self.reports,
         };
-        self.wire.read(|frame, at, now, sender| reader.take(frame, (at, now), sender));
+        self.wire.read(|frame, at, now, outlet| reader.take(frame, (at, now), outlet));
     }
 
     /// Looks at those that something came from.
@@ -216,12 +278,18 @@ impl Run<'_> {
             self.members.lost = true;
             self.reports.timeout(&self.targets.paths[at as usize].name, &sent);
         }
-        let summary = self.members.summary(at, &self.targets.paths[at as usize], self.plan);
+        let mut summary = self.members.summary(at, &self.targets.paths[at as usize], self.plan);
+        let member = self.members.get(at);
+        if member.trace.is_none()
+            && let Some(why) = member.trouble.take()
+        {
+            summary.left_out(why);
+        }
         // An open port may still answer probes that nobody waits for.
         let member = self.members.get(at);
         if let Some(trace) = member.trace.as_ref().filter(|_| member.open_port) {
             let (now, probes) = (self.wire.now(), trace.unanswered_by_target());
-            self.outgoing.reset_all(&mut self.wire.sender, at, probes, now);
+            self.outgoing.reset_all(&mut self.wire, at, probes, now);
         }
         self.members.end(at, summary.reached);
         self.reports.summary(at, summary);
@@ -243,11 +311,15 @@ impl Run<'_> {
         self.members.left().into_iter().for_each(|at| self.end(at));
         // Their resets leave now; if these cannot be sent, the targets give up by themselves.
         let now = self.wire.now();
-        let _ = self.wire.sender.finish(now, |_, _| {});
+        let _ = self.wire.finish(now, |_, _| {});
         self.reports.finish();
+        for refused in &self.targets.refused {
+            (self.reports.sink)(Event::Summary(Summary::refused(refused)));
+        }
         Outcome {
             reached: self.members.reached(),
-            targets: self.targets.paths.len(),
+            targets: self.targets.paths.len() + self.targets.refused.len(),
+            refused: self.targets.refused.len(),
             foreign: self.wire.foreign,
             malformed: self.wire.malformed,
             unstamped: self.wire.unstamped,

@@ -36,7 +36,7 @@ impl TargetTrace {
         let path_stats = ways.iter().map(stats).collect();
         Summary {
             target: target.to_owned(),
-            address,
+            address: Some(address),
             reached: self.distance().is_some(),
             distance: self.distance(),
             answered_by: self.end.answered_by().filter(|from| *from != address),
@@ -62,6 +62,7 @@ impl TargetTrace {
             elapsed_s: self
                 .started_ns
                 .map_or(0.0, |start| self.last_event_ns.saturating_sub(start) as f64 / 1e9),
+            error: None,
         }
     }
 }

@@ -145,6 +145,15 @@ impl TargetTrace {
         self.flight.count()
     }
 
+    /// Answers from the nearest hop that ever answered, if that is the one with this TTL, or none did:
+    /// what is lost there says something of the way to it, and not of routers that stay silent.
+    pub(super) fn answers_of(&self, ttl: u8) -> Option<u64> {
+        let hops = &self.tally.hops;
+        let Some(nearest) = hops.iter().position(|hop| hop.received > 0) else { return Some(0) };
+        let here = usize::from(ttl.saturating_sub(self.first)) == nearest;
+        here.then(|| hops[nearest].received)
+    }
+
     pub(super) fn explorer(&self) -> Option<&Explorer> {
         match &self.work {
             Work::Explore(exploring) => Some(&exploring.explorer),

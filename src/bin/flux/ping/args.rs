@@ -38,7 +38,8 @@ which clocks were used.
 Exit status:
   0  every target answered (with -c and -w: every probe)
   1  a target did not
-  2  could not run, or not to its end (usage, permission, system, interface gone)";
+  2  a target could not be used (no such name, no route; the others were probed), or it
+     could not run, or not to its end (usage, permission, system, interface gone)";
 
 /// Send ICMP echo requests and time the replies
 ///

@@ -76,6 +76,9 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
 
 /// One that did not answer makes the answer no, as fping has it.
 fn answer(outcome: Outcome) -> Answer {
+    if outcome.refused > 0 {
+        return Answer::Partly;
+    }
     if outcome.answered == outcome.targets { Answer::Yes } else { Answer::No }
 }
 

@@ -33,6 +33,7 @@ impl Report for Summaries {
     const COLUMNS: &'static [Column] = &[
         column("/target", "target", Show::Name, When::Always, 0),
         column("/sent", "sent", Show::Count, When::Always, 4),
+        column("/unsent", "unsent", Show::Count, When::Any, 5),
         column("/received", "recv", Show::Count, When::Always, 3),
         column("/loss_pct", "loss", Show::Percent, When::Always, 0),
         column("/duplicates", "dup", Show::Count, When::Any, 5),
@@ -76,8 +77,9 @@ pub mod tests {
         };
         Summary {
             target: target.into(),
-            address: target.parse().unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()),
+            address: Some(target.parse().unwrap_or(std::net::Ipv4Addr::LOCALHOST.into())),
             sent: 10,
+            unsent: 0,
             received,
             lost: 10 - received,
             loss_pct: (10 - received) as f64 * 10.0,
@@ -93,6 +95,7 @@ pub mod tests {
             answerers: None,
             elapsed_s: 9.0017,
             histogram: Vec::new(),
+            error: None,
         }
     }
 

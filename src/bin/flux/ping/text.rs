@@ -59,9 +59,7 @@ impl Text {
             Event::Start(start) => self.start(start),
             Event::Neighbour(found) => Lines::err(opened::neighbour(found, self.verbose)),
             Event::Interim(summary) => Lines::err(interim(summary)),
-            Event::SendError(failed) => {
-                Lines::err(format!("cannot send to {}: {}\n", failed.target, failed.error))
-            }
+            Event::SendError(failed) => Lines::err(opened::send_error(failed)),
             Event::Session(event) => Lines::err(opened::session(event)),
             Event::Summary(_) => {
                 self.summaries.push(event.clone());
@@ -101,7 +99,7 @@ impl Text {
                 self.named.insert(target.name.clone(), target.address);
             }
         }
-        let err = opened::start(&start.opened, &start.targets, self.verbose);
+        let err = opened::start((&start.opened, &start.interfaces), &start.targets, self.verbose);
         // One start comes per interface; the header is for the run.
         let out = if self.header_done || self.list.is_some() {
             String::new()
@@ -147,7 +145,7 @@ impl Text {
         }
         let _ = write!(line, "{} bytes from ", reply.bytes);
         match self.named.get(&reply.target) {
-            Some(address) if !self.numeric && reply.from == *address => {
+            Some(address) if !self.numeric && *address == reply.from.address => {
                 let _ = write!(line, "{} ({})", reply.target, reply.from);
             }
             _ => {
@@ -244,6 +242,9 @@ fn block(summary: &Summary) -> String {
     let mut text = format!("\n--- {} ping statistics ---\n", summary.target);
     // A String takes every write.
     let _ = write!(text, "{} packets transmitted, {} received", summary.sent, summary.received);
+    if summary.unsent > 0 {
+        let _ = write!(text, ", {} not sent", summary.unsent);
+    }
     let odd = [
         (summary.duplicates, "duplicates"),
         (summary.truncated_replies, "truncated"),

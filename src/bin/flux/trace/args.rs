@@ -43,7 +43,8 @@ come over 5 hops, [open] and [closed] the target's TCP port.
 Exit status:
   0  every target was reached
   1  a target was not; diff: something differs
-  2  could not run, or not to its end (usage, permission, system, interface gone)";
+  2  a target could not be used (no such name, no route; the others were probed), or it
+     could not run, or not to its end (usage, permission, system, interface gone)";
 
 /// Show the hops to a host, all of them at once, and with --paths every path
 ///

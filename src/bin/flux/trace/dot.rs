@@ -35,7 +35,7 @@ pub fn part(at: usize, summary: &Summary, source: Option<IpAddr>, several: bool)
     }
     for (ttl, who) in nodes(summary, &links) {
         let label = quoted(&label(summary, ttl, who));
-        let style = if who == Some(summary.address) { ", style=bold" } else { "" };
+        let style = if who.is_some() && who == summary.address { ", style=bold" } else { "" };
         lines.push(format!("{} [label={label}{style}];", node(at, ttl, who)));
     }
     let first = summary.hops.first().map_or(1, |hop| hop.ttl);

@@ -47,6 +47,7 @@ pub fn timeout(target: &str, ttl: u8, probe: u64) -> Timeout {
 
 pub fn start(targets: &[(&str, &str)]) -> Start {
     let route = |(name, at): &(&str, &str)| TargetRoute {
+        interface: "sim0".into(),
         name: (*name).into(),
         address: address(at),
         source: address("10.0.0.1"),
@@ -54,6 +55,7 @@ pub fn start(targets: &[(&str, &str)]) -> Start {
         packet_bytes: Some(60),
     };
     Start {
+        interfaces: Vec::new(),
         opened: Opened {
             backend: "sim".into(),
             tx_path: "ring".into(),
@@ -134,8 +136,9 @@ pub fn summary(target: &str, hops: Vec<Hop>) -> Summary {
     let reached = last.is_some_and(|hop| hop.routers.iter().any(|router| router.address == at));
     let path = hops.iter().map(|hop| hop.routers.first().map(|router| router.address)).collect();
     Summary {
+        error: None,
         target: target.into(),
-        address: at,
+        address: Some(at),
         reached,
         distance: last.map(|hop| hop.ttl).filter(|_| reached),
         answered_by: None,

@@ -121,7 +121,7 @@ mod tests {
     use super::super::fixture::{TARGET, diamond, plain, summary, troubled};
     use super::*;
     use crate::output::{drawn, press};
-    use fluxnet::tools::trace::SendError;
+    use fluxnet::tools::probe::SendError;
 
     fn view(targets: &[&str]) -> View {
         let plan =
@@ -195,7 +195,8 @@ mod tests {
     #[test]
     fn a_note_is_shown_until_a_key_and_kept_for_the_end() {
         let mut view = view(&[TARGET]);
-        let failed = SendError { target: "x\x1b[2J".into(), error: "Network is down".into() };
+        let failed =
+            SendError { target: "x\x1b[2J".into(), error: "Network is down".into(), hint: None };
         assert!(view.take(Event::SendError(failed)).is_some());
         let lines = drawn(&mut view, 80, 24);
         assert_eq!(lines[23], " note: cannot send to x?[2J: Network is down");

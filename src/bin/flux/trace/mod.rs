@@ -67,6 +67,9 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
 
 /// One that was not reached makes the answer no.
 fn answer(outcome: Outcome) -> Answer {
+    if outcome.refused > 0 {
+        return Answer::Partly;
+    }
     if outcome.reached == outcome.targets { Answer::Yes } else { Answer::No }
 }
 

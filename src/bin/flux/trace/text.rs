@@ -141,9 +141,7 @@ impl Text {
             Event::Start(start) => self.start(start),
             Event::Neighbour(found) => Lines::err(opened::neighbour(found, self.verbose)),
             Event::Session(event) => Lines::err(opened::session(event)),
-            Event::SendError(failed) => {
-                Lines::err(format!("cannot send to {}: {}\n", failed.target, failed.error))
-            }
+            Event::SendError(failed) => Lines::err(opened::send_error(failed)),
             Event::Interim(summary) => Lines::err(interim(summary)),
             Event::Reply(reply) => {
                 let probe = Probe::from(reply);
@@ -167,7 +165,7 @@ impl Text {
     }
 
     fn start(&mut self, start: &Start) -> Lines {
-        let err = opened::start(&start.opened, &start.targets, self.verbose);
+        let err = opened::start((&start.opened, &start.interfaces), &start.targets, self.verbose);
         // One start comes per interface.
         let named = |route: &TargetRoute| (route.name.clone(), route.clone());
         self.routes.extend(start.targets.iter().map(named));
@@ -255,6 +253,10 @@ impl Text {
 /// The result of a trace, in a sentence; with `mtu` also that none was found.
 pub fn conclusion(summary: &Summary, mtu: bool) -> String {
     let target = named(summary);
+    if let Some(why) = &summary.error {
+        // As traceroute marks what this host itself cannot send.
+        return format!("not reached: {target}; !H, {}", clean(why));
+    }
     let mut parts = vec![match (summary.reached, summary.distance) {
         (true, Some(hops)) => {
             // With a first TTL that is enough, it is not known how many are too few.
@@ -355,7 +357,8 @@ fn obstacle(summary: &Summary) -> String {
 
 /// The target, with its address where it was given by name.
 pub fn named(summary: &Summary) -> String {
-    let address = summary.address.to_string();
+    let Some(address) = summary.address else { return clean(&summary.target) };
+    let address = address.to_string();
     if summary.target == address {
         address
     } else {
@@ -366,7 +369,7 @@ pub fn named(summary: &Summary) -> String {
 /// Round-trip time to the target.
 fn target_rtt(summary: &Summary) -> Option<f64> {
     let mut routers = summary.hops.iter().rev().flat_map(|hop| &hop.routers);
-    let address = summary.answered_by.unwrap_or(summary.address);
+    let address = summary.answered_by.or(summary.address)?;
     let target = routers.find(|router| router.address == address)?;
     target.rtt_us.map(|rtt| rtt.times.p50)
 }
@@ -389,8 +392,8 @@ mod tests {
     use super::*;
     use crate::socket_options::parsed;
     use fluxnet::tools::probe::NeighbourFound;
+    use fluxnet::tools::probe::SendError;
     use fluxnet::tools::session::{Note, SessionEvent, Trouble};
-    use fluxnet::tools::trace::SendError;
 
     fn text(line: &str) -> Text {
         let args: Args = parsed(std::iter::once("trace").chain(line.split_whitespace())).unwrap();
@@ -597,12 +600,13 @@ mod tests {
         let mut text = text("203.0.113.7");
         let note = Note { kind: Trouble::Starved, count: 12, text: "12 are lost".into() };
         let found = NeighbourFound {
+            before: None,
             address: "10.0.0.254".parse().unwrap(),
             mac: "02:00:00:00:00:02".into(),
             took_us: 1500.0,
             cached: false,
         };
-        let failed = SendError { target: "x".into(), error: "Network is down".into() };
+        let failed = SendError { target: "x".into(), error: "Network is down".into(), hint: None };
         for (event, want) in [
             (Event::Session(SessionEvent::Note(note)), "note: 12 are lost\n"),
             (Event::SendError(failed), "cannot send to x: Network is down\n"),

@@ -105,7 +105,9 @@ pub(super) fn interface_from(message: LinkMessage) -> Interface {
     let mut interface = Interface {
         index: header.index,
         up: header.flags.contains(LinkFlags::Up),
-        carrier: header.flags.contains(LinkFlags::LowerUp),
+        // Without RUNNING the kernel knows of the carrier and has not acted on it yet: what it sends
+        // itself is dropped, and IPv6 has no addresses.
+        carrier: header.flags.contains(LinkFlags::LowerUp | LinkFlags::Running),
         ..Interface::default()
     };
     let loopback = header.link_layer_type == LinkLayerType::Loopback;

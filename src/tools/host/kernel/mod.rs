@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use super::error::{Cause, HostError};
 use super::model::{
-    Address, AddressScope, Family, Interface, Neighbour, Queues, Route, Target, group_mac,
+    Address, AddressScope, Doubt, Family, Interface, Neighbour, Queues, Route, Target, group_mac,
 };
 use super::watch::Watch;
 use super::{HeldPorts, Host, PortKind};
@@ -148,16 +148,25 @@ impl KernelHost {
 
 impl Host for KernelHost {
     fn resolve(&self, name: &str, family: Family) -> Result<Target, HostError> {
+        let fail = || HostError::new("resolve", name, Cause::NoAddressInFamily);
+        self.addresses(name, family)?.first().copied().ok_or_else(fail)
+    }
+
+    fn addresses(&self, name: &str, family: Family) -> Result<Vec<Target>, HostError> {
         let index_of = |ifname: &str| self.interface(ifname).map(|interface| interface.index);
-        if let Some(literal) = Target::from_literal(name, family, index_of) {
-            return literal;
+        let is_there = |index| self.interface_by_index(index).is_ok();
+        if let Some(literal) = Target::from_literal(name, family, (index_of, is_there)) {
+            return literal.map(|target| vec![target]);
         }
         let fail = |cause| HostError::new("resolve", name, cause);
         let found = (name, 0).to_socket_addrs().map_err(|error| fail(name_cause(&error)))?;
-        found
-            .map(target_from)
-            .find(|target| family.admits(target.addr))
-            .ok_or_else(|| fail(Cause::NoAddressInFamily))
+        let mut targets: Vec<Target> = Vec::new();
+        for target in found.map(target_from).filter(|target| family.admits(target.addr)) {
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+        if targets.is_empty() { Err(fail(Cause::NoAddressInFamily)) } else { Ok(targets) }
     }
 
     fn interface(&self, name: &str) -> Result<Interface, HostError> {
@@ -226,6 +235,13 @@ impl Host for KernelHost {
         wanted.iter().zip(early).map(|(key, early)| early.unwrap_or_else(|| late(key))).collect()
     }
 
+    fn confirm(&mut self, known: &[(u32, IpAddr)], doubt: Doubt) {
+        for &key in known {
+            // An entry that went meanwhile is asked for as one that is missing.
+            let _ = neighbour::confirm(self.nics.netlink(), key, doubt);
+        }
+    }
+
     fn driver(&self, ifname: &str) -> Option<String> {
         self.nics.driver(&self.bare(ifname).ok()?)
     }
@@ -292,7 +308,8 @@ fn target_from(found: SocketAddr) -> Target {
         SocketAddr::V6(v6) if v6.scope_id() != 0 => Some(v6.scope_id()),
         _ => None,
     };
-    Target { addr: found.ip(), scope }
+    // An address that maps IPv4 into IPv6 is never on a wire: IPv4 is what it says.
+    Target { addr: found.ip().to_canonical(), scope }
 }
 
 fn again(error: &io::Error) -> Cause {

@@ -21,7 +21,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 
 use super::netlink::{Netlink, Notified};
 use crate::tools::host::error::Cause;
-use crate::tools::host::model::Neighbour;
+use crate::tools::host::model::{Doubt, Neighbour};
 
 const RTNLGRP_NEIGH: u32 = 3;
 
@@ -213,6 +213,32 @@ impl Resolver<'_> {
         let entry = RouteNetlinkMessage::NewNeighbour(message(key, NeighbourFlags::Use));
         self.requests.request(entry, NLM_F_CREATE | NLM_F_REPLACE).map(|_| ())
     }
+}
+
+/// Makes the kernel ask a neighbour that it knows whether it is still there: by PROBE, three questions a
+/// second apart. Packets go to the known address meanwhile, and to the new one once there is an answer;
+/// without one the entry fails, and is asked for as a new one.
+pub(super) fn confirm(requests: &Netlink, key: Key, doubt: Doubt) -> io::Result<()> {
+    let question = RouteNetlinkMessage::GetNeighbour(message(key, NeighbourFlags::empty()));
+    let answers = match requests.request(question, 0) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),
+        answers => answers?,
+    };
+    let state = answers.iter().find_map(|answer| match answer {
+        RouteNetlinkMessage::NewNeighbour(entry) => Some(entry.header.state),
+        _ => None,
+    });
+    let doubted = match state {
+        Some(NeighbourState::Stale) => true,
+        Some(NeighbourState::Reachable | NeighbourState::Delay) => doubt == Doubt::All,
+        _ => false,
+    };
+    if !doubted {
+        return Ok(());
+    }
+    let mut entry = message(key, NeighbourFlags::empty());
+    entry.header.state = NeighbourState::Probe;
+    requests.request(RouteNetlinkMessage::NewNeighbour(entry), 0).map(|_| ())
 }
 
 fn message((ifindex, addr): Key, flags: NeighbourFlags) -> NeighbourMessage {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::tools::host::{Address, AddressScope, Family, Interface, Neighbour, Queues, Route};
-use crate::tools::host::{RouteKind, Target, Vlan};
+use crate::tools::host::{Cause, HostError, RouteKind, Target, Vlan};
 use crate::tools::probe::link::VlanTag;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn interface(index: u32, name: &str, addr: &str, vlan: Option<Vlan>) -> Interfac
 
 impl Host for Office {
     fn resolve(&self, name: &str, family: Family) -> Result<Target, HostError> {
-        Target::from_literal(name, family, |_| Ok(1)).unwrap()
+        Target::from_literal(name, family, (|_: &str| Ok(1), |_| true)).unwrap()
     }
 
     fn interface(&self, name: &str) -> Result<Interface, HostError> {
@@ -124,22 +124,21 @@ fn find(plan: &Plan, host: &dyn Host) -> Result<ProbeTargets> {
         broadcast: None,
     };
     let targets = ProbeTargets::find(&request, host)?;
-    targets.check_size(plan.size, "-s", |address| ip_len(address) + 8, 2048)?;
-    Ok(targets)
+    targets.check_size(plan.size, "-s", |address| ip_len(address) + 8, 2048)
 }
 
 fn tags(targets: &ProbeTargets) -> Vec<(u16, u16)> {
-    targets.link.tags.iter().map(|tag| (tag.tpid.0, tag.tci)).collect()
+    targets.links[0].tags.iter().map(|tag| (tag.tpid.0, tag.tci)).collect()
 }
 
 #[test]
 fn a_vlan_interface_lends_its_address_and_its_parent_the_socket() {
     let targets = find(&plan(&["10.3.0.9"]), &Office).unwrap();
-    assert_eq!((targets.link.device.as_str(), tags(&targets)), ("eth0", vec![(0x88a8, 30)]));
-    assert_eq!(targets.link.mac.0[5], 3);
+    assert_eq!((targets.links[0].device.as_str(), tags(&targets)), ("eth0", vec![(0x88a8, 30)]));
+    assert_eq!(targets.links[0].mac.0[5], 3);
     assert_eq!(targets.paths[0].source, ip("10.3.0.1"));
     let targets = find(&plan(&["10.4.0.9"]), &Office).unwrap();
-    assert_eq!(targets.link.device, "eth0");
+    assert_eq!(targets.links[0].device, "eth0");
     assert_eq!(tags(&targets), [(0x88a8, 30), (0x8100, 40)]);
     let mut asked = plan(&["10.3.0.9"]);
     asked.vlan = Some(VlanTag { id: 7, priority: 1 });
@@ -155,22 +154,57 @@ fn next_hops_are_shared() {
     let mut asked = plan(&["10.8.0.1", "10.9.0.1", "10.8.0.1", "10.1.0.5"]);
     asked.interface = Some("eth0".into());
     let targets = find(&asked, &Office).unwrap();
-    assert_eq!(targets.hops, [ip("10.1.0.254"), ip("10.1.0.5")]);
+    let hop = |address| Hop { ifindex: 1, address: ip(address) };
+    assert_eq!(targets.hops, [hop("10.1.0.254"), hop("10.1.0.5")]);
     let hops: Vec<_> = targets.paths.iter().map(|path| path.hop).collect();
     assert_eq!(hops, [0, 0, 0, 1]);
+}
+
+#[test]
+fn targets_leave_by_whatever_interface_their_route_says() {
+    let targets = find(&plan(&["10.1.0.5", "10.2.0.5", "10.3.0.5", "10.1.0.6"]), &Office).unwrap();
+    let devices: Vec<_> = targets.links.iter().map(|link| link.device.as_str()).collect();
+    assert_eq!(devices, ["eth0", "eth1", "eth0"]);
+    let links: Vec<_> = targets.paths.iter().map(|path| path.link).collect();
+    assert_eq!(links, [0, 1, 2, 0]);
+    assert_eq!(targets.routes()[1].interface, "eth1");
+}
+
+#[test]
+fn one_that_cannot_be_used_is_left_out_with_its_reason() {
+    let mut asked = plan(&["10.5.0.2", "10.1.0.5", "2001:db8::1", "10.2.0.255", "10.7.0.9"]);
+    let targets = find(&asked, &Office).unwrap();
+    let used: Vec<_> = targets.paths.iter().map(|path| path.name.as_str()).collect();
+    assert_eq!(used, ["10.1.0.5"]);
+    let refused: Vec<_> = targets.refused.iter().map(|refused| refused.name.as_str()).collect();
+    assert_eq!(refused, ["10.5.0.2", "2001:db8::1", "10.2.0.255", "10.7.0.9"]);
+    let told = targets.refused[1].told();
+    assert!(told.error.contains("no route") && told.hint.is_some(), "{told:?}");
+    // What nobody uses is not opened.
+    asked.targets = vec!["10.2.0.5".into(), "10.1.0.5".into()];
+    let targets = find(&asked, &Office).unwrap();
+    let big = |path: &Path, _: &Link| {
+        (path.link == 0).then(|| FluxError::config("size 9", "it does not fit"))
+    };
+    let targets = targets.refuse(big).unwrap();
+    assert_eq!((targets.links.len(), targets.hops.len(), targets.paths[0].link), (1, 1, 0));
+    assert_eq!(targets.links[0].device, "eth0");
+    let error = targets.refuse(|_, _| Some(FluxError::config("size 9", "no"))).unwrap_err();
+    assert_eq!(error.to_string(), "size 9: it does not fit", "the first of all that were refused");
 }
 
 #[test]
 fn what_cannot_be_reached_from_here_is_named_with_a_next_step() {
     type Change = fn(&mut Plan);
     let cases: &[(Change, &str, &str)] = &[
-        (|p| p.targets.push("10.2.0.5".into()), "target 10.2.0.5: leaves by eth1", "-I eth0"),
         (|p| p.targets[0] = "10.1.0.99".into(), "wraps packets", "-I"),
         (|p| p.targets[0] = "10.5.0.2".into(), "tun0: the interface has no Ethernet", ""),
         (|p| p.targets[0] = "10.6.0.2".into(), "eth6: the interface has no carrier", "other end"),
         (|p| p.targets[0] = "10.7.0.2".into(), "eth6: the interface has no carrier", "other end"),
         (|p| p.targets[0] = "2001:db8::1".into(), "no route", "ip route get"),
         (|p| p.targets[0] = "10.1.0.255".into(), "broadcast", "one by one"),
+        (|p| p.targets[0] = "0.0.0.1".into(), "it is in 0.0.0.0/8", "of a host"),
+        (|p| p.targets[0] = "fe80::5".into(), "the link is not named", "fe80::5%eth0"),
         (|p| p.targets[0] = "fe80::5%eth0".into(), "no route", ""),
         (|p| p.interface = Some("eth9".into()), "eth9: no such interface", "ip -br link"),
         (|p| p.source = Some(ip("::1")), "is of another family than the target", ""),

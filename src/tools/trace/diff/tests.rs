@@ -55,8 +55,9 @@ fn hop(ttl: u8, routers: &[u8]) -> Hop {
 /// A path of three hops.
 fn summary(target: &str) -> Summary {
     Summary {
+        error: None,
         target: target.into(),
-        address: addr(9),
+        address: Some(addr(9)),
         reached: true,
         distance: Some(3),
         answered_by: None,
@@ -108,7 +109,7 @@ fn a_run_is_the_same_as_itself_and_as_one_with_other_times() {
 fn what_the_whole_way_is_like_is_compared() {
     let nat = Nat { ttl: 2, address: addr(2), rewritten: Rewritten::SourcePort };
     let changes = changed(|b| {
-        b.address = addr(8);
+        b.address = Some(addr(8));
         b.reached = false;
         b.distance = None;
         b.mtu = None;
@@ -203,7 +204,7 @@ fn one_path_beside_all_of_them_is_no_difference_but_another_router_is() {
 
 #[test]
 fn targets_are_paired_by_name_and_else_by_address() {
-    let at = |target: &str, last: u8| Summary { address: addr(last), ..summary(target) };
+    let at = |target: &str, last: u8| Summary { address: Some(addr(last)), ..summary(target) };
     let a = saved(vec![at("x", 1), at("name", 2), at("gone", 3)]);
     let b = saved(vec![at("10.0.0.2", 2), at("x", 1), at("new", 4)]);
     let diff = diff(&a, &b, 20.0).unwrap();

@@ -4,8 +4,9 @@ use super::super::report::tests::summary;
 use super::*;
 use crate::cli::Cli;
 use clap::Parser;
-use fluxnet::tools::ping::{IcmpError, SendError};
+use fluxnet::tools::ping::IcmpError;
 use fluxnet::tools::probe::NeighbourFound;
+use fluxnet::tools::probe::SendError;
 use fluxnet::tools::session::{Note, Opened, SessionEvent, Trouble};
 
 #[derive(Parser)]
@@ -23,6 +24,7 @@ fn text(line: &str, screen: Screen) -> Text {
 
 fn start(targets: &[(&str, &str)]) -> Start {
     Start {
+        interfaces: Vec::new(),
         opened: Opened {
             backend: "sim".into(),
             tx_path: "ring".into(),
@@ -47,6 +49,7 @@ fn start(targets: &[(&str, &str)]) -> Start {
         targets: targets
             .iter()
             .map(|(name, address)| TargetRoute {
+                interface: "sim0".into(),
                 packet_bytes: None,
                 name: (*name).into(),
                 address: address.parse().unwrap(),
@@ -231,7 +234,7 @@ fn a_flood_leaves_a_dot_for_each_loss_on_a_terminal_alone() {
 fn quiet_prints_no_replies_and_errors_of_sending_go_to_standard_error() {
     let mut quiet = text("-q x", Screen::default());
     assert_eq!(out(&mut quiet, Event::Reply(reply("x", "10.0.0.2"))), "");
-    let failed = SendError { target: "x".into(), error: "Network is down".into() };
+    let failed = SendError { target: "x".into(), error: "Network is down".into(), hint: None };
     let lines = quiet.event(&Event::SendError(failed));
     assert_eq!(lines, Lines::err("cannot send to x: Network is down\n".into()));
 }
@@ -240,6 +243,7 @@ fn quiet_prints_no_replies_and_errors_of_sending_go_to_standard_error() {
 fn the_time_to_find_a_neighbour_is_told_apart() {
     let found = |cached| {
         Event::Neighbour(NeighbourFound {
+            before: None,
             address: "10.0.0.2".parse().unwrap(),
             mac: "02:00:00:00:00:02".into(),
             took_us: 1500.0,
