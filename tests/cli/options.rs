@@ -133,7 +133,11 @@ fn a_target_that_cannot_be_used_gets_the_same_answer_alone_and_never_stops_other
         ("1.2.3", "an IPv4 address has four numbers", "write 1.2.0.3 if that is meant"),
         ("010.0.0.2", "octal", "write 10.0.0.2, or 8.0.0.2 if octal is meant"),
         ("root@10.0.0.2", "it has a user name in it", "give the host alone: 10.0.0.2"),
-        ("example.org", "the simulated network has no names", "give an address, such as 10.0.0.2"),
+        (
+            "example.org",
+            "the simulated network has no host of this name",
+            "give a name or an address that",
+        ),
         ("0.0.0.0", "it is the unspecified address", "give the address of a host"),
         ("0.0.0.1", "it is in 0.0.0.0/8", "give the address of a host"),
         ("fe80::1%999", "cannot find interface 999: no such interface", "there are: sim0"),

@@ -9,6 +9,7 @@
 //! Invariant: time is always a parameter; nothing in here reads a clock. Called by `ping` and
 //! `trace`.
 
+mod arrival;
 mod following;
 mod frames;
 mod known;
@@ -29,6 +30,7 @@ mod targets;
 mod wire;
 mod zoned;
 
+pub(crate) use arrival::Arrival;
 pub(crate) use frames::fitted;
 pub(crate) use link::Link;
 pub use link::VlanTag;
@@ -43,5 +45,5 @@ pub use route::check_source;
 pub(crate) use sockets::FRAMES;
 pub use targets::TargetRoute;
 pub(crate) use targets::{Path, ProbeTargets, ip_len};
-pub(crate) use wire::{Arrival, Wire};
+pub(crate) use wire::Wire;
 pub use zoned::Zoned;

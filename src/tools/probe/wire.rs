@@ -5,6 +5,7 @@
 //!                             set for each device that a route has moved to since
 //! ```
 
+use super::arrival::Arrival;
 use super::known::{Known, devices, is_in_vlan};
 use super::link::Link;
 use super::outlet::Outlet;
@@ -24,17 +25,6 @@ use std::time::Duration;
 const LOOK_NS: u64 = 1_000_000;
 /// Sockets that nothing is sent by any more are closed after this long: answers may be on their way.
 const KEEP_NS: u64 = 10_000_000_000;
-
-/// What a received frame was, to those who read it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arrival {
-    /// About one of our probes.
-    Ours,
-    /// A sound packet that is not.
-    Foreign,
-    /// Bytes that are no packet.
-    Malformed,
-}
 
 /// The sockets of a run.
 pub(crate) struct Wire {
