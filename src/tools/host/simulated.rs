@@ -4,7 +4,7 @@ use super::Host;
 use super::error::{Cause, HostError};
 use super::listen::{Heard, Listen, Listener};
 use super::model::{
-    Address, AddressScope, Family, Interface, Neighbour, Queues, Route, RouteKind, Target,
+    Address, AddressScope, Doubt, Family, Interface, Neighbour, Queues, Route, RouteKind, Target,
     group_mac,
 };
 use super::watch::{Change, Known, RouteChange, Watch};
@@ -176,6 +176,22 @@ impl Host for SimHost {
             (None, Some(port)) if dst.is_ipv4() => Ok(on_link(port, RouteKind::Unicast)),
             _ => Err(HostError::new("find a route to", dst, Cause::NoRoute)
                 .with_hint("`flux help sim` shows the simulated network")),
+        }
+    }
+
+    fn addresses(&self, name: &str, family: Family) -> Result<Vec<Target>, HostError> {
+        let first = self.resolve(name, family)?;
+        let all = self.simulator.addresses_of(name).into_iter().filter(|&addr| family.admits(addr));
+        let all: Vec<_> = all.map(|addr| Target { addr, scope: None }).collect();
+        Ok(if all.is_empty() { vec![first] } else { all })
+    }
+
+    fn confirm(&mut self, known: &[(u32, IpAddr)], _doubt: Doubt) {
+        for &(index, address) in known {
+            if let Ok(port) = self.port_at(index) {
+                // An interface that went meanwhile has nobody to ask.
+                let _ = self.simulator.confirm_neighbour(&port.name, address);
+            }
         }
     }
 

@@ -150,12 +150,8 @@ impl SourceChoice {
                 "name the interface that leads there, as in {addr}%{first}, or with -I: {names}"
             )));
         }
-        let question = Question {
-            oif,
-            source: self.source,
-            vlan: request.vlan,
-            broadcast: request.broadcast,
-        };
+        let question =
+            Question { oif, source: self.source, vlan: request.vlan, broadcast: request.broadcast };
         let Leg { link, source, gateway } = question.leg(name, addr, host, interfaces)?;
         let name = without_brackets(name).to_owned();
         Ok(ResolvedTarget { name, address: addr, link, source, gateway, question })
