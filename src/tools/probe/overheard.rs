@@ -1,7 +1,6 @@
 //! [`Overheard`]: answers that come to the host's stack and not to our sockets: by another interface, in
 //! fragments, too short to say whose they are, on a queue without a socket.
 
-use super::arrival::Arrival;
 use super::link::Link;
 use crate::backend::VlanMatch;
 use crate::tools::host::{Heard, Host, Interface, Listen, Listener};
