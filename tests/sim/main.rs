@@ -25,7 +25,9 @@ mod life;
 mod odd_moments;
 #[cfg(feature = "tools")]
 mod overheard;
+#[cfg(feature = "tools")]
 mod ping;
+#[cfg(feature = "tools")]
 mod ping_answers;
 mod ports;
 mod receive_only;

@@ -405,8 +405,9 @@ proptest! {
             cut.extend(fill);
         }
         let seen = answer(&exceeded(&cut, v6), &identity);
-        let told = !v6 || case != UDP_DUBLIN || len >= 14;
+        let told = !v6 || ![UDP_DUBLIN, UDP_CLASSIC].contains(&case) || len >= 14;
         prop_assert_eq!((seen.flow, seen.number), (Some(flow), told.then_some(number)));
+        prop_assert_eq!(seen.place, (case == UDP_CLASSIC).then(|| place_of(number)));
         prop_assert_eq!(seen.nat, None);
     }
 
