@@ -57,6 +57,8 @@ struct flux_meta {
 #define FLUX_HAS_ICMP 32
 #define FLUX_HAS_ICMP_ID 64
 #define FLUX_HAS_PAYLOAD 128 /* the first 8 bytes behind an ICMP or UDP header */
+#define FLUX_HAS_FRAGMENT 256 /* it is a fragment, the first one included */
+#define FLUX_LACK_SHIFT 7 /* the lowest of the bits that a row can want a packet to lack */
 
 /*
  * One row, `struct Match` of src/backend/filter.rs. A field that is not set has mask 0 or the
@@ -78,7 +80,7 @@ struct flux_match {
 	__u8 ip_proto, proto_mask;
 	__u8 icmp_type, icmp_type_mask;
 	__u8 quoted;
-	__u8 lack; /* bits that a packet must not have; those of the low byte alone can be asked for */
+	__u8 lack; /* bits that a packet must not have, shifted down by FLUX_LACK_SHIFT */
 	__u64 vlan, vlan_mask;
 	__u64 payload, payload_mask; /* of a packet that has one */
 };

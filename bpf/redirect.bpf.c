@@ -158,6 +158,7 @@ static __always_inline void copy_words(__u32 *to, const void *from, int words)
 /* Result of next_extension: protocol in the low byte, then these, then the offset. */
 #define EXT_CUT 0x100
 #define EXT_LATER_FRAGMENT 0x200
+#define EXT_FRAGMENT 0x400 /* the first one as well, but not one in one piece */
 #define EXT_OFFSET_SHIFT 16
 
 static __always_inline int is_extension(__u8 proto)
@@ -176,8 +177,9 @@ __noinline __u64 next_extension(struct xdp_md *ctx, __u64 off, __u64 proto)
 		return EXT_CUT;
 	if (proto == PROTO_FRAGMENT) {
 		__u64 later = be16(p + 2) & 0xfff8 ? EXT_LATER_FRAGMENT : 0;
+		__u64 fragment = be16(p + 2) & 0xfff9 ? EXT_FRAGMENT : 0;
 
-		return p[0] | later | (off + 8) << EXT_OFFSET_SHIFT;
+		return p[0] | later | fragment | (off + 8) << EXT_OFFSET_SHIFT;
 	}
 	if (proto == PROTO_AH)
 		return p[0] | (off + (p[1] + 2) * 4) << EXT_OFFSET_SHIFT;
@@ -278,6 +280,8 @@ __noinline int read_datagram(struct xdp_md *ctx, __u64 off, __u64 which)
 		copy_words(key->dst, p + 16, 1);
 		key->ip_proto = p[9];
 		key->has = FLUX_HAS_IP | FLUX_HAS_IPV4 | FLUX_HAS_PROTO;
+		if (be16(p + 6) & 0x3fff && which == OUTER)
+			key->has |= FLUX_HAS_FRAGMENT;
 		if (be16(p + 6) & 0x1fff)
 			return 0;
 		off += header;
@@ -301,6 +305,8 @@ __noinline int read_datagram(struct xdp_md *ctx, __u64 off, __u64 which)
 			next = next_extension(ctx, off, proto);
 			if (next & EXT_CUT)
 				return 0;
+			if (next & EXT_FRAGMENT && which == OUTER)
+				key->has |= FLUX_HAS_FRAGMENT;
 			proto = next;
 			off = next >> EXT_OFFSET_SHIFT;
 			if (next & EXT_LATER_FRAGMENT) {
@@ -334,7 +340,7 @@ static __always_inline __u64 differs(const struct flux_match *row, const struct 
 	__u64 d;
 
 	d = row->need & ~key->has;
-	d |= row->lack & key->has;
+	d |= (__u64)row->lack << FLUX_LACK_SHIFT & key->has;
 	d |= (row->vlan ^ key->vlan) & row->vlan_mask;
 	d |= (row->payload ^ key->payload) & row->payload_mask & key->payload_mask;
 	d |= (row->ether_type ^ key->ether_type) & row->ether_mask;
@@ -484,6 +490,8 @@ static __always_inline int wanted(struct xdp_md *ctx, const struct flux_table *t
 		inner->ether_type = type;
 		inner->vlan = vlan;
 		read_datagram(ctx, quote, INNER);
+		/* Whether it comes in one piece is asked of the packet. */
+		inner->has |= outer->has & FLUX_HAS_FRAGMENT;
 		rows |= candidates(&table->quoted, inner);
 	}
 	for (i = 0; i < FLUX_MAX_MATCHES; i++) {

@@ -74,6 +74,8 @@ Register-ArgumentCompleter -Native -CommandName 'flux' -ScriptBlock {
             [CompletionResult]::new('--hugepages', '--hugepages', [CompletionResultType]::ParameterName, 'Put the UMEM in huge pages [default: auto]')
             [CompletionResult]::new('-g', '-g', [CompletionResultType]::ParameterName, 'TARGETs are networks such as 192.0.2.0/24, or the first and the last address of a range')
             [CompletionResult]::new('--generate', '--generate', [CompletionResultType]::ParameterName, 'TARGETs are networks such as 192.0.2.0/24, or the first and the last address of a range')
+            [CompletionResult]::new('-b', '-b', [CompletionResultType]::ParameterName, 'Allow a broadcast address, which all hosts of a network answer that want to')
+            [CompletionResult]::new('--broadcast', '--broadcast', [CompletionResultType]::ParameterName, 'Allow a broadcast address, which all hosts of a network answer that want to')
             [CompletionResult]::new('-A', '-A ', [CompletionResultType]::ParameterName, 'Adaptive: send when the reply is there or its time is over, one probe per target at once')
             [CompletionResult]::new('--adaptive', '--adaptive', [CompletionResultType]::ParameterName, 'Adaptive: send when the reply is there or its time is over, one probe per target at once')
             [CompletionResult]::new('-4', '-4', [CompletionResultType]::ParameterName, 'IPv4 only')

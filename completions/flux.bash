@@ -255,7 +255,7 @@ _flux() {
             return 0
             ;;
         flux__subcmd__ping)
-            opts="-g -c -i -A -s -W -w -t -Q -M -p -4 -6 -f -q -O -a -u -n -D -I -j -v -h -V --generate --file --count --interval --rate --adaptive --size --packet-size --timeout --deadline --ttl --tos --pmtudisc --pattern --vlan --ipv4 --ipv6 --flood --quiet --outstanding --alive --unreachable --numeric --timestamp --live --histogram --interface --queue --poll --batch --sim --backend --tx --attach --bind --frames --frame-size --link-timeout --hugepages --json --verbose --help --version"
+            opts="-g -c -i -b -A -s -W -w -t -Q -M -p -4 -6 -f -q -O -a -u -n -D -I -j -v -h -V --generate --file --count --interval --rate --broadcast --adaptive --size --packet-size --timeout --deadline --ttl --tos --pmtudisc --pattern --vlan --ipv4 --ipv6 --flood --quiet --outstanding --alive --unreachable --numeric --timestamp --live --histogram --interface --queue --poll --batch --sim --backend --tx --attach --bind --frames --frame-size --link-timeout --hugepages --json --verbose --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

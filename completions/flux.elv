@@ -70,6 +70,8 @@ set edit:completion:arg-completer[flux] = {|@words|
             cand --hugepages 'Put the UMEM in huge pages [default: auto]'
             cand -g 'TARGETs are networks such as 192.0.2.0/24, or the first and the last address of a range'
             cand --generate 'TARGETs are networks such as 192.0.2.0/24, or the first and the last address of a range'
+            cand -b 'Allow a broadcast address, which all hosts of a network answer that want to'
+            cand --broadcast 'Allow a broadcast address, which all hosts of a network answer that want to'
             cand -A 'Adaptive: send when the reply is there or its time is over, one probe per target at once'
             cand --adaptive 'Adaptive: send when the reply is there or its time is over, one probe per target at once'
             cand -4 'IPv4 only'

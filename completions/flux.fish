@@ -34,13 +34,14 @@ complete -c flux -n "__fish_flux_needs_command" -f -a "doctor" -d 'Tell whether 
 complete -c flux -n "__fish_flux_needs_command" -f -a "completions" -d 'Print the completion script for a shell'
 complete -c flux -n "__fish_flux_needs_command" -f -a "man" -d 'Write the manual pages to a directory'
 complete -c flux -n "__fish_flux_needs_command" -f -a "help" -d 'Print the help of a command, or on the simulated network (flux help sim, flux help topology)'
+complete -c flux -n "__fish_flux_using_subcommand ping" -l file -d 'Read more targets from FILE, one a line; - is standard input' -r -F
 complete -c flux -n "__fish_flux_using_subcommand ping" -s c -l count -d 'Stop after this many probes per target; k and m are 1000 and 1000000' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -s i -l interval -d 'Time between two probes to one target: seconds, or 2ms, 50us [default: 1s]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -l rate -d 'Probes per second over all targets, such as 10kpps; instead of -i' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -s s -l size -d 'Bytes of ICMP payload [default: 56]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -l packet-size -d 'Bytes of each packet, from the Ethernet header on, the checksum at its end not counted' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -s W -l timeout -d 'How long to wait for each reply; 0: without limit [default: 1s]' -r
-complete -c flux -n "__fish_flux_using_subcommand ping" -s w -l deadline -d 'Stop after this time, whatever came; 0: never; with -c, exit 0 needs every reply' -r
+complete -c flux -n "__fish_flux_using_subcommand ping" -s w -l deadline -d 'Stop after this time; 0: never; with -c, once that many replies came (exit 0), or after it' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -s t -l ttl -d 'TTL or hop limit of the probes, 1 to 255 [default: 64]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -s Q -l tos -d 'TOS or traffic class byte, 184 or 0xb8 [default: 0]' -r
 complete -c flux -n "__fish_flux_using_subcommand ping" -s M -l pmtudisc -d 'Path MTU: do sets don\'t-fragment, want sets it too, dont clears it [default: dont]' -r -f -a "do\t''
@@ -73,10 +74,16 @@ on\t''
 1g\t''
 thp\t''
 off\t''"
+complete -c flux -n "__fish_flux_using_subcommand ping" -s g -l generate -d 'TARGETs are networks such as 192.0.2.0/24, or the first and the last address of a range'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s b -l broadcast -d 'Allow a broadcast address, which all hosts of a network answer that want to'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s A -l adaptive -d 'Adaptive: send when the reply is there or its time is over, one probe per target at once'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s 4 -l ipv4 -d 'IPv4 only'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s 6 -l ipv6 -d 'IPv6 only'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s f -l flood -d 'Flood: send when a reply comes, at least 100 a second, or at --rate or -i'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s q -l quiet -d 'Print the summary only'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s O -l outstanding -d 'Say of a probe that is not answered yet so, before the next one is sent'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s a -l alive -d 'Print the targets that answered, one a line, and nothing else'
+complete -c flux -n "__fish_flux_using_subcommand ping" -s u -l unreachable -d 'Print the targets that did not answer, one a line, and nothing else'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s n -l numeric -d 'Print addresses only, not the names that were given'
 complete -c flux -n "__fish_flux_using_subcommand ping" -s D -l timestamp -d 'Print the time of day before each line, in seconds since 1970'
 complete -c flux -n "__fish_flux_using_subcommand ping" -l live -d 'A table of all targets redrawn in place until q, or until the run ends'

@@ -106,7 +106,7 @@ pub enum Advice {
     AnyPages,
     /// CAP_NET_RAW is missing.
     MissingNetRaw,
-    /// CAP_BPF or CAP_NET_ADMIN is missing.
+    /// CAP_NET_ADMIN, CAP_BPF or CAP_PERFMON is missing.
     MissingBpf,
     /// The kernel has no AF_XDP.
     OtherKernel,
@@ -356,7 +356,7 @@ fn diagnose(op: Op, source: &io::Error) -> (ErrorKind, Next) {
         Advice::MissingNetRaw,
     );
     const NEEDS_BPF: Next = Next::Advice(
-        "CAP_BPF and CAP_NET_ADMIN are missing: run as root, or \
+        "CAP_NET_ADMIN, CAP_BPF or CAP_PERFMON is missing: run as root, or \
          `setcap cap_net_raw,cap_net_admin,cap_bpf,cap_perfmon+ep` on the binary; ",
         Advice::MissingBpf,
     );
@@ -393,6 +393,11 @@ fn diagnose(op: Op, source: &io::Error) -> (ErrorKind, Next) {
         }
         (Op::Attach, Some(libc::ERANGE)) => {
             let why = "the MTU is too large for native XDP: lower it (on both ends of a veth), or ";
+            (K::Config, Next::Advice(why, Advice::SkbMode))
+        }
+        (Op::Attach, Some(libc::ENOSPC)) => {
+            let why = "native XDP needs as many RX queues here as the other end has TX queues: \
+                       `ethtool -L` changes their numbers, or ";
             (K::Config, Next::Advice(why, Advice::SkbMode))
         }
         (Op::Attach, Some(libc::EOPNOTSUPP)) => {

@@ -32,6 +32,8 @@ pub(crate) struct Datagram {
     pub(crate) icmp_type: Option<u8>,
     pub(crate) icmp_id: Option<u16>,
     pub(crate) payload: Option<[u8; 8]>,
+    /// It is a fragment, the first one included.
+    pub(crate) fragment: bool,
     /// Where the datagram that it quotes begins.
     quote: Option<usize>,
 }
@@ -109,7 +111,7 @@ impl Datagram {
 
     fn new(src: IpAddr, dst: IpAddr, proto: Option<u8>) -> Self {
         let (ports, icmp_type, icmp_id, payload, quote) = (None, None, None, None, None);
-        Self { src, dst, proto, ports, icmp_type, icmp_id, payload, quote }
+        Self { src, dst, proto, ports, icmp_type, icmp_id, payload, fragment: false, quote }
     }
 
     fn read_v4(packet: &[u8], start: usize, whole: Whole) -> Option<Self> {
@@ -123,7 +125,8 @@ impl Datagram {
         }
         let address =
             |at: usize| IpAddr::from(Ipv4Addr::new(p[at], p[at + 1], p[at + 2], p[at + 3]));
-        let ip = Self::new(address(12), address(16), Some(p[9]));
+        let fragment = be16(p, 6) & 0x3fff != 0;
+        let ip = Self { fragment, ..Self::new(address(12), address(16), Some(p[9])) };
         let first = be16(p, 6) & 0x1fff == 0;
         Some(if first { ip.with_transport(packet, start + header, limit, whole) } else { ip })
     }
@@ -139,7 +142,7 @@ impl Datagram {
             octets.copy_from_slice(&p[at..at + 16]);
             IpAddr::from(Ipv6Addr::from(octets))
         };
-        let ip = Self::new(address(8), address(24), None);
+        let mut ip = Self::new(address(8), address(24), None);
         let (mut proto, mut off) = (p[6], start + 40);
         for _ in 0..8 {
             if !is_extension(proto) {
@@ -148,6 +151,7 @@ impl Datagram {
             let inside = (off + 8 <= limit).then(|| at(packet, off, 8)).flatten();
             let Some(p) = inside else { return Some(ip) };
             let kind = std::mem::replace(&mut proto, p[0]);
+            ip.fragment |= kind == 44 && be16(p, 2) & 0xfff9 != 0;
             off += match kind {
                 44 if be16(p, 2) & 0xfff8 != 0 => return Some(Self { proto: Some(proto), ..ip }),
                 44 => 8,

@@ -51,7 +51,9 @@ pub struct Match {
     pub vlan: Option<VlanMatch>,
     /// The first bytes behind an ICMP or UDP header.
     pub payload: Option<PayloadMatch>,
-    /// Apply every other field but those of the frame (`vlan`, `ether_type`) to the datagram quoted in
+    /// Only a packet in one piece: fragments are left to the kernel, which puts them together.
+    pub whole: bool,
+    /// Apply every other field but those of the frame (`vlan`, `ether_type`, `whole`) to the datagram quoted in
     /// an ICMP or ICMPv6 error instead: an answer about something that we sent.
     pub quoted: bool,
 }
@@ -79,6 +81,7 @@ impl VlanMatch {
     }
 
     /// As the XDP program compares it.
+    #[cfg(feature = "bpf")]
     pub(crate) fn bits(self) -> u64 {
         self.0
     }
@@ -184,8 +187,10 @@ impl Match {
             value.is_some_and(|value| range.contains(&value))
         };
         let vlan = self.vlan.is_none_or(|vlan| vlan.0 == seen.vlan);
+        let fragment = seen.outer.is_some_and(|ip| ip.fragment);
         kind && peer
             && vlan
+            && !(self.whole && fragment)
             && self.payload.is_none_or(|payload| on_ip(&|ip| payload.agrees(ip.payload)))
             && self.ip_proto.is_none_or(|proto| on_ip(&|ip| ip.proto == Some(proto)))
             && self.src.is_none_or(|prefix| on_ip(&|ip| covers(prefix, ip.src)))

@@ -279,9 +279,7 @@ fn chosen_queues(config: &Config, available: u32) -> Result<Vec<u32>> {
 /// Builds without AF_XDP: the simulator alone.
 #[cfg(not(all(target_os = "linux", feature = "bpf")))]
 mod kernel {
-    use super::{
-        Advice, Arc, Config, ErrorKind, FluxError, Opened, PortPlan, Region, Result, Umem,
-    };
+    use super::{Advice, Arc, ErrorKind, FluxError, Opened, PortPlan, Region, Result, Umem};
     use crate::config::HugePages;
 
     pub(super) fn absent<T>() -> Result<T> {

@@ -127,6 +127,7 @@ fn bytes_at(data: *const u8, header: &libc::cmsghdr, control: &Control) -> [u8; 
     let mut bytes = [0; 20];
     let start = (data as usize).wrapping_sub(control.0.as_ptr() as usize);
     let head = size_of::<libc::cmsghdr>();
+    #[allow(clippy::unnecessary_cast)] // another type with musl
     let len = (header.cmsg_len as usize).saturating_sub(head).min(bytes.len());
     if let Some(from) = control.0.get(start..start.saturating_add(len)) {
         bytes[..len].copy_from_slice(from);

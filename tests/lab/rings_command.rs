@@ -344,3 +344,25 @@ fn without_capabilities_the_missing_one_is_named() {
     let sample = command::only(&output, "sample");
     assert_eq!(only_socket(&sample)["pid"], owner.pid());
 }
+
+/// A name of a network namespace, which goes with this value.
+struct Named(String);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        let _ = lab::try_run(&format!("ip netns del {}", self.0));
+    }
+}
+
+#[test]
+fn namespaces_are_told_by_name() {
+    let Some(_lab) = Lab::veth(1) else { return };
+    let owner = Foreign::start(OURS, &["mode=drop"]);
+    let line = format!("rings {OURS} --over 0 --json");
+    assert_eq!(only_socket(&sample(&line))["netns_name"], Value::Null);
+    let named = Named(format!("flux-names-{}", std::process::id()));
+    lab::run(&format!("ip netns attach {} {}", named.0, owner.pid()));
+    let seen = sample(&line);
+    assert_eq!(only_socket(&seen)["netns_name"], named.0);
+    assert_eq!(seen["interfaces"][0]["netns_name"], named.0);
+}

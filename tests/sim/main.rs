@@ -24,6 +24,7 @@ mod lengths;
 mod life;
 mod odd_moments;
 #[cfg(feature = "tools")]
+mod overheard;
 mod ping;
 mod ping_answers;
 mod ports;

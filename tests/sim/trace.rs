@@ -1,16 +1,17 @@
 //! `tools::trace` on simulated networks, in virtual time.
 
 use fluxnet::proto::extensions::MplsEntry;
-use fluxnet::proto::{Headers, TcpFlags, Transport};
+use fluxnet::proto::{Headers, TcpFlags, TcpView, Transport};
 use fluxnet::simulator::{
-    Balance, End, Flaw, HostOptions, NatQuotes, NetworkBuilder, NodeId, Profile, Quoting,
-    RouterOptions, SimSpec, Simulator, UdpPorts,
+    Balance, End, Flaw, HostOptions, IcmpLimit, NatQuotes, NetworkBuilder, NodeId, Profile,
+    Quoting, RouterOptions, SimSpec, Simulator, UdpPorts, WrongLength,
 };
 use fluxnet::tools::trace::{
-    Balancing, Event, Hop, Multipath, Outcome, Plan, Protocol, Rewritten, Rounds, Strategy,
-    Summary, run,
+    Balancing, Event, Hop, Multipath, Outcome, Plan, PortState, Protocol, Rewritten, Rounds,
+    Strategy, Summary, run,
 };
-use fluxnet::tools::{Control, Env};
+use fluxnet::tools::{Control, Env, topology};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -275,6 +276,155 @@ fn what_does_not_get_there_is_marked_and_ends_the_path() {
     let marks: Vec<_> = found.hops.iter().map(|hop| hop.routers[0].mark.as_deref()).collect();
     assert_eq!(marks.last(), Some(&Some("!X")));
     assert!(!found.reached);
+}
+
+/// The network of a report: the first router spreads packets, and one of the two behind it refuses.
+const HALF_REFUSED: &str = r#"
+[us]
+addresses = ["192.0.2.1/24"]
+[[router]]
+name = "r1"
+balance = "packet"
+[[router]]
+name = ["a", "b", "r3"]
+[[host]]
+name = "server"
+addresses = ["203.0.113.7/24"]
+[[link]]
+between = ["us", "r1", ["a", "b"], "r3", "server"]
+delay = "2ms"
+[[route]]
+at = "a"
+to = "203.0.113.0/24"
+action = "prohibited"
+"#;
+
+/// The network of a report: a first link with a short queue.
+const SHORT_QUEUE: &str = r#"
+[us]
+addresses = ["192.0.2.1/24"]
+[[router]]
+name = ["r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8"]
+[[host]]
+name = "server"
+addresses = ["203.0.113.7/24"]
+[[link]]
+between = ["us", "r1"]
+rate = "RATE"
+queue = 1000
+delay = "5ms"
+[[link]]
+between = ["r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8", "server"]
+"#;
+
+fn network(text: &str, seed: u64) -> Simulator {
+    topology::parse(text, &SimSpec { seed: Some(seed), ..SimSpec::default() }).unwrap()
+}
+
+#[test]
+fn a_refusal_for_some_packets_does_not_end_the_path_of_the_others() {
+    for seed in 1..=30 {
+        for paths in [None, Some(Multipath::default())] {
+            let plan = Plan { queries: 6, paths, ..plan("203.0.113.7") };
+            let found = summary(&plan, &network(HALF_REFUSED, seed));
+            assert!(found.reached, "seed {seed}: {found:?}");
+            assert_eq!(found.distance, Some(found.hops.len() as u8), "seed {seed}");
+            let last = found.hops.last().unwrap();
+            assert!(last.routers.iter().any(|router| router.address == found.address));
+            let marked = |hop: &Hop| hop.routers.iter().any(|r| r.mark.as_deref() == Some("!X"));
+            assert!(found.hops.iter().any(marked), "seed {seed}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn a_short_queue_gets_a_second_try_and_a_rate_paces_a_single_path() {
+    for rate in ["1mbit", "100kbit"] {
+        for protocol in [Protocol::Udp, Protocol::Tcp, Protocol::Icmp] {
+            let port = if protocol == Protocol::Udp { 33_434 } else { 80 };
+            let plan = Plan { protocol, port, ..plan("203.0.113.7") };
+            let net = || network(&SHORT_QUEUE.replace("RATE", rate), 1);
+            let found = summary(&plan, &net());
+            assert_eq!((found.reached, found.distance), (true, Some(9)), "{rate} {protocol:?}");
+            assert!(found.hops.iter().all(|hop| hop.received > 0 && !hop.limited), "{found:?}");
+            let found = summary(&Plan { rate: 10.0, ..plan.clone() }, &net());
+            assert!(found.hops.iter().all(|hop| hop.received == 3), "{rate} {protocol:?}");
+        }
+    }
+}
+
+#[test]
+fn routers_that_limit_their_answers_as_linux_have_no_loss_and_hide_no_path() {
+    let limit = Some(IcmpLimit::Linux);
+    let options = RouterOptions { icmp_limit: limit, ..RouterOptions::default() };
+    let host = HostOptions { icmp_limit: limit, ..HostOptions::default() };
+    let net = || Chain::new(1, &vec![options.clone(); 3], host.clone()).with_delay(MS);
+    let found = summary(&Plan { queries: 10, ..plan(TARGET) }, &net());
+    assert_eq!(addresses(&found), chain_hops(3, true));
+    for hop in &found.hops[..3] {
+        assert!(hop.limited && hop.loss_pct == 0.0 && hop.received < hop.sent, "{hop:?}");
+        assert!(hop.routers[0].limited && hop.routers[0].loss_pct == 0.0, "{hop:?}");
+    }
+    // Ten ports unreachable are more than the host says at once, and it answers echo requests.
+    assert!(found.hops[3].limited && found.hops[3].loss_pct == 0.0, "{found:?}");
+    let found = summary(&Plan { paths: Some(Multipath::default()), ..plan(TARGET) }, &net());
+    assert_eq!(found.paths, [chain_hops(3, true)]);
+    assert!(found.multipath.unwrap().complete && found.elapsed_s < 60.0, "{found:?}");
+    assert!(found.hops.iter().all(|hop| hop.loss_pct == 0.0), "{found:?}");
+}
+
+#[test]
+fn a_linux_host_is_reached_however_often_it_was_traced_before() {
+    let limit = Some(IcmpLimit::Linux);
+    for (protocol, target) in [Protocol::Udp, Protocol::Tcp, Protocol::Icmp]
+        .into_iter()
+        .flat_map(|protocol| [(protocol, TARGET), (protocol, TARGET_V6)])
+    {
+        let port = if protocol == Protocol::Udp { 33_434 } else { 80 };
+        let options = RouterOptions { icmp_limit: limit, ..RouterOptions::default() };
+        let host = HostOptions { icmp_limit: limit, ..HostOptions::default() };
+        let net = Chain::new(1, &[options], host).with_delay(MS);
+        for run in 0..20 {
+            let found = summary(&Plan { protocol, port, ..plan(target) }, &net);
+            assert_eq!((found.reached, found.distance), (true, Some(2)), "{protocol:?} {run}");
+            assert!(found.elapsed_s < 3.0 && found.hops.len() == 2, "{protocol:?} {run}");
+        }
+    }
+}
+
+#[test]
+fn who_answers_from_another_address_is_the_end_of_the_path_and_named() {
+    let other = ip("192.0.2.77");
+    let host = HostOptions { answers_from: vec![other], ..HostOptions::default() };
+    for protocol in [Protocol::Udp, Protocol::Tcp, Protocol::Icmp] {
+        let port = if protocol == Protocol::Udp { 33_434 } else { 80 };
+        let net = Chain::new(1, &vec![RouterOptions::default(); 2], host.clone()).with_delay(MS);
+        let found = summary(&Plan { protocol, port, ..plan(TARGET) }, &net);
+        assert_eq!((found.reached, found.distance), (true, Some(3)), "{protocol:?} {found:?}");
+        assert_eq!((found.answered_by, found.hops.len()), (Some(other), 3), "{protocol:?}");
+    }
+}
+
+#[test]
+fn what_was_under_way_when_the_link_was_lost_is_sent_once_more() {
+    let simulator = Chain::plain(5).with_delay(20 * MS);
+    let mut env = Env::simulated(simulator.clone());
+    let (mut told, mut lost) = (None, false);
+    let plan = Plan { each: true, ..plan(TARGET) };
+    let mut sink = |event| match event {
+        Event::Reply(_) if !lost => {
+            lost = true;
+            simulator.set_link_up("sim0", false).unwrap();
+            simulator.step(100 * MS);
+            simulator.set_link_up("sim0", true).unwrap();
+        }
+        Event::Summary(summary) => told = Some(summary),
+        _ => {}
+    };
+    run(&plan, &mut env, &Control::default(), &mut sink).unwrap();
+    let found = told.unwrap();
+    assert_eq!(addresses(&found), chain_hops(5, true));
+    assert!(found.hops.iter().all(|hop| hop.loss_pct == 0.0), "{found:?}");
 }
 
 #[test]
@@ -722,6 +872,90 @@ fn tcp_leaves_no_half_open_connection() {
     let closed = Plan { port: 81, ..plan };
     let found = summary(&closed, &simulator);
     assert_eq!((found.distance, found.hops[0].routers[0].icmp.as_str()), (Some(1), "reset"));
+}
+
+#[test]
+fn syns_look_like_those_of_linux() {
+    let simulator = default_network(1);
+    simulator.tap("sim0").unwrap();
+    for (target, ip) in [("203.0.113.7", 20), ("2001:db8:7::7", 40)] {
+        let plan = Plan { protocol: Protocol::Tcp, port: 80, ..plan(target) };
+        let found = summary(&plan, &simulator);
+        assert_eq!((found.distance, found.port_state), (Some(6), Some(PortState::Open)));
+        let mut syns = 0;
+        for frame in simulator.sent("sim0") {
+            let Transport::Tcp { flags, .. } = Headers::parse(&frame).unwrap().transport else {
+                continue;
+            };
+            let tcp = &frame[14 + ip..];
+            let view = TcpView::parse(tcp).unwrap();
+            if flags == TcpFlags::SYN {
+                syns += 1;
+                let mss = (1500 - ip as u16 - 20).to_be_bytes();
+                assert_eq!((tcp.len(), view.header_len(), view.window()), (40, 40, 64_240));
+                assert_eq!(tcp[20..28], [2, 4, mss[0], mss[1], 4, 2, 8, 10]);
+                assert_eq!(tcp[32..40], [0, 0, 0, 0, 1, 3, 3, 7]);
+            } else {
+                assert_eq!((flags, tcp.len(), view.window()), (TcpFlags::RST, 20, 0));
+            }
+        }
+        assert!(syns >= 6 * 3, "{syns}");
+    }
+}
+
+#[test]
+fn long_classic_runs_keep_to_the_ports_of_traceroute() {
+    for target in [TARGET, TARGET_V6] {
+        let chain = Chain::new(1, &vec![RouterOptions::default(); 3], HostOptions::default());
+        let simulator = chain.with_delay(MS);
+        simulator.tap("sim0").unwrap();
+        for (rounds, queries) in [(Rounds::Count(100), 1), (Rounds::Once, 60)] {
+            let strategy = Strategy::Classic;
+            let plan = Plan { strategy, rounds, queries, ..plan(target) };
+            let found = summary(&plan, &simulator);
+            assert_eq!((found.distance, found.hops.len()), (Some(4), 4));
+            for hop in &found.hops {
+                assert_eq!(hop.received, hop.sent, "{hop:?}");
+                assert!(hop.sent >= 60, "{hop:?}");
+            }
+            let mut ports = BTreeSet::new();
+            for frame in simulator.sent("sim0") {
+                if let Transport::Udp { dst_port, .. } = Headers::parse(&frame).unwrap().transport {
+                    ports.insert(dst_port);
+                }
+            }
+            assert_eq!((ports.first(), ports.last()), (Some(&33_434), Some(&33_534)));
+        }
+    }
+}
+
+#[test]
+fn labels_behind_a_quote_whose_length_is_wrong_are_read() {
+    let lengths = [
+        WrongLength::Bytes,
+        WrongLength::Value(15),
+        WrongLength::Value(17),
+        WrongLength::Value(1),
+        WrongLength::Value(255),
+    ];
+    for wrong in lengths {
+        let mpls = vec![MplsEntry { label: 416_240, tc: 0, ttl: 1 }];
+        let odd = RouterOptions { mpls, wrong_length: Some(wrong), ..RouterOptions::default() };
+        let routers = vec![RouterOptions::default(), odd, RouterOptions::default()];
+        for target in [TARGET, TARGET_V6] {
+            for protocol in [Protocol::Udp, Protocol::Tcp, Protocol::Icmp] {
+                let simulator = Chain::new(1, &routers, HostOptions::default()).with_delay(MS);
+                let port = protocol.default_port();
+                let found = summary(&Plan { protocol, port, ..plan(target) }, &simulator);
+                assert_eq!(found.hops.len(), 4, "{wrong:?} {protocol:?}");
+                for hop in &found.hops {
+                    let labels: Vec<_> = hop.routers[0].mpls.iter().map(|l| l.label).collect();
+                    let expected: &[u32] = if hop.ttl == 2 { &[416_240] } else { &[] };
+                    assert_eq!(labels, expected, "{wrong:?} {protocol:?} {target}");
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -322,7 +322,7 @@ impl Simulator {
         let mut world = self.shared.enter();
         let (at, now) = (Self::find(&world, port)?, world.now());
         if world.port(at).is_some_and(|port| port.receive(packet, queue, now)) {
-            world.to_stack(at, packet);
+            world.pass_up(at, packet);
         }
         drop(world);
         self.shared.changed.notify_all();

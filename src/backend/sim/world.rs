@@ -235,7 +235,7 @@ impl World {
         match &mut place.node {
             Node::Port(port) => {
                 if port.receive(&packet, None, self.now) && self.stack.is_some() {
-                    self.to_stack(node, &packet);
+                    self.pass_up(node, &packet);
                 }
                 self.outbox.recycle(packet);
                 return;
@@ -248,7 +248,7 @@ impl World {
     }
 
     /// A port left a packet to the stack.
-    pub(super) fn to_stack(&mut self, at: usize, packet: &[u8]) {
+    pub(super) fn pass_up(&mut self, at: usize, packet: &[u8]) {
         let (now, Some(mut stack)) = (self.now(), self.stack.take()) else { return };
         if let Some(port) = self.look_at(at) {
             let ours = |address: IpAddr| {

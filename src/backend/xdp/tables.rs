@@ -25,6 +25,9 @@ mod has {
     pub(super) const ICMP: u16 = 32;
     pub(super) const ICMP_ID: u16 = 64;
     pub(super) const PAYLOAD: u16 = 128;
+    pub(super) const FRAGMENT: u16 = 256;
+    /// `FLUX_LACK_SHIFT`.
+    pub(super) const LACK_SHIFT: u32 = 7;
 }
 
 /// `struct flux_match` of `bpf/flux.h`.
@@ -98,7 +101,11 @@ impl Row {
             }
             Some(PayloadMatch::Shorter) | None => ([0; 8], [0; 8]),
         };
-        let shorter = row.payload == Some(PayloadMatch::Shorter);
+        let lacks = [
+            (row.payload == Some(PayloadMatch::Shorter), has::PAYLOAD),
+            (row.whole, has::FRAGMENT),
+        ];
+        let lack = lacks.iter().filter(|(set, _)| *set).fold(0, |all, (_, bit)| all | bit);
         Self {
             src,
             src_mask,
@@ -117,7 +124,7 @@ impl Row {
             icmp_type: row.icmp_type.unwrap_or(0),
             icmp_type_mask: row.icmp_type.map_or(0, |_| u8::MAX),
             quoted: row.quoted.into(),
-            lack: if shorter { has::PAYLOAD as u8 } else { 0 },
+            lack: (lack >> has::LACK_SHIFT) as u8,
             vlan: row.vlan.map_or(0, |vlan| vlan.bits()),
             vlan_mask: row.vlan.map_or(0, |_| u64::MAX),
             payload,

@@ -476,6 +476,23 @@ fn later_fragments_have_a_protocol_and_no_ports() {
 }
 
 #[test]
+fn fragments_are_left_to_the_kernel_where_a_row_asks_for_whole_packets() {
+    let four = |field| eth(0x0800, &ip4(17, THEM, US, 0, field, &udp(5, 6)));
+    let six = |field| eth(0x86dd, &ip6(44, THEM6, US6, &fragment6(17, field, &udp(5, 6))));
+    let ours = ip4(17, US, THEM, 0, 0x2000, &udp(6, 5));
+    let about = |field| eth(0x0800, &ip4(1, ROUTER, US, 0, field, &error(11, &ours)));
+    let whole = Match { ip_proto: Some(17), whole: true, ..row() };
+    check(
+        whole.clone(),
+        &[four(0), four(0x4000), six(0)],
+        &[four(0x2000), four(0x2001), four(1), six(1), six(8), six(9)],
+    );
+    // What an error quotes may be the beginning of a fragment.
+    let quoted = Match { src_ports: Some(6..=6), quoted: true, ..whole };
+    check(quoted, &[about(0), about(0x4000)], &[about(0x2000), about(1)]);
+}
+
+#[test]
 fn a_length_that_does_not_fit_the_packet_is_not_ip() {
     let mut short = ip4(17, THEM, US, 0, 0, &udp(5, 6));
     short[3] += 1;
@@ -730,6 +747,7 @@ fn match_row() -> impl Strategy<Value = Match> {
         (
             prop::option::weighted(0.2, tags().prop_map(|tags| vlan_of(&tags))),
             prop::option::weighted(0.3, payload_match()),
+            any::<bool>(),
         ),
     )
         .prop_map(
@@ -748,6 +766,7 @@ fn match_row() -> impl Strategy<Value = Match> {
                 Match {
                     vlan: also.0,
                     payload: also.1,
+                    whole: also.2,
                     ether_type,
                     ether_src: plain.flatten(),
                     ip_proto,

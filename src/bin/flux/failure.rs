@@ -133,7 +133,7 @@ mod tests {
             `setcap cap_net_raw,cap_net_admin,cap_bpf,cap_perfmon+ep` on the binary; \
             --sim needs none";
         let raw = format!("CAP_NET_RAW is missing: {rights}");
-        let bpf = format!("CAP_BPF and CAP_NET_ADMIN are missing: {rights}");
+        let bpf = format!("CAP_NET_ADMIN, CAP_BPF or CAP_PERFMON is missing: {rights}");
         for (op, errno, said) in [
             (Op::Socket, libc::EPERM, raw.as_str()),
             (

@@ -221,7 +221,7 @@ impl Summary {
 #[derive(Clone, Debug, Serialize)]
 pub struct Answerer {
     /// Its address.
-    pub address: IpAddr,
+    pub address: Zoned,
     /// Probes that it answered.
     pub received: u64,
     /// Further answers of it to these.

@@ -1,6 +1,7 @@
 //! [`Members`]: who answers for a group, and how often.
 
 use super::event::{Answerer, Brief};
+use crate::tools::probe::Zoned;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
@@ -68,10 +69,10 @@ impl Members {
     }
 
     /// Each with its numbers.
-    pub(super) fn answerers(&self) -> Vec<Answerer> {
+    pub(super) fn answerers(&self, zoned: impl Fn(IpAddr) -> Zoned) -> Vec<Answerer> {
         let us = |ns: u64| ns as f64 / 1e3;
         let answerer = |member: &Member| Answerer {
-            address: member.address,
+            address: zoned(member.address),
             received: member.received,
             duplicates: member.duplicates,
             rtt_us: member.times.map(|(min, sum, max)| Brief {
@@ -101,9 +102,9 @@ mod tests {
         for (took, from) in [(1_000, a), (3_000, a), (2_000, b)] {
             members.took(from, took);
         }
-        let told = members.answerers();
-        assert_eq!((told[0].address, told[0].received, told[0].duplicates), (a, 5, 5));
-        assert_eq!((told[1].address, told[1].received, told[1].duplicates), (b, 1, 0));
+        let told = members.answerers(Zoned::from);
+        assert_eq!((told[0].address.address, told[0].received, told[0].duplicates), (a, 5, 5));
+        assert_eq!((told[1].address.address, told[1].received, told[1].duplicates), (b, 1, 0));
         assert_eq!(told[1].rtt_us.map(|rtt| (rtt.min, rtt.mean, rtt.max)), Some((2.0, 2.0, 2.0)));
     }
 }

@@ -37,6 +37,7 @@ pub fn run(
         interface: plan.interface.as_deref(),
         source: plan.source,
         vlan: plan.vlan,
+        broadcast: Some(plan.broadcast),
     };
     // Watched before the first look, so that nothing is missed in between.
     let mut lookout = Lookout::new(&*env.host);

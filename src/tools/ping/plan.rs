@@ -36,6 +36,8 @@ pub struct Plan {
     pub rate: Option<f64>,
     /// Flood: send when a reply comes, at least 100 a second (as `ping -f`), or at `rate`.
     pub flood: bool,
+    /// Ping broadcast addresses (`ping -b`), too.
+    pub broadcast: bool,
     /// Send when a reply comes, or the timeout has passed: one probe per target under way (`ping -A`).
     pub adaptive: bool,
     /// Say of a probe that waits for its answer so, before the next one is sent (`ping -O`).
@@ -100,6 +102,7 @@ impl Plan {
             interval: Duration::from_secs(1),
             rate: None,
             flood: false,
+            broadcast: false,
             adaptive: false,
             outstanding: false,
             size: 56,

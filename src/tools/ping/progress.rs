@@ -7,7 +7,7 @@ use super::schedule::Schedule;
 use super::sequences::{Answer, Failed, Probe, SendRefused, Sequences};
 use super::tally::{How, Tally};
 use crate::tools::measure::pacer::ns;
-use crate::tools::probe::Path;
+use crate::tools::probe::{Path, ProbeTargets};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -313,13 +313,16 @@ impl Progress {
     /// The numbers of each target.
     pub(super) fn summaries(
         &self,
-        paths: &[Path],
+        targets: &ProbeTargets,
         now: u64,
         how: How,
     ) -> impl Iterator<Item = Summary> {
-        let both = self.members.iter().zip(paths);
+        let both = self.members.iter().zip(&targets.paths);
         both.map(move |(member, path)| Summary {
-            answerers: member.group.as_ref().map(Members::answerers),
+            answerers: member
+                .group
+                .as_ref()
+                .map(|group| group.answerers(|address| targets.zoned(path, address))),
             ..member.tally.summary(&path.name, path.address, now, how)
         })
     }

@@ -7,12 +7,12 @@ use super::mark::{self, Claim, Mark};
 use super::progress::{Answered, Odd, Progress};
 use super::reporter::{Facts, Reporter, Times};
 use super::sequences::Probe;
-use crate::tools::probe::{Arrival, Path};
+use crate::tools::probe::{Arrival, ProbeTargets};
 use std::net::IpAddr;
 
 /// What it takes to read an answer.
 pub(super) struct Reader<'r, 'a> {
-    pub(super) paths: &'r [Path],
+    pub(super) targets: &'r ProbeTargets,
     pub(super) ids: &'r EchoIds,
     /// Of all probes, but for their marks.
     pub(super) payload: &'r [u8],
@@ -41,13 +41,13 @@ impl Reader<'_, '_> {
             claim => claim,
         };
         let (target, seq) = self.find(reply.from, (reply.id, reply.seq), claim)?;
-        let path = self.paths.get(target).filter(|path| path.source == reply.to)?;
+        let path = self.targets.paths.get(target).filter(|path| path.source == reply.to)?;
         let took = |probe: Probe| times.at.checked_sub(probe.sent_ns);
         let mut facts = Facts { seq, ..Facts::default() };
         if !reply.intact {
             let probe = self.progress.bad_checksum(target, seq);
             facts.rtt_ns = probe.and_then(took);
-            self.reporter.reply(path, reply, Event::Corrupt, &facts, times);
+            self.reporter.reply((self.targets, path), reply, Event::Corrupt, &facts, times);
             return Some(());
         }
         let mark = Mark::of(target as u32, seq);
@@ -75,7 +75,7 @@ impl Reader<'_, '_> {
         if facts.odd != Odd::default() {
             self.progress.odd(target, facts.odd);
         }
-        self.reporter.reply(path, reply, event, &facts, times);
+        self.reporter.reply((self.targets, path), reply, event, &facts, times);
         Some(())
     }
 
@@ -87,14 +87,14 @@ impl Reader<'_, '_> {
             claim => claim,
         };
         let (target, seq) = self.find(destination, (error.id, error.seq), claim)?;
-        let path = self.paths.get(target).filter(|path| path.source == source)?;
+        let path = self.targets.paths.get(target).filter(|path| path.source == source)?;
         let mut rtt_ns = None;
         if error.report.is_final() {
             // What was said before, or is about a probe that is forgotten, is nothing new.
             let Some(probe) = self.progress.failed(target, seq) else { return Some(()) };
             rtt_ns = times.at.checked_sub(probe.sent_ns);
         }
-        self.reporter.error(path, error, seq, rtt_ns);
+        self.reporter.error((self.targets, path), error, seq, rtt_ns);
         Some(())
     }
 

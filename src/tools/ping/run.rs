@@ -235,7 +235,7 @@ impl Run<'_> {
     /// Reads what came.
     fn read(&mut self) {
         let mut reader = Reader {
-            paths: &self.targets.paths,
+            targets: &self.targets,
             ids: &self.ids,
             payload: &self.outgoing.payload,
             progress: &mut self.progress,
@@ -246,7 +246,7 @@ impl Run<'_> {
 
     fn tell_summaries(&mut self, moment: Moment, event: fn(Summary) -> Event, now: u64) {
         let how = How { moment, histogram: self.plan.histogram };
-        for summary in self.progress.summaries(&self.targets.paths, now, how) {
+        for summary in self.progress.summaries(&self.targets, now, how) {
             (self.reporter.sink)(event(summary));
         }
         if moment == Moment::End {

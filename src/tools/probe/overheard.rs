@@ -1,7 +1,6 @@
 //! [`Overheard`]: answers that come to the host's stack and not to our sockets: by another interface, in
 //! fragments, too short to say whose they are, on a queue without a socket.
 
-use super::arrival::Arrival;
 use super::link::Link;
 use crate::backend::VlanMatch;
 use crate::tools::host::{Heard, Host, Interface, Listen, Listener};
@@ -117,11 +116,11 @@ impl Overheard {
 
     /// Shows each packet that was heard with the time of its arrival. What is not ours is not counted:
     /// its owner has it as well.
-    pub(super) fn read(&mut self, now: u64, mut take: impl FnMut(&[u8], u64) -> Arrival) {
+    pub(super) fn read(&mut self, now: u64, mut take: impl FnMut(&[u8], u64) -> bool) {
         for packet in std::mem::take(&mut self.waiting) {
             // A stamp of the future is none.
             let at = packet.at_ns.filter(|&at| at <= now).unwrap_or(now);
-            if take(&packet.frame, at) == Arrival::Ours {
+            if take(&packet.frame, at) {
                 self.note(packet.ifindex, packet.fragments);
             }
         }
@@ -328,7 +327,7 @@ mod tests {
             ears.read(9, |frame, at| {
                 assert_eq!(at, 7);
                 seen.extend(frame);
-                Arrival::Ours
+                true
             });
         }
         (seen, ears.notes())
@@ -363,7 +362,7 @@ mod tests {
             come();
             ears.look(now);
             let heard = !ears.is_empty();
-            ears.read(now, |_, _| Arrival::Foreign);
+            ears.read(now, |_, _| false);
             heard
         };
         assert!(at(&mut ears, PAUSE_NS) && !at(&mut ears, PAUSE_NS + 1));

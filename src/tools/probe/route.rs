@@ -22,6 +22,8 @@ pub(crate) struct TargetRequest<'a> {
     pub(crate) source: Option<IpAddr>,
     /// A VLAN tag, besides the one of a VLAN interface.
     pub(crate) vlan: Option<VlanTag>,
+    /// Whether broadcast addresses are asked for; `None` where a command cannot use them.
+    pub(crate) broadcast: Option<bool>,
 }
 
 /// The interface or source address asked for with `-I`.
@@ -34,9 +36,7 @@ pub(super) struct SourceChoice {
 pub(super) struct ResolvedTarget {
     pub(super) name: String,
     pub(super) address: IpAddr,
-    pub(super) link: Link,
-    pub(super) source: IpAddr,
-    pub(super) gateway: Option<IpAddr>,
+    pub(super) leg: Leg,
     /// What its route is asked with.
     pub(super) question: Question,
 }
@@ -50,6 +50,8 @@ pub(crate) struct Question {
     pub(super) source: Option<IpAddr>,
     /// A VLAN tag that was asked for.
     pub(super) vlan: Option<VlanTag>,
+    /// Whether broadcast addresses may be probed; `None`: that cannot be asked for.
+    pub(super) broadcast: Option<bool>,
 }
 
 /// Where packets to an address leave.
@@ -57,6 +59,8 @@ pub(super) struct Leg {
     pub(super) link: Link,
     pub(super) source: IpAddr,
     pub(super) gateway: Option<IpAddr>,
+    /// Answers come from anybody.
+    pub(super) group: bool,
 }
 
 impl SourceChoice {
@@ -146,10 +150,11 @@ impl SourceChoice {
                 "name the interface that leads there, as in {addr}%{first}, or with -I: {names}"
             )));
         }
-        let question = Question { oif, source: self.source, vlan: request.vlan };
-        let Leg { link, source, gateway } = question.leg(name, addr, host, interfaces)?;
+        let (vlan, broadcast) = (request.vlan, request.broadcast);
+        let question = Question { oif, source: self.source, vlan, broadcast };
+        let leg = question.leg(name, addr, host, interfaces)?;
         let name = without_brackets(name).to_owned();
-        Ok(ResolvedTarget { name, address: addr, link, source, gateway, question })
+        Ok(ResolvedTarget { name, address: addr, leg, question })
     }
 }
 
@@ -171,8 +176,8 @@ impl Question {
         }
         let route = host.route(address, self.oif, self.source)?;
         route.require_wire(address, asked.map_or("any interface", |i| &i.name))?;
-        if route.kind == RouteKind::Broadcast {
-            return Err(broadcast(name, interfaces));
+        if route.kind == RouteKind::Broadcast && self.broadcast != Some(true) {
+            return Err(broadcast(name, self.broadcast, interfaces));
         }
         if route.encapsulated {
             return Err(FluxError::config(
@@ -186,15 +191,17 @@ impl Question {
             HostError::new("find interface", object, Cause::NoSuchInterface)
         })?;
         let link = Link::find(interface, self.vlan, interfaces)?;
-        if link.interface.is_broadcast(address) {
-            return Err(broadcast(name, interfaces));
+        let is_broadcast = link.interface.is_broadcast(address);
+        if is_broadcast && self.broadcast != Some(true) {
+            return Err(broadcast(name, self.broadcast, interfaces));
         }
         // Unnumbered links borrow an address, but a route to an interface that was named may be
         // the kernel's last resort: nobody there would know the way back.
         let borrowed = self.oif.is_some() && !link.has_family(address);
         let source = self.source.or(route.source).filter(|_| !borrowed);
         let source = source.ok_or_else(|| no_source(name, address, &link))?;
-        Ok(Leg { link, source, gateway: route.gateway })
+        let group = is_broadcast || address.is_multicast();
+        Ok(Leg { link, source, gateway: route.gateway, group })
     }
 }
 
@@ -272,11 +279,12 @@ fn source_refused(source: IpAddr, why: String) -> FluxError {
         .with_hint("give an address of this machine of the family of the targets")
 }
 
-fn broadcast(name: &str, interfaces: &[Interface]) -> FluxError {
+fn broadcast(name: &str, asked_for: Option<bool>, interfaces: &[Interface]) -> FluxError {
     let names = ethernet(interfaces);
     let first = names.split(", ").next().unwrap_or_default();
+    let ask = asked_for.map_or("", |_| "use -b to ping all hosts of the network, or ");
     FluxError::config(format!("target {name}"), "it is a broadcast address").with_hint(format!(
-        "name the hosts one by one; 224.0.0.1 and ff02::1%{first} are groups of all hosts"
+        "{ask}name the hosts one by one; 224.0.0.1 and ff02::1%{first} are groups of all hosts"
     ))
 }
 

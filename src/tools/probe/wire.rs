@@ -310,7 +310,7 @@ impl Wire {
         if !overheard.is_empty() {
             let (now, set) = (sets[0].rx.now(), 0);
             let mut outlet = Outlet { sender: &mut sets[0].sender, lanes, set };
-            overheard.read(now, |frame, at| take(frame, at, now, &mut outlet));
+            overheard.read(now, |frame, at| take(frame, at, now, &mut outlet) == Arrival::Ours);
         }
     }
 

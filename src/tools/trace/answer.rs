@@ -102,6 +102,11 @@ struct Probe {
 
 /// Reads a frame.
 pub(super) fn read(frame: &[u8], identity: &Identity) -> Seen {
+    read_as(frame, identity, None)
+}
+
+/// The same, where what comes from elsewhere may be said by this target.
+pub(super) fn read_as(frame: &[u8], identity: &Identity, target: Option<IpAddr>) -> Seen {
     let Ok(headers) = Headers::parse(frame) else { return Seen::Malformed };
     let Some(ip) = headers.ip else { return Seen::Foreign };
     // A fragment's checksum covers bytes that are elsewhere; no answer is that long.
@@ -124,7 +129,8 @@ pub(super) fn read(frame: &[u8], identity: &Identity) -> Seen {
         }
         return about(l4, &body, &ip, headers.ttl, identity);
     }
-    let Some((probe, kind)) = direct(l4, &headers.transport, &ip, identity) else {
+    let target = target.unwrap_or(ip.src());
+    let Some((probe, kind)) = direct(l4, &headers.transport, target, identity) else {
         return Seen::Foreign;
     };
     if !headers.verify_checksums(frame) && !is_left_to_device(l4, &ip, headers.proto) {
@@ -133,7 +139,7 @@ pub(super) fn read(frame: &[u8], identity: &Identity) -> Seen {
     Seen::Answer(Box::new(Answer {
         from: ip.src(),
         to: ip.dst(),
-        target: ip.src(),
+        target,
         flow: Some(probe.flow),
         number: probe.number,
         place: probe.place,
@@ -162,7 +168,7 @@ fn is_left_to_device(l4: &[u8], ip: &IpPair, proto: IpProto) -> bool {
 fn direct(
     l4: &[u8],
     transport: &Transport,
-    ip: &IpPair,
+    target: IpAddr,
     identity: &Identity,
 ) -> Option<(Probe, Kind)> {
     let known = |flow, number| Probe { flow, number, place: None, nat: None };
@@ -190,7 +196,7 @@ fn direct(
             let flow = if identity.varies_source() { 0 } else { by_port };
             let ack = TcpView::parse(l4).ok()?.ack();
             let number = identity
-                .number_of_ack(ip.src(), flow, ack)
+                .number_of_ack(target, flow, ack)
                 .filter(|&number| identity.source(flow, number) == dst_port);
             if flags.contains(TcpFlags::RST) {
                 // Without ACK its number need not mean anything.

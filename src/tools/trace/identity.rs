@@ -240,7 +240,7 @@ pub(super) fn rows(
     let mut rows: Vec<Match> = Vec::new();
     // UDP and TCP have the same number in both families, and copies would only cost time.
     let mut add = |row: Match| {
-        let row = Match { vlan, ..row };
+        let row = Match { vlan, whole: true, ..row };
         if !rows.contains(&row) {
             rows.push(row);
         }
@@ -254,7 +254,8 @@ pub(super) fn rows(
                 add(Match { src: Some(exact(target)), payload, ..answer.clone() });
                 add(answer);
             } else {
-                add(Match { src: Some(exact(target)), ..answer });
+                // From any address: the port that it comes to is held, and nobody else's.
+                add(answer);
             }
         }
         return rows;
@@ -416,7 +417,13 @@ mod tests {
                     };
                     let has = |wanted: Match, src, dst| {
                         rows.iter().any(|row| {
-                            let bare = Match { src: None, dst: None, vlan: None, ..row.clone() };
+                            let bare = Match {
+                                src: None,
+                                dst: None,
+                                vlan: None,
+                                whole: false,
+                                ..row.clone()
+                            };
                             bare == wanted && covered(row.src, src) && covered(row.dst, dst)
                         })
                     };

@@ -52,6 +52,7 @@ pub fn run(
         interface: plan.interface.as_deref(),
         source: plan.source,
         vlan: None,
+        broadcast: None,
     };
     // Watched before the first look, so that nothing is missed in between.
     let mut lookout = Lookout::new(&*env.host);

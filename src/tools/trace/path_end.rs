@@ -96,9 +96,14 @@ impl PathEnd {
         if self.reached.is_some() {
             return None;
         }
-        let beyond = self.now.beyond.max(self.before.beyond);
+        let beyond = self.last_router();
         let first = |told: &Told| told.refused.iter().copied().find(|ttl| Some(*ttl) > beyond);
         first(&self.now).into_iter().chain(first(&self.before)).min()
+    }
+
+    /// The largest TTL at which a router on the way answered lately.
+    pub(super) fn last_router(&self) -> Option<u8> {
+        self.now.beyond.max(self.before.beyond)
     }
 
     /// The last TTL that matters, where it is known.

@@ -143,7 +143,7 @@ pub(super) const CLASSIC_PORTS: u16 = 101;
 pub const MAX_TARGETS: usize = 1 << 20;
 /// Shortest and longest IP packet that can be asked for.
 pub const SIZES: (u16, u16) = (28, 65_000);
-/// Probes a second without `--rate`. The probes to one path still leave at once.
+/// Probes a second without `--rate`. What is due within 10 ms leaves together.
 pub const RATE: f64 = 10_000.0;
 /// Longest of all times that can be asked for: a hundred years.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);

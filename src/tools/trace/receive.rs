@@ -5,10 +5,14 @@ use super::event::{Event, Reply};
 use super::icmp_names;
 use super::members::Members;
 use super::outgoing::Outgoing;
+use super::plan::Protocol;
 use super::reports::Reports;
 use super::target::Told;
 use super::turns::Turns;
 use crate::tools::probe::{Arrival, Outlet, Path};
+
+/// With no more targets than that, answers are looked for under addresses that were not asked.
+const FEW: usize = 8;
 
 /// What it takes to read an answer.
 pub(super) struct Reader<'r, 'a> {
@@ -33,11 +37,32 @@ impl Reader<'_, '_> {
             seen = answer::read(frame, identity);
             echo = true;
         }
+        if matches!(seen, Seen::Foreign) && self.outgoing.identity.protocol == Protocol::Tcp {
+            seen = self.connection_of_another(frame);
+            echo = false;
+        }
         match seen {
             Seen::Answer(answer) => self.answer(&answer, echo, (at, now), outlet),
             Seen::Foreign => Arrival::Foreign,
             Seen::Malformed => Arrival::Malformed,
         }
+    }
+
+    /// What a frame says if it comes from another address than the target's: by the number that it
+    /// acknowledges, which depends on the target.
+    fn connection_of_another(&mut self, frame: &[u8]) -> Seen {
+        if self.paths.len() > FEW {
+            return Seen::Foreign;
+        }
+        let identity = &self.outgoing.identity;
+        let as_any = self.paths.iter().map(|path| {
+            let seen = answer::read_as(frame, identity, Some(path.address));
+            match seen {
+                Seen::Answer(answer) if answer.number.is_none() => Seen::Foreign,
+                seen => seen,
+            }
+        });
+        as_any.into_iter().find(|seen| *seen != Seen::Foreign).unwrap_or(Seen::Foreign)
     }
 
     fn answer(
@@ -79,6 +104,9 @@ impl Reader<'_, '_> {
     fn elsewhere(&mut self, answer: &Answer) -> Option<u32> {
         if answer.quoted_ttl.is_some() {
             return None;
+        }
+        if answer.kind == Kind::UdpReply && self.paths.len() == 1 {
+            return Some(0);
         }
         let number = answer.number?;
         let mut waiting = self.members.in_progress();

@@ -19,6 +19,7 @@ use super::tally::Tally;
 use crate::tools::measure::pacer::ns;
 use std::net::IpAddr;
 
+mod largest;
 mod second_tries;
 
 /// In a run of rounds, answers are recognised as late or duplicate for this long.
@@ -158,23 +159,6 @@ impl TargetTrace {
             Work::Explore(exploring) => Some(&exploring.explorer),
             Work::Sweep(_) => None,
         }
-    }
-
-    /// The path MTU, or what it is at least where our frames hold no more.
-    pub(super) fn path_mtu(&self) -> (Option<u16>, Option<u16>) {
-        let found = self.mtu.as_ref().and_then(PathMtu::mtu);
-        let cut = self.goal.cut_by_frames && found.is_some_and(|mtu| mtu >= self.goal.sizes.0);
-        if cut { (None, found) } else { (found, None) }
-    }
-
-    /// The hop whose next link takes no more than the path MTU, as far as it says so.
-    pub(super) fn mtu_hop(&self) -> Option<MtuHop> {
-        self.mtu_hop
-    }
-
-    /// After which TTL packets over the path MTU vanish.
-    pub(super) fn mtu_black_hole(&self) -> Option<u8> {
-        self.mtu.as_ref().and_then(PathMtu::black_hole)
     }
 
     /// The least TTL with which the target was reached.
@@ -336,13 +320,6 @@ impl TargetTrace {
         }
     }
 
-    fn sized(&mut self, ttl: u8, size: u16, fate: Fate) {
-        let (first, distance) = (self.first, self.distance());
-        if let Some(mtu) = &mut self.mtu {
-            mtu.settle(ttl, size, fate, first, distance);
-        }
-    }
-
     /// What `answer`, which came at `at`, is about, and what it means. `echo`: it is about one of
     /// the echo requests among other probes.
     pub(super) fn answer(&mut self, answer: &Answer, echo: bool, at: u64, now: u64) -> Told {
@@ -430,7 +407,10 @@ impl TargetTrace {
                 if sent.what.role == Role::Again {
                     self.again.answered(ttl);
                 }
-                self.tally.answered_again(ttl, sent.what.lane, answer, rtt_ns);
+                // Rounds have as many probes as were asked for.
+                if self.rounds() <= 1 || self.tally.received(ttl) == 0 {
+                    self.tally.answered_again(ttl, sent.what.lane, answer, rtt_ns);
+                }
             }
         }
         self.echoed |= sent.what.role == Role::Echo && meaning == Meaning::Reached;
@@ -438,20 +418,6 @@ impl TargetTrace {
         if let Work::Explore(exploring) = &mut self.work {
             let end = meaning != Meaning::OnTheWay;
             exploring.answered(asked(sent), answer.from, end, now);
-        }
-    }
-
-    /// A router told the MTU of the link behind it. How far it is, the TTL that it quotes says.
-    fn narrow(&mut self, ttl: u8, answer: &Answer, mtu: u32) {
-        let by_ttl = answer.quoted_ttl.and_then(|left| (ttl + 1).checked_sub(left));
-        let at = by_ttl.filter(|&at| at >= self.first && at <= self.max_hops);
-        let told = MtuHop { ttl: at, address: answer.from, mtu: (mtu > 0).then_some(mtu) };
-        self.mtu_hop = Some(told);
-        let (Some(at), Some(mtu)) = (at, told.mtu) else { return };
-        let hop = self.tally.hop(at);
-        match hop.routers.iter_mut().find(|router| router.address == answer.from) {
-            Some(router) => router.last.mtu = Some(mtu),
-            None => hop.told_mtu = Some((answer.from, mtu)),
         }
     }
 

@@ -104,8 +104,9 @@ fn hints_of_refused_runs_work() {
     lab.run_in_peer(&format!("ip link set {PEER} mtu 1500"));
     // The kernel's words on queues as well.
     lab.run(&format!("ethtool -L {OURS} rx 1"));
-    let (error, _) = refused(&format!("{ping} --attach native"));
+    let (error, hint) = refused(&format!("{ping} --attach native"));
     assert!(error.contains("number of rx queues"), "{error}");
+    assert!(hint.contains("--attach skb"), "{hint}");
     assert_exit("auto", &run(&ping), 0);
 }
 

@@ -56,6 +56,17 @@ them back, and forward SENDS them by the interface that --out names. txonly SEND
 can; with -I it is part of a run only when --workload names it. With --lab no packet leaves the
 veth pairs.
 
+Columns:
+  Mpps        million packets a second, median of the samples; IQR: how far the middle half of
+              the samples lies apart, in % of it (- and ?: fewer than 3 samples)
+  user ns     CPU time of our threads for a packet; sys ns: in the kernel
+  cyc/pkt     processor cycles for a packet inside batches, kernel calls left out
+  calls/pkt   system calls for a packet; pkt/wake: packets for each return from poll(2)
+  pkt/batch   packets in a batch that had any; CPU: share of a core, over all queues
+  ring full   packets that the kernel dropped because the RX ring was full
+  fill empty  times that the kernel wanted a free frame and found none
+  dropped     packets that were lost on their way, for whatever reason
+
 Every setting is measured once a round, so that what changes on the machine meanwhile meets all of
 them. A setting is noisy (~) when the middle half of its samples spreads over more than 5 % of
 their median (IQR).
@@ -63,7 +74,8 @@ their median (IQR).
 Exit status:
   0  done, also when it was ended early by Ctrl-C
   1  diff: at least one setting is slower
-  2  could not run, or not to its end (usage, permission, system, interface gone)";
+  2  could not run, or not to its end (usage, permission, system, interface gone), or no packet
+     came in any setting";
 
 /// Measure every combination of settings, and say which is best for what
 ///

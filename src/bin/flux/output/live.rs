@@ -355,4 +355,11 @@ mod tests {
         assert_eq!(title(12).trim(), "flux ping");
         assert_eq!(title(4).trim(), "");
     }
+
+    #[test]
+    fn no_terminal_is_larger_than_what_is_drawn_on() {
+        let size = |width, height| (drawn_on(width, height).width, drawn_on(width, height).height);
+        assert_eq!(size(65535, 65535), (LARGEST, LARGEST));
+        assert_eq!((size(80, 24), size(0, 0)), ((80, 24), (1, 1)));
+    }
 }

@@ -76,6 +76,9 @@ pub struct Args {
     /// Probes per second over all targets, such as 10kpps; instead of -i
     #[arg(long, value_name = "RATE", value_parser = units::rate, conflicts_with = "interval", allow_negative_numbers = true)]
     pub rate: Option<f64>,
+    /// Allow a broadcast address, which all hosts of a network answer that want to
+    #[arg(short, long)]
+    pub broadcast: bool,
     /// Adaptive: send when the reply is there or its time is over, one probe per target at once
     #[arg(short = 'A', long, conflicts_with_all = ["interval", "rate"])]
     pub adaptive: bool,
@@ -205,6 +208,7 @@ impl Args {
             interval: self.interval.unwrap_or(default_interval),
             rate: self.rate,
             flood,
+            broadcast: self.broadcast,
             adaptive: self.adaptive,
             outstanding: self.outstanding,
             size: self.size.unwrap_or(SIZE),
@@ -384,9 +388,9 @@ mod tests {
 
     #[test]
     fn the_habits_of_fping_and_ping_reach_the_plan() {
-        let plan = parse("-g 192.0.2.0/29 -A -O").unwrap();
+        let plan = parse("-g 192.0.2.0/29 -A -O -b").unwrap();
         assert_eq!((plan.targets.len(), plan.targets[0].as_str()), (6, "192.0.2.1"));
-        assert!(plan.adaptive && plan.outstanding && plan.count.is_none());
+        assert!(plan.adaptive && plan.outstanding && plan.broadcast && plan.count.is_none());
         assert_eq!(parse("--generate 192.0.2.7 192.0.2.9").unwrap().targets.len(), 3);
         for letter in ["-a", "-u"] {
             let plan = parse(&format!("{letter} a b")).unwrap();

@@ -41,6 +41,8 @@ pub struct Page {
     pub head: Vec<Line>,
     /// The sockets.
     pub body: Vec<Line>,
+    /// Lines of the body that say what is wrong, where that comes first.
+    pub first: usize,
     /// Headings of columns left out for want of room.
     pub hidden: Vec<&'static str>,
 }

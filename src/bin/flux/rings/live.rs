@@ -115,6 +115,7 @@ impl Shown for View {
                     layout.diagnosis_first = true;
                     page = self::page(sample, &layout);
                 }
+                let first = page.first;
                 head = page.head;
                 body = page.body;
                 for missing in &sample.missing {
@@ -123,6 +124,11 @@ impl Shown for View {
                 }
                 if sample.sockets.is_empty() {
                     body.push(Line::of(Tone::Odd, "no AF_XDP socket (yet)"));
+                }
+                // A head that would leave no room scrolls, behind what is wrong.
+                if first > 0 && head.len() * 4 > usize::from(frame.area().height) {
+                    head.insert(0, Line::default());
+                    body.splice(first..first, head.drain(..));
                 }
             }
         }
@@ -171,7 +177,25 @@ mod tests {
     }
 
     #[test]
-    fn a_trouble_is_seen_at_40_by_10_by_scrolling() {
+    fn what_is_wrong_comes_first_where_the_screen_does_not_hold_all() {
+        for (sample, width, height) in
+            [(fixture::sample(vec![fixture::starved(0)]), 44, 12), (fixture::sixteen(), 60, 10)]
+        {
+            let lines = drawn(&mut view(Some(sample), true), width, height);
+            assert!(lines[1].starts_with("starved: queue"), "{lines:#?}");
+        }
+        let mut roomy = view(Some(fixture::sample(vec![fixture::starved(0)])), true);
+        assert!(drawn(&mut roomy, 80, 24)[1].starts_with("source iter"));
+    }
+
+    #[test]
+    fn the_last_sample_is_given_back_at_the_end() {
+        let mut view = view(Some(fixture::sharing()), true);
+        assert!(matches!(view.last(), Some(Event::Sample(sample)) if sample.sockets.len() == 2));
+    }
+
+    #[test]
+    fn a_trouble_is_seen_at_40_by_10_and_the_rest_by_scrolling() {
         let mut view = view(Some(fixture::sample(vec![fixture::starved(0)])), false);
         let first = drawn(&mut view, 40, 10);
         assert!(first[0].starts_with(" flux rings"), "{first:#?}");
@@ -180,15 +204,15 @@ mod tests {
         assert!(first.concat().is_ascii(), "{first:#?}");
         assert_eq!(press(&mut view, KeyCode::End), Action::Redraw);
         let last = drawn(&mut view, 40, 10);
-        assert!(last[8].contains("more frames"), "{last:#?}");
-        assert!(last.iter().any(|line| line.starts_with("  starved: the fill")), "{last:#?}");
+        assert!(last[8].contains("+20.4k/s"), "{last:#?}");
+        assert!(first[1].starts_with("starved: queue 0: the fill"), "{first:#?}");
     }
 
     #[test]
     fn many_sockets_are_rows_and_v_makes_them_rings() {
         let mut view = view(Some(fixture::sixteen()), true);
         let rows = drawn(&mut view, 80, 24);
-        assert!(rows.iter().filter(|line| line.contains("xdpsock[1234]")).count() >= 16);
+        assert!(rows.iter().filter(|line| line.contains("xdpsock[1234]")).count() >= 12);
         assert_eq!(press(&mut view, KeyCode::Char('v')), Action::Redraw);
         let rings = drawn(&mut view, 80, 24);
         assert_eq!(rings.iter().filter(|line| line.contains("  fill  ")).count(), 2, "{rings:#?}");

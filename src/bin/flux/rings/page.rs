@@ -19,8 +19,7 @@ pub fn page(sample: &Sample, layout: &Layout) -> Page {
     if first {
         compact::troubles(sample, layout, &mut page);
         page.body.remove(0); // the line between it and what would be above
-        page.body.push(Line::default());
-        page.body.append(&mut page.head);
+        page.first = page.body.len();
     }
     if layout.rows(sample) {
         compact::table(sample, layout, &mut page);

@@ -32,7 +32,7 @@ Examples:
   flux trace --json 192.0.2.1 > before.json     to keep, and some day
   flux trace diff before.json after.json        exit 1 where the path is another
 
-Probes to all hops leave at once, so a path is known after the round trip of its slowest hop.
+Probes to all hops leave nearly at once, so a path is known after about one round trip.
 They keep to one path, as all of them look the same to load balancers; --strategy classic gives
 that up. The letters are those of traceroute and mtr, but -I is the interface: ICMP is --icmp.
 
@@ -129,7 +129,7 @@ pub struct Args {
     pub interval: Option<Duration>,
     /// Probes per second over all targets, such as 1kpps [default: 10kpps]
     ///
-    /// The probes to one path leave at once all the same.
+    /// Those that are due within 10 ms leave together.
     #[arg(long, value_name = "RATE", value_parser = units::rate, allow_negative_numbers = true)]
     pub rate: Option<f64>,
     /// Find every path between here and the target, over many flows

@@ -144,7 +144,7 @@ pub fn lines(ttl: u8, probes: &[Probe], known: &Known, layout: &Layout) -> Strin
                 probe.answer.as_ref().is_some_and(|other| other.from == answer.from)
             };
             let states = probes.iter().filter(of_host).filter_map(|probe| probe.answer.as_ref());
-            if let Some(state) = states.filter_map(|answer| answer.port_state).last() {
+            if let Some(state) = states.filter_map(|answer| answer.port_state).next_back() {
                 let text = format!("[{state}]");
                 add(&mut pieces, 1, text.clone(), text);
             }

@@ -261,6 +261,7 @@ impl Host for KernelHost {
         sockets::reverse_path_drops()
     }
 
+    #[cfg(feature = "bpf")]
     fn strips_tags(&self, ifname: &str) -> bool {
         // Veth takes none off, whatever it says; its peer may leave one beside the packet.
         self.bare(ifname)

@@ -44,12 +44,6 @@ impl Nics {
         driver.filter(|name| !name.is_empty()).or_else(kind)
     }
 
-    /// Whether it takes VLAN tags off packets, as far as its driver tells.
-    pub(super) fn strips_tags(&self, link: &Interface) -> bool {
-        let features = self.ethtool.features(&link.name).ok();
-        features.and_then(|features| features.get("rx-vlan-hw-parse")) == Some(true)
-    }
-
     /// Queues in use; those that are allocated where the driver does not tell. 0: nobody knows.
     pub(crate) fn queues(&self, link: &Interface) -> Queues {
         let allocated = Queues { rx: link.num_rx_queues, tx: link.num_tx_queues };
@@ -68,6 +62,12 @@ fn used(channels: Channels) -> Queues {
 
 #[cfg(feature = "bpf")]
 impl Nics {
+    /// Whether it takes VLAN tags off packets, as far as its driver tells.
+    pub(super) fn strips_tags(&self, link: &Interface) -> bool {
+        let features = self.ethtool.features(&link.name).ok();
+        features.and_then(|features| features.get("rx-vlan-hw-parse")) == Some(true)
+    }
+
     /// The interface with that index, without its addresses.
     pub(crate) fn link(&self, index: u32) -> io::Result<Interface> {
         link::bare(&self.netlink, Which::Index(index))

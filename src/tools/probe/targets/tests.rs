@@ -121,6 +121,7 @@ fn find(plan: &Plan, host: &dyn Host) -> Result<ProbeTargets> {
         interface: plan.interface.as_deref(),
         source: plan.source,
         vlan: plan.vlan,
+        broadcast: None,
     };
     let targets = ProbeTargets::find(&request, host)?;
     targets.check_size(plan.size, "-s", |address| ip_len(address) + 8, 2048)

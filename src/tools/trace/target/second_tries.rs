@@ -25,14 +25,16 @@ impl TargetTrace {
         }
     }
 
-    /// Whether this hop is behind all that answer, on a path whose end nobody told.
+    /// Whether this hop is behind all routers that answer: it may be the target, also where that
+    /// answered a larger TTL alone.
     fn is_tail(&self, ttl: u8) -> bool {
-        self.end.cut().is_none() && self.tally.farthest().is_none_or(|last| ttl > last)
+        self.end.refusal().is_none() && self.end.last_router().is_none_or(|last| ttl > last)
     }
 
     /// Whether it is not yet known if anybody wants to know that this hop is silent.
     pub(super) fn is_held(&self, ttl: u8) -> bool {
-        self.is_last_round() && self.is_tail(ttl) && self.is_late_to_come()
+        let open = self.is_last_round() && self.end.cut().is_none();
+        open && self.is_tail(ttl) && self.is_late_to_come()
     }
 
     /// Where nobody answers at all, a late try has no more to find.
