@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// Runs to their end, with their status. `--json` is added.
-const RUNS: [(&str, i32); 36] = [
+const RUNS: [(&str, i32); 37] = [
     ("ping -c 2 -D 10.0.0.2 2001:db8::2 --histogram --sim", 0),
     ("ping -c 30 -i 10ms 10.0.0.2 --sim=dup=30%,reorder=30%,jitter=5ms,seed=3", 0),
     ("ping -c 3 -i 10ms -W 1ms 10.0.0.2 --sim=delay=5ms", 1),
