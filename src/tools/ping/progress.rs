@@ -7,7 +7,7 @@ use super::schedule::Schedule;
 use super::sequences::{Answer, Failed, Probe, SendRefused, Sequences};
 use super::tally::{How, Tally};
 use crate::tools::measure::pacer::ns;
-use crate::tools::probe::{Path, ProbeTargets, Zoned};
+use crate::tools::probe::{Path, ProbeTargets};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -322,7 +322,7 @@ impl Progress {
             answerers: member
                 .group
                 .as_ref()
-                .map(|group| group.answerers(|address| Zoned::new(address, &path.zone))),
+                .map(|group| group.answerers(|address| targets.zoned(path, address))),
             ..member.tally.summary(&path.name, path.address, now, how)
         })
     }

@@ -47,7 +47,7 @@ impl Reader<'_, '_> {
         if !reply.intact {
             let probe = self.progress.bad_checksum(target, seq);
             facts.rtt_ns = probe.and_then(took);
-            self.reporter.reply(path, reply, Event::Corrupt, &facts, times);
+            self.reporter.reply((self.targets, path), reply, Event::Corrupt, &facts, times);
             return Some(());
         }
         let mark = Mark::of(target as u32, seq);
@@ -75,7 +75,7 @@ impl Reader<'_, '_> {
         if facts.odd != Odd::default() {
             self.progress.odd(target, facts.odd);
         }
-        self.reporter.reply(path, reply, event, &facts, times);
+        self.reporter.reply((self.targets, path), reply, event, &facts, times);
         Some(())
     }
 
@@ -94,7 +94,7 @@ impl Reader<'_, '_> {
             let Some(probe) = self.progress.failed(target, seq) else { return Some(()) };
             rtt_ns = times.at.checked_sub(probe.sent_ns);
         }
-        self.reporter.error(path, error, seq, rtt_ns);
+        self.reporter.error((self.targets, path), error, seq, rtt_ns);
         Some(())
     }
 

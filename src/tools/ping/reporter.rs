@@ -6,7 +6,7 @@ use super::mark::Difference;
 use super::progress::Odd;
 use super::sequences::Probe;
 use crate::proto::ICMP_LEN;
-use crate::tools::probe::{Path, ProbeTargets, SendError, Zoned};
+use crate::tools::probe::{Path, ProbeTargets, SendError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Reports what happens to probes.
@@ -79,7 +79,7 @@ impl<'a> Reporter<'a> {
     /// An answer; `event` says which kind.
     pub(super) fn reply(
         &mut self,
-        path: &Path,
+        (targets, path): (&ProbeTargets, &Path),
         reply: &EchoReply<'_>,
         event: fn(Reply) -> Event,
         facts: &Facts,
@@ -91,7 +91,7 @@ impl<'a> Reporter<'a> {
         let unix_time_s = self.wall_clock.then(|| self.time_of_day(times));
         (self.sink)(event(Reply {
             target: path.name.clone(),
-            from: Zoned::new(reply.from, &path.zone),
+            from: targets.zoned(path, reply.from),
             seq: facts.seq,
             bytes: ICMP_LEN + reply.payload.len(),
             reply_ttl: reply.ttl,
@@ -111,7 +111,7 @@ impl<'a> Reporter<'a> {
     /// An ICMP error about a probe.
     pub(super) fn error(
         &mut self,
-        path: &Path,
+        (targets, path): (&ProbeTargets, &Path),
         error: &EchoError<'_>,
         seq: u64,
         rtt_ns: Option<u64>,
@@ -119,7 +119,7 @@ impl<'a> Reporter<'a> {
         if self.each {
             (self.sink)(Event::Icmp(IcmpError {
                 target: path.name.clone(),
-                from: Zoned::new(error.from, &path.zone),
+                from: targets.zoned(path, error.from),
                 seq,
                 icmp_type: error.report.icmp_type,
                 code: error.report.code,

@@ -42,6 +42,7 @@ pub(crate) use refused::Refused;
 pub use refused::SendError;
 pub(crate) use route::TargetRequest;
 pub use route::check_source;
+#[cfg(all(target_os = "linux", feature = "bpf"))]
 pub(crate) use sockets::FRAMES;
 pub use targets::TargetRoute;
 pub(crate) use targets::{Path, ProbeTargets, ip_len};

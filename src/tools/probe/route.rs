@@ -36,9 +36,7 @@ pub(super) struct SourceChoice {
 pub(super) struct ResolvedTarget {
     pub(super) name: String,
     pub(super) address: IpAddr,
-    pub(super) link: Link,
-    pub(super) source: IpAddr,
-    pub(super) gateway: Option<IpAddr>,
+    pub(super) leg: Leg,
     /// What its route is asked with.
     pub(super) question: Question,
 }
@@ -52,7 +50,7 @@ pub(crate) struct Question {
     pub(super) source: Option<IpAddr>,
     /// A VLAN tag that was asked for.
     pub(super) vlan: Option<VlanTag>,
-    /// Whether broadcast addresses may be probed; `None` where no option asks for them.
+    /// Whether broadcast addresses may be probed; `None`: that cannot be asked for.
     pub(super) broadcast: Option<bool>,
 }
 
@@ -61,6 +59,8 @@ pub(super) struct Leg {
     pub(super) link: Link,
     pub(super) source: IpAddr,
     pub(super) gateway: Option<IpAddr>,
+    /// Answers come from anybody.
+    pub(super) group: bool,
 }
 
 impl SourceChoice {
@@ -150,11 +150,11 @@ impl SourceChoice {
                 "name the interface that leads there, as in {addr}%{first}, or with -I: {names}"
             )));
         }
-        let question =
-            Question { oif, source: self.source, vlan: request.vlan, broadcast: request.broadcast };
-        let Leg { link, source, gateway } = question.leg(name, addr, host, interfaces)?;
+        let (vlan, broadcast) = (request.vlan, request.broadcast);
+        let question = Question { oif, source: self.source, vlan, broadcast };
+        let leg = question.leg(name, addr, host, interfaces)?;
         let name = without_brackets(name).to_owned();
-        Ok(ResolvedTarget { name, address: addr, link, source, gateway, question })
+        Ok(ResolvedTarget { name, address: addr, leg, question })
     }
 }
 
@@ -191,7 +191,8 @@ impl Question {
             HostError::new("find interface", object, Cause::NoSuchInterface)
         })?;
         let link = Link::find(interface, self.vlan, interfaces)?;
-        if link.interface.is_broadcast(address) && self.broadcast != Some(true) {
+        let is_broadcast = link.interface.is_broadcast(address);
+        if is_broadcast && self.broadcast != Some(true) {
             return Err(broadcast(name, self.broadcast, interfaces));
         }
         // Unnumbered links borrow an address, but a route to an interface that was named may be
@@ -199,7 +200,8 @@ impl Question {
         let borrowed = self.oif.is_some() && !link.has_family(address);
         let source = self.source.or(route.source).filter(|_| !borrowed);
         let source = source.ok_or_else(|| no_source(name, address, &link))?;
-        Ok(Leg { link, source, gateway: route.gateway })
+        let group = is_broadcast || address.is_multicast();
+        Ok(Leg { link, source, gateway: route.gateway, group })
     }
 }
 

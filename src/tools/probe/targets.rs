@@ -10,7 +10,6 @@ use crate::tools::host::{Host, Interface};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// Where the probes to one target go.
 #[derive(Clone, Debug)]
@@ -26,8 +25,6 @@ pub(crate) struct Path {
     pub(crate) hop: usize,
     /// Answers come from anybody.
     pub(crate) multicast: bool,
-    /// The interface that it is reached by: the zone of link-local addresses.
-    pub(crate) zone: Arc<str>,
     /// What the route is asked with.
     pub(crate) question: Question,
     /// Why nothing can be sent to it now.
@@ -55,7 +52,6 @@ impl Path {
             link: 0,
             hop: 0,
             multicast,
-            zone: "sim0".into(),
             question: Question::default(),
             broken: None,
         }
@@ -124,33 +120,31 @@ impl ProbeTargets {
     }
 
     fn add(&mut self, given: &str, found: ResolvedTarget) {
-        let ResolvedTarget { name, address, link, source, gateway, question } = found;
+        let ResolvedTarget { name, address, leg, question } = found;
         if address.is_ipv4() && given.contains(':') {
             self.notes.push(format!(
                 "{name} is an IPv4 address in the notation of IPv6: {address} is probed"
             ));
         }
         let mut path = Path {
-            multicast: address.is_multicast() || link.interface.is_broadcast(address),
-            zone: Arc::from(""),
+            multicast: leg.group,
             name,
             address,
-            source,
+            source: leg.source,
             gateway: None,
             link: 0,
             hop: 0,
             question,
             broken: None,
         };
-        self.lead(&mut path, Leg { link, source, gateway });
+        self.lead(&mut path, leg);
         self.paths.push(path);
     }
 
     /// Leads a path by this leg.
     fn lead(&mut self, path: &mut Path, leg: Leg) {
-        let Leg { link, source, gateway } = leg;
+        let Leg { link, source, gateway, .. } = leg;
         let ifindex = link.interface.index;
-        path.zone = Arc::from(link.interface.name.as_str());
         let hop = Hop { ifindex, address: gateway.unwrap_or(path.address) };
         path.link = *self.link_at.entry(ifindex).or_insert_with(|| {
             self.links.push(link);
@@ -189,7 +183,8 @@ impl ProbeTargets {
             }
             // What nobody uses any more is not opened.
             let gateway = Some(hops[path.hop].address).filter(|_| path.gateway.is_some());
-            let leg = Leg { link: link.clone(), source: path.source, gateway };
+            let (source, group) = (path.source, path.multicast);
+            let leg = Leg { link: link.clone(), source, gateway, group };
             self.lead(&mut path, leg);
             self.paths.push(path);
         }

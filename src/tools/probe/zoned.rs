@@ -1,25 +1,30 @@
-//! [`Zoned`]: an address as it can be given back: a link-local one with its zone.
+//! [`Zoned`]: an address as it can be given back to a command: a link-local one with its interface.
 
+use super::link::Link;
+use super::targets::{Path, ProbeTargets};
 use serde::{Serialize, Serializer};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
-/// An address that answered.
+/// An address, with its interface where it means something there alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Zoned {
     /// The address.
     pub address: IpAddr,
-    /// The interface that it was heard on, where the address means nothing without.
-    pub zone: Option<Arc<str>>,
+    /// Name of the interface, of a link-local address.
+    pub zone: Option<String>,
 }
 
-impl Zoned {
-    /// `address`, which was heard on the interface `zone`.
-    #[must_use]
-    pub fn new(address: IpAddr, zone: &Arc<str>) -> Self {
-        let near = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-        Self { address, zone: near.then(|| Arc::clone(zone)) }
+/// `address`, heard by `link`.
+pub(crate) fn zoned(address: IpAddr, link: &Link) -> Zoned {
+    let local = matches!(address, IpAddr::V6(address) if address.is_unicast_link_local());
+    Zoned { address, zone: local.then(|| link.interface.name.clone()) }
+}
+
+impl ProbeTargets {
+    /// `address`, which answers for or about the target of `path`.
+    pub(crate) fn zoned(&self, path: &Path, address: IpAddr) -> Zoned {
+        zoned(address, self.link(path))
     }
 }
 
@@ -47,23 +52,5 @@ impl fmt::Display for Zoned {
 impl Serialize for Zoned {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_link_local_address_has_its_zone_and_no_other_has_one() {
-        let zone = Arc::from("eth0");
-        let shown = |text: &str| Zoned::new(text.parse().unwrap(), &zone).to_string();
-        assert_eq!(shown("fe80::1"), "fe80::1%eth0");
-        assert_eq!(
-            (shown("2001:db8::1"), shown("10.0.0.1")),
-            ("2001:db8::1".into(), "10.0.0.1".into())
-        );
-        let json = serde_json::to_value(Zoned::new("fe80::1".parse().unwrap(), &zone)).unwrap();
-        assert_eq!(json, "fe80::1%eth0");
     }
 }

@@ -14,26 +14,29 @@ pub struct Done {
 
 impl Done {
     pub fn summaries(&self) -> Vec<&Summary> {
-        let summary = |event| if let &Event::Summary(ref s) = event { Some(s) } else { None };
-        self.events.iter().filter_map(summary).collect()
+        let of = self.events.iter().filter_map(|event| match event {
+            Event::Summary(summary) => Some(summary),
+            _ => None,
+        });
+        of.collect()
     }
 
     /// Addresses of next hops that moved.
     pub fn moved(&self) -> Vec<&str> {
-        let moved = |event| match event {
-            &Event::Neighbour(ref found) => found.before.as_ref().map(|_| found.mac.as_str()),
+        let of = self.events.iter().filter_map(|event| match event {
+            Event::Neighbour(found) => found.before.as_ref().map(|_| found.mac.as_str()),
             _ => None,
-        };
-        self.events.iter().filter_map(moved).collect()
+        });
+        of.collect()
     }
 
     /// The interfaces that routes moved to; `None`: to none.
     pub fn routes(&self) -> Vec<Option<&str>> {
-        let moved = |event| match event {
-            &Event::Session(SessionEvent::Route(ref moved)) => Some(moved.interface.as_deref()),
+        let of = self.events.iter().filter_map(|event| match event {
+            Event::Session(SessionEvent::Route(moved)) => Some(moved.interface.as_deref()),
             _ => None,
-        };
-        self.events.iter().filter_map(moved).collect()
+        });
+        of.collect()
     }
 }
 

@@ -7,8 +7,11 @@ use fluxnet::tools::ping::{Event, Plan};
 use fluxnet::tools::{Control, Env, trace};
 
 fn told(done: &Done) -> Vec<&str> {
-    let told = |event| if let &Event::SendError(ref e) = event { Some(&*e.target) } else { None };
-    done.events.iter().filter_map(told).collect()
+    let of = done.events.iter().filter_map(|event| match event {
+        Event::SendError(error) => Some(error.target.as_str()),
+        _ => None,
+    });
+    of.collect()
 }
 
 #[test]

@@ -145,7 +145,7 @@ impl Text {
         }
         let _ = write!(line, "{} bytes from ", reply.bytes);
         match self.named.get(&reply.target) {
-            Some(address) if !self.numeric && *address == reply.from.address => {
+            Some(address) if !self.numeric && reply.from == *address => {
                 let _ = write!(line, "{} ({})", reply.target, reply.from);
             }
             _ => {
