@@ -61,7 +61,8 @@ fn a_foreign_program_on_the_second_port_stays_and_the_first_is_left() {
     let others = foreign(&lab, lab_frames());
     let error = ends(&lab).build_engine().err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Busy);
-    assert!(error.to_string().starts_with("cannot attach XDP to flux1: another"), "{error}");
+    let text = error.to_string();
+    assert!(text.starts_with("cannot attach XDP to flux1: this process has it open"), "{error}");
     assert!(lab.in_peer(|| lab::xdp_attached(PEER)));
     assert_untouched(&lab, &[OURS]);
     drop(others);

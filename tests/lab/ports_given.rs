@@ -232,7 +232,8 @@ fn a_second_port_that_somebody_else_has_is_named_and_the_first_is_left_alone() {
     let error = open().err().unwrap();
     assert_eq!(error.kind(), ErrorKind::Busy, "{error}");
     assert!(error.to_string().contains("right0") && error.to_string().contains("foreign_xsk"));
-    assert!(error.hint().is_some_and(|hint| hint.contains("right0")), "{error:?}");
+    let stop = format!("`kill {}`", owner.pid());
+    assert!(error.hint().is_some_and(|hint| hint.contains(&stop)), "{error:?}");
     assert_clean(LEFT);
     owner.stats();
     owner.kill();
