@@ -1,12 +1,10 @@
 //! What rtnetlink tells of an interface as it happens: link, MTU, queues, removal
 //! (`linux/rtnetlink.h`, `linux/if_link.h`).
-//!
-//! Read by hand, as a few numbers are all that is wanted: a parser that must know every attribute
-//! would miss the events of a newer kernel. Values are in native byte order.
 
 use super::check;
+use super::rtnetlink::{self, IFINFO, attributes, messages, u32_at};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// What one message said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,18 +47,12 @@ const IFLA_MTU: u16 = 4;
 const IFLA_NUM_TX_QUEUES: u16 = 31;
 const IFLA_NUM_RX_QUEUES: u16 = 32;
 const IFLA_CARRIER_DOWN_COUNT: u16 = 48;
-const HEADER: usize = 16;
-const IFINFO: usize = 16;
 
 impl LinkWatch {
     /// Watches the interface from now on, in the network namespace of the calling thread. What it is
     /// like now is asked for as well, and comes as the first event.
     pub(crate) fn open(ifindex: u32) -> io::Result<Self> {
-        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-        // SAFETY: takes three numbers.
-        let fd = check(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })?;
-        // SAFETY: a new descriptor that nobody else owns.
-        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+        let socket = rtnetlink::socket(libc::SOCK_NONBLOCK)?;
         // SAFETY: all zeroes are a valid address.
         let mut address: libc::sockaddr_nl = unsafe { std::mem::zeroed() };
         address.nl_family = libc::AF_NETLINK as libc::sa_family_t;
@@ -75,15 +67,7 @@ impl LinkWatch {
 
     /// Asks for the interface as it is now.
     fn ask(&self) -> io::Result<()> {
-        let mut request = [0u8; HEADER + IFINFO];
-        request[..4].copy_from_slice(&((HEADER + IFINFO) as u32).to_ne_bytes());
-        request[4..6].copy_from_slice(&libc::RTM_GETLINK.to_ne_bytes());
-        request[6..8].copy_from_slice(&(libc::NLM_F_REQUEST as u16).to_ne_bytes());
-        request[HEADER + 4..HEADER + 8].copy_from_slice(&self.ifindex.to_ne_bytes());
-        let (fd, place) = (self.socket.as_raw_fd(), request.as_ptr().cast());
-        // SAFETY: reads the request with its length.
-        let sent = unsafe { libc::send(fd, place, request.len(), 0) };
-        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        rtnetlink::ask(&self.socket, 0, self.ifindex)
     }
 
     /// Passes what was heard since the last call to `each`, without waiting. When more happened than
@@ -139,36 +123,12 @@ pub(crate) fn allocated_queues(ifindex: u32) -> Option<(u32, u32)> {
     heard.ok().and(queues)
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-/// Splits what begins with its own length off, which counts at least `least` bytes; what follows
-/// begins at a multiple of 4.
-fn split(bytes: &[u8], len: usize, least: usize) -> Option<(&[u8], &[u8])> {
-    let item = bytes.get(..len).filter(|_| len >= least)?;
-    Some((item, bytes.get(len.next_multiple_of(4)..).unwrap_or_default()))
-}
-
 /// The events about the interface in one datagram; what is cut short is left out.
-fn parse(mut bytes: &[u8], ifindex: u32, each: &mut impl FnMut(LinkEvent)) {
-    while let Some(len) = u32_at(bytes, 0)
-        && let Some((message, rest)) = split(bytes, len as usize, HEADER)
-    {
-        bytes = rest;
-        if let Some(event) = event(message, ifindex) {
-            each(event);
-        }
-    }
+fn parse(bytes: &[u8], ifindex: u32, each: &mut impl FnMut(LinkEvent)) {
+    messages(bytes).filter_map(|(kind, body)| event(kind, body, ifindex)).for_each(each);
 }
 
-fn event(message: &[u8], ifindex: u32) -> Option<LinkEvent> {
-    let kind = u16_at(message, 4)?;
-    let body = &message[HEADER..];
+fn event(kind: u16, body: &[u8], ifindex: u32) -> Option<LinkEvent> {
     if kind == libc::NLMSG_ERROR as u16 {
         // The answer to our question: there is no such interface any more.
         let errno = u32_at(body, 0)?.cast_signed();
@@ -183,18 +143,14 @@ fn event(message: &[u8], ifindex: u32) -> Option<LinkEvent> {
         libc::RTM_NEWLINK => {
             let flags = u32_at(body, 8)?;
             let (mut mtu, mut carrier_losses, mut rx, mut tx) = (None, None, None, None);
-            let mut rest = body.get(IFINFO..)?;
-            while let Some(len) = u16_at(rest, 0)
-                && let Some((attribute, more)) = split(rest, usize::from(len), 4)
-            {
-                match u16_at(attribute, 2)? {
-                    IFLA_MTU => mtu = u32_at(attribute, 4),
-                    IFLA_NUM_RX_QUEUES => rx = u32_at(attribute, 4),
-                    IFLA_NUM_TX_QUEUES => tx = u32_at(attribute, 4),
-                    IFLA_CARRIER_DOWN_COUNT => carrier_losses = u32_at(attribute, 4),
+            for (kind, value) in attributes(body.get(IFINFO..)?) {
+                match kind {
+                    IFLA_MTU => mtu = u32_at(value, 0),
+                    IFLA_NUM_RX_QUEUES => rx = u32_at(value, 0),
+                    IFLA_NUM_TX_QUEUES => tx = u32_at(value, 0),
+                    IFLA_CARRIER_DOWN_COUNT => carrier_losses = u32_at(value, 0),
                     _ => {}
                 }
-                rest = more;
             }
             let has = |flag: libc::c_int| flags & flag.cast_unsigned() != 0;
             Some(LinkEvent::Now(LinkNow {
@@ -303,8 +259,9 @@ mod tests {
             body.extend(*value);
             body.resize(body.len().next_multiple_of(4), 0);
         }
-        let mut all = vec![0; HEADER];
-        all[..4].copy_from_slice(&((HEADER + body.len()) as u32).to_ne_bytes());
+        let mut all = vec![0; 16];
+        let len = (all.len() + body.len()) as u32;
+        all[..4].copy_from_slice(&len.to_ne_bytes());
         all[4..6].copy_from_slice(&kind.to_ne_bytes());
         all.extend(body);
         all

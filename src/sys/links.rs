@@ -1,11 +1,10 @@
 //! The interfaces of a namespace and the XDP program on each, by one question to rtnetlink
 //! (`linux/if_link.h`). Anybody may ask.
-//!
-//! Read by hand for the reason that [`link_watch`](super::link_watch) gives.
 
 use super::check;
+use super::rtnetlink::{self, IFINFO, attributes, messages, u32_at};
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 /// One interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,7 +13,7 @@ pub(crate) struct Link {
     pub(crate) name: String,
     /// The bridge, bond or team that it is a port of.
     pub(crate) master: Option<u32>,
-    /// What a VLAN, a macvlan and the like stand on, where that is in this namespace.
+    /// What a virtual interface (a VLAN, a macvlan) stands on, where that is in this namespace.
     pub(crate) lower: Option<u32>,
     pub(crate) program: Option<Program>,
 }
@@ -37,8 +36,6 @@ pub(crate) enum Hook {
 }
 
 const BUFFER: usize = 256 * 1024;
-const HEADER: usize = 16;
-const IFINFO: usize = 16;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
@@ -48,25 +45,11 @@ const IFLA_XDP_ATTACHED: u16 = 2;
 const IFLA_XDP_PROG_ID: u16 = 4;
 /// `IFLA_XDP_DRV_PROG_ID` to `IFLA_XDP_HW_PROG_ID`: one for each hook.
 const IFLA_XDP_PROG_IDS: std::ops::RangeInclusive<u16> = 5..=7;
-/// `NLA_TYPE_MASK`
-const TYPE: u16 = 0x3fff;
 
 /// All interfaces of the calling thread's network namespace.
 pub(crate) fn all() -> io::Result<Vec<Link>> {
-    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-    // SAFETY: takes three numbers.
-    let fd = check(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) })?;
-    // SAFETY: a new descriptor that nobody else owns.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    let mut question = [0u8; HEADER + IFINFO];
-    let flags = (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16;
-    question[..4].copy_from_slice(&((HEADER + IFINFO) as u32).to_ne_bytes());
-    question[4..6].copy_from_slice(&libc::RTM_GETLINK.to_ne_bytes());
-    question[6..8].copy_from_slice(&flags.to_ne_bytes());
-    let (at, len) = (question.as_ptr().cast(), question.len());
-    // SAFETY: reads `len` bytes of the question, which lives through the call.
-    let sent = unsafe { libc::send(socket.as_raw_fd(), at, len, 0) };
-    check(sent as libc::c_int)?;
+    let socket = rtnetlink::socket(0)?;
+    rtnetlink::ask(&socket, libc::NLM_F_DUMP, 0)?;
     let (mut links, mut buffer) = (Vec::new(), vec![0u8; BUFFER]);
     loop {
         let (at, len) = (buffer.as_mut_ptr().cast(), buffer.len());
@@ -79,27 +62,16 @@ pub(crate) fn all() -> io::Result<Vec<Link>> {
     }
 }
 
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
 /// The interfaces in one datagram; true with the last.
-fn parse(mut bytes: &[u8], links: &mut Vec<Link>) -> bool {
-    while let Some(len) = u32_at(bytes, 0).map(|len| len as usize)
-        && let Some(message) = bytes.get(..len).filter(|_| len >= HEADER)
-    {
-        match u16_at(message, 4) {
-            Some(libc::RTM_NEWLINK) => links.extend(link(&message[HEADER..])),
-            Some(kind) if kind == libc::NLMSG_DONE as u16 || kind == libc::NLMSG_ERROR as u16 => {
+fn parse(bytes: &[u8], links: &mut Vec<Link>) -> bool {
+    for (kind, body) in messages(bytes) {
+        match kind {
+            libc::RTM_NEWLINK => links.extend(link(body)),
+            kind if kind == libc::NLMSG_DONE as u16 || kind == libc::NLMSG_ERROR as u16 => {
                 return true;
             }
             _ => {}
         }
-        bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
     }
     false
 }
@@ -107,50 +79,44 @@ fn parse(mut bytes: &[u8], links: &mut Vec<Link>) -> bool {
 fn link(body: &[u8]) -> Option<Link> {
     let mut link = Link { index: u32_at(body, 4)?, ..Link::default() };
     let mut elsewhere = false;
-    each(body.get(IFINFO..)?, &mut |kind, value| match kind {
-        IFLA_IFNAME => {
-            let name = value.split(|&byte| byte == 0).next().unwrap_or_default();
-            link.name = String::from_utf8_lossy(name).into_owned();
+    for (kind, value) in attributes(body.get(IFINFO..)?) {
+        match kind {
+            IFLA_IFNAME => {
+                let name = value.split(|&byte| byte == 0).next().unwrap_or_default();
+                link.name = String::from_utf8_lossy(name).into_owned();
+            }
+            IFLA_LINK => link.lower = u32_at(value, 0).filter(|&lower| lower != 0),
+            IFLA_MASTER => link.master = u32_at(value, 0),
+            IFLA_LINK_NETNSID => elsewhere = true,
+            IFLA_XDP => link.program = program(value),
+            _ => {}
         }
-        IFLA_LINK => link.lower = u32_at(value, 0).filter(|&lower| lower != 0),
-        IFLA_MASTER => link.master = u32_at(value, 0),
-        IFLA_LINK_NETNSID => elsewhere = true,
-        IFLA_XDP => link.program = program(value),
-        _ => {}
-    });
+    }
     if elsewhere {
         link.lower = None;
     }
     Some(link)
 }
 
-fn program(attributes: &[u8]) -> Option<Program> {
+fn program(nested: &[u8]) -> Option<Program> {
     let (mut hook, mut id) = (None, None);
-    each(attributes, &mut |kind, value| match kind {
-        IFLA_XDP_ATTACHED => {
-            hook = match value.first() {
-                Some(1) => Some(Hook::Native),
-                Some(2) => Some(Hook::Skb),
-                Some(3) => Some(Hook::Hardware),
-                Some(4) => Some(Hook::Several),
-                _ => None,
+    for (kind, value) in attributes(nested) {
+        match kind {
+            IFLA_XDP_ATTACHED => {
+                hook = match value.first() {
+                    Some(1) => Some(Hook::Native),
+                    Some(2) => Some(Hook::Skb),
+                    Some(3) => Some(Hook::Hardware),
+                    Some(4) => Some(Hook::Several),
+                    _ => None,
+                }
             }
+            IFLA_XDP_PROG_ID => id = u32_at(value, 0).filter(|&id| id != 0),
+            kind if IFLA_XDP_PROG_IDS.contains(&kind) => id = id.or(u32_at(value, 0)),
+            _ => {}
         }
-        IFLA_XDP_PROG_ID => id = u32_at(value, 0).filter(|&id| id != 0),
-        kind if IFLA_XDP_PROG_IDS.contains(&kind) => id = id.or(u32_at(value, 0)),
-        _ => {}
-    });
-    Some(Program { id: id?, hook: hook? })
-}
-
-/// Calls `take` with the number and the value of each attribute.
-fn each(mut bytes: &[u8], take: &mut impl FnMut(u16, &[u8])) {
-    while let (Some(len), Some(kind)) = (u16_at(bytes, 0), u16_at(bytes, 2))
-        && let Some(value) = bytes.get(4..usize::from(len))
-    {
-        take(kind & TYPE, value);
-        bytes = bytes.get(usize::from(len).next_multiple_of(4)..).unwrap_or_default();
     }
+    Some(Program { id: id?, hook: hook? })
 }
 
 #[cfg(test)]

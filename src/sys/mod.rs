@@ -69,6 +69,8 @@ pub(crate) mod rights;
 #[cfg(all(feature = "bpf", feature = "tools"))]
 pub(crate) mod rings_iter;
 #[cfg(feature = "bpf")]
+mod rtnetlink;
+#[cfg(feature = "bpf")]
 pub(crate) mod skel;
 #[cfg(feature = "tools")]
 pub(crate) mod unix;

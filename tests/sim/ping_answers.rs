@@ -227,7 +227,7 @@ fn an_answer_from_another_address_counts_and_says_so() {
     let done = ping(plan, |probe| vec![probe.answer("2001:db8::fe", &probe.payload)]);
     let different = done.answers().iter().filter(|(_, r)| r.different_address).count();
     assert_eq!(different, 2, "{:?}", done.answers());
-    // Too short to carry what tells ours from others: the address must be right.
+    // Too short for the mark of our run: the address must be right.
     let done = ping(silent(4), |probe| vec![probe.answer("10.9.9.9", &probe.payload)]);
     assert_eq!((done.summary().received, done.summary().lost), (0, 2));
 }

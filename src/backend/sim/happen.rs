@@ -1,6 +1,6 @@
 //! Somebody moves, a link goes, a route changes: what that does to the world.
 //!
-//! Our kernel's neighbours, routes and addresses follow as Linux's do, and what it would tell by
+//! Our kernel's neighbours, routes and addresses follow as Linux's do, and what it would report by
 //! netlink is kept for those who watch ([`Noted`]).
 
 use super::clock::START_NS;
@@ -81,7 +81,7 @@ impl World {
         }
     }
 
-    /// Tells those who watch our kernel.
+    /// Reports to those who watch our kernel.
     fn note(&mut self, noted: impl IntoIterator<Item = Noted>) {
         self.noted.extend(noted);
     }
@@ -211,7 +211,7 @@ impl World {
         if neighbour.known == neighbour.real {
             return;
         }
-        // Whoever asks for it now asks everybody, and learns the right one.
+        // Asked for now, it is asked for by broadcast, and the right one is learned.
         neighbour.known = neighbour.real;
         self.note([Noted::Neighbour { ifindex, address, mac: None }]);
     }

@@ -1,4 +1,4 @@
-//! What happens to the network by itself, and what our kernel tells of it: plain data.
+//! What happens to the network by itself, and what our kernel reports of it: plain data.
 
 use super::icmp::Refusal;
 use crate::proto::MacAddr;
@@ -28,7 +28,7 @@ pub enum NetworkEvent {
     Move {
         /// A router or a host.
         node: NodeId,
-        /// Whether it tells: gratuitous ARP, unsolicited neighbour advertisement.
+        /// Whether it says so: gratuitous ARP, unsolicited neighbour advertisement.
         told: bool,
     },
     /// All links between two nodes go down, or come up again. A port at one of them has no carrier.
@@ -70,7 +70,7 @@ pub(super) enum Happening {
     Settled,
 }
 
-/// What our kernel tells those who watch it, besides the state of its interfaces.
+/// What our kernel reports to those who watch it, besides the state of its interfaces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Noted {
     /// A neighbour has another Ethernet address, or is not known any more.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 /// How many ICMP errors a router or a host may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IcmpLimit {
-    /// This many a second, and `burst` at once, whoever asks.
+    /// This many a second, and `burst` at once, for all who ask together.
     Rate {
         /// A second.
         per_second: u32,
@@ -38,7 +38,7 @@ const ALL: (u32, u32) = (1000, 50);
 /// Askers that are remembered at most; all of them are forgotten when there are more.
 const MOST_ASKERS: usize = 1 << 16;
 
-/// A bucket: so many at once, and one more every `gap` ns.
+/// A bucket: `burst` at once, and one more every `gap` ns.
 struct Bucket {
     burst: u64,
     gap: u64,

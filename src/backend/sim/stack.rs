@@ -15,7 +15,7 @@ use std::net::IpAddr;
 pub struct StackPacket {
     /// Index of the interface that it came on.
     pub ifindex: u32,
-    /// When it came, as `now()` tells the time; of several fragments the last one counts.
+    /// When it came, on the clock of `now()`; of several fragments the last one counts.
     pub time_ns: u64,
     /// How many fragments it came in; 1: in one piece.
     pub fragments: u32,

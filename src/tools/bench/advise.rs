@@ -19,7 +19,7 @@ const ALIKE_UNKNOWN_PCT: f64 = 5.0;
 const TAIL: f64 = 1.1;
 /// Difference in CPU use that counts, in points of a core.
 const CPU_POINTS: f64 = 5.0;
-/// Fewest samples of a setting that tell how far apart they lie.
+/// Fewest samples of a setting that show how far apart they lie.
 pub(super) const FEWEST: usize = 3;
 /// Most settings that are named as equal.
 const NAMED: usize = 4;
@@ -224,7 +224,7 @@ impl<'a> Field<'a> {
         }
     }
 
-    /// That these are as fast as each other, and what else tells them apart.
+    /// That these are as fast as each other, and in what else they differ.
     fn equals(&self, tied: &[Entry<'a>]) -> String {
         let name = |entry: &Entry<'_>| self.names.setting(&entry.setting.key());
         let mut named: Vec<String> = tied

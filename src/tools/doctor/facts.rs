@@ -159,7 +159,7 @@ pub(super) struct Nic {
     pub(super) up: bool,
     pub(super) carrier: bool,
     pub(super) mtu: u32,
-    /// Of the link, in Mbit/s, where the driver tells.
+    /// Of the link, in Mbit/s, where the driver says.
     pub(super) speed_mbit: Option<u32>,
     pub(super) pcie: Option<Pcie>,
     /// Its node, where the machine has several.

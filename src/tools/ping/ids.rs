@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_names_the_probe_whoever_answers_and_however_old_it_is() {
+    fn a_mark_names_the_probe_from_any_address_and_however_old_it_is() {
         let ids = EchoIds::new(&paths(&["10.0.0.2", "10.0.0.3", "10.0.0.2"]), true, &[]).unwrap();
         let foreign: IpAddr = [10, 9, 9, 9].into();
         let last = |_| 1_000_000;

@@ -2,7 +2,7 @@
 //! the answer comes from, and however many probes are in flight.
 //!
 //! ```text
-//!   payload   0 ..  8   the same in all probes of a run: tells ours from those of others
+//!   payload   0 ..  8   the same in all probes of a run, and another one in other runs
 //!             8 .. 16   target (32 bits), bits 16 to 47 of the sequence number
 //!            16 ..      pattern
 //! ```

@@ -263,7 +263,7 @@ impl Run<'_> {
         let now = self.wire.now();
         let tell = |event| (self.reporter.sink)(Event::Session(event));
         self.wire.tell_losses(host, self.progress.losses(), tell);
-        // A wait for errors alone is no part of the run.
+        // A wait for errors alone is not a part of the run.
         let ended = self.complete_ns.unwrap_or(now);
         self.tell_summaries(Moment::End, Event::Summary, ended);
         Outcome {

@@ -188,7 +188,7 @@ fn addresses(
 }
 
 fn no_neighbour(model: &Model, from: usize, name: &str, at: usize) -> SyntaxError {
-    let what = format!("'{name}' is no neighbour of '{}'", model.nodes[from].name);
+    let what = format!("'{name}' is not a neighbour of '{}'", model.nodes[from].name);
     let hint = "via names nodes that a [[link]] joins to the router, or their addresses there";
     SyntaxError::at(at, what, hint)
 }
@@ -260,7 +260,7 @@ fn event(
             });
             let Some(&(_, _, port)) = ports.iter().find(has).or(ports.first().filter(|_| given))
             else {
-                let what = format!("{address} is no address of 'us'");
+                let what = format!("{address} is not an address of 'us'");
                 return Err(SyntaxError::at(*at, what, "name an address of one of our interfaces"));
             };
             let address = (*address, if address.is_ipv4() { 32 } else { 128 });

@@ -57,7 +57,7 @@ pub(super) fn event<'t>(
             let word = fields.required(key, parts::one(&fields, key, example)?, example)?;
             let address = word.value.split('/').next().unwrap_or_default().parse();
             let address = address.map_err(|_| {
-                let what = format!("'{}' is no IP address", word.value);
+                let what = format!("'{}' is not an IP address", word.value);
                 SyntaxError::at(word.at, what, format!("write {key} = {example}"))
             })?;
             What::Remove { at: word.at, address }
@@ -69,7 +69,7 @@ pub(super) fn event<'t>(
 /// An interface that there may be: whether there is one shows when the links are known.
 fn ours(word: Word<'_>) -> Read<usize> {
     port(&word).ok_or_else(|| {
-        let what = format!("'{}' is no interface of ours", word.value);
+        let what = format!("'{}' is not an interface of ours", word.value);
         SyntaxError::at(word.at, what, "our interfaces are sim0, sim1 and so on")
     })
 }

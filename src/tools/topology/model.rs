@@ -99,7 +99,7 @@ pub(super) struct Route {
 
 /// What happens.
 pub(super) enum What {
-    /// These nodes get other Ethernet addresses, and tell that or not.
+    /// These nodes get other Ethernet addresses, and say so or not.
     Move { nodes: Vec<usize>, told: bool },
     /// The links between each two of these go down or come up.
     Links { pairs: Vec<[usize; 2]>, up: bool },
@@ -148,7 +148,7 @@ impl<'t> Names<'t> {
         let name = word.value;
         let sound = |c: char| c.is_alphanumeric() || "._-".contains(c);
         if name.is_empty() || name.len() > 253 || !name.chars().all(sound) {
-            let what = format!("'{name}' is no name of a node");
+            let what = format!("'{name}' is not a name for a node");
             return Err(SyntaxError::at(word.at, what, "use letters, digits, '.', '-' and '_'"));
         }
         let number = self.0.len();

@@ -49,7 +49,7 @@ pub(super) fn links<'t>(
         let node = names.find(&word)?;
         let end = pairs[0].1.iter().position(|&end| end == node);
         let end = end.filter(|_| nodes[node].is_router()).ok_or_else(|| {
-            let what = format!("nat = \"{}\" is no router at this link", word.value);
+            let what = format!("nat = \"{}\" is not a router at this link", word.value);
             SyntaxError::at(word.at, what, "name the router whose end is the outer side of the NAT")
         })?;
         outer = Some((end, quotes));
@@ -92,7 +92,7 @@ pub(super) fn one<'t>(fields: &Fields<'t>, key: &str, example: &str) -> Read<Opt
     match words[..] {
         [word] => Ok(Some(word)),
         _ => {
-            let what = format!("{key} is no single word");
+            let what = format!("{key} is not a single word");
             Err(SyntaxError::at(fields.place(key), what, format!("write {key} = {example}")))
         }
     }
@@ -106,7 +106,7 @@ pub(super) fn pairs(
 ) -> Read<Vec<(usize, [usize; 2])>> {
     let place = fields.place(key);
     let short = || {
-        let what = format!("{key} is no list of two nodes or more");
+        let what = format!("{key} is not a list of two nodes or more");
         SyntaxError::at(place, what, format!("write {key} = {BETWEEN}"))
     };
     let value = fields.required(key, fields.get(key), BETWEEN)?;
@@ -151,7 +151,7 @@ pub(super) fn route<'t>(
     let place = fields.required("at", one(&fields, "at", NAME)?, NAME)?;
     let node = names.find(&place)?;
     if !nodes[node].is_router() && node != US {
-        let what = format!("'{}' is no router", place.value);
+        let what = format!("'{}' is not a router", place.value);
         return Err(SyntaxError::at(place.at, what, "only routers and 'us' have routes"));
     }
     let to = fields.required("to", one(&fields, "to", "\"10.0.0.0/24\"")?, "\"10.0.0.0/24\"")?;

@@ -668,7 +668,7 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
             "own",
         ),
         ("\"server\"\nadd", "\"us\"\nadd", "line 8: there are two nodes of the name 'us'", "own"),
-        ("\"server\"\nadd", "\"a b\"\nadd", "line 8: 'a b' is no name of a node", "letters"),
+        ("\"server\"\nadd", "\"a b\"\nadd", "line 8: 'a b' is not a name for a node", "letters"),
         ("name = \"server\"", "", "line 7: [[host]] without name", "add name = "),
         ("[[host]]", "[host]", "line 7: host is no list of tables", "[[host]]"),
         ("name = \"server\"", "name = 7", "line 8: name is of type integer", "\"r1\""),
@@ -687,7 +687,7 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         (
             "name = \"server\"",
             "name = \"server\"\ntcp = [0]",
-            "line 9: tcp is no list of ports",
+            "line 9: tcp is not a list of ports",
             "[80, 443]",
         ),
         (
@@ -766,7 +766,7 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         (
             "\"r2\"]\n\n[[host]]",
             "\"r2\"]\nmpls = [1048576]\n\n[[host]]",
-            "line 6: an MPLS label is no whole number",
+            "line 6: an MPLS label is not a whole number",
             "mpls = [24001",
         ),
         (
@@ -823,11 +823,16 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
             "line 12: unknown node 'r3'",
             "known nodes: us, r1, r2, server",
         ),
-        (between, "between = [\"us\"]", "line 12: between is no list of two nodes", "between = ["),
+        (
+            between,
+            "between = [\"us\"]",
+            "line 12: between is not a list of two nodes",
+            "between = [",
+        ),
         (
             between,
             "between = [\"us\", [], \"r1\"]",
-            "line 12: between is no list of two nodes",
+            "line 12: between is not a list of two nodes",
             "between = [",
         ),
         (between, "delay = \"1ms\"", "line 11: [[link]] without between", "between = ["),
@@ -852,7 +857,7 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         (
             between,
             "between = [\"us\", \"r1\"]\nnat = \"us\"\n[[link]]\nbetween = [\"r1\", \"r2\", \"server\"]",
-            "line 13: nat = \"us\" is no router at this link",
+            "line 13: nat = \"us\" is not a router at this link",
             "outer side",
         ),
         (
@@ -865,13 +870,13 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         (
             "at = \"r1\"",
             "at = \"server\"",
-            "line 15: 'server' is no router",
+            "line 15: 'server' is not a router",
             "only routers and 'us'",
         ),
         (
             "at = \"r1\"",
             "at = \"us\"",
-            "line 17: 'r2' is no neighbour of 'us'",
+            "line 17: 'r2' is not a neighbour of 'us'",
             "or their addresses there",
         ),
         ("at = \"r1\"", "at = \"r9\"", "line 15: unknown node 'r9'", "known nodes"),
@@ -892,7 +897,7 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         (
             "via = \"r2\"",
             "via = \"server\"",
-            "line 17: 'server' is no neighbour of 'r1'",
+            "line 17: 'server' is not a neighbour of 'r1'",
             "[[link]]",
         ),
         ("via = \"r2\"", "", "line 14: [[route]] needs one of via and action", "action = "),
@@ -917,7 +922,7 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         (
             "via = \"r2\"",
             "via = \"192.0.2.7\"",
-            "line 17: '192.0.2.7' is no neighbour of 'r1'",
+            "line 17: '192.0.2.7' is not a neighbour of 'r1'",
             "or their addresses there",
         ),
         (
@@ -954,7 +959,7 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         (
             "name = \"server\"",
             "name = \"server\"\nanswers_from = \"x\"",
-            "line 9: 'x' is no IP address",
+            "line 9: 'x' is not an IP address",
             "write answers_from = ",
         ),
         (
@@ -979,7 +984,7 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
             "leave out told",
         ),
         event("at = \"2s\"\ndown = \"sim1\"", "line 19: there is no interface sim1", "sim0"),
-        event("at = \"2s\"\ndown = \"r1\"", "line 21: 'r1' is no interface of ours", "sim0"),
+        event("at = \"2s\"\ndown = \"r1\"", "line 21: 'r1' is not an interface of ours", "sim0"),
         event(
             "at = \"2s\"\ndown = [\"us\", \"r2\"]",
             "line 19: there is no link between 'us' and 'r2'",
@@ -992,7 +997,7 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         ),
         event(
             "at = \"2s\"\nremove = \"10.0.0.2\"",
-            "line 21: 10.0.0.2 is no address of 'us'",
+            "line 21: 10.0.0.2 is not an address of 'us'",
             "our interfaces",
         ),
         event("at = \"2s\"\nadd = \"10.0.0.9\"", "line 21: '10.0.0.9' has no prefix", "/24"),

@@ -54,7 +54,7 @@ pub(super) fn icmp_limit(fields: &Fields<'_>) -> Read<Option<IcmpLimit>> {
 pub(super) fn addresses(fields: &Fields<'_>, key: &str, example: &str) -> Read<Vec<IpAddr>> {
     let words = fields.words(key, example)?.unwrap_or_default();
     let parse = |word: &Word<'_>| {
-        let what = || format!("'{}' is no IP address", word.value);
+        let what = || format!("'{}' is not an IP address", word.value);
         let hint = || format!("write {key} = {example}");
         word.value.parse().map_err(|_| SyntaxError::at(word.at, what(), hint()))
     };
@@ -135,13 +135,13 @@ pub(super) fn labels(value: &Spanned<DeValue<'_>>) -> Read<Vec<MplsEntry>> {
     let bad = |value: &Spanned<DeValue<'_>>, what: &str| {
         SyntaxError::at(value.span().start, what, EXAMPLE)
     };
-    let list = value.get_ref().as_array().ok_or_else(|| bad(value, "mpls is no list"))?;
+    let list = value.get_ref().as_array().ok_or_else(|| bad(value, "mpls is not a list"))?;
     if list.is_empty() || list.len() > MOST {
         return Err(bad(value, "mpls has no labels, or more than 32"));
     }
     let label = |number: u64| u32::try_from(number).ok().filter(|&label| label < 1 << 20);
     let entry = |value: &Spanned<DeValue<'_>>| {
-        let what = "an MPLS label is no whole number below 1048576";
+        let what = "an MPLS label is not a whole number below 1048576";
         if let Some(table) = value.get_ref().as_table() {
             let at = value.span().start;
             let fields = Fields::new("an MPLS label", at, table, &["label", "tc", "ttl"])?;
@@ -172,7 +172,7 @@ pub(super) fn wrong_length(value: &Spanned<DeValue<'_>>) -> Read<WrongLength> {
 /// TCP ports: a list of numbers.
 pub(super) fn ports(value: &Spanned<DeValue<'_>>) -> Read<Vec<u16>> {
     let bad = |value: &Spanned<DeValue<'_>>| {
-        let what = "tcp is no list of ports from 1 to 65535";
+        let what = "tcp is not a list of ports from 1 to 65535";
         SyntaxError::at(value.span().start, what, "write tcp = [80, 443], or [] for none")
     };
     let list = value.get_ref().as_array().ok_or_else(|| bad(value))?;

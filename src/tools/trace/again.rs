@@ -18,7 +18,7 @@ const LATE_NS: u64 = 10_000_000;
 /// Which try a probe is, beyond the first.
 pub(super) const EARLY: u8 = 1;
 const LATE: u8 = 2;
-/// So many probes ask a target that answers echo requests whether it answers them, too.
+/// Probes that ask a target that answers echo requests whether it answers them, too.
 const CONTROLS: u8 = 2;
 
 /// A probe that is to be sent.
@@ -72,7 +72,7 @@ impl Again {
         self.control.is_some()
     }
 
-    /// A second try that is no echo request was answered.
+    /// A second try that is not an echo request was answered.
     pub(super) fn answered(&mut self, ttl: u8) {
         if let Some((at, count)) = &mut self.control
             && *at == ttl

@@ -34,7 +34,7 @@ pub(super) struct Answer {
     pub(super) flow: Option<u16>,
     /// Number of the probe; `None` where the answer does not say (a UDP reply).
     pub(super) number: Option<u16>,
-    /// Where the number is not in there, the destination port of the probe tells this much of it
+    /// Where the number is not in there, the destination port of the probe says this much of it
     /// ([`place_of`](super::identity::place_of)).
     pub(super) place: Option<u16>,
     pub(super) kind: Kind,

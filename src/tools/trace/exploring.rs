@@ -10,7 +10,7 @@ use std::net::IpAddr;
 const REPEATS: u8 = 2;
 /// Probes that are asked for at a time.
 const ROOM: usize = 64;
-/// While nobody knows where the path ends, so many leave together, so long apart.
+/// While nobody knows where the path ends, this many leave together, at this distance.
 const GROUP: u32 = 4;
 const GROUP_NS: u64 = 1_000_000;
 /// Routers that limit their answers are asked for no longer than that.

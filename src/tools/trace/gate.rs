@@ -26,7 +26,7 @@ const SLOWEST_NS: u64 = 2_080_000_000;
 const SETTLED_NS: u64 = 1_040_000_000;
 /// A hop that never answered is asked again after so long.
 const COLD_NS: u64 = 1_050_000_000;
-/// So many answers in a row have it asked faster again.
+/// This many answers in a row have it asked faster again.
 const GOOD: u32 = 8;
 /// Routers of a hop that are checked.
 const CHECKED: usize = 8;
@@ -299,7 +299,7 @@ mod tests {
     const A: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
     const S: u64 = 1_000_000_000;
 
-    /// Asks a gate with 12 flows behind which a bucket has so many tokens, and one more a second.
+    /// Asks a gate with 12 flows behind which a bucket has this many tokens, and one more a second.
     fn ask(mut tokens: u64) -> (Vec<u16>, u64) {
         let mut gate = Gate::default();
         let mut waiting: Vec<Probe> = (0..12).map(|flow| (flow, 0)).collect();

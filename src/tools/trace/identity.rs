@@ -254,7 +254,7 @@ pub(super) fn rows(
                 add(Match { src: Some(exact(target)), payload, ..answer.clone() });
                 add(answer);
             } else {
-                // From any address: the port that it comes to is held, and nobody else's.
+                // From any address: we hold the destination port, and nobody else does.
                 add(answer);
             }
         }

@@ -24,7 +24,7 @@ pub(super) fn mark(hops: &mut [Hop], target: bool) {
     }
 }
 
-/// Whether a hop lost clearly more than those behind it, which lost so many of so many.
+/// Whether a hop lost clearly more than those behind it, which lost `lost` of `sent`.
 fn is_more(hop: &Hop, (sent, lost): (u64, u64)) -> bool {
     let missing = hop.sent.saturating_sub(hop.received) as f64;
     let expected = hop.sent as f64 * lost as f64 / sent as f64;

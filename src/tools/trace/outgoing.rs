@@ -14,7 +14,7 @@ use std::net::IpAddr;
 /// The kernel is told after this many packets. It sends them one after the other, and all have the
 /// same stamp: with more of them, the last ones' round trips would look longer.
 const KICK: usize = 8;
-/// Probes that are due within so many seconds may leave together.
+/// Probes that are due within this many seconds may leave together.
 const MOMENT_S: f64 = 0.01;
 
 /// What a template was made for.

@@ -10,7 +10,7 @@ use super::answer::Kind;
 use super::icmp_names;
 use std::net::IpAddr;
 
-/// So many hops behind a refusal are probed: other probes may get through.
+/// This many hops behind a refusal are probed: other probes may get through.
 const SCOUTS: u8 = 8;
 
 /// What an answer says about the way.

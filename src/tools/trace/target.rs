@@ -372,7 +372,7 @@ impl TargetTrace {
         let states = routers.filter(|router| router.address == self.goal.target);
         let mut states = states.filter_map(|router| icmp_names::port_state(router.last.kind));
         let first = states.next()?;
-        // One that was once open is no closed one: it resets what comes before our reset does.
+        // One that was once open is not closed: it resets what comes before our reset does.
         Some(if states.any(|state| state == PortState::Open) { PortState::Open } else { first })
     }
 

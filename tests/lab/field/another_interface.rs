@@ -22,7 +22,7 @@ fn lab() -> Option<Lab> {
              route add {OUR_IP6}/128 via fd0a::1 dev flux3\n",
             FAR[0], FAR[1]
         ));
-        // A trace of many packets is no attack.
+        // A trace of many packets is not an attack.
         for name in ["ipv4/icmp_ratelimit", "ipv6/icmp/ratelimit"] {
             let _ = std::fs::write(format!("/proc/sys/net/{name}"), "0");
         }

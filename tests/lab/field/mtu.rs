@@ -25,7 +25,7 @@ fn a_jumbo_path_is_at_least_as_long_as_our_frames() {
         assert_eq!(ended.first("start")["frame_size"], 4096, "{ended:?}");
         let text = stdout(&flux(&line).output().unwrap());
         assert!(text.contains("path MTU at least 3826: frames hold no more"), "{text}");
-        // What was asked for counts, and is no measurement either.
+        // What was asked for counts, and says nothing of the path either.
         let (ended, found, least) = mtu(&format!("{line} --frame-size 2048"));
         assert_eq!((found, least), (Value::Null, json!(1778)), "{ended:?}");
     }

@@ -1,4 +1,4 @@
-//! Answers in another VLAN than the probes are not ours: a leaking trunk is no host that is up.
+//! Answers in another VLAN than the probes are not ours: a leaking trunk is not a host that is up.
 
 use crate::lab::responder::{Responder, echo_request, tagged, untagged};
 use crate::lab::{Lab, PEER_IP, PEER_IP6};

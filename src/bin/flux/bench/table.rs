@@ -4,7 +4,7 @@ use crate::output::{Column, Report, Show, When, column};
 use fluxnet::tools::bench::{Change, SettingReport, Workload};
 use serde::Serialize;
 
-/// Fewest samples that tell how far apart they lie.
+/// Fewest samples that show how far apart they lie.
 const FEWEST: usize = 3;
 
 /// A setting as a row.
