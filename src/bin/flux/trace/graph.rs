@@ -9,6 +9,7 @@
 
 use super::report::{asn, fill, notes};
 use crate::output::{Column, Report, Screen, Show, Table, When, clean, column, table};
+use fluxnet::text::counts::counted;
 use fluxnet::tools::trace::{Rtt, Summary};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -226,16 +227,16 @@ fn gutter(place: usize, all: usize, unicode: bool) -> &'static str {
 /// How many paths there are, and how sure that is.
 pub fn certainty(summary: &Summary) -> String {
     let paths = summary.paths.len();
-    let paths = if paths == 1 { "1 path".into() } else { format!("{paths} paths") };
+    let paths = counted(paths, "path");
     let Some(sure) = summary.multipath else { return paths };
-    let flows = if sure.flows == 1 { "1 flow".into() } else { format!("{} flows", sure.flows) };
+    let (flows, probes) = (counted(sure.flows, "flow"), counted(sure.probes, "probe"));
     let percent = crate::output::percent(sure.confidence * 100.0);
     let end = if sure.complete {
         format!("no router missed with {percent}% confidence")
     } else {
         format!("there may be more: {percent}% confidence takes more flows (--max-flows)")
     };
-    format!("{paths}, by {flows} and {} probes; {end}", sure.probes)
+    format!("{paths}, by {flows} and {probes}; {end}")
 }
 
 #[cfg(test)]
