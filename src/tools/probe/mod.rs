@@ -49,4 +49,4 @@ pub use target_file::TargetFile;
 pub use targets::TargetRoute;
 pub(crate) use targets::{Path, ProbeTargets, ip_len};
 pub(crate) use wire::Wire;
-pub use zoned::Zoned;
+pub use zoned::{Zone, Zoned};

@@ -95,6 +95,7 @@ pub fn run(
         hops,
         lookout,
         ending: None,
+        began_ns: wire.now(),
         targets,
         wire,
     };

@@ -5,7 +5,7 @@ use super::hop::{self, Known, Layout, Probe};
 use crate::opened;
 use crate::output::{Lines, Screen, clean, short_millis, wrap};
 use fluxnet::text::counts::counted;
-use fluxnet::tools::probe::TargetRoute;
+use fluxnet::tools::probe::{TargetRoute, Zoned};
 use fluxnet::tools::trace::{
     Event, Hop, MtuHop, Plan, Protocol, Reply, Router, Start, Summary, icmp_text,
 };
@@ -370,8 +370,8 @@ pub fn named(summary: &Summary) -> String {
 /// Round-trip time to the target.
 fn target_rtt(summary: &Summary) -> Option<f64> {
     let mut routers = summary.hops.iter().rev().flat_map(|hop| &hop.routers);
-    let address = summary.answered_by.or(summary.address)?;
-    let target = routers.find(|router| router.address == address)?;
+    let address = summary.answered_by.or(summary.address.map(Zoned::from))?;
+    let target = routers.find(|router| router.address == address.address)?;
     target.rtt_us.map(|rtt| rtt.times.p50)
 }
 
