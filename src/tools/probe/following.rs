@@ -3,7 +3,7 @@
 use super::known::Known;
 use super::next_hops::NextHops;
 use super::targets::{Path, ProbeTargets};
-use super::wire::Wire;
+use super::wire::{KEEP_NS, Wire};
 use crate::backend::Filter;
 use crate::error::FluxError;
 use crate::tools::host::Host;
@@ -22,6 +22,7 @@ impl Wire {
         mut tell: impl FnMut(SessionEvent),
     ) {
         self.closed.clear();
+        self.settled_ns = self.now().saturating_add(KEEP_NS);
         for set in &self.sets {
             let ports = set.rx.ports().iter();
             for port in ports.filter(|port| !set.session.is_over(port.index())) {

@@ -82,7 +82,8 @@ impl Reader<'_, '_> {
             self.outgoing.reset(outlet, member, answer, ack, now);
         }
         // Behind the end of a path answers come that nobody waits for.
-        let Some(trace) = self.members.trace(member) else { return Arrival::Ours };
+        let ours = Arrival::Ours(self.targets.paths[member as usize].link);
+        let Some(trace) = self.members.trace(member) else { return ours };
         let told = trace.answer(answer, echo, at, now);
         let state = icmp_names::port_state(answer.kind);
         let state = state.map(|state| trace.port_state().unwrap_or(state));
@@ -97,7 +98,7 @@ impl Reader<'_, '_> {
         let target = &self.targets.paths[member as usize].name;
         let target = (target.as_str(), self.targets.zone(member));
         self.reports.answer(target, answer, (event, &sent), at, (reached, state));
-        Arrival::Ours
+        ours
     }
 
     /// The target that answered from another address than it was asked at: the only one that waits
