@@ -31,7 +31,7 @@ mod targets;
 mod wire;
 mod zoned;
 
-pub(crate) use arrival::Arrival;
+pub(crate) use arrival::{Arrival, UNKNOWN};
 pub(crate) use frames::fitted;
 pub(crate) use link::Link;
 pub use link::VlanTag;

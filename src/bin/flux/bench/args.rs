@@ -79,7 +79,7 @@ Exit status:
 
 /// Measure every combination of settings, and say which is best for what
 ///
-/// Lists are separated by commas; every combination is measured. Tables tell medians, and what
+/// Lists are separated by commas; every combination is measured. Tables show medians, and what
 /// each packet costs: so one sees why a setting is slow.
 #[derive(ClapArgs, Debug)]
 #[command(

@@ -20,7 +20,7 @@ Exit status:
   1  something stands in its way
   2  could not run, or not to its end (usage, permission, system, interface gone)";
 
-/// Tell whether AF_XDP can run here, how well, and what to do about it
+/// Say whether AF_XDP can run here, how well, and what to do about it
 ///
 /// Each line is ok, a warning (it works, but not as well as it could), or a blocker, with the
 /// command that fixes it. Nothing is changed: a program that passes all packets is attached for a

@@ -32,8 +32,8 @@ Examples:
   flux ping --json -c 5 192.0.2.1 | jq 'select(.event == \"reply\").rtt_us'
 
 An RTT is the stamp of the XDP program less the stamp taken just before the packet is handed to
-the kernel; the time to find a next hop's address is in none. The line on standard error tells
-which clocks were used.
+the kernel; no RTT contains the time to find a next hop's address. The line on standard error
+says which clocks were used.
 
 Exit status:
   0  every target answered (with -c and -w: every probe)

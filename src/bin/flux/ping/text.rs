@@ -154,8 +154,9 @@ impl Text {
             }
         }
         let _ = write!(line, ": icmp_seq={} ttl={}", reply.seq, reply.reply_ttl);
-        if let Some(rtt) = reply.rtt_us {
-            let _ = write!(line, " time={} ms", millis(rtt));
+        match reply.rtt_us {
+            Some(rtt) => drop(write!(line, " time={} ms", millis(rtt))),
+            None => line.push_str(" time=?"),
         }
         let marks = [
             (!mark.is_empty(), mark),

@@ -64,7 +64,7 @@ fn ethernet(nic: &Nic) -> Verdict {
 
 fn driver(nic: &Nic) -> Verdict {
     match (&nic.driver, &nic.bus) {
-        (None, _) => unchecked("the kernel does not tell"),
+        (None, _) => unchecked("the kernel does not say"),
         (Some(driver), Some(bus)) => ok(format!("{driver} at {bus}")),
         (Some(driver), None) => ok(driver.clone()),
     }
@@ -117,7 +117,7 @@ fn queues(nic: &Nic) -> Verdict {
     let Some(channels) = nic.channels else {
         return match nic.rx_queues {
             Some(count) => ok(format!("{count} RX")),
-            None => unchecked("the driver does not tell"),
+            None => unchecked("the driver does not say"),
         };
     };
     let counts = [(channels.combined, "combined"), (channels.rx, "RX"), (channels.tx, "TX")];

@@ -146,7 +146,7 @@ fn cap_sys_ptrace(machine: &Machine) -> Verdict {
     match has(machine, &[CAP_SYS_PTRACE]) {
         Err(reason) => unchecked(reason),
         Ok(true) => ok("effective"),
-        Ok(false) => ok("missing; `flux rings` needs it on kernels without BTF alone"),
+        Ok(false) => ok("missing: only `flux rings` on a kernel without BTF needs it"),
     }
 }
 

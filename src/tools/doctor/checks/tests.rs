@@ -133,7 +133,7 @@ fn where_nothing_is_wrong_every_line_is_ok() {
     assert_eq!((report.warnings, report.blockers), (0, 0));
     assert_eq!(
         report.conclusion,
-        "no warning, no blocker: AF_XDP works here in native zero-copy mode, by the driver's word"
+        "no warning, no blocker: AF_XDP works here in native mode; the driver says that it has zero-copy"
     );
     assert_eq!(report.machine_checks, machine::CHECKS.len());
     let mut ids: Vec<_> = report.checks.iter().map(|check| check.id).collect();
@@ -328,7 +328,7 @@ fn driver_bus_and_place_are_told() {
     let slow = Some(Pcie { now: (8.0, 4), most: (16.0, 8) });
     let words = ["8 GT/s x4", "16 GT/s x8", "lspci"];
     assert_found(&report(Nic { pcie: slow, ..nic() }), "pcie", Status::Warning, &words);
-    assert_unchecked(&report(Nic { driver: None, ..nic() }), "driver", "does not tell");
+    assert_unchecked(&report(Nic { driver: None, ..nic() }), "driver", "does not say");
 }
 
 #[test]
@@ -362,7 +362,7 @@ fn queues_and_what_spreads_packets_over_them() {
         &["0, 2-3", "EBUSY", "only send", "flux rings eth0"],
     );
     let silent = report(Nic { channels: None, rx_queues: None, ..nic() });
-    assert_unchecked(&silent, "queues", "does not tell");
+    assert_unchecked(&silent, "queues", "does not say");
 }
 
 #[test]

@@ -92,8 +92,8 @@ fn program_in_the_way(found: &InTheWay) -> Attached {
 /// The driver's word on its XDP.
 pub(super) fn xdp(nics: &Nics, index: u32) -> Known<Xdp> {
     let features = nics.xdp_features(index).map_err(|error| match error.raw_os_error() {
-        Some(libc::ENOENT) => "kernels before Linux 6.3 do not tell".to_owned(),
-        _ => format!("the kernel does not tell: {}", crate::error::errno_text(&error)),
+        Some(libc::ENOENT) => "kernels before Linux 6.3 do not say".to_owned(),
+        _ => format!("the kernel does not say: {}", crate::error::errno_text(&error)),
     })?;
     let words = |bits: u64, words: &[&'static str]| {
         let set = words.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 != 0);

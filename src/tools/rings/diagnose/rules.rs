@@ -218,14 +218,14 @@ pub(super) fn leak(case: &Case<'_>) -> Option<String> {
                   be sent";
     if moving && let Some(grown) = steady_growth(&case.outside, i64::from(frames) / NOISE) {
         return Some(format!(
-            "{outside} of {frames} frames are in none of the rings, {grown} more than {} looks \
+            "{outside} of {frames} frames are outside the rings, {grown} more than {} looks \
              ago, and none came back: {advice}",
             case.outside.len() - 1
         ));
     }
     let gone = case.outside.iter().rev().take(case.looks()).all(|&out| out >= i64::from(frames));
     (bound(case) && gone && case.risen().rx_fill_ring_empty_descs > 0).then(|| {
-        format!("all {frames} frames have been in none of the rings for {}: {advice}", case.time())
+        format!("all {frames} frames have been outside the rings for {}: {advice}", case.time())
     })
 }
 
