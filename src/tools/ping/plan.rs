@@ -26,6 +26,8 @@ pub enum PathMtu {
 pub struct Plan {
     /// Names or addresses, as given.
     pub targets: Vec<String>,
+    /// Addresses of this host among them are not asked, and no error: those of a network, say.
+    pub spare_own: bool,
     /// Which family names may resolve to.
     pub family: Family,
     /// Probes per target; `None`: until stopped.
@@ -97,6 +99,7 @@ impl Plan {
     pub fn new<T: Into<String>>(targets: impl IntoIterator<Item = T>) -> Self {
         Self {
             targets: targets.into_iter().map(Into::into).collect(),
+            spare_own: false,
             family: Family::Any,
             count: None,
             interval: Duration::from_secs(1),

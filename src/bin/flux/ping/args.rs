@@ -203,6 +203,7 @@ impl Args {
         let usual = Plan::new::<&str>([]);
         Ok(Plan {
             targets,
+            spare_own: self.generate || self.lists(),
             family,
             count: count.or(virtual_count),
             interval: self.interval.unwrap_or(default_interval),
