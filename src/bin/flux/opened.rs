@@ -102,7 +102,12 @@ pub fn neighbour(found: &NeighbourFound, verbose: bool) -> String {
 /// A target that cannot be probed.
 pub fn send_error(failed: &SendError) -> String {
     let hint = failed.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-    format!("cannot send to {}: {}{hint}\n", failed.target, failed.error)
+    let SendError { target, error, .. } = failed;
+    // It may say itself what cannot be done.
+    match error.starts_with("cannot ") && error.contains(target.as_str()) {
+        true => format!("{error}{hint}\n"),
+        false => format!("cannot send to {target}: {error}{hint}\n"),
+    }
 }
 
 /// What happened to the sockets.

@@ -154,9 +154,10 @@ pub struct Summary {
     pub unsent: u64,
     /// Probes answered in time.
     pub received: u64,
-    /// Probes given up, those not sent and those with an ICMP error and no answer included.
+    /// `sent − received` at the end; before it, probes given up. Those with an ICMP error and no answer
+    /// are among them, and those not sent are not.
     pub lost: u64,
-    /// `lost ÷ (sent + unsent)`, percent.
+    /// `lost ÷ sent`, percent; 100 where none could be sent.
     pub loss_pct: f64,
     /// Further answers to answered probes.
     pub duplicates: u64,
@@ -184,9 +185,12 @@ pub struct Summary {
     /// The histogram's rows, when asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub histogram: Vec<HistogramRow>,
-    /// Why the target was left out of the run.
+    /// Why nothing was sent to the target, where it is this host that could not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// It is an address of this host: alive, and not asked.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub own_address: bool,
 }
 
 impl Summary {
@@ -213,7 +217,14 @@ impl Summary {
             elapsed_s: 0.0,
             histogram: Vec::new(),
             error: Some(refused.error.to_string()),
+            own_address: false,
         }
+    }
+
+    /// Of an address of this host.
+    pub(super) fn own(refused: &Refused) -> Self {
+        let summary = Self::refused(refused);
+        Self { own_address: true, errors: 0, loss_pct: 0.0, error: None, ..summary }
     }
 }
 

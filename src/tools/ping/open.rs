@@ -43,7 +43,10 @@ pub fn run(
     // Watched before the first look, so that nothing is missed in between.
     let mut lookout = Lookout::new(&*env.host);
     let pause = |time| env.pause(time) && !control.is_stopped();
-    let targets = ProbeTargets::find_soon(&request, &*env.host, pause)?;
+    let mut targets = ProbeTargets::find_soon(&request, &*env.host, pause)?;
+    if plan.spare_own {
+        targets.spare_own(&*env.host);
+    }
     let is_virtual = env.simulator.is_some();
     let headers = |address| ip_len(address) + ICMP_LEN;
     let plan = &sized(plan, &targets)?;

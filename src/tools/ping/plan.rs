@@ -28,6 +28,8 @@ pub struct Plan {
     pub targets: Vec<String>,
     /// Where the last of them were read, if in a file: told of those that cannot be used.
     pub file: Option<TargetFile>,
+    /// Addresses of this host among them are not asked, and no error: those of a network, say.
+    pub spare_own: bool,
     /// Which family names may resolve to.
     pub family: Family,
     /// Probes per target; `None`: until stopped.
@@ -100,6 +102,7 @@ impl Plan {
         Self {
             targets: targets.into_iter().map(Into::into).collect(),
             file: None,
+            spare_own: false,
             family: Family::Any,
             count: None,
             interval: Duration::from_secs(1),

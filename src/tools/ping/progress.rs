@@ -3,11 +3,12 @@
 use super::event::Summary;
 use super::members::Members;
 use super::plan::Plan;
+use super::reporter::NO_LINK;
 use super::schedule::Schedule;
 use super::sequences::{Answer, Failed, Probe, SendRefused, Sequences};
 use super::tally::{How, Tally};
 use crate::tools::measure::pacer::ns;
-use crate::tools::probe::{Path, ProbeTargets};
+use crate::tools::probe::{Path, ProbeTargets, WhyNot};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -43,6 +44,15 @@ struct Member {
     group: Option<Members>,
     /// Whether more probes are to be sent to it.
     wants: bool,
+    /// Why the last probe that was not sent was not, where that says nothing of the target.
+    unusable: Option<String>,
+}
+
+impl Member {
+    /// Why this host could send nothing to it at all.
+    fn left_out(&self) -> Option<&String> {
+        self.unusable.as_ref().filter(|_| self.tally.sent == self.tally.unsent)
+    }
 }
 
 /// What became of the probes so far.
@@ -73,6 +83,7 @@ impl Progress {
             tally: Tally::default(),
             group: path.multicast.then(Members::default),
             wants: true,
+            unusable: None,
         };
         Self {
             members: paths.iter().map(member).collect(),
@@ -154,10 +165,11 @@ impl Progress {
         self.probes.leave(count, now);
     }
 
-    /// A probe cannot be sent: the next hop's address is not known.
-    pub(super) fn refuse(&mut self, probe: Probe) {
+    /// A probe cannot be sent.
+    pub(super) fn refuse(&mut self, probe: Probe, why: &WhyNot) {
         self.probes.cancel(probe);
-        let tally = &mut self.members[probe.target as usize].tally;
+        let Member { tally, unusable, .. } = &mut self.members[probe.target as usize];
+        *unusable = why.is_local().then(|| why.to_string());
         tally.given_up += 1;
         tally.unsent += 1;
         tally.errors += 1;
@@ -167,7 +179,8 @@ impl Progress {
     pub(super) fn lose_unsent(&mut self, probe: Probe) {
         self.probes.cancel(probe);
         self.unsent += 1;
-        let tally = &mut self.members[probe.target as usize].tally;
+        let Member { tally, unusable, .. } = &mut self.members[probe.target as usize];
+        unusable.get_or_insert_with(|| NO_LINK.to_owned());
         tally.given_up += 1;
         tally.unsent += 1;
     }
@@ -310,6 +323,11 @@ impl Progress {
         self.members.iter().filter(|member| member.tally.received >= enough).count()
     }
 
+    /// How many targets this host could send nothing to.
+    pub(super) fn unusable(&self) -> usize {
+        self.members.iter().filter(|member| member.left_out().is_some()).count()
+    }
+
     /// The numbers of each target.
     pub(super) fn summaries(
         &self,
@@ -323,6 +341,7 @@ impl Progress {
                 .group
                 .as_ref()
                 .map(|group| group.answerers(|address| targets.zoned(path, address))),
+            error: member.left_out().cloned(),
             ..member.tally.summary(&path.name, path.address, now, how)
         })
     }

@@ -6,7 +6,7 @@ use super::mark::Difference;
 use super::progress::Odd;
 use super::sequences::Probe;
 use crate::proto::ICMP_LEN;
-use crate::tools::probe::{Path, ProbeTargets, SendError, UNKNOWN};
+use crate::tools::probe::{Path, ProbeTargets, SendError, UNKNOWN, WhyNot};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Reports what happens to probes.
@@ -20,7 +20,12 @@ pub(super) struct Reporter<'a> {
     is_virtual: bool,
     /// Targets whose missing next hop was reported.
     unreachable: Vec<bool>,
+    /// Targets without a link, which was reported.
+    cut_off: Vec<bool>,
 }
+
+/// Why probes are not sent while a link is away.
+pub(super) const NO_LINK: &str = "no link: probes that are due are not sent";
 
 /// What is known of an answer, besides what it says itself.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,7 +51,14 @@ impl<'a> Reporter<'a> {
         is_virtual: bool,
         targets: usize,
     ) -> Self {
-        Self { sink, each, wall_clock, is_virtual, unreachable: vec![false; targets] }
+        Self {
+            sink,
+            each,
+            wall_clock,
+            is_virtual,
+            unreachable: vec![false; targets],
+            cut_off: vec![false; targets],
+        }
     }
 
     /// A probe was given up.
@@ -65,15 +77,27 @@ impl<'a> Reporter<'a> {
         }
     }
 
-    /// A probe could not be sent; reported once per target.
-    pub(super) fn unreachable(&mut self, target: usize, path: &Path, why: &str) {
-        if !std::mem::replace(&mut self.unreachable[target], true) && self.each {
-            (self.sink)(Event::SendError(SendError {
-                target: path.name.clone(),
-                error: format!("Destination Host Unreachable: {why}"),
-                hint: None,
-            }));
+    /// A probe could not be sent; reported once per target. What is wrong with this host is reported
+    /// also where single probes are not.
+    pub(super) fn unreachable(&mut self, target: usize, path: &Path, why: &WhyNot) {
+        if (self.each || why.is_local()) && !std::mem::replace(&mut self.unreachable[target], true)
+        {
+            let (target, error) = (path.name.clone(), why.to_string());
+            (self.sink)(Event::SendError(SendError { target, error, hint: None }));
         }
+    }
+
+    /// A probe was not sent, as there is no link; reported once per target and outage.
+    pub(super) fn no_link(&mut self, target: usize, path: &Path) {
+        if !std::mem::replace(&mut self.cut_off[target], true) && self.each {
+            let (target, error) = (path.name.clone(), NO_LINK.to_owned());
+            (self.sink)(Event::SendError(SendError { target, error, hint: None }));
+        }
+    }
+
+    /// There is a link to a target.
+    pub(super) fn has_link(&mut self, target: usize) {
+        self.cut_off[target] = false;
     }
 
     /// An answer; `event` says which kind.

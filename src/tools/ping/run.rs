@@ -175,16 +175,21 @@ impl Run<'_> {
         let Some(probe) = self.progress.number(at, now, lost) else { return };
         let path = &self.targets.paths[at];
         match self.outgoing.send(&mut self.wire, &self.ids, probe, now) {
-            Sending::Sent if path.multicast => self.group_sent_ns = Some(now),
-            Sending::Sent | Sending::NoFrame => {}
+            Sending::Sent => {
+                self.reporter.has_link(at);
+                if path.multicast {
+                    self.group_sent_ns = Some(now);
+                }
+            }
+            Sending::NoFrame => {}
             Sending::NoWay => {
-                self.progress.refuse(probe);
                 let why = self.wire.why_not(path, &self.hops);
+                self.progress.refuse(probe, &why);
                 self.reporter.unreachable(at, path, &why);
             }
             Sending::NoLink => {
                 self.progress.lose_unsent(probe);
-                self.reporter.timeout(&self.targets, probe);
+                self.reporter.no_link(at, path);
             }
         }
         self.progress.settle(at);
@@ -209,7 +214,7 @@ impl Run<'_> {
             let lost = |old| self.reporter.timeout(&self.targets, old);
             if let Some(probe) = self.progress.number(at, now, lost) {
                 self.progress.lose_unsent(probe);
-                self.reporter.timeout(&self.targets, probe);
+                self.reporter.no_link(at, &self.targets.paths[at]);
                 self.progress.settle(at);
             }
         }
@@ -244,14 +249,24 @@ impl Run<'_> {
         self.wire.read(|frame, at, now, _| reader.take(frame, Times { at, now }));
     }
 
+    /// Says of the last probes that still wait for their answers so: the deadline was before their time.
+    fn tell_open(&mut self) {
+        for (at, path) in self.targets.paths.iter().enumerate() {
+            if let Some(seq) = self.progress.outstanding(at) {
+                self.reporter.outstanding(path, seq);
+            }
+        }
+    }
+
     fn tell_summaries(&mut self, moment: Moment, event: fn(Summary) -> Event, now: u64) {
         let how = How { moment, histogram: self.plan.histogram };
         for summary in self.progress.summaries(&self.targets, now, how) {
             (self.reporter.sink)(event(summary));
         }
         if moment == Moment::End {
-            for refused in &self.targets.refused {
-                (self.reporter.sink)(event(Summary::refused(refused)));
+            let own = self.targets.own.iter().map(Summary::own);
+            for summary in self.targets.refused.iter().map(Summary::refused).chain(own) {
+                (self.reporter.sink)(event(summary));
             }
         }
     }
@@ -261,6 +276,9 @@ impl Run<'_> {
         self.wire.listen_at_last();
         self.read();
         let now = self.wire.now();
+        if self.plan.count.is_some() && self.plan.deadline.is_some() {
+            self.tell_open();
+        }
         let tell = |event| (self.reporter.sink)(Event::Session(event));
         self.wire.tell_losses(host, self.progress.losses(), tell);
         // A wait for errors alone is not a part of the run.
@@ -269,7 +287,7 @@ impl Run<'_> {
         Outcome {
             answered: self.progress.answered_targets(),
             targets: self.targets.paths.len() + self.targets.refused.len(),
-            refused: self.targets.refused.len(),
+            refused: self.targets.refused.len() + self.progress.unusable(),
             foreign: self.wire.foreign,
             malformed: self.wire.malformed,
             unstamped: self.wire.unstamped,

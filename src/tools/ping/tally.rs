@@ -16,7 +16,7 @@ pub(super) struct Tally {
     /// Those of them that could not be sent.
     pub(super) unsent: u64,
     pub(super) received: u64,
-    /// Given up, or not sent because the next hop is unknown.
+    /// Given up, or not sent.
     pub(super) given_up: u64,
     pub(super) duplicates: u64,
     pub(super) reordered: u64,
@@ -50,11 +50,17 @@ impl Tally {
     /// The numbers so far. At the end of a run probes without an answer are lost, as ping counts
     /// them; in between only those that were given up.
     pub(super) fn summary(&self, target: &str, address: IpAddr, now_ns: u64, how: How) -> Summary {
+        let sent = self.sent.saturating_sub(self.unsent);
         let lost = match how.moment {
-            Moment::End => self.sent.saturating_sub(self.received),
-            Moment::Between => self.given_up,
+            Moment::End => sent.saturating_sub(self.received),
+            Moment::Between => self.given_up.saturating_sub(self.unsent),
         };
-        let loss_pct = if self.sent == 0 { 0.0 } else { lost as f64 * 100.0 / self.sent as f64 };
+        let loss_pct = match (sent, self.unsent) {
+            (0, 0) => 0.0,
+            // Nothing got there.
+            (0, _) => 100.0,
+            _ => lost as f64 * 100.0 / sent as f64,
+        };
         let rows =
             |stats: &DurationStats| if how.histogram { stats.buckets(ROWS) } else { Vec::new() };
         let (rtt_us, histogram) = self.times.with(|stats| (stats.summary(), rows(stats)));
@@ -62,7 +68,7 @@ impl Tally {
         Summary {
             target: target.to_owned(),
             address: Some(address),
-            sent: self.sent.saturating_sub(self.unsent),
+            sent,
             unsent: self.unsent,
             received: self.received,
             lost,
@@ -80,6 +86,7 @@ impl Tally {
             elapsed_s: elapsed_ns as f64 / 1e9,
             histogram,
             error: None,
+            own_address: false,
         }
     }
 }
@@ -111,5 +118,24 @@ mod tests {
             |moment| tally.summary("x", [10, 0, 0, 2].into(), 0, How { moment, histogram: false });
         assert_eq!((at(Moment::Between).lost, at(Moment::End).lost), (1, 2));
         assert_eq!(at(Moment::End).loss_pct, 50.0);
+    }
+
+    #[test]
+    fn what_was_not_sent_is_not_lost_but_where_nothing_was_sent_all_is() {
+        let numbers = |sent, unsent, received| {
+            let tally =
+                Tally { sent, unsent, received, given_up: sent - received, ..Tally::default() };
+            let ends = [Moment::Between, Moment::End].map(|moment| {
+                let how = How { moment, histogram: false };
+                let summary = tally.summary("x", [10, 0, 0, 2].into(), 0, how);
+                (summary.sent, summary.lost, summary.loss_pct)
+            });
+            assert_eq!(ends[0], ends[1]);
+            ends[1]
+        };
+        assert_eq!(numbers(20, 4, 16), (16, 0, 0.0));
+        assert_eq!(numbers(6, 3, 2), (3, 1, 100.0 / 3.0));
+        assert_eq!(numbers(5, 5, 0), (0, 0, 100.0));
+        assert_eq!(numbers(0, 0, 0), (0, 0, 0.0));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::known::Known;
 use super::next_hops::NextHops;
+use super::refused::WhyNot;
 use super::targets::{Path, ProbeTargets};
 use super::wire::{KEEP_NS, Wire};
 use crate::backend::Filter;
@@ -60,14 +61,14 @@ impl Wire {
     }
 
     /// Why nothing can be sent to a target.
-    pub(crate) fn why_not(&self, path: &Path, hops: &NextHops) -> String {
+    pub(crate) fn why_not(&self, path: &Path, hops: &NextHops) -> WhyNot {
         let closed = || {
             let closed = self.closed.iter().find(|(link, _)| *link == path.link);
             closed.map(|(_, why)| why.clone()).or_else(|| self.ended(path.link))
         };
-        let missing = || hops.get(path.hop).err().map(str::to_owned);
-        let why = path.broken.clone().or_else(closed).or_else(missing);
-        why.unwrap_or_else(|| "the probe is too long".to_owned())
+        let missing = || hops.get(path.hop).err();
+        let why = path.broken.clone().or_else(closed).map(WhyNot::Local).or_else(missing);
+        why.unwrap_or_else(|| WhyNot::local("the probe is too long"))
     }
 }
 

@@ -39,8 +39,8 @@ pub(crate) use lookout::{Lookout, News};
 pub use next_hops::NeighbourFound;
 pub(crate) use next_hops::NextHops;
 pub(crate) use outlet::Outlet;
-pub(crate) use refused::Refused;
 pub use refused::SendError;
+pub(crate) use refused::{Refused, WhyNot};
 pub(crate) use route::TargetRequest;
 pub use route::check_source;
 #[cfg(all(target_os = "linux", feature = "bpf"))]

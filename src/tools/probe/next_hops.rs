@@ -1,9 +1,10 @@
 //! Link layer addresses of the next hops: found before the first probe, asked for again while
 //! some are missing.
 
+use super::refused::WhyNot;
 use super::targets::Hop;
 use crate::proto::MacAddr;
-use crate::tools::host::{Cause, Host, Neighbour};
+use crate::tools::host::{Cause, Host, HostError, Neighbour};
 use serde::Serialize;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -42,7 +43,7 @@ pub struct NeighbourFound {
 struct Known {
     hop: Hop,
     /// The address, or why there is none.
-    mac: Result<MacAddr, String>,
+    mac: Result<MacAddr, WhyNot>,
     /// It is to be asked for again. Packets go to the last known address meanwhile.
     is_open: bool,
 }
@@ -75,7 +76,7 @@ impl NextHops {
     pub(super) fn add(&mut self, hops: &[Hop]) {
         for &hop in hops.iter().skip(self.known.len()) {
             self.at.insert(hop, self.known.len());
-            let mac = Err("not asked for yet".to_owned());
+            let mac = Err(WhyNot::local("its neighbour was not asked for yet"));
             self.known.push(Known { hop, mac, is_open: true });
             self.open += 1;
             self.ask_again_ns = 0;
@@ -83,12 +84,9 @@ impl NextHops {
     }
 
     /// The link layer address of a hop, or why there is none.
-    pub(crate) fn get(&self, hop: usize) -> Result<MacAddr, &str> {
-        match self.known.get(hop) {
-            Some(Known { mac: Ok(mac), .. }) => Ok(*mac),
-            Some(Known { mac: Err(why), .. }) => Err(why),
-            None => Err("no such hop"),
-        }
+    pub(crate) fn get(&self, hop: usize) -> Result<MacAddr, WhyNot> {
+        let known = self.known.get(hop).map(|known| known.mac.clone());
+        known.unwrap_or_else(|| Err(WhyNot::local("no such hop")))
     }
 
     /// The host's table says something new about a neighbour. True when packets go elsewhere now.
@@ -221,12 +219,7 @@ impl NextHops {
                     if known.mac.is_ok() {
                         continue; // the last known one is better than none
                     }
-                    known.mac = Err(match error.cause() {
-                        Cause::NeighbourTimeout { .. } | Cause::NeighbourFailed { .. } => {
-                            no_answer(known.hop.address, total)
-                        }
-                        _ => error.to_string(),
-                    });
+                    known.mac = Err(WhyNot::of(&error, known.hop.address, total));
                 }
             }
         }
@@ -234,7 +227,26 @@ impl NextHops {
     }
 }
 
-/// Why the link layer address of a next hop is not known.
+impl WhyNot {
+    /// Why the link layer address of a next hop is not known, which was asked for so long.
+    fn of(error: &HostError, hop: IpAddr, asked_for: Duration) -> Self {
+        match error.cause() {
+            Cause::NeighbourTimeout { .. } | Cause::NeighbourFailed { .. } => {
+                Self::Silent(no_answer(hop, asked_for))
+            }
+            Cause::Os(source) if source.raw_os_error() == Some(libc::ENOBUFS) => {
+                let family = if hop.is_ipv4() { "ipv4" } else { "ipv6" };
+                Self::Local(format!(
+                    "the kernel's neighbour table is full: raise net.{family}.neigh.default.gc_thresh3 \
+                     with sysctl (all network namespaces share it)"
+                ))
+            }
+            _ => Self::Local(error.to_string()),
+        }
+    }
+}
+
+/// How long a next hop did not answer.
 fn no_answer(address: IpAddr, asked_for: Duration) -> String {
     let question = if address.is_ipv4() { "ARP" } else { "neighbour solicitations" };
     let time = match asked_for.as_secs() {
@@ -242,4 +254,32 @@ fn no_answer(address: IpAddr, asked_for: Duration) -> String {
         _ => format!("{:.1} s", asked_for.as_secs_f64()),
     };
     format!("{address} did not answer {question} for {time}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+
+    #[test]
+    fn what_this_host_lacks_is_not_called_unreachable() {
+        let hop: [IpAddr; 2] = [[10, 0, 0, 7].into(), "2001:db8::7".parse().unwrap()];
+        let why = |cause, hop: IpAddr| {
+            let error = HostError::new("find the neighbour", hop, cause);
+            WhyNot::of(&error, hop, Duration::from_secs(1))
+        };
+        let silent = why(Cause::NeighbourFailed { waited: Duration::from_secs(1) }, hop[0]);
+        assert!(!silent.is_local());
+        let said = "Destination Host Unreachable: 10.0.0.7 did not answer ARP for 1.0 s";
+        assert_eq!(silent.to_string(), said);
+        for (hop, table) in hop.into_iter().zip(["ipv4", "ipv6"]) {
+            let full = why(Cause::Os(io::Error::from_raw_os_error(libc::ENOBUFS)), hop);
+            assert!(full.is_local());
+            let said = full.to_string();
+            assert!(said.starts_with("the kernel's neighbour table is full: "), "{said}");
+            assert!(said.contains(&format!("net.{table}.neigh.default.gc_thresh3")), "{said}");
+        }
+        let other = why(Cause::Os(io::Error::from_raw_os_error(libc::EINVAL)), hop[0]);
+        assert!(other.is_local() && !other.to_string().contains("Unreachable"), "{other}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Waiting for what is only just coming up when a run begins: a carrier, an IPv6 address.
 
 use super::route::TargetRequest;
-use super::targets::ProbeTargets;
+use super::targets::{Path, ProbeTargets};
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::tools::host::{AddressScope, Cause, Host, Interface};
 use std::time::Duration;
@@ -29,9 +29,9 @@ impl ProbeTargets {
             let missing = missing(&found, request, &host.interfaces()?);
             if missing.is_none() || waited >= PATIENCE || !pause(LOOK) {
                 return found.map(|mut found| {
-                    found.notes.extend(why.map(|why| {
-                        format!("waited {:.1} s at the start: {why}", waited.as_secs_f64())
-                    }));
+                    found.notes.extend(
+                        why.map(|why| format!("waited {:.1} s for {why}", waited.as_secs_f64())),
+                    );
                     found
                 });
             }
@@ -53,12 +53,13 @@ fn missing(
     };
     let unready = |interface: &Interface| {
         let name = &interface.name;
-        format!("duplicate address detection had not ended for an IPv6 address of {name}")
+        format!("duplicate address detection on {name}")
     };
     for error in errors {
         let text = error.to_string();
-        if text.ends_with(&Cause::NoCarrier.to_string()) {
-            return Some(text);
+        if let Some(said) = text.strip_suffix(&Cause::NoCarrier.to_string()) {
+            let name = said.trim_end_matches(": ").rsplit(' ').next().unwrap_or_default();
+            return Some(format!("the carrier of {name}"));
         }
         if error.kind() != ErrorKind::Host {
             continue;
@@ -69,7 +70,7 @@ fn missing(
         // Routes and addresses of IPv6 come with the carrier.
         let named = |i: &&Interface| is_named(request, &i.name);
         if let Some(interface) = interfaces.iter().find(|i| i.up && !i.carrier && named(i)) {
-            return Some(format!("{} had no carrier", interface.name));
+            return Some(format!("the carrier of {}", interface.name));
         }
     }
     // Without a link-local address the kernel asks for no neighbour.
@@ -77,7 +78,16 @@ fn missing(
     let mut paths = targets.paths.iter().filter(|path| path.address.is_ipv6());
     let link = |path| targets.link(path).interface.index;
     let here = |index: u32| interfaces.iter().find(move |i| i.index == index);
-    paths.find_map(|path| here(link(path)).filter(|i| is_tentative(i, true))).map(unready)
+    paths.find_map(|path| here(link(path)).filter(|i| is_new(path, i))).map(unready)
+}
+
+/// Whether an address of the interface that packets to an IPv6 target leave by is still to come: the
+/// kernel gives them one of another interface meanwhile, which the answer may not find the way to.
+fn is_new(path: &Path, interface: &Interface) -> bool {
+    let mut own = interface.addresses.iter().filter(|own| own.addr.is_ipv6()).peekable();
+    let foreign = path.question.source.is_none() && !interface.has_address(path.source);
+    let missing = own.peek().is_none() || own.any(|own| own.tentative && !own.duplicate);
+    is_tentative(interface, true) || foreign && missing
 }
 
 /// Whether an IPv6 address of the interface is still being looked at, perhaps the link-local one alone.

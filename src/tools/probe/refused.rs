@@ -2,6 +2,7 @@
 
 use crate::error::FluxError;
 use serde::Serialize;
+use std::fmt;
 use std::net::IpAddr;
 
 /// A target that is left out of its run. The others are probed all the same.
@@ -12,6 +13,35 @@ pub(crate) struct Refused {
     /// Where that is known.
     pub(crate) address: Option<IpAddr>,
     pub(crate) error: FluxError,
+}
+
+/// Why nothing can be sent to a target now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WhyNot {
+    /// Its next hop does not answer.
+    Silent(String),
+    /// This host cannot: it has no route, no room, no link.
+    Local(String),
+}
+
+impl WhyNot {
+    pub(super) fn local(why: impl Into<String>) -> Self {
+        Self::Local(why.into())
+    }
+
+    /// Whether it says something of this host alone, and nothing of the target.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+}
+
+impl fmt::Display for WhyNot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silent(why) => write!(f, "Destination Host Unreachable: {why}"),
+            Self::Local(why) => f.write_str(why),
+        }
+    }
 }
 
 /// Probes to a target cannot be sent.

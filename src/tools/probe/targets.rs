@@ -90,6 +90,8 @@ pub(crate) struct ProbeTargets {
     pub(crate) hops: Vec<Hop>,
     /// Those that cannot be used.
     pub(crate) refused: Vec<Refused>,
+    /// Addresses of this host, where these are not refused.
+    pub(crate) own: Vec<Refused>,
     /// What else there is to say about them.
     pub(crate) notes: Vec<String>,
     /// Positions of links and hops.
@@ -110,6 +112,7 @@ impl ProbeTargets {
             paths: Vec::with_capacity(request.targets.len()),
             hops: Vec::new(),
             refused: Vec::new(),
+            own: Vec::new(),
             notes: Vec::new(),
             link_at: HashMap::new(),
             hop_at: HashMap::new(),
@@ -162,6 +165,25 @@ impl ProbeTargets {
             self.hops.len() - 1
         });
         (path.source, path.gateway, path.broken) = (source, gateway, None);
+    }
+
+    /// Takes addresses of this host out of those that are refused.
+    pub(crate) fn spare_own(&mut self, host: &dyn Host) {
+        let interfaces = host.interfaces().unwrap_or_default();
+        let is_own = |refused: &mut Refused| {
+            let address = refused.name.parse();
+            address.is_ok_and(|own| interfaces.iter().any(|one| one.has_address(own)))
+        };
+        self.own.extend(self.refused.extract_if(.., is_own));
+        self.notes.extend(match self.own.as_slice() {
+            [] => None,
+            [one] => Some(format!("{} is this host's own address: it is not asked", one.name)),
+            [first, more @ ..] => Some(format!(
+                "{} and {} others are this host's own addresses: they are not asked",
+                first.name,
+                more.len()
+            )),
+        });
     }
 
     /// Those that can be used, if there is one.

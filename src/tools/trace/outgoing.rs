@@ -78,7 +78,7 @@ impl Outgoing {
             let mac = hops.get(path.hop).ok().filter(|_| path.broken.is_none());
             let Some(mac) = mac.filter(|_| wire.is_open(path.link)) else {
                 *template = None;
-                unreachable(at, &wire.why_not(path, hops));
+                unreachable(at, &wire.why_not(path, hops).to_string());
                 continue;
             };
             let way = Way { link: path.link, ends: (link.mac, mac), source: path.source };

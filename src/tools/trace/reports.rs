@@ -45,8 +45,8 @@ impl<'a> Reports<'a> {
 
     /// A target cannot be probed.
     pub(super) fn unreachable(&mut self, target: &str, why: &str) {
-        let error = format!("Destination Host Unreachable: {why}");
-        (self.sink)(Event::SendError(SendError { target: target.to_owned(), error, hint: None }));
+        let (target, error) = (target.to_owned(), why.to_owned());
+        (self.sink)(Event::SendError(SendError { target, error, hint: None }));
     }
 
     /// A probe was given up.

@@ -209,6 +209,7 @@ impl Args {
         Ok(Plan {
             targets,
             file,
+            spare_own: self.generate || self.lists(),
             family,
             count: count.or(virtual_count),
             interval: self.interval.unwrap_or(default_interval),

@@ -96,6 +96,7 @@ pub mod tests {
             elapsed_s: 9.0017,
             histogram: Vec::new(),
             error: None,
+            own_address: false,
         }
     }
 

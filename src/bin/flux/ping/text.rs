@@ -9,7 +9,8 @@ use fluxnet::tools::ping::{
     Answerer, Event, Outstanding, Plan, Reply, Start, Summary, Timeout, WrongByte,
 };
 use fluxnet::tools::probe::TargetRoute;
-use std::collections::HashMap;
+use fluxnet::tools::session::{RouteMoved, SessionEvent};
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -27,6 +28,10 @@ pub struct Text {
     /// Whether the interface was asked for: then ping tells it in its header.
     interface: bool,
     several: bool,
+    /// How many targets were given.
+    asked: usize,
+    /// Targets that have no route any more, which was said.
+    broken: HashSet<String>,
     /// Addresses of the targets that were given by name.
     named: HashMap<String, IpAddr>,
     header_done: bool,
@@ -48,6 +53,8 @@ impl Text {
             verbose: args.common.output.verbose,
             interface: plan.interface.is_some(),
             several: plan.targets.len() > 1,
+            asked: plan.targets.len(),
+            broken: HashSet::new(),
             named: HashMap::new(),
             header_done: false,
             dots: false,
@@ -60,8 +67,22 @@ impl Text {
             Event::Start(start) => self.start(start),
             Event::Neighbour(found) => Lines::err(opened::neighbour(found, self.verbose)),
             Event::Interim(summary) => Lines::err(interim(summary)),
+            Event::SendError(failed) if self.broken.contains(&failed.target) => Lines::default(),
             Event::SendError(failed) => Lines::err(opened::send_error(failed)),
-            Event::Session(event) => Lines::err(opened::session(event)),
+            Event::Session(event) => {
+                if let SessionEvent::Route(RouteMoved { targets, interface, .. }) = event {
+                    for target in targets {
+                        match interface {
+                            Some(_) => drop(self.broken.remove(target)),
+                            None => drop(self.broken.insert(target.clone())),
+                        }
+                    }
+                }
+                Lines::err(opened::session(event))
+            }
+            Event::Summary(summary) if summary.own_address && self.list.is_none() => {
+                Lines::default()
+            }
             Event::Summary(_) => {
                 self.summaries.push(event.clone());
                 Lines::default()
@@ -129,7 +150,12 @@ impl Text {
                     IpAddr::V6(_) => format!("PING {name} ({address}){from} {size} data bytes\n"),
                 }
             }
-            _ => format!("PING {}, {size} data bytes\n", counted(start.targets.len(), "target")),
+            _ => match (start.targets.len(), self.asked) {
+                (all, asked) if all == asked => {
+                    format!("PING {}, {size} data bytes\n", counted(all, "target"))
+                }
+                (some, asked) => format!("PING {some} of {asked} targets, {size} data bytes\n"),
+            },
         }
     }
 
@@ -207,7 +233,10 @@ impl EventText for Text {
     /// The summaries: a block for one target, a table for several; and the histograms.
     fn end(&mut self) -> Lines {
         if let Some(alive) = self.list {
-            let listed = self.summaries.each().filter(|s| (s.received > 0) == alive);
+            let is_alive = |s: &Summary| s.received > 0 || s.own_address;
+            // Nothing is known of those that this host could not send to: their reasons were said.
+            let known = self.summaries.each().filter(|s| s.error.is_none());
+            let listed = known.filter(|s| is_alive(s) == alive);
             return Lines::out(listed.map(|s| format!("{}\n", s.target)).collect());
         }
         let mut lines = Lines::out(if self.dots { "\n".into() } else { String::new() });
@@ -270,7 +299,8 @@ fn block(summary: &Summary) -> String {
 /// Who answered for a group.
 fn answerers(summary: &Summary) -> Option<String> {
     let all = summary.answerers.as_ref().filter(|all| !all.is_empty())?;
-    let mut text = format!("\n{} was answered by {}:\n", summary.target, all.len());
+    let (count, hosts) = (all.len(), if all.len() == 1 { "host" } else { "hosts" });
+    let mut text = format!("\n{count} {hosts} answered {}:\n", summary.target);
     for Answerer { address, received, duplicates, rtt_us } in all {
         let _ = write!(text, "  {address}: {received} received");
         if *duplicates > 0 {

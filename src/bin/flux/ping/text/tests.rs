@@ -309,6 +309,61 @@ fn lists_are_names_alone() {
 }
 
 #[test]
+fn our_own_addresses_are_alive_and_what_we_could_not_send_to_is_neither() {
+    for (letter, name) in [("-a", "up\nown\n"), ("-u", "down\n")] {
+        let mut text = text(&format!("{letter} up down full own"), Screen::default());
+        let error = Some("the kernel's neighbour table is full".to_owned());
+        text.event(&Event::Summary(summary("up", 1)));
+        text.event(&Event::Summary(summary("down", 0)));
+        text.event(&Event::Summary(Summary { error, ..summary("full", 0) }));
+        text.event(&Event::Summary(Summary { own_address: true, ..summary("own", 0) }));
+        assert_eq!(text.end(), Lines::out(name.into()));
+    }
+    let mut table = text("-g 10.0.0.0/30", Screen::default());
+    table.event(&Event::Summary(Summary { own_address: true, ..summary("own", 0) }));
+    assert!(!table.end().out.contains("own"));
+}
+
+#[test]
+fn what_was_refused_is_not_counted_as_pinged() {
+    let mut text = text("a b c", Screen::default());
+    let two = start(&[("a", "10.0.0.2"), ("b", "10.0.0.3")]);
+    assert_eq!(text.event(&Event::Start(two)).out, "PING 2 of 3 targets, 56 data bytes\n");
+}
+
+#[test]
+fn one_reason_is_said_once() {
+    use fluxnet::tools::session::RouteMoved;
+    let mut text = text("10.7.0.1", Screen::default());
+    let failed = |error: &str| {
+        let error = error.to_owned();
+        Event::SendError(SendError { target: "10.7.0.1".into(), error, hint: None })
+    };
+    let own = "cannot reach 10.7.0.1: it is this host's own address";
+    assert_eq!(text.event(&failed(own)).err, format!("{own}\n"), "cannot, once");
+    let route = |interface: Option<&str>| {
+        Event::Session(SessionEvent::Route(RouteMoved {
+            targets: vec!["10.7.0.1".into()],
+            interface: interface.map(str::to_owned),
+            gateway: None,
+            source: None,
+            text: "it changed".into(),
+        }))
+    };
+    assert_eq!(text.event(&route(None)).err, "note: it changed\n");
+    assert_eq!(text.event(&failed("no route")).err, "", "the note said it");
+    text.event(&route(Some("eth0")));
+    assert_eq!(text.event(&failed("no route")).err, "cannot send to 10.7.0.1: no route\n");
+}
+
+#[test]
+fn a_time_that_nobody_knows_is_a_question_mark() {
+    let mut text = text("10.0.0.2", Screen::default());
+    let line = out(&mut text, Event::Reply(Reply { rtt_us: None, ..reply("x", "10.0.0.2") }));
+    assert_eq!(line, "64 bytes from 10.0.0.2: icmp_seq=1 ttl=64 time=?\n");
+}
+
+#[test]
 fn without_colour_there_is_no_escape() {
     let mut plain = text("x", Screen::default());
     for event in [Event::Icmp(unreachable()), Event::Duplicate(reply("x", "10.0.0.2"))] {
