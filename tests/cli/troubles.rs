@@ -379,7 +379,7 @@ fn a_queue_that_only_receives_is_refused_by_who_has_to_send() {
         (format!("{bench} --workload l2fwd --mode system"), &said.replace("sim0", "a0")),
         (
             format!("{bench} --workload forward --mode system"),
-            "1 queues of a0: a1 has 1 open of which 0 can send, and each loop needs one to send by",
+            "1 queue of a0: a1 has 1 open of which 0 can send, and each loop needs one to send by",
         ),
     ] {
         let line = format!("{line} {RECEIVE_ONLY}");

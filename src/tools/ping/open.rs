@@ -33,6 +33,7 @@ pub fn run(
     plan.check()?;
     let request = TargetRequest {
         targets: &plan.targets,
+        file: plan.file.as_ref(),
         family: plan.family,
         interface: plan.interface.as_deref(),
         source: plan.source,
@@ -54,10 +55,12 @@ pub fn run(
     let span = flight::span(plan)?;
     let filter = filter::of_run(&targets, &ids, plan.size, &*env.host);
     let links = &targets.links;
-    let mut wire = Wire::open(env, &plan.config, links, &filter, control, plan.timeout)?;
     let has = |v4: bool| targets.paths.iter().any(|path| path.address.is_ipv4() == v4);
     let listen = Listen { probes: Probes::Echo(ids.range()), v4: has(true), v6: has(false) };
-    wire.listen(&*env.host, &listen, &targets);
+    // Before the sockets: the kernel begins to stamp packets a moment later.
+    let listener = env.host.listen(&listen).ok();
+    let mut wire = Wire::open(env, &plan.config, links, &filter, control, plan.timeout)?;
+    wire.listen(&*env.host, listener, &targets);
     let mut interfaces = wire.opened(links);
     let mut opened = interfaces.first().cloned().unwrap_or_default();
     opened.notes.extend(targets.notes.iter().cloned());

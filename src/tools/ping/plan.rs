@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::error::{FluxError, Result};
 use crate::tools::host::Family;
 use crate::tools::measure::Rate;
-use crate::tools::probe::VlanTag;
+use crate::tools::probe::{TargetFile, VlanTag};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub enum PathMtu {
 pub struct Plan {
     /// Names or addresses, as given.
     pub targets: Vec<String>,
+    /// Where the last of them were read, if in a file: told of those that cannot be used.
+    pub file: Option<TargetFile>,
     /// Which family names may resolve to.
     pub family: Family,
     /// Probes per target; `None`: until stopped.
@@ -97,6 +99,7 @@ impl Plan {
     pub fn new<T: Into<String>>(targets: impl IntoIterator<Item = T>) -> Self {
         Self {
             targets: targets.into_iter().map(Into::into).collect(),
+            file: None,
             family: Family::Any,
             count: None,
             interval: Duration::from_secs(1),

@@ -6,7 +6,7 @@ use super::mark::Difference;
 use super::progress::Odd;
 use super::sequences::Probe;
 use crate::proto::ICMP_LEN;
-use crate::tools::probe::{Path, ProbeTargets, SendError};
+use crate::tools::probe::{Path, ProbeTargets, SendError, UNKNOWN};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Reports what happens to probes.
@@ -32,7 +32,7 @@ pub(super) struct Facts {
     pub(super) wrong: Option<Difference>,
 }
 
-/// When a packet came, and the time now, in ns.
+/// When a packet came, or [`UNKNOWN`], and the time now, in ns.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Times {
     pub(super) at: u64,
@@ -135,6 +135,7 @@ impl<'a> Reporter<'a> {
         if self.is_virtual {
             return at as f64 / 1e9;
         }
+        let at = if at == UNKNOWN { now } else { at };
         let ago = Duration::from_nanos(now.saturating_sub(at));
         let day =
             SystemTime::now().checked_sub(ago).and_then(|t| t.duration_since(UNIX_EPOCH).ok());

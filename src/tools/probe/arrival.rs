@@ -1,5 +1,9 @@
 //! [`Arrival`]: what a received frame was.
 
+/// The time of arrival of what came at a time that nobody knows: before every probe was sent, so that
+/// it makes no round-trip time.
+pub(crate) const UNKNOWN: u64 = 0;
+
 /// What a received frame was, to those who read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {

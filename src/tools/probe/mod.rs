@@ -26,11 +26,12 @@ mod sender;
 mod sending;
 mod sockets;
 pub(crate) mod table;
+mod target_file;
 mod targets;
 mod wire;
 mod zoned;
 
-pub(crate) use arrival::Arrival;
+pub(crate) use arrival::{Arrival, UNKNOWN};
 pub(crate) use frames::fitted;
 pub(crate) use link::Link;
 pub use link::VlanTag;
@@ -44,7 +45,8 @@ pub(crate) use route::TargetRequest;
 pub use route::check_source;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub(crate) use sockets::FRAMES;
+pub use target_file::TargetFile;
 pub use targets::TargetRoute;
 pub(crate) use targets::{Path, ProbeTargets, ip_len};
 pub(crate) use wire::Wire;
-pub use zoned::Zoned;
+pub use zoned::{Zone, Zoned};

@@ -1,9 +1,10 @@
 //! [`Overheard`]: answers that come to the host's stack and not to our sockets: by another interface, in
 //! fragments, too short to say whose they are, on a queue without a socket.
 
+use super::arrival::UNKNOWN;
 use super::link::Link;
 use crate::backend::VlanMatch;
-use crate::tools::host::{Heard, Host, Interface, Listen, Listener};
+use crate::tools::host::{Heard, Host, Interface, Listener};
 use crate::tools::session::{Note, Trouble};
 use std::collections::HashMap;
 
@@ -53,13 +54,17 @@ struct Waiting {
 }
 
 impl Overheard {
-    /// Listens from now on. Where the host lets nobody listen, nothing is heard.
-    pub(super) fn open(host: &dyn Host, what: &Listen, links: &[&Link]) -> Self {
+    /// Hears by `listener` from now on. Where the host lets nobody listen, nothing is heard.
+    pub(super) fn open(
+        host: &dyn Host,
+        listener: Option<Box<dyn Listener>>,
+        links: &[&Link],
+    ) -> Self {
         let interfaces = host.interfaces().unwrap_or_default();
         let place = |interface: &Interface| (interface.index, place(interface, &interfaces, links));
         let names: Vec<_> = links.iter().map(|link| link.interface.name.as_str()).collect();
         Self {
-            listener: host.listen(what).ok(),
+            listener,
             own: names.join(" or "),
             drops_before: host.reverse_path_drops().unwrap_or(0),
             interfaces: interfaces.iter().map(place).collect(),
@@ -114,12 +119,12 @@ impl Overheard {
         self.waiting.is_empty()
     }
 
-    /// Shows each packet that was heard with the time of its arrival. What is not ours is not counted:
+    /// Shows each packet that was heard with the time of its arrival, or [`UNKNOWN`]. What is not ours is not counted:
     /// its owner has it as well.
     pub(super) fn read(&mut self, now: u64, mut take: impl FnMut(&[u8], u64) -> bool) {
         for packet in std::mem::take(&mut self.waiting) {
-            // A stamp of the future is none.
-            let at = packet.at_ns.filter(|&at| at <= now).unwrap_or(now);
+            // A stamp of the future is none. It was read long after it came: now is no time of it.
+            let at = packet.at_ns.filter(|&at| at <= now).unwrap_or(UNKNOWN);
             if take(&packet.frame, at) {
                 self.note(packet.ifindex, packet.fragments);
             }
@@ -206,7 +211,7 @@ mod tests {
     use super::*;
     use crate::proto::MacAddr;
     use crate::tools::host::{
-        Change, Family, HostError, Neighbour, Queues, Route, Target, Vlan, Watch,
+        Change, Family, HostError, Listen, Neighbour, Queues, Route, Target, Vlan, Watch,
     };
     use std::cell::RefCell;
     use std::net::IpAddr;
@@ -214,6 +219,15 @@ mod tests {
     use std::time::Duration;
 
     type Packets = Rc<RefCell<Vec<(u32, Option<u32>)>>>;
+
+    /// The time by its stamp of what comes on the interface of this number.
+    fn stamp(ifindex: u32) -> Option<u64> {
+        match ifindex {
+            8 => None,
+            9 => Some(10),
+            _ => Some(7),
+        }
+    }
 
     /// A host of these interfaces, on which packets come.
     struct Machine {
@@ -226,7 +240,7 @@ mod tests {
     impl Listener for Ear {
         fn hear(&mut self, take: &mut dyn FnMut(Heard<'_>)) -> Result<(), HostError> {
             for (ifindex, fragments) in self.0.take() {
-                take(Heard { frame: &[ifindex as u8], ifindex, at_ns: Some(7), fragments });
+                take(Heard { frame: &[ifindex as u8], ifindex, at_ns: stamp(ifindex), fragments });
             }
             Ok(())
         }
@@ -319,7 +333,7 @@ mod tests {
         let machine = machine();
         let link = link(&machine, index);
         let what = Listen { probes: crate::tools::host::Probes::Echo(1..=4), v4: true, v6: false };
-        let mut ears = Overheard::open(&machine, &what, &[&link]);
+        let mut ears = Overheard::open(&machine, machine.listen(&what).ok(), &[&link]);
         let mut seen = Vec::new();
         for &packet in came {
             machine.packets.borrow_mut().push(packet);
@@ -352,11 +366,28 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_stamp_did_not_come_when_it_was_read() {
+        let machine = machine();
+        let link = link(&machine, 2);
+        let mut ears =
+            Overheard::open(&machine, Some(Box::new(Ear(machine.packets.clone()))), &[&link]);
+        machine.packets.borrow_mut().extend([(2, None), (8, None), (9, None)]);
+        ears.look_at_last(9);
+        let mut times = Vec::new();
+        ears.read(9, |_, at| {
+            times.push(at);
+            true
+        });
+        assert_eq!(times, [7, UNKNOWN, UNKNOWN], "none, and one of the future");
+        assert_eq!(UNKNOWN.checked_sub(1), None, "no round-trip time");
+    }
+
+    #[test]
     fn the_host_is_asked_ten_times_a_second_at_most() {
         let machine = machine();
         let link = link(&machine, 2);
         let what = Listen { probes: crate::tools::host::Probes::Echo(1..=4), v4: true, v6: false };
-        let mut ears = Overheard::open(&machine, &what, &[&link]);
+        let mut ears = Overheard::open(&machine, machine.listen(&what).ok(), &[&link]);
         let come = || machine.packets.borrow_mut().push((2, None));
         let at = |ears: &mut Overheard, now| {
             come();

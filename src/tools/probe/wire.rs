@@ -6,6 +6,8 @@
 //! ```
 
 use super::arrival::Arrival;
+#[cfg(doc)]
+use super::arrival::UNKNOWN;
 use super::known::{Known, devices, is_in_vlan};
 use super::link::Link;
 use super::outlet::Outlet;
@@ -16,7 +18,7 @@ use super::targets::ProbeTargets;
 use crate::backend::Filter;
 use crate::config::Config;
 use crate::error::{FluxError, Result};
-use crate::tools::host::{Host, Listen};
+use crate::tools::host::{Host, Listener};
 use crate::tools::session::{Losses, Opened, SessionEvent, carrier};
 use crate::tools::{Control, Env};
 use std::time::Duration;
@@ -153,9 +155,16 @@ impl Wire {
         (0..self.lanes.len()).any(|link| self.passes(link))
     }
 
-    /// Hears from now on what comes to the host's stack instead of to our sockets.
-    pub(crate) fn listen(&mut self, host: &dyn Host, what: &Listen, targets: &ProbeTargets) {
-        self.overheard = Overheard::open(host, what, &targets.links.iter().collect::<Vec<_>>());
+    /// Hears from now on what comes to the host's stack instead of to our sockets. `listener` is best
+    /// opened before the sockets: the kernel begins to stamp packets a moment later.
+    pub(crate) fn listen(
+        &mut self,
+        host: &dyn Host,
+        listener: Option<Box<dyn Listener>>,
+        targets: &ProbeTargets,
+    ) {
+        let links: Vec<_> = targets.links.iter().collect();
+        self.overheard = Overheard::open(host, listener, &links);
     }
 
     /// Fetches at the end what came to the host's stack.
@@ -275,8 +284,8 @@ impl Wire {
         self.sets.iter().map(|set| set.rx.granted().frames as usize).sum()
     }
 
-    /// Shows each packet that came to `take`, with the time of its arrival and the time now, and
-    /// counts those that are no answer.
+    /// Shows each packet that came to `take`, with the time of its arrival (or [`UNKNOWN`]) and the time
+    /// now, and counts those that are no answer.
     pub(crate) fn read(
         &mut self,
         mut take: impl FnMut(&[u8], u64, u64, &mut Outlet<'_>) -> Arrival,

@@ -48,6 +48,7 @@ pub fn run(
     plan.check()?;
     let request = TargetRequest {
         targets: &plan.targets,
+        file: None,
         family: plan.family,
         interface: plan.interface.as_deref(),
         source: plan.source,
@@ -70,10 +71,12 @@ pub fn run(
     let echo = echo(plan, &*env.host, env.simulator.is_some());
     let filter = filter((&identity, echo.as_ref()), &targets, &*env.host);
     let config = config(plan, targets.paths.len());
-    let mut wire = Wire::open(env, &config, &targets.links, &filter, control, plan.wait)?;
     let has = |v4: bool| targets.paths.iter().any(|path| path.address.is_ipv4() == v4);
     let listen = Listen { probes: listened_for(&identity), v4: has(true), v6: has(false) };
-    wire.listen(&*env.host, &listen, &targets);
+    // Before the sockets: the kernel begins to stamp packets a moment later.
+    let listener = env.host.listen(&listen).ok();
+    let mut wire = Wire::open(env, &config, &targets.links, &filter, control, plan.wait)?;
+    wire.listen(&*env.host, listener, &targets);
     let sizes = sizes(plan, &targets);
     sink(Event::Start(start(plan, &wire, &targets, &sizes)));
     targets.refused.iter().for_each(|refused| sink(Event::SendError(refused.told())));
@@ -94,6 +97,7 @@ pub fn run(
         hops,
         lookout,
         ending: None,
+        began_ns: wire.now(),
         targets,
         wire,
     };

@@ -4,6 +4,7 @@ use super::Args;
 use super::report::Summaries;
 use crate::opened::{self, millis};
 use crate::output::{EventText, Json, Lines, Screen, chart, hidden, percent, table};
+use fluxnet::text::counts::counted;
 use fluxnet::tools::ping::{
     Answerer, Event, Outstanding, Plan, Reply, Start, Summary, Timeout, WrongByte,
 };
@@ -128,7 +129,7 @@ impl Text {
                     IpAddr::V6(_) => format!("PING {name} ({address}){from} {size} data bytes\n"),
                 }
             }
-            _ => format!("PING {} targets, {size} data bytes\n", start.targets.len()),
+            _ => format!("PING {}, {size} data bytes\n", counted(start.targets.len(), "target")),
         }
     }
 
@@ -153,8 +154,9 @@ impl Text {
             }
         }
         let _ = write!(line, ": icmp_seq={} ttl={}", reply.seq, reply.reply_ttl);
-        if let Some(rtt) = reply.rtt_us {
-            let _ = write!(line, " time={} ms", millis(rtt));
+        match reply.rtt_us {
+            Some(rtt) => drop(write!(line, " time={} ms", millis(rtt))),
+            None => line.push_str(" time=?"),
         }
         let marks = [
             (!mark.is_empty(), mark),

@@ -18,6 +18,9 @@ pub(super) struct Sockets {
     sockets: Vec<(RawSocket, u8)>,
     /// A packet, as the socket shows it.
     buffer: Vec<u8>,
+    /// Whether the kernel is known to stamp packets as they come. It begins a moment after it was asked to,
+    /// and says of what came before that it came when it is read.
+    stamps: bool,
 }
 
 impl Sockets {
@@ -35,7 +38,7 @@ impl Sockets {
                 sockets.push((RawSocket::open(v6, own, &answers)?, own));
             }
         }
-        Ok(Self { sockets, buffer: vec![0; LONGEST] })
+        Ok(Self { sockets, buffer: vec![0; LONGEST], stamps: false })
     }
 }
 
@@ -55,9 +58,13 @@ impl Listener for Sockets {
         let mut ahead = None;
         for (socket, protocol) in &self.sockets {
             let v6 = socket.is_v6();
-            while let Some(meta) = socket.recv(&mut self.buffer).map_err(failed)? {
+            loop {
+                let read = (!self.stamps).then(clock::wall_ns);
+                let Some(meta) = socket.recv(&mut self.buffer).map_err(failed)? else { break };
+                let came = arrival(meta.wall_ns, read);
+                self.stamps |= came.is_some();
                 let ahead = *ahead.get_or_insert_with(wall_ahead_ns);
-                let at = meta.wall_ns.map(|wall| i128::from(wall) - ahead);
+                let at = came.map(|wall| i128::from(wall) - ahead);
                 let head = header(v6, *protocol, &meta);
                 let head = &head[..ETHERNET + if v6 { IPV6 } else { 0 }];
                 let packet = self.buffer.get(..meta.len).unwrap_or_default();
@@ -72,6 +79,11 @@ impl Listener for Sockets {
         }
         Ok(())
     }
+}
+
+/// When a packet came by its stamp; `None` where that may be the time of a read which began at `read`.
+fn arrival(stamp: Option<u64>, read: Option<u64>) -> Option<u64> {
+    stamp.filter(|&stamp| read.is_none_or(|read| stamp < read))
 }
 
 /// How far the wall clock is ahead of the one that a run goes by.
@@ -205,5 +217,19 @@ impl Filter {
             filter.word(v6, 8 + field);
         }
         filter.end_in(numbers)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_of_the_read_is_no_time_of_arrival() {
+        assert_eq!(arrival(Some(100), Some(200)), Some(100), "stamped before it was read");
+        assert_eq!(arrival(Some(200), Some(200)), None);
+        assert_eq!(arrival(Some(201), Some(200)), None, "stamped by the read itself");
+        assert_eq!(arrival(Some(201), None), Some(201), "stamps are known to be real");
+        assert_eq!(arrival(None, None), None);
     }
 }
