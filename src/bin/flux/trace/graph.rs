@@ -7,7 +7,7 @@
 //!     3b └─ 172.16.23.3
 //! ```
 
-use super::report::{asn, fill, notes};
+use super::report::{asn, fill, notes, with_systems};
 use crate::output::{Column, Report, Screen, Show, Table, When, clean, column, table};
 use fluxnet::text::counts::counted;
 use fluxnet::tools::probe::Zoned;
@@ -171,6 +171,7 @@ fn letters(place: usize) -> String {
 /// Routers and paths, and what the tables had no room for.
 pub fn graph(summary: &Summary, screen: &Screen) -> Table {
     let places = Places::new(summary);
+    let systems = with_systems(summary);
     let mut nodes: Vec<Node> = Vec::new();
     for (at, hop) in summary.hops.iter().enumerate() {
         for (place, who) in places.hops[at].iter().enumerate() {
@@ -185,7 +186,7 @@ pub fn graph(summary: &Summary, screen: &Screen) -> Table {
                 rtt_us: router.and_then(|router| router.rtt_us),
                 loss_pct: router.filter(|router| !router.limited).map(|router| router.loss_pct),
                 notes: notes(summary, hop, place).map(|notes| screen.fit(&notes)),
-                asn: router.and_then(asn),
+                asn: router.and_then(|router| asn(router, systems)),
                 name: router.and_then(|router| router.name.as_deref()).map(clean),
             });
         }

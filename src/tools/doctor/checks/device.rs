@@ -1,6 +1,6 @@
 //! The interface as a device: link, driver, bus, queues.
 
-use super::super::facts::{Nic, Pcie};
+use super::super::facts::{Master, Nic, Pcie};
 use super::{Entry, Verdict, blocker, ok, ranges, unchecked, warning};
 use std::collections::BTreeSet;
 
@@ -8,6 +8,7 @@ pub(super) const CHECKS: &[Entry<Nic>] = &[
     ("up", "up", up),
     ("carrier", "carrier", carrier),
     ("ethernet", "link type", ethernet),
+    ("port", "port of", port),
     ("driver", "driver", driver),
     ("pcie", "PCIe", pcie),
     ("numa", "NUMA node", numa),
@@ -60,6 +61,20 @@ fn ethernet(nic: &Nic) -> Verdict {
     } else {
         blocker("not Ethernet: flux reads and writes Ethernet frames", "use the interface below it")
     }
+}
+
+/// What it means to belong to another interface.
+fn port(nic: &Nic) -> Verdict {
+    let Some(Master { kind, name }) = &nic.master else { return Verdict::Nothing };
+    ok(match kind.as_str() {
+        "bridge" => format!(
+            "bridge {name}, which does not get what XDP takes here; addresses and routes are {name}'s"
+        ),
+        "vrf" => format!("VRF {name}: the routes are those of its table"),
+        _ => format!(
+            "{kind} {name}: only what this port receives is seen; addresses and routes are {name}'s"
+        ),
+    })
 }
 
 fn driver(nic: &Nic) -> Verdict {
