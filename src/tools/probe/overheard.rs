@@ -369,7 +369,8 @@ mod tests {
     fn what_has_no_stamp_did_not_come_when_it_was_read() {
         let machine = machine();
         let link = link(&machine, 2);
-        let mut ears = Overheard::open(&machine, Some(Box::new(Ear(machine.packets.clone()))), &[&link]);
+        let mut ears =
+            Overheard::open(&machine, Some(Box::new(Ear(machine.packets.clone()))), &[&link]);
         machine.packets.borrow_mut().extend([(2, None), (8, None), (9, None)]);
         ears.look_at_last(9);
         let mut times = Vec::new();
