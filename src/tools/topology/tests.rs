@@ -671,7 +671,12 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         ("\"server\"\nadd", "\"a b\"\nadd", "line 8: 'a b' is not a name for a node", "letters"),
         ("name = \"server\"", "", "line 7: [[host]] without name", "add name = "),
         ("[[host]]", "[host]", "line 7: host is not a list of tables", "[[host]]"),
-        ("name = \"server\"", "name = 7", "line 8: name = 7 is not a word or a list of words", "\"r1\""),
+        (
+            "name = \"server\"",
+            "name = 7",
+            "line 8: name = 7 is not a word or a list of words",
+            "\"r1\"",
+        ),
         (
             "name = \"server\"",
             "name = \"server\"\nprefix = \"198.18.0.0\"",
@@ -709,12 +714,7 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
             "line 1: unknown key 'colour' in the file",
             "known keys: seed, us",
         ),
-        (
-            "[us]",
-            "seed = -1\n[us]",
-            "line 1: seed = -1 is not a whole number",
-            "seed = 1",
-        ),
+        ("[us]", "seed = -1\n[us]", "line 1: seed = -1 is not a whole number", "seed = 1"),
         (
             between,
             "between = [\"us\", \"r1\", \"r2\", \"server\"]\nloss = \"110%\"",

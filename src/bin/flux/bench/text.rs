@@ -172,7 +172,9 @@ fn footer(report: &Report, hidden: &[&str], screen: &Screen) -> String {
     }
     let tsc = report.results.iter().any(|setting| setting.cycle_source.as_deref() == Some("tsc"));
     if tsc && !hidden.contains(&"cyc/pkt") {
-        lines.push("cyc/pkt: cycles of the time stamp counter, because CPU cycles cannot be counted here");
+        lines.push(
+            "cyc/pkt: cycles of the time stamp counter, because CPU cycles cannot be counted here",
+        );
     }
     let early = screen.style.odd("ended early: settings may have fewer samples, or none");
     if !report.complete {

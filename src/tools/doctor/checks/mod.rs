@@ -145,7 +145,9 @@ fn works(nic: &Nic) -> String {
         _ => "works here",
     };
     let mode = match (nic.is_native(), &nic.xdp) {
-        (Some(true), Ok(xdp)) if xdp.zero_copy => "in native mode; the driver says that it has zero-copy",
+        (Some(true), Ok(xdp)) if xdp.zero_copy => {
+            "in native mode; the driver says that it has zero-copy"
+        }
         (Some(true), Ok(_)) => "in native copy mode",
         (Some(true), Err(_)) => "in native mode",
         (Some(false), _) => "in skb mode alone, which is slow",
