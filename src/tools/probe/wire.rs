@@ -71,7 +71,7 @@ impl Wire {
         let opener = Opener::new(env, config);
         let stop = || control.is_stopped();
         let patience = (carrier::AFTER_ATTACH, &stop as &dyn Fn() -> bool);
-        let set = opener.open(devices(links), filter, &*env.host, stuck, patience, true)?;
+        let set = opener.open(&devices(links), filter, &*env.host, stuck, patience, true)?;
         let known = |link| Known { is_used: true, ..Known::new(link, &*env.host) };
         let mut wire = Self {
             opener,
@@ -95,7 +95,7 @@ impl Wire {
     pub(super) fn connect(&mut self) {
         let lane = |link: &Known| {
             let mut sets = self.sets.iter().enumerate().rev();
-            sets.find_map(|(at, set)| set.lane(&link.device, at))
+            sets.find_map(|(at, set)| set.lane(link.ifindex, at))
         };
         self.lanes = self.links.iter().map(lane).collect();
     }
@@ -307,7 +307,7 @@ impl Wire {
                 let stamp = packet.rx_timestamp().filter(|&at| at <= now);
                 *unstamped += u64::from(stamp.is_none());
                 let port = rx.ports().iter().position(|p| p.queue_number(packet.queue()).is_some());
-                let device = port.and_then(|port| devices.get(port)).map_or("", String::as_str);
+                let device = port.and_then(|port| devices.get(port)).map_or(0, |&ifindex| ifindex);
                 if !is_in_vlan(links, device, packet.data()) {
                     *foreign += 1;
                     continue;
