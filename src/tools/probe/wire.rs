@@ -308,6 +308,12 @@ impl Wire {
                     *foreign += 1;
                     continue;
                 }
+                // What the host's stack heard before is read before.
+                if let (Some(_), false) = (stamp, overheard.is_empty()) {
+                    overheard.read((now, stamp), |frame, at| {
+                        take(frame, at, now, &mut outlet) == Arrival::Ours
+                    });
+                }
                 match take(packet.data(), stamp.unwrap_or(now), now, &mut outlet) {
                     Arrival::Ours => {}
                     Arrival::Foreign => *foreign += 1,
@@ -319,7 +325,8 @@ impl Wire {
         if !overheard.is_empty() {
             let (now, set) = (sets[0].rx.now(), 0);
             let mut outlet = Outlet { sender: &mut sets[0].sender, lanes, set };
-            overheard.read(now, |frame, at| take(frame, at, now, &mut outlet) == Arrival::Ours);
+            overheard
+                .read((now, None), |frame, at| take(frame, at, now, &mut outlet) == Arrival::Ours);
         }
     }
 
