@@ -247,6 +247,46 @@ fn what_another_program_asked_is_not_ours_though_the_numbers_are() {
 }
 
 #[test]
+fn what_is_too_short_to_say_whose_it_is_answers_a_probe_that_waits_and_is_no_duplicate() {
+    for size in [8, 15, 56] {
+        let done = ping(silent(size), |probe| {
+            let short = probe.answer(SILENT, &probe.payload[..7]);
+            let other = probe.answer("10.9.9.9", &probe.payload[..7]);
+            let own = probe.answer(SILENT, &probe.payload);
+            vec![other, own.clone(), short, own]
+        });
+        let summary = done.summary();
+        let numbers = (summary.received, summary.duplicates, summary.truncated_replies);
+        assert_eq!(numbers, (2, 2, 0), "{size} {:?}", done.answers());
+    }
+}
+
+#[test]
+fn an_answer_with_the_number_of_another_probe_answers_neither() {
+    let mut first: Option<Vec<u8>> = None;
+    let done = ping(Plan { count: Some(3), ..silent(56) }, |probe| {
+        let own = probe.answer(SILENT, &probe.payload);
+        match &first {
+            // That of the first one, under the numbers of the second.
+            Some(payload) if probe.seq == 2 => vec![probe.answer(SILENT, payload), own],
+            Some(payload) => vec![probe.answer(SILENT, payload)],
+            None => {
+                first = Some(probe.payload.clone());
+                vec![own]
+            }
+        }
+    });
+    let summary = done.summary();
+    let numbers = (summary.received, summary.lost, summary.corrupt, summary.bad_checksum);
+    assert_eq!((numbers, summary.duplicates), ((2, 1, 2, 0), 0), "{:?}", done.answers());
+    let corrupt: Vec<_> =
+        done.answers().into_iter().filter(|(kind, _)| *kind == "corrupt").collect();
+    let wrong = |expected| WrongByte { offset: 15, expected, actual: 1 };
+    let told: Vec<_> = corrupt.iter().map(|(_, r)| (r.seq, r.wrong_byte)).collect();
+    assert_eq!(told, [(2, Some(wrong(2))), (3, Some(wrong(3)))]);
+}
+
+#[test]
 fn an_error_leaves_a_probe_open_for_its_answer() {
     let both = |probe: &Probe| vec![probe.unreachable(), probe.answer(SILENT, &probe.payload)];
     let done = ping(silent(56), both);
@@ -254,13 +294,13 @@ fn an_error_leaves_a_probe_open_for_its_answer() {
     let numbers = (summary.received, summary.lost, summary.errors, summary.duplicates);
     assert_eq!((numbers, summary.loss_pct), ((2, 0, 2, 0), 0.0));
     assert_eq!(done.outcome.answered, 2);
-    // The other way round, and said twice.
+    // The other way round, and said twice: each is counted.
     let done = ping(silent(56), |probe| {
         let error = || probe.unreachable();
         vec![probe.answer(SILENT, &probe.payload), error(), error()]
     });
     let summary = done.summary();
-    assert_eq!((summary.received, summary.lost, summary.errors), (2, 0, 2));
+    assert_eq!((summary.received, summary.lost, summary.errors), (2, 0, 4));
     // An error and no answer: lost, once.
     let done = ping(silent(56), |probe| vec![probe.unreachable()]);
     let summary = done.summary();

@@ -130,12 +130,16 @@ impl EchoIds {
         (id, seq): (u16, u16),
         last: impl Fn(usize) -> u64,
     ) -> Option<(usize, u64)> {
+        let (target, sequence) = self.named(mark, last)?;
+        let agree = (id, seq) == (self.id_of(target, sequence), sequence as u16);
+        agree.then_some((target, sequence))
+    }
+
+    /// The probe that a mark names, whatever identifier and sequence number say.
+    pub(super) fn named(&self, mark: Mark, last: impl Fn(usize) -> u64) -> Option<(usize, u64)> {
         let target = mark.target as usize;
-        let sequence = u64::from(mark.high) << 16 | u64::from(seq);
-        let known = target < self.slot_of.len()
-            && id == self.id_of(target, sequence)
-            && (1..=last(target)).contains(&sequence);
-        known.then_some((target, sequence))
+        let known = target < self.slot_of.len();
+        Some((target, mark.sequence(known.then(|| last(target))?)?))
     }
 }
 

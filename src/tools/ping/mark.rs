@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   payload   0 ..  8   the same in all probes of a run, and another one in other runs
-//!             8 .. 16   target (32 bits), bits 16 to 47 of the sequence number
+//!             8 .. 16   target (24 bits), sequence number (40 bits)
 //!            16 ..      pattern
 //! ```
 //! iputils' ping keeps its time stamp in these 16 bytes: a pattern begins behind them there, too.
@@ -15,29 +15,40 @@ pub(super) const TOKEN: Range<usize> = 0..8;
 /// Bytes that name the probe.
 pub(super) const MARK: Range<usize> = 8..16;
 
-/// Target and upper bits of the sequence number.
+/// Bits of the sequence number.
+const SEQUENCE_BITS: u32 = 40;
+/// More targets than that are not told apart by their marks.
+const TARGETS: u32 = 1 << (u64::BITS - SEQUENCE_BITS);
+
+/// Target and sequence number, as far as there is room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) target: u32,
-    pub(super) high: u32,
+    low: u64,
 }
 
 impl Mark {
     /// Of a probe.
     pub(super) fn of(target: u32, sequence: u64) -> Self {
-        Self { target, high: (sequence >> 16) as u32 }
+        Self { target: target % TARGETS, low: sequence % (1 << SEQUENCE_BITS) }
     }
 
     /// As in the payload.
     pub(super) fn bytes(self) -> [u8; 8] {
-        (u64::from(self.target) << 32 | u64::from(self.high)).to_be_bytes()
+        (u64::from(self.target) << SEQUENCE_BITS | self.low).to_be_bytes()
     }
 
     /// What a payload carries; `None` if it is too short.
     pub(super) fn read(payload: &[u8]) -> Option<Self> {
         let bytes = payload.get(MARK)?.first_chunk::<8>()?;
         let both = u64::from_be_bytes(*bytes);
-        Some(Self { target: (both >> 32) as u32, high: both as u32 })
+        Some(Self::of((both >> SEQUENCE_BITS) as u32, both))
+    }
+
+    /// The sequence number, which is at most `last`; `None` if there is no such number.
+    pub(super) fn sequence(self, last: u64) -> Option<u64> {
+        let age = last.wrapping_sub(self.low) % (1 << SEQUENCE_BITS);
+        last.checked_sub(age).filter(|&sequence| sequence > 0)
     }
 }
 
@@ -104,7 +115,7 @@ pub(super) fn difference(payload: &[u8], sent: &[u8], mark: Mark) -> Option<Diff
 mod tests {
     use super::*;
 
-    const MARK_OF: Mark = Mark { target: 7, high: 0x0102_0304 };
+    const MARK_OF: Mark = Mark { target: 7, low: 0x01_0203_0405 };
 
     fn sent(size: usize) -> (Vec<u8>, Vec<u8>) {
         let all: Vec<u8> = (0..size).map(|at| at as u8).collect();
@@ -117,7 +128,10 @@ mod tests {
 
     #[test]
     fn a_mark_is_read_as_it_was_written() {
-        assert_eq!(Mark::of(7, 0x0102_0304_ffff), MARK_OF);
+        assert_eq!(Mark::of(7, 0xff01_0203_0405), MARK_OF);
+        assert_eq!(MARK_OF.sequence(0xff01_0203_0405), Some(0xff01_0203_0405));
+        assert_eq!(MARK_OF.sequence(0xff01_0203_0404), Some(0xfe01_0203_0405));
+        assert_eq!(MARK_OF.sequence(0x01_0203_0404), None);
         let (_, payload) = sent(16);
         assert_eq!(Mark::read(&payload), Some(MARK_OF));
         assert_eq!(Mark::read(&payload[..15]), None);

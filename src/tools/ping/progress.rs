@@ -273,12 +273,25 @@ impl Progress {
         self.probes.get(target as u32, sequence)
     }
 
-    /// Takes note of an ICMP error about a probe, which goes on waiting for an answer. `None`: there was
-    /// one before, or the probe is forgotten.
+    /// Takes note of an answer to a target's probe that has the number of another.
+    pub(super) fn misnumbered(&mut self, target: usize) {
+        self.members[target].tally.corrupt += 1;
+    }
+
+    /// Whether a probe is neither answered nor given up.
+    pub(super) fn is_in_flight(&self, target: usize, sequence: u64) -> bool {
+        self.probes.is_in_flight(target as u32, sequence)
+    }
+
+    /// Takes note of an ICMP error about a probe, which goes on waiting for an answer. `None`: the
+    /// probe is forgotten.
     pub(super) fn failed(&mut self, target: usize, sequence: u64) -> Option<Probe> {
-        let Failed { probe, given_up } = self.probes.fail(target as u32, sequence)?;
+        let Failed { probe, given_up, again } = self.probes.fail(target as u32, sequence)?;
         let tally = &mut self.members[target].tally;
         tally.errors += 1;
+        if again {
+            return Some(probe);
+        }
         self.silent -= u64::from(given_up);
         if probe.sequence == tally.sent {
             self.schedule.answered(target);

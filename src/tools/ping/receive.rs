@@ -3,7 +3,7 @@
 use super::answer::{self, EchoError, EchoReply, Seen};
 use super::event::{Event, Reply};
 use super::ids::EchoIds;
-use super::mark::{self, Claim, Mark};
+use super::mark::{self, Claim, Mark, TOKEN};
 use super::progress::{Answered, Odd, Progress};
 use super::reporter::{Facts, Reporter, Times};
 use super::sequences::Probe;
@@ -40,8 +40,18 @@ impl Reader<'_, '_> {
             Claim::Foreign => return None,
             claim => claim,
         };
-        let (target, seq) = self.find(reply.from, (reply.id, reply.seq), claim)?;
+        let Some((target, seq)) = self.find(reply.from, (reply.id, reply.seq), claim) else {
+            return self.misnumbered(reply, claim, times);
+        };
         let path = self.targets.paths.get(target).filter(|path| path.source == reply.to)?;
+        // Nothing but a number and an address says that it is ours: a second one may be somebody else's.
+        let nameless = claim == Claim::Silent && reply.intact && self.payload.len() >= TOKEN.end;
+        if nameless && !self.progress.is_in_flight(target, seq) {
+            return None;
+        }
+        if self.misnumbered(reply, claim, times).is_some() {
+            return Some(path.link);
+        }
         let took = |probe: Probe| times.at.checked_sub(probe.sent_ns);
         let mut facts = Facts { seq, ..Facts::default() };
         if !reply.intact {
@@ -79,6 +89,25 @@ impl Reader<'_, '_> {
         Some(path.link)
     }
 
+    /// An answer whose payload names another probe than its sequence number: it answers neither of
+    /// the two. `None` if it is not one.
+    fn misnumbered(&mut self, reply: &EchoReply<'_>, claim: Claim, times: Times) -> Option<usize> {
+        let Claim::Marked(mark) = claim else { return None };
+        let (target, named) = self.ids.named(mark, |at| self.progress.last_sequence(at))?;
+        let path = self.targets.paths.get(target).filter(|path| path.source == reply.to)?;
+        let theirs = path.multicast || path.address == reply.from;
+        let stated = named & !0xffff | u64::from(reply.seq);
+        if !theirs || reply.id != self.ids.id_of(target, named) || stated == named {
+            return None;
+        }
+        let expected = Mark::of(target as u32, stated);
+        let wrong = mark::difference(reply.payload, self.payload, expected);
+        let facts = Facts { seq: stated, wrong, ..Facts::default() };
+        self.progress.misnumbered(target);
+        self.reporter.reply((self.targets, path), reply, Event::Corrupt, &facts, times);
+        Some(path.link)
+    }
+
     /// The link that the probe left by; `None` if it is about none of ours.
     fn error(&mut self, error: &EchoError<'_>, times: Times) -> Option<usize> {
         let (source, destination) = error.probe;
@@ -90,7 +119,7 @@ impl Reader<'_, '_> {
         let path = self.targets.paths.get(target).filter(|path| path.source == source)?;
         let mut rtt_ns = None;
         if error.report.is_final() {
-            // What was said before, or is about a probe that is forgotten, is nothing new.
+            // What is about a probe that is forgotten is nothing new.
             let Some(probe) = self.progress.failed(target, seq) else { return Some(path.link) };
             rtt_ns = times.at.checked_sub(probe.sent_ns);
         }

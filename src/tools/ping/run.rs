@@ -109,7 +109,7 @@ impl Run<'_> {
     fn look_for_hops(&mut self, host: &mut dyn Host, now: u64) {
         if self.hops.next_ns().is_some_and(|at| at <= now) {
             let found =
-                self.hops.glance(host, |found| (self.reporter.sink)(Event::Neighbour(found)));
+                self.hops.glance(host, now, |found| (self.reporter.sink)(Event::Neighbour(found)));
             self.hops.rest(now);
             if found {
                 self.prepare();

@@ -55,6 +55,8 @@ pub(super) struct Failed {
     pub(super) probe: Probe,
     /// It had been declared lost.
     pub(super) given_up: bool,
+    /// There was an error about it before.
+    pub(super) again: bool,
 }
 
 /// Why a probe must not be sent now.
@@ -187,17 +189,20 @@ impl Sequences {
     }
 
     /// Takes note of an ICMP error about a probe, which stays what it is: an answer may still come.
-    /// `None` if there was one before, or the probe is forgotten.
+    /// `None` if the probe is forgotten.
     pub(super) fn fail(&mut self, target: u32, sequence: u64) -> Option<Failed> {
         let serial = self.serial(target, sequence)?;
         let in_flight = self.table.is_in_flight(serial);
         let answered = self.table.is_answered(serial);
         let echo = self.table.what_mut(serial)?;
-        if std::mem::replace(&mut echo.failed, true) {
-            return None;
-        }
+        let again = std::mem::replace(&mut echo.failed, true);
         let probe = self.table.get(serial).map(probe_of)?;
-        Some(Failed { probe, given_up: !in_flight && !answered })
+        Some(Failed { probe, given_up: !in_flight && !answered, again })
+    }
+
+    /// Whether the probe with this number is neither answered nor given up.
+    pub(super) fn is_in_flight(&self, target: u32, sequence: u64) -> bool {
+        self.serial(target, sequence).is_some_and(|serial| self.table.is_in_flight(serial))
     }
 
     /// Whether nothing became of the probe with this number yet.

@@ -20,6 +20,8 @@ const AGAIN_NS: u64 = 1_000_000_000;
 /// That must not hold up the other targets: the kernel goes on asking in the background, and
 /// knows the answer at the next question.
 const GLANCE: Duration = Duration::from_millis(1);
+/// What was asked for no longer than this had no time to answer.
+const JUST_NOW: Duration = Duration::from_millis(20);
 /// Most questions of one glance.
 const GLANCE_HOPS: usize = 64;
 
@@ -44,6 +46,10 @@ struct Known {
     hop: Hop,
     /// The address, or why there is none.
     mac: Result<MacAddr, WhyNot>,
+    /// How long it has been asked for without an answer.
+    asked: Duration,
+    /// Since when, once the run has begun.
+    asked_since_ns: Option<u64>,
     /// It is to be asked for again. Packets go to the last known address meanwhile.
     is_open: bool,
 }
@@ -77,7 +83,8 @@ impl NextHops {
         for &hop in hops.iter().skip(self.known.len()) {
             self.at.insert(hop, self.known.len());
             let mac = Err(WhyNot::local("its neighbour was not asked for yet"));
-            self.known.push(Known { hop, mac, is_open: true });
+            let asked = Duration::ZERO;
+            self.known.push(Known { hop, mac, asked, asked_since_ns: None, is_open: true });
             self.open += 1;
             self.ask_again_ns = 0;
         }
@@ -130,6 +137,7 @@ impl NextHops {
         mut tell: impl FnMut(NeighbourFound),
     ) -> bool {
         let known = &mut self.known[at];
+        (known.asked, known.asked_since_ns) = (Duration::ZERO, None);
         self.open -= usize::from(std::mem::take(&mut known.is_open));
         let before = std::mem::replace(&mut known.mac, Ok(mac));
         if before == Ok(mac) {
@@ -162,7 +170,7 @@ impl NextHops {
         let mut open: Vec<usize> = (0..self.known.len()).collect();
         while !open.is_empty() && waited < patience && !stop() {
             let slice = SLICE.min(patience - waited);
-            open = self.ask(host, &open, slice, waited, &mut tell).0;
+            open = self.ask(host, &open, slice, (waited, None), &mut tell).0;
             waited += slice;
         }
     }
@@ -181,13 +189,14 @@ impl NextHops {
     pub(crate) fn glance(
         &mut self,
         host: &mut dyn Host,
+        now_ns: u64,
         mut tell: impl FnMut(NeighbourFound),
     ) -> bool {
         let all = self.known.len();
         let turn = (0..all).map(|n| (self.cursor + n) % all);
         let which: Vec<_> = turn.filter(|&n| self.known[n].is_open).take(GLANCE_HOPS).collect();
         self.cursor = which.last().map_or(0, |last| (last + 1) % all);
-        self.ask(host, &which, GLANCE, Duration::ZERO, &mut tell).1
+        self.ask(host, &which, GLANCE, (Duration::ZERO, Some(now_ns)), &mut tell).1
     }
 
     /// Returns those that may still answer, and whether packets go elsewhere now.
@@ -196,7 +205,7 @@ impl NextHops {
         host: &mut dyn Host,
         which: &[usize],
         timeout: Duration,
-        waited: Duration,
+        (waited, now_ns): (Duration, Option<u64>),
         tell: &mut impl FnMut(NeighbourFound),
     ) -> (Vec<usize>, bool) {
         let wanted = which.iter().map(|&at| self.known[at].hop);
@@ -211,15 +220,21 @@ impl NextHops {
                     moved |= self.found(at, MacAddr(mac), (took, cached), &mut *tell);
                 }
                 Err(error) => {
-                    if matches!(error.cause(), Cause::NeighbourTimeout { .. }) {
+                    let is_full = is_full(&error);
+                    if is_full || matches!(error.cause(), Cause::NeighbourTimeout { .. }) {
                         open.push(at);
                     }
-                    let total = waited + timeout;
                     let known = &mut self.known[at];
                     if known.mac.is_ok() {
                         continue; // the last known one is better than none
                     }
-                    known.mac = Err(WhyNot::of(&error, known.hop.address, total));
+                    let asked = match error.cause() {
+                        Cause::NeighbourTimeout { waited } | Cause::NeighbourFailed { waited } => {
+                            known.asked_for(*waited, now_ns)
+                        }
+                        _ => Duration::ZERO,
+                    };
+                    known.mac = Err(WhyNot::of(&error, known.hop.address, asked));
                 }
             }
         }
@@ -234,7 +249,7 @@ impl WhyNot {
             Cause::NeighbourTimeout { .. } | Cause::NeighbourFailed { .. } => {
                 Self::Silent(no_answer(hop, asked_for))
             }
-            Cause::Os(source) if source.raw_os_error() == Some(libc::ENOBUFS) => {
+            _ if is_full(error) => {
                 let family = if hop.is_ipv4() { "ipv4" } else { "ipv6" };
                 Self::Local(format!(
                     "the kernel's neighbour table is full: raise net.{family}.neigh.default.gc_thresh3 \
@@ -246,9 +261,32 @@ impl WhyNot {
     }
 }
 
+impl Known {
+    /// How long it has been asked for, with a question of `waited` that began at `now_ns`. In between
+    /// the kernel goes on asking.
+    fn asked_for(&mut self, waited: Duration, now_ns: Option<u64>) -> Duration {
+        let before = self.asked;
+        self.asked += waited;
+        if let Some(now) = now_ns {
+            let begun = now.saturating_sub(before.as_nanos() as u64);
+            let since = *self.asked_since_ns.get_or_insert(begun);
+            self.asked = Duration::from_nanos(now.saturating_sub(since)) + waited;
+        }
+        self.asked
+    }
+}
+
+/// Whether the host has no room for one more neighbour: it did not ask.
+fn is_full(error: &HostError) -> bool {
+    matches!(error.cause(), Cause::Os(source) if source.raw_os_error() == Some(libc::ENOBUFS))
+}
+
 /// How long a next hop did not answer.
 fn no_answer(address: IpAddr, asked_for: Duration) -> String {
     let question = if address.is_ipv4() { "ARP" } else { "neighbour solicitations" };
+    if asked_for <= JUST_NOW {
+        return format!("{address} has not answered {question} yet: it was asked a moment ago");
+    }
     let time = match asked_for.as_secs() {
         0 => format!("{} ms", asked_for.as_millis()),
         _ => format!("{:.1} s", asked_for.as_secs_f64()),
@@ -259,7 +297,103 @@ fn no_answer(address: IpAddr, asked_for: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tools::host::{Family, Interface, Queues, Route, Target};
     use std::io;
+
+    /// A host whose next answers are these, the same for all addresses.
+    struct Next(Vec<fn() -> Result<Neighbour, Cause>>);
+
+    impl Host for Next {
+        fn neighbours(
+            &mut self,
+            wanted: &[(u32, IpAddr)],
+            _: Duration,
+        ) -> Vec<Result<Neighbour, HostError>> {
+            let answer = if self.0.len() > 1 { self.0.remove(0) } else { self.0[0] };
+            let about = |&(_, addr): &(u32, IpAddr)| {
+                answer().map_err(|cause| HostError::new("find", addr, cause))
+            };
+            wanted.iter().map(about).collect()
+        }
+
+        fn resolve(&self, _: &str, _: Family) -> Result<Target, HostError> {
+            unreachable!()
+        }
+
+        fn interface(&self, _: &str) -> Result<Interface, HostError> {
+            unreachable!()
+        }
+
+        fn interfaces(&self) -> Result<Vec<Interface>, HostError> {
+            unreachable!()
+        }
+
+        fn route(&self, _: IpAddr, _: Option<u32>, _: Option<IpAddr>) -> Result<Route, HostError> {
+            unreachable!()
+        }
+
+        fn driver(&self, _: &str) -> Option<String> {
+            None
+        }
+
+        fn queues(&self, _: &str) -> Result<Queues, HostError> {
+            unreachable!()
+        }
+    }
+
+    fn full() -> Result<Neighbour, Cause> {
+        Err(Cause::Os(io::Error::from_raw_os_error(libc::ENOBUFS)))
+    }
+
+    fn silent() -> Result<Neighbour, Cause> {
+        Err(Cause::NeighbourTimeout { waited: GLANCE })
+    }
+
+    fn answered() -> Result<Neighbour, Cause> {
+        Ok(Neighbour { mac: [2; 6], took: GLANCE, cached: false })
+    }
+
+    fn hops() -> NextHops {
+        NextHops::new(&[Hop { ifindex: 1, address: [192, 0, 2, 77].into() }])
+    }
+
+    fn find_all(hops: &mut NextHops, host: &mut Next) {
+        hops.find_all(host, Duration::from_secs(1), None, || false, |_| ());
+    }
+
+    #[test]
+    fn who_could_not_be_asked_is_asked_again_and_did_not_fail_to_answer() {
+        let mut hops_found = hops();
+        find_all(&mut hops_found, &mut Next(vec![full, full, answered]));
+        assert_eq!(hops_found.get(0), Ok(MacAddr([2; 6])));
+        let (mut hops, mut host) = (hops(), Next(vec![full]));
+        find_all(&mut hops, &mut host);
+        let why = hops.get(0).unwrap_err();
+        assert!(why.is_local() && why.to_string().contains("net.ipv4.neigh"), "{why}");
+        // Not given up: the run asks once a second, and says what is true then.
+        hops.glance(&mut Next(vec![silent]), 5_000_000_000, |_| ());
+        assert!(hops.get(0).unwrap_err().to_string().contains("not answered ARP yet"));
+        hops.glance(&mut Next(vec![answered]), 6_000_000_000, |_| ());
+        assert!(hops.get(0).is_ok());
+    }
+
+    #[test]
+    fn the_time_that_is_said_is_the_one_since_the_first_question() {
+        let (mut hops, mut host) = (hops(), Next(vec![silent]));
+        let mut said = Vec::new();
+        for now in [100_000_000, 1_100_000_000, 3_300_000_000] {
+            hops.glance(&mut host, now, |_| ());
+            said.push(hops.get(0).unwrap_err().to_string());
+        }
+        assert_eq!(
+            said,
+            [
+                "Destination Host Unreachable: 192.0.2.77 has not answered ARP yet: it was asked a moment ago",
+                "Destination Host Unreachable: 192.0.2.77 did not answer ARP for 1.0 s",
+                "Destination Host Unreachable: 192.0.2.77 did not answer ARP for 3.2 s",
+            ]
+        );
+    }
 
     #[test]
     fn what_this_host_lacks_is_not_called_unreachable() {

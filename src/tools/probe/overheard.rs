@@ -112,6 +112,7 @@ impl Overheard {
             let Heard { frame, ifindex, at_ns, fragments } = heard;
             waiting.push(Waiting { frame: frame.to_vec(), at_ns, ifindex, fragments });
         });
+        waiting.sort_by_key(|packet| packet.at_ns.unwrap_or(u64::MAX));
         if heard.is_err() {
             self.listener = None; // it would say the same each time
         }
@@ -121,10 +122,20 @@ impl Overheard {
         self.waiting.is_empty()
     }
 
-    /// Shows each packet that was heard with the time of its arrival, or [`UNKNOWN`]. What is not ours is not counted:
-    /// its owner has it as well.
-    pub(super) fn read(&mut self, now: u64, mut take: impl FnMut(&[u8], u64) -> bool) {
-        for packet in std::mem::take(&mut self.waiting) {
+    /// Shows each packet that was heard with the time of its arrival, or [`UNKNOWN`]: all of them, or those
+    /// that came `before` another one did. What is not ours is not counted: its owner has it as well.
+    pub(super) fn read(
+        &mut self,
+        (now, before): (u64, Option<u64>),
+        mut take: impl FnMut(&[u8], u64) -> bool,
+    ) {
+        let came = |packet: &Waiting| match (packet.at_ns, before) {
+            (at, Some(before)) => at.is_some_and(|at| at < before),
+            (_, None) => true,
+        };
+        let count = self.waiting.iter().take_while(|packet| came(packet)).count();
+        let rest = self.waiting.split_off(count);
+        for packet in std::mem::replace(&mut self.waiting, rest) {
             // A stamp of the future is none. It was read long after it came: now is no time of it.
             let at = packet.at_ns.filter(|&at| at <= now).unwrap_or(UNKNOWN);
             if take(&packet.frame, at) {
@@ -353,7 +364,7 @@ mod tests {
         for &packet in came {
             machine.packets.borrow_mut().push(packet);
             ears.look_at_last(0);
-            ears.read(9, |frame, at| {
+            ears.read((9, None), |frame, at| {
                 assert_eq!(at, 7);
                 seen.extend(frame);
                 true
@@ -389,12 +400,33 @@ mod tests {
         machine.packets.borrow_mut().extend([(2, None), (8, None), (9, None)]);
         ears.look_at_last(9);
         let mut times = Vec::new();
-        ears.read(9, |_, at| {
+        ears.read((9, None), |_, at| {
             times.push(at);
             true
         });
         assert_eq!(times, [7, UNKNOWN, UNKNOWN], "none, and one of the future");
         assert_eq!(UNKNOWN.checked_sub(1), None, "no round-trip time");
+    }
+
+    #[test]
+    fn what_came_before_another_packet_is_read_before_it() {
+        let machine = machine();
+        let link = link(&machine, 2);
+        let mut ears =
+            Overheard::open(&machine, Some(Box::new(Ear(machine.packets.clone()))), &[&link]);
+        machine.packets.borrow_mut().extend([(8, None), (2, None)]);
+        ears.look_at_last(9);
+        let times = |ears: &mut Overheard, before| {
+            let mut times = Vec::new();
+            ears.read((9, before), |_, at| {
+                times.push(at);
+                true
+            });
+            times
+        };
+        assert!(times(&mut ears, Some(7)).is_empty());
+        assert_eq!(times(&mut ears, Some(8)), [7]);
+        assert_eq!(times(&mut ears, None), [UNKNOWN], "at the end");
     }
 
     #[test]
@@ -408,7 +440,7 @@ mod tests {
             come();
             ears.look(now);
             let heard = !ears.is_empty();
-            ears.read(now, |_, _| false);
+            ears.read((now, None), |_, _| false);
             heard
         };
         assert!(at(&mut ears, PAUSE_NS) && !at(&mut ears, PAUSE_NS + 1));

@@ -312,11 +312,20 @@ impl Wire {
                     *foreign += 1;
                     continue;
                 }
+                // What the host's stack heard before is read before.
+                if let (Some(_), false) = (stamp, overheard.is_empty()) {
+                    overheard.read((now, stamp), |frame, at| {
+                        matches!(take(frame, at, now, &mut outlet), Arrival::Ours(_))
+                    });
+                }
                 match take(packet.data(), stamp.unwrap_or(now), now, &mut outlet) {
                     Arrival::Ours(link) => {
-                        let left_by = links.get(link).map_or(device, |link| &link.device);
-                        if left_by != device && now >= settled_ns {
-                            overheard.note_own(device, left_by);
+                        let came_by = links.iter().find(|link| link.ifindex == device);
+                        if let (Some(left_by), Some(came_by)) = (links.get(link), came_by)
+                            && left_by.ifindex != device
+                            && now >= settled_ns
+                        {
+                            overheard.note_own(&came_by.device, &left_by.device);
                         }
                     }
                     Arrival::Foreign => *foreign += 1,
@@ -328,7 +337,7 @@ impl Wire {
         if !overheard.is_empty() {
             let (now, set) = (sets[0].rx.now(), 0);
             let mut outlet = Outlet { sender: &mut sets[0].sender, lanes, set };
-            overheard.read(now, |frame, at| {
+            overheard.read((now, None), |frame, at| {
                 matches!(take(frame, at, now, &mut outlet), Arrival::Ours(_))
             });
         }

@@ -96,7 +96,7 @@ impl Run<'_> {
             });
         });
         if self.hops.next_ns().is_some_and(|at| at <= now) {
-            moved |= self.hops.glance(host, |found| sink(Event::Neighbour(found)));
+            moved |= self.hops.glance(host, now, |found| sink(Event::Neighbour(found)));
             self.hops.rest(now);
         }
         if moved {

@@ -92,7 +92,11 @@ impl Text {
             Event::Reply(reply) => self.reply(reply, ""),
             Event::Duplicate(reply) => self.reply(reply, "(DUP!)"),
             Event::Late(reply) => self.reply(reply, "(LATE!)"),
-            Event::Corrupt(reply) => self.reply(reply, "(BAD CHECKSUM!)"),
+            Event::Corrupt(reply) => {
+                // With a right checksum it has the number of another probe.
+                let odd = reply.wrong_byte.map_or("(BAD CHECKSUM!)", |_| "(WRONG NUMBER!)");
+                self.reply(reply, odd)
+            }
             Event::Icmp(error) => {
                 let text = self.screen.style.bad(&error.text);
                 let to = self.of(&error.target);

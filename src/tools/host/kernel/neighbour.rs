@@ -29,6 +29,9 @@ const RTNLGRP_NEIGH: u32 = 3;
 /// new entries, and few enough for their notifications to fit into a socket buffer.
 const WINDOW: usize = 256;
 
+/// While the table is full: the first pause before the next try, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(80));
+
 /// Longer timeouts than a year might leave the range of the clock.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -71,6 +74,22 @@ enum Entry {
     Failed,
 }
 
+/// The kernel's table of neighbours has been full for a while: it refuses new entries.
+#[derive(Default)]
+struct Full {
+    since: Option<Instant>,
+    pause: Duration,
+}
+
+impl Full {
+    /// When to try again; `None`: it has been full for `timeout`.
+    fn again(&mut self, now: Instant, timeout: Duration) -> Option<Instant> {
+        let end = *self.since.get_or_insert(now) + timeout.min(LONGEST);
+        self.pause = (self.pause * 2).clamp(PAUSE.0, PAUSE.1);
+        (now < end).then(|| end.min(now + self.pause))
+    }
+}
+
 struct Resolver<'a> {
     requests: &'a Netlink,
     /// When the question about each address was sent.
@@ -89,7 +108,9 @@ pub(super) fn resolve(
     let mut queue: VecDeque<Key> = keys.into_iter().collect();
     // In order of asking, which is the order of deadlines. Answered ones stay until they come up.
     let mut asked: VecDeque<(Instant, Key)> = VecDeque::new();
+    let mut full = Full::default();
     loop {
+        let mut again = None;
         while resolver.pending.len() < WINDOW
             && let Some(key) = queue.pop_front()
         {
@@ -97,14 +118,24 @@ pub(super) fn resolve(
                 continue;
             }
             match resolver.begin(key) {
-                Ok(Some(start)) => asked.push_back((start, key)),
+                Ok(Some(start)) => {
+                    full = Full::default();
+                    asked.push_back((start, key));
+                }
                 Ok(None) => {}
-                // The table is full of our own questions: wait for some to end.
-                Err(error)
-                    if error.raw_os_error() == Some(libc::ENOBUFS)
-                        && !resolver.pending.is_empty() =>
-                {
+                // The table is full, perhaps of our own questions: wait for some to end.
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
                     queue.push_front(key);
+                    if !resolver.pending.is_empty() {
+                        break;
+                    }
+                    again = full.again(Instant::now(), timeout);
+                    if again.is_none() {
+                        // The others would not be asked either.
+                        for key in queue.drain(..) {
+                            resolver.answers.entry(key).or_insert(Err(Failure::from_io(&error)));
+                        }
+                    }
                     break;
                 }
                 Err(error) => resolver.end(key, Err(Failure::from_io(&error))),
@@ -116,8 +147,11 @@ pub(super) fn resolve(
             asked.pop_front();
         }
         let Some(&(start, key)) = asked.front() else {
-            if queue.is_empty() {
-                return Ok(resolver.answers);
+            match again {
+                // Entries that go free are told, those of others as well.
+                Some(until) => drop(notifications.notifications(until)?),
+                None if queue.is_empty() => return Ok(resolver.answers),
+                None => {}
             }
             continue;
         };
@@ -281,5 +315,22 @@ fn read(entry: &NeighbourMessage) -> Entry {
                 _ => None,
             })
             .map_or(Entry::NotEthernet, Entry::Usable),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_table_is_tried_again_with_longer_pauses_until_the_time_is_over() {
+        let (start, timeout) = (Instant::now(), Duration::from_millis(250));
+        let (mut full, mut now, mut pauses) = (Full::default(), start, Vec::new());
+        while let Some(until) = full.again(now, timeout) {
+            pauses.push((until - now).as_millis());
+            now = until;
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 80, 80, 15]);
+        assert_eq!(now, start + timeout);
     }
 }

@@ -103,14 +103,15 @@ fn an_error_leaves_a_probe_open_and_is_news_once() {
     let mut table = table(1, 0);
     let probe = table.send(0, 0).unwrap();
     let failed = Probe { failed: true, ..probe };
-    assert_eq!(table.fail(0, 0), Some(Failed { probe: failed, given_up: false }));
-    assert_eq!((table.fail(0, 0), table.fail(0, 1), table.in_flight()), (None, None, 1));
+    assert_eq!(table.fail(0, 0), Some(Failed { probe: failed, given_up: false, again: false }));
+    assert_eq!(table.fail(0, 0), Some(Failed { probe: failed, given_up: false, again: true }));
+    assert_eq!((table.fail(0, 1), table.in_flight()), (None, 1));
     assert_eq!(table.answer(0, 0), Answer::First { probe: failed, reordered: false });
     // Lost first, explained later.
     let probe = table.send(0, 0).unwrap();
     assert_eq!(table.expire(TIMEOUT), Some(probe));
     let failed = Probe { failed: true, ..probe };
-    assert_eq!(table.fail(0, 1), Some(Failed { probe: failed, given_up: true }));
+    assert_eq!(table.fail(0, 1), Some(Failed { probe: failed, given_up: true, again: false }));
     assert_eq!(table.answer(0, 1), Answer::Late { probe: failed });
 }
 
