@@ -30,7 +30,7 @@ complete -c flux -n "__fish_flux_needs_command" -f -a "ping" -d 'Send ICMP echo 
 complete -c flux -n "__fish_flux_needs_command" -f -a "trace" -d 'Show the hops to a host, all of them at once, and with --paths every path'
 complete -c flux -n "__fish_flux_needs_command" -f -a "bench" -d 'Measure every combination of settings, and say which is best for what'
 complete -c flux -n "__fish_flux_needs_command" -f -a "rings" -d 'Show every AF_XDP socket\'s rings, and what is wrong with it'
-complete -c flux -n "__fish_flux_needs_command" -f -a "doctor" -d 'Tell whether AF_XDP can run here, how well, and what to do about it'
+complete -c flux -n "__fish_flux_needs_command" -f -a "doctor" -d 'Say whether AF_XDP can run here, how well, and what to do about it'
 complete -c flux -n "__fish_flux_needs_command" -f -a "completions" -d 'Print the completion script for a shell'
 complete -c flux -n "__fish_flux_needs_command" -f -a "man" -d 'Write the manual pages to a directory'
 complete -c flux -n "__fish_flux_needs_command" -f -a "help" -d 'Print the help of a command, or on the simulated network (flux help sim, flux help topology)'
@@ -104,7 +104,7 @@ complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_sub
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s t -l tos -d 'TOS or traffic class byte, 184 or 0xb8 [default: 0]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l size -d 'Bytes of each IP packet, 28 to 65000 [default: 60]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l packet-size -d 'Bytes of each packet, from the Ethernet header on, the checksum at its end not counted' -r
-complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s c -l count -d 'Probe the path so many times and show statistics, as mtr; k and m are 1000 and 1000000' -r
+complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s c -l count -d 'Probe the path this many times and show statistics, as mtr; k and m are 1000 and 1000000' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -s i -l interval -d 'Time between the starts of two rounds: seconds, or 200ms [default: 1s]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l rate -d 'Probes per second over all targets, such as 1kpps [default: 10kpps]' -r
 complete -c flux -n "__fish_flux_using_subcommand trace; and not __fish_seen_subcommand_from diff" -l confidence -d 'How sure --paths is to have missed no router, 50% to 99.99% [default: 95%]' -r

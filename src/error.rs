@@ -259,6 +259,14 @@ impl FluxError {
         self
     }
 
+    /// The same error, with `place` before it: where what it is about was read.
+    #[must_use]
+    #[cfg(feature = "tools")]
+    pub(crate) fn at(mut self, place: impl fmt::Display) -> Self {
+        self.what = format!("{place}: {}", self.what);
+        self
+    }
+
     /// The same error with the system's own as its source.
     #[must_use]
     #[cfg(feature = "tools")]

@@ -489,6 +489,90 @@ mod traced {
         told.iter().for_each(|line| writeln!(out, "\ntold {line}").unwrap());
     }
 
+    /// A fast ping between two marks; how many probes it had, answers and milliseconds go to standard
+    /// output.
+    #[cfg(feature = "tools")]
+    #[test]
+    #[ignore = "run by another test, as a process of its own"]
+    fn pinged() {
+        use fluxnet::tools::ping::{Event, Plan, run};
+        use fluxnet::tools::{Control, Env};
+        let _lab = lab::Lab::veth(1).unwrap().with_neighbours();
+        let plan = Plan {
+            count: Some(PROBES),
+            rate: Some(200_000.0),
+            timeout: Duration::from_secs(10),
+            each: false,
+            ..Plan::new([lab::PEER_IP.to_string()])
+        };
+        // SAFETY: makes this thread one that its parent may trace.
+        assert_eq!(unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) }, 0);
+        // SAFETY: stops this thread until the tracer goes on; it sets its options then.
+        unsafe { libc::raise(libc::SIGSTOP) };
+        let (mut began, mut told) = (Instant::now(), String::new());
+        run(&plan, &mut Env::kernel().unwrap(), &Control::default(), &mut |event| match event {
+            Event::Start(_) => {
+                began = Instant::now();
+                mark(BEGIN);
+            }
+            Event::Summary(summary) => {
+                mark(END);
+                let ms = began.elapsed().as_millis();
+                told = format!("{} {} {ms}", summary.sent, summary.received);
+            }
+            _ => {}
+        })
+        .unwrap();
+        mark(DONE);
+        writeln!(std::io::stdout(), "\ntold {told}").unwrap();
+    }
+
+    /// Probes of the fast ping.
+    #[cfg(feature = "tools")]
+    const PROBES: u64 = 100_000;
+
+    #[cfg(feature = "tools")]
+    #[test]
+    fn listening_and_looking_around_cost_calls_by_time_and_not_by_packets() {
+        let Some(_turn) = lab::as_root() else { return };
+        let (runs, told) = child("traced::pinged");
+        let numbers: Vec<u64> = told[0].split(' ').map(|n| n.parse().unwrap()).collect();
+        let &[sent, received, ms] = &numbers[..] else { panic!("{told:?}") };
+        assert!(sent == PROBES && received > PROBES / 10, "{told:?}");
+        let calls = &runs[0];
+        // The host's news are read every 5 ms at most, what its stack heard every 10 ms, each from one
+        // socket or two; the device's counters are looked at ten times a second.
+        let reads = [libc::SYS_recvfrom, libc::SYS_recvmsg, libc::SYS_recvmmsg, libc::SYS_read];
+        let reads: u64 = reads.iter().filter_map(|number| calls.get(number)).sum();
+        assert!(reads <= 300 + ms, "{reads} reads in {ms} ms: {calls:?}");
+        // All there are: a kick and a wait for each batch, which is one probe where the machine keeps
+        // up; but nothing for each answer.
+        let others: u64 = calls
+            .iter()
+            .filter(|(number, _)| {
+                ![libc::SYS_sendto, libc::SYS_poll, libc::SYS_ppoll].contains(number)
+            })
+            .map(|(_, count)| count)
+            .sum();
+        assert!(others <= 500 + 2 * ms, "{others} calls in {ms} ms: {calls:?}");
+    }
+
+    /// Runs one of the ignored tests under the eyes of this thread: the calls between its marks, and
+    /// what it told.
+    fn child(test: &str) -> (Vec<BTreeMap<libc::c_long, u64>>, Vec<String>) {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--ignored", "--nocapture"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let runs = follow(child.id() as libc::pid_t);
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let told = lines.filter_map(|line| line.strip_prefix("told ").map(str::to_owned)).collect();
+        assert!(child.wait().unwrap().success());
+        (runs, told)
+    }
+
     /// Follows a thread that asked for it from its first stop to its end; the calls between marks,
     /// by number, one map for each DONE.
     fn follow(process: libc::pid_t) -> Vec<BTreeMap<libc::c_long, u64>> {
@@ -543,17 +627,7 @@ mod traced {
     fn the_kernel_saw_the_calls_that_the_library_counted_and_no_other() {
         // What the other process needs: here it can say why that is not to be had.
         let Some(_lab) = lab::Lab::veth(1) else { return };
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "traced::counted", "--ignored", "--nocapture"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let runs = follow(child.id() as libc::pid_t);
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let told: Vec<String> =
-            lines.filter_map(|line| line.strip_prefix("told ").map(str::to_owned)).collect();
-        assert!(child.wait().unwrap().success());
+        let (runs, told) = child("traced::counted");
         assert_eq!((runs.len(), told.len()), (3, 3), "{told:?}");
         for (told, mut seen) in told.iter().zip(runs) {
             let (name, numbers) = told.split_once(' ').unwrap();

@@ -112,7 +112,7 @@ impl Rights {
         let next = if needed == FOR_SOCKETS { self.missing(FOR_PROGRAMS) } else { Vec::new() };
         let next = match next.as_slice() {
             [] => String::new(),
-            next => format!(" ({} would be missed next)", list(next)),
+            next => format!(" (flux needs {} as well)", list(next)),
         };
         format!("run as root, or `{SETCAP}` on the binary{next}")
     }

@@ -4,6 +4,7 @@
 //! Invariant: functions of their text alone. A parser says only what is wrong; the caller knows
 //! which option or key it was, and puts its name and the value in front.
 
+pub mod counts;
 pub mod near;
 pub mod numbers;
 pub mod values;

@@ -462,15 +462,23 @@ fn single_samples_are_marked_and_choose_nothing() {
 
 #[test]
 fn a_run_without_a_packet_is_no_table_and_no_success() {
-    let line = "bench --sim=wrong_queue --workload rxdrop --batch 16 --poll busy --duration 2ms";
-    let output = run(line);
-    assert_exit(line, &output, 2);
-    assert_eq!(stdout(&output), "");
-    assert!(stderr(&output).contains("no packet came in any setting"), "{}", stderr(&output));
-    let events = events(&format!("{line} --json"), 2);
-    let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
-    assert_eq!(names.last(), Some(&"error"));
-    assert!(names.contains(&"report"), "{names:?}");
+    for (what, why) in [
+        ("wrong_queue --workload rxdrop", "no packet came in any setting"),
+        // However little of its ring the loop filled before and while it was measured.
+        ("stuck_tx --workload txonly", "no packet was sent in any setting"),
+        ("stuck_tx --workload txonly,l2fwd,forward", "no packet came in any setting"),
+    ] {
+        let line = format!("bench --sim={what} --batch 16 --poll busy --duration 2ms");
+        let output = run(&line);
+        assert_exit(&line, &output, 2);
+        assert_eq!(stdout(&output), "");
+        let told = stderr(&output);
+        assert!(told.contains(why) && told.contains("out of --sim"), "flux {line}\n{told}");
+        let events = events(&format!("{line} --json"), 2);
+        let names: Vec<_> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
+        assert_eq!(names.last(), Some(&"error"));
+        assert!(names.contains(&"report"), "{names:?}");
+    }
 }
 
 const SHORT: &str = "bench --sim --workload rxdrop,l2fwd --batch 16,64 --poll busy,syscall \

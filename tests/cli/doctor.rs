@@ -1,6 +1,7 @@
 //! `flux doctor` as a command: help, text, JSON, the simulated machine, exit status.
 
 use crate::command::{assert_exit, events, flux, run, stderr, stdout};
+use crate::terminal::Terminal;
 use serde_json::Value;
 
 fn check<'a>(report: &'a Value, id: &str) -> &'a Value {
@@ -78,6 +79,22 @@ fn text_keeps_to_the_width_and_ends_with_the_summary() {
     let last = text.lines().last().unwrap();
     assert!(last.contains("works here") || last.starts_with("  "), "{text}");
     assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn a_terminal_that_does_not_know_its_rows_has_a_width_all_the_same() {
+    let seen = ["stty cols 44 rows 24;", "stty cols 44 rows 0;"].map(|size| {
+        let terminal = Terminal::start_by(size, "doctor --sim=mtu=9000 sim0")?;
+        let seen = terminal.rest();
+        // After the settings of the terminal, which the size is a part of.
+        let (_, report) = seen.split_once("interface sim0")?;
+        let (report, _) = report.split_once("status ")?;
+        Some(report.to_owned())
+    });
+    // None without script(1), which is said.
+    let [Some(known), Some(unknown)] = seen else { return };
+    assert!(known.lines().count() > 20, "{known}");
+    assert_eq!(known, unknown);
 }
 
 #[test]

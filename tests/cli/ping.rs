@@ -196,3 +196,60 @@ fn the_live_view_gives_the_terminal_back_and_leaves_the_numbers() {
     }
     crate::command::assert_refused("ping --sim --live 10.0.0.2", "--live");
 }
+
+#[test]
+fn targets_of_a_file_that_cannot_be_used_are_told_with_their_lines_and_the_others_are_probed() {
+    let dir = command::temp_dir("target-file");
+    std::fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("hosts.txt");
+    std::fs::write(&file, "# ours\n10.0.0.2\n\n10.0.0.2:80\nno-such.sim # gone\n10.0.0.3\n")
+        .unwrap();
+    let name = file.display();
+    let line = format!("ping -c 1 --sim --file {name} 10.0.0.999");
+    let run_events = events(&format!("{line} --json"), 2);
+    let told: Vec<_> = of(&run_events, "send_error")
+        .into_iter()
+        .map(|event| (event["target"].as_str().unwrap(), event["error"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("10.0.0.999", "cannot resolve 10.0.0.999: 999 cannot be a part of an IPv4 address"),
+            ("10.0.0.2:80", &*format!("{name} line 4: cannot resolve 10.0.0.2:80: it has a port")),
+            (
+                "no-such.sim",
+                &*format!(
+                    "{name} line 5: cannot resolve no-such.sim: the simulated network has no host of this name"
+                )
+            ),
+        ]
+    );
+    let summaries = of(&run_events, "summary");
+    let of_line = |target: &str| summaries.iter().find(|s| s["target"] == target).unwrap();
+    assert_eq!(of_line("10.0.0.3")["received"], 1);
+    assert!(of_line("no-such.sim")["error"].as_str().unwrap().contains("line 5: "));
+    let output = run(&line);
+    assert!(stdout(&output).starts_with("PING 2 targets, 56 data bytes\n"), "{}", stdout(&output));
+    let told = format!("cannot send to 10.0.0.2:80: {name} line 4: ");
+    assert!(stderr(&output).contains(&told), "{}", stderr(&output));
+    // The only one.
+    std::fs::write(&file, "\n10.0.0.2:80\n").unwrap();
+    let output = run(&format!("ping -c 1 --sim --file {name}"));
+    assert_exit("the only target", &output, 2);
+    let told = format!("error: {name} line 2: cannot resolve 10.0.0.2:80: it has a port");
+    assert!(stderr(&output).contains(&told), "{}", stderr(&output));
+    std::fs::remove_dir_all(dir).unwrap();
+}
+
+#[test]
+fn one_of_something_is_never_told_as_several() {
+    let line = "ping -v -c 1 10.0.0.2 10.0.0.999 --sim";
+    let output = run(line);
+    let text = stdout(&output) + &stderr(&output);
+    assert!(text.starts_with("PING 1 target, 56 data bytes\n"), "{text}");
+    assert!(text.contains("\nignored: 0 packets of others, 0 malformed\n"), "{text}");
+    let output = run("trace -v -n -m 1 10.0.0.2 --sim");
+    let text = stdout(&output) + &stderr(&output);
+    assert!(text.contains(", 1 hop max, 60 byte packets\n"), "{text}");
+    assert!(text.contains("ignored: 0 packets of others, 0 malformed\n"), "{text}");
+}

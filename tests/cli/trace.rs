@@ -244,10 +244,10 @@ fn each_target_has_a_header_with_its_own_packet_size() {
     let line = "trace -n -m 1 -q 1 --sim --size 30 203.0.113.7 2001:db8:7::7";
     let text = stdout(&run(line));
     assert!(
-        text.contains("trace to 203.0.113.7 (203.0.113.7), 1 hops max, 34 byte packets\n"),
+        text.contains("trace to 203.0.113.7 (203.0.113.7), 1 hop max, 34 byte packets\n"),
         "{text}"
     );
-    assert!(text.contains("(2001:db8:7::7), 1 hops max, 54 byte packets\n"), "{text}");
+    assert!(text.contains("(2001:db8:7::7), 1 hop max, 54 byte packets\n"), "{text}");
     let start = &events(&format!("{line} -j"), 1)[0];
     let of = |at: usize| start["targets"][at]["packet_bytes"].as_u64();
     assert_eq!((of(0), of(1), &start["packet_bytes"]), (Some(34), Some(54), &0.into()));

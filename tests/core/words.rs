@@ -93,6 +93,97 @@ fn no_text_of_the_library_names_an_option_or_a_command_of_flux() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What newcomers stumble over. `tell` is for telling things apart; programs say and show.
+const REFUSED: [&str; 8] =
+    ["tell", "tells", "in none", "is no one", "so many", "all comes to", "mends", "is of type"];
+
+/// The refused words in `line`, each as a word of its own.
+fn refused(line: &str) -> Vec<&'static str> {
+    let lower = line.to_lowercase();
+    let word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    let is_there = |phrase: &str| {
+        lower.match_indices(phrase).any(|(at, found)| {
+            let (before, after) = (&lower[..at], &lower[at + found.len()..]);
+            let alone = !word(before.chars().next_back()) && !word(after.chars().next());
+            let apart = phrase.starts_with("tell")
+                && after.split(['.', ',', ';', ':', '|']).next().is_some_and(|rest| {
+                    rest.split_whitespace().take(6).any(|word| word == "apart")
+                });
+            alone && !apart
+        })
+    };
+    REFUSED.into_iter().filter(|phrase| is_there(phrase)).collect()
+}
+
+/// Help (as manual pages have it), its topics, and the documents.
+#[test]
+fn texts_for_users_have_no_refused_words() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = vec![root.join("README.md")];
+    for (directory, extension) in [("docs", "md"), ("man", "1"), ("man", "7")] {
+        for entry in fs::read_dir(root.join(directory)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|found| found == extension) {
+                files.push(path);
+            }
+        }
+    }
+    assert!(files.len() > 15, "only {} files were found", files.len());
+    let mut wrong = Vec::new();
+    for path in files {
+        // A sentence may go on in the next line.
+        let text = fs::read_to_string(&path).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let pair = format!("{line} {}", lines.get(at + 1).unwrap_or(&""));
+            let inside = path.strip_prefix(root).unwrap().display();
+            if !refused(line).is_empty() && !refused(&pair).is_empty() {
+                wrong.push(format!("{inside}:{}: {:?}: {line}", at + 1, refused(line)));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// The same of what the tools and the command print.
+#[test]
+fn strings_of_the_tools_have_no_refused_words() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    for top in OF_THE_COMMAND {
+        sources(&src.join(top), &mut found);
+    }
+    let (mut looked_at, mut wrong) = (0, Vec::new());
+    for path in found {
+        let inside = path.strip_prefix(&src).unwrap();
+        for (line, text) in literals(&fs::read_to_string(&path).unwrap()) {
+            looked_at += 1;
+            let refused = refused(&text);
+            if !refused.is_empty() {
+                wrong.push(format!("{}:{line}: {refused:?}: {text}", inside.display()));
+            }
+        }
+    }
+    assert!(looked_at > 1000, "only {looked_at} strings were found");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn refused_words_are_found_and_their_good_uses_are_not() {
+    for (line, words) in [
+        ("this page tells what they mean", vec!["tells"]),
+        ("Tell whether it runs", vec!["tell"]),
+        ("a token tells them apart, so", vec![]),
+        ("numbers that identifier and sequence tell apart", vec![]),
+        ("it tells much. They are apart", vec!["tells"]),
+        ("intelligent satellites", vec![]),
+        ("its time is in none", vec!["in none"]),
+        ("`tell_losses` was so many", vec!["so many"]),
+    ] {
+        assert_eq!(refused(line), words, "{line}");
+    }
+}
+
 #[test]
 fn options_in_strings_are_found_and_those_in_comments_and_tests_are_not() {
     let code = r##"

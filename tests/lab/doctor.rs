@@ -27,6 +27,15 @@ fn assert_check(report: &Value, id: &str, status: &str, words: &[&str]) {
     assert!(words.iter().all(|word| text.contains(word)), "{id}: {words:?}: {text}");
 }
 
+/// That it could not be checked, for this reason.
+#[track_caller]
+fn assert_unchecked(report: &Value, id: &str, reason: &str) {
+    let unchecked = report["unchecked"].as_array().unwrap();
+    let one = unchecked.iter().find(|one| one["id"] == id);
+    let one = one.unwrap_or_else(|| panic!("{id} was checked: {report:#}"));
+    assert!(one["reason"].as_str().unwrap().contains(reason), "{one:#}");
+}
+
 fn with_status<'a>(report: &'a Value, status: &str) -> Vec<&'a str> {
     let checks = report["checks"].as_array().unwrap().iter();
     checks.filter(|c| c["status"] == status).map(|c| c["id"].as_str().unwrap()).collect()
@@ -83,6 +92,13 @@ fn a_foreign_program_blocks_and_is_named_and_stays() {
     assert_eq!(with_status(&report, "blocker"), ["program"]);
     assert!(report["conclusion"].as_str().unwrap().ends_with("AF_XDP does not work here"));
     assert!(lab.run(&format!("ip link show {OURS}")).contains(&format!("id {id}")));
+    // Without its name the interface is a line, which says so as well.
+    let all = self::report("", 0);
+    let line = all["checks"].as_array().unwrap().iter().find(|check| check["title"] == OURS);
+    let line = line.unwrap();
+    assert_eq!((&line["id"], &line["status"]), (&"interface".into(), &"warning".into()));
+    assert!(line["finding"].as_str().unwrap().contains("cannot be opened"), "{line:#}");
+    assert!(line["finding"].as_str().unwrap().contains(&owner), "{line:#}");
     // Its socket is seen, where the kernel tells (Linux 6.15).
     let checks = report["checks"].as_array().unwrap();
     if checks.iter().any(|check| check["id"] == "bound") {
@@ -118,6 +134,20 @@ fn what_is_wrong_with_the_interface_is_told() {
     assert_check(&report(OURS, 0), "carrier", "warning", &["no link", "other end"]);
     lab.run(&format!("ip link set {OURS} down"));
     assert_check(&report(OURS, 1), "up", "blocker", &["ip link set dev flux0 up"]);
+}
+
+#[test]
+fn a_bridge_and_its_port_are_told_apart_and_one_cause_is_one_warning() {
+    let Some(lab) = Lab::veth(1) else { return };
+    lab.run("ip link add near0 type bridge");
+    lab.run(&format!("ip link set {OURS} master near0"));
+    lab.run("ip link set near0 up");
+    let bridge = report("near0", 0);
+    assert_eq!(check(&bridge, "driver")["finding"], "bridge");
+    let words = ["driver has none", &format!("({OURS}): flux doctor {OURS}"), "--attach skb"];
+    assert_check(&bridge, "xdp_features", "warning", &words);
+    assert_unchecked(&bridge, "attach_native", "driver has no native XDP");
+    assert_check(&report(OURS, 0), "port", "ok", &["bridge near0", "does not get"]);
 }
 
 #[test]
@@ -170,8 +200,11 @@ fn without_root_the_missing_capabilities_are_blockers_and_the_rest_is_still_told
     for id in ["cap_net_raw", "cap_net_admin", "cap_bpf", "cap_perfmon"] {
         assert_check(&report, id, "blocker", &["missing", fluxnet::error::SETCAP]);
     }
-    assert_check(&report, "xdp_socket", "blocker", &["CAP_NET_RAW is missing"]);
-    assert_check(&report, "bpf", "blocker", &["CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON are"]);
+    // These follow from them: the kernel refuses as well, and they do not count again.
+    assert_eq!(report["blockers"], 4, "{report:#}");
+    assert!(report["conclusion"].as_str().unwrap().contains("which one fix removes"));
+    assert_unchecked(&report, "xdp_socket", "CAP_NET_RAW is missing");
+    assert_unchecked(&report, "bpf", "CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON are");
     assert_check(&report, "driver", "ok", &["veth"]);
     assert_check(&report, "queues", "ok", &["2 RX, 2 TX"]);
     assert_check(&report, "xdp_features", "ok", &[]);
@@ -198,6 +231,7 @@ fn the_four_capabilities_of_the_setcap_line_are_enough_and_none_is_too_many() {
         assert!(blockers.contains(&format!("cap_{missing}").as_str()), "{blockers:?}");
         // It is not the doctor's word alone: the kernel refuses as well.
         let refused = if missing == "net_raw" { "xdp_socket" } else { "bpf" };
-        assert_eq!(blockers, [format!("cap_{missing}").as_str(), refused]);
+        assert_eq!(blockers, [format!("cap_{missing}").as_str()]);
+        assert_unchecked(&report, refused, "the kernel refuses it");
     }
 }

@@ -669,7 +669,8 @@ fn forged_answers_are_ignored() {
         let done = run.wait_with_output().unwrap();
         let told = stderr(&done);
         let counts = told.lines().find_map(|line| {
-            let (foreign, rest) = line.split_once(" packets were not for us, ")?;
+            let line = line.strip_prefix("ignored: ")?;
+            let (foreign, rest) = line.split_once(" packets of others, ")?;
             Some((foreign.parse::<u32>().ok()?, rest.split_once(' ')?.0.parse::<u32>().ok()?))
         });
         let Some((foreign, malformed)) = counts else { panic!("{told}") };

@@ -22,6 +22,8 @@ mod forwarding;
 mod invariants;
 mod lengths;
 mod life;
+#[cfg(feature = "tools")]
+mod lookout;
 mod odd_moments;
 #[cfg(feature = "tools")]
 mod overheard;

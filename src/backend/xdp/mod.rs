@@ -19,9 +19,9 @@ mod tables;
 mod xsk_map;
 
 pub(crate) use attachment::Attachment;
-pub(crate) use holder::socket_on;
 #[cfg(feature = "tools")]
-pub(crate) use holder::{InTheWay, in_the_way};
+pub(crate) use holder::in_the_way;
+pub(crate) use holder::socket_on;
 pub(crate) use tables::FilterTables;
 pub(crate) use xsk_map::XskMap;
 

@@ -14,7 +14,7 @@ Examples:
   flux ping -c 5 192.0.2.1             the same through AF_XDP
   flux ping --sim=loss=10%,seed=7 -c 100 -q 10.0.0.2
   flux trace --paths --sim 203.0.113.7   every path to a host, all hops at once
-  flux bench --sim                     what each batch size and poll mode is worth, simulated
+  flux bench --sim --workload rxdrop   what each batch size and poll mode is worth, simulated
   sudo flux rings --watch              every AF_XDP socket's rings, and why packets do not flow
   flux help sim                        the simulated network and its knobs
 

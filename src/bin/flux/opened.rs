@@ -1,5 +1,6 @@
 //! The lines on standard error about a run's sockets: what was granted, neighbours, lost packets.
 
+use fluxnet::text::counts::counted;
 use fluxnet::tools::probe::{NeighbourFound, SendError, TargetRoute};
 use fluxnet::tools::session::{Opened, SessionEvent, WrongQueue};
 use std::fmt::Write;
@@ -121,6 +122,11 @@ pub fn session(event: &SessionEvent) -> String {
             )
         }
     }
+}
+
+/// What came and answered none of our probes.
+pub fn ignored(foreign: u64, malformed: u64) -> String {
+    format!("ignored: {} of others, {malformed} malformed\n", counted(foreign, "packet"))
 }
 
 /// Milliseconds, to the microsecond.

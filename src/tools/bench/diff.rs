@@ -226,7 +226,7 @@ fn notes(a: &Report, b: &Report, pairs: &[Pair<'_>], left: [usize; 2]) -> Vec<St
     let few = pairs.iter().filter(few).count();
     if few > 0 {
         notes.push(format!(
-            "{few} settings have too few samples to tell a change from noise: use --repeat 3 or more"
+            "{few} settings have too few samples to know a change from noise: use --repeat 3 or more"
         ));
     }
     notes

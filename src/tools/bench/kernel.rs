@@ -142,7 +142,7 @@ impl Site {
         if self.link_changes(setting)? != changes {
             let name = self.name();
             let text = format!(
-                "the link of {name} was lost during a sample, whose figures tell nothing: what was \
+                "the link of {name} was lost during a sample, so its figures mean nothing: what was \
                  sent meanwhile is counted and lost"
             );
             sample.trouble = Some(Note::new(Trouble::LinkFlap, text));

@@ -112,17 +112,26 @@ pub fn run(plan: &Plan, control: &Control, sink: &mut dyn FnMut(Event)) -> Resul
 /// That there was nothing to measure.
 fn no_packet(plan: &Plan, results: &[SettingReport]) -> FluxError {
     let sent = results.iter().all(|setting| setting.workload == Workload::Txonly);
-    let Place::Interface { name, .. } = &plan.place else {
-        let why = "no packet came in any setting";
-        return FluxError::new(ErrorKind::System, "cannot measure", why)
-            .with_hint("repeat with a longer --duration, on a machine with less to do");
+    let why =
+        if sent { "no packet was sent in any setting" } else { "no packet came in any setting" };
+    let name = match &plan.place {
+        Place::Interface { name, .. } => name,
+        Place::Lab => {
+            return FluxError::new(ErrorKind::System, "cannot measure", why)
+                .with_hint("repeat with a longer --duration, on a machine with less to do");
+        }
+        // Where nothing is wrong, each sample has a burst at least.
+        Place::Sim(_) => {
+            return FluxError::new(ErrorKind::System, "cannot measure", why)
+                .with_hint("leave the trouble that the notes name out of --sim");
+        }
     };
     let what = format!("cannot measure on {name}");
     if sent {
-        return FluxError::new(ErrorKind::Device, what, "no packet was sent in any setting")
+        return FluxError::new(ErrorKind::Device, what, why)
             .with_hint(format!("`flux doctor {name}` says whether it can send"));
     }
-    FluxError::new(ErrorKind::Host, what, "no packet came in any setting").with_hint(format!(
+    FluxError::new(ErrorKind::Host, what, why).with_hint(format!(
         "have the machine at the other end of {name} send to UDP port {PORT} meanwhile, or use \
          --lab, which has traffic of its own"
     ))

@@ -75,6 +75,10 @@ pub(super) fn measure(
         sum.stats = sum.stats + fed.work.stats()?;
     }
     sum.trouble = trouble(&network, sends, &sum);
+    if sum.trouble.as_ref().is_some_and(|note| note.kind == Trouble::StuckTx) {
+        // What the ring has room for was put there and not sent.
+        (sum.packets, sum.batches, sum.rate, sum.batch) = (0, 0, 0.0, Some((0.0, 0.0)));
+    }
     Ok((sum, granted))
 }
 

@@ -110,7 +110,7 @@ fn locate(name: &str, env: &dyn Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> 
         Some(data) => Ok(data.join("flux").join("bench").join(format!("{name}.json"))),
         None => Err(FluxError::config(
             format!("run name '{name}'"),
-            "neither XDG_DATA_HOME nor HOME tells where runs are kept",
+            "neither XDG_DATA_HOME nor HOME is set, so there is no place to keep runs",
         )
         .with_hint(format!("name a file instead: ./{name}.json"))),
     }

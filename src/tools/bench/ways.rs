@@ -5,6 +5,7 @@ use crate::config::limits::longest;
 use crate::config::{Granted, Queues as Chosen};
 use crate::error::{FluxError, Result};
 use crate::port::{Port, receive_only};
+use crate::text::counts::counted;
 use crate::tools::host::Queues;
 use crate::tools::session::opened::USE_QUEUE_0;
 
@@ -65,7 +66,7 @@ pub(super) fn check(setting: &Setting, ports: &[Port]) -> Result<()> {
         open => format!("{open} open of which {ways} can send"),
     };
     Err(FluxError::config(
-        format!("{loops} queues of {}", first.interface),
+        format!("{} of {}", counted(loops, "queue"), first.interface),
         format!("{} has {open}, and each loop needs one to send by", out.interface),
     )
     .with_hint(format!("open {ways} with --queue, or give {} more", out.interface)))

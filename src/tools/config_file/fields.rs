@@ -31,8 +31,10 @@ fn word<'t>(value: &'t Value<'_>) -> Option<Word<'t>> {
 /// What a value is instead of what it should be.
 fn wrong(key: &str, value: &Value<'_>, rule: impl Display, example: &str) -> SyntaxError {
     let what = match value.get_ref() {
-        DeValue::String(text) => format!("{key} = \"{text}\" is no {rule}"),
-        other => format!("{key} is of type {} and no {rule}", other.type_str()),
+        DeValue::String(text) => format!("{key} = \"{text}\" is not {rule}"),
+        DeValue::Boolean(flag) => format!("{key} = {flag} is not {rule}"),
+        DeValue::Integer(number) => format!("{key} = {number} is not {rule}"),
+        other => format!("the {} at {key} is not {rule}", other.type_str()),
     };
     SyntaxError::at(at(value), what, format!("write it as {key} = {example}"))
 }
@@ -104,7 +106,7 @@ impl<'t> Fields<'t> {
     /// `true` or `false`.
     pub(crate) fn maybe(&self, key: &str) -> Read<Option<bool>> {
         let flag = |value: &Value<'_>| {
-            value.get_ref().as_bool().ok_or_else(|| wrong(key, value, "yes or no", "true"))
+            value.get_ref().as_bool().ok_or_else(|| wrong(key, value, "true or false", "true"))
         };
         self.get(key).map(flag).transpose()
     }
@@ -112,7 +114,7 @@ impl<'t> Fields<'t> {
     /// A whole number within bounds.
     pub(crate) fn whole(&self, key: &str, bounds: RangeInclusive<u64>) -> Read<Option<u64>> {
         let (least, most) = (*bounds.start(), *bounds.end());
-        let rule = format!("whole number from {least} to {most}");
+        let rule = format!("a whole number from {least} to {most}");
         let read = |value: &Value<'_>| {
             let number = whole(value).filter(|number| bounds.contains(number));
             number.ok_or_else(|| wrong(key, value, &rule, &least.max(1).to_string()))
@@ -156,7 +158,7 @@ impl<'t> Fields<'t> {
         let tables =
             value.get_ref().as_array().map(|list| list.iter().map(table).collect::<Option<_>>());
         tables.flatten().ok_or_else(|| {
-            let what = format!("{key} is no list of tables");
+            let what = format!("{key} is not a list of tables");
             SyntaxError::at(at(value), what, format!("begin each with a line [[{key}]]"))
         })
     }
@@ -165,7 +167,7 @@ impl<'t> Fields<'t> {
     pub(crate) fn table(&self, key: &str, example: &str) -> Read<Option<(usize, &'t DeTable<'t>)>> {
         let read = |value: &'t Value<'t>| {
             let table = value.get_ref().as_table().map(|table| (at(value), table));
-            table.ok_or_else(|| wrong(key, value, "table", example))
+            table.ok_or_else(|| wrong(key, value, "a table", example))
         };
         self.get(key).map(read).transpose()
     }
@@ -176,7 +178,7 @@ pub(crate) fn words<'t>(key: &str, value: &'t Value<'t>, example: &str) -> Read<
     if let Some(one) = word(value) {
         return Ok(vec![one]);
     }
-    let rule = "word or list of words";
+    let rule = "a word or a list of words";
     let list = value.get_ref().as_array().ok_or_else(|| wrong(key, value, rule, example))?;
     let each = list.iter().map(|value| word(value).ok_or_else(|| wrong(key, value, rule, example)));
     each.collect()

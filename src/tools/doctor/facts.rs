@@ -85,6 +85,16 @@ pub(super) struct Brief {
     pub(super) driver: Option<String>,
     pub(super) up: bool,
     pub(super) xdp: Option<Xdp>,
+    pub(super) master: Option<Master>,
+    pub(super) program: Option<Program>,
+}
+
+/// The bridge, bond, team or VRF that an interface belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Master {
+    /// `bridge`, `bond`, `team`, `vrf`.
+    pub(super) kind: String,
+    pub(super) name: String,
 }
 
 /// What a driver says that its XDP can do.
@@ -152,6 +162,9 @@ pub(super) struct Nic {
     pub(super) name: String,
     /// `veth`, `bridge`; empty for a device with a driver of its own.
     pub(super) kind: String,
+    pub(super) master: Option<Master>,
+    /// The interfaces that belong to it.
+    pub(super) ports: Vec<String>,
     pub(super) driver: Option<String>,
     pub(super) bus: Option<String>,
     pub(super) ethernet: bool,
@@ -191,6 +204,8 @@ impl Nic {
         Self {
             name: name.to_owned(),
             kind: String::new(),
+            master: None,
+            ports: Vec::new(),
             driver: None,
             bus: None,
             ethernet: true,

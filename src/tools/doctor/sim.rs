@@ -27,7 +27,21 @@ fn xdp(port: &PortInfo) -> Xdp {
 
 fn brief(port: &PortInfo) -> Brief {
     let driver = Some("sim".to_owned());
-    Brief { name: port.name.clone(), driver, up: port.up, xdp: Some(xdp(port)) }
+    Brief {
+        name: port.name.clone(),
+        driver,
+        up: port.up,
+        xdp: Some(xdp(port)),
+        master: None,
+        program: program(port),
+    }
+}
+
+fn program(port: &PortInfo) -> Option<Program> {
+    port.xdp_program.as_ref().map(|(id, name)| Program {
+        told: format!("another program is attached (XDP program {id}, {name}, native mode)"),
+        cure: "stop its owner".to_owned(),
+    })
 }
 
 fn nic(port: PortInfo) -> Nic {
@@ -46,10 +60,7 @@ fn nic(port: PortInfo) -> Nic {
         }),
         rx_queues: Some(port.queues),
         ring: port.nic_ring.map(|size| (size, size)),
-        program: port.xdp_program.map(|(id, name)| Program {
-            told: format!("another program is attached (XDP program {id}, {name}, native mode)"),
-            cure: "stop its owner".to_owned(),
-        }),
+        program: program(&port),
         ..Nic::unknown(&port.name)
     }
 }

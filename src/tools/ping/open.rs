@@ -33,6 +33,7 @@ pub fn run(
     plan.check()?;
     let request = TargetRequest {
         targets: &plan.targets,
+        file: plan.file.as_ref(),
         family: plan.family,
         interface: plan.interface.as_deref(),
         source: plan.source,

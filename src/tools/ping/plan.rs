@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::error::{FluxError, Result};
 use crate::tools::host::Family;
 use crate::tools::measure::Rate;
-use crate::tools::probe::VlanTag;
+use crate::tools::probe::{TargetFile, VlanTag};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub enum PathMtu {
 pub struct Plan {
     /// Names or addresses, as given.
     pub targets: Vec<String>,
+    /// Where the last of them were read, if in a file: told of those that cannot be used.
+    pub file: Option<TargetFile>,
     /// Addresses of this host among them are not asked, and no error: those of a network, say.
     pub spare_own: bool,
     /// Which family names may resolve to.
@@ -99,6 +101,7 @@ impl Plan {
     pub fn new<T: Into<String>>(targets: impl IntoIterator<Item = T>) -> Self {
         Self {
             targets: targets.into_iter().map(Into::into).collect(),
+            file: None,
             spare_own: false,
             family: Family::Any,
             count: None,

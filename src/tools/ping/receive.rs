@@ -29,11 +29,11 @@ impl Reader<'_, '_> {
             Seen::Foreign => None,
             Seen::Malformed => return Arrival::Malformed,
         };
-        if ours.is_some() { Arrival::Ours } else { Arrival::Foreign }
+        ours.map_or(Arrival::Foreign, Arrival::Ours)
     }
 
-    /// `None` if it answers none of our probes.
-    fn reply(&mut self, reply: &EchoReply<'_>, times: Times) -> Option<()> {
+    /// The link that the probe left by; `None` if it answers none of ours.
+    fn reply(&mut self, reply: &EchoReply<'_>, times: Times) -> Option<usize> {
         let claim = match Claim::read(reply.payload, self.payload) {
             // What a packet with a wrong checksum says is not to be believed.
             _ if !reply.intact => Claim::Silent,
@@ -48,7 +48,7 @@ impl Reader<'_, '_> {
             let probe = self.progress.bad_checksum(target, seq);
             facts.rtt_ns = probe.and_then(took);
             self.reporter.reply((self.targets, path), reply, Event::Corrupt, &facts, times);
-            return Some(());
+            return Some(path.link);
         }
         let mark = Mark::of(target as u32, seq);
         facts.wrong = mark::difference(reply.payload, self.payload, mark);
@@ -76,11 +76,11 @@ impl Reader<'_, '_> {
             self.progress.odd(target, facts.odd);
         }
         self.reporter.reply((self.targets, path), reply, event, &facts, times);
-        Some(())
+        Some(path.link)
     }
 
-    /// `None` if it is about none of our probes.
-    fn error(&mut self, error: &EchoError<'_>, times: Times) -> Option<()> {
+    /// The link that the probe left by; `None` if it is about none of ours.
+    fn error(&mut self, error: &EchoError<'_>, times: Times) -> Option<usize> {
         let (source, destination) = error.probe;
         let claim = match Claim::read(error.payload, self.payload) {
             Claim::Foreign => return None,
@@ -91,11 +91,11 @@ impl Reader<'_, '_> {
         let mut rtt_ns = None;
         if error.report.is_final() {
             // What was said before, or is about a probe that is forgotten, is nothing new.
-            let Some(probe) = self.progress.failed(target, seq) else { return Some(()) };
+            let Some(probe) = self.progress.failed(target, seq) else { return Some(path.link) };
             rtt_ns = times.at.checked_sub(probe.sent_ns);
         }
         self.reporter.error((self.targets, path), error, seq, rtt_ns);
-        Some(())
+        Some(path.link)
     }
 
     /// The target and the number of the probe that an answer is about.

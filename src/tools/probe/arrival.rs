@@ -7,8 +7,8 @@ pub(crate) const UNKNOWN: u64 = 0;
 /// What a received frame was, to those who read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arrival {
-    /// About one of our probes.
-    Ours,
+    /// About one of our probes, which leave by the link with this position.
+    Ours(usize),
     /// A sound packet that is not.
     Foreign,
     /// Bytes that are no packet.

@@ -4,9 +4,10 @@ use super::known::Known;
 use super::next_hops::NextHops;
 use super::refused::WhyNot;
 use super::targets::{Path, ProbeTargets};
-use super::wire::Wire;
+use super::wire::{KEEP_NS, Wire};
 use crate::backend::Filter;
 use crate::error::FluxError;
+use crate::ids::PortIndex;
 use crate::tools::host::Host;
 use crate::tools::session::{Note, SessionEvent, Trouble};
 use std::time::Duration;
@@ -23,6 +24,7 @@ impl Wire {
         mut tell: impl FnMut(SessionEvent),
     ) {
         self.closed.clear();
+        self.settled_ns = self.now().saturating_add(KEEP_NS);
         for set in &self.sets {
             let ports = set.rx.ports().iter();
             for port in ports.filter(|port| !set.session.is_over(port.index())) {
@@ -35,17 +37,25 @@ impl Wire {
         for path in targets.paths.iter().filter(|path| path.broken.is_none()) {
             self.links[path.link].is_used = true;
         }
+        let interfaces = host.interfaces().unwrap_or_default();
+        for set in &mut self.sets {
+            for (at, ifindex) in set.devices.iter().enumerate() {
+                if let Some(found) = interfaces.iter().find(|i| i.index == *ifindex) {
+                    set.session.call(PortIndex::at(at), &found.name, &mut tell);
+                }
+            }
+        }
         self.overheard.follow(host, &targets.links.iter().collect::<Vec<_>>());
         self.connect();
         for link in 0..self.links.len() {
-            let Known { device, is_used, .. } = self.links[link].clone();
+            let Known { device, ifindex, is_used, .. } = self.links[link].clone();
             if !is_used || self.is_open(link) {
                 continue;
             }
             // Its link is there, or no route would lead to it; the next look says otherwise.
             let patience = (Duration::ZERO, &(|| false) as &dyn Fn() -> bool);
-            let opened = vec![device.clone()];
-            match self.opener.open(opened, filter, host, self.stuck, patience, false) {
+            let opened = [(ifindex, device.clone())];
+            match self.opener.open(&opened, filter, host, self.stuck, patience, false) {
                 Ok(mut set) => {
                     set.sender.expect(self.longest);
                     self.sets.push(set);

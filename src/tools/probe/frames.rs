@@ -29,7 +29,8 @@ mod tests {
         let interface = Interface { mtu, ..Interface::default() };
         let tag = Tag { tpid: EtherType::VLAN, tci: 7 };
         let device = "eth0".to_owned();
-        let link = Link { interface, device, mac: MacAddr::ZERO, tags: vec![tag; tags] };
+        let mac = MacAddr::ZERO;
+        let link = Link { interface, device, device_index: 1, mac, tags: vec![tag; tags] };
         let config = Config { frame_size: asked, ..Config::new("eth0") };
         fitted(&config, &link, wanted).frame_size
     }

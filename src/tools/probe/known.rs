@@ -8,6 +8,7 @@ use crate::tools::host::Host;
 #[derive(Clone)]
 pub(super) struct Known {
     pub(super) device: String,
+    pub(super) ifindex: u32,
     /// The VLAN that answers are in; `None` where that cannot be told.
     pub(super) vlan: Option<VlanMatch>,
     /// Whether anything is sent by it.
@@ -16,22 +17,23 @@ pub(super) struct Known {
 
 impl Known {
     pub(super) fn new(link: &Link, host: &dyn Host) -> Self {
-        Self { device: link.device.clone(), vlan: link.vlan(host), is_used: false }
+        let (device, ifindex) = (link.device.clone(), link.device_index);
+        Self { device, ifindex, vlan: link.vlan(host), is_used: false }
     }
 }
 
-/// Whether a frame that came by `device` is in the VLAN of one of our links there.
-pub(super) fn is_in_vlan(links: &[Known], device: &str, frame: &[u8]) -> bool {
-    let mut here = links.iter().filter(|link| link.device == device);
+/// Whether a frame that came by the device with this index is in the VLAN of one of our links there.
+pub(super) fn is_in_vlan(links: &[Known], ifindex: u32, frame: &[u8]) -> bool {
+    let mut here = links.iter().filter(|link| link.ifindex == ifindex);
     here.any(|link| link.vlan.is_none_or(|vlan| vlan == VlanMatch::of_frame(frame)))
 }
 
-/// The devices of these links, each once.
-pub(super) fn devices(links: &[Link]) -> Vec<String> {
-    let mut devices: Vec<String> = Vec::new();
+/// The devices of these links, each once: by index and name.
+pub(super) fn devices(links: &[Link]) -> Vec<(u32, String)> {
+    let mut devices: Vec<(u32, String)> = Vec::new();
     for link in links {
-        if !devices.contains(&link.device) {
-            devices.push(link.device.clone());
+        if !devices.iter().any(|(known, _)| *known == link.device_index) {
+            devices.push((link.device_index, link.device.clone()));
         }
     }
     devices

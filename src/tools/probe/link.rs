@@ -23,6 +23,8 @@ pub(crate) struct Link {
     pub(crate) interface: Interface,
     /// The device that the sockets are bound to.
     pub(crate) device: String,
+    /// Its index, which stays when it is renamed.
+    pub(crate) device_index: u32,
     /// Our Ethernet address.
     pub(crate) mac: MacAddr,
     /// Outermost first.
@@ -41,9 +43,11 @@ impl Link {
         ETHERNET_LEN + self.tags.len() * TAG_LEN
     }
 
-    /// Whether frames on it are other ones than on `other`, which is the same interface.
+    /// Whether frames on it, or names, are other ones than on `other`, which is the same interface.
     pub(super) fn differs(&self, other: &Link) -> bool {
-        (self.mac, &self.tags, &self.device) != (other.mac, &other.tags, &other.device)
+        let frames = |link: &Link| (link.mac, link.device_index, link.tags.clone());
+        let names = |link: &Link| (link.device.clone(), link.interface.name.clone());
+        frames(self) != frames(other) || names(self) != names(other)
     }
 
     /// The VLAN that answers are in, since probes are; `None` where the device takes tags off before
@@ -113,8 +117,8 @@ impl Link {
                 "would need more than two VLAN tags",
             ));
         }
-        let device = device.name.clone();
-        Ok(Self { device, mac: MacAddr(mac), tags, interface })
+        let (device, device_index) = (device.name.clone(), device.index);
+        Ok(Self { device, device_index, mac: MacAddr(mac), tags, interface })
     }
 }
 

@@ -26,6 +26,7 @@ mod sender;
 mod sending;
 mod sockets;
 pub(crate) mod table;
+mod target_file;
 mod targets;
 mod wire;
 mod zoned;
@@ -44,7 +45,8 @@ pub(crate) use route::TargetRequest;
 pub use route::check_source;
 #[cfg(all(target_os = "linux", feature = "bpf"))]
 pub(crate) use sockets::FRAMES;
+pub use target_file::TargetFile;
 pub use targets::TargetRoute;
 pub(crate) use targets::{Path, ProbeTargets, ip_len};
 pub(crate) use wire::Wire;
-pub use zoned::Zoned;
+pub use zoned::{Zone, Zoned};

@@ -33,6 +33,8 @@ pub(crate) struct Overheard {
 #[derive(Default)]
 struct Told {
     interfaces: Vec<u32>,
+    /// Own interfaces that answers come by to what left by another one.
+    own: Vec<String>,
     fragments: bool,
 }
 
@@ -163,6 +165,19 @@ impl Overheard {
             );
             self.notes.push(Note { kind: Trouble::Fragmented, count: 1, text });
         }
+    }
+
+    /// An answer came by another interface of ours than its probe left by: said once for each.
+    pub(super) fn note_own(&mut self, came_by: &str, left_by: &str) {
+        if self.told.own.iter().any(|told| told == came_by) {
+            return;
+        }
+        self.told.own.push(came_by.to_owned());
+        let text = format!(
+            "answers come in by {came_by} to what left by {left_by}: the way back to us leads there. They \
+             count"
+        );
+        self.notes.push(Note { kind: Trouble::OtherInterface, count: 1, text });
     }
 
     /// What is to be said since the last call.

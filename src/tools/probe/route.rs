@@ -2,6 +2,7 @@
 
 use super::link::{Link, VlanTag, check_up};
 use super::port_of::without_address;
+use super::target_file::TargetFile;
 use crate::error::{ErrorKind, FluxError, Result};
 use crate::tools::host::{Cause, Family, Host, HostError, Interface, RouteKind, Target};
 use std::net::IpAddr;
@@ -14,6 +15,8 @@ const MOST_NAMES: usize = 8;
 pub(crate) struct TargetRequest<'a> {
     /// Names or addresses, as given.
     pub(crate) targets: &'a [String],
+    /// Where the last of them were read, if in a file.
+    pub(crate) file: Option<&'a TargetFile>,
     /// Which family names may resolve to.
     pub(crate) family: Family,
     /// The interface, or the source address, after `-I`.

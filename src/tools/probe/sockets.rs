@@ -39,8 +39,8 @@ pub(super) struct Sockets {
     pub(super) inbox: Packets,
     /// Since when nothing has been sent by them.
     pub(super) unused_since_ns: Option<u64>,
-    /// The devices, port by port.
-    pub(super) devices: Vec<String>,
+    /// The devices, port by port: by index, as one may be renamed.
+    pub(super) devices: Vec<u32>,
 }
 
 /// How the packets of a link leave.
@@ -69,7 +69,7 @@ impl Opener {
     /// given up.
     pub(super) fn open(
         &self,
-        devices: Vec<String>,
+        devices: &[(u32, String)],
         filter: &Filter,
         host: &dyn Host,
         stuck: Duration,
@@ -80,7 +80,7 @@ impl Opener {
         let frames = config.frames.unwrap_or(FRAMES);
         config.frames = Some(if first { frames } else { frames.min(MORE_FRAMES) });
         let poller = config.poller;
-        let mut names = devices.iter();
+        let mut names = devices.iter().map(|(_, name)| name);
         names.next().unwrap_or(&String::new()).clone_into(&mut config.interface);
         let mut builder = FluxBuilder::from_config(config).filter(filter.clone());
         if let Some(simulator) = &self.simulator {
@@ -96,15 +96,15 @@ impl Opener {
             sender: Sender::new(tx, stuck),
             inbox: Packets::with_capacity(INBOX),
             unused_since_ns: None,
-            devices,
+            devices: devices.iter().map(|(ifindex, _)| *ifindex).collect(),
         })
     }
 }
 
 impl Sockets {
     /// How packets leave by a device, if it is one of these; `set` is their position.
-    pub(super) fn lane(&self, device: &str, set: usize) -> Option<Lane> {
-        let at = self.devices.iter().position(|known| known == device)?;
+    pub(super) fn lane(&self, device: u32, set: usize) -> Option<Lane> {
+        let at = self.devices.iter().position(|&known| known == device)?;
         let port = self.port(PortIndex::at(at))?;
         if self.session.is_over(port.index()) {
             return None;

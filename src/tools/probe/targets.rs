@@ -4,6 +4,7 @@
 use super::link::Link;
 use super::refused::Refused;
 use super::route::{Leg, Question, ResolvedTarget, SourceChoice, TargetRequest};
+use super::target_file::Place;
 use crate::error::{FluxError, Result};
 use crate::proto::{IPV4_LEN, IPV6_LEN};
 use crate::tools::host::{Host, Interface};
@@ -29,6 +30,8 @@ pub(crate) struct Path {
     pub(crate) question: Question,
     /// Why nothing can be sent to it now.
     pub(crate) broken: Option<String>,
+    /// Where it was read, if in a file.
+    pub(super) place: Option<Place>,
 }
 
 /// Who gets the packets first.
@@ -54,6 +57,7 @@ impl Path {
             multicast,
             question: Question::default(),
             broken: None,
+            place: None,
         }
     }
 }
@@ -113,16 +117,18 @@ impl ProbeTargets {
             link_at: HashMap::new(),
             hop_at: HashMap::new(),
         };
-        for name in request.targets {
+        let all = request.targets.len();
+        for (at, name) in request.targets.iter().enumerate() {
+            let place = request.file.and_then(|file| file.place(at, all));
             match asked.route(name, request, host, &interfaces) {
-                Ok(found) => targets.add(name, found),
-                Err(error) => targets.refused.push(Refused::new(name, None, error)),
+                Ok(found) => targets.add(name, found, place),
+                Err(error) => targets.refused.push(Refused::new(name, None, located(error, place))),
             }
         }
         targets.some()
     }
 
-    fn add(&mut self, given: &str, found: ResolvedTarget) {
+    fn add(&mut self, given: &str, found: ResolvedTarget, place: Option<Place>) {
         let ResolvedTarget { name, address, leg, question } = found;
         if address.is_ipv4() && given.contains(':') {
             self.notes.push(format!(
@@ -139,6 +145,7 @@ impl ProbeTargets {
             hop: 0,
             question,
             broken: None,
+            place,
         };
         self.lead(&mut path, leg);
         self.paths.push(path);
@@ -200,6 +207,7 @@ impl ProbeTargets {
         for mut path in std::mem::take(&mut self.paths) {
             let link = &links[path.link];
             if let Some(error) = why(&path, link) {
+                let error = located(error, path.place);
                 self.refused.push(Refused::new(&path.name, Some(path.address), error));
                 continue;
             }
@@ -322,6 +330,14 @@ impl Path {
 /// Whether an interface is there, and its link is not.
 fn is_away(interfaces: &[Interface], ifindex: u32) -> bool {
     interfaces.iter().any(|i| i.index == ifindex && !(i.up && i.carrier))
+}
+
+/// An error, with the place that its target was read at.
+fn located(error: FluxError, place: Option<Place>) -> FluxError {
+    match place {
+        Some(place) => error.at(place),
+        None => error,
+    }
 }
 
 /// Length of an IP header without options.

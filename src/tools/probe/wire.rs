@@ -26,7 +26,7 @@ use std::time::Duration;
 /// With more than one set of sockets, all but one are looked at this often.
 const LOOK_NS: u64 = 1_000_000;
 /// Sockets that nothing is sent by any more are closed after this long: answers may be on their way.
-const KEEP_NS: u64 = 10_000_000_000;
+pub(super) const KEEP_NS: u64 = 10_000_000_000;
 
 /// The sockets of a run.
 pub(crate) struct Wire {
@@ -42,6 +42,8 @@ pub(crate) struct Wire {
     pub(super) closed: Vec<(usize, String)>,
     /// Answers that come to the host's stack.
     pub(super) overheard: Overheard,
+    /// Until then answers to what left by another link than now may be on their way.
+    pub(super) settled_ns: u64,
     /// The longest frame that is to be sent.
     pub(super) longest: usize,
     /// Packets that answered none of our probes.
@@ -69,7 +71,7 @@ impl Wire {
         let opener = Opener::new(env, config);
         let stop = || control.is_stopped();
         let patience = (carrier::AFTER_ATTACH, &stop as &dyn Fn() -> bool);
-        let set = opener.open(devices(links), filter, &*env.host, stuck, patience, true)?;
+        let set = opener.open(&devices(links), filter, &*env.host, stuck, patience, true)?;
         let known = |link| Known { is_used: true, ..Known::new(link, &*env.host) };
         let mut wire = Self {
             opener,
@@ -79,6 +81,7 @@ impl Wire {
             lanes: Vec::new(),
             closed: Vec::new(),
             overheard: Overheard::default(),
+            settled_ns: 0,
             longest: 0,
             foreign: 0,
             malformed: 0,
@@ -92,7 +95,7 @@ impl Wire {
     pub(super) fn connect(&mut self) {
         let lane = |link: &Known| {
             let mut sets = self.sets.iter().enumerate().rev();
-            sets.find_map(|(at, set)| set.lane(&link.device, at))
+            sets.find_map(|(at, set)| set.lane(link.ifindex, at))
         };
         self.lanes = self.links.iter().map(lane).collect();
     }
@@ -291,6 +294,7 @@ impl Wire {
         mut take: impl FnMut(&[u8], u64, u64, &mut Outlet<'_>) -> Arrival,
     ) {
         let Self { sets, lanes, links, unstamped, foreign, malformed, overheard, .. } = self;
+        let settled_ns = self.settled_ns;
         for (set, sockets) in sets.iter_mut().enumerate() {
             let Sockets { rx, inbox, sender, devices, .. } = sockets;
             if inbox.is_empty() {
@@ -303,13 +307,18 @@ impl Wire {
                 let stamp = packet.rx_timestamp().filter(|&at| at <= now);
                 *unstamped += u64::from(stamp.is_none());
                 let port = rx.ports().iter().position(|p| p.queue_number(packet.queue()).is_some());
-                let device = port.and_then(|port| devices.get(port)).map_or("", String::as_str);
+                let device = port.and_then(|port| devices.get(port)).map_or(0, |&ifindex| ifindex);
                 if !is_in_vlan(links, device, packet.data()) {
                     *foreign += 1;
                     continue;
                 }
                 match take(packet.data(), stamp.unwrap_or(now), now, &mut outlet) {
-                    Arrival::Ours => {}
+                    Arrival::Ours(link) => {
+                        let left_by = links.get(link).map_or(device, |link| &link.device);
+                        if left_by != device && now >= settled_ns {
+                            overheard.note_own(device, left_by);
+                        }
+                    }
                     Arrival::Foreign => *foreign += 1,
                     Arrival::Malformed => *malformed += 1,
                 }
@@ -319,7 +328,9 @@ impl Wire {
         if !overheard.is_empty() {
             let (now, set) = (sets[0].rx.now(), 0);
             let mut outlet = Outlet { sender: &mut sets[0].sender, lanes, set };
-            overheard.read(now, |frame, at| take(frame, at, now, &mut outlet) == Arrival::Ours);
+            overheard.read(now, |frame, at| {
+                matches!(take(frame, at, now, &mut outlet), Arrival::Ours(_))
+            });
         }
     }
 

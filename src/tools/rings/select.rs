@@ -55,8 +55,8 @@ impl Chosen {
         };
         let text = match sockets.iter().filter(unknown).count() {
             0 => return None,
-            1 => "this source cannot tell where one socket is bound: leave out the interface and --queue to see it".into(),
-            n => format!("this source cannot tell where {n} sockets are bound: leave out the interface and --queue to see them"),
+            1 => "this source does not know where one socket is bound: leave out the interface and --queue to see it".into(),
+            n => format!("this source does not know where {n} sockets are bound: leave out the interface and --queue to see them"),
         };
         Some(Missing { text, unseen: Unseen::Anywhere })
     }

@@ -25,18 +25,27 @@ pub struct InterfaceChange {
 /// Compares an interface with what it was at the last look.
 pub(crate) struct Watch {
     port: Port,
+    /// As it is called now.
+    name: String,
     last: PortState,
 }
 
 impl Watch {
     /// From now on. A link that is not there at the first look is told then.
     pub(crate) fn new(port: &Port) -> Self {
-        Self { last: PortState { link: Link::Up, ..port.state() }, port: port.clone() }
+        let last = PortState { link: Link::Up, ..port.state() };
+        Self { last, name: port.granted().interface.clone(), port: port.clone() }
     }
 
     /// Whether packets could pass at the last look.
     pub(crate) fn has_link(&self) -> bool {
         self.last.link == Link::Up
+    }
+
+    /// It is called `name` now.
+    pub(crate) fn call(&mut self, name: &str) -> InterfaceChange {
+        let before = std::mem::replace(&mut self.name, name.to_owned());
+        change(name, &self.last, format!("{before} is called {name} now"))
     }
 
     /// Reports what changed since the last look. True when the link was lost meanwhile: what was under
@@ -49,7 +58,7 @@ impl Watch {
         if state == self.last {
             return Ok(false);
         }
-        let name = &self.port.granted().interface;
+        let name = &self.name;
         let before = std::mem::replace(&mut self.last, state);
         if state.link == Link::Gone {
             return Err(life::gone(name));
@@ -58,16 +67,21 @@ impl Watch {
             return Err(life::detached(name));
         }
         for text in changes(name, &before, &state, now).into_iter().flatten() {
-            tell(InterfaceChange {
-                interface: name.clone(),
-                link: state.link.to_string(),
-                link_losses: state.link_losses,
-                mtu: state.mtu,
-                rx_queues: state.rx_queues,
-                text,
-            });
+            tell(change(name, &state, text));
         }
         Ok(state.link_losses > before.link_losses)
+    }
+}
+
+/// A change of an interface in this state.
+fn change(name: &str, state: &PortState, text: String) -> InterfaceChange {
+    InterfaceChange {
+        interface: name.to_owned(),
+        link: state.link.to_string(),
+        link_losses: state.link_losses,
+        mtu: state.mtu,
+        rx_queues: state.rx_queues,
+        text,
     }
 }
 

@@ -5,6 +5,7 @@ use super::trouble::Trouble;
 use crate::packet::Packets;
 use crate::port::Port;
 use crate::system::{FluxRx, FluxTx};
+use crate::text::counts::times;
 
 /// Packets that do not move for this long, however often the kernel is told of them, are stuck.
 const STUCK_NS: u64 = 10_000_000;
@@ -69,7 +70,7 @@ fn notes(rx: &mut FluxRx, tx: &mut FluxTx, inbox: &mut Packets, seen: &Observed<
         (0, _) => note(
             Trouble::Starved,
             empty,
-            format!("packets were lost, and the driver found the fill ring empty {empty} times"),
+            format!("packets were lost, and the driver found the fill ring empty {}", times(empty)),
         ),
         (_, 0) => note(
             Trouble::Dropped,
@@ -81,7 +82,8 @@ fn notes(rx: &mut FluxRx, tx: &mut FluxTx, inbox: &mut Packets, seen: &Observed<
             dropped,
             format!(
                 "the kernel dropped {dropped} of our packets: it found the fill ring empty \
-                 {empty} times (starved)"
+                 {} (starved)",
+                times(empty)
             ),
         ),
     }
@@ -94,7 +96,7 @@ fn notes(rx: &mut FluxRx, tx: &mut FluxTx, inbox: &mut Packets, seen: &Observed<
     let link_changes = seen.link_changes;
     if link_changes > 0 {
         let name = seen.device;
-        let times = if link_changes == 1 { "once" } else { &format!("{link_changes} times") };
+        let times = times(link_changes.into());
         let unsent = match seen.losses.unsent {
             0 => String::new(),
             1 => ", and 1 probe was not sent".to_owned(),

@@ -113,6 +113,21 @@ impl Session {
         losses
     }
 
+    /// A port's interface is called `name` now: told where it was called otherwise.
+    pub(crate) fn call(
+        &mut self,
+        port: PortIndex,
+        name: &str,
+        tell: &mut impl FnMut(SessionEvent),
+    ) {
+        if let Some(port) = self.ports.get_mut(port.get())
+            && port.opened.interface != name
+        {
+            name.clone_into(&mut port.opened.interface);
+            tell(SessionEvent::Interface(port.watch.call(name)));
+        }
+    }
+
     /// Whether no port is used any more: the interfaces are gone, or their XDP programs were
     /// detached.
     pub(crate) fn has_ended(&self) -> bool {

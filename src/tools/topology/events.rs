@@ -23,7 +23,7 @@ pub(super) fn event<'t>(
 ) -> Read<Event> {
     let keys = ["at", "move", "told", "down", "up", "route", "add", "interface", "remove"];
     let fields = Fields::new("[[event]]", at, table, &keys)?;
-    let after = fields.parsed("at", time, "time up to 1h", "\"2s\"")?;
+    let after = fields.parsed("at", time, "a time up to 1h", "\"2s\"")?;
     let after = fields.required("at", after, "\"2s\"")?;
     let given: Vec<_> = WHATS.into_iter().filter(|key| fields.get(key).is_some()).collect();
     let [key] = given[..] else {

@@ -51,7 +51,7 @@ pub(super) fn routers<'t>(at: usize, table: &'t DeTable<'t>) -> Read<Vec<(Word<'
     ];
     let fields = Fields::new("[[router]]", at, table, &keys)?;
     let limit = values::icmp_limit(&fields)?;
-    let delay = fields.parsed("icmp_delay", time, "time up to 1h", "\"5ms\"")?;
+    let delay = fields.parsed("icmp_delay", time, "a time up to 1h", "\"5ms\"")?;
     let forms = [("rfc4884", true), ("old", false)];
     let options = RouterOptions {
         balance: fields.choice("balance", &BALANCES)?.unwrap_or_default(),
@@ -131,7 +131,7 @@ pub(super) fn hosts<'t>(at: usize, table: &'t DeTable<'t>) -> Read<Vec<(Word<'t>
         answers_from: values::addresses(&fields, "answers_from", "\"203.0.113.8\"")?,
         error_first: fields.flag("error_first")?,
         answer_delay: fields
-            .parsed("answer_delay", time, "time up to 1h", "\"1500ms\"")?
+            .parsed("answer_delay", time, "a time up to 1h", "\"1500ms\"")?
             .unwrap_or_default(),
         fragment: fields.whole("fragment", 576..=9000)?.map(|len| len as u32),
         vlan: fields.whole("vlan", 1..=4094)?.map(|vlan| vlan as u16),

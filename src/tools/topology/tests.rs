@@ -670,8 +670,13 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         ("\"server\"\nadd", "\"us\"\nadd", "line 8: there are two nodes of the name 'us'", "own"),
         ("\"server\"\nadd", "\"a b\"\nadd", "line 8: 'a b' is not a name for a node", "letters"),
         ("name = \"server\"", "", "line 7: [[host]] without name", "add name = "),
-        ("[[host]]", "[host]", "line 7: host is no list of tables", "[[host]]"),
-        ("name = \"server\"", "name = 7", "line 8: name is of type integer", "\"r1\""),
+        ("[[host]]", "[host]", "line 7: host is not a list of tables", "[[host]]"),
+        (
+            "name = \"server\"",
+            "name = 7",
+            "line 8: name = 7 is not a word or a list of words",
+            "\"r1\"",
+        ),
         (
             "name = \"server\"",
             "name = \"server\"\nprefix = \"198.18.0.0\"",
@@ -709,22 +714,17 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
             "line 1: unknown key 'colour' in the file",
             "known keys: seed, us",
         ),
-        (
-            "[us]",
-            "seed = -1\n[us]",
-            "line 1: seed is of type integer and no whole number",
-            "seed = 1",
-        ),
+        ("[us]", "seed = -1\n[us]", "line 1: seed = -1 is not a whole number", "seed = 1"),
         (
             between,
             "between = [\"us\", \"r1\", \"r2\", \"server\"]\nloss = \"110%\"",
-            "line 13: loss = \"110%\" is no share",
+            "line 13: loss = \"110%\" is not a share",
             "loss = \"1%\"",
         ),
         (
             between,
             "between = [\"us\", \"r1\", \"r2\", \"server\"]\ndelay = 5",
-            "line 13: delay is of type integer and no time",
+            "line 13: delay = 5 is not a time",
             "\"5ms\"",
         ),
         (
@@ -736,31 +736,31 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         (
             between,
             "between = [\"us\", \"r1\", \"r2\", \"server\"]\nback = 1",
-            "line 13: back is of type integer and no table",
+            "line 13: back = 1 is not a table",
             "back = {",
         ),
         (
             between,
             "between = [\"us\", \"r1\", \"r2\", \"server\"]\nmtu = 10",
-            "line 13: mtu is of type integer and no whole number from 68",
+            "line 13: mtu = 10 is not a whole number from 68",
             "mtu = 68",
         ),
         (
             "\"r2\"]\n\n[[host]]",
             "\"r2\"]\nbalance = \"luck\"\n\n[[host]]",
-            "line 6: balance = \"luck\" is no one of \"flow\"",
+            "line 6: balance = \"luck\" is not one of \"flow\"",
             "\"flow\"",
         ),
         (
             "\"r2\"]\n\n[[host]]",
             "\"r2\"]\nicmp_rate = \"10\"\n\n[[host]]",
-            "line 6: icmp_rate = \"10\" is no limit",
+            "line 6: icmp_rate = \"10\" is not a limit",
             "\"10/s burst 6\"",
         ),
         (
             "\"r2\"]\n\n[[host]]",
             "\"r2\"]\nsilent = \"yes\"\n\n[[host]]",
-            "line 6: silent = \"yes\" is no yes or no",
+            "line 6: silent = \"yes\" is not true or false",
             "silent = true",
         ),
         (
@@ -772,7 +772,7 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         (
             "\"r2\"]\n\n[[host]]",
             "\"r2\"]\nttl = 0\n\n[[host]]",
-            "line 6: ttl is of type integer and no whole number from 1 to 255",
+            "line 6: ttl = 0 is not a whole number from 1 to 255",
             "ttl = 1",
         ),
         // Addresses.
@@ -910,7 +910,7 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         (
             "via = \"r2\"",
             "action = \"fly\"",
-            "line 17: action = \"fly\" is no one of",
+            "line 17: action = \"fly\" is not one of",
             "\"unreachable\"",
         ),
         (
@@ -934,14 +934,14 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         (
             "via = \"r2\"",
             "action = \"withdrawn\"",
-            "line 17: action = \"withdrawn\" is no one of",
+            "line 17: action = \"withdrawn\" is not one of",
             "\"unreachable\"",
         ),
         // Troubles.
         (
             "\"r2\"]\n\n[[host]]",
             "\"r2\"]\nicmp_limit = \"bsd\"\n\n[[host]]",
-            "line 6: icmp_limit = \"bsd\" is no limit of ICMP errors",
+            "line 6: icmp_limit = \"bsd\" is not a limit of ICMP errors",
             "\"linux\"",
         ),
         (
@@ -970,7 +970,7 @@ fn errors_tell_the_line_what_is_wrong_and_what_to_do() {
         ),
         // Events.
         event("move = \"r1\"", "line 19: [[event]] without at", "add at = \"2s\""),
-        event("at = \"2\"\nmove = \"r1\"", "line 20: at = \"2\" is no time", "\"2s\""),
+        event("at = \"2\"\nmove = \"r1\"", "line 20: at = \"2\" is not a time", "\"2s\""),
         event("at = \"2s\"", "line 19: [[event]] needs one of move, down, up", "move = \"r1\""),
         event(
             "at = \"2s\"\nmove = \"r1\"\nup = \"sim0\"",

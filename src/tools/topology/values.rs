@@ -13,15 +13,15 @@ use toml::de::DeValue;
 pub(super) const WAY_KEYS: [&str; 9] =
     ["delay", "jitter", "loss", "dup", "reorder", "corrupt", "rate", "queue", "vlan"];
 
-const SHARE: (&str, &str) = ("share from 0% to 100%", "\"1%\"");
-const TIME: (&str, &str) = ("time up to 1h", "\"5ms\"");
+const SHARE: (&str, &str) = ("a share from 0% to 100%", "\"1%\"");
+const TIME: (&str, &str) = ("a time up to 1h", "\"5ms\"");
 
 /// What a way does to packets; what is not said is as in `usual`.
 pub(super) fn way(fields: &Fields<'_>, usual: &Profile) -> Read<Profile> {
     let share = |key| fields.parsed(key, share, SHARE.0, SHARE.1);
     let time = |key| fields.parsed(key, time, TIME.0, TIME.1);
     let bytes = fields.whole("queue", 0..=1 << 32)?;
-    let bits = fields.parsed("rate", bit_rate, "rate up to 1000gbit", "\"10mbit\"")?;
+    let bits = fields.parsed("rate", bit_rate, "a rate up to 1000gbit", "\"10mbit\"")?;
     Ok(Profile {
         delay: time("delay")?.unwrap_or(usual.delay),
         jitter: time("jitter")?.unwrap_or(usual.jitter),
@@ -39,9 +39,9 @@ pub(super) fn way(fields: &Fields<'_>, usual: &Profile) -> Read<Profile> {
 pub(super) fn icmp_limit(fields: &Fields<'_>) -> Read<Option<IcmpLimit>> {
     let rate = |text: &str| limit(text).map(IcmpLimit::from);
     let any = |text: &str| (text == "linux").then_some(IcmpLimit::Linux).or_else(|| rate(text));
-    let rule = "limit of ICMP errors a second";
+    let rule = "a limit of ICMP errors a second";
     let old = fields.parsed("icmp_rate", rate, rule, "\"10/s burst 6\"")?;
-    let rule = "limit of ICMP errors, \"linux\" or a number a second";
+    let rule = "a limit of ICMP errors, \"linux\" or a number a second";
     let new = fields.parsed("icmp_limit", any, rule, "\"linux\" or \"10/s burst 6\"")?;
     if new.is_some() && old.is_some() {
         let what = "icmp_limit and icmp_rate are two names for one thing";

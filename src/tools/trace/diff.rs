@@ -12,6 +12,7 @@ mod tests;
 
 use super::event::{Balancing, Hop, Label, Nat, Router, Summary};
 use crate::error::{FluxError, Result};
+use crate::tools::probe::Zoned;
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -112,9 +113,9 @@ pub enum Change {
         /// Which TTL.
         ttl: u8,
         /// First run.
-        a: Vec<IpAddr>,
+        a: Vec<Zoned>,
         /// Second run.
-        b: Vec<IpAddr>,
+        b: Vec<Zoned>,
     },
     /// How the routers of a TTL share it.
     Balancing {
@@ -130,7 +131,7 @@ pub enum Change {
         /// Which TTL.
         ttl: u8,
         /// Which router.
-        address: IpAddr,
+        address: Zoned,
         /// First run.
         a: Vec<Label>,
         /// Second run.
@@ -141,7 +142,7 @@ pub enum Change {
         /// Which TTL.
         ttl: u8,
         /// Which router.
-        address: IpAddr,
+        address: Zoned,
         /// First run.
         a: f64,
         /// Second run.
@@ -152,7 +153,7 @@ pub enum Change {
         /// Which TTL.
         ttl: u8,
         /// Which router.
-        address: IpAddr,
+        address: Zoned,
         /// First run.
         a: f64,
         /// Second run.
@@ -161,9 +162,9 @@ pub enum Change {
     /// Paths with an edge that the other run did not see.
     Paths {
         /// Only in the first run.
-        a: Vec<Vec<Option<IpAddr>>>,
+        a: Vec<Vec<Option<Zoned>>>,
         /// Only in the second run.
-        b: Vec<Vec<Option<IpAddr>>>,
+        b: Vec<Vec<Option<Zoned>>>,
     },
 }
 
@@ -228,6 +229,24 @@ fn pairs<'a>(a: &'a [Summary], b: &'a [Summary]) -> (Vec<Pair<'a>>, Vec<String>,
 }
 
 fn changes(a: &Summary, b: &Summary, tolerance_pct: f64) -> Vec<Change> {
+    // Earlier versions wrote no zones.
+    if has_zones(a) != has_zones(b) {
+        let [a, b] = [a, b].map(|summary| {
+            let mut plain = summary.clone();
+            plain.hear_in(None);
+            plain
+        });
+        return changes_of(&a, &b, tolerance_pct);
+    }
+    changes_of(a, b, tolerance_pct)
+}
+
+fn has_zones(summary: &Summary) -> bool {
+    let mut routers = summary.hops.iter().flat_map(|hop| &hop.routers);
+    routers.any(|router| router.address.zone.is_some())
+}
+
+fn changes_of(a: &Summary, b: &Summary, tolerance_pct: f64) -> Vec<Change> {
     let mut changes = Vec::new();
     if let (Some(a), Some(b)) = (a.address, b.address)
         && a != b
@@ -354,14 +373,14 @@ fn loses_more(a: &Router, b: &Router, tolerance_pct: f64) -> bool {
 }
 
 /// An edge: the TTL of the nearer router, and both.
-type Edge = (usize, IpAddr, IpAddr);
+type Edge = (usize, Zoned, Zoned);
 
 fn first_ttl(summary: &Summary) -> usize {
     summary.hops.first().map_or(1, |hop| hop.ttl.into())
 }
 
 /// The edges of a path between routers that both answered.
-fn edges(path: &[Option<IpAddr>], first: usize) -> impl Iterator<Item = Edge> {
+fn edges(path: &[Option<Zoned>], first: usize) -> impl Iterator<Item = Edge> {
     path.windows(2).zip(first..).filter_map(|(pair, ttl)| match *pair {
         [Some(from), Some(to)] => Some((ttl, from, to)),
         _ => None,
@@ -369,7 +388,7 @@ fn edges(path: &[Option<IpAddr>], first: usize) -> impl Iterator<Item = Edge> {
 }
 
 /// Paths of `summary` with an edge that `other` does not have.
-fn new_paths(summary: &Summary, other: &Summary) -> Vec<Vec<Option<IpAddr>>> {
+fn new_paths(summary: &Summary, other: &Summary) -> Vec<Vec<Option<Zoned>>> {
     let first = first_ttl(other);
     let mut known: BTreeSet<Edge> =
         other.paths.iter().flat_map(|path| edges(path, first)).collect();

@@ -2,7 +2,7 @@
 
 use super::plan::{Protocol, Strategy};
 use crate::tools::measure::Statistics;
-use crate::tools::probe::{NeighbourFound, Refused, SendError, TargetRoute};
+use crate::tools::probe::{NeighbourFound, Refused, SendError, TargetRoute, Zone, Zoned};
 use crate::tools::session::{Opened, SessionEvent};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -76,7 +76,7 @@ pub struct Reply {
     /// Round, from 1.
     pub round: u64,
     /// Who answered.
-    pub from: IpAddr,
+    pub from: Zoned,
     /// Round-trip time; `None` where it cannot be known.
     pub rtt_us: Option<f64>,
     /// What was answered: `time_exceeded`, `port_unreachable`, `echo_reply`, `syn_ack`, `reset`, …
@@ -179,7 +179,7 @@ pub struct Summary {
     pub distance: Option<u8>,
     /// Who answered as the target, where that is another address than the one that was asked.
     #[serde(default)]
-    pub answered_by: Option<IpAddr>,
+    pub answered_by: Option<Zoned>,
     /// Rounds that were begun.
     pub rounds: u64,
     /// Every hop from the first TTL to the target, or to the last one from which more is known
@@ -187,7 +187,7 @@ pub struct Summary {
     pub hops: Vec<Hop>,
     /// The distinct ways that probes were seen to take, one address per hop from the first TTL on;
     /// `None` where a hop was silent. With a per-packet balancer these are what flows showed.
-    pub paths: Vec<Vec<Option<IpAddr>>>,
+    pub paths: Vec<Vec<Option<Zoned>>>,
     /// Numbers for each of `paths`, in order.
     pub path_stats: Vec<PathStats>,
     /// Which router follows which, with `--paths`.
@@ -249,6 +249,19 @@ impl Summary {
         }
     }
 
+    /// Link-local addresses get the zone that they were heard in.
+    pub(super) fn hear_in(&mut self, zone: Option<Zone>) {
+        let Self { answered_by, hops, paths, links, mtu_hop, nat, .. } = self;
+        let routers = hops.iter_mut().flat_map(|hop| &mut hop.routers);
+        let ends = links.iter_mut().flat_map(|link| [&mut link.from, &mut link.to]);
+        let several = routers
+            .map(|router| &mut router.address)
+            .chain(ends.chain(paths.iter_mut().flatten()).chain([answered_by]).flatten())
+            .chain(mtu_hop.as_mut().map(|hop| &mut hop.address))
+            .chain(nat.iter_mut().map(|nat| &mut nat.address));
+        several.for_each(|address| *address = Zoned::new(address.address, zone));
+    }
+
     /// No probe was sent, and nothing is known of any hop.
     pub(super) fn left_out(&mut self, why: String) {
         self.hops.clear();
@@ -262,7 +275,7 @@ pub struct MtuHop {
     /// How far away it is, where the TTL that it quoted shows it.
     pub ttl: Option<u8>,
     /// Its address.
-    pub address: IpAddr,
+    pub address: Zoned,
     /// The MTU that it told; `None` of routers older than RFC 1191.
     pub mtu: Option<u32>,
 }
@@ -332,7 +345,7 @@ impl std::fmt::Display for Balancing {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Router {
     /// Its address.
-    pub address: IpAddr,
+    pub address: Zoned,
     /// Its name, where names are looked up and it has one.
     pub name: Option<String>,
     /// Probes that it answered, or that were lost and would have gone to it.
@@ -404,9 +417,9 @@ pub struct Link {
     /// TTL of `from`.
     pub ttl: u8,
     /// The nearer router.
-    pub from: Option<IpAddr>,
+    pub from: Option<Zoned>,
     /// The one behind it.
-    pub to: Option<IpAddr>,
+    pub to: Option<Zoned>,
 }
 
 /// How sure it is that all paths were found.
@@ -428,7 +441,7 @@ pub struct Nat {
     /// The first TTL from which a probe was quoted as rewritten.
     pub ttl: u8,
     /// Who quoted it.
-    pub address: IpAddr,
+    pub address: Zoned,
     /// What was rewritten.
     pub rewritten: Rewritten,
 }

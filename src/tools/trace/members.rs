@@ -17,6 +17,8 @@ pub(super) struct Member {
     pub(super) open_port: bool,
     /// Why nothing could be sent to it.
     pub(super) trouble: Option<String>,
+    /// Whether it had its turn to begin then.
+    pub(super) kept_out: bool,
     reached: bool,
     /// Whether its summary was made.
     done: bool,
@@ -39,6 +41,7 @@ impl Members {
             round: 1,
             open_port: false,
             trouble: None,
+            kept_out: false,
             reached: false,
             done: false,
         };
@@ -85,6 +88,11 @@ impl Members {
     /// Those in progress.
     pub(super) fn in_progress(&self) -> Vec<u32> {
         self.positions(|member| member.trace.is_some())
+    }
+
+    /// Those that had their turn to begin, and that nothing could be sent to.
+    pub(super) fn kept_out(&self) -> Vec<u32> {
+        self.positions(|member| member.kept_out && member.trace.is_none() && !member.done)
     }
 
     /// Those without a summary: interrupted, or never begun.

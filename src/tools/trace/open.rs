@@ -48,6 +48,7 @@ pub fn run(
     plan.check()?;
     let request = TargetRequest {
         targets: &plan.targets,
+        file: None,
         family: plan.family,
         interface: plan.interface.as_deref(),
         source: plan.source,
@@ -96,6 +97,7 @@ pub fn run(
         hops,
         lookout,
         ending: None,
+        began_ns: wire.now(),
         targets,
         wire,
     };

@@ -9,14 +9,14 @@ use super::plan::Protocol;
 use super::reports::Reports;
 use super::target::Told;
 use super::turns::Turns;
-use crate::tools::probe::{Arrival, Outlet, Path};
+use crate::tools::probe::{Arrival, Outlet, ProbeTargets};
 
 /// With no more targets than that, answers are looked for under addresses that were not asked.
 const FEW: usize = 8;
 
 /// What it takes to read an answer.
 pub(super) struct Reader<'r, 'a> {
-    pub(super) paths: &'r [Path],
+    pub(super) targets: &'r ProbeTargets,
     pub(super) members: &'r mut Members,
     pub(super) outgoing: &'r Outgoing,
     pub(super) turns: &'r mut Turns,
@@ -51,11 +51,11 @@ impl Reader<'_, '_> {
     /// What a frame says if it comes from another address than the target's: by the number that it
     /// acknowledges, which depends on the target.
     fn connection_of_another(&mut self, frame: &[u8]) -> Seen {
-        if self.paths.len() > FEW {
+        if self.targets.paths.len() > FEW {
             return Seen::Foreign;
         }
         let identity = &self.outgoing.identity;
-        let as_any = self.paths.iter().map(|path| {
+        let as_any = self.targets.paths.iter().map(|path| {
             let seen = answer::read_as(frame, identity, Some(path.address));
             match seen {
                 Seen::Answer(answer) if answer.number.is_none() => Seen::Foreign,
@@ -73,7 +73,7 @@ impl Reader<'_, '_> {
         outlet: &mut Outlet<'_>,
     ) -> Arrival {
         let found = self.members.find(answer.target).or_else(|| self.elsewhere(answer));
-        let source = |member: u32| self.paths[member as usize].source;
+        let source = |member: u32| self.targets.paths[member as usize].source;
         let Some(member) = found.filter(|&member| source(member) == answer.to) else {
             return Arrival::Foreign;
         };
@@ -82,7 +82,8 @@ impl Reader<'_, '_> {
             self.outgoing.reset(outlet, member, answer, ack, now);
         }
         // Behind the end of a path answers come that nobody waits for.
-        let Some(trace) = self.members.trace(member) else { return Arrival::Ours };
+        let ours = Arrival::Ours(self.targets.paths[member as usize].link);
+        let Some(trace) = self.members.trace(member) else { return ours };
         let told = trace.answer(answer, echo, at, now);
         let state = icmp_names::port_state(answer.kind);
         let state = state.map(|state| trace.port_state().unwrap_or(state));
@@ -94,9 +95,10 @@ impl Reader<'_, '_> {
         };
         let reached = trace.is_reached(answer, &sent);
         self.turns.heard_from(member);
-        let target = &self.paths[member as usize].name;
+        let target = &self.targets.paths[member as usize].name;
+        let target = (target.as_str(), self.targets.zone(member));
         self.reports.answer(target, answer, (event, &sent), at, (reached, state));
-        Arrival::Ours
+        ours
     }
 
     /// The target that answered from another address than it was asked at: the only one that waits
@@ -105,7 +107,7 @@ impl Reader<'_, '_> {
         if answer.quoted_ttl.is_some() {
             return None;
         }
-        if answer.kind == Kind::UdpReply && self.paths.len() == 1 {
+        if answer.kind == Kind::UdpReply && self.targets.paths.len() == 1 {
             return Some(0);
         }
         let number = answer.number?;

@@ -7,7 +7,7 @@ use super::flight::{Role, Sent};
 use super::icmp_names;
 use super::plan::Plan;
 use super::reverse_dns::Names;
-use crate::tools::probe::SendError;
+use crate::tools::probe::{SendError, Zone, Zoned};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl<'a> Reports<'a> {
     /// Puts the systems of the routers into a summary.
     fn number(&self, mut summary: Summary) -> Summary {
         for router in summary.hops.iter_mut().flat_map(|hop| &mut hop.routers) {
-            let origin = self.origin(router.address);
+            let origin = self.origin(router.address.address);
             (router.asn, router.other_asns) = (origin.first(), origin.others());
         }
         summary
@@ -66,7 +66,7 @@ impl<'a> Reports<'a> {
     /// Somebody answered, at the time `at`; `event` says whether in time.
     pub(super) fn answer(
         &mut self,
-        target: &str,
+        (target, zone): (&str, Option<Zone>),
         answer: &Answer,
         (event, sent): (fn(Reply) -> Event, &Sent),
         at: u64,
@@ -76,7 +76,8 @@ impl<'a> Reports<'a> {
         if self.each && sent.what.role != Role::Size {
             let origin = self.origin(answer.from);
             let (asn, other_asns) = (origin.first(), origin.others());
-            let reply = reply(target, answer, sent, at, reached);
+            let from = Zoned::new(answer.from, zone);
+            let reply = Reply { from, ..reply(target, answer, sent, at, reached) };
             (self.sink)(event(Reply { port_state, asn, other_asns, ..reply }));
         }
     }
@@ -124,7 +125,7 @@ impl<'a> Reports<'a> {
     fn name(&mut self, summary: &mut Summary) {
         let Some(names) = &mut self.names else { return };
         for router in summary.hops.iter_mut().flat_map(|hop| &mut hop.routers) {
-            router.name = names.get(router.address).map(str::to_owned);
+            router.name = names.get(router.address.address).map(str::to_owned);
         }
     }
 }
@@ -136,7 +137,7 @@ fn reply(target: &str, answer: &Answer, sent: &Sent, at: u64, reached: bool) -> 
         probe: sent.serial + 1,
         flow: sent.what.numbers.flow,
         round: sent.what.round,
-        from: answer.from,
+        from: answer.from.into(),
         rtt_us: at.checked_sub(sent.sent_ns).map(|ns| ns as f64 / 1e3),
         icmp: icmp_names::word(answer.kind).into_owned(),
         mark: icmp_names::mark(answer.kind),

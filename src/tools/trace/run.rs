@@ -4,7 +4,7 @@ use super::event::{Event, Summary};
 use super::filter::{filter, sizes};
 use super::members::Members;
 use super::outgoing::Outgoing;
-use super::plan::{Outcome, Plan};
+use super::plan::{Outcome, Plan, Rounds};
 use super::receive::Reader;
 use super::reports::Reports;
 use super::sizes::Sizes;
@@ -12,6 +12,7 @@ use super::target::TargetTrace;
 use super::turns::Turns;
 use crate::error::{FluxError, Result};
 use crate::tools::host::Host;
+use crate::tools::measure::pacer::ns;
 use crate::tools::probe::{Lookout, News, NextHops, ProbeTargets, Wire};
 use crate::tools::session::Attention;
 
@@ -34,6 +35,7 @@ pub(super) struct Run<'a> {
     pub(super) members: Members,
     pub(super) turns: Turns,
     pub(super) reports: Reports<'a>,
+    pub(super) began_ns: u64,
 }
 
 impl Run<'_> {
@@ -72,7 +74,7 @@ impl Run<'_> {
             }
             self.expire_due(now)?;
             let done = self.members.are_done() && self.turns.all_begun();
-            if done && self.wire.is_idle() {
+            if done && self.wire.is_idle() && !self.waits_for_way(now) {
                 break;
             }
             let until = self.wake_up_ns(now);
@@ -104,6 +106,7 @@ impl Run<'_> {
             self.wire.follow(&self.targets, &filter, host, tell);
             self.sizes = sizes(self.plan, &self.targets);
             self.prepare();
+            self.begin_late(now);
         }
     }
 
@@ -173,12 +176,35 @@ impl Run<'_> {
     }
 
     fn begin(&mut self, at: usize, now: u64) {
-        if self.outgoing.can_send(at) {
+        let can_send = self.outgoing.can_send(at);
+        self.members.get(at as u32).kept_out = !can_send;
+        if can_send {
             let path = &self.targets.paths[at];
             let goal = self.sizes[path.link].goal(path.address);
             self.members.begin(at as u32, TargetTrace::new(self.plan, goal));
             self.reschedule(at as u32, now);
         }
+    }
+
+    /// Begins those that something can be sent to only now.
+    fn begin_late(&mut self, now: u64) {
+        for at in self.members.kept_out() {
+            if self.outgoing.can_send(at as usize) {
+                self.members.get(at).trouble = None;
+                self.begin(at as usize, now);
+            }
+        }
+    }
+
+    /// Whether a target that nothing can be sent to is waited for: no longer than its rounds would last.
+    fn waits_for_way(&self, now: u64) -> bool {
+        let ran = now.saturating_sub(self.began_ns);
+        let waits = match self.plan.rounds {
+            Rounds::Once | Rounds::Count(0 | 1) => false,
+            Rounds::Count(rounds) => ran < ns(self.plan.interval).saturating_mul(rounds - 1),
+            Rounds::Endless => true,
+        };
+        waits && !self.members.kept_out().is_empty()
     }
 
     /// Sends a probe; whether there was one.
@@ -242,7 +268,7 @@ impl Run<'_> {
     /// Reads what came.
     fn read(&mut self) {
         let mut reader = Reader {
-            paths: &self.targets.paths,
+            targets: &self.targets,
             members: &mut self.members,
             outgoing: &self.outgoing,
             turns: &mut self.turns,
@@ -291,6 +317,7 @@ impl Run<'_> {
             let (now, probes) = (self.wire.now(), trace.unanswered_by_target());
             self.outgoing.reset_all(&mut self.wire, at, probes, now);
         }
+        summary.hear_in(self.targets.zone(at));
         self.members.end(at, summary.reached);
         self.reports.summary(at, summary);
     }
@@ -298,7 +325,9 @@ impl Run<'_> {
     /// The numbers of one target while the run goes on.
     fn tell_interim(&mut self, at: u32) {
         let path = &self.targets.paths[at as usize];
-        self.reports.interim(self.members.summary(at, path, self.plan));
+        let mut summary = self.members.summary(at, path, self.plan);
+        summary.hear_in(self.targets.zone(at));
+        self.reports.interim(summary);
     }
 
     /// Reports why packets were lost and the summaries that are left; returns the result.

@@ -7,6 +7,7 @@ use super::plan::Multipath;
 use super::tally::{Cell, Tally, loss_pct, rtt};
 use super::target::TargetTrace;
 use crate::tools::measure::times::Times;
+use crate::tools::probe::Zoned;
 use std::net::IpAddr;
 
 impl TargetTrace {
@@ -39,10 +40,13 @@ impl TargetTrace {
             address: Some(address),
             reached: self.distance().is_some(),
             distance: self.distance(),
-            answered_by: self.end.answered_by().filter(|from| *from != address),
+            answered_by: self.end.answered_by().filter(|from| *from != address).map(Zoned::from),
             rounds: self.rounds(),
             hops,
-            paths: ways.into_iter().map(|way| way.hops).collect(),
+            paths: ways
+                .into_iter()
+                .map(|way| way.hops.into_iter().map(as_told).collect())
+                .collect(),
             path_stats,
             links: explorer.map(|explorer| explorer.links()).unwrap_or_default(),
             multipath: explorer.zip(paths).map(|(explorer, paths)| Certainty {
@@ -112,4 +116,9 @@ fn stats(tally: &Tally, flows: &[u16], limited: bool) -> PathStats {
         loss_pct: if limited { 0.0 } else { loss_pct(sent, received) },
         rtt_us: rtt(&times, last_ns, 0.0),
     }
+}
+
+/// An address of a path as it is told, its zone aside.
+fn as_told(address: Option<IpAddr>) -> Option<Zoned> {
+    address.map(Zoned::from)
 }

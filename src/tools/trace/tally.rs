@@ -155,7 +155,7 @@ impl Tally {
     /// Notes what a NAT did to a probe, at the first TTL from which it shows.
     fn translation(&mut self, ttl: u8, answer: &Answer) {
         let Some(rewritten) = answer.nat else { return };
-        let found = Nat { ttl, address: answer.from, rewritten };
+        let found = Nat { ttl, address: answer.from.into(), rewritten };
         match self.nat.iter_mut().find(|nat| nat.rewritten == rewritten) {
             Some(known) if known.ttl > ttl => *known = found,
             Some(_) => {}
@@ -250,7 +250,7 @@ impl RouterTally {
             self.jitter.0 as f64 / self.jitter.1 as f64 / 1e3
         };
         Router {
-            address: self.address,
+            address: self.address.into(),
             name: None,
             sent,
             received: self.received,

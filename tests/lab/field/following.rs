@@ -110,6 +110,68 @@ fn a_trace_in_rounds_follows_a_route_as_well() {
         trace::Event::Session(SessionEvent::Route(moved)) if moved.interface.as_deref() == Some("up1"))));
 }
 
+/// The kernel renames an interface that is up, from 6.2 on.
+fn renamed(lab: &Lab, from: &str, to: &str) {
+    lab.run(&format!("ip link set {from} name {to}"));
+}
+
+/// What was told about interfaces.
+fn called(done: &super::support::Done) -> Vec<(&str, &str)> {
+    let of = done.events.iter().filter_map(|event| match event {
+        Event::Session(SessionEvent::Interface(change)) => {
+            Some((change.interface.as_str(), change.text.as_str()))
+        }
+        _ => None,
+    });
+    of.collect()
+}
+
+#[test]
+fn an_interface_that_is_renamed_goes_on_under_its_new_name() {
+    let Some(lab) = Lab::veth(1).map(Lab::with_link_local) else { return };
+    let (v4, v6) = (PEER_IP.to_string(), PEER_IP6.to_string());
+    let told = ("eth77", format!("{OURS} is called eth77 now"));
+    let done = beside_the_kernels(&v4, (5, 30), || renamed(&lab, OURS, "eth77"));
+    assert_eq!(called(&done), [(told.0, told.1.as_str())], "{:#?}", done.events);
+    renamed(&lab, "eth77", OURS);
+    let mut moved = false;
+    let asked =
+        fluxnet::tools::ping::Plan { interface: Some(OURS.to_owned()), ..plan(&[&v4, &v6], 20) };
+    let done = ping(&asked, |seq| {
+        if seq >= 5 && !std::mem::replace(&mut moved, true) {
+            renamed(&lab, OURS, "eth77");
+        }
+    });
+    assert_eq!(called(&done), [(told.0, told.1.as_str())], "{:#?}", done.events);
+    for summary in done.summaries() {
+        assert!(summary.received >= 18, "{:#?}", done.events);
+    }
+}
+
+#[test]
+fn a_trace_goes_on_by_an_interface_that_is_renamed() {
+    let Some(lab) = Lab::veth(1).map(Lab::with_link_local) else { return };
+    let mut plan = trace::Plan::new([PEER_IP.to_string()]);
+    plan.protocol = trace::Protocol::Icmp;
+    (plan.rounds, plan.queries) = (trace::Rounds::Count(20), 1);
+    (plan.interval, plan.max_hops) = (Duration::from_millis(100), 3);
+    let (mut moved, mut told, mut received) = (false, false, 0);
+    let mut env = Env::kernel().unwrap();
+    let outcome = trace::run(&plan, &mut env, &Control::default(), &mut |event| match &event {
+        trace::Event::Reply(reply) if reply.round >= 5 && !moved => {
+            moved = true;
+            renamed(&lab, OURS, "eth77");
+        }
+        trace::Event::Session(SessionEvent::Interface(change)) => {
+            told |= change.interface == "eth77"
+        }
+        trace::Event::Summary(summary) => received = summary.hops[0].received,
+        _ => {}
+    });
+    assert_eq!(outcome.unwrap().reached, 1);
+    assert!(told && received >= 18, "{received}");
+}
+
 #[test]
 fn a_stale_entry_that_is_wrong_heals_by_itself() {
     let Some(lab) = Lab::veth(1).map(Lab::with_link_local) else { return };

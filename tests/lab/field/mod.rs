@@ -15,6 +15,7 @@ mod mpls;
 mod mtu;
 mod odd_answers;
 mod path_end;
+mod queues;
 mod refusals;
 mod second_run;
 mod support;

@@ -1,6 +1,7 @@
 //! One bad target among good ones, and names and addresses that have more than one reading.
 
 use super::support::{Done, ping, plan};
+use crate::command;
 use crate::lab::{Lab, OUR_IP, OURS, PEER, PEER_IP, etc};
 use fluxnet::tools::host::Family;
 use fluxnet::tools::ping::{Event, Plan};
@@ -50,6 +51,38 @@ fn a_next_hop_that_nobody_is_is_told_by_trace_at_once_and_stops_no_other() {
     let dead = dead.unwrap();
     assert!(dead.hops.is_empty(), "{dead:?}");
     assert!(dead.error.as_ref().unwrap().contains("did not answer ARP"), "{dead:?}");
+}
+
+#[test]
+fn a_next_hop_that_comes_later_begins_a_trace_in_rounds() {
+    let Some(lab) = Lab::veth(1) else { return };
+    let late = "10.9.0.77";
+    for targets in [&[late, "10.9.0.2"][..], &[late]] {
+        let mut plan = trace::Plan::new(targets.iter().copied());
+        plan.protocol = trace::Protocol::Icmp;
+        (plan.names, plan.queries, plan.max_hops) = (false, 1, 2);
+        plan.rounds = trace::Rounds::Count(20);
+        plan.interval = std::time::Duration::from_millis(400);
+        let (mut told, mut summaries) = (0, Vec::new());
+        let mut env = Env::kernel().unwrap();
+        let control = Control::default();
+        let outcome = trace::run(&plan, &mut env, &control, &mut |event| match event {
+            trace::Event::SendError(_) => {
+                told += 1;
+                lab.run_in_peer(&format!("ip addr add {late}/24 dev {PEER}"));
+            }
+            trace::Event::Reply(reply) if reply.target == late && reply.round == 2 => {
+                control.stop()
+            }
+            trace::Event::Summary(summary) => summaries.push(summary),
+            _ => {}
+        });
+        lab.run_in_peer(&format!("ip addr del {late}/24 dev {PEER}"));
+        lab.run(&format!("ip neigh flush dev {OURS}"));
+        assert_eq!((told, outcome.unwrap().reached), (1, targets.len()), "{summaries:#?}");
+        let late = summaries.iter().find(|summary| summary.target == late).unwrap();
+        assert!(late.error.is_none() && late.distance == Some(1), "{late:?}");
+    }
 }
 
 #[test]
@@ -105,6 +138,20 @@ fn a_link_local_address_is_told_with_its_zone_and_a_wrong_zone_is_named() {
         _ => None,
     });
     assert_eq!(from.as_deref(), Some(&*target), "it can be pasted back");
+    let line = format!("trace -n -q 1 --icmp {target} {PEER_IP} ff02::1%{OURS} 224.0.0.1");
+    let events = command::events(&format!("{line} -j"), 2);
+    let summaries = command::of(&events, "summary");
+    assert_eq!(summaries[0]["hops"][0]["routers"][0]["address"], *target, "{events:#?}");
+    assert_eq!(summaries[0]["paths"], serde_json::json!([[target]]));
+    assert!(command::of(&events, "reply").iter().any(|reply| reply["from"] == *target));
+    // Groups have no path: each is refused alone.
+    let told = command::of(&events, "send_error");
+    let told: Vec<_> = told.iter().map(|told| told["error"].as_str().unwrap()).collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(told.iter().all(|told| told.ends_with("is a group: a path leads to one host")));
+    let text = command::stdout(&command::run(&line));
+    assert!(text.contains(&format!("\n 1  {target}  ")), "{text}");
+    assert!(text.contains("reached 10.9.0.2 in 1 hop"), "{text}");
     for (target, error, hint) in [
         ("fe80::2%999", "cannot find interface 999: no such interface", OURS),
         ("fe80::2%lo", "lo is the loopback interface", OURS),

@@ -37,7 +37,7 @@ const FRAMES: &str =
 
 const EXAMPLES: &str = "\
 Examples:
-  flux bench --sim --workload rxdrop --repeat 3       simulated rings, no privilege needed
+  flux bench --sim --workload rxdrop --repeat 3       simulated rings, no privilege needed; 12 s
   sudo flux bench --lab                               a veth pair of its own, with traffic
   sudo flux bench --lab --save before --plot before.svg
   sudo flux bench -I eth0 --out eth1 --workload forward   from eth0 to eth1; you send to eth0
@@ -79,7 +79,7 @@ Exit status:
 
 /// Measure every combination of settings, and say which is best for what
 ///
-/// Lists are separated by commas; every combination is measured. Tables tell medians, and what
+/// Lists are separated by commas; every combination is measured. Tables show medians, and what
 /// each packet costs: so one sees why a setting is slow.
 #[derive(ClapArgs, Debug)]
 #[command(
@@ -103,8 +103,8 @@ pub struct Args {
     pub lab: bool,
     /// Measure on simulated rings; needs no privilege
     ///
-    /// SPEC is a list such as queues=4,starved. It takes queues, tx-queues and the troubles that
-    /// `flux help sim` lists.
+    /// SPEC is a list such as queues=4,starved. It takes queues, tx-queues, and of the troubles
+    /// wrong_queue, no_zero_copy, starved, stuck_tx and short_ring (`flux help sim`).
     #[arg(long, value_name = "SPEC", group = "place", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     pub sim: Option<String>,
     /// What to do with the packets [default: all; with -I all but txonly, and forward only with --out; with --sim all but latency]
@@ -317,6 +317,13 @@ mod tests {
 
     fn plan(line: &str) -> Result<Plan, String> {
         args(line)?.plan().map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_help_on_sim_lists_what_is_honoured() {
+        let listed = SIM_KEYS.join(", ");
+        let help = crate::help::SIM.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains(&format!("behind its rings and takes {listed};")), "{listed}");
     }
 
     #[test]

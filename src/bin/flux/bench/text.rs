@@ -168,11 +168,13 @@ fn footer(report: &Report, hidden: &[&str], screen: &Screen) -> String {
     }
     let few = |setting: &SettingReport| Row::of(setting).few;
     if report.results.iter().any(few) {
-        lines.push("? fewer than 3 samples: nobody knows how far they would lie apart");
+        lines.push("? fewer than 3 samples: too few to know how much they vary (--repeat 3)");
     }
     let tsc = report.results.iter().any(|setting| setting.cycle_source.as_deref() == Some("tsc"));
     if tsc && !hidden.contains(&"cyc/pkt") {
-        lines.push("cyc/pkt: cycles of the time stamp counter, as this machine counts no others");
+        lines.push(
+            "cyc/pkt: cycles of the time stamp counter, because CPU cycles cannot be counted here",
+        );
     }
     let early = screen.style.odd("ended early: settings may have fewer samples, or none");
     if !report.complete {

@@ -20,7 +20,7 @@ Exit status:
   1  something stands in its way
   2  could not run, or not to its end (usage, permission, system, interface gone)";
 
-/// Tell whether AF_XDP can run here, how well, and what to do about it
+/// Say whether AF_XDP can run here, how well, and what to do about it
 ///
 /// Each line is ok, a warning (it works, but not as well as it could), or a blocker, with the
 /// command that fixes it. Nothing is changed: a program that passes all packets is attached for a
@@ -38,8 +38,7 @@ pub struct Args {
     /// Examine the simulated machine instead; needs no privilege
     ///
     /// SPEC is a list such as queues=4,zerocopy=no. It takes the keys that a NIC and
-    /// its driver show: queues, tx-queues, zerocopy, mtu, file, no_zero_copy and
-    /// short_ring.
+    /// its driver show: queues, tx-queues, zerocopy, mtu, file and short_ring.
     #[arg(long, value_name = "SPEC", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     sim: Option<String>,
     /// One JSON object on standard output, also for errors
@@ -77,6 +76,9 @@ mod tests {
         assert_eq!(plan("--sim=queues=4 sim0").unwrap().sim.unwrap().spec.queues, 4);
         assert!(plan("--sim=queue=4").is_err_and(|error| error.contains("queue")));
         assert!(plan("--sim=loss=10%").is_err_and(|error| error.contains("no use for it")));
+        let listed = SIM_KEYS.join(", ");
+        let help = crate::help::SIM.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(help.contains(&format!("flux doctor takes {listed}.")), "{listed}");
         assert!(plan("eth0 eth1").is_err_and(|error| error.contains("eth1")));
     }
 }

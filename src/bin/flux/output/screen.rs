@@ -58,12 +58,10 @@ impl Screen {
     /// Of this process.
     pub fn of_stdout() -> Self {
         let terminal = std::io::stdout().is_terminal();
-        let size = || terminal_size::terminal_size_of(std::io::stdout());
         Self {
             terminal,
             addressable: terminal && !dumb(&env),
-            width: columns(&env)
-                .or_else(|| size().filter(|_| terminal).map(|(width, _)| width.0.into())),
+            width: columns(&env).or_else(|| terminal_width(std::io::stdout())),
             unicode: unicode(&env),
             style: Style { colour: terminal && colour_allowed(&env) },
         }
@@ -74,7 +72,7 @@ impl Screen {
     /// Columns of the terminal that standard error is, if it is one.
     pub fn width_of_stderr() -> Option<usize> {
         let stderr = std::io::stderr();
-        let size = || terminal_size::terminal_size_of(&stderr).map(|(width, _)| width.0.into());
+        let size = || terminal_width(std::io::stderr());
         if stderr.is_terminal() { columns(&env).or_else(size) } else { None }
     }
 
@@ -91,6 +89,26 @@ impl Screen {
         };
         text.chars().map(ascii).collect()
     }
+}
+
+/// Columns of the terminal that `stream` is, if it is one. Some terminals know their columns and
+/// not their rows (a serial console, `stty cols 44 rows 0`).
+#[cfg(unix)]
+fn terminal_width(stream: impl IsTerminal + std::os::fd::AsFd) -> Option<usize> {
+    if !stream.is_terminal() {
+        return None;
+    }
+    let columns = match terminal_size::terminal_size_of(stream) {
+        Some((width, _)) => width.0,
+        None => crossterm::terminal::window_size().ok()?.columns,
+    };
+    Some(usize::from(columns)).filter(|&columns| columns > 0)
+}
+
+/// Columns of the terminal that `stream` is, if it is one.
+#[cfg(windows)]
+fn terminal_width(stream: impl std::os::windows::io::AsHandle) -> Option<usize> {
+    terminal_size::terminal_size_of(stream).map(|(width, _)| width.0.into())
 }
 
 /// What others named, without what would speak to the terminal.

@@ -6,7 +6,7 @@ use fluxnet::FluxError;
 use fluxnet::text::numbers::{self as units, Pattern};
 use fluxnet::tools::host::Family;
 use fluxnet::tools::ping::{MAX_SIZE, PathMtu, Plan, generate, listed};
-use fluxnet::tools::probe::{VlanTag, check_source};
+use fluxnet::tools::probe::{TargetFile, VlanTag, check_source};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ Examples:
   flux ping --json -c 5 192.0.2.1 | jq 'select(.event == \"reply\").rtt_us'
 
 An RTT is the stamp of the XDP program less the stamp taken just before the packet is handed to
-the kernel; the time to find a next hop's address is in none. The line on standard error tells
-which clocks were used.
+the kernel; no RTT contains the time to find a next hop's address. The line on standard error
+says which clocks were used.
 
 Exit status:
   0  every target answered (with -c and -w: every probe)
@@ -165,23 +165,28 @@ impl Args {
     }
 
     /// All targets, in the order of the line, those of the file behind the others.
-    fn targets(&self) -> Result<Vec<String>, FluxError> {
+    fn targets(&self) -> Result<(Vec<String>, Option<TargetFile>), FluxError> {
         given(&self.target)?;
         let mut targets = if self.generate { generate(&self.target)? } else { self.target.clone() };
-        if let Some(file) = &self.file {
-            let text = read(file)?;
-            targets.extend(listed(&text).map(|(_, target)| target.to_owned()));
-            if targets.is_empty() {
-                let error = FluxError::config(format!("file {}", file.display()), "has no target");
-                return Err(error.with_hint("write one name or address a line"));
-            }
+        let Some(file) = &self.file else { return Ok((targets, None)) };
+        let text = read(file)?;
+        let name = if file.as_os_str() == "-" {
+            "standard input".into()
+        } else {
+            file.display().to_string()
+        };
+        let lines = listed(&text).map(|(line, _)| line).collect();
+        targets.extend(listed(&text).map(|(_, target)| target.to_owned()));
+        if targets.is_empty() {
+            let error = FluxError::config(format!("file {name}"), "has no target");
+            return Err(error.with_hint("write one name or address a line"));
         }
-        Ok(targets)
+        Ok((targets, Some(TargetFile { name: name.into(), lines })))
     }
 
     /// The run that is asked for. All checks that need no network are here.
     pub fn plan(&self, virtual_time: bool) -> Result<Plan, FluxError> {
-        let targets = self.targets()?;
+        let (targets, file) = self.targets()?;
         let family = match (self.ipv4, self.ipv6) {
             (true, _) => Family::V4,
             (_, true) => Family::V6,
@@ -203,6 +208,7 @@ impl Args {
         let usual = Plan::new::<&str>([]);
         Ok(Plan {
             targets,
+            file,
             spare_own: self.generate || self.lists(),
             family,
             count: count.or(virtual_count),
@@ -405,7 +411,9 @@ mod tests {
         std::fs::write(&file, "# none\n").unwrap();
         let none = parse(&format!("--file {}", file.display()));
         std::fs::remove_file(&file).unwrap();
-        assert_eq!(read.unwrap().targets, ["first", "a", "b"]);
+        let read = read.unwrap();
+        assert_eq!(read.targets, ["first", "a", "b"]);
+        assert_eq!(read.file.unwrap().lines, [1, 4]);
         assert!(none.unwrap_err().contains("has no target"));
         assert!(parse("--file /nowhere/at/all").unwrap_err().contains("cannot read targets"));
     }

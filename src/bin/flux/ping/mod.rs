@@ -7,6 +7,7 @@ mod text;
 
 use crate::answer::Answer;
 use crate::failure::Failure;
+use crate::opened::ignored;
 use crate::output::{
     EventPrinter, FlushPolicy, Progress, Screen, Stdout, needs_terminal, say, watch,
 };
@@ -69,7 +70,7 @@ pub fn main(args: &Args, out: &mut Stdout) -> Result<Answer, Failure> {
     let outcome = result?;
     if args.common.output.verbose && !args.common.output.json {
         let Outcome { foreign, malformed, .. } = outcome;
-        say(&format!("{foreign} packets were not for us, {malformed} made no sense\n"));
+        say(&ignored(foreign, malformed));
     }
     Ok(answer(outcome))
 }

@@ -4,6 +4,7 @@ use super::Args;
 use super::report::Summaries;
 use crate::opened::{self, millis};
 use crate::output::{EventText, Json, Lines, Screen, chart, hidden, percent, table};
+use fluxnet::text::counts::counted;
 use fluxnet::tools::ping::{
     Answerer, Event, Outstanding, Plan, Reply, Start, Summary, Timeout, WrongByte,
 };
@@ -150,7 +151,9 @@ impl Text {
                 }
             }
             _ => match (start.targets.len(), self.asked) {
-                (all, asked) if all == asked => format!("PING {all} targets, {size} data bytes\n"),
+                (all, asked) if all == asked => {
+                    format!("PING {}, {size} data bytes\n", counted(all, "target"))
+                }
                 (some, asked) => format!("PING {some} of {asked} targets, {size} data bytes\n"),
             },
         }

@@ -295,7 +295,7 @@ fn details(socket: &SocketSample) -> Vec<String> {
     let on = |option: Option<bool>| option.map_or("?", |on| if on { "on" } else { "off" });
     let maps = match socket.xskmaps.as_deref() {
         None => "XSKMAPs: ?".into(),
-        Some([]) => "XSKMAPs: in none, so no XDP program can redirect to it".into(),
+        Some([]) => "XSKMAPs: not in any, so no XDP program can redirect to it".into(),
         Some(slots) => {
             let slots: Vec<String> =
                 slots.iter().map(|slot| format!("map {} key {}", slot.map_id, slot.key)).collect();
@@ -406,7 +406,7 @@ eth0 queue 0: xdpsock[1234] fd 5, copy, need_wakeup
     fn sockets_that_are_not_bound_say_so() {
         let gone = text(&fixture::sample(vec![fixture::unbound()]), true, 80);
         assert!(gone.contains("interface gone: xdpsock[1234] fd 5\n"), "{gone}");
-        assert!(gone.contains("in none, so no XDP program"), "{gone}");
+        assert!(gone.contains("not in any, so no XDP program"), "{gone}");
         let mut ready = fixture::unbound();
         ready.state = "ready";
         let ready = text(&fixture::sample(vec![ready]), false, 80);

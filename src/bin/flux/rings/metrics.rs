@@ -214,7 +214,7 @@ fn gauges(
         families.add_known(name, "Frames of the packet memory.", labels, umem.frames);
         families.add_known(
             "flux_umem_unaccounted_frames",
-            "Frames in none of the rings: held by the application or the driver.",
+            "Frames outside the rings: held by the application or the driver.",
             labels,
             umem.unaccounted.map(|frames| frames as f64),
         );

@@ -52,7 +52,7 @@ pub fn none(plan: &Plan) -> String {
     };
     match (&on, select.pid) {
         (_, Some(pid)) => format!(
-            "process {pid} has no AF_XDP socket{place}: leave out -p to see those of all processes"
+            "process {pid} has no AF_XDP socket{place}: leave out --pid to see those of all processes"
         ),
         (Some(name), None) if select.queues.is_empty() => format!(
             "{name} has no AF_XDP socket: start the application, or leave out {name} to see those \
@@ -169,9 +169,9 @@ mod tests {
             ),
             (
                 plan(Some("eth0"), Some(7), vec![1]),
-                "process 7 has no AF_XDP socket on eth0 queue 1: leave out -p",
+                "process 7 has no AF_XDP socket on eth0 queue 1: leave out --pid",
             ),
-            (plan(None, Some(7), vec![]), "process 7 has no AF_XDP socket: leave out -p"),
+            (plan(None, Some(7), vec![]), "process 7 has no AF_XDP socket: leave out --pid"),
         ];
         for (plan, want) in table {
             assert!(none(&plan).starts_with(want), "{}", none(&plan));

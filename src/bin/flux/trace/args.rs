@@ -121,7 +121,7 @@ pub struct Args {
     /// IPv6 only
     #[arg(short = '6', long)]
     pub ipv6: bool,
-    /// Probe the path so many times and show statistics, as mtr; k and m are 1000 and 1000000
+    /// Probe the path this many times and show statistics, as mtr; k and m are 1000 and 1000000
     #[arg(short, long, value_name = "ROUNDS", value_parser = units::count, allow_negative_numbers = true)]
     pub count: Option<u64>,
     /// Time between the starts of two rounds: seconds, or 200ms [default: 1s]

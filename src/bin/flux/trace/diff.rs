@@ -5,8 +5,8 @@ use crate::failure::Failure;
 use crate::opened::millis;
 use crate::output::{Lines, Screen, Stdout, clean, percent, print, wrap};
 use fluxnet::text::numbers as units;
+use fluxnet::tools::probe::Zoned;
 use fluxnet::tools::trace::{Balancing, Change, Diff, Label, Nat, TargetDiff, diff, read};
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// Compare two saved traces; exit 1 where they differ
@@ -116,7 +116,7 @@ fn rows(change: &Change, screen: &Screen) -> Vec<(Option<u8>, String)> {
             at(*ttl, to(&format!("{address}: RTT "), time(*a), time(*b)))
         }
         Change::Paths { a, b } => {
-            let path = |which: &str, path: &Vec<Option<IpAddr>>| {
+            let path = |which: &str, path: &Vec<Option<Zoned>>| {
                 let hops: Vec<String> = path.iter().map(|hop| or_star(*hop)).collect();
                 (None, format!("path only in {which}: {}", hops.join(" ")))
             };
@@ -127,13 +127,13 @@ fn rows(change: &Change, screen: &Screen) -> Vec<(Option<u8>, String)> {
 }
 
 /// Both lists, or what is gone and new where they share some.
-fn routers(a: &[IpAddr], b: &[IpAddr], arrow: &str) -> String {
-    let list = |addrs: Vec<&IpAddr>| {
-        let addrs: Vec<String> = addrs.into_iter().map(IpAddr::to_string).collect();
+fn routers(a: &[Zoned], b: &[Zoned], arrow: &str) -> String {
+    let list = |addrs: Vec<&Zoned>| {
+        let addrs: Vec<String> = addrs.into_iter().map(Zoned::to_string).collect();
         addrs.join(", ")
     };
     let all =
-        |addrs: &[IpAddr]| if addrs.is_empty() { "*".into() } else { list(addrs.iter().collect()) };
+        |addrs: &[Zoned]| if addrs.is_empty() { "*".into() } else { list(addrs.iter().collect()) };
     if !a.iter().any(|addr| b.contains(addr)) {
         return format!("{} {arrow} {}", all(a), all(b));
     }
@@ -157,7 +157,7 @@ fn or_none(value: Option<impl ToString>) -> String {
     value.map_or("none".into(), |value| value.to_string())
 }
 
-fn or_star(address: Option<IpAddr>) -> String {
+fn or_star(address: Option<Zoned>) -> String {
     address.map_or("*".into(), |address| address.to_string())
 }
 
@@ -176,8 +176,8 @@ mod tests {
     use super::*;
     use fluxnet::tools::trace::Rewritten;
 
-    fn addr(last: u8) -> IpAddr {
-        [172, 16, 23, last].into()
+    fn addr(last: u8) -> Zoned {
+        std::net::IpAddr::from([172, 16, 23, last]).into()
     }
 
     /// Every kind of difference.
@@ -185,7 +185,7 @@ mod tests {
         let label = Label { label: 16_001, tc: 0, bottom: true, ttl: 1 };
         let nat = Nat { ttl: 2, address: addr(2), rewritten: Rewritten::SourcePort };
         let changes = vec![
-            Change::Address { a: addr(7), b: addr(8) },
+            Change::Address { a: addr(7).address, b: addr(8).address },
             Change::Reached { a: true, b: false },
             Change::Distance { a: Some(5), b: Some(6) },
             Change::Mtu { a: Some(1400), b: None },

@@ -3,6 +3,7 @@
 use super::hop::labels;
 use super::text::named;
 use crate::output::{clean, percent, short_millis};
+use fluxnet::tools::probe::Zoned;
 use fluxnet::tools::trace::{Balancing, Hop, Link, Router, Summary};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -35,7 +36,11 @@ pub fn part(at: usize, summary: &Summary, source: Option<IpAddr>, several: bool)
     }
     for (ttl, who) in nodes(summary, &links) {
         let label = quoted(&label(summary, ttl, who));
-        let style = if who.is_some() && who == summary.address { ", style=bold" } else { "" };
+        let style = if who.is_some_and(|who| Some(who.address) == summary.address) {
+            ", style=bold"
+        } else {
+            ""
+        };
         lines.push(format!("{} [label={label}{style}];", node(at, ttl, who)));
     }
     let first = summary.hops.first().map_or(1, |hop| hop.ttl);
@@ -62,7 +67,7 @@ pub fn part(at: usize, summary: &Summary, source: Option<IpAddr>, several: bool)
 /// Which router follows which: as `--paths` found it, else as the paths show it.
 fn links(summary: &Summary) -> BTreeSet<Link> {
     let first = summary.hops.first().map_or(1, |hop| hop.ttl);
-    let pairs = |path: &Vec<Option<IpAddr>>| -> Vec<Link> {
+    let pairs = |path: &Vec<Option<Zoned>>| -> Vec<Link> {
         let pairs = (first..).zip(path.windows(2));
         pairs.map(|(ttl, pair)| Link { ttl, from: pair[0], to: pair[1] }).collect()
     };
@@ -74,8 +79,8 @@ fn links(summary: &Summary) -> BTreeSet<Link> {
 }
 
 /// Everybody at every hop.
-fn nodes(summary: &Summary, links: &BTreeSet<Link>) -> BTreeSet<(u8, Option<IpAddr>)> {
-    let routers = |hop: &Hop| -> Vec<(u8, Option<IpAddr>)> {
+fn nodes(summary: &Summary, links: &BTreeSet<Link>) -> BTreeSet<(u8, Option<Zoned>)> {
+    let routers = |hop: &Hop| -> Vec<(u8, Option<Zoned>)> {
         hop.routers.iter().map(|router| (hop.ttl, Some(router.address))).collect()
     };
     let ends = |link: &Link| [(link.ttl, link.from), (link.ttl.saturating_add(1), link.to)];
@@ -88,7 +93,7 @@ fn us(at: usize) -> String {
     quoted(&format!("{at}/0"))
 }
 
-fn node(at: usize, ttl: u8, who: Option<IpAddr>) -> String {
+fn node(at: usize, ttl: u8, who: Option<Zoned>) -> String {
     let who = who.map_or("*".into(), |who| who.to_string());
     quoted(&format!("{at}/{ttl} {who}"))
 }
@@ -100,7 +105,7 @@ fn dashed(summary: &Summary, ttl: u8) -> &'static str {
     if spread { " [style=dashed]" } else { "" }
 }
 
-fn label(summary: &Summary, ttl: u8, who: Option<IpAddr>) -> String {
+fn label(summary: &Summary, ttl: u8, who: Option<Zoned>) -> String {
     let routers = summary.hops.iter().filter(|hop| hop.ttl == ttl).flat_map(|hop| &hop.routers);
     let router = who.and_then(|who| routers.into_iter().find(|router| router.address == who));
     let Some(Router { address, name, rtt_us, loss_pct, limited, mark, mpls, .. }) = router else {

@@ -2,6 +2,7 @@
 
 use fluxnet::tools::measure::Statistics;
 use fluxnet::tools::probe::TargetRoute;
+use fluxnet::tools::probe::Zoned;
 use fluxnet::tools::session::Opened;
 use fluxnet::tools::trace::{
     Balancing, Certainty, Hop, Label, Link, PathStats, Protocol, Reply, Router, Rtt, Start,
@@ -24,7 +25,7 @@ pub fn reply(target: &str, ttl: u8, probe: u64, from: &str, us: f64) -> Reply {
         probe,
         flow: 0,
         round: 1,
-        from: address(from),
+        from: address(from).into(),
         rtt_us: Some(us),
         icmp: "time_exceeded".into(),
         mark: None,
@@ -97,7 +98,7 @@ pub fn rtt(us: f64) -> Rtt {
 /// A router that answered `received` of `sent` after `us`.
 pub fn router(at: &str, sent: u64, received: u64, us: f64) -> Router {
     Router {
-        address: address(at),
+        address: address(at).into(),
         name: None,
         sent,
         received,
@@ -195,9 +196,9 @@ pub fn diamond() -> Summary {
     summary.hops[3] = hop(4, 24, vec![router("172.16.34.4", 14, 14, 8000.0)]);
     let first = summary.paths[0].clone();
     let mut second = first.clone();
-    second[2] = Some(address("172.16.23.3"));
+    second[2] = Some(address("172.16.23.3").into());
     second[3] = None;
-    let links = |path: &[Option<IpAddr>]| -> Vec<Link> {
+    let links = |path: &[Option<Zoned>]| -> Vec<Link> {
         let pairs = (1..).zip(path.windows(2));
         pairs.map(|(ttl, pair)| Link { ttl, from: pair[0], to: pair[1] }).collect()
     };
@@ -242,7 +243,7 @@ pub fn troubled() -> Summary {
     summary.path_stats[0].rtt_us = None;
     summary.nat = vec![fluxnet::tools::trace::Nat {
         ttl: 3,
-        address: address("172.16.23.2"),
+        address: address("172.16.23.2").into(),
         rewritten: fluxnet::tools::trace::Rewritten::SourceAddress,
     }];
     summary

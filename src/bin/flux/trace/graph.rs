@@ -7,12 +7,13 @@
 //!     3b └─ 172.16.23.3
 //! ```
 
-use super::report::{asn, fill, notes};
+use super::report::{asn, fill, notes, with_systems};
 use crate::output::{Column, Report, Screen, Show, Table, When, clean, column, table};
+use fluxnet::text::counts::counted;
+use fluxnet::tools::probe::Zoned;
 use fluxnet::tools::trace::{Rtt, Summary};
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 /// One router, or silence, at a hop.
 #[derive(Debug, Serialize)]
@@ -78,13 +79,13 @@ impl Report for Paths {
 struct Places<'a> {
     summary: &'a Summary,
     /// Per hop: its routers in order, and `None` for silence beside them.
-    hops: Vec<Vec<Option<IpAddr>>>,
+    hops: Vec<Vec<Option<Zoned>>>,
 }
 
 impl<'a> Places<'a> {
     fn new(summary: &'a Summary) -> Self {
         let first = first(summary);
-        let mut hops: Vec<Vec<Option<IpAddr>>> = Vec::new();
+        let mut hops: Vec<Vec<Option<Zoned>>> = Vec::new();
         for hop in &summary.hops {
             let mut places: Vec<_> =
                 hop.routers.iter().map(|router| Some(router.address)).collect();
@@ -99,7 +100,7 @@ impl<'a> Places<'a> {
     }
 
     /// The label of `who` at a hop: its TTL, and a letter where they are several.
-    fn label(&self, at: usize, who: Option<IpAddr>) -> String {
+    fn label(&self, at: usize, who: Option<Zoned>) -> String {
         let (Some(hop), Some(places)) = (self.summary.hops.get(at), self.hops.get(at)) else {
             return "?".into();
         };
@@ -112,7 +113,7 @@ impl<'a> Places<'a> {
     }
 
     /// Which routers lead to it, where not every router of the hop before leads to it.
-    fn after(&self, at: usize, who: Option<IpAddr>) -> Option<String> {
+    fn after(&self, at: usize, who: Option<Zoned>) -> Option<String> {
         let before = at.checked_sub(1)?;
         let ttl = self.summary.hops.get(before)?.ttl;
         let links = self.summary.links.iter().filter(|link| link.ttl == ttl && link.to == who);
@@ -128,7 +129,7 @@ impl<'a> Places<'a> {
     }
 
     /// A path in labels, hops that are the same for all in one: `1-2 3a 4-6`.
-    fn path(&self, path: &[Option<IpAddr>]) -> String {
+    fn path(&self, path: &[Option<Zoned>]) -> String {
         let mut words: Vec<String> = Vec::new();
         let mut run: Option<(String, String)> = None;
         let close = |run: &mut Option<(String, String)>, words: &mut Vec<String>| {
@@ -170,6 +171,7 @@ fn letters(place: usize) -> String {
 /// Routers and paths, and what the tables had no room for.
 pub fn graph(summary: &Summary, screen: &Screen) -> Table {
     let places = Places::new(summary);
+    let systems = with_systems(summary);
     let mut nodes: Vec<Node> = Vec::new();
     for (at, hop) in summary.hops.iter().enumerate() {
         for (place, who) in places.hops[at].iter().enumerate() {
@@ -184,7 +186,7 @@ pub fn graph(summary: &Summary, screen: &Screen) -> Table {
                 rtt_us: router.and_then(|router| router.rtt_us),
                 loss_pct: router.filter(|router| !router.limited).map(|router| router.loss_pct),
                 notes: notes(summary, hop, place).map(|notes| screen.fit(&notes)),
-                asn: router.and_then(asn),
+                asn: router.and_then(|router| asn(router, systems)),
                 name: router.and_then(|router| router.name.as_deref()).map(clean),
             });
         }
@@ -226,16 +228,16 @@ fn gutter(place: usize, all: usize, unicode: bool) -> &'static str {
 /// How many paths there are, and how sure that is.
 pub fn certainty(summary: &Summary) -> String {
     let paths = summary.paths.len();
-    let paths = if paths == 1 { "1 path".into() } else { format!("{paths} paths") };
+    let paths = counted(paths, "path");
     let Some(sure) = summary.multipath else { return paths };
-    let flows = if sure.flows == 1 { "1 flow".into() } else { format!("{} flows", sure.flows) };
+    let (flows, probes) = (counted(sure.flows, "flow"), counted(sure.probes, "probe"));
     let percent = crate::output::percent(sure.confidence * 100.0);
     let end = if sure.complete {
         format!("no router missed with {percent}% confidence")
     } else {
         format!("there may be more: {percent}% confidence takes more flows (--max-flows)")
     };
-    format!("{paths}, by {flows} and {} probes; {end}", sure.probes)
+    format!("{paths}, by {flows} and {probes}; {end}")
 }
 
 #[cfg(test)]
@@ -292,7 +294,7 @@ path           flows    ms   loss
         let hops = vec![hop(1, 64, vec![router("10.0.0.254", 64, 64, 200.0)]), two];
         let mut summary = summary("10.9.9.9", hops);
         summary.hops.push(hop(3, 64, three));
-        let at = |net: u8, n: u8| Some(IpAddr::from([10, net, 0, n]));
+        let at = |net: u8, n: u8| Some(Zoned::from(std::net::IpAddr::from([10, net, 0, n])));
         let link = |n: u8| Link { ttl: 2, from: at(2, n), to: at(3, n / 2) };
         summary.links = (0..16).map(link).collect();
         summary.paths = (0..16).map(|n| vec![at(0, 254), at(2, n), at(3, n / 2)]).collect();

@@ -2,12 +2,12 @@
 
 use crate::opened::millis;
 use crate::output::{Screen, clean};
+use fluxnet::tools::probe::Zoned;
 use fluxnet::tools::trace::{
     ExtensionObject, Hop, Label, PortState, Reply, Router, Timeout, back_hops,
 };
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::net::IpAddr;
 
 /// What became of one probe.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct Probe {
 /// An answer, as far as it is shown.
 #[derive(Clone, Debug)]
 struct Answer {
-    from: IpAddr,
+    from: Zoned,
     rtt_us: Option<f64>,
     mark: Option<String>,
     reply_ttl: u8,
@@ -80,9 +80,9 @@ pub struct Layout {
 /// What is known of routers besides their answers to the probes of a hop.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    names: HashMap<IpAddr, String>,
+    names: HashMap<Zoned, String>,
     /// MTUs behind routers, by TTL and address.
-    mtus: HashMap<(u8, IpAddr), u32>,
+    mtus: HashMap<(u8, Zoned), u32>,
 }
 
 impl Known {
@@ -241,7 +241,7 @@ pub fn labels(stack: &[Label]) -> String {
 }
 
 /// An address with its name, if it has one.
-fn host(address: IpAddr, names: &HashMap<IpAddr, String>) -> String {
+fn host(address: Zoned, names: &HashMap<Zoned, String>) -> String {
     match names.get(&address) {
         Some(name) => format!("{address} ({})", clean(name)),
         None => address.to_string(),
@@ -249,7 +249,7 @@ fn host(address: IpAddr, names: &HashMap<IpAddr, String>) -> String {
 }
 
 /// The names that routers have.
-fn names<'a>(routers: impl IntoIterator<Item = &'a Router>) -> HashMap<IpAddr, String> {
+fn names<'a>(routers: impl IntoIterator<Item = &'a Router>) -> HashMap<Zoned, String> {
     let named = |router: &Router| Some((router.address, router.name.clone()?));
     routers.into_iter().filter_map(named).collect()
 }

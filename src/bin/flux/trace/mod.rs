@@ -20,6 +20,7 @@ mod views;
 
 use crate::answer::Answer;
 use crate::failure::Failure;
+use crate::opened::ignored;
 use crate::output::{EventPrinter, FlushPolicy, Screen, Stdout, needs_terminal, say, watch};
 use crate::signals;
 use crate::socket_options::World;
@@ -75,9 +76,10 @@ fn answer(outcome: Outcome) -> Answer {
 
 fn counts(outcome: Outcome) -> String {
     let Outcome { foreign, malformed, unstamped, .. } = outcome;
-    let mut text = format!("{foreign} packets were not for us, {malformed} made no sense\n");
+    let mut text = ignored(foreign, malformed);
     if unstamped > 0 {
-        text += &format!("{unstamped} answers have user space's time of arrival\n");
+        let have = if unstamped == 1 { "answer has" } else { "answers have" };
+        text += &format!("{unstamped} {have} user space's time of arrival\n");
     }
     text
 }
@@ -95,10 +97,10 @@ mod tests {
     #[test]
     fn the_counts_of_what_was_ignored_tell_stamps_where_some_are_missing() {
         let some = Outcome { foreign: 3, malformed: 2, ..Outcome::default() };
-        assert_eq!(counts(some), "3 packets were not for us, 2 made no sense\n");
+        assert_eq!(counts(some), "ignored: 3 packets of others, 2 malformed\n");
         assert!(
             counts(Outcome { unstamped: 1, ..some })
-                .ends_with("1 answers have user space's time of arrival\n")
+                .ends_with("\n1 answer has user space's time of arrival\n")
         );
     }
 }

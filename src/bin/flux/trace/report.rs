@@ -61,6 +61,7 @@ pub fn report(summary: &Summary, names: bool, screen: &Screen) -> Table {
 /// Its rows.
 pub fn rows(summary: &Summary, names: bool, screen: &Screen) -> Rows {
     let longest = screen.width.map_or(LONG_NAME, |width| width * 3 / 8);
+    let systems = with_systems(summary);
     let mut rows = Vec::new();
     for hop in &summary.hops {
         let place = format!("{:>2}. ", hop.ttl);
@@ -78,7 +79,7 @@ pub fn rows(summary: &Summary, names: bool, screen: &Screen) -> Rows {
             let place = if at == 0 { &place } else { "    " };
             rows.push(Row {
                 host: format!("{place}{}", host(router, names, longest)),
-                asn: asn(router),
+                asn: asn(router, systems),
                 loss_pct: (!router.limited).then_some(router.loss_pct),
                 sent: router.sent,
                 rtt_us: router.rtt_us,
@@ -100,10 +101,15 @@ pub fn fill<R>(rows: &mut [R], notes: impl Fn(&mut R) -> &mut Option<String>) {
     }
 }
 
-/// The autonomous systems of a router, where they are known.
-pub fn asn(router: &Router) -> Option<String> {
+/// Whether autonomous systems of any routers are known.
+pub fn with_systems(summary: &Summary) -> bool {
+    summary.hops.iter().flat_map(|hop| &hop.routers).any(|router| router.asn.is_some())
+}
+
+/// The autonomous systems of a router; `*` where only those of others are known.
+pub fn asn(router: &Router, of_others: bool) -> Option<String> {
     let numbers: Vec<u32> = router.asn.iter().chain(&router.other_asns).copied().collect();
-    systems(&numbers)
+    systems(&numbers).or_else(|| of_others.then(|| "*".to_owned()))
 }
 
 /// The router's name if it is wanted and known, else its address.
@@ -214,6 +220,8 @@ mod tests {
         let text = report(&summary, true, &screen(Some(100))).text;
         assert!(text.starts_with("Host                  AS                Loss%"), "{text}");
         assert!(text.contains(" 3. core.example.net  AS64500/AS64501   33.3%"), "{text}");
+        let first = text.lines().nth(1).unwrap();
+        assert_eq!(first.split_whitespace().nth(2), Some("*"), "of this one none is known: {text}");
         assert!(!report(&troubled(), true, &screen(Some(100))).text.contains("AS"));
     }
 

@@ -4,7 +4,8 @@ use super::args::{Args, View};
 use super::hop::{self, Known, Layout, Probe};
 use crate::opened;
 use crate::output::{Lines, Screen, clean, short_millis, wrap};
-use fluxnet::tools::probe::TargetRoute;
+use fluxnet::text::counts::counted;
+use fluxnet::tools::probe::{TargetRoute, Zoned};
 use fluxnet::tools::trace::{
     Event, Hop, MtuHop, Plan, Protocol, Reply, Router, Start, Summary, icmp_text,
 };
@@ -183,7 +184,8 @@ impl Text {
         let route = self.route(target);
         let address = route.map(|route| format!(" ({})", route.address)).unwrap_or_default();
         let bytes = route.and_then(|route| route.packet_bytes).unwrap_or(start.packet_bytes);
-        let mut text = format!("trace to {}{address}, {} hops max", clean(target), start.max_hops);
+        let most = counted(start.max_hops, "hop");
+        let mut text = format!("trace to {}{address}, {most} max", clean(target));
         // A String takes every write.
         if bytes > 0 {
             let _ = write!(text, ", {bytes} byte packets");
@@ -262,9 +264,8 @@ pub fn conclusion(summary: &Summary, mtu: bool) -> String {
             // With a first TTL that is enough, it is not known how many are too few.
             let enough = hops > 1 && summary.hops.first().is_some_and(|hop| hop.ttl == hops);
             let hops = match hops {
-                1 => "1 hop".into(),
                 _ if enough => format!("at most {hops} hops"),
-                _ => format!("{hops} hops"),
+                _ => counted(hops, "hop"),
             };
             let time = target_rtt(summary).map(|us| format!(", {} ms", short_millis(us)));
             format!("reached {target} in {hops}{}", time.unwrap_or_default())
@@ -369,8 +370,8 @@ pub fn named(summary: &Summary) -> String {
 /// Round-trip time to the target.
 fn target_rtt(summary: &Summary) -> Option<f64> {
     let mut routers = summary.hops.iter().rev().flat_map(|hop| &hop.routers);
-    let address = summary.answered_by.or(summary.address)?;
-    let target = routers.find(|router| router.address == address)?;
+    let address = summary.answered_by.or(summary.address.map(Zoned::from))?;
+    let target = routers.find(|router| router.address == address.address)?;
     target.rtt_us.map(|rtt| rtt.times.p50)
 }
 
@@ -378,9 +379,10 @@ fn target_rtt(summary: &Summary) -> Option<f64> {
 fn interim(summary: &Summary) -> String {
     let answered = summary.hops.iter().filter(|hop| !hop.routers.is_empty()).count();
     let (all, rounds) = (summary.hops.len(), summary.rounds);
+    let answer = if all == 1 { "hop answers" } else { "hops answer" };
     let rounds = if rounds > 1 { format!("{rounds} rounds, ") } else { String::new() };
     format!(
-        "{}: {rounds}{answered} of {all} hops answer; {}\n",
+        "{}: {rounds}{answered} of {all} {answer}; {}\n",
         summary.target,
         conclusion(summary, false)
     )

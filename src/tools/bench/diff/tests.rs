@@ -179,7 +179,7 @@ fn what_differs_besides_is_noted() {
             "another time per sample: 400 ms, then 2000 ms",
             "the second run was ended early",
             "not compared: 1 settings that only the second run has",
-            "1 settings have too few samples to tell a change from noise: use --repeat 3 or more",
+            "1 settings have too few samples to know a change from noise: use --repeat 3 or more",
         ]
     );
 }

@@ -1,6 +1,6 @@
 //! The interface as a device: link, driver, bus, queues.
 
-use super::super::facts::{Nic, Pcie};
+use super::super::facts::{Master, Nic, Pcie};
 use super::{Entry, Verdict, blocker, ok, ranges, unchecked, warning};
 use std::collections::BTreeSet;
 
@@ -8,6 +8,7 @@ pub(super) const CHECKS: &[Entry<Nic>] = &[
     ("up", "up", up),
     ("carrier", "carrier", carrier),
     ("ethernet", "link type", ethernet),
+    ("port", "port of", port),
     ("driver", "driver", driver),
     ("pcie", "PCIe", pcie),
     ("numa", "NUMA node", numa),
@@ -62,9 +63,23 @@ fn ethernet(nic: &Nic) -> Verdict {
     }
 }
 
+/// What it means to belong to another interface.
+fn port(nic: &Nic) -> Verdict {
+    let Some(Master { kind, name }) = &nic.master else { return Verdict::Nothing };
+    ok(match kind.as_str() {
+        "bridge" => format!(
+            "bridge {name}, which does not get what XDP takes here; addresses and routes are {name}'s"
+        ),
+        "vrf" => format!("VRF {name}: the routes are those of its table"),
+        _ => format!(
+            "{kind} {name}: only what this port receives is seen; addresses and routes are {name}'s"
+        ),
+    })
+}
+
 fn driver(nic: &Nic) -> Verdict {
     match (&nic.driver, &nic.bus) {
-        (None, _) => unchecked("the kernel does not tell"),
+        (None, _) => unchecked("the kernel does not say"),
         (Some(driver), Some(bus)) => ok(format!("{driver} at {bus}")),
         (Some(driver), None) => ok(driver.clone()),
     }
@@ -117,7 +132,7 @@ fn queues(nic: &Nic) -> Verdict {
     let Some(channels) = nic.channels else {
         return match nic.rx_queues {
             Some(count) => ok(format!("{count} RX")),
-            None => unchecked("the driver does not tell"),
+            None => unchecked("the driver does not say"),
         };
     };
     let counts = [(channels.combined, "combined"), (channels.rx, "RX"), (channels.tx, "TX")];

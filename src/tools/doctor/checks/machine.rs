@@ -117,6 +117,20 @@ fn needs(machine: &Machine, any: &[u32], use_: &str) -> Verdict {
     }
 }
 
+/// Those of an XDP program, each in one of its forms.
+const FOR_PROGRAMS: [&[u32]; 3] =
+    [&[CAP_NET_ADMIN], &[CAP_BPF, CAP_SYS_ADMIN], &[CAP_PERFMON, CAP_SYS_ADMIN]];
+
+/// Whether one of these is missing, which is a blocker of its own.
+fn lacks(machine: &Machine, needed: &[&[u32]]) -> bool {
+    needed.iter().any(|any| has(machine, any) == Ok(false))
+}
+
+/// The kernel refuses it for a reason that has its own blocker: it does not count twice.
+fn follows(cause: &str) -> Verdict {
+    unchecked(format!("the kernel refuses it: {cause}"))
+}
+
 fn setcap() -> String {
     format!("run as root, or: {SETCAP} $(command -v flux)")
 }
@@ -130,15 +144,11 @@ fn cap_net_admin(machine: &Machine) -> Verdict {
 }
 
 fn cap_bpf(machine: &Machine) -> Verdict {
-    needs(machine, &[CAP_BPF, CAP_SYS_ADMIN], "BPF programs and maps cannot be made")
+    needs(machine, FOR_PROGRAMS[1], "BPF programs and maps cannot be made")
 }
 
 fn cap_perfmon(machine: &Machine) -> Verdict {
-    needs(
-        machine,
-        &[CAP_PERFMON, CAP_SYS_ADMIN],
-        "the kernel refuses what our programs do with pointers",
-    )
+    needs(machine, FOR_PROGRAMS[2], "the kernel refuses what our programs do with pointers")
 }
 
 /// Only the second-best source of `flux rings` needs it.
@@ -146,7 +156,7 @@ fn cap_sys_ptrace(machine: &Machine) -> Verdict {
     match has(machine, &[CAP_SYS_PTRACE]) {
         Err(reason) => unchecked(reason),
         Ok(true) => ok("effective"),
-        Ok(false) => ok("missing; `flux rings` needs it on kernels without BTF alone"),
+        Ok(false) => ok("missing: only `flux rings` on a kernel without BTF needs it"),
     }
 }
 
@@ -160,6 +170,9 @@ fn socket(machine: &Machine) -> Verdict {
         ),
         Tried::Refused(libc::EPERM | libc::EACCES, _) => {
             let (cause, fix) = &machine.socket_forbidden;
+            if lacks(machine, &[&[CAP_NET_RAW]]) {
+                return follows(cause);
+            }
             blocker(format!("cannot be opened: {cause}"), fix.clone())
         }
         Tried::Refused(_, text) => blocker(
@@ -175,6 +188,9 @@ fn program(machine: &Machine) -> Verdict {
         Tried::Not(reason) => unchecked(reason.clone()),
         Tried::Refused(libc::EPERM | libc::EACCES, _) => {
             let (cause, fix) = &machine.program_forbidden;
+            if lacks(machine, &FOR_PROGRAMS) {
+                return follows(cause);
+            }
             blocker(format!("cannot be loaded: {cause}"), fix.clone())
         }
         Tried::Refused(libc::EMFILE | libc::ENFILE, _) => blocker(

@@ -101,7 +101,7 @@ pub(super) fn examine(facts: &Facts) -> Report {
     };
     Report {
         interface,
-        conclusion: conclusion(warnings, blockers, &facts.subject),
+        conclusion: conclusion(warnings, blockers, &found.checks, &facts.subject),
         checks: found.checks,
         unchecked: found.unchecked,
         warnings,
@@ -119,16 +119,39 @@ fn brief(interface: &Brief) -> Verdict {
         Some(xdp) if xdp.native => "native XDP, copy mode",
         Some(_) => "skb mode alone",
     };
-    ok(format!("{driver}, {state}, {modes}"))
+    let port = match &interface.master {
+        Some(master) => format!(", port of {} {}", master.kind, master.name),
+        None => String::new(),
+    };
+    let finding = format!("{driver}, {state}, {modes}{port}");
+    match &interface.program {
+        None => ok(finding),
+        Some(program) => warning(
+            format!("{finding}; it cannot be opened: {}", program.told),
+            program.cure.clone(),
+        ),
+    }
 }
 
-fn conclusion(warnings: usize, blockers: usize, subject: &Subject) -> String {
+/// Whether the same step removes all blockers, of which there are several.
+fn has_one_fix(checks: &[Check]) -> bool {
+    let mut fixes =
+        checks.iter().filter(|check| check.status == Status::Blocker).map(|check| &check.fix);
+    match fixes.next() {
+        Some(first) => fixes.clone().count() > 0 && fixes.all(|fix| fix == first),
+        None => false,
+    }
+}
+
+fn conclusion(warnings: usize, blockers: usize, checks: &[Check], subject: &Subject) -> String {
     let count = |n: usize, what: &str| match n {
         0 => format!("no {what}"),
         1 => format!("1 {what}"),
         n => format!("{n} {what}s"),
     };
-    let numbers = format!("{}, {}", count(warnings, "warning"), count(blockers, "blocker"));
+    let one_fix = if has_one_fix(checks) { ", which one fix removes" } else { "" };
+    let numbers =
+        format!("{}, {}{one_fix}", count(warnings, "warning"), count(blockers, "blocker"));
     let place = match subject {
         _ if blockers > 0 => "AF_XDP does not work here".to_owned(),
         Subject::All(_) => {
@@ -145,7 +168,9 @@ fn works(nic: &Nic) -> String {
         _ => "works here",
     };
     let mode = match (nic.is_native(), &nic.xdp) {
-        (Some(true), Ok(xdp)) if xdp.zero_copy => "in native zero-copy mode, by the driver's word",
+        (Some(true), Ok(xdp)) if xdp.zero_copy => {
+            "in native mode; the driver says that it has zero-copy"
+        }
         (Some(true), Ok(_)) => "in native copy mode",
         (Some(true), Err(_)) => "in native mode",
         (Some(false), _) => "in skb mode alone, which is slow",

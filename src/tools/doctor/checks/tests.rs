@@ -1,7 +1,7 @@
 //! Every check on facts that were made up: as it should be, a warning, a blocker.
 
 use super::super::facts::{
-    Channels, HugePages, Limit, Machine, Moderation, Pcie, Peer, Program, Tried, Xdp,
+    Channels, HugePages, Limit, Machine, Master, Moderation, Pcie, Peer, Program, Tried, Xdp,
 };
 use super::*;
 use crate::error::SETCAP;
@@ -133,7 +133,7 @@ fn where_nothing_is_wrong_every_line_is_ok() {
     assert_eq!((report.warnings, report.blockers), (0, 0));
     assert_eq!(
         report.conclusion,
-        "no warning, no blocker: AF_XDP works here in native zero-copy mode, by the driver's word"
+        "no warning, no blocker: AF_XDP works here in native mode; the driver says that it has zero-copy"
     );
     assert_eq!(report.machine_checks, machine::CHECKS.len());
     let mut ids: Vec<_> = report.checks.iter().map(|check| check.id).collect();
@@ -225,7 +225,7 @@ fn a_program_that_does_not_load_is_a_blocker_with_its_reason() {
         let program = Tried::Refused(errno, "in words".into());
         machine_report(Machine { program, capabilities: Ok(capabilities), ..machine() })
     };
-    assert_found(&with(libc::EPERM, 0), "bpf", Status::Blocker, &["CAP_BPF is missing", SETCAP]);
+    assert_found(&with(libc::EPERM, ALL), "bpf", Status::Blocker, &["CAP_BPF is missing", SETCAP]);
     assert_found(&with(libc::ENOSYS, ALL), "bpf", Status::Blocker, &["CONFIG_BPF_SYSCALL"]);
     assert_found(&with(libc::ENOMEM, ALL), "bpf", Status::Blocker, &["ulimit -l"]);
     assert_found(&with(libc::EINVAL, ALL), "bpf", Status::Blocker, &["in words", "dmesg"]);
@@ -284,6 +284,7 @@ fn all_interfaces_are_a_line_each() {
         driver: Some("ice".into()),
         up: true,
         xdp: Some(Xdp { native, zero_copy, ..Xdp::default() }),
+        ..Brief::default()
     };
     let interfaces = vec![
         brief("a", true, true),
@@ -302,6 +303,66 @@ fn all_interfaces_are_a_line_each() {
         ("d", "unknown driver, down, XDP features not known before Linux 6.3"),
     ];
     assert_eq!(lines, expected);
+}
+
+#[test]
+fn an_interface_that_a_program_holds_is_a_warning_in_its_line() {
+    let (told, cure) = ("xdp_fw (pid 7) uses it".to_owned(), "stop it: `kill 7`".to_owned());
+    let held = Brief {
+        name: "a".into(),
+        driver: Some("ice".into()),
+        up: true,
+        master: Some(Master { kind: "bridge".into(), name: "br0".into() }),
+        program: Some(Program { told, cure }),
+        ..Brief::default()
+    };
+    let report = examine(&Facts { machine: None, subject: Subject::All(vec![held]) });
+    let words = ["port of bridge br0", "cannot be opened: xdp_fw (pid 7) uses it", "`kill 7`"];
+    assert_found(&report, "interface", Status::Warning, &words);
+    assert_eq!((report.warnings, report.blockers), (1, 0));
+}
+
+#[test]
+fn what_follows_from_a_missing_capability_is_said_and_not_counted() {
+    let refused = || Tried::Refused(libc::EPERM, "in words".into());
+    let report = machine_report(Machine {
+        capabilities: Ok(0),
+        socket: refused(),
+        program: refused(),
+        memlock: Ok(Limit::Unlimited),
+        ..machine()
+    });
+    assert_eq!(report.blockers, 4);
+    assert_unchecked(&report, "xdp_socket", "CAP_NET_RAW is missing");
+    assert_unchecked(&report, "bpf", "CAP_BPF is missing");
+    let start = "no warning, 4 blockers, which one fix removes: AF_XDP does not work here";
+    assert_eq!(report.conclusion, start);
+}
+
+#[test]
+fn a_port_is_called_one_and_a_bridge_is_sent_to_its_ports() {
+    let of = |kind: &str| {
+        let master = Some(Master { kind: kind.into(), name: "m0".into() });
+        report(Nic { master, ..nic() })
+    };
+    let words = ["bridge m0", "does not get what XDP takes here", "routes are m0's"];
+    assert_found(&of("bridge"), "port", Status::Ok, &words);
+    assert_found(&of("bond"), "port", Status::Ok, &["bond m0", "only what this port receives"]);
+    assert_found(&of("vrf"), "port", Status::Ok, &["VRF m0", "its table"]);
+    assert!(report(nic()).checks.iter().all(|check| check.id != "port"));
+    let bridge = report(Nic {
+        kind: "bridge".into(),
+        driver: Some("bridge".into()),
+        bus: None,
+        ports: vec!["p0".into(), "p1".into()],
+        xdp: Ok(Xdp::default()),
+        native: Tried::Refused(libc::EOPNOTSUPP, "in words".into()),
+        offloads: BTreeMap::new(),
+        ..nic()
+    });
+    let words = ["driver has none", "its ports may have it (p0, p1): flux doctor p0", "skb"];
+    assert_found(&bridge, "xdp_features", Status::Warning, &words);
+    assert_eq!((bridge.warnings, bridge.blockers), (1, 0), "{bridge:#?}");
 }
 
 #[test]
@@ -328,7 +389,7 @@ fn driver_bus_and_place_are_told() {
     let slow = Some(Pcie { now: (8.0, 4), most: (16.0, 8) });
     let words = ["8 GT/s x4", "16 GT/s x8", "lspci"];
     assert_found(&report(Nic { pcie: slow, ..nic() }), "pcie", Status::Warning, &words);
-    assert_unchecked(&report(Nic { driver: None, ..nic() }), "driver", "does not tell");
+    assert_unchecked(&report(Nic { driver: None, ..nic() }), "driver", "does not say");
 }
 
 #[test]
@@ -362,7 +423,7 @@ fn queues_and_what_spreads_packets_over_them() {
         &["0, 2-3", "EBUSY", "only send", "flux rings eth0"],
     );
     let silent = report(Nic { channels: None, rx_queues: None, ..nic() });
-    assert_unchecked(&silent, "queues", "does not tell");
+    assert_unchecked(&silent, "queues", "does not say");
 }
 
 #[test]
@@ -400,6 +461,9 @@ fn attempts_to_attach_are_told_with_what_mends_them() {
     let fine = report(nic());
     assert_found(&fine, "attach_native", Status::Ok, &["works", "--no-attach"]);
     assert_found(&fine, "attach_skb", Status::Ok, &["works"]);
+    let known = native(libc::EOPNOTSUPP, Nic { xdp: Ok(Xdp::default()), ..nic() });
+    assert_found(&known, "xdp_features", Status::Warning, &["driver has none", "--attach skb"]);
+    assert_unchecked(&known, "attach_native", "driver has no native XDP");
     let none = native(libc::EOPNOTSUPP, nic());
     assert_found(&none, "attach_native", Status::Warning, &["driver has none", "--attach skb"]);
     assert!(none.conclusion.ends_with("in skb mode alone, which is slow"), "{}", none.conclusion);
@@ -429,10 +493,15 @@ fn attempts_to_attach_are_told_with_what_mends_them() {
 #[test]
 fn a_veth_tells_what_its_other_end_makes_of_it() {
     let fine = report(veth());
-    assert_found(&fine, "veth", Status::Ok, &["can redirect"]);
+    assert_found(&fine, "veth", Status::Ok, &["takes packets that others redirect"]);
     assert_found(&fine, "checksums", Status::Ok, &["veth1"]);
     let xdp = Ok(Xdp { native: true, ..Xdp::default() });
-    assert_found(&report(Nic { xdp, ..veth() }), "veth", Status::Ok, &["cannot", "gro on"]);
+    assert_found(
+        &report(Nic { xdp, ..veth() }),
+        "veth",
+        Status::Ok,
+        &["none that others redirect", "gro on"],
+    );
     let peer = Some(Peer::Here { name: "veth1".into(), tx_checksum: Some(true) });
     let partial = report(Nic { peer, ..veth() });
     assert_found(&partial, "checksums", Status::Warning, &["ethtool -K veth1 tx off"]);

@@ -27,8 +27,23 @@ fn features(nic: &Nic) -> Verdict {
         Ok(xdp) if xdp.native => ok("the driver has it, with redirect"),
         Ok(_) => warning(
             "the driver has none: packets are taken after the kernel made a buffer for each",
-            "use another NIC, or --attach skb and less speed",
+            without_native(nic),
         ),
+    }
+}
+
+/// What to do where the driver has no native XDP.
+fn without_native(nic: &Nic) -> String {
+    let skb = "--attach skb works, with less speed";
+    match (nic.ports.as_slice(), nic.kind.as_str()) {
+        ([first, ..], _) => {
+            format!("its ports may have it ({}): flux doctor {first}; here {skb}", list(&nic.ports))
+        }
+        ([], "vlan" | "macvlan" | "ipvlan") => {
+            format!("the interface below it may have it; here {skb}")
+        }
+        ([], _) if nic.has_device() => format!("another NIC may have it; with this one {skb}"),
+        ([], _) => skb.to_owned(),
     }
 }
 
@@ -102,6 +117,9 @@ fn native(nic: &Nic) -> Verdict {
             format!("refused: {} has fewer RX queues than the other end has TX queues", nic.name),
             format!("ethtool -L {name} rx N, with the other end's number of TX queues"),
         ),
+        Tried::Refused(libc::EOPNOTSUPP, _) if nic.xdp.as_ref().is_ok_and(|xdp| !xdp.native) => {
+            unchecked("refused, because the driver has no native XDP")
+        }
         Tried::Refused(libc::EOPNOTSUPP, _) => warning(
             "refused: the driver has none, or none with this MTU or these offloads",
             format!(
@@ -134,10 +152,7 @@ fn veth(nic: &Nic) -> Verdict {
         return Verdict::Nothing;
     };
     if xdp.takes_redirects {
-        return ok("programs elsewhere can redirect packets into it");
+        return ok("takes packets that others redirect to it");
     }
-    ok(
-        "programs elsewhere cannot redirect packets into it (they can once the other end has an XDP \
-        program, or GRO on: ethtool -K PEER gro on)",
-    )
+    ok("takes none that others redirect to it; with ethtool -K PEER gro on it does")
 }

@@ -34,7 +34,7 @@ pub(super) fn facts(queues: u32) -> (Machine, Option<Loaded>) {
     let machine = Machine {
         socket: tried(&Xsk::open()),
         config: kernel_config(&release),
-        capabilities: rights.effective.ok_or_else(|| "the kernel does not tell".to_owned()),
+        capabilities: rights.effective.ok_or_else(|| "the kernel does not say".to_owned()),
         user_namespace: rights.user_namespace,
         socket_forbidden: rights.explain(FOR_SOCKETS),
         program_forbidden: rights.explain(FOR_PROGRAMS),
@@ -109,7 +109,7 @@ fn jit(program: Option<&Loaded>) -> Known<bool> {
 
 fn memlock() -> Known<Limit> {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    limit(&limits).ok_or_else(|| "/proc/self/limits does not tell".into())
+    limit(&limits).ok_or_else(|| "/proc/self/limits does not say".into())
 }
 
 /// The soft limit.

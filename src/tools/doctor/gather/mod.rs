@@ -9,7 +9,7 @@ mod machine;
 mod nic;
 
 use super::Plan;
-use super::facts::{Brief, Facts, Subject, Tried};
+use super::facts::{Brief, Facts, Master, Subject, Tried};
 use crate::error::{FluxError, Op, Result, errno_text};
 use crate::tools::host::{HostError, Interface, Nics};
 use std::io;
@@ -21,7 +21,7 @@ pub(super) fn facts(plan: &Plan) -> Result<Facts> {
     let Some(name) = &plan.interface else {
         let (machine, _) = machine::facts(1);
         let links = nics.links().map_err(failed)?;
-        let briefs = links.iter().filter_map(|link| brief(&nics, link)).collect();
+        let briefs = links.iter().filter_map(|link| brief(&nics, link, &links)).collect();
         return Ok(Facts { machine: Some(machine), subject: Subject::All(briefs) });
     };
     match nics.link_named(name) {
@@ -46,7 +46,7 @@ fn absent(error: &io::Error) -> bool {
 }
 
 /// Devices, veths, and what else has native XDP.
-fn brief(nics: &Nics, link: &Interface) -> Option<Brief> {
+fn brief(nics: &Nics, link: &Interface, all: &[Interface]) -> Option<Brief> {
     let xdp = nic::xdp(nics, link.index).ok();
     let native = xdp.as_ref().is_some_and(|xdp| xdp.native);
     let worth = link.kind.is_empty() || link.kind == "veth" || native;
@@ -55,7 +55,15 @@ fn brief(nics: &Nics, link: &Interface) -> Option<Brief> {
         driver: nics.driver(link),
         up: link.up,
         xdp,
+        master: master(link, all),
+        program: nic::program(link.index),
     })
+}
+
+/// What `link` belongs to, which is one of `all`.
+fn master(link: &Interface, all: &[Interface]) -> Option<Master> {
+    let master = all.iter().find(|other| Some(other.index) == link.master)?;
+    Some(Master { kind: master.kind.clone(), name: master.name.clone() })
 }
 
 fn tried<T>(result: &io::Result<T>) -> Tried {

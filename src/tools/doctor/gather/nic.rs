@@ -5,7 +5,7 @@ use super::super::facts::{
     Channels, Known, Machine, Moderation, Nic, Pcie, Peer, Program as Attached, Tried, Xdp,
 };
 use super::machine;
-use crate::backend::xdp::{Attachment, InTheWay, Loaded, in_the_way};
+use crate::backend::xdp::{Attachment, Loaded, in_the_way};
 use crate::config::AttachMode;
 use crate::error::Advice;
 use crate::tools::host::{Interface, Nics, XdpFeatures, genl};
@@ -23,17 +23,19 @@ const RX_METADATA: [&str; 3] = ["time stamp", "hash", "VLAN tag"];
 /// Bits of `enum netdev_xsk_flags`, from the lowest.
 const TX_METADATA: [&str; 3] = ["time stamp", "checksum", "launch time"];
 
-/// The interface of `link`. `program` is tried on it, if the plan has it and nothing else is there.
+/// The interface of `link`. `ours` is tried on it, if the plan has it and nothing else is there.
 pub(super) fn facts(
     nics: &Nics,
     link: Interface,
     plan: &Plan,
-    program: Option<Loaded>,
+    ours: Option<Loaded>,
     machine: &Machine,
 ) -> Nic {
     let ethtool = nics.ethtool();
     let name = &link.name;
-    let bus = ethtool.driver(name).ok().map(|driver| driver.bus).filter(|bus| !bus.is_empty());
+    // Virtual devices are on no bus, and some say so with a word.
+    let is_bus = |bus: &String| !bus.is_empty() && bus != "N/A";
+    let bus = ethtool.driver(name).ok().map(|driver| driver.bus).filter(is_bus);
     let bus = bus.or_else(|| link.device.as_ref().map(|device| device.name.clone()));
     let device = bus.as_ref().map(|bus| PathBuf::from("/sys/bus/pci/devices").join(bus));
     let read = |file: &str| fs::read_to_string(device.as_ref()?.join(file)).ok();
@@ -42,12 +44,15 @@ pub(super) fn facts(
         usecs: c.rx_usecs,
         frames: c.rx_frames,
     });
-    let attached = in_the_way(link.index, None);
-    let attached = attached.map(|found| program_in_the_way(&found));
-    let (native, skb) = attempts(&link, plan, attached.is_some(), program, machine);
+    let attached = program(link.index);
+    let all = nics.links().unwrap_or_default();
+    let ports = all.iter().filter(|other| other.master == Some(link.index));
+    let (native, skb) = attempts(&link, plan, attached.is_some(), ours, machine);
     Nic {
         driver: nics.driver(&link),
         kind: link.kind.clone(),
+        master: super::master(&link, &all),
+        ports: ports.map(|port| port.name.clone()).collect(),
         ethernet: link.is_ethernet(),
         loopback: link.is_loopback(),
         up: link.up,
@@ -79,21 +84,22 @@ pub(super) fn facts(
     }
 }
 
-fn program_in_the_way(found: &InTheWay) -> Attached {
-    let (told, cure, advice) = found.told();
+/// What would keep our program off.
+pub(super) fn program(index: u32) -> Option<Attached> {
+    let (told, cure, advice) = in_the_way(index, None)?.told();
     let words = match advice {
         Some(Advice::OneRun) => "give the targets of both to one run".to_owned(),
         Some(advice) => advice.to_string(),
         None => String::new(),
     };
-    Attached { told, cure: cure + &words }
+    Some(Attached { told, cure: cure + &words })
 }
 
 /// The driver's word on its XDP.
 pub(super) fn xdp(nics: &Nics, index: u32) -> Known<Xdp> {
     let features = nics.xdp_features(index).map_err(|error| match error.raw_os_error() {
-        Some(libc::ENOENT) => "kernels before Linux 6.3 do not tell".to_owned(),
-        _ => format!("the kernel does not tell: {}", crate::error::errno_text(&error)),
+        Some(libc::ENOENT) => "kernels before Linux 6.3 do not say".to_owned(),
+        _ => format!("the kernel does not say: {}", crate::error::errno_text(&error)),
     })?;
     let words = |bits: u64, words: &[&'static str]| {
         let set = words.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 != 0);

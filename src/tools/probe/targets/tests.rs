@@ -117,6 +117,7 @@ fn plan(targets: &[&str]) -> Plan {
 fn find(plan: &Plan, host: &dyn Host) -> Result<ProbeTargets> {
     let request = TargetRequest {
         targets: &plan.targets,
+        file: None,
         family: Family::Any,
         interface: plan.interface.as_deref(),
         source: plan.source,

@@ -3,6 +3,7 @@
 use super::case::{COMP, Case, FILL, Pick, RX, TX, amount, duration};
 use crate::snapshot::SocketState;
 use crate::stats::XdpStatistics;
+use crate::text::counts::times;
 
 /// Fewest packets on other queues that make a queue the wrong one, and their rate per second:
 /// below, it is the network's own chatter.
@@ -56,9 +57,9 @@ pub(super) fn link_flap(case: &Case<'_>) -> Option<String> {
     let time = duration(now.time_ns.saturating_sub(before.time_ns) as f64 / 1e9);
     let what = match (now.carrier, changes) {
         (true, 0) => return None,
-        (true, n) => format!("the link of {name} changed {n} times in {time}"),
+        (true, n) => format!("the link of {name} changed {} in {time}", times(n)),
         (false, 0) => format!("{name} has no carrier"),
-        (false, n) => format!("{name} has no carrier, and its link changed {n} times in {time}"),
+        (false, n) => format!("{name} has no carrier, and its link changed {} in {time}", times(n)),
     };
     Some(format!(
         "{what}: what is sent meanwhile is lost; look at cable, switch port and peer, and wait \
@@ -217,14 +218,14 @@ pub(super) fn leak(case: &Case<'_>) -> Option<String> {
                   be sent";
     if moving && let Some(grown) = steady_growth(&case.outside, i64::from(frames) / NOISE) {
         return Some(format!(
-            "{outside} of {frames} frames are in none of the rings, {grown} more than {} looks \
+            "{outside} of {frames} frames are outside the rings, {grown} more than {} looks \
              ago, and none came back: {advice}",
             case.outside.len() - 1
         ));
     }
     let gone = case.outside.iter().rev().take(case.looks()).all(|&out| out >= i64::from(frames));
     (bound(case) && gone && case.risen().rx_fill_ring_empty_descs > 0).then(|| {
-        format!("all {frames} frames have been in none of the rings for {}: {advice}", case.time())
+        format!("all {frames} frames have been outside the rings for {}: {advice}", case.time())
     })
 }
 
@@ -356,9 +357,10 @@ pub(super) fn idle(case: &Case<'_>) -> Option<String> {
     Some(match came {
         0 => format!("{nothing}, and {} received nothing", case.name()),
         n => format!(
-            "{nothing}, while {} received {} packets: its XDP program left them to the kernel",
+            "{nothing}, while {} received {} packet{}: its XDP program left them to the kernel",
             case.name(),
-            amount(n as f64)
+            amount(n as f64),
+            if n == 1 { "" } else { "s" }
         ),
     })
 }

@@ -181,7 +181,7 @@ fn frames_that_all_left_the_rings_are_a_leak_too() {
         count(socket, |stats| stats.rx_fill_ring_empty_descs = u64::from(i) * 1000);
     });
     assert_eq!(told.iter().map(|d| d.kind).collect::<Vec<_>>(), [Trouble::Starved, Trouble::Leak]);
-    assert!(told[1].text.starts_with("all 4096 frames have been in none of the rings for 0.5 s"));
+    assert!(told[1].text.starts_with("all 4096 frames have been outside the rings for 0.5 s"));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use super::*;
 use crate::tools::measure::Statistics;
 use crate::tools::trace::event::{Certainty, Link, PathStats, Rewritten, Rtt};
 
-fn addr(last: u8) -> IpAddr {
-    [10, 0, 0, last].into()
+fn addr(last: u8) -> Zoned {
+    IpAddr::from([10, 0, 0, last]).into()
 }
 
 fn rtt(p50: f64) -> Rtt {
@@ -57,7 +57,7 @@ fn summary(target: &str) -> Summary {
     Summary {
         error: None,
         target: target.into(),
-        address: Some(addr(9)),
+        address: Some(addr(9).address),
         reached: true,
         distance: Some(3),
         answered_by: None,
@@ -109,7 +109,7 @@ fn a_run_is_the_same_as_itself_and_as_one_with_other_times() {
 fn what_the_whole_way_is_like_is_compared() {
     let nat = Nat { ttl: 2, address: addr(2), rewritten: Rewritten::SourcePort };
     let changes = changed(|b| {
-        b.address = Some(addr(8));
+        b.address = Some(addr(8).address);
         b.reached = false;
         b.distance = None;
         b.mtu = None;
@@ -117,7 +117,7 @@ fn what_the_whole_way_is_like_is_compared() {
         b.nat = vec![nat];
     });
     let want = [
-        Change::Address { a: addr(9), b: addr(8) },
+        Change::Address { a: addr(9).address, b: addr(8).address },
         Change::Reached { a: true, b: false },
         Change::Mtu { a: Some(1400), b: None },
         Change::MtuBlackHole { a: None, b: Some(2) },
@@ -204,7 +204,8 @@ fn one_path_beside_all_of_them_is_no_difference_but_another_router_is() {
 
 #[test]
 fn targets_are_paired_by_name_and_else_by_address() {
-    let at = |target: &str, last: u8| Summary { address: Some(addr(last)), ..summary(target) };
+    let at =
+        |target: &str, last: u8| Summary { address: Some(addr(last).address), ..summary(target) };
     let a = saved(vec![at("x", 1), at("name", 2), at("gone", 3)]);
     let b = saved(vec![at("10.0.0.2", 2), at("x", 1), at("new", 4)]);
     let diff = diff(&a, &b, 20.0).unwrap();

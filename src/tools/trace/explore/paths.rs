@@ -2,6 +2,7 @@
 
 use super::steps::{SILENT, Steps, vertex};
 use super::{Cell, Explorer};
+use crate::tools::probe::Zoned;
 use crate::tools::trace::event::Link;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -31,7 +32,9 @@ pub(super) fn links(explorer: &Explorer) -> Vec<Link> {
                 continue;
             }
             last = Some(edge);
-            let addr = |vertex, at: usize| hops[at].routers.get(usize::from(vertex)).copied();
+            let addr = |vertex, at: usize| {
+                hops[at].routers.get(usize::from(vertex)).map(|&address| Zoned::from(address))
+            };
             // Behind the last that answers is nothing that is known.
             if edge == (SILENT, SILENT) && steps.to(at + 1).is_empty() {
                 continue;

@@ -246,7 +246,8 @@ fn a_single_path_takes_the_least_flows_and_one_round_more() {
     assert_eq!((hops(&ways[0]), ways[0].flows.len()), (some(&[0, 1, 2, 3]), 9));
     assert!(ways[0].ended && ran.explorer.is_certain());
     assert_eq!(ran.explorer.balancing(2), None);
-    let link = |ttl: u8, from, to| Link { ttl, from: Some(addr(from)), to: Some(addr(to)) };
+    let link =
+        |ttl: u8, from, to| Link { ttl, from: Some(addr(from).into()), to: Some(addr(to).into()) };
     assert_eq!(ran.explorer.links(), [link(1, 0, 1), link(2, 1, 2), link(3, 2, 3)]);
 }
 
@@ -520,8 +521,9 @@ fn any_graph_loss_and_order_comes_to_an_end_and_finds_what_is_there() {
         let real = graph.all();
         let ways = explorer.paths();
         let all = ways.iter().flat_map(|way| way.hops.iter().flatten());
-        let ends = explorer.links().into_iter().flat_map(|link| [link.from, link.to]);
-        assert!(all.copied().chain(ends.flatten()).all(|addr| real.contains(&addr)));
+        let ends = explorer.links().into_iter().flat_map(|link| [link.from, link.to]).flatten();
+        let ends = ends.map(|end| end.address);
+        assert!(all.copied().chain(ends).all(|addr| real.contains(&addr)));
         let flows: BTreeSet<u16> = ways.iter().flat_map(|way| way.flows.clone()).collect();
         let counted: usize = ways.iter().map(|way| way.flows.len()).sum();
         assert_eq!(counted, flows.len(), "seed {seed}: a flow in two paths");

@@ -45,7 +45,13 @@ fn link(tags: Vec<Tag>) -> Link {
         num_tx_queues: 1,
         ..Interface::default()
     };
-    Link { interface, device: "eth0".into(), mac: MacAddr([2, 0, 0, 0, 0, 1]), tags }
+    Link {
+        interface,
+        device: "eth0".into(),
+        device_index: 1,
+        mac: MacAddr([2, 0, 0, 0, 0, 1]),
+        tags,
+    }
 }
 
 pub(crate) fn template(case: (Protocol, Strategy), v6: bool) -> Template {

@@ -31,7 +31,8 @@ impl TargetTrace {
     pub(super) fn narrow(&mut self, ttl: u8, answer: &Answer, mtu: u32) {
         let by_ttl = answer.quoted_ttl.and_then(|left| (ttl + 1).checked_sub(left));
         let at = by_ttl.filter(|&at| at >= self.first && at <= self.max_hops);
-        let told = MtuHop { ttl: at, address: answer.from, mtu: (mtu > 0).then_some(mtu) };
+        let mtu_told = (mtu > 0).then_some(mtu);
+        let told = MtuHop { ttl: at, address: answer.from.into(), mtu: mtu_told };
         self.mtu_hop = Some(told);
         let (Some(at), Some(mtu)) = (at, told.mtu) else { return };
         let hop = self.tally.hop(at);
