@@ -5,7 +5,6 @@ use crate::output::{Action, Screen, TargetsView, View as Shown, table, table_lin
 use crossterm::event::KeyEvent;
 use fluxnet::tools::Control;
 use fluxnet::tools::ping::{Event, Plan, Summary};
-use fluxnet::tools::probe::TargetRoute;
 use ratatui::Frame;
 use ratatui::text::Line;
 use std::time::Duration;
@@ -28,10 +27,8 @@ pub fn ask(control: &Control) {
 /// What is shown, and where in it one is.
 pub struct View {
     shown: TargetsView<Summary>,
-    /// The targets, as given.
-    given: Vec<String>,
-    /// The rows of those that can be used.
-    rows: Vec<usize>,
+    /// How many targets can be used: numbers come for these alone.
+    usable: usize,
     /// Which of these the next numbers are of: they come for one after the other.
     next: usize,
 }
@@ -39,21 +36,12 @@ pub struct View {
 impl View {
     pub fn new(plan: &Plan, screen: Screen) -> Self {
         let shown = TargetsView::new(&plan.targets, screen);
-        let rows = (0..plan.targets.len()).collect();
-        Self { shown, given: plan.targets.clone(), rows, next: 0 }
+        Self { shown, usable: plan.targets.len(), next: 0 }
     }
 
     fn put(&mut self, summary: Summary) {
-        let Some(&row) = self.rows.get(self.next) else { return };
-        self.shown.put(row, summary);
-        self.next = (self.next + 1) % self.rows.len();
-    }
-
-    /// Some of the targets cannot be used: no numbers come for these.
-    fn seat(&mut self, usable: &[TargetRoute]) {
-        let mut rest = self.given.iter().map(|name| name.trim_matches(['[', ']'])).enumerate();
-        let row = |target: &TargetRoute| rest.find(|(_, name)| *name == target.name);
-        self.rows = usable.iter().filter_map(row).map(|(row, _)| row).collect();
+        self.shown.put(self.next, summary);
+        self.next = (self.next + 1) % self.usable.max(1);
     }
 }
 
@@ -73,7 +61,7 @@ impl Shown for View {
                 self.put(summary);
                 return None;
             }
-            Event::Start(ref start) => self.seat(&start.targets),
+            Event::Start(ref start) => self.usable = start.targets.len(),
             Event::SendError(ref failed) => {
                 self.shown.note_send_error(&failed.target, &failed.error);
             }
@@ -130,17 +118,7 @@ mod tests {
     #[test]
     fn each_target_keeps_its_row_where_others_cannot_be_used() {
         let mut view = view(&["10.0.0.9", "10.0.0.2", "[2001:db8::9]", "10.0.0.3"]);
-        let route = |name: &str| TargetRoute {
-            name: name.into(),
-            address: name.parse().unwrap(),
-            source: "10.0.0.1".parse().unwrap(),
-            gateway: None,
-            interface: "sim0".into(),
-            packet_bytes: None,
-        };
-        view.rows = Vec::new();
-        view.seat(&[route("10.0.0.2"), route("2001:db8::9"), route("10.0.0.3")]);
-        assert_eq!(view.rows, [1, 2, 3]);
+        view.usable = 3;
         for _ in 0..3 {
             for received in [10, 9, 8] {
                 view.put(summary("10.0.0.2", received));
