@@ -8,8 +8,7 @@ use super::event::{MtuHop, PortState};
 use super::explore::Explorer;
 use super::exploring::{Asked, Exploring};
 use super::flight::{Flight, Match, Purpose, Role, Sent};
-use super::icmp_names;
-use super::path_end::{Meaning, PathEnd, meaning};
+use super::path_end::{Meaning, PathEnd};
 use super::path_mtu::{Fate, PathMtu};
 use super::plan::{Plan, Protocol, Rounds};
 use super::probe::Numbers;
@@ -19,6 +18,7 @@ use super::tally::Tally;
 use crate::tools::measure::pacer::ns;
 use std::net::IpAddr;
 
+mod end;
 mod largest;
 mod second_tries;
 
@@ -159,22 +159,6 @@ impl TargetTrace {
             Work::Explore(exploring) => Some(&exploring.explorer),
             Work::Sweep(_) => None,
         }
-    }
-
-    /// The least TTL with which the target was reached.
-    pub(super) fn distance(&self) -> Option<u8> {
-        self.end.distance()
-    }
-
-    /// The last TTL that there is something to say about.
-    pub(super) fn last_hop(&self) -> u8 {
-        self.end.cut().unwrap_or(self.max_hops)
-    }
-
-    /// The last TTL to be probed by first queries.
-    fn last_probed(&self) -> u8 {
-        let scouts = self.end.scouts().map(|last| last.min(self.max_hops));
-        scouts.unwrap_or_else(|| self.last_hop())
     }
 
     /// What the sweep goes by.
@@ -364,25 +348,6 @@ impl TargetTrace {
     /// Whether a probe with this number is under way.
     pub(super) fn waits_for(&self, number: u16) -> bool {
         self.flight.in_flight().any(|sent| sent.what.numbers.number == number)
-    }
-
-    /// What the port is that was probed, as far as the target said so.
-    pub(super) fn port_state(&self) -> Option<PortState> {
-        let routers = self.tally.hops.iter().flat_map(|hop| &hop.routers);
-        let states = routers.filter(|router| router.address == self.goal.target);
-        let mut states = states.filter_map(|router| icmp_names::port_state(router.last.kind));
-        let first = states.next()?;
-        // One that was once open is not closed: it resets what comes before our reset does.
-        Some(if states.any(|state| state == PortState::Open) { PortState::Open } else { first })
-    }
-
-    fn meaning(&self, answer: &Answer, sent: &Sent) -> Meaning {
-        meaning(answer.kind, answer.from == self.goal.target, sent.what.numbers.size)
-    }
-
-    /// Whether the target itself speaks, or a host that took the packet for its own.
-    pub(super) fn is_reached(&self, answer: &Answer, sent: &Sent) -> bool {
-        self.meaning(answer, sent) == Meaning::Reached
     }
 
     fn took(&mut self, sent: &Sent, answer: &Answer, rtt_ns: Option<u64>, now: u64) {
