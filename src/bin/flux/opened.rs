@@ -101,7 +101,16 @@ pub fn neighbour(found: &NeighbourFound, verbose: bool) -> String {
 /// A target that cannot be probed.
 pub fn send_error(failed: &SendError) -> String {
     let hint = failed.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
-    format!("cannot send to {}: {}{hint}\n", failed.target, failed.error)
+    // Most errors name the target themselves.
+    let named = ["cannot resolve ", "cannot reach ", "target "];
+    let is_named = named.iter().any(|words| {
+        let rest = failed.error.strip_prefix(words);
+        rest.and_then(|rest| rest.strip_prefix(failed.target.as_str())).is_some()
+    });
+    match is_named {
+        true => format!("{}{hint}\n", failed.error),
+        false => format!("cannot send to {}: {}{hint}\n", failed.target, failed.error),
+    }
 }
 
 /// What happened to the sockets.

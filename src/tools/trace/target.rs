@@ -4,11 +4,10 @@
 
 use super::again::Again;
 use super::answer::{Answer, Kind};
-use super::event::{MtuHop, PortState};
+use super::event::MtuHop;
 use super::explore::Explorer;
 use super::exploring::{Asked, Exploring};
 use super::flight::{Flight, Match, Purpose, Role, Sent};
-use super::icmp_names;
 use super::path_end::{Meaning, PathEnd, meaning};
 use super::path_mtu::{Fate, PathMtu};
 use super::plan::{Plan, Protocol, Rounds};
@@ -20,6 +19,7 @@ use crate::tools::measure::pacer::ns;
 use std::net::IpAddr;
 
 mod largest;
+mod ports;
 mod second_tries;
 
 /// In a run of rounds, answers are recognised as late or duplicate for this long.
@@ -82,8 +82,10 @@ pub(super) struct TargetTrace {
     again: Again,
     /// Whether echo requests help where the probes are none themselves.
     echo_helps: bool,
-    /// Whether the target answered an echo request among other probes.
+    /// Whether the target answered an echo request among other probes, and whether it answered one
+    /// of the others.
     echoed: bool,
+    said: bool,
     /// The lane of second tries.
     again_lane: u16,
     /// Given up, behind the last that answers: whether anybody wants to know, a late try will show.
@@ -118,6 +120,7 @@ impl TargetTrace {
             again: Again::default(),
             echo_helps: plan.protocol == Protocol::Udp,
             echoed: false,
+            said: false,
             again_lane: plan.queries.into(),
             held: Vec::new(),
             pending: None,
@@ -366,16 +369,6 @@ impl TargetTrace {
         self.flight.in_flight().any(|sent| sent.what.numbers.number == number)
     }
 
-    /// What the port is that was probed, as far as the target said so.
-    pub(super) fn port_state(&self) -> Option<PortState> {
-        let routers = self.tally.hops.iter().flat_map(|hop| &hop.routers);
-        let states = routers.filter(|router| router.address == self.goal.target);
-        let mut states = states.filter_map(|router| icmp_names::port_state(router.last.kind));
-        let first = states.next()?;
-        // One that was once open is not closed: it resets what comes before our reset does.
-        Some(if states.any(|state| state == PortState::Open) { PortState::Open } else { first })
-    }
-
     fn meaning(&self, answer: &Answer, sent: &Sent) -> Meaning {
         meaning(answer.kind, answer.from == self.goal.target, sent.what.numbers.size)
     }
@@ -413,7 +406,9 @@ impl TargetTrace {
                 }
             }
         }
-        self.echoed |= sent.what.role == Role::Echo && meaning == Meaning::Reached;
+        let by_echo = sent.what.role == Role::Echo;
+        self.echoed |= by_echo && meaning == Meaning::Reached;
+        self.said |= !by_echo && meaning == Meaning::Reached;
         self.end.took((sent.what.round, ttl), answer.from, meaning);
         if let Work::Explore(exploring) = &mut self.work {
             let end = meaning != Meaning::OnTheWay;
