@@ -379,6 +379,40 @@ fn routers_that_limit_their_answers_as_linux_have_no_loss_and_hide_no_path() {
 }
 
 #[test]
+fn routers_that_limit_their_answers_are_neither_silent_nor_more_than_there_are() {
+    for seed in 1..=12 {
+        let net = Simulator::new(SimSpec { seed: Some(seed), .."icmp_limit".parse().unwrap() });
+        let plan = Plan { paths: Some(Multipath::default()), ..plan("203.0.113.7") };
+        let found = summary(&plan, &net);
+        assert!(found.reached && found.elapsed_s < 60.0, "seed {seed}: {found:?}");
+        assert_eq!(found.paths.len(), 2, "seed {seed}: {:?}", found.paths);
+        let mut hops = found.paths.iter().flatten();
+        assert!(hops.all(Option::is_some), "seed {seed}: {:?}", found.paths);
+        assert!(found.links.iter().all(|link| link.from.is_some() && link.to.is_some()));
+        let sure = found.multipath.unwrap();
+        assert!(sure.complete != sure.stopped, "seed {seed}: {sure:?}");
+    }
+}
+
+#[test]
+fn a_target_is_not_farther_than_it_is_because_it_limits_its_answers() {
+    let limit = Some(IcmpLimit::Linux);
+    let host = HostOptions { icmp_limit: limit, ..HostOptions::default() };
+    let options = RouterOptions { icmp_limit: limit, ..RouterOptions::default() };
+    for routers in [0, 1] {
+        for target in [TARGET, TARGET_V6] {
+            let net = Chain::new(1, &vec![options.clone(); routers], host.clone()).with_delay(MS);
+            for run in 0..6 {
+                let rate = if run % 2 == 0 { 1000.0 } else { 5.0 };
+                let found = summary(&Plan { rate, ..plan(target) }, &net);
+                let distance = Some(routers as u8 + 1);
+                assert_eq!((found.reached, found.distance), (true, distance), "{routers} {run}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_linux_host_is_reached_however_often_it_was_traced_before() {
     let limit = Some(IcmpLimit::Linux);
     for (protocol, target) in [Protocol::Udp, Protocol::Tcp, Protocol::Icmp]

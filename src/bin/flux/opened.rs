@@ -104,7 +104,8 @@ pub fn send_error(failed: &SendError) -> String {
     let hint = failed.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
     let SendError { target, error, .. } = failed;
     // It may say itself what cannot be done.
-    match error.starts_with("cannot ") && error.contains(target.as_str()) {
+    let says_what = ["cannot ", "target "].iter().any(|word| error.starts_with(word));
+    match says_what && error.contains(target.as_str()) {
         true => format!("{error}{hint}\n"),
         false => format!("cannot send to {target}: {error}{hint}\n"),
     }

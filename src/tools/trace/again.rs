@@ -92,9 +92,15 @@ impl Again {
     }
 
     /// Gives these hops their late try.
-    pub(super) fn late(&mut self, ttls: impl Iterator<Item = u8>) {
+    /// With `echo` also by an echo request.
+    pub(super) fn late(&mut self, ttls: impl Iterator<Item = u8>, echo: bool) {
         self.late = true;
-        self.queue.extend(ttls.map(|ttl| Try { ttl, echo: false, which: LATE }));
+        for ttl in ttls {
+            self.queue.push_back(Try { ttl, echo: false, which: LATE });
+            if echo {
+                self.queue.push_back(Try { ttl, echo: true, which: LATE });
+            }
+        }
     }
 
     /// The next try that is due. What is behind `last` is forgotten.
@@ -142,7 +148,7 @@ mod tests {
         again.settled();
         again.settled();
         assert!(again.is_idle() && again.had(9) && !again.had(1));
-        again.late([5].into_iter());
+        again.late([5].into_iter(), false);
         assert!(!again.is_late_to_come() && !again.is_idle());
         let late = Try { ttl: 5, echo: false, which: LATE };
         assert_eq!(again.next(u64::MAX, 8), Some(late));

@@ -208,6 +208,10 @@ pub struct Summary {
     /// What the target's TCP port is, where it was probed and said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port_state: Option<PortState>,
+    /// Whether the target answered echo requests alone, and none of the probes that were asked for:
+    /// it filters these, or limits its answers to them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub echo_only: bool,
     /// Where a NAT rewrites probes.
     pub nat: Vec<Nat>,
     /// Further answers to answered probes.
@@ -219,6 +223,11 @@ pub struct Summary {
     /// Why no probe was sent to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Summary {
@@ -241,6 +250,7 @@ impl Summary {
             mtu_hop: None,
             mtu_black_hole: None,
             port_state: None,
+            echo_only: false,
             nat: Vec::new(),
             duplicates: 0,
             late: 0,
@@ -288,6 +298,8 @@ pub enum PortState {
     Open,
     /// A SYN is answered with a reset.
     Closed,
+    /// A SYN is refused by an ICMP error, as firewalls do.
+    Filtered,
 }
 
 impl std::fmt::Display for PortState {
@@ -295,6 +307,7 @@ impl std::fmt::Display for PortState {
         f.write_str(match self {
             Self::Open => "open",
             Self::Closed => "closed",
+            Self::Filtered => "filtered",
         })
     }
 }
@@ -433,6 +446,9 @@ pub struct Certainty {
     pub probes: u64,
     /// Whether the stopping rule was met everywhere; else the flows ran out or the run was ended.
     pub complete: bool,
+    /// Whether it was ended because routers that limit their answers took too long.
+    #[serde(default)]
+    pub stopped: bool,
 }
 
 /// A NAT on the way.

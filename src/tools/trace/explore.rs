@@ -100,6 +100,8 @@ struct Hop {
     repeats: Repeats,
     /// Whether some probes were neither answered nor believed to be silent in the end.
     unknown: bool,
+    /// Whether routers here limit their answers: a silence may be that, and shows no router.
+    limited: bool,
 }
 
 impl Hop {
@@ -122,6 +124,11 @@ impl Hop {
     /// share.
     fn is_rarely_silent(&self) -> bool {
         self.silent > 0 && self.silent * 2 * (self.routers.len() + 1) < self.silent + self.answered
+    }
+
+    /// Whether a silence here says nothing of who is there.
+    fn is_doubtful(&self) -> bool {
+        self.unknown || self.limited
     }
 
     fn per_packet(&self) -> bool {
@@ -247,6 +254,14 @@ impl Explorer {
             hop.unknown = hop.under_way > 0;
         }
         self.survey = Survey::of(&self.flows, &self.hops, &mut self.stops);
+    }
+
+    /// Routers with this TTL limit their answers.
+    pub(super) fn limits(&mut self, ttl: u8) {
+        let at = ttl.checked_sub(self.first).map(usize::from);
+        if let Some(hop) = at.and_then(|at| self.hops.get_mut(at)) {
+            hop.limited = true;
+        }
     }
 
     /// How many flows were begun.

@@ -13,7 +13,7 @@ const ROOM: usize = 64;
 /// While nobody knows where the path ends, this many leave together, at this distance.
 const GROUP: u32 = 4;
 const GROUP_NS: u64 = 1_000_000;
-/// Routers that limit their answers are asked for no longer than that.
+/// Where routers limit their answers, or may do so, what is not known after that is not found.
 const LONGEST_NS: u64 = 50_000_000_000;
 
 /// A probe that is to be sent.
@@ -60,7 +60,7 @@ impl Exploring {
     /// The next probe that is due.
     pub(super) fn next(&mut self, now: u64) -> Option<Asked> {
         let began = *self.began_ns.get_or_insert(now);
-        if self.is_limited() && now.saturating_sub(began) > LONGEST_NS {
+        if self.is_limited() && now.saturating_sub(began) >= LONGEST_NS {
             self.give_up();
         }
         if self.over {
@@ -82,6 +82,7 @@ impl Exploring {
             let gate = self.gates.entry(ttl).or_default();
             if !gate.is_open() {
                 gate.hold((flow, 0));
+                self.note(ttl);
                 continue;
             }
             gate.sent();
@@ -124,7 +125,9 @@ impl Exploring {
         }
         let gates = self.busy.iter().filter_map(|ttl| self.gates.get(ttl)?.wake_ns()).min();
         let group = (!self.queue.is_empty()).then_some(self.group.1);
-        gates.into_iter().chain(group).min()
+        let stop = self.began_ns.filter(|_| self.is_limited());
+        let stop = stop.map(|began| began.saturating_add(LONGEST_NS));
+        gates.into_iter().chain(group).chain(stop).min()
     }
 
     /// A probe was answered: by a router, or by who says that the path ends there.
@@ -179,6 +182,9 @@ impl Exploring {
     /// Keeps the list of gates where something waits.
     fn note(&mut self, ttl: u8) {
         let Some(gate) = self.gates.get(&ttl) else { return };
+        if gate.is_limited() {
+            self.explorer.limits(ttl);
+        }
         match self.busy.binary_search(&ttl) {
             Err(at) if !gate.is_idle() => self.busy.insert(at, ttl),
             Ok(at) if gate.is_idle() => drop(self.busy.remove(at)),
@@ -186,8 +192,9 @@ impl Exploring {
         }
     }
 
+    /// Whether some router limits its answers, or may do so.
     fn is_limited(&self) -> bool {
-        self.busy.iter().any(|ttl| self.gates.get(ttl).is_some_and(Gate::is_limited))
+        self.gates.values().any(|gate| gate.is_limited() || gate.was_suspected())
     }
 
     /// Whether the routers of a hop limit their answers, as far as was seen.
@@ -202,6 +209,11 @@ impl Exploring {
         self.explorer.give_up();
         self.gates.values_mut().for_each(Gate::close);
         self.busy.clear();
+    }
+
+    /// Whether it took too long because routers limit their answers.
+    pub(super) fn was_stopped(&self) -> bool {
+        self.over
     }
 
     /// Whether all is known that there is to know.

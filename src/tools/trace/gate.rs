@@ -72,6 +72,8 @@ pub(super) struct Gate {
     interval_ns: u64,
     next_ns: u64,
     good: u32,
+    /// Whether it was ever checked if the routers here limit their answers.
+    suspected: bool,
 }
 
 impl Default for Gate {
@@ -89,6 +91,7 @@ impl Default for Gate {
             interval_ns: 0,
             next_ns: 0,
             good: 0,
+            suspected: false,
         }
     }
 }
@@ -102,6 +105,11 @@ impl Gate {
     /// Whether the routers here limit their answers, as far as was seen.
     pub(super) fn is_limited(&self) -> bool {
         self.interval_ns > 0
+    }
+
+    /// Whether they were ever suspected to.
+    pub(super) fn was_suspected(&self) -> bool {
+        self.suspected
     }
 
     /// Holds a probe up.
@@ -215,6 +223,7 @@ impl Gate {
 
     fn check(&mut self, now: u64) {
         self.state = State::Checking;
+        self.suspected = true;
         self.check_lost = false;
         self.good = 0;
         let known = self.known.iter().map(|&(_, flow)| flow);

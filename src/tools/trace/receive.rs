@@ -2,7 +2,6 @@
 
 use super::answer::{self, Answer, Kind, Seen};
 use super::event::{Event, Reply};
-use super::icmp_names;
 use super::members::Members;
 use super::outgoing::Outgoing;
 use super::plan::Protocol;
@@ -85,7 +84,7 @@ impl Reader<'_, '_> {
         let ours = Arrival::Ours(self.targets.paths[member as usize].link);
         let Some(trace) = self.members.trace(member) else { return ours };
         let told = trace.answer(answer, echo, at, now);
-        let state = icmp_names::port_state(answer.kind);
+        let state = trace.port_of(answer);
         let state = state.map(|state| trace.port_state().unwrap_or(state));
         let (event, sent): (fn(Reply) -> Event, _) = match told {
             Told::First(sent) => (Event::Reply, sent),

@@ -1,6 +1,6 @@
 //! What is known of a target, in the shape of its report.
 
-use super::event::{Balancing, Certainty, Hop, PathStats, Summary};
+use super::event::{Balancing, Certainty, Hop, PathStats, PortState, Summary};
 use super::explore::Way;
 use super::limits;
 use super::plan::Multipath;
@@ -25,6 +25,11 @@ impl TargetTrace {
             // Without flows it cannot be told what made the difference.
             None => Some(Balancing::Unknown),
         });
+        for router in hops.iter_mut().flat_map(|hop| &mut hop.routers) {
+            if router.address == address && self.port_state() == Some(PortState::Filtered) {
+                router.port_state = Some(PortState::Filtered);
+            }
+        }
         limits::mark(&mut hops, self.is_limited_target());
         let ways = match explorer {
             Some(explorer) => explorer.paths(),
@@ -54,12 +59,14 @@ impl TargetTrace {
                 flows: explorer.flows().into(),
                 probes: self.probes(),
                 complete: explorer.is_certain(),
+                stopped: self.was_stopped(),
             }),
             mtu: self.path_mtu().0.map(u32::from),
             mtu_at_least: self.path_mtu().1.map(u32::from),
             mtu_hop: self.mtu_hop(),
             mtu_black_hole: self.mtu_black_hole(),
             port_state: self.port_state(),
+            echo_only: self.is_echo_only(),
             nat: self.tally.nat.clone(),
             duplicates: self.tally.duplicates,
             late: self.tally.late,

@@ -140,6 +140,12 @@ impl Tally {
         hop.open = hop.open.saturating_sub(1);
     }
 
+    /// Whether probes were sent with this TTL, and none is under way.
+    pub(super) fn is_settled(&self, ttl: u8) -> bool {
+        let hop = ttl.checked_sub(self.first).and_then(|at| self.hops.get(usize::from(at)));
+        hop.is_some_and(|hop| hop.sent > 0 && hop.open == 0)
+    }
+
     /// How many probes with this TTL were answered.
     pub(super) fn received(&self, ttl: u8) -> u64 {
         let at = usize::from(ttl.saturating_sub(self.first));

@@ -4,7 +4,7 @@
 
 use super::again::Again;
 use super::answer::{Answer, Kind};
-use super::event::{MtuHop, PortState};
+use super::event::MtuHop;
 use super::explore::Explorer;
 use super::exploring::{Asked, Exploring};
 use super::flight::{Flight, Match, Purpose, Role, Sent};
@@ -20,6 +20,7 @@ use std::net::IpAddr;
 
 mod end;
 mod largest;
+mod ports;
 mod second_tries;
 
 /// In a run of rounds, answers are recognised as late or duplicate for this long.
@@ -82,8 +83,10 @@ pub(super) struct TargetTrace {
     again: Again,
     /// Whether echo requests help where the probes are none themselves.
     echo_helps: bool,
-    /// Whether the target answered an echo request among other probes.
+    /// Whether the target answered an echo request among other probes, and whether it answered one
+    /// of the others.
     echoed: bool,
+    said: bool,
     /// The lane of second tries.
     again_lane: u16,
     /// Given up, behind the last that answers: whether anybody wants to know, a late try will show.
@@ -118,6 +121,7 @@ impl TargetTrace {
             again: Again::default(),
             echo_helps: plan.protocol == Protocol::Udp,
             echoed: false,
+            said: false,
             again_lane: plan.queries.into(),
             held: Vec::new(),
             pending: None,
@@ -378,7 +382,9 @@ impl TargetTrace {
                 }
             }
         }
-        self.echoed |= sent.what.role == Role::Echo && meaning == Meaning::Reached;
+        let by_echo = sent.what.role == Role::Echo;
+        self.echoed |= by_echo && meaning == Meaning::Reached;
+        self.said |= !by_echo && meaning == Meaning::Reached;
         self.end.took((sent.what.round, ttl), answer.from, meaning);
         if let Work::Explore(exploring) = &mut self.work {
             let end = meaning != Meaning::OnTheWay;

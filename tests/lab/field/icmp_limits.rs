@@ -73,3 +73,23 @@ fn all_paths_through_two_linux_routers_are_one_without_loss() {
     }
     assert!(summary["elapsed_s"].as_f64() < Some(60.0), "{what}");
 }
+
+/// A diamond of routers with the limits of their kernels: two paths, and nothing else.
+#[test]
+fn two_paths_through_linux_routers_are_two_and_it_ends() {
+    let Some(lab) = Chain::of(3).diamond(2).up() else { return };
+    for position in 1..=4 {
+        lab.limit_as_kernels_do(position, 1000);
+    }
+    let target = lab.targets()[0];
+    trace("", target);
+    let (ended, summary) = trace("--paths --max-flows 12", target);
+    let what = format!("{:?}", (&ended.events.last(), &ended.stderr));
+    assert_eq!(ended.status, Some(0), "{what}");
+    assert!(summary["elapsed_s"].as_f64() < Some(60.0), "{what}");
+    let paths = summary["paths"].as_array().unwrap();
+    let all = [lab.hop4(2), lab.beside(2)[0]]
+        .map(|middle| json!([lab.hop4(1), middle, lab.hop4(3), target]));
+    assert!(!paths.is_empty() && paths.iter().all(|path| all.contains(path)), "{what}");
+    assert_eq!(summary["hops"].as_array().map(Vec::len), Some(4), "{what}");
+}

@@ -160,6 +160,7 @@ pub fn summary(target: &str, hops: Vec<Hop>) -> Summary {
         mtu_hop: None,
         mtu_black_hole: None,
         port_state: None,
+        echo_only: false,
         nat: Vec::new(),
         duplicates: 0,
         late: 0,
@@ -213,8 +214,13 @@ pub fn diamond() -> Summary {
         PathStats { flows: 10, sent: 10, received: 9, loss_pct: 10.0, ..stats.clone() },
     );
     summary.path_stats = vec![first, second];
-    summary.multipath =
-        Some(Certainty { confidence: 0.95, flows: 24, probes: 144, complete: true });
+    summary.multipath = Some(Certainty {
+        confidence: 0.95,
+        flows: 24,
+        probes: 144,
+        complete: true,
+        stopped: false,
+    });
     summary
 }
 

@@ -234,6 +234,8 @@ pub fn certainty(summary: &Summary) -> String {
     let percent = crate::output::percent(sure.confidence * 100.0);
     let end = if sure.complete {
         format!("no router missed with {percent}% confidence")
+    } else if sure.stopped {
+        "there may be more; stopped: routers limit their answers".into()
     } else {
         format!("there may be more: {percent}% confidence takes more flows (--max-flows)")
     };
@@ -329,12 +331,18 @@ path           flows    ms   loss
             certainty(&diamond()),
             "2 paths, by 24 flows and 144 probes; no router missed with 95% confidence"
         );
-        let sure = Certainty { confidence: 0.999, flows: 1, probes: 7, complete: false };
+        let sure =
+            Certainty { confidence: 0.999, flows: 1, probes: 7, complete: false, stopped: false };
         let part = Summary { multipath: Some(sure), ..plain() };
         assert_eq!(
             certainty(&part),
             "1 path, by 1 flow and 7 probes; there may be more: 99.9% confidence takes more flows \
              (--max-flows)"
+        );
+        let stopped = Summary { multipath: Some(Certainty { stopped: true, ..sure }), ..plain() };
+        assert_eq!(
+            certainty(&stopped),
+            "1 path, by 1 flow and 7 probes; there may be more; stopped: routers limit their answers"
         );
     }
 }

@@ -7,7 +7,7 @@ use crate::output::{Lines, Screen, clean, short_millis, wrap};
 use fluxnet::text::counts::counted;
 use fluxnet::tools::probe::{TargetRoute, Zoned};
 use fluxnet::tools::trace::{
-    Event, Hop, MtuHop, Plan, Protocol, Reply, Router, Start, Summary, icmp_text,
+    Event, Hop, MtuHop, Plan, PortState, Protocol, Reply, Router, Start, Summary, icmp_text,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
@@ -243,12 +243,23 @@ impl Text {
             return String::new();
         }
         let gap = if std::mem::replace(&mut self.begun, true) { "\n" } else { "" };
-        format!("{gap}{}", self.header(&summary.target))
+        let header = (!self.was_left_out(summary)).then(|| self.header(&summary.target));
+        format!("{gap}{}", header.unwrap_or_default())
+    }
+
+    /// Whether this host refused the target before anything was sent.
+    fn was_left_out(&self, summary: &Summary) -> bool {
+        summary.error.is_some() && self.route(&summary.target).is_none()
     }
 
     /// The result of the run.
     pub fn conclusion(&self, summary: &Summary) -> String {
-        wrap(&conclusion(summary, self.mtu), self.layout.screen.width, 2)
+        // Why, the line about it on stderr says.
+        let text = match self.was_left_out(summary) {
+            true => format!("not traced: {}", clean(&summary.target)),
+            false => conclusion(summary, self.mtu),
+        };
+        wrap(&text, self.layout.screen.width, 2)
     }
 }
 
@@ -256,13 +267,13 @@ impl Text {
 pub fn conclusion(summary: &Summary, mtu: bool) -> String {
     let target = named(summary);
     if let Some(why) = &summary.error {
-        // As traceroute marks what this host itself cannot send.
-        return format!("not reached: {target}; !H, {}", clean(why));
+        return format!("not reached: {target}; {}", clean(why));
     }
     let mut parts = vec![match (summary.reached, summary.distance) {
         (true, Some(hops)) => {
             // With a first TTL that is enough, it is not known how many are too few.
-            let enough = hops > 1 && summary.hops.first().is_some_and(|hop| hop.ttl == hops);
+            let first = summary.hops.first().is_some_and(|hop| hop.ttl == hops);
+            let enough = hops > 1 && (first || may_be_nearer(summary));
             let hops = match hops {
                 _ if enough => format!("at most {hops} hops"),
                 _ => counted(hops, "hop"),
@@ -274,6 +285,7 @@ pub fn conclusion(summary: &Summary, mtu: bool) -> String {
         (false, _) => format!("not reached: {target}{}", obstacle(summary)),
     }];
     parts.extend(summary.answered_by.map(|by| format!("{by} answered")));
+    parts.extend(refusal(summary).filter(|_| summary.reached));
     parts.extend(limits(summary));
     match (summary.mtu, summary.mtu_at_least) {
         (Some(bytes), _) => {
@@ -313,16 +325,41 @@ fn limits(summary: &Summary) -> Vec<String> {
         [ttl] => said.push(format!("hop {ttl} limits its answers")),
         ttls => said.push(format!("hops {} limit their answers", ttls.join(", "))),
     }
-    if let Some(hop) = target.first() {
-        // The last answer was to the echo request that was sent because others had none.
-        let echo = hop.routers.iter().any(|router| router.icmp == "echo_reply");
-        said.push(if echo {
-            "it answers echo requests, and limits or filters the rest".into()
-        } else {
-            "the target limits its answers".into()
-        });
+    let name = || clean(&summary.target);
+    if summary.echo_only {
+        said.push(format!("{} answers echo requests and no UDP: filtered, or limited", name()));
+    } else if !target.is_empty() {
+        said.push(format!("{} limits its answers", name()));
     }
     said
+}
+
+/// Whether the target lost some answers, and the hop before it all: that may be the target, too,
+/// unless the TTL of its answers says the same distance.
+fn may_be_nearer(summary: &Summary) -> bool {
+    let mut hops = summary.hops.iter().rev();
+    let (Some(end), Some(before)) = (hops.next(), hops.next()) else { return false };
+    let by_echo = end.routers.iter().any(|router| router.icmp == "echo_reply");
+    let by_ttl = end.routers.iter().any(|router| router.back_hops == Some(end.ttl));
+    let silent = before.routers.is_empty() && before.sent > 0;
+    silent && end.received < end.sent && !by_echo && !by_ttl
+}
+
+/// How a target that was reached refuses what it was sent.
+fn refusal(summary: &Summary) -> Option<String> {
+    let answered_by = summary.answered_by.map(|by| by.address);
+    let from = answered_by.or(summary.address)?;
+    let mut routers = summary.hops.last()?.routers.iter();
+    let host = routers.find(|router| router.address.address == from)?;
+    let text = clean(&icmp_text(&host.icmp));
+    match (&host.mark, host.port_state) {
+        (Some(mark), state) => {
+            let state = state.map(|state| format!(", port {state}")).unwrap_or_default();
+            Some(format!("it says {text} ({}){state}", clean(mark)))
+        }
+        (None, Some(PortState::Filtered)) => Some(format!("it says {text}, port filtered")),
+        (None, _) => None,
+    }
 }
 
 /// Where packets over the path MTU stop, if that router says so.
@@ -574,6 +611,46 @@ mod tests {
         assert!(hop(Some(3), Some(1400)).ends_with(&format!("{stop}hop 3 (172.16.23.2)")));
         assert!(hop(None, None).ends_with(&format!("{stop}172.16.23.2")));
         assert!(hop(Some(3), Some(1450)).ends_with("; path MTU 1400"));
+    }
+
+    #[test]
+    fn a_host_that_refuses_or_answers_echo_requests_alone_is_told_in_one_sentence() {
+        let with = |change: &dyn Fn(&mut Router)| {
+            let mut summary = plain();
+            change(&mut summary.hops[5].routers[0]);
+            summary
+        };
+        let prohibited = with(&|host| {
+            (host.icmp, host.mark) = ("prohibited".into(), Some("!X".into()));
+        });
+        let end = conclusion(&prohibited, false);
+        assert!(end.ends_with(" ms; it says prohibited (!X)"), "{end}");
+        let rejected = with(&|host| {
+            host.icmp = "port_unreachable".into();
+            host.port_state = Some(PortState::Filtered);
+        });
+        let end = conclusion(&rejected, false);
+        assert!(end.ends_with(" ms; it says port unreachable, port filtered"), "{end}");
+        let end = conclusion(&Summary { echo_only: true, ..plain() }, false);
+        let echo = "203.0.113.7 answers echo requests and no UDP: filtered, or limited";
+        assert!(end.ends_with(echo), "{end}");
+        let mut limited = plain();
+        limited.hops[5].limited = true;
+        let end = conclusion(&limited, false);
+        assert!(end.ends_with("; 203.0.113.7 limits its answers"), "{end}");
+    }
+
+    #[test]
+    fn a_silence_before_a_target_that_lost_answers_may_be_the_target() {
+        let mut hops = plain().hops;
+        hops[4].routers.clear();
+        hops[4].received = 0;
+        assert!(conclusion(&summary(TARGET, hops.clone()), false).contains(" in 6 hops"));
+        hops[5].received -= 1;
+        hops[5].routers[0].back_hops = Some(6);
+        assert!(conclusion(&summary(TARGET, hops.clone()), false).contains(" in 6 hops"));
+        hops[5].routers[0].back_hops = Some(5);
+        assert!(conclusion(&summary(TARGET, hops), false).contains(" in at most 6 hops"));
     }
 
     #[test]

@@ -57,6 +57,10 @@ impl Views {
     fn block(&mut self, summary: &Summary) -> String {
         match self.view {
             View::Hops => self.text.hops(summary),
+            // Nothing was sent: no table.
+            View::Paths | View::Report if summary.error.is_some() => {
+                self.text.title(summary) + &self.text.conclusion(summary)
+            }
             View::Paths => {
                 let table = graph::graph(summary, &self.screen);
                 self.hide(table.hidden);

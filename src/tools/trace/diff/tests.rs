@@ -72,6 +72,7 @@ fn summary(target: &str) -> Summary {
         mtu_hop: None,
         mtu_black_hole: None,
         port_state: None,
+        echo_only: false,
         nat: Vec::new(),
         duplicates: 0,
         late: 0,
@@ -185,7 +186,7 @@ fn a_path_is_new_when_it_takes_an_edge_that_was_not_seen() {
 
 #[test]
 fn one_path_beside_all_of_them_is_no_difference_but_another_router_is() {
-    let sure = Certainty { confidence: 0.95, flows: 9, probes: 30, complete: true };
+    let sure = Certainty { confidence: 0.95, flows: 9, probes: 30, complete: true, stopped: false };
     let one = summary("t");
     let mut all = Summary { multipath: Some(sure), ..summary("t") };
     all.hops[1] = Hop { balancing: Some(Balancing::PerFlow), ..hop(2, &[2, 3]) };
@@ -216,7 +217,8 @@ fn targets_are_paired_by_name_and_else_by_address() {
 
 #[test]
 fn notes_say_what_cannot_be_compared() {
-    let sure = |complete| Certainty { confidence: 0.95, flows: 9, probes: 30, complete };
+    let sure =
+        |complete| Certainty { confidence: 0.95, flows: 9, probes: 30, complete, stopped: false };
     let plain = summary("t");
     let paths = |complete| Summary { multipath: Some(sure(complete)), ..summary("t") };
     let other = Summary { hops: vec![hop(1, &[3])], ..summary("t") };

@@ -8,10 +8,10 @@ use super::{Cell, Flow, Hop};
 
 /// For each hop, whether its silence is nothing but lost answers: it is rare compared with the
 /// hop's routers, and every flow that met it could have come the same way through one of them. Where
-/// probes were not asked often enough to know, it is nothing else.
+/// probes were not asked often enough to know, or routers limit their answers, it is nothing else.
 pub(super) fn lost(flows: &[Flow], hops: &[Hop], steps: &Steps) -> Vec<bool> {
     let mut lost: Vec<bool> =
-        hops.iter().map(|hop| hop.is_rarely_silent() || hop.unknown).collect();
+        hops.iter().map(|hop| hop.is_rarely_silent() || hop.is_doubtful()).collect();
     if !lost.contains(&true) {
         return lost;
     }
@@ -28,7 +28,7 @@ pub(super) fn lost(flows: &[Flow], hops: &[Hop], steps: &Steps) -> Vec<bool> {
             at += run + 1;
         }
     }
-    lost.iter_mut().zip(hops).for_each(|(lost, hop)| *lost |= hop.unknown);
+    lost.iter_mut().zip(hops).for_each(|(lost, hop)| *lost |= hop.is_doubtful());
     lost
 }
 

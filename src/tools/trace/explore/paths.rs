@@ -66,7 +66,13 @@ pub(super) fn ways(explorer: &Explorer) -> Vec<Way> {
     let (whole, partial): (Vec<_>, Vec<_>) =
         taken.into_iter().partition(|(way, _)| is_whole(explorer, way));
     let mut ways = sorted(whole);
-    for (part, flows) in sorted(partial) {
+    let mut partial = sorted(partial);
+    // Those that know most first: the others may be the same.
+    partial.sort_by_key(|((way, ended), _)| {
+        let known = way.iter().filter(|&&vertex| vertex != SILENT).count();
+        (std::cmp::Reverse(*ended), std::cmp::Reverse(known))
+    });
+    for (part, flows) in partial {
         match ways.iter_mut().find(|(way, _)| fits(explorer, &part, way)) {
             Some((_, taken)) => taken.extend(flows),
             None => ways.push((part, flows)),
@@ -107,7 +113,10 @@ fn fits(explorer: &Explorer, (part, ended): &Numbers, (way, way_ended): &Numbers
             silent
                 && addr(part.len() - 1, part[part.len() - 1]) == addr(common - 1, way[common - 1])
         }
-        (false, true) => part.len() + 1 == way.len(),
+        // What is behind its last answer got lost, too.
+        (false, _) if part.len() < way.len() => {
+            *way_ended && part.len() + 1 == way.len() || explorer.survey.is_lost(part.len())
+        }
         _ => part.len() == way.len() && ended == way_ended,
     };
     lengths && (0..common).all(same)

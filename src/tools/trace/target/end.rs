@@ -1,8 +1,7 @@
-//! Where the path ends, and what the target itself said.
+//! Where the path ends.
 
-use super::super::icmp_names;
 use super::super::path_end::{Meaning, meaning};
-use super::{Answer, PortState, Sent, TargetTrace};
+use super::{Answer, Sent, TargetTrace};
 
 impl TargetTrace {
     /// The least TTL with which the target was reached.
@@ -19,16 +18,6 @@ impl TargetTrace {
     pub(super) fn last_probed(&self) -> u8 {
         let scouts = self.end.scouts().map(|last| last.min(self.max_hops));
         scouts.unwrap_or_else(|| self.last_hop())
-    }
-
-    /// What the port is that was probed, as far as the target said so.
-    pub(crate) fn port_state(&self) -> Option<PortState> {
-        let routers = self.tally.hops.iter().flat_map(|hop| &hop.routers);
-        let states = routers.filter(|router| router.address == self.goal.target);
-        let mut states = states.filter_map(|router| icmp_names::port_state(router.last.kind));
-        let first = states.next()?;
-        // One that was once open is not closed: it resets what comes before our reset does.
-        Some(if states.any(|state| state == PortState::Open) { PortState::Open } else { first })
     }
 
     pub(super) fn meaning(&self, answer: &Answer, sent: &Sent) -> Meaning {

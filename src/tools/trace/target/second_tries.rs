@@ -3,6 +3,10 @@
 use super::{Known, Role, Sent, TargetTrace, Wanted, Work};
 use crate::tools::trace::again::{EARLY, Try};
 
+/// A late try is waited for so long where a router may look for its neighbour: Linux does so for three
+/// seconds from the first probe on, which left a second or more before.
+const LOOKS_FOR_NS: u64 = 2_500_000_000;
+
 impl TargetTrace {
     /// Whether second tries are made now: when all else of a round was sent.
     fn may_ask_again(&self, known: Known) -> bool {
@@ -18,11 +22,21 @@ impl TargetTrace {
     /// `--paths` when it was asked more slowly.
     pub(crate) fn is_limited_target(&self) -> bool {
         match &self.work {
-            Work::Sweep(_) => self.echoed && self.again.shows_a_limit(),
+            Work::Sweep(_) => self.echoed && self.said && self.again.shows_a_limit(),
             Work::Explore(exploring) => {
                 self.distance().is_some_and(|ttl| exploring.was_limited(ttl))
             }
         }
+    }
+
+    /// Whether the target answered echo requests alone, and none of the probes that were asked for.
+    pub(crate) fn is_echo_only(&self) -> bool {
+        self.echoed && !self.said
+    }
+
+    /// Whether the search for paths took too long.
+    pub(crate) fn was_stopped(&self) -> bool {
+        matches!(&self.work, Work::Explore(exploring) if exploring.was_stopped())
     }
 
     /// Whether this hop is behind all routers that answer: it may be the target, also where that
@@ -34,12 +48,7 @@ impl TargetTrace {
     /// Whether it is not yet known if anybody wants to know that this hop is silent.
     pub(super) fn is_held(&self, ttl: u8) -> bool {
         let open = self.is_last_round() && self.end.cut().is_none();
-        open && self.is_tail(ttl) && self.is_late_to_come()
-    }
-
-    /// Where nobody answers at all, a late try has no more to find.
-    fn is_late_to_come(&self) -> bool {
-        self.again.is_late_to_come() && self.tally.farthest().is_some()
+        open && self.is_tail(ttl) && self.again.is_late_to_come()
     }
 
     /// The probes that were given up and kept, for those that turned out to matter.
@@ -71,15 +80,21 @@ impl TargetTrace {
     /// Probes without an answer, and when half of their wait is over.
     fn half_waited(&self) -> impl Iterator<Item = (u8, u64)> + '_ {
         let last = self.last_hop();
+        // Where probes leave slowly, the first were given up long before the last is sent.
+        let nearer = self.first..self.end.distance().unwrap_or(self.first);
+        let given_up = nearer.filter(|&ttl| {
+            !self.again.had(ttl) && self.is_silent(ttl) && self.tally.is_settled(ttl)
+        });
         let hops = self.flight.in_flight().filter(|sent| sent.what.role == Role::Hop);
         let of_interest = hops.filter(move |sent| {
             let ttl = sent.what.numbers.ttl;
             ttl <= last && !self.again.had(ttl) && self.is_silent(ttl)
         });
-        of_interest.map(|sent| {
+        let half = of_interest.map(|sent| {
             let wait = self.deadline(&sent).saturating_sub(sent.sent_ns);
             (sent.what.numbers.ttl, sent.sent_ns.saturating_add(wait / 2))
-        })
+        });
+        half.chain(given_up.map(|ttl| (ttl, 0)))
     }
 
     /// Whether a hop did not answer; of the target also not always, as it may limit its answers,
@@ -104,14 +119,14 @@ impl TargetTrace {
         settled
             && self.is_last_round()
             && self.again.is_idle()
-            && self.is_late_to_come()
+            && self.again.is_late_to_come()
             && self.end.cut().is_none()
     }
 
     fn ask_late(&mut self) {
         let silent = |ttl: &u8| self.tally.received(*ttl) == 0 && self.is_tail(*ttl);
         let ttls: Vec<u8> = (self.first..=self.max_hops).filter(silent).collect();
-        self.again.late(ttls.into_iter());
+        self.again.late(ttls.into_iter(), self.echo_helps);
     }
 
     /// When the next second try is due.
@@ -124,7 +139,13 @@ impl TargetTrace {
 
     /// How long a second try is waited for: an early one no longer than the first ones, about.
     pub(super) fn again_wait(&self, sent: &Sent, hop_ns: u64) -> u64 {
-        if sent.what.tries == EARLY { hop_ns / 2 } else { hop_ns }
+        if sent.what.tries == EARLY {
+            return hop_ns / 2;
+        }
+        let next = self.end.last_router().map(|last| last.saturating_add(1));
+        // The last router may look for the target, and says so when it did not find it.
+        let may_look = self.end.cut().is_none() && next == Some(sent.what.numbers.ttl);
+        if may_look { hop_ns.max(LOOKS_FOR_NS) } else { hop_ns }
     }
 
     /// Whether nothing is left to be asked again.
