@@ -2,6 +2,11 @@
 
 use super::event::{Hop, Router};
 
+/// Up to so many probes of a hop say little about its loss.
+const FEW: u64 = 9;
+/// Standard deviations beyond which loss is not by chance.
+const SURELY: f64 = 5.0;
+
 /// Marks the hops that limit their answers, and takes what that explains out of their loss.
 /// `target`: whether the target of the path was seen to do so; nobody is behind it.
 pub(super) fn mark(hops: &mut [Hop], target: bool) {
@@ -9,7 +14,11 @@ pub(super) fn mark(hops: &mut [Hop], target: bool) {
     let last = hops.len().saturating_sub(1);
     for (at, hop) in hops.iter_mut().enumerate().rev() {
         let missing = hop.sent.saturating_sub(hop.received);
-        let limited = if at == last { target } else { sent > 0 && is_more(hop, (sent, lost)) };
+        let limited = if at == last {
+            target && (hop.sent <= FEW || 2 * missing > hop.sent)
+        } else {
+            sent > 0 && is_more(hop, (sent, lost))
+        };
         if hop.received > 0 && missing > 0 && limited {
             hop.limited = true;
             hop.loss_pct = 0.0;
@@ -28,6 +37,13 @@ pub(super) fn mark(hops: &mut [Hop], target: bool) {
 fn is_more(hop: &Hop, (sent, lost): (u64, u64)) -> bool {
     let missing = hop.sent.saturating_sub(hop.received) as f64;
     let expected = hop.sent as f64 * lost as f64 / sent as f64;
+    if hop.sent > FEW {
+        // As if all lost alike: how far from that may chance lead?
+        let (here, behind) = (hop.sent as f64, sent as f64);
+        let share = (missing + lost as f64) / (here + behind);
+        let variance = here * share * (1.0 - share) * (1.0 + here / behind);
+        return missing > expected + SURELY * variance.sqrt();
+    }
     missing > expected + if lost == 0 { 0.0 } else { 1.0 + 2.0 * expected.sqrt() }
 }
 
@@ -73,5 +89,12 @@ mod tests {
         assert_eq!(marked(&[(100, 99), (100, 98), (100, 97)], false), [false; 3], "chance");
         assert_eq!(marked(&[(100, 40), (100, 98), (100, 97)], false), [true, false, false]);
         assert_eq!(marked(&[(0, 0), (3, 2)], false), [false; 2]);
+        // A fifth is lost on the way to us, of whatever.
+        let lossy = [(20, 16), (20, 15), (20, 17), (20, 16), (20, 13), (20, 18)];
+        assert_eq!(marked(&lossy, true), [false; 6]);
+        assert_eq!(
+            marked(&[(20, 6), (20, 20), (20, 20), (20, 7)], true),
+            [true, false, false, true]
+        );
     }
 }
