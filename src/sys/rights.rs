@@ -169,7 +169,10 @@ mod tests {
         assert_eq!(cause, "CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON are missing");
         let (cause, hint) = with(0).explain(FOR_SOCKETS);
         assert_eq!(cause, "CAP_NET_RAW is missing");
-        assert!(hint.contains("CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON would be"), "{hint}");
+        assert!(
+            hint.contains("flux needs CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON as well"),
+            "{hint}"
+        );
         let admin = with(1 << SYS_ADMIN | 1 << 12);
         assert_eq!(admin.missing(FOR_PROGRAMS), [""; 0]);
     }
