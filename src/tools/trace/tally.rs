@@ -105,6 +105,15 @@ impl Tally {
         self.cell(lane, ttl).sent += 1;
     }
 
+    /// A probe that was given up is waited for again.
+    pub(super) fn unsettled(&mut self, ttl: u8, lane: u16) {
+        let hop = self.hop(ttl);
+        hop.open += 1;
+        hop.sent = hop.sent.saturating_sub(1);
+        let cell = self.cell(lane, ttl);
+        cell.sent = cell.sent.saturating_sub(1);
+    }
+
     /// A probe was answered in time.
     pub(super) fn answered(&mut self, ttl: u8, lane: u16, answer: &Answer, rtt_ns: Option<u64>) {
         self.settled(ttl, lane);

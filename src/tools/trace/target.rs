@@ -324,6 +324,7 @@ impl TargetTrace {
         }
         let told = match self.flight.answer(number) {
             Match::First(sent) => Told::First(sent),
+            Match::Late(sent) if self.is_late_refusal(&sent, answer) => Told::First(sent),
             Match::Late(sent) => Told::Late(sent),
             Match::Duplicate { probe: sent, .. } => Told::Duplicate(sent),
             Match::Unknown => return Told::Foreign,

@@ -93,3 +93,27 @@ fn two_paths_through_linux_routers_are_two_and_it_ends() {
     assert!(!paths.is_empty() && paths.iter().all(|path| all.contains(path)), "{what}");
     assert_eq!(summary["hops"].as_array().map(Vec::len), Some(4), "{what}");
 }
+
+/// A router answers that it did not find the target after three seconds, and a firewall at once.
+#[test]
+fn who_says_so_late_and_who_refuses_is_named() {
+    let Some(lab) = Chain::of(1).up() else { return };
+    // Nobody has this address on the target's link.
+    let (_, summary) = trace("", "10.9.1.77".parse().unwrap());
+    let router = &summary["hops"][1]["routers"][0];
+    assert_eq!((&router["mark"], &router["icmp"]), (&json!("!H"), &json!("host_unreachable")));
+    assert_eq!(summary["reached"], false, "{summary}");
+    lab.nft(
+        2,
+        "table inet refusing { chain in { type filter hook input priority 0;\n\
+         icmp type echo-request reject with icmpx type admin-prohibited\n\
+         meta l4proto tcp reject with icmpx type port-unreachable\n\
+         }\n}\n",
+    );
+    let target = lab.targets()[0];
+    let (_, summary) = trace("--icmp", target);
+    assert_eq!(summary["hops"][1]["routers"][0]["mark"], "!X", "{summary}");
+    let (_, summary) = trace("-T", target);
+    assert_eq!(summary["port_state"], "filtered", "{summary}");
+    assert_eq!(summary["hops"][1]["routers"][0]["port_state"], "filtered", "{summary}");
+}

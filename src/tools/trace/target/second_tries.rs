@@ -1,11 +1,13 @@
 //! When hops are asked once more, and what a lost link takes with it.
 
-use super::{Known, Role, Sent, TargetTrace, Wanted, Work};
+use super::{Answer, Known, Meaning, Role, Sent, TargetTrace, Wanted, Work};
 use crate::tools::trace::again::{EARLY, Try};
 
 /// A late try is waited for so long where a router may look for its neighbour: Linux does so for three
 /// seconds from the first probe on, which left a second or more before.
 const LOOKS_FOR_NS: u64 = 2_500_000_000;
+/// With a shorter `--wait` it is not.
+const PATIENT_NS: u64 = 1_000_000_000;
 
 impl TargetTrace {
     /// Whether second tries are made now: when all else of a round was sent.
@@ -49,6 +51,17 @@ impl TargetTrace {
     pub(super) fn is_held(&self, ttl: u8) -> bool {
         let open = self.is_last_round() && self.end.cut().is_none();
         open && self.is_tail(ttl) && self.again.is_late_to_come()
+    }
+
+    /// Whether a router says of a probe that was given up, while it is asked for once more, that it
+    /// got no further. That is in time, then.
+    pub(super) fn is_late_refusal(&mut self, sent: &Sent, answer: &Answer) -> bool {
+        let open = self.end.cut().is_none() && self.meaning(answer, sent) == Meaning::Refused;
+        let held = self.held.iter().position(|held| held.serial == sent.serial);
+        let Some(at) = held.filter(|_| open) else { return false };
+        self.held.swap_remove(at);
+        self.tally.unsettled(sent.what.numbers.ttl, sent.what.lane);
+        true
     }
 
     /// The probes that were given up and kept, for those that turned out to matter.
@@ -143,9 +156,14 @@ impl TargetTrace {
             return hop_ns / 2;
         }
         let next = self.end.last_router().map(|last| last.saturating_add(1));
-        // The last router may look for the target, and says so when it did not find it.
+        // The last router may look for the target, and says so when it did not find it. Who waits for
+        // less than a second does not want to know.
         let may_look = self.end.cut().is_none() && next == Some(sent.what.numbers.ttl);
-        if may_look { hop_ns.max(LOOKS_FOR_NS) } else { hop_ns }
+        if may_look && self.reply_timeout.most_ns() >= PATIENT_NS {
+            hop_ns.max(LOOKS_FOR_NS)
+        } else {
+            hop_ns
+        }
     }
 
     /// Whether nothing is left to be asked again.
