@@ -229,7 +229,11 @@ fn targets_of_a_file_that_cannot_be_used_are_told_with_their_lines_and_the_other
     assert_eq!(of_line("10.0.0.3")["received"], 1);
     assert!(of_line("no-such.sim")["error"].as_str().unwrap().contains("line 5: "));
     let output = run(&line);
-    assert!(stdout(&output).starts_with("PING 2 targets, 56 data bytes\n"), "{}", stdout(&output));
+    assert!(
+        stdout(&output).starts_with("PING 2 of 5 targets, 56 data bytes\n"),
+        "{}",
+        stdout(&output)
+    );
     let told = format!("cannot send to 10.0.0.2:80: {name} line 4: ");
     assert!(stderr(&output).contains(&told), "{}", stderr(&output));
     // The only one.
@@ -246,7 +250,7 @@ fn one_of_something_is_never_told_as_several() {
     let line = "ping -v -c 1 10.0.0.2 10.0.0.999 --sim";
     let output = run(line);
     let text = stdout(&output) + &stderr(&output);
-    assert!(text.starts_with("PING 1 target, 56 data bytes\n"), "{text}");
+    assert!(text.starts_with("PING 1 of 2 targets, 56 data bytes\n"), "{text}");
     assert!(text.contains("\nignored: 0 packets of others, 0 malformed\n"), "{text}");
     let output = run("trace -v -n -m 1 10.0.0.2 --sim");
     let text = stdout(&output) + &stderr(&output);

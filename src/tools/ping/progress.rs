@@ -3,7 +3,6 @@
 use super::event::Summary;
 use super::members::Members;
 use super::plan::Plan;
-use super::reporter::NO_LINK;
 use super::schedule::Schedule;
 use super::sequences::{Answer, Failed, Probe, SendRefused, Sequences};
 use super::tally::{How, Tally};
@@ -28,6 +27,9 @@ pub(super) enum Answered {
     /// Its probe had been given up, or is forgotten.
     Late(Option<Probe>),
 }
+
+/// Why probes are not sent while a link is away.
+pub(super) const NO_LINK: &str = "no link: probes that are due are not sent";
 
 /// What is odd about an answer that was received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::answer::{EchoError, EchoReply};
 use super::event::{Event, IcmpError, Outstanding, Reply, Timeout, WrongByte};
 use super::mark::Difference;
-use super::progress::Odd;
+use super::progress::{NO_LINK, Odd};
 use super::sequences::Probe;
 use crate::proto::ICMP_LEN;
 use crate::tools::probe::{Path, ProbeTargets, SendError, UNKNOWN, WhyNot};
@@ -23,9 +23,6 @@ pub(super) struct Reporter<'a> {
     /// Targets without a link, which was reported.
     cut_off: Vec<bool>,
 }
-
-/// Why probes are not sent while a link is away.
-pub(super) const NO_LINK: &str = "no link: probes that are due are not sent";
 
 /// What is known of an answer, besides what it says itself.
 #[derive(Clone, Copy, Debug, Default)]

@@ -153,7 +153,8 @@ impl NextHops {
         true
     }
 
-    /// Asks for all, until all have answered, given up, or had their time.
+    /// Asks for all, until all have answered, given up, or had their time. A stop is heeded after the
+    /// first question: what was never asked is not unknown.
     pub(crate) fn find_all(
         &mut self,
         host: &mut dyn Host,
@@ -168,7 +169,7 @@ impl NextHops {
         let mut tell = tell;
         let mut waited = Duration::ZERO;
         let mut open: Vec<usize> = (0..self.known.len()).collect();
-        while !open.is_empty() && waited < patience && !stop() {
+        while !open.is_empty() && waited < patience && (waited.is_zero() || !stop()) {
             let slice = SLICE.min(patience - waited);
             open = self.ask(host, &open, slice, (waited, None), &mut tell).0;
             waited += slice;

@@ -9,15 +9,16 @@ const SURELY: f64 = 5.0;
 
 /// Marks the hops that limit their answers, and takes what that explains out of their loss.
 /// `target`: whether the target of the path was seen to do so; nobody is behind it.
-pub(super) fn mark(hops: &mut [Hop], target: bool) {
+/// `counted`: probes were sent at an even pace, so that their loss can be compared.
+pub(super) fn mark(hops: &mut [Hop], target: bool, counted: bool) {
     let (mut sent, mut lost) = (0, 0);
     let last = hops.len().saturating_sub(1);
     for (at, hop) in hops.iter_mut().enumerate().rev() {
         let missing = hop.sent.saturating_sub(hop.received);
         let limited = if at == last {
-            target && (hop.sent <= FEW || 2 * missing > hop.sent)
+            target && (!counted || hop.sent <= FEW || 2 * missing > hop.sent)
         } else {
-            sent > 0 && is_more(hop, (sent, lost))
+            sent > 0 && is_more(hop, (sent, lost), counted)
         };
         if hop.received > 0 && missing > 0 && limited {
             hop.limited = true;
@@ -34,10 +35,10 @@ pub(super) fn mark(hops: &mut [Hop], target: bool) {
 }
 
 /// Whether a hop lost clearly more than those behind it, which lost `lost` of `sent`.
-fn is_more(hop: &Hop, (sent, lost): (u64, u64)) -> bool {
+fn is_more(hop: &Hop, (sent, lost): (u64, u64), counted: bool) -> bool {
     let missing = hop.sent.saturating_sub(hop.received) as f64;
     let expected = hop.sent as f64 * lost as f64 / sent as f64;
-    if hop.sent > FEW {
+    if counted && hop.sent > FEW {
         // As if all lost alike: how far from that may chance lead?
         let (here, behind) = (hop.sent as f64, sent as f64);
         let share = (missing + lost as f64) / (here + behind);
@@ -67,7 +68,7 @@ mod tests {
             balancing: None,
         };
         let mut hops: Vec<Hop> = hops.iter().zip(1..).map(hop).collect();
-        mark(&mut hops, target);
+        mark(&mut hops, target, true);
         assert!(hops.iter().all(|hop| hop.limited == (hop.loss_pct == 0.0)));
         hops.iter().map(|hop| hop.limited).collect()
     }

@@ -30,7 +30,7 @@ impl TargetTrace {
                 router.port_state = Some(PortState::Filtered);
             }
         }
-        limits::mark(&mut hops, self.is_limited_target());
+        limits::mark(&mut hops, self.is_limited_target(), explorer.is_none());
         let ways = match explorer {
             Some(explorer) => explorer.paths(),
             None => lanes(&self.tally, &hops, self.distance().is_some()),
