@@ -15,7 +15,13 @@ pub(crate) fn index(name: &str) -> io::Result<u32> {
     let name = CString::new(name).map_err(|_| no_device())?;
     // SAFETY: reads a string that ends in NUL and lives through the call.
     match unsafe { libc::if_nametoindex(name.as_ptr()) } {
-        0 => Err(no_device()),
+        // The C library hides that it had no descriptor left to ask with.
+        0 => Err(match request(&name.to_string_lossy(), libc::SIOCGIFINDEX) {
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE)) => {
+                error
+            }
+            _ => no_device(),
+        }),
         index => Ok(index),
     }
 }

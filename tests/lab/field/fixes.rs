@@ -31,6 +31,11 @@ fn is_well(line: &str, id: &str) -> bool {
     troubles(line).iter().all(|(found, _)| found != id)
 }
 
+/// The kernel lets go of the queues of a run a moment after it ended.
+fn one_rx_queue() {
+    wait_until("the queues are free", || lab::try_run(&format!("ethtool -L {OURS} rx 1")).is_ok());
+}
+
 #[test]
 fn fixes_of_doctor_fix_what_they_are_for() {
     let Some(lab) = Lab::veth(2) else { return };
@@ -59,7 +64,7 @@ fn fixes_of_doctor_fix_what_they_are_for() {
     lab.run_in_peer(&here.replace(OURS, PEER));
     assert!(is_well(OURS, "attach_native"));
     // More queues at the other end than native XDP takes.
-    lab.run(&format!("ethtool -L {OURS} rx 1"));
+    one_rx_queue();
     let fix = fix_of(OURS, "attach_native").replace("rx N,", "rx 2,");
     lab.run(fix.split(',').next().unwrap());
     assert!(is_well(OURS, "attach_native"));
@@ -103,7 +108,7 @@ fn hints_of_refused_runs_work() {
     assert_exit("skb", &run(&format!("{ping} --attach skb")), 0);
     lab.run_in_peer(&format!("ip link set {PEER} mtu 1500"));
     // The kernel's words on queues as well.
-    lab.run(&format!("ethtool -L {OURS} rx 1"));
+    one_rx_queue();
     let (error, hint) = refused(&format!("{ping} --attach native"));
     assert!(error.contains("number of rx queues"), "{error}");
     assert!(hint.contains("--attach skb"), "{hint}");
