@@ -2,7 +2,7 @@
 
 use super::event::{Hop, Router};
 
-/// Up to so many probes of a hop say little about its loss.
+/// Up to this number of probes of a hop say little about its loss.
 const FEW: u64 = 10;
 /// Standard deviations beyond which loss is not by chance.
 const SURELY: f64 = 5.0;
